@@ -1,0 +1,3 @@
+//! What one poll costs, beside a bare client.
+
+fn main() {}

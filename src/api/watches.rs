@@ -1,0 +1,165 @@
+//! `/v1/watches`: submitting, listing, showing and stopping.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::extract::RawQuery;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+
+use crate::api::Api;
+use crate::api::error::ApiError;
+use crate::api::view::PageView;
+use crate::api::view::WatchView;
+use crate::intake::WatchRequest;
+use crate::store::PAGE_MAX;
+use crate::store::Query;
+use crate::store::Submitted;
+use crate::watch::State as WatchState;
+use crate::watch::Watch;
+use crate::watch::WatchId;
+
+/// How many watches a page has when nobody says.
+const PAGE_DEFAULT: usize = 100;
+/// How many transitions one watch is shown with: the latest.
+const TRANSITIONS_SHOWN: usize = 50;
+
+/// 201 with the new watch, or 200 with the one there is.
+pub(super) async fn submit(
+    State(api): State<Api>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let body =
+        body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
+    let request: WatchRequest = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::malformed(format!("the body is not a watch: {error}")))?;
+    let submitted = api.intake.submit(&request).await?;
+    let status = match submitted {
+        Submitted::Accepted(_) => StatusCode::CREATED,
+        Submitted::Existing(_) => StatusCode::OK,
+    };
+    let view = api.view(submitted.watch().clone());
+    let location = HeaderValue::from_str(&format!("/v1/watches/{}", view.id))
+        .map_err(|_| ApiError::malformed("the id is no header value"))?;
+    Ok((status, [(header::LOCATION, location)], Json(view)).into_response())
+}
+
+/// A page of watches, newest first.
+pub(super) async fn list(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<PageView>, ApiError> {
+    let query = parse_query(query.as_deref().unwrap_or_default())?;
+    let page = api.store.watches(query).await?;
+    Ok(Json(PageView {
+        watches: page
+            .watches
+            .into_iter()
+            .map(|watch| api.view(watch))
+            .collect(),
+        next: page.next.map(|number| number.to_string()),
+    }))
+}
+
+/// One watch with its transitions.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<WatchView>, ApiError> {
+    let watch_id = parse_id(&id)?;
+    let watch = api.store.watch(watch_id).await?;
+    let watch = watch.ok_or_else(|| ApiError::no_such_watch(&id))?;
+    let events = api.store.events_of(watch_id, TRANSITIONS_SHOWN).await?;
+    Ok(Json(api.view(watch).with_transitions(&events)))
+}
+
+/// Ends a watch as `unwatched`, and shows how it stands; a final one stays as it is.
+pub(super) async fn stop(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<WatchView>, ApiError> {
+    let watch_id = parse_id(&id)?;
+    let live = api.poller.live(watch_id);
+    let stopped = api
+        .intake
+        .unwatch(watch_id, |tracking| {
+            if let Some(live) = &live {
+                tracking.polls = live.polls;
+                tracking.problems = live.problems;
+                tracking.last_problem = live.last_problem.clone().map(Box::new);
+            }
+        })
+        .await?;
+    let watch = stopped.ok_or_else(|| ApiError::no_such_watch(&id))?;
+    Ok(Json(api.view(watch)))
+}
+
+impl Api {
+    fn view(&self, watch: Watch) -> WatchView {
+        let live = self.poller.live(watch.id);
+        WatchView::of(watch, live)
+    }
+}
+
+fn parse_id(id: &str) -> Result<WatchId, ApiError> {
+    id.parse().map_err(|_| ApiError::no_such_watch(id))
+}
+
+fn parse_query(text: &str) -> Result<Query, ApiError> {
+    let mut query = Query {
+        limit: PAGE_DEFAULT,
+        ..Query::default()
+    };
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let wrong = |allowed: &str| {
+            ApiError::malformed(format!(
+                "the query has {name}={value}; it must be {allowed}"
+            ))
+        };
+        match &*name {
+            "state" => query.state = Some(parse_state(&value).ok_or_else(|| wrong(&states()))?),
+            "service" => query.service = Some(value.clone().into_owned()),
+            "label" => {
+                query.label = Some(parse_label(&value).ok_or_else(|| wrong("NAME=VALUE"))?);
+            }
+            "cursor" => {
+                let number = value.parse().map_err(|_| wrong("the `next` of a page"))?;
+                query.before = Some(number);
+            }
+            "limit" => {
+                query.limit = value
+                    .parse()
+                    .ok()
+                    .filter(|limit| (1..=PAGE_MAX).contains(limit))
+                    .ok_or_else(|| wrong(&format!("1 to {PAGE_MAX}")))?;
+            }
+            _ => {
+                return Err(ApiError::malformed(format!(
+                    "the query has `{name}`; it may have state, service, label, cursor and limit"
+                )));
+            }
+        }
+    }
+    Ok(query)
+}
+
+fn parse_state(word: &str) -> Option<WatchState> {
+    word.parse().ok()
+}
+
+fn states() -> String {
+    WatchState::words().collect::<Vec<_>>().join(", ")
+}
+
+/// The name goes into a JSON path of the store: only what labels may be made of passes.
+fn parse_label(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.split_once('=')?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    let is_name = !name.is_empty() && name.chars().all(is_plain);
+    is_name.then(|| (name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,182 @@
+//! Wires the program together, in the order in which it starts.
+//!
+//! Whoever builds an [`App`] gives it the settings, the clock and the lifecycle; tests
+//! give a stepped clock and call the workers' `run_once`, the daemon calls [`App::run`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::api;
+use crate::api::Api;
+use crate::api::auth::Guard;
+use crate::clock;
+use crate::clock::SharedClock;
+use crate::intake;
+use crate::intake::Intake;
+use crate::intake::IntakeError;
+use crate::lifecycle;
+use crate::lifecycle::Lifecycle;
+use crate::settings::Settings;
+use crate::settings::build;
+use crate::store::SharedStore;
+use crate::store::Submitted;
+use crate::store::sqlite::SqliteStore;
+use crate::watch::event::Instance;
+use crate::workers::courier;
+use crate::workers::courier::Courier;
+use crate::workers::poller;
+use crate::workers::poller::Poller;
+
+/// The whole program, wired and not yet running.
+pub struct App {
+    /// Where watches, events and deliveries are kept.
+    pub store: SharedStore,
+    /// The door for submissions.
+    pub intake: Arc<Intake>,
+    /// Polls jobs.
+    pub poller: Poller,
+    /// Delivers events.
+    pub courier: Courier,
+    /// The HTTP API.
+    pub router: Router,
+    settings: Settings,
+    clock: SharedClock,
+    lifecycle: Lifecycle,
+}
+
+impl App {
+    /// Opens the store and wires everything to it.
+    ///
+    /// # Errors
+    /// The store cannot be opened, or TLS cannot be set up.
+    pub fn build(
+        settings: Settings,
+        clock: SharedClock,
+        lifecycle: Lifecycle,
+    ) -> anyhow::Result<Self> {
+        let store = open_store(&settings.store)?;
+        let services = build::services(&settings, &clock)?;
+        let subscriptions = Arc::new(build::subscriptions(&settings));
+        let instance = Instance(settings.instance.clone());
+        let courier = Courier::new(courier::Parts {
+            store: Arc::clone(&store),
+            sinks: build::sinks(&settings)?,
+            clock: Arc::clone(&clock),
+            rng: clock::machine_seeded_rng(),
+        });
+        let poller = Poller::new(poller::Parts {
+            store: Arc::clone(&store),
+            services: services.clone(),
+            subscriptions: Arc::clone(&subscriptions),
+            instance: instance.clone(),
+            clock: Arc::clone(&clock),
+            rng: clock::machine_seeded_rng(),
+            tracker: lifecycle.tracker.clone(),
+            courier: courier.wake_handle(),
+        });
+        let mut wake = poller.wake_handle();
+        wake.join(courier.wake_handle());
+        let parts = intake::Parts {
+            store: Arc::clone(&store),
+            services,
+            subscriptions,
+            instance,
+            clock: Arc::clone(&clock),
+            wake,
+        };
+        let intake = Arc::new(Intake::new(parts, clock::machine_seeded_rng()));
+        let router = api::router(Api {
+            intake: Arc::clone(&intake),
+            store: Arc::clone(&store),
+            poller: poller.clone(),
+            guard: Arc::new(Guard::new(
+                settings.api.read_token.as_ref(),
+                settings.api.write_token.as_ref(),
+            )),
+        });
+        Ok(Self {
+            store,
+            intake,
+            poller,
+            courier,
+            router,
+            settings,
+            clock,
+            lifecycle,
+        })
+    }
+
+    /// Runs until the lifecycle stops, then ends in order: nothing new, what is under way,
+    /// the store.
+    ///
+    /// # Errors
+    /// The watches cannot be loaded.
+    pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+        let Lifecycle { stop, tracker } = &self.lifecycle;
+        self.submit_configured().await;
+        self.poller.load().await.context("load the watches")?;
+        tracker.spawn(api::server::serve(
+            listener,
+            self.router.clone(),
+            self.settings.api.connections,
+            tracker.clone(),
+            stop.clone(),
+        ));
+        self.courier.run(stop, tracker);
+        lifecycle::notify_ready();
+        tracing::info!(
+            watching = self.poller.watching(),
+            version = env!("CARGO_PKG_VERSION"),
+            "ready"
+        );
+        let heartbeat = lifecycle::heartbeat(Arc::clone(&self.clock));
+        self.poller.run(stop.clone(), heartbeat).await;
+        self.end().await;
+        Ok(())
+    }
+
+    /// Submits the configuration's `[[watches]]`. One that is refused is told and left
+    /// out: a deadline that has passed must not keep the others from being watched.
+    pub async fn submit_configured(&self) {
+        for (n, request) in self.settings.watches.iter().enumerate() {
+            match self.intake.submit(request).await {
+                Ok(Submitted::Accepted(watch)) => {
+                    tracing::info!(watch_id = %watch.id, job_id = watch.job_id, "accepted from the configuration");
+                }
+                Ok(Submitted::Existing(_)) => {}
+                Err(IntakeError::Refused(faults)) => {
+                    let error = IntakeError::Refused(faults);
+                    tracing::error!(key = format!("watches.{n}"), %error, "left out");
+                }
+                Err(error @ IntakeError::Store(_)) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::error!(
+                        key = format!("watches.{n}"),
+                        error = format!("{error:#}"),
+                        "not stored; restart to try again"
+                    );
+                }
+            }
+        }
+    }
+
+    async fn end(&self) {
+        let limit = self.settings.stop_timeout;
+        if !self.lifecycle.drained(limit).await {
+            tracing::warn!(
+                after = clock::show_duration(limit),
+                "abandoned what was still under way; it is repeated after the next start"
+            );
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn open_store(path: &Path) -> anyhow::Result<SharedStore> {
+    Ok(Arc::new(SqliteStore::open(path)?))
+}

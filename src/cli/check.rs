@@ -1,0 +1,190 @@
+//! `jobwatch check`: is the configuration right, and what does it come to?
+
+use clap::Args;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::cli::ConfigArgs;
+use crate::cli::Exit;
+use crate::cli::output::Paint;
+use crate::cli::output::Table;
+use crate::cli::output::complain;
+use crate::cli::output::say;
+use crate::cli::output::say_json;
+use crate::clock::show_duration;
+use crate::settings::Loaded;
+use crate::settings::Problem;
+use crate::settings::ServiceSettings;
+use crate::settings::Settings;
+use crate::settings::SinkKind;
+
+/// Reads the configuration as `run` would, without doing anything.
+#[derive(Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn execute(&self) -> Exit {
+        match self.config.load() {
+            Ok(loaded) if self.json => say_json(&as_json(&loaded)),
+            Ok(loaded) => say(&as_text(&loaded)),
+            Err(problems) if self.json => {
+                say_json(&json!({"valid": false, "problems": notes(&problems.0)}));
+                return Exit::Usage;
+            }
+            Err(problems) => {
+                complain(&problems.to_string());
+                return Exit::Usage;
+            }
+        }
+        Exit::Done
+    }
+}
+
+fn notes(problems: &[Problem]) -> Vec<Value> {
+    problems
+        .iter()
+        .map(|problem| {
+            json!({
+                "origin": problem.origin, "line": problem.line,
+                "key": problem.key, "message": problem.message,
+            })
+        })
+        .collect()
+}
+
+fn as_json(loaded: &Loaded) -> Value {
+    let settings = &loaded.settings;
+    let services: serde_json::Map<String, Value> = settings
+        .services
+        .iter()
+        .map(|(name, service)| {
+            let shown = json!({
+                "definition": service.definition.name, "url": service.url,
+                "credential": service.credential, "params": service.params,
+                "rate": service.limits.rate, "burst": service.limits.burst,
+                "concurrency": service.limits.concurrency,
+            });
+            (name.clone(), shown)
+        })
+        .collect();
+    json!({
+        "valid": true,
+        "files": loaded.files,
+        "instance": settings.instance,
+        "store": settings.store,
+        "listen": settings.api.listen.to_string(),
+        "services": services,
+        "sinks": settings.sinks.iter().map(|(name, sink)| (name, kind_of(&sink.kind))).collect::<std::collections::BTreeMap<_, _>>(),
+        "watches": settings.watches.len(),
+        "warnings": notes(&loaded.warnings),
+    })
+}
+
+fn kind_of(kind: &SinkKind) -> &'static str {
+    match kind {
+        SinkKind::Log => "log",
+        SinkKind::Webhook { .. } => "webhook",
+    }
+}
+
+fn as_text(loaded: &Loaded) -> String {
+    let settings = &loaded.settings;
+    let mut parts = vec![head(loaded)];
+    if settings.services.is_empty() {
+        parts.push("No service is configured yet: add [services.NAME]; `jobwatch services` lists what can be.".to_owned());
+    } else {
+        parts.push(services(settings));
+    }
+    parts.push(sinks(settings));
+    for warning in &loaded.warnings {
+        parts.push(format!("warning: {warning}"));
+    }
+    parts.push("The configuration is valid.".to_owned());
+    parts.join("\n\n")
+}
+
+fn head(loaded: &Loaded) -> String {
+    let settings = &loaded.settings;
+    let files: Vec<String> = loaded
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let files = if files.is_empty() {
+        "none: the defaults and the environment".to_owned()
+    } else {
+        files.join(", ")
+    };
+    let paint = Paint::for_stdout();
+    let mut table = Table::default();
+    let mut row = |name: &str, value: String| table.row(vec![paint.dim(name), value]);
+    row("files", files);
+    row("instance", settings.instance.clone());
+    row("store", settings.store.display().to_string());
+    row("listen", settings.api.listen.to_string());
+    row("watches", format!("{} configured", settings.watches.len()));
+    table.render()
+}
+
+fn services(settings: &Settings) -> String {
+    let mut table = Table::with_header(&[
+        "SERVICE",
+        "DEFINITION",
+        "URL",
+        "CREDENTIAL",
+        "LIMITS",
+        "POLLS",
+        "DEADLINE",
+    ]);
+    for (name, service) in &settings.services {
+        table.row(vec![
+            name.clone(),
+            service.definition.name.clone(),
+            service.url.clone(),
+            service.credential.clone(),
+            format!(
+                "{}/s, {} at once",
+                service.limits.rate, service.limits.concurrency
+            ),
+            schedule(service),
+            service.poll.deadline.map(show_duration).unwrap_or_default(),
+        ]);
+    }
+    table.render()
+}
+
+fn schedule(service: &ServiceSettings) -> String {
+    let shown = |duration: Option<_>| duration.map(show_duration).unwrap_or_default();
+    format!(
+        "{} ×{} to {}",
+        shown(service.poll.initial),
+        service.poll.multiplier.unwrap_or_default(),
+        shown(service.poll.max)
+    )
+}
+
+fn sinks(settings: &Settings) -> String {
+    let mut table = Table::with_header(&["SINK", "KIND", "TO"]);
+    for (name, sink) in &settings.sinks {
+        let to = match &sink.kind {
+            SinkKind::Log => "this log".to_owned(),
+            // Only the origin: the path of a webhook is often its secret.
+            SinkKind::Webhook { url, signer } => {
+                let signed = if signer.is_some() {
+                    "signed"
+                } else {
+                    "not signed"
+                };
+                format!("{} ({signed})", url.origin().ascii_serialization())
+            }
+        };
+        table.row(vec![name.clone(), kind_of(&sink.kind).to_owned(), to]);
+    }
+    table.render()
+}

@@ -1,0 +1,110 @@
+//! `jobwatch list`: watches, newest first.
+
+use clap::Args;
+use http::Method;
+
+use crate::api::view::PageView;
+use crate::api::view::WatchView;
+use crate::cli::Exit;
+use crate::cli::client::DaemonArgs;
+use crate::cli::output::Paint;
+use crate::cli::output::Table;
+use crate::cli::output::or_dash;
+use crate::cli::output::plain;
+use crate::cli::output::say;
+use crate::cli::output::say_json;
+use crate::cli::output::time;
+
+/// Lists watches.
+#[derive(Args)]
+pub(super) struct List {
+    /// Only watches in this state: watching, or an outcome such as failed
+    #[arg(long)]
+    state: Option<String>,
+    /// Only watches on this service
+    #[arg(long)]
+    service: Option<String>,
+    /// Only watches with this label
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Option<String>,
+    /// At most so many, up to 1000
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Go on where another list ended
+    #[arg(long)]
+    cursor: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+impl List {
+    pub(super) async fn execute(self) -> Exit {
+        match self.list().await {
+            Ok(()) => Exit::Done,
+            Err(exit) => exit,
+        }
+    }
+
+    async fn list(&self) -> Result<(), Exit> {
+        let path = format!("/v1/watches?{}", self.query());
+        let client = self.daemon.client()?;
+        let page = client.ask::<PageView>(Method::GET, &path, None).await?.body;
+        if self.json {
+            say_json(&page);
+            return Ok(());
+        }
+        if page.watches.is_empty() {
+            say("no watches");
+            return Ok(());
+        }
+        say(&table(&page.watches));
+        if let Some(next) = page.next {
+            say(&format!("more: --cursor {next}"));
+        }
+        Ok(())
+    }
+
+    fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &self.limit.to_string());
+        for (name, value) in [
+            ("state", &self.state),
+            ("service", &self.service),
+            ("label", &self.label),
+            ("cursor", &self.cursor),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+fn table(watches: &[WatchView]) -> String {
+    let paint = Paint::for_stdout();
+    let mut table = Table::with_header(&[
+        "ID",
+        "SERVICE",
+        "JOB",
+        "STATE",
+        "STATUS",
+        "POLLS",
+        "SUBMITTED",
+    ]);
+    for watch in watches {
+        table.row(vec![
+            watch.id.clone(),
+            watch.service.clone(),
+            plain(&watch.job_id),
+            paint.state(&watch.state),
+            or_dash(watch.status.as_deref()),
+            watch.polls.to_string(),
+            time(watch.submitted_at),
+        ]);
+    }
+    table.render()
+}

@@ -1,0 +1,68 @@
+//! `jobwatch run`: the daemon.
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::cli::ConfigArgs;
+use crate::cli::Exit;
+use crate::cli::output::complain;
+use crate::clock::SystemClock;
+use crate::lifecycle::Lifecycle;
+use crate::settings::Loaded;
+use crate::telemetry;
+
+/// Polls jobs, tells sinks and serves the API until SIGTERM or SIGINT.
+#[derive(Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Run {
+    pub(super) async fn execute(self) -> Exit {
+        let loaded = match self.config.load() {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                complain(&problems.to_string());
+                return Exit::Usage;
+            }
+        };
+        if let Err(error) = telemetry::start(&loaded.settings.log) {
+            complain(&format!("{error:#}"));
+            return Exit::Usage;
+        }
+        match daemon(loaded).await {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                // Both: the log may be collected elsewhere than what a person sees.
+                tracing::error!(error = format!("{error:#}"), "cannot run");
+                complain(&format!("{error:#}"));
+                Exit::Failed
+            }
+        }
+    }
+}
+
+async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
+    for warning in &loaded.warnings {
+        tracing::warn!(%warning, "settings");
+    }
+    if loaded.settings.services.is_empty() {
+        tracing::warn!(
+            "no service is configured, so nothing can be watched; see `jobwatch services`"
+        );
+    }
+    let lifecycle = Lifecycle::default();
+    lifecycle
+        .obey_signals()
+        .context("install signal handlers")?;
+    let listen = loaded.settings.api.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen} (api.listen); is another jobwatch running?")
+    })?;
+    tracing::info!(listen = %listener.local_addr()?, store = %loaded.settings.store.display(), "starting");
+    let app = App::build(loaded.settings, SystemClock::shared(), lifecycle)?;
+    app.run(listener).await
+}

@@ -1,0 +1,70 @@
+//! `jobwatch simulate`: stand-ins of the three services, to rehearse against.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use crate::cli::Exit;
+use crate::cli::output::complain;
+use crate::cli::output::say;
+use crate::clock::SystemClock;
+use crate::lifecycle::Lifecycle;
+use crate::simulator::Simulator;
+use crate::simulator::SimulatorOptions;
+
+/// Serves DCS, SFS Turbo and SDRS as documented, with jobs that you create.
+#[derive(Args)]
+pub(super) struct Simulate {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8630", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Accept only this X-Auth-Token; may be given several times [default: any]
+    #[arg(long = "accept-token", value_name = "TOKEN")]
+    tokens: Vec<String>,
+}
+
+impl Simulate {
+    pub(super) async fn execute(self) -> Exit {
+        match self.serve().await {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                Exit::Failed
+            }
+        }
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let options = SimulatorOptions {
+            accept_tokens: (!self.tokens.is_empty()).then_some(self.tokens),
+            ..SimulatorOptions::default()
+        };
+        let lifecycle = Lifecycle::default();
+        lifecycle.obey_signals()?;
+        let simulator = Simulator::bind_with(self.listen, SystemClock::shared(), options)?;
+        say(&instructions(simulator.local_addr()));
+        simulator.serve(lifecycle.stop.clone()).await;
+        Ok(())
+    }
+}
+
+fn instructions(at: SocketAddr) -> String {
+    format!(
+        r#"DCS, SFS Turbo and SDRS are simulated at http://{at}; SIGINT ends it.
+
+Create a job that takes ten seconds and fails:
+  curl -s http://{at}/_sim/jobs -d '{{"service": "sdrs", "duration": "10s", "outcome": "failed", "reason": "quota"}}'
+
+Point a service at it, with a credential whose token may be anything:
+  [credentials.sim]
+  kind = "token"
+  token_file = "token.txt"
+  [services.sdrs]
+  definition = "sdrs"
+  url = "http://{at}"
+  credential = "sim"
+  params = {{ project_id = "any" }}
+
+http://{at}/_sim/ lists everything it can do."#
+    )
+}

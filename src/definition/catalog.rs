@@ -1,0 +1,167 @@
+//! Where definitions are found: the built-in ones, and those of the user's own folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::definition::Definition;
+use crate::definition::DefinitionError;
+use crate::definition::language;
+
+/// The definitions embedded in the binary, by name.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("dcs", include_str!("../../config/services/dcs.toml")),
+    ("sdrs", include_str!("../../config/services/sdrs.toml")),
+    (
+        "sfs-turbo",
+        include_str!("../../config/services/sfs-turbo.toml"),
+    ),
+];
+
+/// The largest definition file, in bytes.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// The most files read from one folder.
+const FILES_MAX: usize = 1000;
+
+/// All definitions, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    by_name: BTreeMap<String, Arc<Definition>>,
+}
+
+impl Catalog {
+    /// The built-in definitions.
+    ///
+    /// # Panics
+    /// Never in a binary that passed its tests: they compile every built-in.
+    pub fn built_in() -> Self {
+        let by_name = BUILT_IN
+            .into_iter()
+            .map(|(name, text)| {
+                let definition = language::compile(name, name, text)
+                    .expect("every built-in definition is compiled by a test");
+                (name.to_owned(), Arc::new(definition))
+            })
+            .collect();
+        Self { by_name }
+    }
+
+    /// Adds every `*.toml` of `folder`; a name that is taken already is replaced, so that
+    /// a built-in can be corrected without a release. Everything that is wrong is told.
+    pub fn add_folder(&mut self, folder: &Path) -> Vec<DefinitionError> {
+        let files = match list(folder) {
+            Ok(files) => files,
+            Err(error) => return vec![error],
+        };
+        files
+            .iter()
+            .filter_map(|path| self.add_file(path).err())
+            .collect()
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), DefinitionError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let text = read(path)?;
+        let definition = language::compile(&name, &path.display().to_string(), &text)?;
+        self.by_name.insert(name.into_owned(), Arc::new(definition));
+        Ok(())
+    }
+
+    /// The definition of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
+        self.by_name.get(name)
+    }
+
+    /// All definitions, sorted by name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.by_name.values()
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, DefinitionError> {
+    let fail = |error: std::io::Error| DefinitionError {
+        origin: folder.display().to_string(),
+        message: format!("cannot list the folder: {error}"),
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.len() > FILES_MAX {
+        return Err(DefinitionError {
+            origin: folder.display().to_string(),
+            message: format!("{} definitions; at most {FILES_MAX} are read", files.len()),
+        });
+    }
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<String, DefinitionError> {
+    let fail = |message: String| DefinitionError {
+        origin: path.display().to_string(),
+        message,
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|error| fail(format!("cannot be read: {error}")))?
+        .len();
+    if size > FILE_BYTES_MAX {
+        return Err(fail(format!(
+            "{size} bytes; a definition has at most {FILE_BYTES_MAX}"
+        )));
+    }
+    std::fs::read_to_string(path).map_err(|error| fail(format!("cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_compiles_under_its_own_name() {
+        let catalog = Catalog::built_in();
+        assert_eq!(
+            catalog.names().collect::<Vec<_>>(),
+            ["dcs", "sdrs", "sfs-turbo"]
+        );
+        for definition in catalog.all() {
+            assert!(!definition.title.is_empty() && !definition.docs.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_folder_adds_and_replaces_and_tells_everything_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, dcs) = BUILT_IN[0];
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        write("mine.toml", dcs);
+        write("dcs.toml", &dcs.replace("Distributed", "Ours: Distributed"));
+        write("broken.toml", "title = 1\n");
+        write("typo.toml", &dcs.replace("[states]", "[state]"));
+        write("README.md", "not a definition");
+        let mut catalog = Catalog::built_in();
+        let errors = catalog.add_folder(folder.path());
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors[1].to_string().contains("typo.toml"));
+        assert!(
+            errors[1].message.contains("unknown field `state`"),
+            "{}",
+            errors[1]
+        );
+        assert!(catalog.get("mine").is_some());
+        assert!(catalog.get("dcs").unwrap().title.starts_with("Ours: "));
+    }
+}

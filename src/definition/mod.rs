@@ -1,0 +1,153 @@
+//! What a family of job APIs looks like: a TOML file, checked and compiled.
+//!
+//! A definition is data; a new API needs no code. [`language`] is the file as written,
+//! [`Definition`] what it compiles to, [`catalog`] where definitions are found,
+//! [`request`] how the job is asked for and [`reading`] how an answer becomes an
+//! observation.
+
+pub mod catalog;
+pub mod language;
+pub mod reading;
+pub mod request;
+pub mod selector;
+pub mod states;
+pub mod timestamp;
+
+use std::time::Duration;
+
+use crate::definition::request::RequestTemplate;
+use crate::definition::selector::Selectors;
+use crate::definition::states::States;
+use crate::watch::observation::ProblemKind;
+
+/// A definition, compiled: every selector parsed, every placeholder known.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// Its name: the file name without `.toml`.
+    pub name: String,
+    /// What it is for, in one line.
+    pub title: String,
+    /// Where the API is documented, as a title.
+    pub docs: String,
+    /// Placeholders that the service or the watch must fill.
+    pub params: Vec<String>,
+    /// How the job is asked for.
+    pub request: RequestTemplate,
+    /// Where the facts of a job stand in the answer, and in each child.
+    pub job: JobSelectors,
+    /// What the status values mean.
+    pub states: States,
+    /// What a failed child does to a parent that succeeded.
+    pub children_verdict: ChildrenVerdict,
+    /// Where an error body has its code and message.
+    pub error_body: ErrorBody,
+    /// Answers whose meaning differs from what their HTTP status says; first match wins.
+    pub errors: Vec<ErrorRule>,
+    /// The schedule this family asks for by default.
+    pub poll: PollOverrides,
+}
+
+/// Where the facts of a job stand.
+#[derive(Debug, Clone, Default)]
+pub struct JobSelectors {
+    pub(crate) id: Selectors,
+    pub(crate) job_type: Selectors,
+    /// All of these, joined with `/`; not the first that yields.
+    pub(crate) status: Selectors,
+    pub(crate) began_at: Selectors,
+    pub(crate) ended_at: Selectors,
+    pub(crate) code: Selectors,
+    pub(crate) reason: Selectors,
+    pub(crate) progress: Selectors,
+    pub(crate) resources: Selectors,
+    pub(crate) children: Selectors,
+    /// The member of `resources` that holds the children, which is not repeated there.
+    pub(crate) children_member: Option<String>,
+}
+
+/// What a failed child does to a parent that succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+pub enum ChildrenVerdict {
+    /// Nothing: the parent's word stands.
+    #[serde(rename = "parent's")]
+    Parents,
+    /// The job is `partial`.
+    #[default]
+    #[serde(rename = "partial")]
+    Partial,
+    /// The job has failed: success needs every child to succeed.
+    #[serde(rename = "all")]
+    All,
+}
+
+/// Where an error body has its code and message.
+#[derive(Debug, Clone)]
+pub struct ErrorBody {
+    pub(crate) code: Selectors,
+    pub(crate) message: Selectors,
+}
+
+/// An answer whose meaning differs from what its HTTP status says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorRule {
+    /// The HTTP status it applies to; any if absent.
+    pub http: Option<u16>,
+    /// The error code it applies to; any if absent.
+    pub code: Option<String>,
+    /// What it means.
+    pub kind: ProblemKind,
+}
+
+/// The parts of a schedule that a definition or a service sets; the rest is inherited.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PollOverrides {
+    /// Delay before the first poll.
+    pub first: Option<Duration>,
+    /// The interval after the first poll.
+    pub initial: Option<Duration>,
+    /// What each interval is multiplied by.
+    pub multiplier: Option<f64>,
+    /// The longest interval.
+    pub max: Option<Duration>,
+    /// The fraction by which an interval is randomised.
+    pub jitter: Option<f64>,
+    /// How long a watch may take before it times out.
+    pub deadline: Option<Duration>,
+    /// How long one request may take.
+    pub request_timeout: Option<Duration>,
+    /// How long a job may stay unknown right after its submission.
+    pub not_found_grace: Option<Duration>,
+    /// How long the service may refuse before the watch ends as `unknown`.
+    pub give_up_after: Option<Duration>,
+    /// The longest wish of a server that is respected.
+    pub max_retry_after: Option<Duration>,
+}
+
+impl PollOverrides {
+    /// These, and where they are silent, `base`.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        Self {
+            first: self.first.or(base.first),
+            initial: self.initial.or(base.initial),
+            multiplier: self.multiplier.or(base.multiplier),
+            max: self.max.or(base.max),
+            jitter: self.jitter.or(base.jitter),
+            deadline: self.deadline.or(base.deadline),
+            request_timeout: self.request_timeout.or(base.request_timeout),
+            not_found_grace: self.not_found_grace.or(base.not_found_grace),
+            give_up_after: self.give_up_after.or(base.give_up_after),
+            max_retry_after: self.max_retry_after.or(base.max_retry_after),
+        }
+    }
+}
+
+/// A definition that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("definition {origin}: {message}")]
+pub struct DefinitionError {
+    /// The file, or the name of a built-in.
+    pub origin: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}

@@ -1,0 +1,116 @@
+//! The life of the process: signals, the service manager, and an orderly stop.
+//!
+//! A stop has two steps. The *soft* one is a token that every loop watches: nothing new
+//! is begun. Then tasks under way get a bounded time; what is not done by then is
+//! abandoned, which costs nothing, since a poll is repeated and a delivery is still owed.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SharedClock;
+
+/// How often the watchdog is fed at most.
+const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
+/// The exit code after a second signal, as shells give for an interrupt.
+const INTERRUPTED: i32 = 130;
+
+/// What every long-running part holds.
+#[derive(Debug, Clone, Default)]
+pub struct Lifecycle {
+    /// Cancelled when nothing new is to be begun.
+    pub stop: CancellationToken,
+    /// Everything that runs is spawned here, so that a stop can wait for it.
+    pub tracker: TaskTracker,
+}
+
+impl Lifecycle {
+    /// Has SIGTERM and SIGINT stop the program; a second one ends it at once.
+    ///
+    /// # Errors
+    /// The system gives no signal handlers.
+    pub fn obey_signals(&self) -> std::io::Result<()> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        let hangup = signal(SignalKind::hangup())?;
+        let stop = self.stop.clone();
+        self.tracker.spawn(ignore_hangups(hangup, stop.clone()));
+        // Not in the tracker: it outlives the stop it begins, to see the second signal.
+        #[expect(clippy::disallowed_methods, reason = "nobody may wait for this task")]
+        tokio::spawn(stop_on_signal(terminate, interrupt, stop));
+        Ok(())
+    }
+
+    /// Waits until everything that runs has ended, at most `limit`; tells whether it has.
+    pub async fn drained(&self, limit: Duration) -> bool {
+        self.tracker.close();
+        tokio::time::timeout(limit, self.tracker.wait())
+            .await
+            .is_ok()
+    }
+}
+
+async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+    let name = either(&mut terminate, &mut interrupt).await;
+    tracing::info!(signal = name, "stopping; a second signal ends it at once");
+    notify(&[NotifyState::Stopping]);
+    stop.cancel();
+    let name = either(&mut terminate, &mut interrupt).await;
+    tracing::warn!(signal = name, "ended at once");
+    std::process::exit(INTERRUPTED);
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// The default action would end the process, and with it a terminal that closes.
+async fn ignore_hangups(mut hangup: Signal, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(hangup.recv())
+        .await
+        .flatten()
+        .is_some()
+    {
+        tracing::warn!("SIGHUP: settings are read on start only; restart jobwatch to apply them");
+    }
+}
+
+/// Tells the service manager that work has begun.
+pub fn notify_ready() {
+    notify(&[NotifyState::Ready]);
+}
+
+/// What the scheduler loop calls in every turn: feeds the watchdog of the service
+/// manager, so that a loop that hangs is noticed. A free-running timer would not notice.
+pub fn heartbeat(clock: SharedClock) -> Arc<dyn Fn() + Send + Sync> {
+    if sd_notify::watchdog_enabled().is_none() {
+        return Arc::new(|| {});
+    }
+    let fed_at: Mutex<Option<Duration>> = Mutex::new(None);
+    Arc::new(move || {
+        let uptime = clock.uptime();
+        let mut fed_at = fed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if fed_at.is_none_or(|at| uptime.saturating_sub(at) >= WATCHDOG_EVERY) {
+            *fed_at = Some(uptime);
+            notify(&[NotifyState::Watchdog]);
+        }
+    })
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot tell the service manager");
+    }
+}

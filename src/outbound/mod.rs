@@ -1,0 +1,39 @@
+//! What every outgoing HTTP exchange shares, whether it asks a job API or tells a
+//! webhook: how a client is built, how a server's wish to wait is read ([`retry_after`]),
+//! and how a failure is put into words.
+
+pub mod retry_after;
+
+use std::error::Error;
+
+/// A client builder with our manners: no redirects and no silent retries.
+///
+/// Redirects are never followed: reqwest strips `Authorization` across hosts but would
+/// forward `X-Auth-Token` (invariant 8). A silent retry would be a request that no budget
+/// counted.
+pub fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("jobwatch/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+}
+
+/// A failed exchange in words: what failed and the innermost cause. The URL is left out,
+/// since its path may carry a secret.
+pub fn in_words(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it timed out".to_owned();
+    }
+    let what = if error.is_connect() {
+        "cannot connect"
+    } else if error.is_body() || error.is_decode() {
+        "the answer broke off"
+    } else {
+        "the request failed"
+    };
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    match causes.last() {
+        Some(innermost) => format!("{what}: {innermost}"),
+        None => what.to_owned(),
+    }
+}

@@ -1,0 +1,288 @@
+//! The order of next polls: one in-memory queue for all watches, no task per watch.
+//!
+//! The agenda holds the part of each watch that polling needs and nothing else, so that a
+//! million fit on a small machine. It is rebuilt from the store on start and never
+//! written (invariant 6). Times are *uptime*, which a clock that is set cannot move.
+//!
+//! A watch is in one of two conditions: *queued*, with a due time, or *taken*, while
+//! somebody polls it. What was taken is either put back with [`Agenda::schedule`] or
+//! removed; a removal while taken makes the later `schedule` a no-op.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::watch::Params;
+use crate::watch::WatchId;
+use crate::watch::transition::Tracking;
+
+/// The part of a watch that stays in memory.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Whose record this is.
+    pub id: WatchId,
+    /// The service to ask.
+    pub service: Arc<str>,
+    /// The job to ask for.
+    pub job_id: Box<str>,
+    /// Values for the request; most watches of one service share them.
+    pub params: Arc<Params>,
+    /// When the watch was accepted.
+    pub submitted_at: Timestamp,
+    /// When it times out.
+    pub deadline: Timestamp,
+    /// What polling has taught so far.
+    pub tracking: Tracking,
+}
+
+/// What is to be done when an entry is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Poll the job.
+    Poll,
+    /// End the watch without a poll: its deadline is here and no poll is allowed.
+    Expire,
+}
+
+/// A place in the agenda; valid until the entry is scheduled again or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    slot: u32,
+    turn: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    entry: Entry,
+    duty: Duty,
+    due: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    /// Grows whenever the place is rescheduled or freed; older tickets are void.
+    turn: u32,
+    slot: Option<Box<Slot>>,
+}
+
+/// Due time first; ties in the order of the slots.
+type Queued = Reverse<(Duration, u32, u32)>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    by_id: HashMap<WatchId, u32>,
+    queue: BinaryHeap<Queued>,
+}
+
+impl Agenda {
+    /// How many watches are on it, queued or taken.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// True when no watch is on it.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Adds a watch, due at `due`. A watch that is already on the agenda stays as it is.
+    pub fn add(&mut self, entry: Entry, duty: Duty, due: Duration) {
+        if self.by_id.contains_key(&entry.id) {
+            return;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            u32::try_from(self.places.len() - 1).expect("fewer than 2^32 watches fit in memory")
+        });
+        self.by_id.insert(entry.id, index);
+        let place = &mut self.places[index as usize];
+        place.slot = Some(Box::new(Slot { entry, duty, due }));
+        let turn = place.turn;
+        self.queue.push(Reverse((due, index, turn)));
+    }
+
+    /// Takes the next entry that is due at `uptime`.
+    pub fn take_due(&mut self, uptime: Duration) -> Option<(Ticket, Duty)> {
+        while let Some(&Reverse((due, slot, turn))) = self.queue.peek() {
+            if due > uptime {
+                return None;
+            }
+            self.queue.pop();
+            let ticket = Ticket { slot, turn };
+            if let Some(found) = self.slot(ticket) {
+                return Some((ticket, found.duty));
+            }
+        }
+        None
+    }
+
+    /// When the next queued entry is due.
+    pub fn next_due(&mut self) -> Option<Duration> {
+        while let Some(&Reverse((due, slot, turn))) = self.queue.peek() {
+            if self.slot(Ticket { slot, turn }).is_some() {
+                return Some(due);
+            }
+            self.queue.pop();
+        }
+        None
+    }
+
+    /// The entry behind a ticket; `None` once it was removed.
+    pub fn entry(&self, ticket: Ticket) -> Option<&Entry> {
+        self.slot(ticket).map(|slot| &slot.entry)
+    }
+
+    /// The entry behind a ticket, to be changed; `None` once it was removed.
+    pub fn entry_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        self.slot_mut(ticket).map(|slot| &mut slot.entry)
+    }
+
+    /// Puts a taken entry back into the queue. Does nothing once it was removed.
+    pub fn schedule(&mut self, ticket: Ticket, duty: Duty, due: Duration) {
+        let Some(slot) = self.slot_mut(ticket) else {
+            return;
+        };
+        slot.duty = duty;
+        slot.due = due;
+        let turn = self.next_turn(ticket.slot);
+        self.queue.push(Reverse((due, ticket.slot, turn)));
+    }
+
+    /// Removes the entry behind a ticket.
+    pub fn remove(&mut self, ticket: Ticket) {
+        if let Some(id) = self.entry(ticket).map(|entry| entry.id) {
+            self.forget(id);
+        }
+    }
+
+    /// Removes a watch, wherever it stands.
+    pub fn forget(&mut self, id: WatchId) {
+        if let Some(index) = self.by_id.remove(&id) {
+            self.places[index as usize].slot = None;
+            self.next_turn(index);
+            self.free.push(index);
+        }
+    }
+
+    /// What polling has taught about a watch, and when it is due.
+    pub fn look_up(&self, id: WatchId) -> Option<(&Entry, Duration)> {
+        let index = *self.by_id.get(&id)?;
+        let slot = self.places[index as usize].slot.as_ref()?;
+        Some((&slot.entry, slot.due))
+    }
+
+    fn slot(&self, ticket: Ticket) -> Option<&Slot> {
+        let place = self.places.get(ticket.slot as usize)?;
+        (place.turn == ticket.turn).then_some(place.slot.as_deref())?
+    }
+
+    fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Slot> {
+        let place = self.places.get_mut(ticket.slot as usize)?;
+        (place.turn == ticket.turn).then_some(place.slot.as_deref_mut())?
+    }
+
+    fn next_turn(&mut self, index: u32) -> u32 {
+        let place = &mut self.places[index as usize];
+        place.turn = place.turn.wrapping_add(1);
+        place.turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn entry(n: u128) -> Entry {
+        Entry {
+            id: WatchId(Uuid::from_u128(n)),
+            service: "dcs".into(),
+            job_id: "job".into(),
+            params: Arc::default(),
+            submitted_at: Timestamp::UNIX_EPOCH,
+            deadline: Timestamp::MAX,
+            tracking: Tracking::default(),
+        }
+    }
+
+    fn at(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn taken(agenda: &mut Agenda, uptime: Duration) -> Vec<u128> {
+        std::iter::from_fn(|| agenda.take_due(uptime))
+            .map(|(ticket, _)| ticket)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|ticket| agenda.entry(ticket).unwrap().id.0.as_u128())
+            .collect()
+    }
+
+    #[test]
+    fn entries_come_out_when_due_and_in_order() {
+        let mut agenda = Agenda::default();
+        agenda.add(entry(1), Duty::Poll, at(3));
+        agenda.add(entry(2), Duty::Poll, at(1));
+        agenda.add(entry(3), Duty::Poll, at(9));
+        assert_eq!(agenda.next_due(), Some(at(1)));
+        assert_eq!(taken(&mut agenda, at(5)), [2, 1]);
+        assert_eq!(agenda.next_due(), Some(at(9)));
+        assert_eq!(agenda.len(), 3, "what was taken is still on the agenda");
+    }
+
+    #[test]
+    fn what_was_removed_while_taken_stays_removed() {
+        let mut agenda = Agenda::default();
+        agenda.add(entry(1), Duty::Poll, at(1));
+        let (ticket, _) = agenda.take_due(at(1)).unwrap();
+        agenda.forget(WatchId(Uuid::from_u128(1)));
+        agenda.schedule(ticket, Duty::Poll, at(2));
+        assert_eq!(agenda.take_due(at(9)), None);
+        assert!(agenda.is_empty());
+    }
+
+    #[test]
+    fn a_freed_place_is_not_confused_with_its_next_holder() {
+        let mut agenda = Agenda::default();
+        agenda.add(entry(1), Duty::Poll, at(1));
+        let (old, _) = agenda.take_due(at(1)).unwrap();
+        agenda.remove(old);
+        agenda.add(entry(2), Duty::Poll, at(5));
+        assert!(agenda.entry(old).is_none());
+        agenda.remove(old);
+        assert_eq!(agenda.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_entry_comes_out_exactly_once_and_never_early(
+            dues in prop::collection::vec(0_u64..50, 1..80), forgotten in prop::collection::hash_set(0_usize..80, 0..20),
+        ) {
+            let mut agenda = Agenda::default();
+            for (n, due) in dues.iter().enumerate() {
+                agenda.add(entry(n as u128), Duty::Poll, at(*due));
+            }
+            for n in &forgotten {
+                agenda.forget(WatchId(Uuid::from_u128(*n as u128)));
+            }
+            let mut seen = Vec::new();
+            for now in 0..50 {
+                for n in taken(&mut agenda, at(now)) {
+                    prop_assert_eq!(dues[usize::try_from(n).unwrap()], now);
+                    seen.push(usize::try_from(n).unwrap());
+                }
+            }
+            seen.sort_unstable();
+            let expected: Vec<usize> = (0..dues.len()).filter(|n| !forgotten.contains(n)).collect();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! How much one endpoint-and-credential may be asked: a rate, a burst, a number of polls
+//! in flight, and a pause when the service says it was asked too often.
+//!
+//! The rate is kept as a *theoretical arrival time* (the generic cell rate algorithm, a
+//! token bucket without a refill timer): one instant per budget, and a pure function of
+//! the uptime passed in.
+
+use std::time::Duration;
+
+/// The limits of a budget, as configured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Polls a second, on average; above 0.
+    pub rate: f64,
+    /// Polls that may start at once after a quiet time; at least 1.
+    pub burst: u32,
+    /// Polls in flight; at least 1.
+    pub concurrency: u32,
+}
+
+impl Limits {
+    /// The stricter of two in each respect, for services that share a budget.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        Self {
+            rate: self.rate.min(other.rate),
+            burst: self.burst.min(other.burst),
+            concurrency: self.concurrency.min(other.concurrency),
+        }
+    }
+}
+
+/// Whether one more poll may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes, and it has been counted: [`Budget::release`] it when it ends.
+    Granted,
+    /// Not before this uptime.
+    NotBefore(Duration),
+    /// Not before another poll ends.
+    Full,
+}
+
+/// The shared limits of one endpoint-and-credential, in use.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    limits: Limits,
+    in_flight: u32,
+    arrival: Duration,
+    paused_until: Duration,
+    throttled_run: u32,
+}
+
+impl Budget {
+    /// A budget with nothing spent.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            in_flight: 0,
+            arrival: Duration::ZERO,
+            paused_until: Duration::ZERO,
+            throttled_run: 0,
+        }
+    }
+
+    /// Asks to start one poll at `uptime`.
+    pub fn admit(&mut self, uptime: Duration) -> Admission {
+        if let Some(until) = self.paused(uptime) {
+            return Admission::NotBefore(until);
+        }
+        if self.in_flight >= self.limits.concurrency {
+            return Admission::Full;
+        }
+        let spacing = Duration::from_secs_f64(1.0 / self.limits.rate);
+        let tolerance = spacing.saturating_mul(self.limits.burst.saturating_sub(1));
+        let earliest = self.arrival.saturating_sub(tolerance);
+        if earliest > uptime {
+            return Admission::NotBefore(earliest);
+        }
+        self.arrival = self.arrival.max(uptime) + spacing;
+        self.in_flight += 1;
+        Admission::Granted
+    }
+
+    /// A poll that was granted has ended.
+    pub fn release(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Until when nothing may start because the service said so.
+    pub fn paused(&self, uptime: Duration) -> Option<Duration> {
+        (self.paused_until > uptime).then_some(self.paused_until)
+    }
+
+    /// The service throttled a poll: everything on this budget pauses. Answers to polls
+    /// that were already in flight count as the same throttling.
+    ///
+    /// `pause` gives the length for the nth throttling in a row.
+    pub fn throttled(&mut self, uptime: Duration, pause: impl FnOnce(u32) -> Duration) {
+        if self.paused(uptime).is_none() {
+            self.throttled_run = self.throttled_run.saturating_add(1);
+        }
+        let until = uptime.saturating_add(pause(self.throttled_run));
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    /// The service answered without throttling.
+    pub fn answered(&mut self) {
+        self.throttled_run = 0;
+    }
+
+    /// Polls in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn budget(rate: f64, burst: u32, concurrency: u32) -> Budget {
+        Budget::new(Limits {
+            rate,
+            burst,
+            concurrency,
+        })
+    }
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate_holds() {
+        let mut budget = budget(10.0, 3, 100);
+        for _ in 0..3 {
+            assert_eq!(budget.admit(ms(1000)), Admission::Granted);
+        }
+        assert_eq!(budget.admit(ms(1000)), Admission::NotBefore(ms(1100)));
+        assert_eq!(budget.admit(ms(1100)), Admission::Granted);
+        assert_eq!(budget.admit(ms(1100)), Admission::NotBefore(ms(1200)));
+    }
+
+    #[test]
+    fn polls_in_flight_are_bounded() {
+        let mut budget = budget(1000.0, 100, 2);
+        assert_eq!(budget.admit(ms(0)), Admission::Granted);
+        assert_eq!(budget.admit(ms(0)), Admission::Granted);
+        assert_eq!(budget.admit(ms(0)), Admission::Full);
+        budget.release();
+        assert_eq!(budget.admit(ms(0)), Admission::Granted);
+    }
+
+    #[test]
+    fn a_throttling_pauses_everybody_and_counts_once_for_polls_in_flight() {
+        let mut budget = budget(1000.0, 100, 100);
+        let mut runs = Vec::new();
+        for at in [0, 1, 2] {
+            budget.throttled(ms(at), |run| {
+                runs.push(run);
+                ms(500)
+            });
+        }
+        assert_eq!(runs, [1, 1, 1]);
+        assert_eq!(budget.admit(ms(3)), Admission::NotBefore(ms(502)));
+        assert_eq!(budget.admit(ms(502)), Admission::Granted);
+        budget.throttled(ms(503), |run| {
+            assert_eq!(run, 2);
+            ms(500)
+        });
+        budget.answered();
+        budget.throttled(ms(2000), |run| {
+            assert_eq!(run, 1);
+            ms(500)
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_ever_holds_more_than_rate_and_burst(
+            rate in 1.0_f64..50.0, burst in 1_u32..20, steps in prop::collection::vec(0_u64..400, 1..200),
+        ) {
+            let mut budget = budget(rate, burst, u32::MAX);
+            let mut now = 0;
+            let mut grants: Vec<u64> = Vec::new();
+            for step in steps {
+                now += step;
+                while budget.admit(ms(now)) == Admission::Granted {
+                    grants.push(now);
+                }
+            }
+            for (i, from) in grants.iter().enumerate() {
+                for (j, to) in grants.iter().enumerate().skip(i) {
+                    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+                    let allowed = f64::from(burst) + (to - from) as f64 / 1000.0 * rate + 1e-3;
+                    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+                    let got = (j - i + 1) as f64;
+                    prop_assert!(got <= allowed, "{got} grants within {} ms", to - from);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One HTTP exchange with a job API: bounded in time and size, and never redirected.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use http::HeaderMap;
+use http::StatusCode;
+
+use crate::outbound;
+use crate::watch::observation::Problem;
+use crate::watch::observation::ProblemKind;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may fall silent in the middle.
+const READ_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an unused connection is kept; below the usual 60 s of load balancers, which
+/// would otherwise close it under a request.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Sends requests; clones share one connection pool.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    client: reqwest::Client,
+    max_body: usize,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Received {
+    /// The HTTP status.
+    pub http_status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The decoded body.
+    pub body: Bytes,
+}
+
+impl Transport {
+    /// A transport that reads at most `max_body` decoded bytes of an answer.
+    ///
+    /// # Errors
+    /// The TLS set-up failed; most often because the system has no CA certificates.
+    pub fn new(max_body: usize) -> Result<Self, reqwest::Error> {
+        let client = outbound::client()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_IDLE_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .http2_keep_alive_while_idle(true)
+            .build()?;
+        Ok(Self { client, max_body })
+    }
+
+    /// Sends `request` and reads the whole answer.
+    ///
+    /// # Errors
+    /// `unreachable` when there was no whole answer, `unreadable` when it was too large.
+    pub async fn send(&self, request: reqwest::Request) -> Result<Received, Problem> {
+        let mut response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        let http_status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = self
+            .read_body(&mut response)
+            .await
+            .map_err(|problem| Problem {
+                http_status: Some(http_status.as_u16()),
+                ..problem
+            })?;
+        Ok(Received {
+            http_status,
+            headers,
+            body,
+        })
+    }
+
+    /// The length is counted on decoded bytes as they come: a compressed body tells
+    /// nothing of its size beforehand.
+    async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, Problem> {
+        let mut body = BytesMut::new();
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(body.freeze()),
+                Err(error) => return Err(unreachable(&error)),
+            };
+            if body.len() + chunk.len() > self.max_body {
+                return Err(Problem::new(
+                    ProblemKind::Unreadable,
+                    format!("the body is larger than max_body, {} bytes", self.max_body),
+                ));
+            }
+            if body.is_empty() {
+                body.reserve(chunk.len());
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+}
+
+fn unreachable(error: &reqwest::Error) -> Problem {
+    Problem::new(ProblemKind::Unreachable, outbound::in_words(error))
+}

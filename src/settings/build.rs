@@ -1,0 +1,133 @@
+//! From settings to the parts of the program.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::clock::SharedClock;
+use crate::credential::SharedCredential;
+use crate::credential::none::NoCredential;
+use crate::credential::token::TokenFile;
+use crate::definition::PollOverrides;
+use crate::schedule::backoff::Intervals;
+use crate::schedule::backoff::Policy;
+use crate::service::Patience;
+use crate::service::Service;
+use crate::service::Services;
+use crate::service::transport::Transport;
+use crate::settings::CredentialSettings;
+use crate::settings::ServiceSettings;
+use crate::settings::Settings;
+use crate::settings::SinkKind;
+use crate::sink::SharedSink;
+use crate::sink::log::Log;
+use crate::sink::webhook::Webhook;
+use crate::watch::subscription::Subscriptions;
+
+/// What to do when TLS cannot be set up; the cause alone does not say.
+const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
+
+/// The configured services.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Services> {
+    let transport = Transport::new(settings.max_body).context(NO_TLS)?;
+    let credentials: BTreeMap<&String, SharedCredential> = settings
+        .credentials
+        .iter()
+        .map(|(name, credential)| (name, credential_of(name, credential, clock)))
+        .collect();
+    let services = settings.services.iter().map(|(name, service)| {
+        let credential = credentials.get(&service.credential).with_context(|| {
+            format!("the credential `{}` is not configured", service.credential)
+        })?;
+        service_of(name, service, credential, &transport)
+    });
+    Ok(Services::new(services.collect::<anyhow::Result<Vec<_>>>()?))
+}
+
+fn credential_of(
+    name: &str,
+    credential: &CredentialSettings,
+    clock: &SharedClock,
+) -> SharedCredential {
+    match credential {
+        CredentialSettings::None => Arc::new(NoCredential),
+        CredentialSettings::Token { file } => {
+            Arc::new(TokenFile::new(name, file, Arc::clone(clock)))
+        }
+    }
+}
+
+fn service_of(
+    name: &str,
+    service: &ServiceSettings,
+    credential: &SharedCredential,
+    transport: &Transport,
+) -> anyhow::Result<Service> {
+    let numbers = numbers_of(&service.poll);
+    let (policy, patience) = numbers.context("a number of [poll] is missing from the defaults")?;
+    Ok(Service {
+        name: Arc::from(name),
+        definition: Arc::clone(&service.definition),
+        base_url: service.url.clone(),
+        credential_name: service.credential.clone(),
+        credential: Arc::clone(credential),
+        params: service.params.clone(),
+        policy: Policy::new(policy),
+        patience,
+        limits: service.limits,
+        transport: transport.clone(),
+    })
+}
+
+fn numbers_of(poll: &PollOverrides) -> Option<(Intervals, Patience)> {
+    let intervals = Intervals {
+        first: poll.first?,
+        initial: poll.initial?,
+        multiplier: poll.multiplier?,
+        max: poll.max?,
+        jitter: poll.jitter?,
+        max_retry_after: poll.max_retry_after?,
+    };
+    let patience = Patience {
+        deadline: poll.deadline?,
+        request_timeout: poll.request_timeout?,
+        not_found_grace: poll.not_found_grace?,
+        give_up_after: poll.give_up_after?,
+    };
+    Some((intervals, patience))
+}
+
+/// The configured sinks, by name.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>> {
+    settings
+        .sinks
+        .iter()
+        .map(|(name, sink)| {
+            let sink: SharedSink = match &sink.kind {
+                SinkKind::Log => Arc::new(Log),
+                SinkKind::Webhook { url, signer } => {
+                    Arc::new(Webhook::new(url.clone(), signer.clone()).context(NO_TLS)?)
+                }
+            };
+            Ok((name.clone(), sink))
+        })
+        .collect()
+}
+
+/// Who is told what.
+pub fn subscriptions(settings: &Settings) -> Subscriptions {
+    Subscriptions(
+        settings
+            .sinks
+            .iter()
+            .map(|(name, sink)| (name.clone(), sink.filter.clone()))
+            .collect(),
+    )
+}

@@ -1,0 +1,176 @@
+//! Settings: from files and environment to values that are ready for use.
+//!
+//! [`source`] layers the sources, [`reader`] takes values out of them and collects every
+//! problem, [`sections`] says which values there are, and [`build`] makes the parts of
+//! the program from them. `config/default.toml` is the manual: every key stands there.
+
+pub mod build;
+mod problem;
+mod reader;
+mod sections;
+mod source;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::definition::Definition;
+use crate::definition::PollOverrides;
+use crate::definition::catalog::Catalog;
+use crate::intake::WatchRequest;
+use crate::schedule::budget::Limits;
+use crate::sink::signature::Signer;
+use crate::watch::Params;
+use crate::watch::subscription::Filter;
+
+pub use crate::settings::problem::Problem;
+pub use crate::settings::problem::Problems;
+pub use crate::settings::source::Sources;
+
+/// The embedded defaults, with every key documented.
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// Everything that is set, checked.
+#[derive(Clone)]
+pub struct Settings {
+    /// Our name in events.
+    pub instance: String,
+    /// How long a stop may take.
+    pub stop_timeout: Duration,
+    /// How to log.
+    pub log: LogSettings,
+    /// The database file.
+    pub store: PathBuf,
+    /// The HTTP API.
+    pub api: ApiSettings,
+    /// The largest answer that is read, in bytes.
+    pub max_body: usize,
+    /// Who asks, by name.
+    pub credentials: BTreeMap<String, CredentialSettings>,
+    /// What can be watched, by name.
+    pub services: BTreeMap<String, ServiceSettings>,
+    /// Where events go, by name.
+    pub sinks: BTreeMap<String, SinkSettings>,
+    /// Watches submitted on start.
+    pub watches: Vec<WatchRequest>,
+    /// All definitions.
+    pub catalog: Catalog,
+}
+
+/// How to log.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// What is logged.
+    pub filter: String,
+}
+
+/// The form of a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, otherwise JSON.
+    Auto,
+    /// For people.
+    Human,
+    /// For machines.
+    Json,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The token of those who may read.
+    pub read_token: Option<SecretString>,
+    /// The token of those who may also submit and stop.
+    pub write_token: Option<SecretString>,
+    /// Connections at a time.
+    pub connections: usize,
+}
+
+/// A credential.
+#[derive(Debug, Clone)]
+pub enum CredentialSettings {
+    /// No proof.
+    None,
+    /// A token in a file.
+    Token {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// A service.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// How its API looks.
+    pub definition: Arc<Definition>,
+    /// Where it is, without a final `/`.
+    pub url: String,
+    /// The credential's name.
+    pub credential: String,
+    /// Values for the definition's placeholders.
+    pub params: Params,
+    /// How much it may be asked.
+    pub limits: Limits,
+    /// When to poll; every field is set.
+    pub poll: PollOverrides,
+}
+
+/// A sink.
+#[derive(Clone)]
+pub struct SinkSettings {
+    /// Where events go.
+    pub kind: SinkKind,
+    /// Which events.
+    pub filter: Filter,
+}
+
+/// Where events go.
+#[derive(Clone)]
+pub enum SinkKind {
+    /// To our own log.
+    Log,
+    /// To a URL.
+    Webhook {
+        /// The URL.
+        url: reqwest::Url,
+        /// What signs them.
+        signer: Option<Signer>,
+    },
+}
+
+/// Settings, and what a person should know about them although they work.
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Warnings.
+    pub warnings: Vec<Problem>,
+    /// The files that were read, in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads and checks the settings.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let layered = source::layer(sources)?;
+    let (settings, notes) = sections::read(&layered);
+    let (problems, warnings): (Vec<_>, Vec<_>) =
+        notes.into_iter().partition(|note| !note.is_warning);
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(Loaded {
+            settings,
+            warnings,
+            files: layered.files(),
+        }),
+        _ => Err(Problems(problems)),
+    }
+}

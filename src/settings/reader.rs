@@ -1,0 +1,491 @@
+//! Takes values out of the layered settings and collects every problem on the way.
+//!
+//! Each key is asked for once, by name and kind; what nobody asked for is unknown, and is
+//! reported with the nearest key that is known here.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::Value;
+use config::ValueKind;
+use secrecy::SecretString;
+
+use crate::clock::parse_duration;
+use crate::settings::problem::Problem;
+use crate::settings::source::ENVIRONMENT;
+use crate::settings::source::Layered;
+use crate::settings::source::origin_of;
+
+/// How alike two names must be for one to be suggested for the other.
+const NEAR: f64 = 0.75;
+/// The largest file with a secret, in bytes.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// What all readers of one load share.
+pub(super) struct Context<'a> {
+    layered: &'a Layered,
+    notes: RefCell<Vec<Problem>>,
+    /// Every key that was asked for, names of entries written as `*`.
+    asked: RefCell<BTreeSet<String>>,
+}
+
+/// Reads one table.
+pub(super) struct Reader<'a> {
+    context: &'a Context<'a>,
+    value: Option<&'a Value>,
+    path: Vec<String>,
+    /// The path as the manual writes it.
+    shown: Vec<String>,
+    known: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(layered: &'a Layered) -> Self {
+        Self {
+            layered,
+            notes: RefCell::default(),
+            asked: RefCell::default(),
+        }
+    }
+
+    pub(super) fn root(&'a self) -> Reader<'a> {
+        Reader {
+            context: self,
+            value: Some(&self.layered.root),
+            path: Vec::new(),
+            shown: Vec::new(),
+            known: RefCell::default(),
+        }
+    }
+
+    pub(super) fn into_notes(self) -> Vec<Problem> {
+        self.notes.into_inner()
+    }
+
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Whether somebody set `key`, rightly or wrongly.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// Reports a problem with the value of `key`.
+    pub(super) fn problem(&self, key: &str, message: impl Display) {
+        self.note(key, message, false);
+    }
+
+    /// Reports something that works but that a person should know.
+    pub(super) fn warn(&self, key: &str, message: impl Display) {
+        self.note(key, message, true);
+    }
+
+    fn note(&self, key: &str, message: impl Display, is_warning: bool) {
+        let mut path = self.path.clone();
+        if !key.is_empty() {
+            path.push(key.to_owned());
+        }
+        let layered = self.context.layered;
+        // What is missing has no origin of its own; its table has.
+        let value = self.peek(key).or(self.value).unwrap_or(&layered.root);
+        let origin = origin_of(value);
+        let line = layered.line(&origin, &path);
+        self.context.notes.borrow_mut().push(Problem {
+            origin,
+            line,
+            key: path.join("."),
+            message: message.to_string(),
+            is_warning,
+        });
+    }
+
+    /// Reports that a key without a default is missing.
+    fn missing<T>(&self, key: &str, found: Option<T>) -> Option<T> {
+        if found.is_none() && self.peek(key).is_none() {
+            self.problem(key, "is missing and has no default");
+        }
+        found
+    }
+
+    fn peek(&self, key: &str) -> Option<&'a Value> {
+        match &self.value?.kind {
+            ValueKind::Table(table) => table.get(key),
+            _ => None,
+        }
+    }
+
+    fn ask(&self, key: &str) -> Option<&'a Value> {
+        self.known.borrow_mut().insert(key.to_owned());
+        let mut shown = self.shown.clone();
+        shown.push(key.to_owned());
+        self.context.asked.borrow_mut().insert(shown.join("."));
+        self.peek(key)
+            .filter(|value| !matches!(value.kind, ValueKind::Nil))
+    }
+
+    /// A text, as it is written.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        let value = self.ask(key)?;
+        if let ValueKind::String(text) = &value.kind {
+            return Some(text.clone());
+        }
+        self.problem(key, format!("{} must be a text in quotes", shown(value)));
+        None
+    }
+
+    /// A text that must be there.
+    pub(super) fn required_text(&self, key: &str) -> Option<String> {
+        let found = self.text(key);
+        self.missing(key, found)
+    }
+
+    /// A text with its `${VARIABLES}` filled in.
+    pub(super) fn expanded(&self, key: &str) -> Option<String> {
+        let text = self.text(key)?;
+        match expand(&text, &self.context.layered.environment) {
+            Ok(text) => Some(text),
+            Err(message) => {
+                self.problem(key, message);
+                None
+            }
+        }
+    }
+
+    /// A duration of at least `least`.
+    pub(super) fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
+        let text = self.text(key)?;
+        match parse_duration(&text) {
+            Ok(duration) if duration >= least => Some(duration),
+            Ok(_) => {
+                let least = crate::clock::show_duration(least);
+                self.problem(key, format!("\"{text}\" must be at least {least}"));
+                None
+            }
+            Err(allowed) => {
+                self.problem(key, format!("\"{text}\" must be {allowed}"));
+                None
+            }
+        }
+    }
+
+    /// A number in `range`.
+    #[expect(clippy::cast_precision_loss, reason = "settings are small numbers")]
+    pub(super) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        let value = self.ask(key)?;
+        let number = match &value.kind {
+            ValueKind::Float(number) => Some(*number),
+            ValueKind::I64(number) => Some(*number as f64),
+            ValueKind::String(text) if is_environment(value) => text.parse().ok(),
+            _ => None,
+        };
+        let found = number.filter(|number| range.contains(number));
+        if found.is_none() {
+            let (least, most) = range.into_inner();
+            self.problem(
+                key,
+                format!("{} must be a number from {least} to {most}", shown(value)),
+            );
+        }
+        found
+    }
+
+    /// A whole number in `range`.
+    pub(super) fn whole(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.ask(key)?;
+        let number = match &value.kind {
+            ValueKind::I64(number) => u32::try_from(*number).ok(),
+            ValueKind::String(text) if is_environment(value) => text.parse().ok(),
+            _ => None,
+        };
+        let found = number.filter(|number| range.contains(number));
+        if found.is_none() {
+            let (least, most) = range.into_inner();
+            self.problem(
+                key,
+                format!(
+                    "{} must be a whole number from {least} to {most}",
+                    shown(value)
+                ),
+            );
+        }
+        found
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let word = self.required_text(key)?;
+        let found = choices.iter().find(|(name, _)| *name == word);
+        if found.is_none() {
+            self.problem(key, not_among(&word, choices.iter().map(|(name, _)| *name)));
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
+    /// A list of texts; from the environment, separated by commas.
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        let Some(value) = self.ask(key) else {
+            return Vec::new();
+        };
+        let texts: Option<Vec<String>> = match &value.kind {
+            ValueKind::Array(elements) => elements.iter().map(text_of).collect(),
+            ValueKind::String(text) if is_environment(value) => {
+                Some(text.split(',').map(|part| part.trim().to_owned()).collect())
+            }
+            _ => None,
+        };
+        texts.unwrap_or_else(|| {
+            self.problem(
+                key,
+                format!("{} must be a list of texts in quotes", shown(value)),
+            );
+            Vec::new()
+        })
+    }
+
+    /// A table of texts.
+    pub(super) fn texts(&self, key: &str) -> BTreeMap<String, String> {
+        let Some(value) = self.ask(key) else {
+            return BTreeMap::new();
+        };
+        let texts = match &value.kind {
+            ValueKind::Table(table) => table
+                .iter()
+                .map(|(name, value)| Some((name.clone(), text_of(value)?)))
+                .collect(),
+            _ => None,
+        };
+        texts.unwrap_or_else(|| {
+            self.problem(key, "must be a table of texts, as { name = \"value\" }");
+            BTreeMap::new()
+        })
+    }
+
+    /// A table within this one; an empty one when it is not there.
+    pub(super) fn section(&self, key: &str) -> Reader<'a> {
+        let value = self.ask(key);
+        if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
+            self.problem(key, "must be a table");
+        }
+        self.within(key, key, value)
+    }
+
+    /// The named tables within this one, as `[services.NAME]`.
+    pub(super) fn sections(&self, key: &str) -> Vec<(String, Reader<'a>)> {
+        let outer = self.section(key);
+        let Some(ValueKind::Table(table)) = outer.value.map(|value| &value.kind) else {
+            return Vec::new();
+        };
+        let mut names: Vec<&String> = table.keys().collect();
+        names.sort();
+        let mut sections = Vec::new();
+        for name in names {
+            let value = table.get(name);
+            if !is_name(name) {
+                outer.problem(name, "the name must be made of a-z, 0-9 and -, at most 64, so that it also works in the environment");
+            } else if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
+                outer.problem(name, "must be a table");
+            } else {
+                sections.push((name.clone(), outer.within(name, "*", value)));
+            }
+        }
+        sections
+    }
+
+    /// The tables of a list, as `[[watches]]`.
+    pub(super) fn elements(&self, key: &str) -> Vec<Reader<'a>> {
+        let Some(value) = self.ask(key) else {
+            return Vec::new();
+        };
+        let ValueKind::Array(elements) = &value.kind else {
+            self.problem(key, format!("must be a list of tables, as [[{key}]]"));
+            return Vec::new();
+        };
+        let outer = self.within(key, key, Some(value));
+        elements
+            .iter()
+            .enumerate()
+            .map(|(n, value)| outer.within(&n.to_string(), "*", Some(value)))
+            .collect()
+    }
+
+    fn within(&self, key: &str, shown: &str, value: Option<&'a Value>) -> Reader<'a> {
+        let with = |path: &[String], last: &str| [path, &[last.to_owned()]].concat();
+        Reader {
+            context: self.context,
+            value,
+            path: with(&self.path, key),
+            shown: with(&self.shown, shown),
+            known: RefCell::default(),
+        }
+    }
+
+    /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
+    pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
+        let path = PathBuf::from(self.expanded(key)?);
+        match std::fs::File::open(&path) {
+            Ok(_) => {
+                self.warn_if_readable_by_all(key, &path);
+                Some(path)
+            }
+            Err(error) => {
+                self.problem(key, format!("cannot read {}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    /// A path that must be there.
+    pub(super) fn required_file(&self, key: &str) -> Option<PathBuf> {
+        let found = self.file(key);
+        self.missing(key, found)
+    }
+
+    /// A secret: the content of the file `NAME_file`, or `NAME = "${VARIABLE}"`.
+    pub(super) fn secret(&self, name: &str) -> Option<SecretString> {
+        let key = format!("{name}_file");
+        let Some(path) = self.file(&key) else {
+            return self.inline_secret(name);
+        };
+        if self.ask(name).is_some() {
+            self.problem(name, format!("is set beside `{key}`; keep one of them"));
+        }
+        let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > SECRET_BYTES_MAX);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) if !is_large => text,
+            _ => {
+                self.problem(
+                    &key,
+                    format!(
+                        "{} holds no secret: it must be a small text",
+                        path.display()
+                    ),
+                );
+                return None;
+            }
+        };
+        let secret = text.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() {
+            self.problem(&key, format!("{} is empty", path.display()));
+            return None;
+        }
+        Some(SecretString::from(secret))
+    }
+
+    fn inline_secret(&self, name: &str) -> Option<SecretString> {
+        let value = self.ask(name)?;
+        let Some(text) = text_of(value) else {
+            // Not through `text`, whose message would show the value.
+            self.problem(name, "must be a text in quotes");
+            return None;
+        };
+        if !text.contains("${") && !is_environment(value) {
+            let file = value.origin().map(PathBuf::from);
+            if file.is_some_and(|file| is_readable_by_all(&file)) {
+                self.warn(name, "a secret stands in a file that everybody can read; use a `…_file` or `${VARIABLE}`");
+            }
+        }
+        self.expanded(name).map(SecretString::from)
+    }
+
+    fn warn_if_readable_by_all(&self, key: &str, path: &std::path::Path) {
+        if is_readable_by_all(path) {
+            self.warn(
+                key,
+                format!("everybody can read {}; `chmod 600` it", path.display()),
+            );
+        }
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(super) fn finish(&self) {
+        let Some(ValueKind::Table(table)) = self.value.map(|value| &value.kind) else {
+            return;
+        };
+        let known = self.known.borrow();
+        let mut names: Vec<&String> = table.keys().filter(|name| !known.contains(*name)).collect();
+        names.sort();
+        for name in names {
+            let hint = nearest(name, known.iter().map(String::as_str))
+                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let all: Vec<&str> = known.iter().map(String::as_str).collect();
+            self.problem(
+                name,
+                format!("is no setting{hint} (known here: {})", all.join(", ")),
+            );
+        }
+    }
+}
+
+/// "`josn` must be one of auto, human, json; did you mean `json`?"
+pub(super) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.collect();
+    let hint = nearest(word, words.iter().copied())
+        .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    format!("\"{word}\" must be one of {}{hint}", words.join(", "))
+}
+
+fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    words
+        .map(|known| (strsim::jaro_winkler(known, word), known))
+        .filter(|(likeness, _)| *likeness >= NEAR)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, known)| known)
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn is_environment(value: &Value) -> bool {
+    value.origin() == Some(ENVIRONMENT)
+}
+
+fn shown(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::String(text) => format!("\"{text}\""),
+        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Array(_) => "a list".to_owned(),
+        _ => value.to_string(),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.len() <= 64 && name.chars().all(is_plain)
+}
+
+fn is_readable_by_all(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
+/// Fills in `${VARIABLE}`. A variable that is not set is an error, not an empty text.
+fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, tail) = after
+            .split_once('}')
+            .ok_or_else(|| "has a `${` without its `}`".to_owned())?;
+        let value = environment
+            .get(name)
+            .ok_or_else(|| format!("uses ${{{name}}}, which is not set in the environment"))?;
+        expanded.push_str(before);
+        expanded.push_str(value);
+        rest = tail;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}

@@ -1,0 +1,198 @@
+//! The sources of settings, layered by the `config` crate.
+//!
+//! Each file is first parsed by `toml` alone: its errors show the line, and the spans of
+//! its keys tell later on which line a wrong value stands.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+
+use config::Config;
+use config::Environment;
+use config::File;
+use config::FileFormat;
+use config::Value;
+use toml::Spanned;
+use toml::de::DeTable;
+use toml::de::DeValue;
+
+use crate::settings::DEFAULT;
+use crate::settings::problem::Problem;
+use crate::settings::problem::Problems;
+
+/// What the environment variables begin with.
+const PREFIX: &str = "JOBWATCH";
+/// What separates the parts of a key in a variable's name.
+const SEPARATOR: &str = "__";
+/// How the `config` crate calls the environment as an origin.
+pub(super) const ENVIRONMENT: &str = "the environment";
+/// How we call the embedded file as an origin.
+const DEFAULTS: &str = "the defaults";
+/// The largest file of settings, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Where settings come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Files, later ones overriding earlier ones; they must exist.
+    pub files: Vec<PathBuf>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Settings from all sources, with the text of each file for finding lines.
+pub(super) struct Layered {
+    pub(super) root: Value,
+    pub(super) environment: BTreeMap<String, String>,
+    texts: Vec<(PathBuf, String)>,
+}
+
+/// Reads and layers all sources.
+pub(super) fn layer(sources: &Sources) -> Result<Layered, Problems> {
+    let mut problems = Vec::new();
+    let mut texts = Vec::new();
+    for path in with_drop_ins(&sources.files, &mut problems) {
+        match read(&path) {
+            Ok(text) => texts.push((path, text)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let root = build(&texts, &sources.environment)
+        .map_err(|error| Problems(vec![whole_file("the settings", None, error.to_string())]))?;
+    Ok(Layered {
+        root,
+        environment: sources.environment.clone(),
+        texts,
+    })
+}
+
+fn build(
+    texts: &[(PathBuf, String)],
+    environment: &BTreeMap<String, String>,
+) -> Result<Value, config::ConfigError> {
+    let mut builder = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
+    for (path, _) in texts {
+        builder = builder.add_source(File::from(path.as_path()).format(FileFormat::Toml));
+    }
+    // Values stay as they are written: parsing them would turn the secret 00042 into 42.
+    let variables = Environment::with_prefix(PREFIX)
+        .prefix_separator(SEPARATOR)
+        .separator(SEPARATOR)
+        .source(Some(environment.clone().into_iter().collect()));
+    Ok(builder.add_source(variables).build()?.cache)
+}
+
+/// Each file, followed by `conf.d/*.toml` beside it.
+fn with_drop_ins(files: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for file in files {
+        all.push(file.clone());
+        let folder = file.parent().unwrap_or(Path::new("")).join("conf.d");
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            if folder.exists() {
+                let origin = folder.display().to_string();
+                problems.push(whole_file(
+                    &origin,
+                    None,
+                    "the folder cannot be listed".to_owned(),
+                ));
+            }
+            continue;
+        };
+        let mut drop_ins: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "toml")
+            })
+            .collect();
+        drop_ins.sort();
+        all.extend(drop_ins);
+    }
+    // Two files of one folder share its drop-ins.
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|path| seen.insert(path.clone()));
+    all
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    let origin = path.display().to_string();
+    let unreadable = |error: std::io::Error| {
+        whole_file(&origin, None, format!("the file cannot be read: {error}"))
+    };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > FILE_BYTES_MAX {
+        let message = format!("the file has {size} bytes; at most {FILE_BYTES_MAX} are read");
+        return Err(whole_file(&origin, None, message));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    match DeTable::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let line = error.span().map(|span| line_of(&text, span.start));
+            let message = format!("not TOML: {}", error.message().trim());
+            Err(whole_file(&origin, line, message))
+        }
+    }
+}
+
+fn whole_file(origin: &str, line: Option<usize>, message: String) -> Problem {
+    Problem {
+        origin: origin.to_owned(),
+        line,
+        key: String::new(),
+        message,
+        is_warning: false,
+    }
+}
+
+impl Layered {
+    /// The files that were read, in order.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.texts.iter().map(|(path, _)| path.clone()).collect()
+    }
+
+    /// The line on which `path` stands in the file `origin`.
+    pub(super) fn line(&self, origin: &str, path: &[String]) -> Option<usize> {
+        let text = self
+            .texts
+            .iter()
+            .find(|(file, _)| file.display().to_string() == origin)
+            .map(|(_, text)| text)?;
+        let root = DeTable::parse(text).ok()?;
+        let at = offset_in_table(root.get_ref(), path)?;
+        Some(line_of(text, at))
+    }
+}
+
+fn offset_in_table(table: &DeTable<'_>, path: &[String]) -> Option<usize> {
+    let (first, rest) = path.split_first()?;
+    let (key, value) = table
+        .iter()
+        .find(|(key, _)| key.get_ref().as_ref() == first.as_str())?;
+    Some(offset_in_value(value, rest).unwrap_or(key.span().start))
+}
+
+fn offset_in_value(value: &Spanned<DeValue<'_>>, path: &[String]) -> Option<usize> {
+    match value.get_ref() {
+        DeValue::Table(table) => offset_in_table(table, path),
+        DeValue::Array(elements) => {
+            let (index, rest) = path.split_first()?;
+            let element = elements.get(index.parse::<usize>().ok()?)?;
+            Some(offset_in_value(element, rest).unwrap_or(element.span().start))
+        }
+        _ => None,
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text[..offset.min(text.len())].matches('\n').count() + 1
+}
+
+/// A name for where `value` comes from.
+pub(super) fn origin_of(value: &Value) -> String {
+    value.origin().unwrap_or(DEFAULTS).to_owned()
+}

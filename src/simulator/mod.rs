@@ -1,0 +1,213 @@
+//! A stand-in for three job APIs of the Open Telekom Cloud: DCS, SFS Turbo and SDRS.
+//!
+//! It speaks HTTP on a real socket, so that demonstrations, rehearsals, load tests and our
+//! own tests exercise the same code as the cloud would: connections that break are broken,
+//! not mocked. Bodies, statuses and errors are those of the services' API references, and
+//! where a service is known to answer otherwise than documented, of the service.
+//!
+//! Jobs are created with `POST /_sim/jobs` or, in the same process, [`SimulatorHandle::create`];
+//! `GET /_sim/` explains. What a poll is answered is a pure function of the job, the time and
+//! the request (`answer`); the time is that of the clock passed in. Only the `slow` fault
+//! takes real time.
+//!
+//! A new service is one file beside `sdrs` and an arm wherever the compiler asks for one.
+
+mod answer;
+mod control;
+mod dcs;
+mod faults;
+mod gateway;
+mod ids;
+mod job;
+mod json;
+mod payload;
+mod registry;
+mod sdrs;
+mod serve;
+mod service;
+mod sfs_turbo;
+mod spec;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::faults::Faults;
+pub use self::faults::RetryAfter;
+pub use self::faults::Throttle;
+pub use self::registry::CreatedJob;
+pub use self::registry::JobView;
+pub use self::registry::PollView;
+use self::registry::Refusal;
+use self::registry::Registry;
+pub use self::service::PROJECT_ID;
+pub use self::service::Service;
+pub use self::spec::Ending;
+pub use self::spec::JobSpec;
+pub use self::spec::SubJobSpec;
+use crate::clock::SharedClock;
+
+/// Most jobs at a time, unless the options say otherwise.
+pub const MAX_JOBS: usize = 1_000_000;
+
+/// Connections that may wait to be accepted: a load test opens them all at once.
+const BACKLOG: u32 = 4096;
+
+/// What the simulator accepts.
+#[derive(Clone)]
+pub struct SimulatorOptions {
+    /// The only tokens that are good; `None` for any that is not empty.
+    pub accept_tokens: Option<Vec<String>>,
+    /// Most jobs at a time.
+    pub max_jobs: usize,
+}
+
+/// A simulator that listens but does not serve yet.
+#[derive(Debug)]
+pub struct Simulator {
+    listener: TcpListener,
+    handle: SimulatorHandle,
+}
+
+/// A running simulator, seen from the same process. Clones share its jobs.
+#[derive(Clone)]
+pub struct SimulatorHandle {
+    registry: Arc<Registry>,
+    address: SocketAddr,
+}
+
+impl Simulator {
+    /// Listens on `addr`; port 0 takes any free one. Must be called within a tokio runtime.
+    pub fn bind(addr: SocketAddr, clock: SharedClock) -> anyhow::Result<Self> {
+        Self::bind_with(addr, clock, SimulatorOptions::default())
+    }
+
+    /// As [`bind`](Self::bind), with options.
+    pub fn bind_with(
+        addr: SocketAddr,
+        clock: SharedClock,
+        options: SimulatorOptions,
+    ) -> anyhow::Result<Self> {
+        let listener = listen(addr).with_context(|| format!("listen on {addr}"))?;
+        let address = listener
+            .local_addr()
+            .context("read the address listened on")?;
+        let registry = Arc::new(Registry::new(clock, options));
+        let handle = SimulatorHandle { registry, address };
+        Ok(Self { listener, handle })
+    }
+
+    /// Listens and serves in a task of `tracker` until `stop`.
+    pub fn start(
+        addr: SocketAddr,
+        clock: SharedClock,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> anyhow::Result<SimulatorHandle> {
+        Ok(Self::bind(addr, clock)?.spawn(tracker, stop))
+    }
+
+    /// Serves in a task of `tracker` until `stop`.
+    pub fn spawn(self, tracker: &TaskTracker, stop: CancellationToken) -> SimulatorHandle {
+        let handle = self.handle();
+        tracker.spawn(self.serve(stop));
+        handle
+    }
+
+    /// Serves until `stop`, and then at most a second longer for answers under way.
+    pub async fn serve(self, stop: CancellationToken) {
+        serve::serve(self.listener, self.handle.registry, stop).await;
+    }
+
+    /// The address it listens on, with the port it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.address
+    }
+
+    /// A handle on its jobs.
+    pub fn handle(&self) -> SimulatorHandle {
+        self.handle.clone()
+    }
+}
+
+impl SimulatorHandle {
+    /// The base URL, without a slash at the end: what a service's `url` is set to.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Creates a job; its life begins now.
+    ///
+    /// # Errors
+    /// Names what is wrong with the job, as the HTTP API does.
+    pub fn create(&self, spec: JobSpec) -> Result<CreatedJob, String> {
+        self.registry.create(spec).map_err(Refusal::message)
+    }
+
+    /// The job with this id.
+    pub fn job(&self, job_id: &str) -> Option<JobView> {
+        self.registry.job(job_id)
+    }
+
+    /// All jobs, in the order of their creation.
+    pub fn jobs(&self) -> Vec<JobView> {
+        self.registry.jobs(usize::MAX).1
+    }
+
+    /// Forgets a job, so that its service does not know it any more; false when there was none.
+    pub fn forget(&self, job_id: &str) -> bool {
+        self.registry.forget(job_id)
+    }
+}
+
+impl Default for SimulatorOptions {
+    fn default() -> Self {
+        Self {
+            accept_tokens: None,
+            max_jobs: MAX_JOBS,
+        }
+    }
+}
+
+// By hand, so that tokens stay out of logs.
+impl fmt::Debug for SimulatorOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorOptions")
+            .field("accept_tokens", &self.accept_tokens.as_ref().map(Vec::len))
+            .field("max_jobs", &self.max_jobs)
+            .finish()
+    }
+}
+
+impl fmt::Debug for SimulatorHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorHandle")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+fn listen(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A rehearsal restarted on the same port must not wait for old connections to expire.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests;

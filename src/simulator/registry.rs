@@ -1,0 +1,267 @@
+//! The jobs the simulator knows, behind one lock.
+//!
+//! One lock for all is enough: an answer takes microseconds to make, and nothing waits
+//! while holding it (a slow answer is slept out by the connection).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::SimulatorOptions;
+use super::answer::Answer;
+use super::answer::Request;
+use super::answer::to_poll;
+use super::gateway;
+use super::gateway::Credential;
+use super::ids;
+use super::job::FirstToken;
+use super::job::Job;
+use super::job::PollNote;
+use super::job::Polls;
+use super::service::Service;
+use super::spec::Ending;
+use super::spec::JobSpec;
+use crate::clock::SharedClock;
+
+/// A job just created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CreatedJob {
+    /// Its service.
+    pub service: Service,
+    /// Its id.
+    pub job_id: String,
+    /// Where it is queried, below the simulator's URL.
+    pub path: String,
+}
+
+/// A job as the simulator's own pages show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JobView {
+    /// Its service.
+    pub service: Service,
+    /// Its id.
+    pub job_id: String,
+    /// Its type.
+    pub job_type: String,
+    /// Where it is queried, below the simulator's URL.
+    pub path: String,
+    /// The status the service shows now, in its own words.
+    pub status: String,
+    /// How it ends.
+    pub outcome: Ending,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it ends; `None` when it never does.
+    pub ends_at: Option<Timestamp>,
+    /// How many polls were answered, whatever the answer.
+    pub polls: u64,
+    /// The latest of them, at most fifty, oldest first.
+    pub recent_polls: Vec<PollView>,
+}
+
+/// One poll that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PollView {
+    /// When, to the millisecond.
+    pub at: Timestamp,
+    /// The HTTP status of the answer.
+    pub http: u16,
+    /// The body was broken off.
+    pub torn: bool,
+}
+
+/// Why a job was not created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Invalid(String),
+    Exists(String),
+    Full(String),
+}
+
+pub(super) struct Registry {
+    clock: SharedClock,
+    options: SimulatorOptions,
+    requests: AtomicU64,
+    jobs: Mutex<Jobs>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    by_id: HashMap<Arc<str>, Job>,
+    created: u64,
+}
+
+impl Registry {
+    pub(super) fn new(clock: SharedClock, options: SimulatorOptions) -> Self {
+        Self {
+            clock,
+            options,
+            requests: AtomicU64::new(0),
+            jobs: Mutex::default(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) fn next_request_id(&self) -> String {
+        ids::request_id(self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn create(&self, spec: JobSpec) -> Result<CreatedJob, Refusal> {
+        spec.check().map_err(Refusal::Invalid)?;
+        let now = self.now();
+        self.lock().insert(spec, self.options.max_jobs, now)
+    }
+
+    /// Answers a poll, and remembers that it was answered.
+    pub(super) fn poll(
+        &self,
+        service: Service,
+        id: &str,
+        token: Option<&[u8]>,
+        request: Request<'_>,
+    ) -> Answer {
+        let accepted = self.options.accept_tokens.as_deref();
+        let credential = gateway::credential(token, accepted);
+        let request = Request {
+            credential,
+            ..request
+        };
+        let now = self.now();
+        let mut jobs = self.lock();
+        let job = jobs
+            .by_id
+            .get_mut(id)
+            .filter(|job| job.spec.service == service);
+        let answer = to_poll(service, job.as_deref(), request, now);
+        if let Some(job) = job {
+            remember(job, credential, &answer, now);
+        }
+        answer
+    }
+
+    pub(super) fn job(&self, id: &str) -> Option<JobView> {
+        let now = self.now();
+        self.lock().by_id.get(id).map(|job| view(job, now))
+    }
+
+    /// How many jobs there are, and the latest `limit` of them in the order of creation.
+    pub(super) fn jobs(&self, limit: usize) -> (usize, Vec<JobView>) {
+        let now = self.now();
+        let jobs = self.lock();
+        let mut listed: Vec<&Job> = jobs.by_id.values().collect();
+        listed.sort_unstable_by_key(|job| job.number);
+        let total = listed.len();
+        let latest = &listed[total.saturating_sub(limit)..];
+        (total, latest.iter().map(|job| view(job, now)).collect())
+    }
+
+    pub(super) fn forget(&self, id: &str) -> bool {
+        self.lock().by_id.remove(id).is_some()
+    }
+
+    // A panic while the lock was held leaves jobs whole: each change is one step.
+    fn lock(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Jobs {
+    fn insert(
+        &mut self,
+        mut spec: JobSpec,
+        max: usize,
+        now: Timestamp,
+    ) -> Result<CreatedJob, Refusal> {
+        if self.by_id.len() >= max {
+            return Err(Refusal::Full(format!(
+                "there are {max} jobs already, the most allowed"
+            )));
+        }
+        let id: Arc<str> = match spec.job_id.take() {
+            Some(id) if self.by_id.contains_key(id.as_str()) => {
+                return Err(Refusal::Exists(format!(
+                    "job_id = {id:?}: there is such a job"
+                )));
+            }
+            Some(id) => id.into(),
+            None => self.free_id(spec.service),
+        };
+        let service = spec.service;
+        let job = Job {
+            number: self.created,
+            id: Arc::clone(&id),
+            spec,
+            created: now,
+            polls: Polls::default(),
+        };
+        self.created += 1;
+        self.by_id.insert(Arc::clone(&id), job);
+        Ok(CreatedJob {
+            service,
+            path: service.path(&id),
+            job_id: id.as_ref().to_owned(),
+        })
+    }
+
+    // A chosen id may look like one of ours; the next number is then tried.
+    fn free_id(&mut self, service: Service) -> Arc<str> {
+        loop {
+            let id = ids::job_id(service, self.created);
+            if !self.by_id.contains_key(id.as_str()) {
+                return id.into();
+            }
+            self.created += 1;
+        }
+    }
+}
+
+fn remember(job: &mut Job, credential: Credential, answer: &Answer, now: Timestamp) {
+    let note = PollNote::at(now, job.created, answer.status, answer.is_torn);
+    job.polls.note(note);
+    if let Credential::Token(fingerprint) = credential {
+        let first = FirstToken {
+            fingerprint,
+            used: now,
+        };
+        job.polls.first_token.get_or_insert(first);
+    }
+}
+
+fn view(job: &Job, now: Timestamp) -> JobView {
+    let snapshot = job.snapshot(now);
+    let recent = job.polls.recent.iter().map(|note| PollView {
+        at: note.time(job.created),
+        http: note.http,
+        torn: note.torn,
+    });
+    JobView {
+        service: job.spec.service,
+        job_id: job.id.as_ref().to_owned(),
+        job_type: snapshot.job_type.to_owned(),
+        path: job.spec.service.path(&job.id),
+        status: snapshot.status.to_owned(),
+        outcome: job.spec.outcome,
+        created_at: job.created,
+        ends_at: job.ends(),
+        polls: job.polls.count,
+        recent_polls: recent.collect(),
+    }
+}
+
+impl Refusal {
+    pub(super) fn message(self) -> String {
+        match self {
+            Self::Invalid(message) | Self::Exists(message) | Self::Full(message) => message,
+        }
+    }
+}

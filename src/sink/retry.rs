@@ -1,0 +1,65 @@
+//! When a failed delivery is tried again, and when it becomes a dead letter.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::RngExt;
+
+/// The delay before each attempt after the first; after the last one fails, the delivery
+/// is dead. Together about 15 hours 43 minutes: a receiver may be down overnight.
+const DELAYS: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_mins(2),
+    Duration::from_mins(10),
+    Duration::from_mins(30),
+    Duration::from_hours(1),
+    Duration::from_hours(2),
+    Duration::from_hours(4),
+    Duration::from_hours(8),
+];
+/// The fraction by which a delay is randomised, upwards: a receiver that comes back must
+/// not meet everything at once.
+const JITTER: f64 = 0.1;
+/// The longest wish of a receiver that is respected.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+
+/// How long to wait after `attempts` failed attempts; `None` when there is no next one.
+///
+/// A receiver's wish lengthens the delay and never shortens it.
+pub fn delay(attempts: u32, wish: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
+    let index = usize::try_from(attempts.checked_sub(1)?).ok()?;
+    let scheduled = DELAYS
+        .get(index)?
+        .mul_f64(rng.random_range(1.0..=1.0 + JITTER));
+    let wish = wish.unwrap_or_default().min(RETRY_AFTER_MAX);
+    Some(scheduled.max(wish))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::seeded_rng;
+
+    #[test]
+    fn ten_attempts_are_made_and_then_it_is_dead() {
+        let mut rng = seeded_rng(7);
+        for (n, expected) in DELAYS.iter().enumerate() {
+            let got = delay(u32::try_from(n).unwrap() + 1, None, &mut rng).unwrap();
+            assert!(got >= *expected && got <= expected.mul_f64(1.0 + JITTER));
+        }
+        assert_eq!(delay(10, None, &mut rng), None);
+    }
+
+    #[test]
+    fn a_wish_lengthens_and_never_shortens() {
+        let mut rng = seeded_rng(7);
+        let hour = Duration::from_hours(1);
+        assert_eq!(delay(1, Some(hour), &mut rng), Some(hour));
+        assert!(delay(9, Some(hour), &mut rng).unwrap() >= Duration::from_hours(8));
+        assert_eq!(
+            delay(1, Some(Duration::from_hours(1000)), &mut rng),
+            Some(RETRY_AFTER_MAX)
+        );
+    }
+}

@@ -1,0 +1,76 @@
+-- The first schema. Times are microseconds since 1970-01-01T00:00:00Z; ids are 16 bytes.
+
+CREATE TABLE watches (
+    number         INTEGER PRIMARY KEY,          -- order of acceptance
+    id             BLOB    NOT NULL UNIQUE,
+    key            BLOB    NOT NULL UNIQUE,      -- SHA-256 of service, params and job id
+    shard          INTEGER NOT NULL,             -- first byte of key
+    service        TEXT    NOT NULL,
+    definition     TEXT    NOT NULL,
+    job_id         TEXT    NOT NULL,
+    params         TEXT    NOT NULL,             -- JSON object
+    labels         TEXT    NOT NULL,             -- JSON object
+    sinks          TEXT    NOT NULL,             -- JSON array; empty: every sink
+    submitted_at   INTEGER NOT NULL,
+    deadline       INTEGER NOT NULL,
+    state          TEXT    NOT NULL,             -- watching, or the outcome
+    job            TEXT,                         -- JSON: the last sighting worth telling
+    finished_at    INTEGER,
+    polls          INTEGER NOT NULL,
+    problems       INTEGER NOT NULL,
+    last_problem   TEXT,                         -- JSON object
+    unknown_status TEXT,
+    revision       INTEGER NOT NULL
+) STRICT;
+CREATE INDEX watches_watching ON watches (number) WHERE state = 'watching';
+CREATE INDEX watches_state ON watches (state, number);
+CREATE INDEX watches_service ON watches (service, number);
+
+CREATE TABLE events (
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of commit
+    id       BLOB    NOT NULL UNIQUE,            -- UUIDv5: the same fact, the same id
+    watch_id BLOB,                               -- null: about the watcher itself
+    type     TEXT    NOT NULL,
+    at       INTEGER NOT NULL,
+    body     TEXT    NOT NULL                    -- the CloudEvent, as it is sent
+) STRICT;
+CREATE INDEX events_watch ON events (watch_id, seq);
+
+CREATE TABLE deliveries (
+    id          INTEGER PRIMARY KEY,
+    event_id    BLOB    NOT NULL REFERENCES events (id),
+    sink        TEXT    NOT NULL,
+    state       TEXT    NOT NULL,                -- pending, delivered, dead
+    due_at      INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL DEFAULT 0,      -- somebody is at it until then
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    last_status INTEGER,                         -- HTTP status of the last attempt
+    last_error  TEXT,
+    settled_at  INTEGER,
+    UNIQUE (event_id, sink)
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (sink, due_at) WHERE state = 'pending';
+CREATE INDEX deliveries_state ON deliveries (state, id);
+
+-- What jobs of one type took; learned from finished watches.
+CREATE TABLE durations (
+    service     TEXT    NOT NULL,
+    job_type    TEXT    NOT NULL,
+    finished_at INTEGER NOT NULL,
+    took_ms     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX durations_type ON durations (service, job_type, finished_at);
+
+-- Who owns which watches. One embedded database has one implicit owner, so these two
+-- stay empty here; they are the same in every store.
+CREATE TABLE shards (
+    id          INTEGER PRIMARY KEY,             -- 0 to 255
+    owner       BLOB,
+    epoch       INTEGER NOT NULL DEFAULT 0,
+    lease_until INTEGER
+) STRICT;
+CREATE TABLE replicas (
+    id      BLOB    NOT NULL PRIMARY KEY,
+    seen_at INTEGER NOT NULL,
+    version TEXT    NOT NULL
+) STRICT;

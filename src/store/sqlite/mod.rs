@@ -1,0 +1,257 @@
+//! The embedded store: `SQLite` through rusqlite, one writer thread, a few readers.
+//!
+//! All writes go through one thread that commits whatever waits in one transaction, so
+//! that a hundred waiting writes cost one sync ([`writer`]). `synchronous=FULL` in WAL
+//! mode: what was acknowledged survives a power cut. One process owns the file; a lock
+//! beside it keeps a second one out.
+
+mod deliveries;
+mod migration;
+mod news;
+mod readers;
+mod watches;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use crate::store::Applied;
+use crate::store::AttemptRecord;
+use crate::store::Delivery;
+use crate::store::DeliveryCounts;
+use crate::store::News;
+use crate::store::Page;
+use crate::store::Query;
+use crate::store::Store;
+use crate::store::StoreError;
+use crate::store::StoredEvent;
+use crate::store::Submission;
+use crate::store::Submitted;
+use crate::store::Transition;
+use crate::store::sqlite::readers::Readers;
+use crate::store::sqlite::writer::Writer;
+use crate::watch::State;
+use crate::watch::Watch;
+use crate::watch::WatchId;
+
+/// How many readers there are.
+const READERS: usize = 4;
+
+/// The embedded store. See the module.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    /// Held for as long as the store is open; the system releases it when the process
+    /// ends, however it ends.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, made or migrated as needed.
+    ///
+    /// # Errors
+    /// Says what is wrong: the folder is missing or not writable, another process has the
+    /// file, it was written by a newer version, or it is no database.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
+        let fail = |error: rusqlite::Error| open_error(path, &error.to_string());
+        let mut connection = Connection::open(path).map_err(fail)?;
+        prepare(&connection).map_err(fail)?;
+        migration::run(&mut connection).map_err(|reason| open_error(path, &reason))?;
+        // Nobody else is here, so what was claimed belongs to a process that is gone.
+        connection
+            .execute(
+                "UPDATE deliveries SET lease_until = 0 WHERE lease_until > 0",
+                [],
+            )
+            .map_err(fail)?;
+        let readers = (0..READERS)
+            .map(|_| reader(path))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(fail)?;
+        Ok(Self {
+            writer: Writer::start(connection)
+                .map_err(|error| open_error(path, &error.to_string()))?,
+            readers: Readers::new(readers),
+            _lock: lock,
+        })
+    }
+}
+
+fn open_error(path: &Path, reason: &str) -> StoreError {
+    StoreError::Open {
+        url: format!("sqlite://{}", path.display()),
+        reason: reason.to_owned(),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| {
+            open_error(
+                path,
+                &format!(
+                    "cannot make {}: {error}; the folder must exist and be writable",
+                    name.display()
+                ),
+            )
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(open_error(
+            path,
+            "another jobwatch has it open; stop that one, or give this one its own store.url",
+        )),
+        Err(std::fs::TryLockError::Error(error)) => Err(open_error(
+            path,
+            &format!("cannot lock {}: {error}", name.display()),
+        )),
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+/// An error of one operation, on its way to [`StoreError::Failed`].
+type SqlError = Box<dyn std::error::Error + Send + Sync>;
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
+        self.writer
+            .run("accept watches", move |db| {
+                watches::submit(db, &submissions)
+            })
+            .await
+    }
+
+    async fn apply(&self, transition: Transition) -> Result<Applied, StoreError> {
+        self.writer
+            .run("commit a transition", move |db| {
+                watches::apply(db, &transition)
+            })
+            .await
+    }
+
+    async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
+        self.readers
+            .run("read a watch", move |db| watches::one(db, id))
+            .await
+    }
+
+    async fn watches(&self, query: Query) -> Result<Page, StoreError> {
+        self.readers
+            .run("list watches", move |db| watches::page(db, &query))
+            .await
+    }
+
+    async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers
+            .run("read the events of a watch", move |db| {
+                news::events_of(db, id, limit)
+            })
+            .await
+    }
+
+    async fn position(&self) -> Result<i64, StoreError> {
+        self.readers
+            .run("read the log of events", news::position)
+            .await
+    }
+
+    async fn watching(&self, after: i64, limit: usize) -> Result<Vec<(i64, Watch)>, StoreError> {
+        self.readers
+            .run("load watches", move |db| {
+                watches::watching(db, after, limit)
+            })
+            .await
+    }
+
+    async fn news(&self, position: i64, limit: usize) -> Result<News, StoreError> {
+        self.readers
+            .run("read the log of events", move |db| {
+                news::since(db, position, limit)
+            })
+            .await
+    }
+
+    async fn claim_deliveries(
+        &self,
+        sink: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let sink = sink.to_owned();
+        self.writer
+            .run("claim deliveries", move |db| {
+                deliveries::claim(db, &sink, now, lease_until, limit)
+            })
+            .await
+    }
+
+    async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+        self.writer
+            .run("record delivery attempts", move |db| {
+                deliveries::settle(db, &records)
+            })
+            .await
+    }
+
+    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+        let sink = sink.to_owned();
+        self.readers
+            .run("read what is owed", move |db| {
+                deliveries::next_due(db, &sink)
+            })
+            .await
+    }
+
+    async fn watch_counts(&self) -> Result<Vec<(State, u64)>, StoreError> {
+        self.readers.run("count watches", watches::counts).await
+    }
+
+    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
+        self.readers
+            .run("count deliveries", deliveries::counts)
+            .await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer
+            .run("commit", |db| {
+                // A write that changes nothing still needs the write lock and the disk.
+                db.execute("DELETE FROM replicas WHERE id = x'00'", [])?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+    }
+}

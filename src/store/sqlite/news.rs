@@ -1,0 +1,86 @@
+//! The log of events in `SQLite`. One writer commits in order, so a position in the log is
+//! enough to find what is new.
+
+use rusqlite::Connection;
+use rusqlite::Row;
+use rusqlite::params;
+use uuid::Uuid;
+
+use crate::store::News;
+use crate::store::StoredEvent;
+use crate::store::row;
+use crate::store::sqlite::SqlError;
+use crate::store::sqlite::watches;
+use crate::watch::Outcome;
+use crate::watch::State;
+use crate::watch::WatchId;
+use crate::watch::event::EventKind;
+
+pub(super) fn position(db: &Connection) -> Result<i64, SqlError> {
+    Ok(
+        db.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
+            row.get(0)
+        })?,
+    )
+}
+
+pub(super) fn since(db: &Connection, position: i64, limit: usize) -> Result<News, SqlError> {
+    let mut statement = db.prepare_cached(
+        "SELECT seq, type, watch_id FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![position, i64::try_from(limit)?])?;
+    let mut news = News {
+        position,
+        ..News::default()
+    };
+    let mut read = 0;
+    while let Some(row) = rows.next()? {
+        read += 1;
+        news.position = row.get(0)?;
+        let (kind, watch): (String, Option<Uuid>) = (row.get(1)?, row.get(2)?);
+        let (Some(kind), Some(watch)) = (EventKind::from_type_name(&kind), watch) else {
+            continue;
+        };
+        note(db, &mut news, kind, WatchId(watch))?;
+    }
+    news.more = read == limit;
+    Ok(news)
+}
+
+fn note(db: &Connection, news: &mut News, kind: EventKind, id: WatchId) -> Result<(), SqlError> {
+    match kind {
+        EventKind::Accepted => {
+            let watch = watches::one(db, id)?.filter(|watch| watch.state == State::Watching);
+            news.accepted.extend(watch);
+        }
+        EventKind::Finished(Outcome::Unwatched) => news.ended.push(id),
+        _ => {}
+    }
+    Ok(())
+}
+
+pub(super) fn events_of(
+    db: &Connection,
+    id: WatchId,
+    limit: usize,
+) -> Result<Vec<StoredEvent>, SqlError> {
+    let mut statement = db.prepare_cached(
+        "SELECT seq, type, at, body FROM events WHERE watch_id = ?1 ORDER BY seq DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![id.0, i64::try_from(limit)?])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(event_of(row)?);
+    }
+    events.reverse();
+    Ok(events)
+}
+
+fn event_of(row: &Row<'_>) -> Result<StoredEvent, SqlError> {
+    Ok(StoredEvent {
+        seq: row.get(0)?,
+        type_name: row.get(1)?,
+        at: row::timestamp("at", row.get(2)?)?,
+        body: row.get(3)?,
+    })
+}

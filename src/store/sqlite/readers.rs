@@ -1,0 +1,56 @@
+//! A few read-only connections, handed round.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use crate::store::StoreError;
+use crate::store::sqlite::SqlError;
+
+/// Runs reads, as many at a time as there are connections.
+pub(super) struct Readers {
+    free: Arc<Mutex<Vec<Connection>>>,
+    permits: Semaphore,
+}
+
+impl Readers {
+    pub(super) fn new(connections: Vec<Connection>) -> Self {
+        Self {
+            permits: Semaphore::new(connections.len()),
+            free: Arc::new(Mutex::new(connections)),
+        }
+    }
+
+    /// Runs `read` off the async threads: `SQLite` blocks.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, SqlError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let free = Arc::clone(&self.free);
+        let reading = tokio::task::spawn_blocking(move || {
+            let connection = free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop()
+                .expect("there is a connection for each permit");
+            let result = read(&connection);
+            free.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
+            result
+        });
+        reading
+            .await
+            .map_err(|_| StoreError::Closed)?
+            .map_err(|source| StoreError::Failed { doing, source })
+    }
+}

@@ -1,0 +1,256 @@
+//! Watches in `SQLite`: accepting, changing, reading.
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::Row;
+use rusqlite::named_params;
+use rusqlite::params;
+use uuid::Uuid;
+
+use crate::store::Applied;
+use crate::store::PAGE_MAX;
+use crate::store::Page;
+use crate::store::Query;
+use crate::store::Submission;
+use crate::store::Submitted;
+use crate::store::Transition;
+use crate::store::row;
+use crate::store::sqlite::SqlError;
+use crate::watch::State;
+use crate::watch::Watch;
+use crate::watch::WatchId;
+use crate::watch::event::Event;
+
+const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
+    submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
+    unknown_status, revision";
+
+pub(super) fn submit(
+    db: &Connection,
+    submissions: &[Submission],
+) -> Result<Vec<Submitted>, SqlError> {
+    submissions
+        .iter()
+        .map(|submission| submit_one(db, submission))
+        .collect()
+}
+
+fn submit_one(db: &Connection, submission: &Submission) -> Result<Submitted, SqlError> {
+    let key = row::key(&submission.watch);
+    if let Some(existing) = by_key(db, &key)? {
+        return Ok(Submitted::Existing(existing));
+    }
+    insert(db, &submission.watch, &key)?;
+    log_event(db, submission.watch.id, &submission.event, &submission.owed)?;
+    Ok(Submitted::Accepted(submission.watch.clone()))
+}
+
+fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError> {
+    db.prepare_cached(
+        "INSERT INTO watches (id, key, shard, service, definition, job_id, params, labels, sinks,
+            submitted_at, deadline, state, job, finished_at, polls, problems, last_problem,
+            unknown_status, revision)
+         VALUES (:id, :key, :shard, :service, :definition, :job_id, :params, :labels, :sinks,
+            :submitted_at, :deadline, :state, :job, :finished_at, :polls, :problems, :last_problem,
+            :unknown_status, :revision)",
+    )?
+    .execute(named_params! {
+        ":id": watch.id.0,
+        ":key": key,
+        ":shard": key[0],
+        ":service": watch.service,
+        ":definition": watch.definition,
+        ":job_id": watch.job_id,
+        ":params": row::json(&watch.params),
+        ":labels": row::json(&watch.labels),
+        ":sinks": row::json(&watch.sinks),
+        ":submitted_at": row::micros(watch.submitted_at),
+        ":deadline": row::micros(watch.deadline),
+        ":state": watch.state.as_str(),
+        ":job": watch.job.as_ref().map(row::json),
+        ":finished_at": watch.finished_at.map(row::micros),
+        ":polls": watch.polls,
+        ":problems": watch.problems,
+        ":last_problem": watch.last_problem.as_ref().map(row::json),
+        ":unknown_status": watch.unknown_status,
+        ":revision": watch.revision,
+    })?;
+    Ok(())
+}
+
+/// The event and what it owes, in the transaction of what they tell of.
+fn log_event(
+    db: &Connection,
+    watch: WatchId,
+    event: &Event,
+    owed: &[String],
+) -> Result<(), SqlError> {
+    let at = row::micros(event.at);
+    db.prepare_cached(
+        "INSERT INTO events (id, watch_id, type, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        event.id,
+        watch.0,
+        event.kind.type_name(),
+        at,
+        event.body
+    ])?;
+    let mut owe = db.prepare_cached(
+        "INSERT INTO deliveries (event_id, sink, state, due_at) VALUES (?1, ?2, 'pending', ?3)",
+    )?;
+    for sink in owed {
+        owe.execute(params![event.id, sink, at])?;
+    }
+    Ok(())
+}
+
+pub(super) fn apply(db: &Connection, transition: &Transition) -> Result<Applied, SqlError> {
+    let watch = &transition.watch;
+    let changed = db
+        .prepare_cached(
+            "UPDATE watches SET state = :state, job = :job, finished_at = :finished_at,
+                polls = :polls, problems = :problems, last_problem = :last_problem,
+                unknown_status = :unknown_status, revision = :revision
+             WHERE id = :id AND state = 'watching' AND revision = :revision - 1",
+        )?
+        .execute(named_params! {
+            ":id": watch.id.0,
+            ":state": watch.state.as_str(),
+            ":job": watch.job.as_ref().map(row::json),
+            ":finished_at": watch.finished_at.map(row::micros),
+            ":polls": watch.polls,
+            ":problems": watch.problems,
+            ":last_problem": watch.last_problem.as_ref().map(row::json),
+            ":unknown_status": watch.unknown_status,
+            ":revision": watch.revision,
+        })?;
+    if changed == 0 {
+        return Ok(Applied::Refused);
+    }
+    log_event(db, watch.id, &transition.event, &transition.owed)?;
+    Ok(Applied::Applied)
+}
+
+fn by_key(db: &Connection, key: &[u8; 32]) -> Result<Option<Watch>, SqlError> {
+    let found = db
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE key = ?1"))?
+        .query_row([key], |row| Ok(watch_of(row)))
+        .optional()?;
+    found.transpose()
+}
+
+pub(super) fn one(db: &Connection, id: WatchId) -> Result<Option<Watch>, SqlError> {
+    let found = db
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE id = ?1"))?
+        .query_row([id.0], |row| Ok(watch_of(row)))
+        .optional()?;
+    found.transpose()
+}
+
+pub(super) fn page(db: &Connection, query: &Query) -> Result<Page, SqlError> {
+    let limit = query.limit.clamp(1, PAGE_MAX);
+    let mut statement = db.prepare_cached(&page_sql(query))?;
+    let label = query.label.as_ref();
+    let mut rows = statement.query(named_params! {
+        ":state": query.state.map(State::as_str),
+        ":service": query.service,
+        ":label": label.map(|(name, _)| format!("$.\"{name}\"")),
+        ":value": label.map(|(_, value)| value),
+        ":before": query.before.unwrap_or(i64::MAX),
+        ":limit": i64::try_from(limit + 1)?,
+    })?;
+    let mut page = Page::default();
+    let mut last = 0;
+    while let Some(row) = rows.next()? {
+        if page.watches.len() == limit {
+            page.next = Some(last);
+            break;
+        }
+        last = row.get("number")?;
+        page.watches.push(watch_of(row)?);
+    }
+    Ok(page)
+}
+
+/// Only the conditions that are asked for, so that `SQLite` can use an index for them; each
+/// parameter is still named, since one that is not used cannot be bound.
+fn page_sql(query: &Query) -> String {
+    let condition = |wanted: bool, yes: &str, no: &str| if wanted { yes } else { no }.to_owned();
+    [
+        format!("SELECT {COLUMNS} FROM watches WHERE number < :before"),
+        condition(query.state.is_some(), "state = :state", ":state IS NULL"),
+        condition(
+            query.service.is_some(),
+            "service = :service",
+            ":service IS NULL",
+        ),
+        condition(
+            query.label.is_some(),
+            "json_extract(labels, :label) = :value",
+            ":label IS NULL AND :value IS NULL",
+        ),
+    ]
+    .join(" AND ")
+        + " ORDER BY number DESC LIMIT :limit"
+}
+
+pub(super) fn watching(
+    db: &Connection,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<(i64, Watch)>, SqlError> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM watches WHERE state = 'watching' AND number > ?1 ORDER BY number LIMIT ?2"
+    ))?;
+    let mut rows = statement.query(params![after, i64::try_from(limit)?])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get("number")?, watch_of(row)?));
+    }
+    Ok(found)
+}
+
+pub(super) fn counts(db: &Connection) -> Result<Vec<(State, u64)>, SqlError> {
+    let mut statement = db.prepare_cached("SELECT state, count(*) FROM watches GROUP BY state")?;
+    let mut rows = statement.query([])?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let state: String = row.get(0)?;
+        let count: i64 = row.get(1)?;
+        counts.push((state.parse()?, u64::try_from(count)?));
+    }
+    Ok(counts)
+}
+
+/// A row with [`COLUMNS`] as a watch.
+pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
+    let text = |column| row.get::<_, String>(column);
+    let optional = |column| row.get::<_, Option<String>>(column);
+    let job = optional("job")?;
+    let last_problem = optional("last_problem")?;
+    let finished_at: Option<i64> = row.get("finished_at")?;
+    Ok(Watch {
+        id: WatchId(row.get::<_, Uuid>("id")?),
+        service: text("service")?,
+        definition: text("definition")?,
+        job_id: text("job_id")?,
+        params: row::from_json("params", &text("params")?)?,
+        labels: row::from_json("labels", &text("labels")?)?,
+        sinks: row::from_json("sinks", &text("sinks")?)?,
+        submitted_at: row::timestamp("submitted_at", row.get("submitted_at")?)?,
+        deadline: row::timestamp("deadline", row.get("deadline")?)?,
+        state: text("state")?.parse()?,
+        job: job.map(|text| row::from_json("job", &text)).transpose()?,
+        finished_at: finished_at
+            .map(|micros| row::timestamp("finished_at", micros))
+            .transpose()?,
+        polls: row.get("polls")?,
+        problems: row.get("problems")?,
+        last_problem: last_problem
+            .map(|text| row::from_json("last_problem", &text))
+            .transpose()?,
+        unknown_status: optional("unknown_status")?,
+        revision: row.get("revision")?,
+    })
+}

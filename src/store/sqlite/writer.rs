@@ -1,0 +1,123 @@
+//! One thread that owns the writing connection and commits whatever waits together.
+//!
+//! Each piece of work runs in its own savepoint: one that fails is undone alone. Answers
+//! go out after the commit, never before; when the commit fails, every piece fails.
+
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use crate::store::StoreError;
+use crate::store::sqlite::SqlError;
+
+/// How much work may wait; whoever brings more waits with it.
+const QUEUE_MAX: usize = 4096;
+/// How much work one transaction takes.
+const BATCH_MAX: usize = 512;
+
+/// Answers one piece of work once it is known whether the transaction was committed.
+type Answer = Box<dyn FnOnce(Result<(), SqlError>) + Send>;
+/// Runs inside the transaction, or is told why there is none.
+type Work = Box<dyn FnOnce(Result<&Connection, SqlError>) -> Answer + Send>;
+
+/// Hands work to the writer thread.
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Work>>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (queue, work) = mpsc::channel(QUEUE_MAX);
+        let (ending, ended) = oneshot::channel();
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || {
+                write_until_closed(&connection, work);
+                drop(connection);
+                // Nobody waits for it when the process simply ends.
+                let _ = ending.send(());
+            })?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            ended: Mutex::new(Some(ended)),
+        })
+    }
+
+    /// Runs `work` in a transaction and answers once that is committed.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, SqlError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |db| {
+            let result = db.and_then(|db| in_savepoint(db, work));
+            Box::new(move |committed| {
+                // The asker may have gone; what was committed stays.
+                let _ = answer.send(committed.and(result));
+            })
+        });
+        let queue = self.queue.lock().await.clone().ok_or(StoreError::Closed)?;
+        queue.send(work).await.map_err(|_| StoreError::Closed)?;
+        drop(queue);
+        answered
+            .await
+            .map_err(|_| StoreError::Closed)?
+            .map_err(|source| StoreError::Failed { doing, source })
+    }
+
+    /// Takes no more work, finishes what waits, closes the connection.
+    pub(super) async fn close(&self) {
+        drop(self.queue.lock().await.take());
+        if let Some(ended) = self.ended.lock().await.take() {
+            let _ = ended.await;
+        }
+    }
+}
+
+fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Work>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+        write_batch(connection, batch.drain(..));
+    }
+}
+
+fn write_batch(connection: &Connection, batch: impl Iterator<Item = Work>) {
+    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+        let text = error.to_string();
+        for work in batch {
+            work(Err(text.clone().into()))(Ok(()));
+        }
+        return;
+    }
+    let answers: Vec<Answer> = batch.map(|work| work(Ok(connection))).collect();
+    match connection.execute_batch("COMMIT") {
+        Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
+        Err(error) => {
+            if let Err(error) = connection.execute_batch("ROLLBACK") {
+                tracing::debug!(%error, "the failed transaction was rolled back already");
+            }
+            let text = error.to_string();
+            for answer in answers {
+                answer(Err(text.clone().into()));
+            }
+        }
+    }
+}
+
+fn in_savepoint<T>(
+    db: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, SqlError>,
+) -> Result<T, SqlError> {
+    db.execute_batch("SAVEPOINT work")?;
+    let result = work(db);
+    if result.is_err() {
+        db.execute_batch("ROLLBACK TO work")?;
+    }
+    db.execute_batch("RELEASE work")?;
+    result
+}

@@ -1,0 +1,90 @@
+//! Who is told what: the sinks an event is owed to.
+//!
+//! Decided when the transition is, so that the deliveries commit with it (invariant 3).
+
+use std::collections::BTreeMap;
+
+use crate::watch::Watch;
+use crate::watch::event::EventKind;
+
+/// The prefix that may be left out of a type in a filter.
+const TYPE_PREFIX: &str = "dev.jobwatch.";
+
+/// One line of a filter's `events`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventFilter {
+    /// Every event that ends a watch.
+    Finished,
+    /// Every event of a watch that goes on.
+    Changed,
+    /// One exact type.
+    Exactly(EventKind),
+}
+
+impl EventFilter {
+    /// Reads `finished`, `changed`, or a type with or without its `dev.jobwatch.` prefix.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "finished" => Some(Self::Finished),
+            "changed" => Some(Self::Changed),
+            exact if exact.starts_with(TYPE_PREFIX) => {
+                EventKind::from_type_name(exact).map(Self::Exactly)
+            }
+            short => EventKind::from_type_name(&format!("{TYPE_PREFIX}{short}")).map(Self::Exactly),
+        }
+    }
+
+    /// Every word that [`EventFilter::parse`] reads, short forms only.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        ["finished", "changed"]
+            .into_iter()
+            .chain(EventKind::all().map(|kind| kind.type_name().trim_start_matches(TYPE_PREFIX)))
+    }
+
+    fn admits(self, kind: EventKind) -> bool {
+        match self {
+            Self::Finished => matches!(kind, EventKind::Finished(_)),
+            Self::Changed => matches!(kind, EventKind::Changed | EventKind::Held),
+            Self::Exactly(wanted) => wanted == kind,
+        }
+    }
+}
+
+/// What one sink wants to hear. An empty list admits everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Kinds of events.
+    pub events: Vec<EventFilter>,
+    /// Names of services.
+    pub services: Vec<String>,
+    /// Labels that a watch must carry, with these values.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Filter {
+    fn admits(&self, watch: &Watch, kind: EventKind) -> bool {
+        (self.events.is_empty() || self.events.iter().any(|wanted| wanted.admits(kind)))
+            && (self.services.is_empty() || self.services.contains(&watch.service))
+            && self
+                .labels
+                .iter()
+                .all(|(name, value)| watch.labels.get(name) == Some(value))
+    }
+}
+
+/// The filters of all configured sinks, by sink name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subscriptions(pub BTreeMap<String, Filter>);
+
+impl Subscriptions {
+    /// The sinks that are owed an event of `kind` on `watch`. A watch that names its own
+    /// sinks tells no other.
+    pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<String> {
+        self.0
+            .iter()
+            .filter(|(sink, _)| watch.sinks.is_empty() || watch.sinks.contains(sink))
+            .filter(|(_, filter)| filter.admits(watch, kind))
+            .map(|(sink, _)| sink.clone())
+            .collect()
+    }
+}

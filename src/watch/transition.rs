@@ -1,0 +1,214 @@
+//! What an observation does to a watch: the one place where outcomes are decided.
+//!
+//! [`decide`] is a function of what polling has taught so far, one observation, the terms
+//! of the watch and the time. It reads and writes only [`Tracking`], the small part of a
+//! watch that stays in memory; [`record`] then carries a step that is worth telling over
+//! to the whole [`Watch`].
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock::until;
+use crate::watch::Outcome;
+use crate::watch::State;
+use crate::watch::Watch;
+use crate::watch::event::EventKind;
+use crate::watch::observation::Job;
+use crate::watch::observation::JobState;
+use crate::watch::observation::Observation;
+use crate::watch::observation::Problem;
+use crate::watch::observation::ProblemKind;
+use crate::watch::observation::ProblemNote;
+use crate::watch::observation::Sighting;
+
+/// How many `not_found` in a row end a watch on a job that was once seen.
+pub const NOT_FOUND_CONFIRMATIONS: u8 = 3;
+
+/// What polling has taught about one watch. Small: a million of them stay in memory.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tracking {
+    /// The job has been seen at least once.
+    pub seen: bool,
+    /// The last sighting was of a job waiting for a person.
+    pub held: bool,
+    /// What the last sighting looked like; see [`fingerprint`].
+    pub fingerprint: u64,
+    /// Polls made.
+    pub polls: u32,
+    /// Polls that were problems.
+    pub problems: u32,
+    /// Sightings so far: the number of the interval that follows.
+    pub sightings: u32,
+    /// Problems in a row: they back off by their own count.
+    pub problems_in_a_row: u32,
+    /// `not_found` since the last sighting.
+    pub not_found_run: u8,
+    /// Since when the service has given nothing but refusals.
+    pub refused_since: Option<Timestamp>,
+    /// The last problem met.
+    pub last_problem: Option<Box<ProblemNote>>,
+}
+
+impl Tracking {
+    /// What is known of `watch` from the store alone, as after a restart.
+    pub fn resume(watch: &Watch) -> Self {
+        let job = watch.job.as_ref();
+        let held = job.is_some_and(|job| job.state == JobState::Held);
+        Self {
+            seen: job.is_some(),
+            held,
+            fingerprint: job.map_or(0, fingerprint),
+            polls: watch.polls,
+            problems: watch.problems,
+            last_problem: watch.last_problem.clone().map(Box::new),
+            ..Self::default()
+        }
+    }
+}
+
+/// What the service gives us and what we give the service: the constants of one watch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Terms {
+    /// When the watch was accepted.
+    pub submitted_at: Timestamp,
+    /// When it times out.
+    pub deadline: Timestamp,
+    /// How long a job may stay unknown right after its submission.
+    pub not_found_grace: Duration,
+    /// How long the service may refuse before we stop asking.
+    pub give_up_after: Duration,
+}
+
+/// What an observation does to a watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing worth telling, and nothing to write (invariant 6).
+    Unchanged,
+    /// The job looks different; `kind` is the event that says so.
+    Changed(EventKind),
+    /// The watch is over.
+    Finished(Outcome),
+}
+
+/// Decides what `observation`, made at `now`, does to a watch that is still watching.
+pub fn decide(
+    tracking: &mut Tracking,
+    observation: &Observation,
+    terms: &Terms,
+    now: Timestamp,
+) -> Step {
+    tracking.polls = tracking.polls.saturating_add(1);
+    let step = match observation {
+        Observation::Sighting(sighting) => sighted(tracking, sighting),
+        Observation::Problem(problem) => hidden(tracking, problem, terms, now),
+    };
+    match step {
+        Step::Finished(_) => step,
+        _ if now >= terms.deadline => Step::Finished(Outcome::TimedOut),
+        _ => step,
+    }
+}
+
+fn sighted(tracking: &mut Tracking, sighting: &Sighting) -> Step {
+    let looks = fingerprint(&sighting.job);
+    let is_new = !tracking.seen || looks != tracking.fingerprint;
+    let was_held = tracking.held;
+    tracking.seen = true;
+    tracking.held = sighting.job.state == JobState::Held;
+    tracking.fingerprint = looks;
+    tracking.sightings = tracking.sightings.saturating_add(1);
+    tracking.problems_in_a_row = 0;
+    tracking.not_found_run = 0;
+    tracking.refused_since = None;
+    match sighting.job.state.outcome() {
+        Some(outcome) => Step::Finished(outcome),
+        None if tracking.held && !was_held => Step::Changed(EventKind::Held),
+        None if is_new => Step::Changed(EventKind::Changed),
+        None => Step::Unchanged,
+    }
+}
+
+fn hidden(tracking: &mut Tracking, problem: &Problem, terms: &Terms, now: Timestamp) -> Step {
+    tracking.problems = tracking.problems.saturating_add(1);
+    tracking.problems_in_a_row = tracking.problems_in_a_row.saturating_add(1);
+    tracking.last_problem = Some(Box::new(ProblemNote::new(problem, now)));
+    match problem.kind {
+        ProblemKind::Forbidden | ProblemKind::Misconfigured => {
+            let since = *tracking.refused_since.get_or_insert(now);
+            if until(since, now) >= terms.give_up_after {
+                return Step::Finished(Outcome::Unknown);
+            }
+        }
+        ProblemKind::NotFound => {
+            tracking.refused_since = None;
+            tracking.not_found_run = tracking.not_found_run.saturating_add(1);
+            if is_lost(tracking, terms, now) {
+                return Step::Finished(Outcome::Lost);
+            }
+        }
+        ProblemKind::Throttled
+        | ProblemKind::Unreachable
+        | ProblemKind::ServerError
+        | ProblemKind::Unreadable
+        | ProblemKind::Unauthorized => tracking.refused_since = None,
+    }
+    Step::Unchanged
+}
+
+/// A job never seen is lost once its grace is over: some services list a job only
+/// seconds after they named it. A job once seen is lost when its absence is confirmed.
+fn is_lost(tracking: &Tracking, terms: &Terms, now: Timestamp) -> bool {
+    if tracking.seen {
+        tracking.not_found_run >= NOT_FOUND_CONFIRMATIONS
+    } else {
+        until(terms.submitted_at, now) >= terms.not_found_grace
+    }
+}
+
+/// A number that differs when two sightings differ in what subscribers care about: the
+/// normalised state, the service's status, and the same of each child.
+///
+/// It never leaves the process, so it need not be stable between versions.
+pub fn fingerprint(job: &Job) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (job.state, job.status.as_deref()).hash(&mut hasher);
+    for child in &job.children {
+        (child.job_id.as_deref(), child.status.as_deref()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Carries `step` over to `watch`: the record as it is to be stored, and the event that
+/// tells of it. `None` for a step that is not worth telling.
+pub fn record(
+    watch: &Watch,
+    tracking: &Tracking,
+    observation: Option<&Observation>,
+    step: Step,
+    now: Timestamp,
+) -> Option<(Watch, EventKind)> {
+    let kind = match step {
+        Step::Unchanged => return None,
+        Step::Changed(kind) => kind,
+        Step::Finished(outcome) => EventKind::Finished(outcome),
+    };
+    let mut next = watch.clone();
+    if let Some(Observation::Sighting(sighting)) = observation {
+        next.unknown_status = sighting
+            .unknown_status
+            .then(|| sighting.job.status.clone())
+            .flatten();
+        next.job = Some(sighting.job.clone());
+    }
+    if let Step::Finished(outcome) = step {
+        next.state = State::Final(outcome);
+        next.finished_at = Some(now);
+    }
+    next.polls = tracking.polls;
+    next.problems = tracking.problems;
+    next.last_problem = tracking.last_problem.as_deref().cloned();
+    next.revision = watch.revision.saturating_add(1);
+    Some((next, kind))
+}

@@ -1,0 +1,199 @@
+//! Polls jobs when they are due, within their budgets, and commits what follows.
+//!
+//! One loop, no task per watch: [`dispatch`] takes what is due from the agenda and starts
+//! polls as budgets allow; each poll ends in [`conclude`], which decides, commits only
+//! what is worth telling, and puts the watch back. [`load`] brings watches from the
+//! store to the agenda.
+
+mod conclude;
+mod dispatch;
+mod lanes;
+mod live;
+mod load;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::SharedClock;
+use crate::schedule::agenda::Agenda;
+use crate::service::Services;
+use crate::store::SharedStore;
+use crate::store::StoreError;
+use crate::wake::Wake;
+use crate::wake::woken_within;
+use crate::watch::Params;
+use crate::watch::event::Instance;
+use crate::watch::subscription::Subscriptions;
+use crate::workers::Heartbeat;
+use crate::workers::poller::lanes::Lanes;
+
+pub use crate::workers::poller::live::Live;
+
+/// The longest the loop sleeps: the watchdog must hear of it.
+const SLEEP_MAX: Duration = Duration::from_secs(2);
+/// How long the loop waits after the store failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a poller works with.
+pub struct Parts {
+    /// Where watches are kept.
+    pub store: SharedStore,
+    /// Whom to ask.
+    pub services: Services,
+    /// Who is told what.
+    pub subscriptions: Arc<Subscriptions>,
+    /// Our name in events.
+    pub instance: Instance,
+    /// The time.
+    pub clock: SharedClock,
+    /// The source of jitter.
+    pub rng: StdRng,
+    /// Runs the polls in flight.
+    pub tracker: TaskTracker,
+    /// Wakes whoever delivers events.
+    pub courier: Wake,
+}
+
+/// Polls jobs. Clones share one agenda.
+#[derive(Clone)]
+pub struct Poller {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: SharedStore,
+    services: Services,
+    subscriptions: Arc<Subscriptions>,
+    instance: Instance,
+    clock: SharedClock,
+    tracker: TaskTracker,
+    courier: Wake,
+    wake: Wake,
+    woken: Arc<Notify>,
+    /// Notified whenever a poll has ended.
+    landed: Notify,
+    board: Mutex<Board>,
+}
+
+/// Everything that changes, behind one lock that is never held across an await.
+struct Board {
+    agenda: Agenda,
+    lanes: Lanes,
+    rng: StdRng,
+    /// How far the store's log of events has been read; `None` before the first load.
+    position: Option<i64>,
+    /// Params that watches share, so that a million of them keep one copy.
+    interned: HashSet<Arc<Params>>,
+    in_flight: usize,
+    started: u64,
+    /// Status values that were warned of already.
+    warned: HashSet<(Arc<str>, String)>,
+}
+
+/// What one round of [`Poller::run_once`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Round {
+    /// Polls made.
+    pub polls: u64,
+}
+
+impl Poller {
+    /// A poller with an empty agenda; it loads from the store when it first runs.
+    pub fn new(parts: Parts) -> Self {
+        let lanes = Lanes::new(&parts.services);
+        let (wake, woken) = Wake::new();
+        Self {
+            shared: Arc::new(Shared {
+                store: parts.store,
+                services: parts.services,
+                subscriptions: parts.subscriptions,
+                instance: parts.instance,
+                clock: parts.clock,
+                tracker: parts.tracker,
+                courier: parts.courier,
+                wake,
+                woken,
+                landed: Notify::new(),
+                board: Mutex::new(Board {
+                    agenda: Agenda::default(),
+                    lanes,
+                    rng: parts.rng,
+                    position: None,
+                    interned: HashSet::new(),
+                    in_flight: 0,
+                    started: 0,
+                    warned: HashSet::new(),
+                }),
+            }),
+        }
+    }
+
+    /// Wakes the poller: there are new watches, or some were ended.
+    pub fn wake_handle(&self) -> Wake {
+        self.shared.wake.clone()
+    }
+
+    /// Loads every watch that is still watching. Later calls do nothing.
+    ///
+    /// # Errors
+    /// The store failed; calling again starts over.
+    pub async fn load(&self) -> Result<(), StoreError> {
+        self.shared.load().await
+    }
+
+    /// Learns what is new, makes every poll that is due and waits for all of them.
+    ///
+    /// # Errors
+    /// The store could not be read; nothing was polled.
+    pub async fn run_once(&self) -> Result<Round, StoreError> {
+        self.shared.load().await?;
+        self.shared.read_news().await?;
+        let before = self.shared.board().started;
+        loop {
+            let landed = self.shared.landed.notified();
+            self.shared.dispatch();
+            if self.shared.board().in_flight == 0 {
+                break;
+            }
+            landed.await;
+        }
+        let polls = self.shared.board().started - before;
+        Ok(Round { polls })
+    }
+
+    /// Polls until `stop`. Polls in flight run on in the tracker.
+    pub async fn run(&self, stop: CancellationToken, heartbeat: Heartbeat) {
+        while !stop.is_cancelled() {
+            heartbeat();
+            if let Err(error) = self.look().await {
+                let error = anyhow::Error::from(error);
+                tracing::error!(error = format!("{error:#}"), "cannot learn of new watches");
+                stop.run_until_cancelled(woken_within(STORE_PAUSE, &self.shared.woken))
+                    .await;
+            }
+            let pause = self.shared.dispatch().min(SLEEP_MAX);
+            stop.run_until_cancelled(woken_within(pause, &self.shared.woken))
+                .await;
+        }
+    }
+
+    async fn look(&self) -> Result<(), StoreError> {
+        self.shared.load().await?;
+        self.shared.read_news().await
+    }
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,229 @@
+//! The rules of this house that no compiler checks, as tests.
+//!
+//! A single crate lets every module see every other; the table [`LAYERS`] says who may.
+//! The other rules keep files short, reached, described and free of what does not belong.
+//! A failure names file, line, and the reason of the rule. Rules are pure functions in
+//! `rules`, held to small samples in `samples`, so that each is known to be able to fail.
+
+mod rules;
+mod samples;
+mod source;
+
+use rules::{Crate, Finding, Layer};
+use source::Source;
+
+/// Stands for every module.
+const ANY: &[&str] = &["*"];
+
+/// Module → the modules of this crate that it may name, itself aside. `clock::later` allows
+/// that one item. A new module of `src/` needs a row here, and its place thought about.
+const LAYERS: &[Layer] = &[
+    // The pure core and what it stands on.
+    ("clock", &[]),
+    ("watch", &["clock::later", "clock::until"]),
+    ("schedule", &["watch", "clock"]),
+    // The parts that touch the world; none of them knows another.
+    ("definition", &["watch", "clock"]),
+    ("credential", &["clock"]),
+    ("store", &["watch", "clock"]),
+    ("sink", &["watch", "clock"]),
+    ("simulator", &["clock"]),
+    // A definition put to use: transport, credential and budget.
+    (
+        "service",
+        &["watch", "clock", "definition", "credential", "schedule"],
+    ),
+    // How a submission becomes a stored watch.
+    ("intake", &["watch", "clock", "store", "service"]),
+    // What runs: it sees contracts, never a database or an HTTP client by name.
+    (
+        "workers",
+        &[
+            "watch", "clock", "schedule", "service", "store", "sink", "intake",
+        ],
+    ),
+    (
+        "api",
+        &["watch", "clock", "store", "service", "intake", "workers"],
+    ),
+    // Turns values into the settings of these parts.
+    (
+        "settings",
+        &[
+            "clock",
+            "watch",
+            "schedule",
+            "definition",
+            "credential",
+            "service",
+            "sink",
+        ],
+    ),
+    ("telemetry", &["settings"]),
+    ("lifecycle", &["clock"]),
+    // The shell.
+    ("app", ANY),
+    ("cli", ANY),
+    ("lib", ANY),
+    ("main", &["cli"]),
+];
+
+/// Modules that may use these dependencies only, beside the standard library.
+const PURE: &[Layer] = &[("watch", &["serde", "serde_json", "jiff", "uuid"])];
+
+/// Dependencies that only some files (by the beginning of their path in `src/`) may name.
+const CRATES: &[Crate] = &[
+    Crate {
+        name: "rusqlite",
+        within: &["store/sqlite"],
+        reason: "everything else sees the contract of the store, so that another database can serve",
+    },
+    Crate {
+        name: "reqwest",
+        within: &["service", "credential", "sink", "cli", "app", "simulator"],
+        reason: "workers and api see contracts, so that tests can stand in for the network",
+    },
+    Crate {
+        name: "backoff",
+        within: &["schedule/backoff.rs"],
+        reason: "it is unmaintained and must stay easy to drop; name our module of that name `self::backoff`",
+    },
+];
+
+/// Lines of a file before its tests.
+const LINES_LIMIT: usize = 500;
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: &[&str] = &["utils", "common", "helpers", "types", "manager"];
+
+/// Folders of one developer's machine. Written in two halves, as this file is searched too.
+const MACHINE_PATHS: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/ho", "me/"),
+];
+
+/// Hosts of package registries: which of them serves a build is the business of its machine.
+const REGISTRY_HOSTS: &[&str] = &[
+    concat!("index.", "crates.io"),
+    concat!("static.", "crates.io"),
+    concat!("registry.", "npmjs.org"),
+    concat!("py", "pi.org"),
+    concat!("files.", "pythonhosted.org"),
+    concat!("deb.", "debian.org"),
+    concat!("proxy.", "golang.org"),
+];
+
+/// Roots from which every file of a folder must be reached by `mod` declarations.
+const ROOTS: &[&str] = &["src/lib.rs", "src/main.rs", "tests/it/main.rs"];
+
+fn program() -> Vec<Source> {
+    source::read("src")
+}
+
+fn everything() -> Vec<Source> {
+    ["src", "tests", "benches"]
+        .into_iter()
+        .flat_map(source::read)
+        .collect()
+}
+
+#[track_caller]
+fn holds(sources: &[Source], rule: impl Fn(&Source) -> Vec<Finding>) {
+    assert!(
+        !sources.is_empty(),
+        "no source was found, so nothing was checked"
+    );
+    none(&sources.iter().flat_map(rule).collect::<Vec<_>>());
+}
+
+#[track_caller]
+fn none(findings: &[Finding]) {
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(
+        lines.is_empty(),
+        "{} found:\n{}\n",
+        lines.len(),
+        lines.join("\n")
+    );
+}
+
+#[test]
+fn a_module_names_only_the_modules_its_layer_allows() {
+    holds(&program(), |source| rules::layers(source, LAYERS));
+}
+
+#[test]
+fn the_pure_core_uses_only_its_few_dependencies() {
+    let dependencies = source::dependencies();
+    assert!(
+        dependencies.contains(&"jiff".to_owned()),
+        "Cargo.toml was misread"
+    );
+    holds(&program(), |source| {
+        rules::purity(source, PURE, &dependencies)
+    });
+}
+
+#[test]
+fn a_guarded_crate_is_named_only_where_it_belongs() {
+    holds(&program(), |source| rules::crates(source, CRATES));
+}
+
+#[test]
+fn a_file_is_short() {
+    holds(&program(), |source| rules::length(source, LINES_LIMIT));
+}
+
+#[test]
+fn a_file_begins_with_what_it_is_for() {
+    holds(&everything(), rules::header);
+}
+
+#[test]
+fn a_folder_is_on_both_maps() {
+    let sources = program();
+    let library = rules::docs_only(&source::text("src/lib.rs"));
+    none(&rules::mapped(
+        &sources,
+        "README.md",
+        &source::text("README.md"),
+    ));
+    none(&rules::mapped(&sources, "src/lib.rs", &library));
+}
+
+#[test]
+fn a_file_is_reached_from_a_root() {
+    none(&rules::reached(&everything(), ROOTS));
+}
+
+#[test]
+fn a_name_says_what_is_inside() {
+    holds(&everything(), |source| rules::names(source, EMPTY_NAMES));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    holds(&everything(), rules::unfinished);
+}
+
+#[test]
+fn no_test_sleeps() {
+    holds(&everything(), rules::sleeps);
+}
+
+#[test]
+fn a_lint_is_expected_with_a_reason() {
+    holds(&program(), rules::allows);
+}
+
+#[test]
+fn no_file_names_one_machine_or_a_registry() {
+    holds(&source::tracked(), |source| {
+        let reason = "it means nothing on another machine";
+        let mut findings = rules::mentions(source, MACHINE_PATHS, reason);
+        let reason = "where packages come from is the machine's business";
+        findings.extend(rules::mentions(source, REGISTRY_HOSTS, reason));
+        findings
+    });
+}
