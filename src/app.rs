@@ -117,8 +117,7 @@ impl App {
     /// The watches cannot be loaded.
     pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
         let Lifecycle { stop, tracker } = &self.lifecycle;
-        self.submit_configured().await;
-        self.poller.load().await.context("load the watches")?;
+        // The API first: its probes tell that the watches are still being loaded.
         tracker.spawn(api::server::serve(
             listener,
             self.router.clone(),
@@ -126,6 +125,8 @@ impl App {
             tracker.clone(),
             stop.clone(),
         ));
+        self.submit_configured().await;
+        self.poller.load().await.context("load the watches")?;
         self.courier.run(stop, tracker);
         lifecycle::notify_ready();
         tracing::info!(

@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 use crate::clock::later;
 use crate::clock::parse_duration;
 use crate::clock::until;
+use crate::nearest;
 use crate::service::Service;
 use crate::service::Services;
 use crate::store::Applied;
@@ -277,18 +278,10 @@ fn fault(field: &str, message: impl Into<String>) -> Fault {
     }
 }
 
-/// "there is no service `scd`; did you mean `dcs`? (dcs, sdrs)"
+/// "there is no service `dsc`; did you mean `dcs`? (dcs, sdrs)"
 fn unknown_name<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> String {
-    const NEAR: f64 = 0.7;
     let names: Vec<&str> = names.collect();
-    let nearest = names
-        .iter()
-        .map(|known| (strsim::jaro_winkler(known, name), known))
-        .filter(|(likeness, _)| *likeness >= NEAR)
-        .max_by(|one, other| one.0.total_cmp(&other.0));
-    let hint = nearest.map_or_else(String::new, |(_, known)| {
-        format!("; did you mean `{known}`?")
-    });
+    let hint = nearest::hint(name, names.iter().copied());
     let all = if names.is_empty() {
         "none is configured".to_owned()
     } else {

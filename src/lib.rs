@@ -9,16 +9,16 @@
 //! | `schedule/` | when to poll: intervals, the agenda of next polls, budgets |
 //! | `credential/` | how a request proves who asks |
 //! | `service/` | a definition put to use: one poll over HTTP |
-//! | `store/` | what is durable, and what commits together |
+//! | `store/` | what is durable, and what commits together; `sqlite/` is the embedded one |
 //! | `sink/` | where events go |
 //! | `intake` | the way in: how a submission becomes a watch |
-//! | `workers/` | what goes on by itself: the poller and the courier |
+//! | `workers/` | what goes on by itself: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
 //! | `settings/` | from files and environment to validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
-//! | `cli/` | the commands, one file each |
+//! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
-//! | `clock`, `wake`, `outbound/` | time and randomness, nudges, what outgoing HTTP shares |
+//! | `clock`, `wake`, `nearest`, `outbound/` | time and randomness, nudges, suggestions, what outgoing HTTP shares |
 //!
 //! # How a watch travels
 //!
@@ -52,6 +52,7 @@ pub mod credential;
 pub mod definition;
 pub mod intake;
 pub mod lifecycle;
+pub mod nearest;
 pub mod outbound;
 pub mod schedule;
 pub mod service;

@@ -73,21 +73,29 @@ impl DaemonArgs {
         let token = token
             .transpose()
             .map_err(|error| usage(format!("cannot read --token-file: {error}")))?;
+        Client::new(&self.url, token.map(|token| token.trim().to_owned()))
+    }
+}
+
+impl Client {
+    /// A client of the daemon at `url`.
+    pub(super) fn new(url: &str, token: Option<String>) -> Result<Self, Refused> {
         let http = outbound::client()
             .timeout(TIMEOUT)
             // The daemon is usually on this machine, and its token is for nobody else.
             .no_proxy()
             .build()
-            .map_err(|error| usage(format!("cannot set up HTTP: {error}")))?;
-        Ok(Client {
+            .map_err(|error| {
+                complain(&format!("cannot set up HTTP: {error}"));
+                Exit::Usage
+            })?;
+        Ok(Self {
             http,
-            url: self.url.trim_end_matches('/').to_owned(),
-            token: token.map(|token| token.trim().to_owned()),
+            url: url.trim_end_matches('/').to_owned(),
+            token,
         })
     }
-}
 
-impl Client {
     /// Asks, and tells on standard error what went wrong.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,

@@ -43,6 +43,8 @@ pub enum Exit {
     Usage = 2,
     /// The daemon cannot be reached.
     Unreachable = 5,
+    /// Somebody interrupted it.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -67,13 +69,14 @@ First minute:
   jobwatch submit dcs ff8080818822bbf70188235afc24141a --label deploy=42
   jobwatch list --state watching
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachable.";
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachable,
+130 interrupted.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the daemon: poll jobs, tell sinks, serve the API
     Run(run::Run),
-    /// See it work: simulated services, a daemon and a webhook receiver, for half a minute
+    /// See it work: simulated services, a daemon and a webhook receiver, for a quarter of a minute
     Demo(demo::Demo),
     /// Serve stand-ins of DCS, SFS Turbo and SDRS to rehearse a configuration against
     Simulate(simulate::Simulate),

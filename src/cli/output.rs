@@ -42,6 +42,12 @@ impl Paint {
         }
     }
 
+    /// No colours, wherever it goes.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self { is_on: false }
+    }
+
     /// A state in its colour: green ended well, red badly, yellow is a person's business.
     pub(super) fn state(self, state: &str) -> String {
         let code = match state {

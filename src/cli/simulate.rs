@@ -1,7 +1,9 @@
 //! `jobwatch simulate`: stand-ins of the three services, to rehearse against.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::cli::Exit;
@@ -18,9 +20,9 @@ pub(super) struct Simulate {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8630", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Accept only this X-Auth-Token; may be given several times [default: any]
-    #[arg(long = "accept-token", value_name = "TOKEN")]
-    tokens: Vec<String>,
+    /// A file with the X-Auth-Tokens to accept, one on each line [default: any token]
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
 }
 
 impl Simulate {
@@ -35,8 +37,13 @@ impl Simulate {
     }
 
     async fn serve(self) -> anyhow::Result<()> {
+        let tokens = self.tokens_file.map(|file| {
+            std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read --tokens-file {}", file.display()))
+        });
+        let tokens = tokens.transpose()?;
         let options = SimulatorOptions {
-            accept_tokens: (!self.tokens.is_empty()).then_some(self.tokens),
+            accept_tokens: tokens.map(|text| text.lines().map(str::to_owned).collect()),
             ..SimulatorOptions::default()
         };
         let lifecycle = Lifecycle::default();

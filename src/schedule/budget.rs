@@ -45,6 +45,10 @@ pub enum Admission {
 #[derive(Debug, Clone)]
 pub struct Budget {
     limits: Limits,
+    /// The time between two polls at the full rate.
+    spacing: Duration,
+    /// How far ahead of the rate a burst may run.
+    tolerance: Duration,
     in_flight: u32,
     arrival: Duration,
     paused_until: Duration,
@@ -54,8 +58,11 @@ pub struct Budget {
 impl Budget {
     /// A budget with nothing spent.
     pub fn new(limits: Limits) -> Self {
+        let spacing = Duration::from_secs_f64(1.0 / limits.rate);
         Self {
             limits,
+            spacing,
+            tolerance: spacing.saturating_mul(limits.burst.saturating_sub(1)),
             in_flight: 0,
             arrival: Duration::ZERO,
             paused_until: Duration::ZERO,
@@ -71,13 +78,11 @@ impl Budget {
         if self.in_flight >= self.limits.concurrency {
             return Admission::Full;
         }
-        let spacing = Duration::from_secs_f64(1.0 / self.limits.rate);
-        let tolerance = spacing.saturating_mul(self.limits.burst.saturating_sub(1));
-        let earliest = self.arrival.saturating_sub(tolerance);
+        let earliest = self.arrival.saturating_sub(self.tolerance);
         if earliest > uptime {
             return Admission::NotBefore(earliest);
         }
-        self.arrival = self.arrival.max(uptime) + spacing;
+        self.arrival = self.arrival.max(uptime) + self.spacing;
         self.in_flight += 1;
         Admission::Granted
     }

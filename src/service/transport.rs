@@ -43,7 +43,20 @@ impl Transport {
     /// # Errors
     /// The TLS set-up failed; most often because the system has no CA certificates.
     pub fn new(max_body: usize) -> Result<Self, reqwest::Error> {
-        let client = outbound::client()
+        Self::from(outbound::client(), max_body)
+    }
+
+    /// As [`new`](Self::new), past the proxy of the environment: for a service on this
+    /// machine, which to a proxy would be a service on the proxy's.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn direct(max_body: usize) -> Result<Self, reqwest::Error> {
+        Self::from(outbound::client().no_proxy(), max_body)
+    }
+
+    fn from(client: reqwest::ClientBuilder, max_body: usize) -> Result<Self, reqwest::Error> {
+        let client = client
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_IDLE_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
@@ -104,6 +117,31 @@ impl Transport {
     }
 }
 
+/// Whether `url` names this machine, as that of a simulator does.
+pub fn is_local(url: &str) -> bool {
+    let url = reqwest::Url::parse(url);
+    url.is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
+}
+
 fn unreachable(error: &reqwest::Error) -> Problem {
     Problem::new(ProblemKind::Unreachable, outbound::in_words(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for url in [
+            "http://127.0.0.1:8630",
+            "http://localhost",
+            "https://[::1]:1/x",
+        ] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["https://127.0.0.1.example.com", "http://10.0.0.1", "no URL"] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::service::Patience;
 use crate::service::Service;
 use crate::service::Services;
 use crate::service::transport::Transport;
+use crate::service::transport::is_local;
 use crate::settings::CredentialSettings;
 use crate::settings::ServiceSettings;
 use crate::settings::Settings;
@@ -34,6 +35,9 @@ const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the 
 /// TLS cannot be set up.
 pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Services> {
     let transport = Transport::new(settings.max_body).context(NO_TLS)?;
+    let is_any_local = settings.services.values().any(|it| is_local(&it.url));
+    let direct = is_any_local.then(|| Transport::direct(settings.max_body));
+    let direct = direct.transpose().context(NO_TLS)?;
     let credentials: BTreeMap<&String, SharedCredential> = settings
         .credentials
         .iter()
@@ -43,7 +47,8 @@ pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Serv
         let credential = credentials.get(&service.credential).with_context(|| {
             format!("the credential `{}` is not configured", service.credential)
         })?;
-        service_of(name, service, credential, &transport)
+        let direct = direct.as_ref().filter(|_| is_local(&service.url));
+        service_of(name, service, credential, direct.unwrap_or(&transport))
     });
     Ok(Services::new(services.collect::<anyhow::Result<Vec<_>>>()?))
 }

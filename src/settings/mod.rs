@@ -9,6 +9,8 @@ mod problem;
 mod reader;
 mod sections;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -16,13 +16,12 @@ use config::ValueKind;
 use secrecy::SecretString;
 
 use crate::clock::parse_duration;
+use crate::nearest;
 use crate::settings::problem::Problem;
 use crate::settings::source::ENVIRONMENT;
 use crate::settings::source::Layered;
 use crate::settings::source::origin_of;
 
-/// How alike two names must be for one to be suggested for the other.
-const NEAR: f64 = 0.75;
 /// The largest file with a secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
@@ -30,7 +29,9 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 pub(super) struct Context<'a> {
     layered: &'a Layered,
     notes: RefCell<Vec<Problem>>,
-    /// Every key that was asked for, names of entries written as `*`.
+    /// Every key that was asked for, names of entries written as `*`: what the manual
+    /// must name.
+    #[cfg(test)]
     asked: RefCell<BTreeSet<String>>,
 }
 
@@ -49,6 +50,7 @@ impl<'a> Context<'a> {
         Self {
             layered,
             notes: RefCell::default(),
+            #[cfg(test)]
             asked: RefCell::default(),
         }
     }
@@ -125,11 +127,16 @@ impl<'a> Reader<'a> {
 
     fn ask(&self, key: &str) -> Option<&'a Value> {
         self.known.borrow_mut().insert(key.to_owned());
-        let mut shown = self.shown.clone();
-        shown.push(key.to_owned());
-        self.context.asked.borrow_mut().insert(shown.join("."));
+        #[cfg(test)]
+        self.note_asked(key);
         self.peek(key)
             .filter(|value| !matches!(value.kind, ValueKind::Nil))
+    }
+
+    #[cfg(test)]
+    fn note_asked(&self, key: &str) {
+        let path = [self.shown.as_slice(), &[key.to_owned()]].concat();
+        self.context.asked.borrow_mut().insert(path.join("."));
     }
 
     /// A text, as it is written.
@@ -300,6 +307,14 @@ impl<'a> Reader<'a> {
         sections
     }
 
+    /// The names of those tables, rightly configured or not.
+    pub(super) fn names(&self, key: &str) -> Vec<String> {
+        match self.peek(key).map(|value| &value.kind) {
+            Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The tables of a list, as `[[watches]]`.
     pub(super) fn elements(&self, key: &str) -> Vec<Reader<'a>> {
         let Some(value) = self.ask(key) else {
@@ -414,8 +429,7 @@ impl<'a> Reader<'a> {
         let mut names: Vec<&String> = table.keys().filter(|name| !known.contains(*name)).collect();
         names.sort();
         for name in names {
-            let hint = nearest(name, known.iter().map(String::as_str))
-                .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let hint = nearest::hint(name, known.iter().map(String::as_str));
             let all: Vec<&str> = known.iter().map(String::as_str).collect();
             self.problem(
                 name,
@@ -428,17 +442,8 @@ impl<'a> Reader<'a> {
 /// "`josn` must be one of auto, human, json; did you mean `json`?"
 pub(super) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.collect();
-    let hint = nearest(word, words.iter().copied())
-        .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    let hint = nearest::hint(word, words.iter().copied());
     format!("\"{word}\" must be one of {}{hint}", words.join(", "))
-}
-
-fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    words
-        .map(|known| (strsim::jaro_winkler(known, word), known))
-        .filter(|(likeness, _)| *likeness >= NEAR)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, known)| known)
 }
 
 fn text_of(value: &Value) -> Option<String> {

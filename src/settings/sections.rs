@@ -9,6 +9,7 @@ use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::intake::WatchRequest;
 use crate::schedule::budget::Limits;
+use crate::service::transport::is_local;
 use crate::settings::ApiSettings;
 use crate::settings::CredentialSettings;
 use crate::settings::LogFormat;
@@ -34,19 +35,20 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// then the problems say so.
 pub(super) fn read(layered: &Layered) -> (Option<Settings>, Vec<Problem>) {
     let context = Context::new(layered);
-    let settings = read_root(&context.root());
+    let settings = read_in(&context);
     (settings, context.into_notes())
 }
 
-fn read_root(root: &Reader<'_>) -> Option<Settings> {
+pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
+    let root = &context.root();
     let catalog = catalog(root);
     let poll_section = root.section("poll");
     let poll = poll(&poll_section);
     let max_body = poll_section.whole("max_body", 1024..=64 * 1024 * 1024);
     poll_section.finish();
     let credentials = credentials(root);
-    let services = services(root, &catalog, &credentials, poll);
-    let sinks = sinks(root, &services);
+    let services = services(root, &catalog, poll);
+    let sinks = sinks(root);
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));
     let watches = watches(root);
@@ -207,15 +209,10 @@ fn credentials(root: &Reader<'_>) -> BTreeMap<String, CredentialSettings> {
 fn services(
     root: &Reader<'_>,
     catalog: &Catalog,
-    credentials: &BTreeMap<String, CredentialSettings>,
     poll_defaults: PollOverrides,
 ) -> BTreeMap<String, ServiceSettings> {
-    let known: Vec<String> = root
-        .sections("credentials")
-        .into_iter()
-        .map(|(name, _)| name)
-        .chain(credentials.keys().cloned())
-        .collect();
+    // Also those that are wrong in themselves: one mistake is told once.
+    let known = [root.names("credentials"), vec![NO_CREDENTIAL.to_owned()]].concat();
     let mut services = BTreeMap::new();
     for (name, section) in root.sections("services") {
         if let Some(service) = service(&section, catalog, &known, poll_defaults) {
@@ -294,8 +291,10 @@ fn base_url(section: &Reader<'_>, credential: Option<&str>) -> Option<String> {
         );
         return None;
     }
-    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() == "http" && !is_local && credential.is_some_and(|name| name != NO_CREDENTIAL) {
+    if url.scheme() == "http"
+        && !is_local(&text)
+        && credential.is_some_and(|name| name != NO_CREDENTIAL)
+    {
         section.warn("url", "the credential is sent unencrypted; use https://");
     }
     Some(text.trim_end_matches('/').to_owned())
@@ -346,16 +345,8 @@ fn limits(section: &Reader<'_>) -> Option<Limits> {
     })
 }
 
-fn sinks(
-    root: &Reader<'_>,
-    services: &BTreeMap<String, ServiceSettings>,
-) -> BTreeMap<String, SinkSettings> {
-    let known: Vec<String> = root
-        .sections("services")
-        .into_iter()
-        .map(|(name, _)| name)
-        .chain(services.keys().cloned())
-        .collect();
+fn sinks(root: &Reader<'_>) -> BTreeMap<String, SinkSettings> {
+    let known = root.names("services");
     let mut sinks = BTreeMap::new();
     for (name, section) in root.sections("sinks") {
         let kind = match section.choice("kind", &[("log", true), ("webhook", false)]) {

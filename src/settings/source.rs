@@ -8,10 +8,15 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use config::Config;
+use config::ConfigError;
 use config::Environment;
 use config::File;
 use config::FileFormat;
+use config::Format;
+use config::Map;
+use config::Source;
 use config::Value;
+use config::ValueKind;
 use toml::Spanned;
 use toml::de::DeTable;
 use toml::de::DeValue;
@@ -72,10 +77,12 @@ pub(super) fn layer(sources: &Sources) -> Result<Layered, Problems> {
 fn build(
     texts: &[(PathBuf, String)],
     environment: &BTreeMap<String, String>,
-) -> Result<Value, config::ConfigError> {
+) -> Result<Value, ConfigError> {
     let mut builder = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
-    for (path, _) in texts {
-        builder = builder.add_source(File::from(path.as_path()).format(FileFormat::Toml));
+    for (path, text) in texts {
+        let origin = path.display().to_string();
+        let text = text.clone();
+        builder = builder.add_source(TomlText { origin, text });
     }
     // Values stay as they are written: parsing them would turn the secret 00042 into 42.
     let variables = Environment::with_prefix(PREFIX)
@@ -83,6 +90,26 @@ fn build(
         .separator(SEPARATOR)
         .source(Some(environment.clone().into_iter().collect()));
     Ok(builder.add_source(variables).build()?.cache)
+}
+
+/// A file as a source under the name that the user gave it; `config::File` would make the
+/// path relative to the working directory, and read the file a second time.
+#[derive(Debug, Clone)]
+struct TomlText {
+    origin: String,
+    text: String,
+}
+
+impl Source for TomlText {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        FileFormat::Toml
+            .parse(Some(&self.origin), &self.text)
+            .map_err(ConfigError::Foreign)
+    }
 }
 
 /// Each file, followed by `conf.d/*.toml` beside it.
@@ -192,7 +219,16 @@ fn line_of(text: &str, offset: usize) -> usize {
     text[..offset.min(text.len())].matches('\n').count() + 1
 }
 
-/// A name for where `value` comes from.
+/// A name for where `value` comes from. Layered tables have no origin of their own; their
+/// first value has.
 pub(super) fn origin_of(value: &Value) -> String {
-    value.origin().unwrap_or(DEFAULTS).to_owned()
+    found_origin(value).unwrap_or(DEFAULTS).to_owned()
+}
+
+fn found_origin(value: &Value) -> Option<&str> {
+    value.origin().or_else(|| match &value.kind {
+        ValueKind::Table(table) => table.values().find_map(found_origin),
+        ValueKind::Array(elements) => elements.iter().find_map(found_origin),
+        _ => None,
+    })
 }

@@ -212,3 +212,232 @@ pub fn record(
     next.revision = watch.revision.saturating_add(1);
     Some((next, kind))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::later;
+
+    fn start() -> Timestamp {
+        "2026-11-22T10:00:00Z".parse().unwrap()
+    }
+
+    fn at(secs: u64) -> Timestamp {
+        later(start(), Duration::from_secs(secs))
+    }
+
+    fn terms() -> Terms {
+        Terms {
+            submitted_at: start(),
+            deadline: at(3600),
+            not_found_grace: Duration::from_mins(2),
+            give_up_after: Duration::from_mins(15),
+        }
+    }
+
+    fn seen(state: JobState, status: &str) -> Observation {
+        Observation::Sighting(Sighting {
+            unknown_status: false,
+            job: Job {
+                state,
+                job_type: None,
+                status: Some(status.to_owned()),
+                code: None,
+                reason: None,
+                began_at: None,
+                ended_at: None,
+                progress: None,
+                resources: None,
+                children: Vec::new(),
+            },
+            warnings: Vec::new(),
+            retry_after: None,
+        })
+    }
+
+    fn met(kind: ProblemKind) -> Observation {
+        Observation::Problem(Problem::new(kind, "words"))
+    }
+
+    /// Decides on `observations`, each at its second, up to the first end.
+    fn decide_all(observations: &[(u64, Observation)]) -> Vec<Step> {
+        let mut tracking = Tracking::default();
+        let mut steps = Vec::new();
+        for (secs, observation) in observations {
+            let step = decide(&mut tracking, observation, &terms(), at(*secs));
+            steps.push(step);
+            if matches!(step, Step::Finished(_)) {
+                break;
+            }
+        }
+        steps
+    }
+
+    fn last(observations: &[(u64, Observation)]) -> Step {
+        *decide_all(observations).last().unwrap()
+    }
+
+    #[test]
+    fn each_final_state_is_its_outcome() {
+        for (state, outcome) in [
+            (JobState::Succeeded, Outcome::Succeeded),
+            (JobState::Failed, Outcome::Failed),
+            (JobState::Partial, Outcome::Partial),
+            (JobState::Cancelled, Outcome::Cancelled),
+        ] {
+            assert_eq!(last(&[(1, seen(state, "X"))]), Step::Finished(outcome));
+        }
+    }
+
+    #[test]
+    fn only_what_is_new_is_worth_telling() {
+        let running = || seen(JobState::Running, "RUNNING");
+        let changed = Step::Changed(EventKind::Changed);
+        assert_eq!(
+            decide_all(&[
+                (1, seen(JobState::Pending, "INIT")),
+                (2, running()),
+                (3, running()),
+                (4, met(ProblemKind::Unreachable)),
+                (5, running()),
+            ]),
+            [
+                changed,
+                changed,
+                Step::Unchanged,
+                Step::Unchanged,
+                Step::Unchanged
+            ]
+        );
+    }
+
+    #[test]
+    fn being_held_is_told_once_each_time() {
+        let held = || seen(JobState::Held, "PENDING_PAYMENT");
+        assert_eq!(
+            decide_all(&[
+                (1, held()),
+                (2, held()),
+                (3, seen(JobState::Running, "RUNNING")),
+                (4, held())
+            ]),
+            [
+                Step::Changed(EventKind::Held),
+                Step::Unchanged,
+                Step::Changed(EventKind::Changed),
+                Step::Changed(EventKind::Held),
+            ]
+        );
+    }
+
+    #[test]
+    fn problems_that_pass_never_end_a_watch_before_its_deadline() {
+        for kind in [
+            ProblemKind::Throttled,
+            ProblemKind::Unreachable,
+            ProblemKind::ServerError,
+            ProblemKind::Unreadable,
+            ProblemKind::Unauthorized,
+        ] {
+            let mut many: Vec<_> = (0..3600).map(|secs| (secs, met(kind))).collect();
+            assert_eq!(last(&many), Step::Unchanged, "{kind}");
+            many.push((3600, met(kind)));
+            assert_eq!(last(&many), Step::Finished(Outcome::TimedOut), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_ends_it_after_fifteen_minutes_of_nothing_else() {
+        for kind in [ProblemKind::Forbidden, ProblemKind::Misconfigured] {
+            let refused = |secs| (secs, met(kind));
+            assert_eq!(last(&[refused(0), refused(899)]), Step::Unchanged);
+            assert_eq!(
+                last(&[refused(0), refused(900)]),
+                Step::Finished(Outcome::Unknown)
+            );
+            let interrupted = [
+                refused(0),
+                (500, met(ProblemKind::ServerError)),
+                refused(900),
+            ];
+            assert_eq!(last(&interrupted), Step::Unchanged);
+        }
+    }
+
+    #[test]
+    fn a_job_never_seen_is_lost_after_its_grace() {
+        let unknown = |secs| (secs, met(ProblemKind::NotFound));
+        assert_eq!(
+            last(&[unknown(1), unknown(60), unknown(119)]),
+            Step::Unchanged
+        );
+        assert_eq!(last(&[unknown(120)]), Step::Finished(Outcome::Lost));
+    }
+
+    #[test]
+    fn a_job_once_seen_is_lost_when_its_absence_is_confirmed_three_times() {
+        let running = || (1, seen(JobState::Running, "RUNNING"));
+        let unknown = |secs| (secs, met(ProblemKind::NotFound));
+        assert_eq!(
+            last(&[running(), unknown(500), unknown(510)]),
+            Step::Unchanged
+        );
+        assert_eq!(
+            last(&[running(), unknown(500), unknown(510), unknown(520)]),
+            Step::Finished(Outcome::Lost)
+        );
+        let found_again = [
+            running(),
+            unknown(2),
+            unknown(3),
+            (4, seen(JobState::Running, "RUNNING")),
+            unknown(5),
+        ];
+        assert_eq!(last(&found_again), Step::Unchanged);
+    }
+
+    #[test]
+    fn a_verdict_at_the_deadline_counts() {
+        assert_eq!(
+            last(&[(3600, seen(JobState::Succeeded, "SUCCESS"))]),
+            Step::Finished(Outcome::Succeeded)
+        );
+        assert_eq!(
+            last(&[(3600, seen(JobState::Running, "RUNNING"))]),
+            Step::Finished(Outcome::TimedOut)
+        );
+    }
+
+    #[test]
+    fn a_child_that_changes_is_worth_telling() {
+        let with_child = |status: &str| {
+            let Observation::Sighting(mut sighting) = seen(JobState::Running, "RUNNING") else {
+                unreachable!("`seen` makes sightings")
+            };
+            sighting
+                .job
+                .children
+                .push(crate::watch::observation::Child {
+                    job_id: Some("child".into()),
+                    job_type: None,
+                    status: Some(status.to_owned()),
+                    outcome: None,
+                    code: None,
+                    reason: None,
+                });
+            Observation::Sighting(sighting)
+        };
+        assert_eq!(
+            decide_all(&[
+                (1, with_child("INIT")),
+                (2, with_child("INIT")),
+                (3, with_child("SUCCESS"))
+            ]),
+            [
+                Step::Changed(EventKind::Changed),
+                Step::Unchanged,
+                Step::Changed(EventKind::Changed),
+            ]
+        );
+    }
+}

@@ -146,11 +146,13 @@ impl Round {
         let mut waiting: VecDeque<Delivery> = VecDeque::new();
         let mut under_way = JoinSet::new();
         let mut attempts = 0;
+        // Whatever was claimed and is then not sent is still owed.
+        let goes_on = || !stop.is_cancelled() && !self.gone.load(Ordering::Relaxed);
         loop {
-            if waiting.is_empty() && !stop.is_cancelled() && !self.gone.load(Ordering::Relaxed) {
+            if waiting.is_empty() && goes_on() {
                 waiting.extend(self.claim().await?);
             }
-            while under_way.len() < self.sink.concurrency() && !stop.is_cancelled() {
+            while under_way.len() < self.sink.concurrency() && goes_on() {
                 let Some(delivery) = waiting.pop_front() else {
                     break;
                 };

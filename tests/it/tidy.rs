@@ -20,26 +20,39 @@ const ANY: &[&str] = &["*"];
 const LAYERS: &[Layer] = &[
     // The pure core and what it stands on.
     ("clock", &[]),
+    ("nearest", &[]),
+    ("wake", &[]),
     ("watch", &["clock::later", "clock::until"]),
     ("schedule", &["watch", "clock"]),
     // The parts that touch the world; none of them knows another.
-    ("definition", &["watch", "clock"]),
-    ("credential", &["clock"]),
+    ("outbound", &["clock"]),
+    ("definition", &["watch", "clock", "outbound"]),
+    ("credential", &["clock", "outbound"]),
     ("store", &["watch", "clock"]),
-    ("sink", &["watch", "clock"]),
+    ("sink", &["watch", "clock", "outbound"]),
     ("simulator", &["clock"]),
     // A definition put to use: transport, credential and budget.
     (
         "service",
-        &["watch", "clock", "definition", "credential", "schedule"],
+        &[
+            "watch",
+            "clock",
+            "definition",
+            "credential",
+            "schedule",
+            "outbound",
+        ],
     ),
     // How a submission becomes a stored watch.
-    ("intake", &["watch", "clock", "store", "service"]),
+    (
+        "intake",
+        &["watch", "clock", "store", "service", "wake", "nearest"],
+    ),
     // What runs: it sees contracts, never a database or an HTTP client by name.
     (
         "workers",
         &[
-            "watch", "clock", "schedule", "service", "store", "sink", "intake",
+            "watch", "clock", "schedule", "service", "store", "sink", "intake", "wake",
         ],
     ),
     (
@@ -57,6 +70,8 @@ const LAYERS: &[Layer] = &[
             "credential",
             "service",
             "sink",
+            "intake",
+            "nearest",
         ],
     ),
     ("telemetry", &["settings"]),
@@ -69,7 +84,10 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// Modules that may use these dependencies only, beside the standard library.
-const PURE: &[Layer] = &[("watch", &["serde", "serde_json", "jiff", "uuid"])];
+const PURE: &[Layer] = &[(
+    "watch",
+    &["serde", "serde_json", "jiff", "uuid", "thiserror"],
+)];
 
 /// Dependencies that only some files (by the beginning of their path in `src/`) may name.
 const CRATES: &[Crate] = &[
@@ -80,7 +98,14 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "reqwest",
-        within: &["service", "credential", "sink", "cli", "app", "simulator"],
+        within: &[
+            "outbound",
+            "service",
+            "credential",
+            "sink",
+            "settings",
+            "cli",
+        ],
         reason: "workers and api see contracts, so that tests can stand in for the network",
     },
     Crate {

@@ -253,5 +253,6 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.writer.close().await;
+        self.readers.close();
     }
 }

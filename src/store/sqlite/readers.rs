@@ -24,6 +24,11 @@ impl Readers {
         }
     }
 
+    /// Lets no further read begin.
+    pub(super) fn close(&self) {
+        self.permits.close();
+    }
+
     /// Runs `read` off the async threads: `SQLite` blocks.
     pub(super) async fn run<T: Send + 'static>(
         &self,

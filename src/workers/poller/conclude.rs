@@ -69,18 +69,28 @@ impl Flight {
         }
     }
 
-    /// Polls the job once and concludes.
+    /// Polls the job once and concludes; then the next that waits for the same budget.
     pub(super) async fn poll(mut self) {
-        self.counted = true;
+        loop {
+            self.counted = self.lane.is_some();
+            self.poll_once().await;
+            let next = self.lane.and_then(|lane| self.shared.next_waiting(lane));
+            let Some(ticket) = next else { return };
+            self.ticket = ticket;
+        }
+    }
+
+    async fn poll_once(&mut self) {
         let Some((service, job_id, params)) = self.subject() else {
+            self.release();
             return;
         };
         let started = self.shared.clock.now();
         let observation = service.observe(&job_id, &params, started).await;
-        let pending = self.conclude(&service, &observation);
-        let Some(pending) = pending else { return };
-        self.commit(pending, Some(&observation), Some(&service))
-            .await;
+        if let Some(pending) = self.conclude(&service, &observation) {
+            self.commit(pending, Some(&observation), Some(&service))
+                .await;
+        }
     }
 
     /// Ends the watch as timed out: its deadline is here and nothing may be asked.
@@ -99,6 +109,15 @@ impl Flight {
             step: Step::Finished(Outcome::TimedOut),
         };
         self.commit(pending, None, None).await;
+    }
+
+    /// Gives the place in the budget back.
+    fn release(&mut self) {
+        if let Some(lane) = self.lane
+            && std::mem::take(&mut self.counted)
+        {
+            self.shared.board().lanes.lane(lane).budget.release();
+        }
     }
 
     fn subject(&self) -> Option<(Arc<Service>, Box<str>, Arc<Params>)> {
@@ -129,14 +148,13 @@ impl Flight {
             service = %service.name, job_id = %entry.job_id, ?step,
             retry_after = ?observation.retry_after(), "polled"
         );
-        let pending = Pending {
-            id: entry.id,
-            before,
-            after: entry.tracking.clone(),
-            step,
-        };
         if step != Step::Unchanged {
-            return Some(pending);
+            return Some(Pending {
+                id: entry.id,
+                before,
+                after: entry.tracking.clone(),
+                step,
+            });
         }
         board.put_back(self.ticket, service, observation.retry_after(), now, uptime);
         None
@@ -167,7 +185,7 @@ impl Flight {
     }
 
     async fn commit(
-        self,
+        &self,
         pending: Pending,
         observation: Option<&Observation>,
         service: Option<&Arc<Service>>,
@@ -219,8 +237,7 @@ impl Drop for Flight {
             board.agenda.schedule(self.ticket, Duty::Poll, again);
         }
         drop(board);
-        self.shared.landed.notify_waiters();
-        self.shared.wake.wake();
+        self.shared.landed.notify_one();
     }
 }
 
@@ -258,27 +275,30 @@ impl Board {
                     tracing::warn!(
                         service = %service.name, problem = %problem.kind,
                         http_status = problem.http_status, code = problem.code,
-                        message = problem.message, "a poll met a problem; watches go on"
+                        detail = problem.message, "a poll met a problem; watches go on"
                     );
                 }
             }
             Observation::Sighting(sighting) => {
-                let status = sighting.job.status.clone().unwrap_or_default();
-                let is_news = sighting.unknown_status
-                    && self.warned.len() < WARNED_MAX
-                    && self
-                        .warned
-                        .insert((Arc::clone(&service.name), status.clone()));
-                if is_news {
-                    tracing::warn!(
-                        service = %service.name, status,
-                        "unknown_status: the definition does not list this status; it counts as still running"
-                    );
+                if sighting.unknown_status {
+                    self.tell_of_status(service, sighting.job.status.as_deref());
                 }
                 for warning in &sighting.warnings {
                     tracing::debug!(service = %service.name, warning, "an odd answer");
                 }
             }
+        }
+    }
+
+    /// Unknown is loud (invariant 9), once for each value.
+    fn tell_of_status(&mut self, service: &Arc<Service>, status: Option<&str>) {
+        let status = status.unwrap_or_default();
+        let key = (Arc::clone(&service.name), status.to_owned());
+        if self.warned.len() < WARNED_MAX && self.warned.insert(key) {
+            tracing::warn!(
+                service = %service.name, status,
+                "unknown_status: the definition does not list this status; it counts as still running"
+            );
         }
     }
 }

@@ -29,7 +29,6 @@ use crate::service::Services;
 use crate::store::SharedStore;
 use crate::store::StoreError;
 use crate::wake::Wake;
-use crate::wake::woken_within;
 use crate::watch::Params;
 use crate::watch::event::Instance;
 use crate::watch::subscription::Subscriptions;
@@ -40,8 +39,6 @@ pub use crate::workers::poller::live::Live;
 
 /// The longest the loop sleeps: the watchdog must hear of it.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
-/// How long the loop waits after the store failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a poller works with.
 pub struct Parts {
@@ -159,12 +156,11 @@ impl Poller {
         self.shared.read_news().await?;
         let before = self.shared.board().started;
         loop {
-            let landed = self.shared.landed.notified();
             self.shared.dispatch();
             if self.shared.board().in_flight == 0 {
                 break;
             }
-            landed.await;
+            self.shared.landed.notified().await;
         }
         let polls = self.shared.board().started - before;
         Ok(Round { polls })
@@ -172,17 +168,21 @@ impl Poller {
 
     /// Polls until `stop`. Polls in flight run on in the tracker.
     pub async fn run(&self, stop: CancellationToken, heartbeat: Heartbeat) {
-        while !stop.is_cancelled() {
+        let mut looks = true;
+        loop {
             heartbeat();
-            if let Err(error) = self.look().await {
+            if looks && let Err(error) = self.look().await {
                 let error = anyhow::Error::from(error);
                 tracing::error!(error = format!("{error:#}"), "cannot learn of new watches");
-                stop.run_until_cancelled(woken_within(STORE_PAUSE, &self.shared.woken))
-                    .await;
             }
             let pause = self.shared.dispatch().min(SLEEP_MAX);
-            stop.run_until_cancelled(woken_within(pause, &self.shared.woken))
-                .await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.shared.woken.notified() => looks = true,
+                // A poll that has ended changes nothing in the store that is news to us.
+                () = self.shared.landed.notified() => looks = false,
+                () = tokio::time::sleep(pause) => looks = pause == SLEEP_MAX,
+            }
         }
     }
 

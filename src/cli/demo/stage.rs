@@ -1,0 +1,258 @@
+//! What the demo plays on: stand-ins of the three services, a webhook receiver, and the
+//! daemon as `jobwatch run` would start it from `config/demo.toml`. All of it listens on
+//! this machine only and keeps its files in a private folder, removed in the end.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use anyhow::anyhow;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::Method;
+use rand::RngExt;
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::api::view::PageView;
+use crate::api::view::WatchView;
+use crate::app::App;
+use crate::cli::Exit;
+use crate::cli::client::Client;
+use crate::cli::demo::CONFIG;
+use crate::cli::demo::receiver::Receiver;
+use crate::cli::demo::scenario::Act;
+use crate::cli::output::complain;
+use crate::clock;
+use crate::clock::SharedClock;
+use crate::intake::WatchRequest;
+use crate::lifecycle::Lifecycle;
+use crate::settings;
+use crate::settings::Loaded;
+use crate::settings::Sources;
+use crate::simulator::Service;
+use crate::simulator::Simulator;
+use crate::simulator::SimulatorHandle;
+use crate::sink::signature::Signer;
+
+/// How long the parts may take to end, one after the other.
+const END_MAX: Duration = Duration::from_secs(5);
+/// The variable of `config/demo.toml` for the URL of each service.
+const URLS: [(Service, &str); 3] = [
+    (Service::Dcs, "DEMO_DCS_URL"),
+    (Service::SfsTurbo, "DEMO_SFS_TURBO_URL"),
+    (Service::Sdrs, "DEMO_SDRS_URL"),
+];
+
+/// Everything that runs.
+pub(super) struct Stage {
+    /// The webhook receiver.
+    pub(super) receiver: Receiver,
+    clouds: Vec<(Service, SimulatorHandle)>,
+    client: Client,
+    folder: TempDir,
+    backdrop: Lifecycle,
+    daemon: Lifecycle,
+    ended: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Stage {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// A folder, a socket or the daemon cannot be had.
+    pub(super) async fn set(clock: &SharedClock) -> anyhow::Result<Self> {
+        let folder = private_folder()?;
+        write(folder.path(), "token", "token-1")?;
+        let signer = signer(folder.path())?;
+        let backdrop = Lifecycle::default();
+        let receiver = Receiver::start(
+            signer,
+            clock.clone(),
+            &backdrop.tracker,
+            backdrop.stop.clone(),
+        );
+        let receiver = receiver.await.context("start the webhook receiver")?;
+        let clouds = clouds(clock, &backdrop)?;
+        let settings = settings(folder.path(), &clouds, &receiver.url)?.settings;
+        let listener = TcpListener::bind(settings.api.listen)
+            .await
+            .context("listen for the API")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let daemon = Lifecycle::default();
+        let app = App::build(settings, clock.clone(), daemon.clone())?;
+        Ok(Self {
+            receiver,
+            clouds,
+            client: Client::new(&url, None).map_err(|_| anyhow!("there is no HTTP client"))?,
+            folder,
+            // Not in the daemon's own tracker, which the daemon waits for in its end.
+            ended: backdrop.tracker.spawn(app.run(listener)),
+            backdrop,
+            daemon,
+        })
+    }
+
+    /// Creates the act's job in its cloud, and submits it to the daemon.
+    pub(super) async fn begin(&self, act: &Act) -> Result<WatchView, Exit> {
+        let cloud = self.clouds.iter().find(|(it, _)| *it == act.job.service);
+        let (service, cloud) = cloud.expect("there is a simulator for each service");
+        let job = cloud.create(act.job.clone()).map_err(|error| {
+            complain(&format!("{}: {error}", act.name));
+            Exit::Failed
+        })?;
+        let request = WatchRequest {
+            service: service.name().to_owned(),
+            job_id: job.job_id,
+            params: BTreeMap::new(),
+            labels: BTreeMap::from([("act".to_owned(), act.name.to_owned())]),
+            deadline: act.deadline.map(str::to_owned),
+            sinks: Vec::new(),
+        };
+        let body = serde_json::to_string(&request).expect("string keys only");
+        let answer = self
+            .client
+            .ask(Method::POST, "/v1/watches", Some(body))
+            .await?;
+        Ok(answer.body)
+    }
+
+    /// All watches, as the API shows them.
+    pub(super) async fn watches(&self) -> Result<Vec<WatchView>, Exit> {
+        let path = "/v1/watches?limit=100";
+        let page = self.client.ask::<PageView>(Method::GET, path, None).await?;
+        Ok(page.body.watches)
+    }
+
+    /// Replaces the token in its file, as whoever keeps it fresh would.
+    pub(super) fn renew_token(&self) -> anyhow::Result<()> {
+        let folder = self.folder.path();
+        write(folder, "token.new", "token-2")?;
+        // Renamed in: nobody ever reads half a token.
+        std::fs::rename(folder.join("token.new"), folder.join("token")).context("replace the token")
+    }
+
+    /// Ends everything, the daemon first, and removes the folder.
+    ///
+    /// # Errors
+    /// The daemon ended badly, or the folder cannot be removed.
+    pub(super) async fn strike(self) -> anyhow::Result<()> {
+        self.daemon.stop.cancel();
+        let ended = tokio::time::timeout(END_MAX, self.ended).await;
+        self.backdrop.stop.cancel();
+        self.backdrop.drained(END_MAX).await;
+        let place = self.folder.path().display().to_string();
+        let removed = self.folder.close();
+        match ended {
+            Ok(Ok(result)) => result.context("the daemon")?,
+            Ok(Err(panicked)) => return Err(panicked).context("the daemon"),
+            Err(_) => anyhow::bail!("the daemon did not stop within {END_MAX:?}"),
+        }
+        removed.with_context(|| format!("remove {place}"))
+    }
+}
+
+fn private_folder() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("jobwatch-demo-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .context("make a temporary folder")
+}
+
+/// Writes a file that only we may read, as a secret should be.
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options
+        .open(folder.join(name))
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("write the demo's {name}"))
+}
+
+/// Makes a secret for this run; the daemon reads it from its file.
+fn signer(folder: &Path) -> anyhow::Result<Signer> {
+    let random: [u8; 32] = clock::machine_seeded_rng().random();
+    let secret = format!("whsec_{}", BASE64.encode(random));
+    write(folder, "webhook-secret", &secret)?;
+    Signer::new(&[SecretString::from(secret)]).map_err(|problem| anyhow!("the secret {problem}"))
+}
+
+/// One simulator for each service, as each has its own host in the cloud.
+fn clouds(
+    clock: &SharedClock,
+    backdrop: &Lifecycle,
+) -> anyhow::Result<Vec<(Service, SimulatorHandle)>> {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let start = |(service, _): (Service, &str)| {
+        let stop = backdrop.stop.clone();
+        let cloud = Simulator::start(any_port, clock.clone(), &backdrop.tracker, stop)?;
+        Ok((service, cloud))
+    };
+    URLS.into_iter().map(start).collect()
+}
+
+/// Loads `config/demo.toml` as `jobwatch run --config` would. The environment is ours
+/// alone: a `JOBWATCH__…` that is set for a real daemon must not change the demo.
+fn settings(
+    folder: &Path,
+    clouds: &[(Service, SimulatorHandle)],
+    receiver: &str,
+) -> anyhow::Result<Loaded> {
+    write(folder, "demo.toml", CONFIG)?;
+    let shown = folder.to_str().context("the temporary folder is no text")?;
+    let mut environment = BTreeMap::from([
+        ("DEMO_FOLDER".to_owned(), shown.to_owned()),
+        ("DEMO_RECEIVER_URL".to_owned(), receiver.to_owned()),
+    ]);
+    for ((_, variable), (_, cloud)) in URLS.iter().zip(clouds) {
+        environment.insert((*variable).to_owned(), cloud.url());
+    }
+    let sources = Sources {
+        files: vec![folder.join("demo.toml")],
+        environment,
+    };
+    settings::load(&sources).map_err(|problems| anyhow!("{problems}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn the_configuration_of_the_demo_is_right() {
+        let backdrop = Lifecycle::default();
+        let clouds = clouds(&SystemClock::shared(), &backdrop).unwrap();
+        let folder = private_folder().unwrap();
+        write(folder.path(), "token", "t").unwrap();
+        signer(folder.path()).unwrap();
+        let loaded = settings(folder.path(), &clouds, "http://127.0.0.1:1/events").unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        assert_eq!(loaded.settings.services.len(), clouds.len());
+        for (service, cloud) in clouds {
+            let configured = &loaded.settings.services[service.name()];
+            assert_eq!(configured.url, cloud.url());
+        }
+        backdrop.stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_is_struck_leaves_nothing_behind() {
+        let stage = Stage::set(&SystemClock::shared()).await.unwrap();
+        let folder = stage.folder.path().to_owned();
+        assert!(stage.watches().await.unwrap().is_empty());
+        assert!(folder.join("jobwatch.db").exists());
+        stage.strike().await.unwrap();
+        assert!(!folder.exists());
+    }
+}

@@ -1,0 +1,333 @@
+//! The settings as users meet them: defaults, mistakes, the manual itself.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::settings::DEFAULT;
+use crate::settings::Loaded;
+use crate::settings::Problems;
+use crate::settings::Sources;
+use crate::settings::load;
+use crate::settings::reader::Context;
+use crate::settings::sections;
+use crate::settings::source;
+
+struct Folder {
+    folder: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            environment: BTreeMap::new(),
+        }
+    }
+
+    fn with(self, name: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn sources(&self) -> Sources {
+        Sources {
+            files: vec![self.path("jobwatch.toml")],
+            environment: self.environment.clone(),
+        }
+    }
+
+    fn load(&self) -> Result<Loaded, Problems> {
+        load(&self.sources())
+    }
+
+    /// Every problem as it is printed, less the folder's name.
+    fn problems(&self) -> Vec<String> {
+        let folder = format!("{}/", self.folder.path().display());
+        match self.load() {
+            Ok(_) => Vec::new(),
+            Err(Problems(problems)) => problems
+                .iter()
+                .map(|problem| problem.to_string().replace(&folder, ""))
+                .collect(),
+        }
+    }
+}
+
+fn config(text: &str) -> Folder {
+    Folder::new().with("jobwatch.toml", text)
+}
+
+#[track_caller]
+fn assert_told(problems: &[String], wanted: &[&str]) {
+    for part in wanted {
+        assert!(
+            problems.iter().any(|problem| problem.contains(part)),
+            "{part:?} is not among {problems:#?}"
+        );
+    }
+    assert_eq!(problems.len(), wanted.len(), "{problems:#?}");
+}
+
+#[test]
+fn the_defaults_alone_are_valid() {
+    let loaded = load(&Sources::default()).unwrap();
+    assert_eq!(loaded.settings.instance, "jobwatch");
+    assert_eq!(loaded.settings.api.listen.to_string(), "127.0.0.1:8620");
+    assert_eq!(loaded.settings.sinks.len(), 1);
+    assert!(loaded.warnings.is_empty());
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_with_file_line_and_nearest_name() {
+    let folder = config(
+        r#"instanse = "prod"
+[poll]
+max = "1 parsec"
+jitter = 7
+[log]
+format = "josn"
+[services.dcs]
+definition = "dsc"
+url = "ftp://x"
+credential = "otc"
+params = { projekt_id = "p" }
+rate = 0
+[services.Bad_Name]
+definition = "dcs"
+[sinks.ops]
+kind = "webhook"
+url = "https://x"
+events = ["finishd"]
+"#,
+    );
+    assert_told(
+        &folder.problems(),
+        &[
+            "jobwatch.toml:1: instanse: is no setting; did you mean `instance`?",
+            "jobwatch.toml:3: poll.max: \"1 parsec\" must be a number with a unit",
+            "jobwatch.toml:4: poll.jitter: 7 must be a number from 0 to 1",
+            "jobwatch.toml:6: log.format: \"josn\" must be one of auto, human, json; did you mean `json`?",
+            "jobwatch.toml:8: services.dcs.definition: \"dsc\" must be one of dcs, sdrs, sfs-turbo; did you mean `dcs`?",
+            "jobwatch.toml:9: services.dcs.url: must be an absolute URL",
+            "jobwatch.toml:10: services.dcs.credential: \"otc\" must be one of none",
+            "jobwatch.toml:12: services.dcs.rate: 0 must be a number from 0.01 to 100000",
+            "jobwatch.toml:13: services.Bad_Name: the name must be made of a-z",
+            "jobwatch.toml:18: sinks.ops.events: \"finishd\" must be one of finished",
+        ],
+    );
+}
+
+#[test]
+fn a_param_that_the_definition_does_not_know_is_told() {
+    let folder = config(
+        "[services.dcs]\ndefinition = \"dcs\"\nurl = \"https://x\"\ncredential = \"none\"\nparams = { projekt_id = \"p\" }\n",
+    );
+    assert_told(
+        &folder.problems(),
+        &[
+            "jobwatch.toml:5: services.dcs.params: \"projekt_id\" must be one of project_id; did you mean `project_id`?",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_file_is_told_by_name() {
+    let missing = Sources {
+        files: vec![PathBuf::from("nowhere/jobwatch.toml")],
+        ..Sources::default()
+    };
+    let Err(problems) = load(&missing) else {
+        panic!("a file that is not there was read")
+    };
+    assert!(
+        problems
+            .to_string()
+            .contains("nowhere/jobwatch.toml: the file cannot be read")
+    );
+    let folder = config("[credentials.otc]\nkind = \"token\"\ntoken_file = \"${DIR}/token\"\n");
+    assert_told(
+        &folder.problems(),
+        &["token_file: uses ${DIR}, which is not set"],
+    );
+    let folder = folder.env("DIR", "/nowhere");
+    assert_told(
+        &folder.problems(),
+        &["token_file: cannot read /nowhere/token"],
+    );
+}
+
+#[test]
+fn toml_that_cannot_be_read_is_told_with_its_line() {
+    let problems = config("[api]\nlisten = \n").problems();
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0].starts_with("jobwatch.toml:2: not TOML:"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn later_sources_override_earlier_ones_key_by_key() {
+    let folder = config("instance = \"file\"\n[api]\nlisten = \"127.0.0.1:1\"\nconnections = 7\n")
+        .with("conf.d/20.toml", "[api]\nlisten = \"127.0.0.1:3\"\n")
+        .with(
+            "conf.d/10.toml",
+            "instance = \"drop-in\"\n[api]\nlisten = \"127.0.0.1:2\"\n",
+        )
+        .env("JOBWATCH__INSTANCE", "env-1");
+    let settings = folder.load().unwrap().settings;
+    assert_eq!(settings.instance, "env-1");
+    assert_eq!(settings.api.listen.port(), 3);
+    assert_eq!(settings.api.connections, 7);
+}
+
+#[test]
+fn the_environment_sets_numbers_and_lists_and_its_mistakes_are_told() {
+    let folder = config("[sinks.ops]\nkind = \"webhook\"\nurl = \"https://x\"\n")
+        .env("JOBWATCH__POLL__MULTIPLIER", "2.5")
+        .env("JOBWATCH__API__CONNECTIONS", "9")
+        .env("JOBWATCH__SINKS__OPS__EVENTS", "finished, changed");
+    let settings = folder.load().unwrap().settings;
+    assert_eq!(settings.api.connections, 9);
+    assert_eq!(settings.sinks["ops"].filter.events.len(), 2);
+    let folder = folder
+        .env("JOBWATCH__API__CONNECTIONS", "many")
+        .env("JOBWATCH__API__LISTN", "127.0.0.1:1");
+    assert_told(
+        &folder.problems(),
+        &[
+            "the environment: api.connections: \"many\" must be a whole number",
+            "the environment: api.listn: is no setting; did you mean `listen`?",
+        ],
+    );
+}
+
+#[test]
+fn an_open_address_needs_both_tokens() {
+    let folder = config("[api]\nlisten = \"0.0.0.0:8620\"\n");
+    assert_told(&folder.problems(), &["can be reached from other machines"]);
+    let folder = folder.with("r", "reader").with("w", "writer");
+    let text = format!(
+        "[api]\nlisten = \"0.0.0.0:8620\"\nread_token_file = {:?}\nwrite_token_file = {:?}\n",
+        folder.path("r"),
+        folder.path("w")
+    );
+    assert_told(&folder.with("jobwatch.toml", &text).problems(), &[]);
+}
+
+#[test]
+fn a_secret_is_never_shown_and_is_kept_byte_for_byte() {
+    use secrecy::ExposeSecret;
+    let folder = Folder::new().with("token", "00042\n");
+    let text = format!("[api]\nread_token_file = {:?}\n", folder.path("token"));
+    let folder = folder.with("jobwatch.toml", &text);
+    let settings = folder.load().unwrap().settings;
+    assert_eq!(settings.api.read_token.unwrap().expose_secret(), "00042");
+    let folder = config(
+        "[api]\nread_token = 31337\n[sinks.ops]\nkind = \"webhook\"\nurl = \"https://user:hunter2@x\"\nsecret = \"hunter2\"\n",
+    );
+    let problems = folder.problems();
+    assert_told(
+        &problems,
+        &[
+            "api.read_token: must be a text",
+            "sinks.ops.url: must hold no user name",
+            "sinks.ops.secret_file: must begin with",
+        ],
+    );
+    let all = problems.join("\n");
+    assert!(!all.contains("hunter2") && !all.contains("31337"), "{all}");
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new().with("token", "t");
+    let token = folder.path("token");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = format!("[credentials.otc]\nkind = \"token\"\ntoken_file = {token:?}\n");
+    let loaded = folder.with("jobwatch.toml", &text).load().unwrap();
+    assert_eq!(loaded.warnings.len(), 1);
+    assert!(
+        loaded.warnings[0]
+            .to_string()
+            .contains("everybody can read")
+    );
+}
+
+/// The manual with its examples switched on: lines that begin with `#` and no space.
+fn manual() -> String {
+    let lines = DEFAULT.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn manual_folder() -> Folder {
+    let folder = Folder::new()
+        .with(
+            "services/mine.toml",
+            include_str!("../../config/services/dcs.toml"),
+        )
+        .with("otc-token", "token")
+        .with("ops-webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .with(
+            "ops-webhook-old",
+            "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        )
+        .with("api-read", "reader")
+        .with("api-write", "writer");
+    let here = folder.folder.path().display().to_string();
+    let text = manual()
+        .replace("/etc/jobwatch/secrets", &here)
+        .replace("/etc/jobwatch/services", &format!("{here}/services"));
+    folder
+        .with("jobwatch.toml", &text)
+        .env("CREDENTIALS_DIRECTORY", &here)
+}
+
+#[test]
+fn the_manual_is_valid_with_all_its_examples() {
+    assert_told(&manual_folder().problems(), &[]);
+}
+
+#[test]
+fn the_manual_names_every_setting() {
+    let folder = manual_folder();
+    let layered = source::layer(&folder.sources()).unwrap();
+    let context = Context::new(&layered);
+    sections::read_in(&context);
+    let manual = DEFAULT;
+    for asked in context.asked() {
+        let key = asked.rsplit('.').next().unwrap();
+        let is_secret_inline = manual.contains(&format!("{key}_file ="));
+        let is_poll_override = asked.starts_with("services.*.poll.");
+        let is_named = [
+            format!("{key} ="),
+            format!("[{key}]"),
+            format!("[{key}."),
+            format!("[[{key}]]"),
+        ]
+        .iter()
+        .any(|form| manual.contains(form));
+        assert!(
+            is_named || is_secret_inline || is_poll_override,
+            "{asked} is not in the manual"
+        );
+    }
+}
