@@ -52,6 +52,8 @@ pub struct Budget {
     in_flight: u32,
     arrival: Duration,
     paused_until: Duration,
+    /// How long the last pause lasted.
+    last_pause: Duration,
     throttled_run: u32,
 }
 
@@ -66,6 +68,7 @@ impl Budget {
             in_flight: 0,
             arrival: Duration::ZERO,
             paused_until: Duration::ZERO,
+            last_pause: Duration::ZERO,
             throttled_run: 0,
         }
     }
@@ -100,18 +103,22 @@ impl Budget {
     /// The service throttled a poll: everything on this budget pauses. Answers to polls
     /// that were already in flight count as the same throttling.
     ///
-    /// `pause` gives the length for the nth throttling in a row.
+    /// `pause` gives the length for the nth throttling in a row. One is in a row with the
+    /// last when it comes before as much time again has passed as that pause lasted. An
+    /// answer in between does not break the row: a service that throttles still answers
+    /// some.
     pub fn throttled(&mut self, uptime: Duration, pause: impl FnOnce(u32) -> Duration) {
         if self.paused(uptime).is_none() {
-            self.throttled_run = self.throttled_run.saturating_add(1);
+            let is_in_a_row = uptime <= self.paused_until.saturating_add(self.last_pause);
+            let run = if is_in_a_row { self.throttled_run } else { 0 };
+            self.throttled_run = run.saturating_add(1);
         }
-        let until = uptime.saturating_add(pause(self.throttled_run));
-        self.paused_until = self.paused_until.max(until);
-    }
-
-    /// The service answered without throttling.
-    pub fn answered(&mut self) {
-        self.throttled_run = 0;
+        let length = pause(self.throttled_run);
+        let until = uptime.saturating_add(length);
+        if until > self.paused_until {
+            self.paused_until = until;
+            self.last_pause = length;
+        }
     }
 
     /// Polls in flight.
@@ -176,15 +183,25 @@ mod tests {
         assert_eq!(runs, [1, 1, 1]);
         assert_eq!(budget.admit(ms(3)), Admission::NotBefore(ms(502)));
         assert_eq!(budget.admit(ms(502)), Admission::Granted);
-        budget.throttled(ms(503), |run| {
-            assert_eq!(run, 2);
-            ms(500)
-        });
-        budget.answered();
-        budget.throttled(ms(2000), |run| {
-            assert_eq!(run, 1);
-            ms(500)
-        });
+    }
+
+    #[test]
+    fn throttlings_in_a_row_are_counted_until_it_was_quiet_for_as_long_as_the_pause() {
+        let mut budget = budget(1000.0, 100, 100);
+        let mut throttle = |at: u64| {
+            let mut counted = 0;
+            budget.throttled(ms(at), |run| {
+                counted = run;
+                ms(500)
+            });
+            counted
+        };
+        assert_eq!([throttle(0), throttle(600), throttle(1600)], [1, 2, 3]);
+        assert_eq!(
+            throttle(2601),
+            1,
+            "500 ms of pause and more than as much again of quiet"
+        );
     }
 
     proptest! {

@@ -1,3 +1,13 @@
 //! All integration tests, one binary.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; clippy sees that in tests only, not in what they share"
+)]
 
-mod tidy;
+mod harness; // the program around a stepped clock, for `whole_app`
+mod program; // the real binary as processes of their own
+mod properties; // what holds for any sequence of observations
+mod readings; // recorded and built answers, and what each is read as
+mod store; // the contract of the store, over every kind of store
+mod tidy; // the rules of this house that no compiler checks
+mod whole_app; // submit, poll, decide, store and deliver, together

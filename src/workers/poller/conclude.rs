@@ -172,15 +172,13 @@ impl Flight {
         let budget = &mut board.lanes.lane(lane).budget;
         budget.release();
         self.counted = false;
-        match observation {
-            Observation::Problem(problem) if problem.kind == ProblemKind::Throttled => {
-                budget.throttled(uptime, |run| match problem.retry_after {
-                    Some(wish) => service.policy.respected(wish),
-                    None => service.policy.interval(run),
-                });
-            }
-            Observation::Problem(problem) if problem.kind == ProblemKind::Unreachable => {}
-            _ => budget.answered(),
+        if let Observation::Problem(problem) = observation
+            && problem.kind == ProblemKind::Throttled
+        {
+            budget.throttled(uptime, |run| match problem.retry_after {
+                Some(wish) => service.policy.respected(wish),
+                None => service.policy.interval(run),
+            });
         }
     }
 

@@ -1,0 +1,153 @@
+//! A webhook receiver on a real socket that remembers what it got and answers as told.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::HeaderMap;
+use http::StatusCode;
+use http::header;
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio_util::task::TaskTracker;
+
+use jobwatch::sink::signature::Signer;
+
+use crate::harness::WEBHOOK_SECRET;
+use crate::harness::serve;
+
+/// How the receiver answers one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reply {
+    /// With this status.
+    Status(u16),
+    /// With 503 and the wish to wait so many seconds.
+    BusyFor(u32),
+    /// Not at all.
+    Never,
+}
+
+/// One request, as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+    pub(crate) body: Value,
+}
+
+#[derive(Default)]
+struct Inside {
+    received: Vec<Received>,
+    script: VecDeque<Reply>,
+    usual: Option<Reply>,
+}
+
+/// The receiver, seen from the test.
+#[derive(Clone)]
+pub(crate) struct Receiver {
+    url: String,
+    inside: Arc<Mutex<Inside>>,
+    arrived: Arc<Notify>,
+}
+
+impl Receiver {
+    pub(crate) async fn start(tracker: &TaskTracker) -> Self {
+        let mut receiver = Self {
+            url: String::new(),
+            inside: Arc::default(),
+            arrived: Arc::default(),
+        };
+        let router = Router::new().fallback(receive).with_state(receiver.clone());
+        receiver.url = format!("{}/hook", serve(router, tracker).await);
+        receiver
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Answers the next requests so, one each.
+    pub(crate) fn answers(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.inside.lock().unwrap().script.extend(replies);
+    }
+
+    /// Answers every request so that no other answer was given for.
+    pub(crate) fn always_answers(&self, reply: Reply) {
+        self.inside.lock().unwrap().usual = Some(reply);
+    }
+
+    /// Everything that came, in order.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.inside.lock().unwrap().received.clone()
+    }
+
+    /// Ends once something has come that had not when this was called.
+    pub(crate) fn news(&self) -> Notified<'_> {
+        self.arrived.notified()
+    }
+
+    /// Waits until something has come, be it long ago.
+    pub(crate) async fn first(&self) -> Received {
+        loop {
+            let arrived = self.news();
+            if let Some(first) = self.received().into_iter().next() {
+                return first;
+            }
+            arrived.await;
+        }
+    }
+}
+
+impl Received {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    /// The id of the event, as the headers tell it.
+    pub(crate) fn id(&self) -> &str {
+        self.header("webhook-id")
+    }
+
+    /// The type of the event, without what all types begin with.
+    pub(crate) fn kind(&self) -> &str {
+        let kind = self.body["type"].as_str().unwrap();
+        kind.trim_start_matches("dev.jobwatch.")
+    }
+
+    /// Whether it was signed with the secret of the sink.
+    pub(crate) fn is_genuine(&self) -> bool {
+        let signer = Signer::new(&[SecretString::from(WEBHOOK_SECRET)]).unwrap();
+        let timestamp = self.header("webhook-timestamp");
+        let signature = self.header("webhook-signature");
+        signer.verifies(self.id(), timestamp, &self.bytes, signature)
+    }
+}
+
+async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, bytes: Bytes) -> Response {
+    let reply = {
+        let mut inside = receiver.inside.lock().unwrap();
+        inside.received.push(Received {
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            bytes,
+        });
+        let usual = inside.usual.unwrap_or(Reply::Status(204));
+        inside.script.pop_front().unwrap_or(usual)
+    };
+    receiver.arrived.notify_waiters();
+    match reply {
+        Reply::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Reply::BusyFor(secs) => {
+            let wish = [(header::RETRY_AFTER, secs.to_string())];
+            (StatusCode::SERVICE_UNAVAILABLE, wish).into_response()
+        }
+        Reply::Never => std::future::pending().await,
+    }
+}

@@ -1,0 +1,7 @@
+//! The real program as processes of their own: what it says, how it exits, what survives.
+
+mod commands;
+mod crash;
+mod daemon;
+mod process;
+mod secrets;

@@ -1,0 +1,253 @@
+//! Processes of the program, and what they print.
+//!
+//! Nothing here waits for a time to pass: it waits for a line, at most [`PATIENCE`].
+
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Output;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use jobwatch::outbound;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_jobwatch");
+/// Longer than anything here takes, on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    assert_cmd::Command::new(PROGRAM)
+        .args(arguments)
+        .env_clear()
+        .timeout(PATIENCE)
+        .output()
+        .unwrap()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A process that runs until it is told to stop, or dropped.
+pub(crate) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    /// Everything it printed so far, as far as it was read.
+    pub(crate) printed: Vec<String>,
+}
+
+impl Process {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        forward(child.stdout.take().unwrap(), sender.clone());
+        forward(child.stderr.take().unwrap(), sender);
+        Self {
+            child,
+            lines,
+            printed: Vec::new(),
+        }
+    }
+
+    /// The next line with `words`; everything before it is read as well.
+    #[track_caller]
+    pub(crate) fn line_with(&mut self, words: &str) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("no line with {words:?} in:\n{}", self.printed.join("\n"));
+            };
+            self.printed.push(line.clone());
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, by SIGTERM, and reads everything up to its end.
+    #[track_caller]
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.ended()
+    }
+
+    /// Reads everything up to its end.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.printed.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    panic!("still running:\n{}", self.printed.join("\n"))
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn forward(stream: impl Read + Send + 'static, lines: Sender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// `jobwatch simulate` on a free port.
+pub(crate) struct Simulator {
+    pub(crate) url: String,
+    _process: Process,
+}
+
+impl Simulator {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let all = [&["simulate", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut process = Process::start(&all);
+        let line = process.line_with("simulated at");
+        let begin = line.find("http://").unwrap();
+        let end = line.find(';').unwrap();
+        Self {
+            url: line[begin..end].to_owned(),
+            _process: process,
+        }
+    }
+
+    /// Makes a job; returns its id.
+    pub(crate) async fn create(&self, job: &Value) -> String {
+        let url = format!("{}/_sim/jobs", self.url);
+        let (status, body) = post(&url, &job.to_string()).await.unwrap();
+        assert_eq!(status, 201, "{body}");
+        body["job_id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A folder with a configuration.
+pub(crate) struct Folder {
+    folder: TempDir,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A configuration with quick polls of the simulator's services.
+    pub(crate) fn configure(&self, simulator: &str, more: &str) -> String {
+        self.write("token", "any-token");
+        let text = format!(
+            "stop_timeout = \"2s\"\n\
+             [store]\nurl = \"sqlite://{{folder}}/jobwatch.db\"\n\
+             [api]\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\n\
+             [credentials.sim]\nkind = \"token\"\ntoken_file = \"{{folder}}/token\"\n\
+             [services.dcs]\ndefinition = \"dcs\"\nurl = \"{simulator}\"\ncredential = \"sim\"\n\
+             params = {{ project_id = \"p\" }}\nrate = 1000.0\nburst = 1000\n\
+             poll = {{ first = \"10ms\", initial = \"50ms\", max = \"100ms\" }}\n{more}\n"
+        );
+        let text = text.replace("{folder}", &self.path().display().to_string());
+        self.write("jobwatch.toml", &text).display().to_string()
+    }
+}
+
+/// `jobwatch run`, ready.
+pub(crate) struct Daemon {
+    pub(crate) url: String,
+    pub(crate) process: Process,
+}
+
+impl Daemon {
+    #[track_caller]
+    pub(crate) fn start(config: &str) -> Self {
+        let mut process = Process::start(&["run", "--config", config]);
+        let line = process.line_with("\"message\":\"starting\"");
+        let starting: Value = serde_json::from_str(&line).unwrap();
+        let url = format!("http://{}", starting["listen"].as_str().unwrap());
+        process.line_with("\"message\":\"ready\"");
+        Self { url, process }
+    }
+
+    /// Runs a command that talks to it.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Output {
+        run(&[arguments, &["--url", &self.url]].concat())
+    }
+
+    /// Runs a command that talks to it and prints JSON.
+    #[track_caller]
+    pub(crate) fn ask_json(&self, arguments: &[&str]) -> Value {
+        let output = self.ask(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// Posts JSON; an answer without JSON is `null`.
+pub(crate) async fn post(url: &str, body: &str) -> reqwest::Result<(u16, Value)> {
+    let client = outbound::client().no_proxy().build()?;
+    let response = client
+        .post(url)
+        .header("content-type", "application/json")
+        .body(body.to_owned())
+        .send()
+        .await?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await?;
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+}

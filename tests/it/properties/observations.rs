@@ -1,0 +1,73 @@
+//! Observations of every kind, and strategies that make sequences of them.
+
+use jobwatch::watch::observation::Job;
+use jobwatch::watch::observation::JobState;
+use jobwatch::watch::observation::Observation;
+use jobwatch::watch::observation::Problem;
+use jobwatch::watch::observation::ProblemKind;
+use jobwatch::watch::observation::Sighting;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Problems that cost time and nothing else.
+pub(crate) const TRANSIENT: [ProblemKind; 5] = [
+    ProblemKind::Throttled,
+    ProblemKind::Unreachable,
+    ProblemKind::ServerError,
+    ProblemKind::Unreadable,
+    ProblemKind::Unauthorized,
+];
+/// Every state a job can be seen in; those that end it are from the fourth on.
+pub(crate) const STATES: [JobState; 7] = [
+    JobState::Pending,
+    JobState::Running,
+    JobState::Held,
+    JobState::Succeeded,
+    JobState::Failed,
+    JobState::Partial,
+    JobState::Cancelled,
+];
+
+pub(crate) fn sighting(state: JobState, status: u8) -> Observation {
+    Observation::Sighting(Sighting {
+        unknown_status: status == 0,
+        job: Job {
+            state,
+            job_type: None,
+            status: Some(format!("STATUS-{status}")),
+            code: None,
+            reason: None,
+            began_at: None,
+            ended_at: None,
+            progress: None,
+            resources: None,
+            children: Vec::new(),
+        },
+        warnings: Vec::new(),
+        retry_after: None,
+    })
+}
+
+pub(crate) fn problem(kind: ProblemKind) -> Observation {
+    Observation::Problem(Problem::new(kind, "a problem"))
+}
+
+pub(crate) fn any_problem() -> impl Strategy<Value = Observation> {
+    select(&ProblemKind::ALL[..]).prop_map(problem)
+}
+
+/// Mostly of jobs that go on: a sequence that ends at once shows little.
+pub(crate) fn any_observation() -> impl Strategy<Value = Observation> {
+    prop_oneof![
+        6 => (select(&STATES[..2]), 0_u8..3).prop_map(|(state, status)| sighting(state, status)),
+        1 => (select(&STATES[..]), 0_u8..3).prop_map(|(state, status)| sighting(state, status)),
+        6 => any_problem(),
+    ]
+}
+
+/// Observations, each so many seconds after the one before.
+pub(crate) fn sequence(
+    each: impl Strategy<Value = Observation>,
+) -> impl Strategy<Value = Vec<(u64, Observation)>> {
+    prop::collection::vec((0_u64..200, each), 1..60)
+}

@@ -1,0 +1,208 @@
+//! Watches and events: listing, counting, and what is news.
+
+use jobwatch::store::Query;
+use jobwatch::watch::Outcome;
+use jobwatch::watch::State;
+use jobwatch::watch::Watch;
+
+use crate::store::Database;
+use crate::store::samples::accepted;
+use crate::store::samples::at;
+use crate::store::samples::change;
+use crate::store::samples::end;
+use crate::store::samples::submission;
+use crate::store::samples::watch;
+
+pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..7 {
+        accepted(&store, watch(n)).await;
+    }
+    let mut pages = Vec::new();
+    let mut query = Query {
+        limit: 3,
+        ..Query::default()
+    };
+    loop {
+        let page = store.watches(query.clone()).await.unwrap();
+        let jobs: Vec<String> = page.watches.into_iter().map(|watch| watch.job_id).collect();
+        pages.push(jobs.join(" "));
+        query.before = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, ["job-6 job-5 job-4", "job-3 job-2 job-1", "job-0"]);
+}
+
+pub(crate) async fn a_full_last_page_has_no_next(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..3 {
+        accepted(&store, watch(n)).await;
+    }
+    let query = Query {
+        limit: 3,
+        ..Query::default()
+    };
+    let page = store.watches(query).await.unwrap();
+    assert_eq!((page.watches.len(), page.next), (3, None));
+}
+
+pub(crate) async fn filters_hold_together(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..6 {
+        let service = if n % 2 == 0 { "dcs" } else { "sdrs" };
+        let watch = Watch {
+            service: service.to_owned(),
+            labels: [("a.b/c-d".to_owned(), (n / 3).to_string())].into(),
+            ..watch(n)
+        };
+        let watch = accepted(&store, watch).await;
+        if n < 4 {
+            store.apply(end(&watch, Outcome::Failed)).await.unwrap();
+        }
+    }
+    let anything = Query {
+        limit: 100,
+        ..Query::default()
+    };
+    let state = |state| Query {
+        state: Some(state),
+        ..anything.clone()
+    };
+    let label = |value: &str| Query {
+        label: Some(("a.b/c-d".to_owned(), value.to_owned())),
+        ..anything.clone()
+    };
+    let sdrs = Query {
+        service: Some("sdrs".to_owned()),
+        ..anything.clone()
+    };
+    let together = Query {
+        state: Some(State::Watching),
+        service: Some("sdrs".to_owned()),
+        ..label("1")
+    };
+    for (query, expected) in [
+        (anything.clone(), "543210"),
+        (state(State::Watching), "54"),
+        (state(State::Final(Outcome::Failed)), "3210"),
+        (state(State::Final(Outcome::Lost)), ""),
+        (sdrs, "531"),
+        (label("0"), "210"),
+        (label("7"), ""),
+        (together, "5"),
+    ] {
+        let page = store.watches(query.clone()).await.unwrap();
+        let numbers: String = page
+            .watches
+            .iter()
+            .map(|watch| watch.job_id.trim_start_matches("job-"))
+            .collect();
+        assert_eq!(numbers, expected, "{query:?}");
+    }
+}
+
+pub(crate) async fn what_is_watching_comes_in_the_order_of_acceptance(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..6 {
+        let watch = accepted(&store, watch(n)).await;
+        if n % 2 == 0 {
+            store.apply(end(&watch, Outcome::Succeeded)).await.unwrap();
+        }
+    }
+    let mut seen = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = store.watching(after, 2).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        seen.extend(page.into_iter().map(|(_, watch)| watch.job_id));
+    }
+    assert_eq!(seen, ["job-1", "job-3", "job-5"]);
+}
+
+pub(crate) async fn events_of_a_watch_are_its_last_ones_in_order(database: &impl Database) {
+    let store = database.open().unwrap();
+    let mut last = accepted(&store, watch(1)).await;
+    accepted(&store, watch(2)).await;
+    for _ in 0..4 {
+        let next = change(&last);
+        last = next.watch.clone();
+        store.apply(next).await.unwrap();
+    }
+    let all = store.events_of(last.id, 100).await.unwrap();
+    assert_eq!(all.len(), 5);
+    assert!(all.is_sorted_by_key(|event| event.seq));
+    assert_eq!(all[0].type_name, "dev.jobwatch.watch.accepted");
+    assert_eq!(all[0].at, at(0));
+    assert_eq!(all[0].body, submission(watch(1), &[]).event.body);
+    assert_eq!(store.events_of(last.id, 2).await.unwrap(), all[3..]);
+}
+
+pub(crate) async fn news_is_what_others_did_since(database: &impl Database) {
+    let store = database.open().unwrap();
+    assert_eq!(store.position().await.unwrap(), 0);
+    let old = accepted(&store, watch(1)).await;
+    let position = store.position().await.unwrap();
+    let nothing = store.news(position, 10).await.unwrap();
+    assert_eq!(
+        (nothing.accepted.len(), nothing.ended.len(), nothing.more),
+        (0, 0, false)
+    );
+    assert_eq!(nothing.position, position);
+    let new = accepted(&store, watch(2)).await;
+    let over_already = accepted(&store, watch(3)).await;
+    store
+        .apply(end(&over_already, Outcome::Unwatched))
+        .await
+        .unwrap();
+    store.apply(end(&old, Outcome::Unwatched)).await.unwrap();
+    let news = store.news(position, 10).await.unwrap();
+    assert_eq!(news.accepted, [new]);
+    assert_eq!(news.ended, [over_already.id, old.id]);
+    assert_eq!(news.position, store.position().await.unwrap());
+    assert!(
+        store
+            .news(news.position, 10)
+            .await
+            .unwrap()
+            .accepted
+            .is_empty()
+    );
+}
+
+pub(crate) async fn much_news_comes_in_pieces(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..5 {
+        accepted(&store, watch(n)).await;
+    }
+    let mut jobs = Vec::new();
+    let mut position = 0;
+    loop {
+        let news = store.news(position, 2).await.unwrap();
+        assert!(news.accepted.len() <= 2);
+        position = news.position;
+        jobs.extend(news.accepted.into_iter().map(|watch| watch.job_id));
+        if !news.more {
+            break;
+        }
+    }
+    assert_eq!(jobs, ["job-0", "job-1", "job-2", "job-3", "job-4"]);
+}
+
+pub(crate) async fn watches_are_counted_by_state(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..5 {
+        let watch = accepted(&store, watch(n)).await;
+        if n < 2 {
+            store.apply(end(&watch, Outcome::Lost)).await.unwrap();
+        }
+    }
+    let mut counts = store.watch_counts().await.unwrap();
+    counts.sort_by_key(|(_, count)| *count);
+    assert_eq!(
+        counts,
+        [(State::Final(Outcome::Lost), 2), (State::Watching, 3)]
+    );
+}

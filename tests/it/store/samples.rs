@@ -1,0 +1,121 @@
+//! Watches, submissions and transitions to store.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jobwatch::clock::later;
+use jobwatch::store::SharedStore;
+use jobwatch::store::Submission;
+use jobwatch::store::Submitted;
+use jobwatch::store::Transition;
+use jobwatch::watch::Outcome;
+use jobwatch::watch::State;
+use jobwatch::watch::Watch;
+use jobwatch::watch::WatchId;
+use jobwatch::watch::event::Event;
+use jobwatch::watch::event::EventKind;
+use jobwatch::watch::event::Instance;
+use jobwatch::watch::observation::Job;
+use jobwatch::watch::observation::JobState;
+use jobwatch::watch::observation::ProblemKind;
+use jobwatch::watch::observation::ProblemNote;
+use serde_json::json;
+use uuid::Uuid;
+
+/// `secs` after the beginning of every test.
+pub(crate) fn at(secs: u64) -> Timestamp {
+    let start: Timestamp = "2026-11-22T10:00:00.123456Z".parse().unwrap();
+    later(start, Duration::from_secs(secs))
+}
+
+/// The nth watch; each is on a job of its own.
+pub(crate) fn watch(n: u8) -> Watch {
+    Watch {
+        id: WatchId(Uuid::from_u128(u128::from(n) + 1)),
+        service: "dcs".to_owned(),
+        definition: "dcs".to_owned(),
+        job_id: format!("job-{n}"),
+        params: [("project_id".to_owned(), "p".to_owned())].into(),
+        labels: [("deploy".to_owned(), n.to_string())].into(),
+        sinks: Vec::new(),
+        submitted_at: at(0),
+        deadline: at(3600),
+        state: State::Watching,
+        job: None,
+        finished_at: None,
+        polls: 0,
+        problems: 0,
+        last_problem: None,
+        unknown_status: None,
+        revision: 0,
+    }
+}
+
+fn event(watch: &Watch, kind: EventKind, secs: u64) -> Event {
+    Event::of(watch, kind, &Instance("test".to_owned()), at(secs))
+}
+
+/// The submission of a watch, owed to these sinks.
+pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Submission {
+    Submission {
+        event: event(&watch, EventKind::Accepted, 0),
+        owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
+        watch,
+    }
+}
+
+/// The watch after one more transition, with everything set that may be set.
+pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Transition {
+    let mut watch = before.clone();
+    watch.revision += 1;
+    watch.polls = 7;
+    watch.problems = 2;
+    watch.last_problem = Some(ProblemNote {
+        kind: ProblemKind::ServerError,
+        http_status: Some(502),
+        code: Some("E.1".to_owned()),
+        message: "a “bad” gateway\n".to_owned(),
+        at: at(20),
+    });
+    watch.unknown_status = Some("REBOOTING".to_owned());
+    watch.job = Some(Job {
+        state: JobState::Running,
+        job_type: Some("type".to_owned()),
+        status: Some("REBOOTING".to_owned()),
+        code: None,
+        reason: Some("\u{0}reason\u{1f600}".to_owned()),
+        began_at: Some(at(10)),
+        ended_at: None,
+        progress: Some("60%".to_owned()),
+        resources: Some(json!({"id": [1, null, "x"]})),
+        children: Vec::new(),
+    });
+    if let EventKind::Finished(outcome) = kind {
+        watch.state = State::Final(outcome);
+        watch.finished_at = Some(at(30));
+    }
+    Transition {
+        event: event(&watch, kind, 30),
+        owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
+        watch,
+    }
+}
+
+/// A change that ends nothing.
+pub(crate) fn change(before: &Watch) -> Transition {
+    transition(before, EventKind::Changed, &[])
+}
+
+/// An end.
+pub(crate) fn end(before: &Watch, outcome: Outcome) -> Transition {
+    transition(before, EventKind::Finished(outcome), &[])
+}
+
+/// Stores one watch that is owed to nobody.
+pub(crate) async fn accepted(store: &SharedStore, watch: Watch) -> Watch {
+    let answers = store.submit(vec![submission(watch, &[])]).await.unwrap();
+    let [Submitted::Accepted(watch)] = answers.as_slice() else {
+        panic!("not accepted: {answers:?}");
+    };
+    watch.clone()
+}

@@ -1,0 +1,155 @@
+//! Restarts: nothing is lost, nothing is repeated, and nothing stampedes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use http::Method;
+use http::StatusCode;
+use jobwatch::clock::later;
+use jobwatch::simulator::Ending;
+use jobwatch::simulator::Faults;
+use jobwatch::simulator::Service;
+use jobwatch::watch::Outcome;
+
+use crate::harness::App;
+use crate::harness::Setup;
+use crate::harness::job;
+use crate::harness::receiver::Received;
+use crate::harness::receiver::Reply;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[tokio::test]
+async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
+    let mut app = App::start().await;
+    let id = app.watch_new(job(Service::Sdrs, 600, Ending::Failed)).await;
+    for _ in 0..4 {
+        app.advance_secs(60).await;
+        app = app.restart().await;
+    }
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Failed);
+    assert_eq!(
+        app.told(id).await,
+        ["watch.accepted", "job.changed", "job.changed", "job.failed"]
+    );
+    let received = app.receiver.received();
+    let ids: BTreeSet<&str> = received.iter().map(Received::id).collect();
+    assert_eq!((received.len(), ids.len()), (4, 4));
+}
+
+#[tokio::test]
+async fn a_watch_accepted_just_before_a_restart_is_there_after_it() {
+    let app = App::start().await;
+    let job_id = app
+        .simulator
+        .create(job(Service::Dcs, 60, Ending::Succeeded))
+        .unwrap()
+        .job_id;
+    let body = format!(r#"{{"service":"dcs","job_id":"{job_id}","labels":{{"deploy":"42"}}}}"#);
+    let (status, shown) = app.call(Method::POST, "/v1/watches", &body).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let app = app.restart().await;
+    let id = shown["id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(app.watch(id).await.labels["deploy"], "42");
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
+    assert_eq!(app.receiver.received()[0].kind(), "watch.accepted");
+}
+
+#[tokio::test]
+async fn an_event_not_yet_delivered_is_delivered_after_a_restart() {
+    let app = App::start().await;
+    app.receiver.always_answers(Reply::Status(503));
+    let id = app.watch_new(job(Service::Dcs, 0, Ending::Succeeded)).await;
+    app.advance_secs(3).await;
+    assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
+    let app = app.restart().await;
+    let before = app.receiver.received().len();
+    app.receiver.always_answers(Reply::Status(204));
+    app.advance(Duration::from_secs(10)).await;
+    let received = app.receiver.received();
+    let mut kinds: Vec<&str> = received[before..].iter().map(Received::kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["job.succeeded", "watch.accepted"]);
+}
+
+#[tokio::test]
+async fn a_delivery_under_way_when_the_process_died_is_made_again() {
+    let app = App::start().await;
+    let id = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
+    let store = &app.program.store;
+    let lease = later(app.now(), HOUR);
+    let claimed = store
+        .claim_deliveries("hook", app.now(), lease, 10)
+        .await
+        .unwrap();
+    assert_eq!(claimed.len(), 1);
+    app.program.courier.run_once().await.unwrap();
+    assert!(app.receiver.received().is_empty(), "it is somebody else's");
+    let app = app.restart().await;
+    app.program.courier.run_once().await.unwrap();
+    let received = app.receiver.received();
+    assert_eq!(received[0].id(), claimed[0].event_id.to_string());
+    assert_eq!(received[0].body["data"]["watch_id"], id.to_string());
+}
+
+#[tokio::test]
+async fn what_was_known_of_a_job_is_known_after_a_restart() {
+    let app = App::start().await;
+    let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
+    app.advance_secs(60).await;
+    let app = app.restart().await;
+    // Seen before: its absence must be confirmed, and grace has nothing to do with it.
+    app.simulator.forget(&app.watch(id).await.job_id);
+    app.tick().await;
+    for _ in 0..3 {
+        assert_eq!(app.outcome(id).await, None);
+        app.next_poll(id).await;
+    }
+    assert_eq!(app.outcome(id).await, Some(Outcome::Lost));
+}
+
+#[tokio::test]
+async fn the_first_polls_after_a_restart_are_spread() {
+    let app = App::start().await;
+    let mut watches = Vec::new();
+    for _ in 0..50 {
+        watches.push(
+            app.watch_new(job(Service::Dcs, 36_000, Ending::Never))
+                .await,
+        );
+    }
+    app.advance_secs(60).await;
+    let app = app.restart().await;
+    let due: BTreeSet<_> = watches
+        .iter()
+        .map(|id| app.live(*id).next_poll_at)
+        .collect();
+    assert!(due.len() > 40, "{} moments", due.len());
+    let longest = later(app.now(), Duration::from_secs(30));
+    assert!(due.iter().all(|at| *at <= longest));
+}
+
+#[tokio::test]
+async fn what_happens_during_a_long_absence_is_caught_up_with() {
+    let setup = Setup {
+        schedule: "deadline = \"2h\"".to_owned(),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    let ended = app
+        .watch_new(job(Service::Dcs, 600, Ending::Succeeded))
+        .await;
+    let mut spec = job(Service::Dcs, 600, Ending::Succeeded);
+    spec.faults = Faults {
+        server_errors: u32::MAX,
+        ..Faults::default()
+    };
+    let hidden = app.watch_new(spec).await;
+    app.advance_secs(60).await;
+    app.clock.advance(24 * HOUR);
+    let app = app.restart().await;
+    app.tick().await;
+    app.advance_secs(60).await;
+    assert_eq!(app.outcome(ended).await, Some(Outcome::Succeeded));
+    assert_eq!(app.outcome(hidden).await, Some(Outcome::TimedOut));
+}

@@ -1,0 +1,151 @@
+//! Polls that do not show the job: they cost time, and never a verdict.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use jobwatch::simulator::Ending;
+use jobwatch::simulator::Faults;
+use jobwatch::simulator::Service;
+use jobwatch::watch::Outcome;
+use jobwatch::watch::observation::ProblemKind;
+
+use crate::harness::App;
+use crate::harness::Setup;
+use crate::harness::job;
+use crate::harness::job_with;
+use crate::harness::serve;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[tokio::test]
+async fn a_storm_of_server_errors_is_sat_out() {
+    let app = App::start().await;
+    let faults = Faults {
+        server_errors: 50,
+        ..Faults::default()
+    };
+    let id = app.watch_new(job_with(Service::Dcs, faults)).await;
+    for _ in 0..50 {
+        app.next_poll(id).await;
+        assert_eq!(app.last_problem(id), Some(ProblemKind::ServerError));
+    }
+    assert_eq!(app.told(id).await, ["watch.accepted"]);
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
+    let watch = app.watch(id).await;
+    assert_eq!((watch.polls, watch.problems), (51, 50));
+}
+
+#[tokio::test]
+async fn one_problem_does_not_stretch_the_schedule() {
+    let app = App::start().await;
+    let faults = Faults {
+        torn: 1,
+        ..Faults::default()
+    };
+    let mut spec = job(Service::Dcs, 600, Ending::Succeeded);
+    spec.faults = faults;
+    let id = app.watch_new(spec).await;
+    app.next_poll(id).await;
+    let next = app.live(id).next_poll_at;
+    assert_eq!(next.duration_since(app.now()).as_secs(), 2);
+    app.next_poll(id).await;
+    let next = app.live(id).next_poll_at;
+    assert_eq!(next.duration_since(app.now()).as_secs(), 2);
+}
+
+#[tokio::test]
+async fn a_torn_body_is_no_answer() {
+    let app = App::start().await;
+    let faults = Faults {
+        torn: 3,
+        ..Faults::default()
+    };
+    let id = app.watch_new(job_with(Service::Sdrs, faults)).await;
+    for _ in 0..3 {
+        app.next_poll(id).await;
+        let problem = app.live(id).last_problem.unwrap();
+        assert_eq!(problem.kind, ProblemKind::Unreachable);
+        assert!(problem.message.contains("broke off"), "{}", problem.message);
+    }
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
+}
+
+#[tokio::test]
+async fn a_page_in_html_is_no_answer() {
+    let app = App::start().await;
+    let faults = Faults {
+        malformed: 3,
+        ..Faults::default()
+    };
+    let id = app.watch_new(job_with(Service::SfsTurbo, faults)).await;
+    for _ in 0..3 {
+        app.next_poll(id).await;
+        assert_eq!(app.last_problem(id), Some(ProblemKind::Unreadable));
+    }
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_ends_a_watch_only_at_its_deadline() {
+    let setup = Setup {
+        // Nothing listens on this port.
+        more: "[services.gone]\ndefinition = \"dcs\"\nurl = \"http://127.0.0.1:1\"\n\
+               credential = \"none\"\nparams = { project_id = \"p\" }\n\
+               poll = { deadline = \"1h\" }"
+            .to_owned(),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    let id = app.submit("gone", "j").await;
+    app.next_poll(id).await;
+    let problem = app.live(id).last_problem.unwrap();
+    assert_eq!(problem.kind, ProblemKind::Unreachable);
+    assert!(
+        problem.message.contains("cannot connect"),
+        "{}",
+        problem.message
+    );
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::TimedOut);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let setup = Setup {
+        schedule: "jitter = 0.0, request_timeout = \"20ms\"".to_owned(),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    let faults = Faults {
+        slow: Duration::from_secs(30),
+        ..Faults::default()
+    };
+    let id = app.watch_new(job_with(Service::Dcs, faults)).await;
+    app.next_poll(id).await;
+    let problem = app.live(id).last_problem.unwrap();
+    assert_eq!(problem.kind, ProblemKind::Unreachable);
+    assert!(problem.message.contains("timed out"), "{}", problem.message);
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_not_read() {
+    let body = format!(
+        r#"{{"job_id":"j","status":"SUCCESS","x":"{}"}}"#,
+        "x".repeat(2048)
+    );
+    let app = App::start().await;
+    let url = serve(Router::new().fallback(get(body)), &app.tracker).await;
+    let app = app
+        .restart_with(|settings| {
+            format!(
+                "{settings}\n[poll]\nmax_body = 2048\n[services.big]\ndefinition = \"dcs\"\n\
+                 url = \"{url}\"\ncredential = \"none\"\nparams = {{ project_id = \"p\" }}"
+            )
+        })
+        .await;
+    let id = app.submit("big", "j").await;
+    app.next_poll(id).await;
+    let problem = app.live(id).last_problem.unwrap();
+    assert_eq!(problem.kind, ProblemKind::Unreadable);
+    assert!(problem.message.contains("max_body"), "{}", problem.message);
+}

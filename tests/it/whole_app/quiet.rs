@@ -1,0 +1,123 @@
+//! What must not happen: writes that tell nothing, and changes to what is final.
+
+use std::time::Duration;
+
+use http::Method;
+use http::StatusCode;
+use jobwatch::simulator::Ending;
+use jobwatch::simulator::Faults;
+use jobwatch::simulator::Service;
+use jobwatch::watch::Outcome;
+use rusqlite::Connection;
+
+use crate::harness::App;
+use crate::harness::job;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Changes whenever another connection commits a change.
+fn data_version(connection: &Connection) -> i64 {
+    connection
+        .pragma_query_value(None, "data_version", |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_poll_that_shows_nothing_new_writes_nothing() {
+    let app = App::start().await;
+    let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
+    app.advance_secs(60).await;
+    let database = Connection::open(app.database()).unwrap();
+    let (before, stored) = (data_version(&database), app.watch(id).await);
+    let polls = app.live(id).polls;
+    for _ in 0..50 {
+        app.next_poll(id).await;
+    }
+    assert_eq!(app.live(id).polls, polls + 50);
+    assert_eq!(data_version(&database), before);
+    assert_eq!(app.watch(id).await, stored);
+    // The measure itself works: an end is written.
+    app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
+        .await;
+    assert_ne!(data_version(&database), before);
+}
+
+#[tokio::test]
+async fn a_problem_that_goes_on_writes_nothing() {
+    let app = App::start().await;
+    let mut spec = job(Service::Sdrs, 10, Ending::Never);
+    spec.faults = Faults {
+        server_errors: 50,
+        ..Faults::default()
+    };
+    let id = app.watch_new(spec).await;
+    let database = Connection::open(app.database()).unwrap();
+    app.tick().await;
+    let before = data_version(&database);
+    for _ in 0..50 {
+        app.next_poll(id).await;
+    }
+    assert_eq!(app.live(id).problems, 50);
+    assert_eq!(data_version(&database), before);
+}
+
+#[tokio::test]
+async fn polls_that_were_not_written_are_told_all_the_same() {
+    let app = App::start().await;
+    let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
+    app.advance_secs(600).await;
+    let polls = app.polls(id).await;
+    let (status, shown) = app
+        .call(Method::GET, &format!("/v1/watches/{id}"), "")
+        .await;
+    assert_eq!(
+        (status, shown["polls"].as_u64()),
+        (StatusCode::OK, Some(polls))
+    );
+    assert!(u64::from(app.watch(id).await.polls) < polls);
+}
+
+#[tokio::test]
+async fn what_is_final_stays_as_it_is() {
+    let app = App::start().await;
+    let id = app
+        .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
+        .await;
+    app.run_until_final(id, HOUR).await;
+    let (ended, told) = (app.watch(id).await, app.told(id).await);
+    let polls = app.polls(id).await;
+    app.advance_secs(300).await;
+    assert_eq!(app.polls(id).await, polls, "an ended watch is not polled");
+    app.simulator.forget(&ended.job_id);
+    let app = app.restart().await;
+    app.advance_secs(300).await;
+    app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
+        .await;
+    assert_eq!(app.watch(id).await, ended);
+    assert_eq!(app.told(id).await, told);
+    assert_eq!(ended.state.outcome(), Some(Outcome::Succeeded));
+}
+
+#[tokio::test]
+async fn a_job_submitted_again_is_the_watch_there_is() {
+    let app = App::start().await;
+    let id = app
+        .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
+        .await;
+    let body = format!(
+        r#"{{"service":"dcs","job_id":"{}","labels":{{"other":"label"}}}}"#,
+        app.watch(id).await.job_id
+    );
+    for _ in 0..2 {
+        let (status, shown) = app.call(Method::POST, "/v1/watches", &body).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(shown["id"], id.to_string());
+        assert_eq!(shown["labels"], serde_json::json!({}));
+        app.run_until_final(id, HOUR).await;
+    }
+    let told = app.told(id).await;
+    assert_eq!(
+        told.iter().filter(|kind| *kind == "watch.accepted").count(),
+        1
+    );
+}
