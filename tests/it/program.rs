@@ -5,3 +5,4 @@ mod crash;
 mod daemon;
 mod process;
 mod secrets;
+mod service_manager;

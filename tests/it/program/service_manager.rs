@@ -1,0 +1,51 @@
+//! What the service manager is told: ready, alive, stopping.
+
+use std::os::unix::net::UnixDatagram;
+
+use crate::program::process::Folder;
+use crate::program::process::PATIENCE;
+use crate::program::process::Process;
+
+/// Reads what the program tells until `wanted` comes; returns everything up to it.
+#[track_caller]
+fn told_until(socket: &UnixDatagram, wanted: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let Ok(length) = socket.recv(&mut buffer) else {
+            panic!("{wanted:?} was not told; only {told:?}");
+        };
+        let states = String::from_utf8_lossy(&buffer[..length]);
+        told.extend(states.lines().map(str::to_owned));
+        if told.iter().any(|state| state == wanted) {
+            return told;
+        }
+    }
+}
+
+#[test]
+fn it_is_ready_once_it_polls_feeds_the_watchdog_and_says_that_it_stops() {
+    let folder = Folder::new();
+    let config = folder.configure("http://127.0.0.1:9", "");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let environment = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "30000000"),
+    ];
+    let mut daemon = Process::start_with(&["run", "--config", &config], &environment);
+    let before_ready = told_until(&socket, "READY=1");
+    assert_eq!(
+        before_ready,
+        ["READY=1"],
+        "nothing is told before it is ready"
+    );
+    daemon.line_with("\"message\":\"ready\"");
+    // Twice: it is the loop that feeds it, not the start.
+    told_until(&socket, "WATCHDOG=1");
+    told_until(&socket, "WATCHDOG=1");
+    let status = daemon.terminate();
+    told_until(&socket, "STOPPING=1");
+    assert_eq!(status.code(), Some(0));
+}
