@@ -93,6 +93,14 @@ impl Process {
         }
     }
 
+    /// Waits until it has printed a line with `words`, be it before what was read last.
+    #[track_caller]
+    pub(crate) fn has_said(&mut self, words: &str) {
+        if !self.printed.iter().any(|line| line.contains(words)) {
+            self.line_with(words);
+        }
+    }
+
     /// Ends it as a power cut would.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

@@ -70,8 +70,8 @@ async fn ask_everything(
     let job_id = simulator.create(&job).await;
     let submit = daemon.ask(&["submit", "dcs", &job_id, "--token-file", token_file]);
     assert!(submit.status.success(), "{}", stderr(&submit));
-    daemon.process.line_with("a poll met a problem");
-    daemon.process.line_with("a delivery failed");
+    daemon.process.has_said("a poll met a problem");
+    daemon.process.has_said("a delivery failed");
     let list = daemon.ask(&["list", "--json", "--token-file", token_file]);
     let shown: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
     let id = shown["watches"][0]["id"].as_str().unwrap();
