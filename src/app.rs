@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::api;
 use crate::api::Api;
+use crate::api::StoreProbe;
 use crate::api::auth::Guard;
 use crate::clock;
 use crate::clock::SharedClock;
@@ -97,6 +98,8 @@ impl App {
                 settings.api.read_token.as_ref(),
                 settings.api.write_token.as_ref(),
             )),
+            clock: Arc::clone(&clock),
+            probe: StoreProbe::default(),
         });
         Ok(Self {
             store,
@@ -127,8 +130,11 @@ impl App {
         ));
         self.submit_configured().await;
         self.poller.load().await.context("load the watches")?;
+        self.warn_of_orphans().await?;
         self.courier.run(stop, tracker);
-        lifecycle::notify_ready();
+        if !stop.is_cancelled() {
+            lifecycle::notify_ready();
+        }
         tracing::info!(
             watching = self.poller.watching(),
             version = env!("CARGO_PKG_VERSION"),
@@ -163,6 +169,21 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Deliveries owed to a sink that is not configured any more are kept, and told of.
+    async fn warn_of_orphans(&self) -> anyhow::Result<()> {
+        let owed = self.store.owed().await.context("read what is owed")?;
+        for (sink, deliveries) in owed {
+            if !self.settings.sinks.contains_key(&sink) {
+                tracing::warn!(
+                    sink,
+                    deliveries,
+                    "these deliveries are owed to a sink that is not configured; they wait until it comes back"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn end(&self) {

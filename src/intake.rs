@@ -48,6 +48,8 @@ use crate::watch::transition::Tracking;
 
 /// The longest a watch may take.
 pub const DEADLINE_MAX: Duration = Duration::from_hours(24 * 365);
+/// The most sinks one watch may name.
+const SINKS_MAX: usize = 64;
 /// How often ending a watch is tried while polls keep changing it.
 const UNWATCH_TRIES: usize = 5;
 
@@ -198,9 +200,7 @@ impl Intake {
     /// Everything that is wrong with it.
     pub fn prepare(&self, request: &WatchRequest) -> Result<Submission, Vec<Fault>> {
         let now = self.parts.clock.now();
-        let mut faults = Vec::new();
-        check_job_id(&request.job_id, &mut faults);
-        check_labels(&request.labels, &mut faults);
+        let mut faults = check_request(request);
         self.check_sinks(&request.sinks, &mut faults);
         let service = self.find_service(&request.service, &mut faults);
         let deadline = deadline_of(request, service, now, &mut faults);
@@ -290,6 +290,41 @@ fn unknown_name<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>
     format!("there is no {what} `{name}`{hint} ({all})")
 }
 
+/// What is wrong with a request whatever is configured; not whether its deadline has
+/// passed, which changes by the minute.
+pub fn check_request(request: &WatchRequest) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    check_job_id(&request.job_id, &mut faults);
+    check_labels(&request.labels, &mut faults);
+    if let Some(text) = &request.deadline
+        && parse_deadline(text, Timestamp::UNIX_EPOCH).is_none()
+    {
+        faults.push(fault(
+            "deadline",
+            format!("`{text}` must be a duration such as `30m` or `2h`, or a time such as `2026-12-24T18:00:00Z`"),
+        ));
+    }
+    if request.sinks.len() > SINKS_MAX {
+        faults.push(fault("sinks", format!("must be at most {SINKS_MAX}")));
+    }
+    faults
+}
+
+/// Whether `value` can fill a placeholder.
+///
+/// # Errors
+/// What it must be.
+pub fn check_param(value: &str) -> Result<(), String> {
+    // A URL parser takes dots for steps in the path, however they are encoded.
+    let is_step = matches!(value, "" | "." | "..");
+    if is_step || value.len() > LABEL_BYTES_MAX || value.chars().any(char::is_control) {
+        return Err(format!(
+            "must have 1 to {LABEL_BYTES_MAX} bytes, no control characters, and be no step in a path"
+        ));
+    }
+    Ok(())
+}
+
 fn check_job_id(job_id: &str, faults: &mut Vec<Fault>) {
     let problem = if job_id.is_empty() {
         "must not be empty"
@@ -327,6 +362,12 @@ fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
     }
 }
 
+/// A time, or so long after `now`.
+fn parse_deadline(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let after = || parse_duration(text).ok().map(|after| later(now, after));
+    text.parse().ok().or_else(after)
+}
+
 fn deadline_of(
     request: &WatchRequest,
     service: Option<&Service>,
@@ -336,17 +377,8 @@ fn deadline_of(
     let Some(text) = &request.deadline else {
         return service.map(|service| later(now, service.patience.deadline));
     };
-    let deadline = match (text.parse::<Timestamp>(), parse_duration(text)) {
-        (Ok(at), _) => at,
-        (_, Ok(after)) => later(now, after),
-        (Err(_), Err(_)) => {
-            faults.push(fault(
-                "deadline",
-                format!("`{text}` must be a duration such as `30m` or `2h`, or a time such as `2026-12-24T18:00:00Z`"),
-            ));
-            return None;
-        }
-    };
+    // That it is neither was told already.
+    let deadline = parse_deadline(text, now)?;
     if deadline <= now || until(now, deadline) > DEADLINE_MAX {
         faults.push(fault(
             "deadline",
@@ -381,12 +413,8 @@ fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>)
             .get(name)
             .or_else(|| service.params.get(name));
         let Some(value) = value else { continue };
-        let is_step = matches!(value.as_str(), "" | "." | "..");
-        if is_step || value.len() > LABEL_BYTES_MAX || value.chars().any(char::is_control) {
-            faults.push(fault(
-                "params",
-                format!("`{name}` must have 1 to {LABEL_BYTES_MAX} bytes, no control characters, and be no step in a path"),
-            ));
+        if let Err(allowed) = check_param(value) {
+            faults.push(fault("params", format!("`{name}` {allowed}")));
         }
         params.insert(name.clone(), value.clone());
     }

@@ -42,6 +42,7 @@ impl Guard {
 
     fn judge(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
         if self.is_open() {
+            check_origin(headers)?;
             return check_host(headers);
         }
         let Some(token) = bearer(headers) else {
@@ -71,6 +72,17 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// Without tokens a web page in a browser on this machine could submit watches: browsers
+/// say which page asks, and no page has business here.
+fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key(header::ORIGIN) {
+        return Err(ApiError::forbidden(
+            "without tokens this API does not answer to web pages (the request has an `Origin`)",
+        ));
+    }
+    Ok(())
+}
+
 /// Without tokens the address is the only protection, and a web page could reach it
 /// through a name of its own that resolves to this machine: names are refused.
 fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -82,6 +94,7 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
         Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
         _ => host,
     };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     if name.is_empty() || name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok() {
         return Ok(());
@@ -140,10 +153,17 @@ mod tests {
     }
 
     #[test]
+    fn without_tokens_a_web_page_is_refused() {
+        let sent = headers(header::ORIGIN, "http://evil.example");
+        assert!(Guard::default().judge(&Method::POST, &sent).is_err());
+    }
+
+    #[test]
     fn without_tokens_a_foreign_name_is_refused() {
         let open = Guard::default();
         for host in [
             "localhost:8620",
+            "LOCALHOST.:8620",
             "127.0.0.1:8620",
             "[::1]:8620",
             "localhost",

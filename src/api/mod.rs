@@ -10,6 +10,8 @@ mod status;
 pub mod view;
 mod watches;
 
+pub use crate::api::status::StoreProbe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use axum::routing::get;
 
 use crate::api::auth::Guard;
 use crate::api::error::ApiError;
+use crate::clock::SharedClock;
 use crate::intake::Intake;
 use crate::store::SharedStore;
 use crate::workers::poller::Poller;
@@ -44,6 +47,10 @@ pub struct Api {
     pub poller: Poller,
     /// Who may do what.
     pub guard: Arc<Guard>,
+    /// The time.
+    pub clock: SharedClock,
+    /// When the store was last seen to commit.
+    pub probe: StoreProbe,
 }
 
 /// The route table.

@@ -1,5 +1,10 @@
 //! Probes: alive, and ready for work.
 
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -19,6 +24,25 @@ pub(super) struct Ready {
     watching: usize,
 }
 
+/// When the store was last seen to commit: probes need no token, and each would cost a
+/// sync.
+#[derive(Debug, Clone, Default)]
+pub struct StoreProbe(Arc<Mutex<Option<Duration>>>);
+
+/// How long one success stands for the next probes.
+const FRESH: Duration = Duration::from_secs(1);
+
+impl StoreProbe {
+    fn is_fresh(&self, uptime: Duration) -> bool {
+        let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| uptime.saturating_sub(at) < FRESH)
+    }
+
+    fn succeeded(&self, uptime: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(uptime);
+    }
+}
+
 /// The process answers. Says nothing about the store or the services.
 pub(super) async fn livez() -> Json<Alive> {
     Json(Alive {
@@ -32,7 +56,10 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Ready>, ApiErr
     if !api.poller.is_loaded() {
         return Err(ApiError::unavailable("the watches are still being loaded"));
     }
-    api.store.check().await?;
+    if !api.probe.is_fresh(api.clock.uptime()) {
+        api.store.check().await?;
+        api.probe.succeeded(api.clock.uptime());
+    }
     Ok(Json(Ready {
         status: "ready",
         watching: api.poller.watching(),

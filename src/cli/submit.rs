@@ -78,7 +78,12 @@ impl Submit {
                 time(watch.deadline)
             ));
         } else {
-            say(&format!("{} is watched already: {}", watch.id, watch.state));
+            let how = if watch.finished_at.is_some() {
+                "was watched already, and ended as"
+            } else {
+                "is watched already:"
+            };
+            say(&format!("{} {how} {}", watch.id, watch.state));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -31,6 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The largest token; Cloud Container Engine documents 16,384 characters as the limit of
 /// `X-Auth-Token`.
 const TOKEN_BYTES_MAX: usize = 16_384;
+
+/// Enough to see that a token is too large: it, a line end, and one byte more.
+const READ_MAX: u64 = TOKEN_BYTES_MAX as u64 + 3;
 
 /// A token in a file.
 pub struct TokenFile {
@@ -116,10 +120,7 @@ impl TokenFile {
         let stamp = self.stamp().map_err(unreadable)?;
         let mut bytes = Vec::new();
         File::open(&self.file)
-            .and_then(|file| {
-                file.take(TOKEN_BYTES_MAX as u64 + 3)
-                    .read_to_end(&mut bytes)
-            })
+            .and_then(|file| file.take(READ_MAX).read_to_end(&mut bytes))
             .map_err(unreadable)?;
         let token = token_of(&bytes).map_err(|problem| CredentialError::Unusable {
             credential: self.credential.clone(),
@@ -128,6 +129,18 @@ impl TokenFile {
         })?;
         Ok((token, stamp))
     }
+}
+
+/// Whether `file` holds a token, for a check before anything is asked with it.
+///
+/// # Errors
+/// What is wrong with it; never its content.
+pub fn read_token(file: &Path) -> Result<(), &'static str> {
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(READ_MAX).read_to_end(&mut bytes))
+        .map_err(|_| "cannot be read")?;
+    token_of(&bytes).map(|_| ())
 }
 
 fn token_of(bytes: &[u8]) -> Result<HeaderValue, &'static str> {

@@ -131,9 +131,12 @@ impl Policy {
         Next::Poll(self.spread(self.interval(n), rng).min(left))
     }
 
-    /// How much of a server's wish is respected.
+    /// How much of a server's wish is respected: not more than `max_retry_after`, and not
+    /// less than the first interval. A wish of nothing, or a date that has passed by a
+    /// clock that differs from ours, is no leave to ask without a pause.
     pub fn respected(&self, wish: Duration) -> Duration {
         wish.min(self.numbers.max_retry_after)
+            .max(self.numbers.initial.min(self.numbers.max))
     }
 
     fn spread(&self, interval: Duration, rng: &mut impl Rng) -> Duration {

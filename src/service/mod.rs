@@ -136,7 +136,8 @@ impl Service {
             Ok(Renewal::Renewed) => true,
             Ok(Renewal::Same) => false,
             Err(error) => {
-                tracing::warn!(service = %self.name, %error, "cannot renew the credential");
+                // The poll that follows tells of it, once and not at every poll.
+                tracing::debug!(service = %self.name, %error, "cannot renew the credential");
                 false
             }
         }

@@ -22,6 +22,8 @@ use crate::settings::source::ENVIRONMENT;
 use crate::settings::source::Layered;
 use crate::settings::source::origin_of;
 
+/// The longest duration that means anything here.
+const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
 /// The largest file with a secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
@@ -171,6 +173,10 @@ impl<'a> Reader<'a> {
     pub(super) fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
         let text = self.text(key)?;
         match parse_duration(&text) {
+            Ok(duration) if duration > DURATION_MAX => {
+                self.problem(key, format!("\"{text}\" must be at most 365 days"));
+                None
+            }
             Ok(duration) if duration >= least => Some(duration),
             Ok(_) => {
                 let least = crate::clock::show_duration(least);
@@ -346,6 +352,12 @@ impl<'a> Reader<'a> {
     /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
     pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.expanded(key)?);
+        // Opening a pipe would wait for whoever writes into it.
+        let is_other = std::fs::metadata(&path).is_ok_and(|file| !file.is_file());
+        if is_other {
+            self.problem(key, format!("{} is not a file", path.display()));
+            return None;
+        }
         match std::fs::File::open(&path) {
             Ok(_) => {
                 self.warn_if_readable_by_all(key, &path);
@@ -408,7 +420,12 @@ impl<'a> Reader<'a> {
                 self.warn(name, "a secret stands in a file that everybody can read; use a `…_file` or `${VARIABLE}`");
             }
         }
-        self.expanded(name).map(SecretString::from)
+        let secret = self.expanded(name)?;
+        if secret.is_empty() {
+            self.problem(name, "is empty");
+            return None;
+        }
+        Some(SecretString::from(secret))
     }
 
     fn warn_if_readable_by_all(&self, key: &str, path: &std::path::Path) {

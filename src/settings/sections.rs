@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::credential::token::read_token;
 use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::intake::WatchRequest;
+use crate::intake::check_param;
+use crate::intake::check_request;
 use crate::schedule::budget::Limits;
 use crate::service::transport::is_local;
 use crate::settings::ApiSettings;
@@ -119,7 +122,7 @@ fn store(root: &Reader<'_>) -> Option<PathBuf> {
     section.finish();
     let url = url?;
     match url.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+        Some(path) if !path.is_empty() && !path.starts_with(':') => Some(PathBuf::from(path)),
         _ => {
             // Not shown: other kinds of URL carry a password.
             section.problem(
@@ -165,7 +168,7 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
 }
 
 fn poll(section: &Reader<'_>) -> PollOverrides {
-    let poll = PollOverrides {
+    PollOverrides {
         first: section.duration("first", Duration::ZERO),
         initial: section.duration("initial", MILLISECOND),
         multiplier: section.number("multiplier", 1.0..=100.0),
@@ -176,12 +179,7 @@ fn poll(section: &Reader<'_>) -> PollOverrides {
         not_found_grace: section.duration("not_found_grace", Duration::ZERO),
         give_up_after: section.duration("give_up_after", Duration::ZERO),
         max_retry_after: section.duration("max_retry_after", MILLISECOND),
-    };
-    if let Some(deadline) = poll.deadline.filter(|d| *d > crate::intake::DEADLINE_MAX) {
-        let shown = crate::clock::show_duration(deadline);
-        section.problem("deadline", format!("{shown} must be at most 365 days"));
     }
-    poll
 }
 
 fn credentials(root: &Reader<'_>) -> BTreeMap<String, CredentialSettings> {
@@ -193,6 +191,14 @@ fn credentials(root: &Reader<'_>) -> BTreeMap<String, CredentialSettings> {
         let credential = match section.choice("kind", &[("token", true), ("none", false)]) {
             Some(true) => section
                 .required_file("token_file")
+                .filter(|file| {
+                    let read = read_token(file);
+                    if let Err(problem) = read {
+                        let file = file.display();
+                        section.problem("token_file", format!("{file} {problem}"));
+                    }
+                    read.is_ok()
+                })
                 .map(|file| CredentialSettings::Token { file }),
             Some(false) => Some(CredentialSettings::None),
             None => {
@@ -257,6 +263,11 @@ fn service(
     {
         let names = definition.params.iter().map(String::as_str);
         section.problem("params", not_among(name, names));
+    }
+    for (name, value) in &params {
+        if let Err(allowed) = check_param(value) {
+            section.problem("params", format!("`{name}` {allowed}"));
+        }
     }
     let poll = own_poll.over(definition.poll.over(poll_defaults));
     if poll.initial > poll.max {
@@ -418,6 +429,19 @@ fn watches(root: &Reader<'_>) -> Vec<WatchRequest> {
                 job_id: job_id?,
             };
             section.finish();
+            let known = |names: Vec<String>, key: &str, name: &str| {
+                if !names.iter().any(|known| known == name) {
+                    let names = names.iter().map(String::as_str);
+                    section.problem(key, not_among(name, names));
+                }
+            };
+            known(root.names("services"), "service", &request.service);
+            for sink in &request.sinks {
+                known(root.names("sinks"), "sinks", sink);
+            }
+            for fault in check_request(&request) {
+                section.problem(&fault.field, fault.message);
+            }
             Some(request)
         })
         .collect()

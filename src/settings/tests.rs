@@ -254,6 +254,49 @@ fn a_secret_is_never_shown_and_is_kept_byte_for_byte() {
 }
 
 #[test]
+fn configured_watches_are_checked_like_submitted_ones() {
+    let folder = config(
+        "[services.dcs]\ndefinition = \"dcs\"\nurl = \"https://x\"\ncredential = \"none\"\n\
+         params = { project_id = \"..\" }\n\
+         [[watches]]\nservice = \"dsc\"\njob_id = \"..\"\ndeadline = \"yesterday\"\nsinks = [\"lgo\"]\n",
+    );
+    assert_told(
+        &folder.problems(),
+        &[
+            "jobwatch.toml:5: services.dcs.params: `project_id` must have",
+            "jobwatch.toml:7: watches.0.service: \"dsc\" must be one of dcs; did you mean `dcs`?",
+            "jobwatch.toml:8: watches.0.job_id: must not be a step in a path",
+            "jobwatch.toml:9: watches.0.deadline: `yesterday` must be a duration",
+            "jobwatch.toml:10: watches.0.sinks: \"lgo\" must be one of log; did you mean `log`?",
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_file_with_a_secret_is_told() {
+    let folder = Folder::new().with("empty", "").with("folder/x", "");
+    let token = |name: &str| {
+        format!(
+            "[credentials.otc]\nkind = \"token\"\ntoken_file = {:?}\n",
+            folder.path(name)
+        )
+    };
+    let (empty, directory) = (token("empty"), token("folder"));
+    let folder = folder.with("jobwatch.toml", &empty);
+    assert_told(&folder.problems(), &["token_file: empty is empty"]);
+    let folder = folder.with("jobwatch.toml", &directory);
+    assert_told(&folder.problems(), &["folder is not a file"]);
+    let folder = folder.with(
+        "jobwatch.toml",
+        "[api]\nread_token = \"\"\n[store]\nurl = \"sqlite://:memory:\"\n",
+    );
+    assert_told(
+        &folder.problems(),
+        &["api.read_token: is empty", "store.url: must be sqlite://"],
+    );
+}
+
+#[test]
 fn a_secret_that_everybody_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new().with("token", "t");

@@ -17,6 +17,8 @@ use crate::sink::signature::timestamp_of;
 
 /// How long one attempt may take; Standard Webhooks asks for 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the body of an answer is waited for.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many attempts one receiver sees at once.
 const CONCURRENCY: usize = 8;
 /// How much of an answer is read before the connection is closed instead of reused.
@@ -82,7 +84,8 @@ impl Sink for Webhook {
         match self.request(parcel, now).send().await {
             Ok(mut response) => {
                 let attempt = judge(response.status(), response.headers(), now);
-                drain(&mut response).await;
+                // It is delivered, or not, whatever becomes of the body.
+                let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(&mut response)).await;
                 attempt
             }
             Err(error) => Attempt::Failed {

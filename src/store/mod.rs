@@ -248,6 +248,9 @@ pub trait Store: Send + Sync {
     /// When the next pending delivery to `sink` is due and free.
     async fn next_delivery_due(&self, sink: &str) -> Result<Option<Timestamp>, StoreError>;
 
+    /// How many deliveries are pending, by sink.
+    async fn owed(&self) -> Result<Vec<(String, u64)>, StoreError>;
+
     /// How many watches are in which state.
     async fn watch_counts(&self) -> Result<Vec<(State, u64)>, StoreError>;
 

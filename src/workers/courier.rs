@@ -5,7 +5,6 @@
 //! id (invariant 4).
 
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -37,8 +36,6 @@ use crate::wake::woken_within;
 
 /// How long a claimed delivery is left to its claimant: longer than any attempt takes.
 const LEASE: Duration = Duration::from_mins(1);
-/// How many deliveries are claimed at a time.
-const CLAIM_MAX: usize = 128;
 /// The longest a loop sleeps without looking.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// How long a loop waits after the store failed.
@@ -142,21 +139,18 @@ impl Round {
     }
 
     /// Attempts what is due, a bounded number at a time, until nothing is due or `stop`.
+    ///
+    /// No more is claimed than can be attempted at once: what waited here for its turn
+    /// could outlive its lease and be sent twice.
     async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
-        let mut waiting: VecDeque<Delivery> = VecDeque::new();
         let mut under_way = JoinSet::new();
         let mut attempts = 0;
-        // Whatever was claimed and is then not sent is still owed.
-        let goes_on = || !stop.is_cancelled() && !self.gone.load(Ordering::Relaxed);
         loop {
-            if waiting.is_empty() && goes_on() {
-                waiting.extend(self.claim().await?);
-            }
-            while under_way.len() < self.sink.concurrency() && goes_on() {
-                let Some(delivery) = waiting.pop_front() else {
-                    break;
-                };
-                under_way.spawn(Arc::clone(self).attempt(delivery));
+            let free = self.sink.concurrency().saturating_sub(under_way.len());
+            if free > 0 && !stop.is_cancelled() && !self.gone.load(Ordering::Relaxed) {
+                for delivery in self.claim(free).await? {
+                    under_way.spawn(Arc::clone(self).attempt(delivery));
+                }
             }
             let Some(first) = under_way.join_next().await else {
                 return Ok(attempts);
@@ -170,10 +164,10 @@ impl Round {
         }
     }
 
-    async fn claim(&self) -> Result<Vec<Delivery>, StoreError> {
+    async fn claim(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let now = self.clock.now();
         self.store
-            .claim_deliveries(&self.name, now, later(now, LEASE), CLAIM_MAX)
+            .claim_deliveries(&self.name, now, later(now, LEASE), limit)
             .await
     }
 

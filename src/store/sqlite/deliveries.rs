@@ -78,6 +78,19 @@ pub(super) fn next_due(db: &Connection, sink: &str) -> Result<Option<Timestamp>,
         .transpose()?)
 }
 
+pub(super) fn owed(db: &Connection) -> Result<Vec<(String, u64)>, SqlError> {
+    let mut statement = db.prepare_cached(
+        "SELECT sink, count(*) FROM deliveries WHERE state = 'pending' GROUP BY sink",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut owed = Vec::new();
+    while let Some(row) = rows.next()? {
+        let count: i64 = row.get(1)?;
+        owed.push((row.get(0)?, u64::try_from(count)?));
+    }
+    Ok(owed)
+}
+
 pub(super) fn counts(db: &Connection) -> Result<DeliveryCounts, SqlError> {
     let mut statement =
         db.prepare_cached("SELECT state, count(*) FROM deliveries GROUP BY state")?;

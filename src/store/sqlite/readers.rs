@@ -13,13 +13,13 @@ use crate::store::sqlite::SqlError;
 /// Runs reads, as many at a time as there are connections.
 pub(super) struct Readers {
     free: Arc<Mutex<Vec<Connection>>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(connections: Vec<Connection>) -> Self {
         Self {
-            permits: Semaphore::new(connections.len()),
+            permits: Arc::new(Semaphore::new(connections.len())),
             free: Arc::new(Mutex::new(connections)),
         }
     }
@@ -35,9 +35,8 @@ impl Readers {
         doing: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, SqlError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _permit = self
-            .permits
-            .acquire()
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
             .await
             .map_err(|_| StoreError::Closed)?;
         let free = Arc::clone(&self.free);
@@ -51,6 +50,8 @@ impl Readers {
             free.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(connection);
+            // Only now: whoever asked may have gone long before the connection is back.
+            drop(permit);
             result
         });
         reading

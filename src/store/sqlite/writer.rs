@@ -3,6 +3,7 @@
 //! Each piece of work runs in its own savepoint: one that fails is undone alone. Answers
 //! go out after the commit, never before; when the commit fails, every piece fails.
 
+use std::panic::AssertUnwindSafe;
 use std::thread;
 
 use rusqlite::Connection;
@@ -94,7 +95,26 @@ fn write_batch(connection: &Connection, batch: impl Iterator<Item = Work>) {
         }
         return;
     }
-    let answers: Vec<Answer> = batch.map(|work| work(Ok(connection))).collect();
+    let mut answers: Vec<Answer> = Vec::new();
+    for work in batch {
+        // Some errors, a full disk among them, end the transaction by themselves; what
+        // came after would then be committed piece by piece.
+        if connection.is_autocommit() {
+            answers.push(work(Err("the transaction was rolled back".into())));
+            continue;
+        }
+        // One piece of work that panics fails alone: its asker sees the answer dropped.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| work(Ok(connection)))) {
+            Ok(answer) => answers.push(answer),
+            Err(_) => roll_back_to_savepoint(connection),
+        }
+    }
+    if connection.is_autocommit() {
+        for answer in answers {
+            answer(Err("the transaction was rolled back".into()));
+        }
+        return;
+    }
     match connection.execute_batch("COMMIT") {
         Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
         Err(error) => {
@@ -106,6 +126,12 @@ fn write_batch(connection: &Connection, batch: impl Iterator<Item = Work>) {
                 answer(Err(text.clone().into()));
             }
         }
+    }
+}
+
+fn roll_back_to_savepoint(db: &Connection) {
+    if let Err(error) = db.execute_batch("ROLLBACK TO work; RELEASE work") {
+        tracing::debug!(%error, "there was no savepoint to go back to");
     }
 }
 

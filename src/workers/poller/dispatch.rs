@@ -1,6 +1,7 @@
 //! Starting what is due: from the agenda to its lane, from the lane into flight.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::until;
@@ -11,6 +12,9 @@ use crate::workers::poller::Board;
 use crate::workers::poller::SLEEP_MAX;
 use crate::workers::poller::Shared;
 use crate::workers::poller::conclude::Flight;
+
+/// How long past its deadline a watch may wait for its last poll.
+const OVERDUE: Duration = Duration::from_secs(2);
 
 /// A poll, or an end without one, that may start.
 struct Start {
@@ -29,6 +33,7 @@ impl Shared {
         let mut starts = take_due(&mut board, uptime);
         let mut next = None;
         for lane in 0..board.lanes.len() {
+            expire_overdue(&mut board, lane, now, uptime, &mut starts);
             let free_at = admit(&mut board, lane, now, uptime, &mut starts);
             next = earlier(next, free_at);
         }
@@ -48,6 +53,9 @@ impl Shared {
     /// The next watch that waits on `lane` and may be polled now: whoever has just ended a
     /// poll goes on with it, which is cheaper than a new task for each.
     pub(super) fn next_waiting(&self, lane: usize) -> Option<Ticket> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return None;
+        }
         let now = self.clock.now();
         let uptime = self.clock.uptime();
         let mut board = self.board();
@@ -87,6 +95,36 @@ fn take_due(board: &mut Board, uptime: Duration) -> Vec<Start> {
         }
     }
     starts
+}
+
+/// Ends what has waited on `lane` beyond its deadline: where a budget is too small for its
+/// watches, a deadline must hold all the same. Looks only now and then, as it looks at all
+/// of them.
+fn expire_overdue(
+    board: &mut Board,
+    lane: usize,
+    now: jiff::Timestamp,
+    uptime: Duration,
+    starts: &mut Vec<Start>,
+) {
+    let Board { agenda, lanes, .. } = board;
+    let waits_on = lanes.lane(lane);
+    if !waits_on.may_sweep(uptime) {
+        return;
+    }
+    waits_on.waiting.retain(|ticket| {
+        let overdue = agenda
+            .entry(*ticket)
+            .is_some_and(|entry| until(entry.deadline, now) > OVERDUE);
+        if overdue {
+            starts.push(Start {
+                ticket: *ticket,
+                duty: Duty::Expire,
+                lane: None,
+            });
+        }
+        !overdue
+    });
 }
 
 /// What the budget of a lane says to the next that waits on it.

@@ -16,14 +16,27 @@ use crate::service::Services;
 /// How often one lane warns of its problems.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
+/// How often what waits on a lane is looked through for deadlines.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// One budget and its queue.
 pub(super) struct Lane {
     pub(super) budget: Budget,
     pub(super) waiting: VecDeque<Ticket>,
     warned_at: Option<Duration>,
+    swept_at: Duration,
 }
 
 impl Lane {
+    /// Whether what waits may be looked through now.
+    pub(super) fn may_sweep(&mut self, uptime: Duration) -> bool {
+        let may = !self.waiting.is_empty() && uptime.saturating_sub(self.swept_at) >= SWEEP_EVERY;
+        if may {
+            self.swept_at = uptime;
+        }
+        may
+    }
+
     /// Whether a problem should be warned of now: an outage is news once, not a thousand
     /// times a second.
     pub(super) fn may_warn(&mut self, uptime: Duration) -> bool {
@@ -57,6 +70,7 @@ impl Lanes {
                     budget: Budget::new(service.limits),
                     waiting: VecDeque::new(),
                     warned_at: None,
+                    swept_at: Duration::ZERO,
                 });
             }
             by_service.insert(Arc::clone(&service.name), index);

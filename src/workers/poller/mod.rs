@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -76,6 +78,8 @@ struct Shared {
     courier: Wake,
     wake: Wake,
     woken: Arc<Notify>,
+    /// Nothing new is begun any more.
+    stopping: AtomicBool,
     /// Notified whenever a poll has ended.
     landed: Notify,
     board: Mutex<Board>,
@@ -119,6 +123,7 @@ impl Poller {
                 courier: parts.courier,
                 wake,
                 woken,
+                stopping: AtomicBool::new(false),
                 landed: Notify::new(),
                 board: Mutex::new(Board {
                     agenda: Agenda::default(),
@@ -171,19 +176,29 @@ impl Poller {
         let mut looks = true;
         loop {
             heartbeat();
-            if looks && let Err(error) = self.look().await {
-                let error = anyhow::Error::from(error);
-                tracing::error!(error = format!("{error:#}"), "cannot learn of new watches");
+            if looks {
+                looks = !self.looked().await;
             }
             let pause = self.shared.dispatch().min(SLEEP_MAX);
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = self.shared.woken.notified() => looks = true,
                 // A poll that has ended changes nothing in the store that is news to us.
-                () = self.shared.landed.notified() => looks = false,
-                () = tokio::time::sleep(pause) => looks = pause == SLEEP_MAX,
+                () = self.shared.landed.notified() => {}
+                () = tokio::time::sleep(pause) => looks |= pause == SLEEP_MAX,
             }
         }
+        self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Learns what is new; false when the store failed and must be asked again.
+    async fn looked(&self) -> bool {
+        let Err(error) = self.look().await else {
+            return true;
+        };
+        let error = anyhow::Error::from(error);
+        tracing::error!(error = format!("{error:#}"), "cannot learn of new watches");
+        false
     }
 
     async fn look(&self) -> Result<(), StoreError> {
