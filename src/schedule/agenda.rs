@@ -139,6 +139,11 @@ impl Agenda {
         self.slot(ticket).map(|slot| &slot.entry)
     }
 
+    /// When the entry behind a ticket was, or is, due.
+    pub fn due(&self, ticket: Ticket) -> Option<Duration> {
+        self.slot(ticket).map(|slot| slot.due)
+    }
+
     /// The entry behind a ticket, to be changed; `None` once it was removed.
     pub fn entry_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
         self.slot_mut(ticket).map(|slot| &mut slot.entry)

@@ -1,12 +1,13 @@
 //! Settings: from files and environment to values that are ready for use.
 //!
 //! [`source`] layers the sources, [`reader`] takes values out of them and collects every
-//! problem, [`sections`] says which values there are, and [`build`] makes the parts of
+//! problem ([`secret`] does files and secrets), [`sections`] says which values there are, and [`build`] makes the parts of
 //! the program from them. `config/default.toml` is the manual: every key stands there.
 
 pub mod build;
 mod problem;
 mod reader;
+mod secret;
 mod sections;
 mod source;
 #[cfg(test)]

@@ -8,12 +8,10 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use config::Value;
 use config::ValueKind;
-use secrecy::SecretString;
 
 use crate::clock::parse_duration;
 use crate::nearest;
@@ -24,8 +22,6 @@ use crate::settings::source::origin_of;
 
 /// The longest duration that means anything here.
 const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
-/// The largest file with a secret, in bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// What all readers of one load share.
 pub(super) struct Context<'a> {
@@ -113,7 +109,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports that a key without a default is missing.
-    fn missing<T>(&self, key: &str, found: Option<T>) -> Option<T> {
+    pub(super) fn missing<T>(&self, key: &str, found: Option<T>) -> Option<T> {
         if found.is_none() && self.peek(key).is_none() {
             self.problem(key, "is missing and has no default");
         }
@@ -127,7 +123,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn ask(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn ask(&self, key: &str) -> Option<&'a Value> {
         self.known.borrow_mut().insert(key.to_owned());
         #[cfg(test)]
         self.note_asked(key);
@@ -349,94 +345,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
-    pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
-        let path = PathBuf::from(self.expanded(key)?);
-        // Opening a pipe would wait for whoever writes into it.
-        let is_other = std::fs::metadata(&path).is_ok_and(|file| !file.is_file());
-        if is_other {
-            self.problem(key, format!("{} is not a file", path.display()));
-            return None;
-        }
-        match std::fs::File::open(&path) {
-            Ok(_) => {
-                self.warn_if_readable_by_all(key, &path);
-                Some(path)
-            }
-            Err(error) => {
-                self.problem(key, format!("cannot read {}: {error}", path.display()));
-                None
-            }
-        }
-    }
-
-    /// A path that must be there.
-    pub(super) fn required_file(&self, key: &str) -> Option<PathBuf> {
-        let found = self.file(key);
-        self.missing(key, found)
-    }
-
-    /// A secret: the content of the file `NAME_file`, or `NAME = "${VARIABLE}"`.
-    pub(super) fn secret(&self, name: &str) -> Option<SecretString> {
-        let key = format!("{name}_file");
-        let Some(path) = self.file(&key) else {
-            return self.inline_secret(name);
-        };
-        if self.ask(name).is_some() {
-            self.problem(name, format!("is set beside `{key}`; keep one of them"));
-        }
-        let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > SECRET_BYTES_MAX);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) if !is_large => text,
-            _ => {
-                self.problem(
-                    &key,
-                    format!(
-                        "{} holds no secret: it must be a small text",
-                        path.display()
-                    ),
-                );
-                return None;
-            }
-        };
-        let secret = text.trim_end_matches(['\r', '\n']);
-        if secret.is_empty() {
-            self.problem(&key, format!("{} is empty", path.display()));
-            return None;
-        }
-        Some(SecretString::from(secret))
-    }
-
-    fn inline_secret(&self, name: &str) -> Option<SecretString> {
-        let value = self.ask(name)?;
-        let Some(text) = text_of(value) else {
-            // Not through `text`, whose message would show the value.
-            self.problem(name, "must be a text in quotes");
-            return None;
-        };
-        if !text.contains("${") && !is_environment(value) {
-            let file = value.origin().map(PathBuf::from);
-            if file.is_some_and(|file| is_readable_by_all(&file)) {
-                self.warn(name, "a secret stands in a file that everybody can read; use a `…_file` or `${VARIABLE}`");
-            }
-        }
-        let secret = self.expanded(name)?;
-        if secret.is_empty() {
-            self.problem(name, "is empty");
-            return None;
-        }
-        Some(SecretString::from(secret))
-    }
-
-    fn warn_if_readable_by_all(&self, key: &str, path: &std::path::Path) {
-        if is_readable_by_all(path) {
-            self.warn(
-                key,
-                format!("everybody can read {}; `chmod 600` it", path.display()),
-            );
-        }
-    }
-
     /// Reports every key that nobody asked for.
     pub(super) fn finish(&self) {
         let Some(ValueKind::Table(table)) = self.value.map(|value| &value.kind) else {
@@ -463,14 +371,14 @@ pub(super) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) ->
     format!("\"{word}\" must be one of {}{hint}", words.join(", "))
 }
 
-fn text_of(value: &Value) -> Option<String> {
+pub(super) fn text_of(value: &Value) -> Option<String> {
     match &value.kind {
         ValueKind::String(text) => Some(text.clone()),
         _ => None,
     }
 }
 
-fn is_environment(value: &Value) -> bool {
+pub(super) fn is_environment(value: &Value) -> bool {
     value.origin() == Some(ENVIRONMENT)
 }
 
@@ -486,11 +394,6 @@ fn shown(value: &Value) -> String {
 fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty() && name.len() <= 64 && name.chars().all(is_plain)
-}
-
-fn is_readable_by_all(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }
 
 /// Fills in `${VARIABLE}`. A variable that is not set is an error, not an empty text.

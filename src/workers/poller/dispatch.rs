@@ -13,8 +13,9 @@ use crate::workers::poller::SLEEP_MAX;
 use crate::workers::poller::Shared;
 use crate::workers::poller::conclude::Flight;
 
-/// How long past its deadline a watch may wait for its last poll.
-const OVERDUE: Duration = Duration::from_secs(2);
+/// How long a watch may wait for its budget when its deadline has passed. Not at once: what
+/// comes late from a restart is worth a look, and its verdict counts.
+const OVERDUE: Duration = Duration::from_secs(30);
 
 /// A poll, or an end without one, that may start.
 struct Start {
@@ -115,7 +116,10 @@ fn expire_overdue(
     waits_on.waiting.retain(|ticket| {
         let overdue = agenda
             .entry(*ticket)
-            .is_some_and(|entry| until(entry.deadline, now) > OVERDUE);
+            .is_some_and(|entry| entry.deadline < now)
+            && agenda
+                .due(*ticket)
+                .is_some_and(|due| uptime.saturating_sub(due) > OVERDUE);
         if overdue {
             starts.push(Start {
                 ticket: *ticket,
