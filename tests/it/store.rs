@@ -2,6 +2,7 @@
 //!
 //! A new kind of store is one more [`Database`] and one more `suite!`.
 
+pub(crate) mod abandoned;
 mod contract;
 mod deliveries;
 mod listing;

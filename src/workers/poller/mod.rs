@@ -174,14 +174,15 @@ impl Poller {
     /// Polls until `stop`. Polls in flight run on in the tracker.
     pub async fn run(&self, stop: CancellationToken, heartbeat: Heartbeat) {
         let mut looks = true;
-        loop {
+        while !stop.is_cancelled() {
             heartbeat();
             if looks {
                 looks = !self.looked().await;
             }
             let pause = self.shared.dispatch().min(SLEEP_MAX);
             tokio::select! {
-                () = stop.cancelled() => break,
+                biased;
+                () = stop.cancelled() => {}
                 () = self.shared.woken.notified() => looks = true,
                 // A poll that has ended changes nothing in the store that is news to us.
                 () = self.shared.landed.notified() => {}

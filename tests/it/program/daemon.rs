@@ -1,7 +1,11 @@
 //! The daemon and the simulator as processes: a whole life, and an orderly end.
 
+use axum::Router;
+use axum::routing::get;
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 
+use crate::harness::serve;
 use crate::program::process::Daemon;
 use crate::program::process::Folder;
 use crate::program::process::Process;
@@ -140,4 +144,30 @@ fn a_port_that_is_taken_is_named() {
     let output = run(&["run", "--config", &config]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_characters_of_a_service_never_reach_a_terminal() {
+    let odd = "\u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7} \u{9b}2J\r\nlast";
+    let body = json!({"job_id": "j", "job_type": odd, "status": "FAIL", "fail_reason": odd});
+    let router = Router::new().fallback(get(body.to_string()));
+    let url = serve(router, &TaskTracker::new()).await;
+    let folder = Folder::new();
+    let mut daemon = Daemon::start(&folder.configure(&url, ""));
+    let submitted = daemon.ask_json(&["submit", "dcs", "j"]);
+    let id = submitted["id"].as_str().unwrap();
+    let told = daemon.process.line_with("dev.jobwatch.job.failed");
+    let shown = stdout(&daemon.ask(&["show", id]));
+    assert!(shown.contains("red") && shown.contains("last"), "{shown:?}");
+    // Of JSON no terminal is the reader, but the character that begins a sequence is escaped.
+    assert!(!told.chars().any(|c| c.is_ascii_control()), "{told:?}");
+    for text in [&shown, &stdout(&daemon.ask(&["list"]))] {
+        let obeyed = text.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(obeyed, None, "{text:?}");
+    }
+    let kept = daemon.ask_json(&["show", id]);
+    assert_eq!(
+        (&kept["reason"], &kept["job_type"]),
+        (&json!(odd), &json!(odd))
+    );
 }

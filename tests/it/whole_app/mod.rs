@@ -1,13 +1,16 @@
 //! The whole program on a stepped clock, from the submission to the webhook.
 
+mod backlog;
 mod budgets;
 mod credentials;
 mod deadline;
 mod delivery;
 mod durability;
+mod leases;
 mod not_found;
 mod operators;
 mod outcomes;
+mod probes;
 mod problems;
 mod quiet;
 mod throttling;

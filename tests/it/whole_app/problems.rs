@@ -149,3 +149,30 @@ async fn a_body_beyond_the_limit_is_not_read() {
     assert_eq!(problem.kind, ProblemKind::Unreadable);
     assert!(problem.message.contains("max_body"), "{}", problem.message);
 }
+
+#[tokio::test]
+async fn a_body_of_a_hundred_thousand_brackets_is_unreadable_and_nothing_worse() {
+    let app = App::start().await;
+    let bodies = ["[".repeat(100_000), r#"{"a":"#.repeat(100_000)];
+    for (n, body) in bodies.into_iter().enumerate() {
+        let url = serve(Router::new().fallback(get(body)), &app.tracker).await;
+        let setup = Setup {
+            more: format!(
+                "[services.deep]\ndefinition = \"dcs\"\nurl = \"{url}\"\n\
+                 credential = \"none\"\nparams = {{ project_id = \"p\" }}"
+            ),
+            ..Setup::default()
+        };
+        let app = setup.start().await;
+        let id = app.submit("deep", "j").await;
+        for _ in 0..2 {
+            app.next_poll(id).await;
+            assert_eq!(
+                app.last_problem(id),
+                Some(ProblemKind::Unreadable),
+                "body {n}"
+            );
+        }
+        assert_eq!(app.outcome(id).await, None);
+    }
+}

@@ -155,3 +155,24 @@ async fn a_wish_beyond_the_deadline_ends_the_watch_at_its_deadline_without_a_pol
     }
     assert_eq!((app.polls(id).await, app.polls(other).await), (1, polls));
 }
+
+#[tokio::test]
+async fn a_wish_of_nothing_is_no_leave_to_ask_without_a_pause() {
+    let app = App::start().await;
+    let id = app.watch_new(throttled(5, RetryAfter::Seconds(0))).await;
+    let other = app.watch_new(job(Service::Sdrs, 600, Ending::Never)).await;
+    app.advance_secs(1).await;
+    app.advance(Duration::from_secs(1)).await;
+    let mut asked = (app.polls(id).await, app.polls(other).await);
+    assert_eq!(asked.0, 1);
+    for refusals in 2..=4 {
+        // The first interval, for everybody on the budget; nobody is asked before its end.
+        app.advance(Duration::from_millis(1_999)).await;
+        app.tick().await;
+        assert_eq!((app.polls(id).await, app.polls(other).await), asked);
+        app.advance(Duration::from_millis(1)).await;
+        asked = (app.polls(id).await, app.polls(other).await);
+        assert_eq!(asked.0, refusals, "at {}", app.now());
+    }
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
+}

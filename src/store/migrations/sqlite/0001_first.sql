@@ -61,8 +61,9 @@ CREATE TABLE durations (
 ) STRICT;
 CREATE INDEX durations_type ON durations (service, job_type, finished_at);
 
--- Who owns which watches. One embedded database has one implicit owner, so these two
--- stay empty here; they are the same in every store.
+-- Who owns which watches; the same in every store. One embedded database has one implicit
+-- owner, so these two have no owners here: only a row x'00', which a check of the disk
+-- writes.
 CREATE TABLE shards (
     id          INTEGER PRIMARY KEY,             -- 0 to 255
     owner       BLOB,

@@ -1,0 +1,83 @@
+//! Reads that nobody waits for any more, and a check that has to reach the disk.
+
+use std::future::ready;
+use std::path::Path;
+
+use jobwatch::store::Query;
+use jobwatch::store::SharedStore;
+use jobwatch::store::Store;
+use jobwatch::store::sqlite::SqliteStore;
+use jobwatch::watch::Watch;
+use jobwatch::watch::WatchId;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use uuid::Uuid;
+
+use crate::store::samples::submission;
+use crate::store::samples::watch;
+
+/// Enough that a read of all of them takes a while.
+const WATCHES: u128 = 3000;
+
+fn one_of_many(n: u128) -> Watch {
+    Watch {
+        id: WatchId(Uuid::from_u128(n + 1)),
+        job_id: format!("job-{n}"),
+        ..watch(0)
+    }
+}
+
+/// Looks at every watch there is, and finds none.
+fn slow() -> Query {
+    Query {
+        label: Some(("deploy".to_owned(), "nowhere".to_owned())),
+        limit: 100,
+        ..Query::default()
+    }
+}
+
+/// What the probe left in the database, if it was ever there.
+pub(crate) fn probed(database: &Path) -> Option<i64> {
+    let database = Connection::open(database).unwrap();
+    let seen_at = "SELECT seen_at FROM replicas WHERE id = x'00'";
+    let found = database.query_row(seen_at, [], |row| row.get(0));
+    found.optional().unwrap()
+}
+
+#[tokio::test]
+async fn reads_that_are_given_up_take_no_others_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobwatch.db");
+    let store: SharedStore = std::sync::Arc::new(SqliteStore::open(&file).unwrap());
+    let many = (0..WATCHES).map(|n| submission(one_of_many(n), &[]));
+    store.submit(many.collect()).await.unwrap();
+    for _ in 0..200 {
+        tokio::select! {
+            biased;
+            page = store.watches(slow()) => assert!(page.is_ok(), "{page:?}"),
+            () = ready(()) => {}
+        }
+    }
+    for n in 0..20 {
+        let page = store.watches(slow()).await;
+        let page = page.unwrap_or_else(|error| panic!("read {n}: {error}"));
+        assert!(page.watches.is_empty());
+    }
+    let found = store.watch(one_of_many(7).id).await.unwrap();
+    assert_eq!(found.map(|watch| watch.job_id).as_deref(), Some("job-7"));
+}
+
+#[tokio::test]
+async fn a_check_writes_something_new_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobwatch.db");
+    let store = SqliteStore::open(&file).unwrap();
+    assert_eq!(probed(&file), None);
+    let mut before = None;
+    for _ in 0..3 {
+        store.check().await.unwrap();
+        let after = probed(&file);
+        assert!(after > before, "{after:?} after {before:?}");
+        before = after;
+    }
+}

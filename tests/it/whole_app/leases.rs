@@ -1,0 +1,91 @@
+//! A receiver so slow that what it is owed outlasts a lease: it gets nothing twice.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post;
+use http::HeaderMap;
+use jobwatch::simulator::Ending;
+use jobwatch::simulator::Service;
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+use tokio::sync::watch;
+
+use crate::harness::App;
+use crate::harness::job;
+use crate::harness::serve;
+
+/// Longer than anything here takes, so that a test that would hang fails instead.
+const HANGS: Duration = Duration::from_secs(10);
+/// How many attempts a receiver sees at once.
+const CONCURRENCY: usize = 8;
+const EVENTS: usize = 20;
+/// One attempt takes less than a lease, two together nearly as much, three more.
+const ATTEMPT: Duration = Duration::from_secs(25);
+
+/// How many deliveries somebody is at.
+fn claimed(database: &Path) -> usize {
+    let database = Connection::open(database).unwrap();
+    let count = "SELECT count(*) FROM deliveries WHERE lease_until > 0";
+    let count: i64 = database.query_row(count, [], |row| row.get(0)).unwrap();
+    usize::try_from(count).unwrap()
+}
+
+#[tokio::test]
+async fn what_waits_for_a_slow_receiver_is_not_claimed_and_not_sent_twice() {
+    let (arrive, mut arrived) = watch::channel(0);
+    let release = Arc::new(Semaphore::new(0));
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let receive = {
+        let (release, ids) = (Arc::clone(&release), Arc::clone(&ids));
+        move |headers: HeaderMap| async move {
+            let id = headers["webhook-id"].to_str().unwrap().to_owned();
+            ids.lock().unwrap().push(id);
+            arrive.send_modify(|arrived| *arrived += 1);
+            release.acquire().await.unwrap().forget();
+        }
+    };
+    let app = App::start().await;
+    let url = serve(Router::new().route("/", post(receive)), &app.tracker).await;
+    let slow = format!(
+        "\n[sinks.slow]\nkind = \"webhook\"\nurl = \"{url}\"\nevents = [\"watch.accepted\"]\n"
+    );
+    let app = app.restart_with(|settings| settings + &slow).await;
+    for _ in 0..EVENTS {
+        app.watch_new(job(Service::Dcs, 36_000, Ending::Never))
+            .await;
+    }
+    let database = app.database();
+    let judging = async {
+        for sent in [CONCURRENCY, 2 * CONCURRENCY] {
+            arrived.wait_for(|arrived| *arrived >= sent).await.unwrap();
+            let claimed = claimed(&database);
+            assert!(claimed <= CONCURRENCY, "{claimed} after {sent} were sent");
+            app.clock.advance(ATTEMPT);
+            release.add_permits(CONCURRENCY);
+        }
+        arrived
+            .wait_for(|arrived| *arrived >= EVENTS)
+            .await
+            .unwrap();
+        app.clock.advance(ATTEMPT);
+        // The first of the last ones ends: whoever claims anew now finds nothing.
+        release.add_permits(1);
+        while app.program.store.delivery_counts().await.unwrap().pending
+            >= u64::try_from(EVENTS % CONCURRENCY).unwrap()
+        {
+            tokio::task::yield_now().await;
+        }
+        release.add_permits(EVENTS);
+    };
+    let delivering = app.program.courier.run_once();
+    let both = async { tokio::join!(delivering, judging).0 };
+    tokio::time::timeout(HANGS, both).await.unwrap().unwrap();
+    let ids = ids.lock().unwrap();
+    let different: BTreeSet<&String> = ids.iter().collect();
+    assert_eq!((ids.len(), different.len()), (EVENTS, EVENTS));
+}
