@@ -21,6 +21,7 @@ use crate::intake::Intake;
 use crate::intake::IntakeError;
 use crate::lifecycle;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::settings::build;
 use crate::store::SharedStore;
@@ -69,6 +70,7 @@ impl App {
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
         });
+        let metrics = Metrics::shared();
         let poller = Poller::new(poller::Parts {
             store: Arc::clone(&store),
             services: services.clone(),
@@ -76,6 +78,7 @@ impl App {
             instance: instance.clone(),
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
+            metrics: Arc::clone(&metrics),
             tracker: lifecycle.tracker.clone(),
             courier: courier.wake_handle(),
         });
@@ -98,6 +101,7 @@ impl App {
                 settings.api.read_token.as_ref(),
                 settings.api.write_token.as_ref(),
             )),
+            metrics,
             clock: Arc::clone(&clock),
             probe: StoreProbe::default(),
         });

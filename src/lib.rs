@@ -18,7 +18,8 @@
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
-//! | `clock`, `wake`, `nearest`, `outbound/` | time and randomness, nudges, suggestions, what outgoing HTTP shares |
+//! | `metrics` | what is counted |
+//! | `clock`, `wake`, `nearest`, `toml_line`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, what outgoing HTTP shares |
 //!
 //! # How a watch travels
 //!
@@ -52,6 +53,7 @@ pub mod credential;
 pub mod definition;
 pub mod intake;
 pub mod lifecycle;
+pub mod metrics;
 pub mod nearest;
 pub mod outbound;
 pub mod schedule;
@@ -61,6 +63,7 @@ pub mod simulator;
 pub mod sink;
 pub mod store;
 pub mod telemetry;
+pub mod toml_line;
 pub mod wake;
 pub mod watch;
 pub mod workers;

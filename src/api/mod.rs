@@ -28,6 +28,7 @@ use crate::api::auth::Guard;
 use crate::api::error::ApiError;
 use crate::clock::SharedClock;
 use crate::intake::Intake;
+use crate::metrics::Metrics;
 use crate::store::SharedStore;
 use crate::workers::poller::Poller;
 
@@ -47,6 +48,8 @@ pub struct Api {
     pub poller: Poller,
     /// Who may do what.
     pub guard: Arc<Guard>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: SharedClock,
     /// When the store was last seen to commit.
@@ -59,6 +62,7 @@ pub fn router(api: Api) -> Router {
     let guarded = Router::new()
         .route("/v1/watches", get(watches::list).post(watches::submit))
         .route("/v1/watches/{id}", get(watches::show).delete(watches::stop))
+        .route("/metrics", get(status::metrics))
         .layer(middleware::from_fn_with_state(guard, auth::check));
     Router::new()
         .merge(guarded)

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header;
 use serde::Serialize;
 
 use crate::api::Api;
@@ -43,12 +45,21 @@ impl StoreProbe {
     }
 }
 
+/// The type that Prometheus asks for (`OpenMetrics` 1.0.0).
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// The process answers. Says nothing about the store or the services.
 pub(super) async fn livez() -> Json<Alive> {
     Json(Alive {
         status: "alive",
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// What is counted, in the text format of Prometheus.
+pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    let text = api.metrics.text(api.poller.watching());
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
 /// The agenda is loaded and the store can commit: what is submitted now is kept.

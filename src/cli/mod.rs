@@ -6,8 +6,11 @@
 mod check;
 mod client;
 pub mod demo;
+mod explain;
 mod list;
 mod output;
+mod probe;
+mod response;
 mod run;
 mod services;
 mod show;
@@ -67,6 +70,7 @@ First minute:
   jobwatch check --config jobwatch.toml         is the configuration right?
   jobwatch run --config jobwatch.toml           watch
   jobwatch submit dcs ff8080818822bbf70188235afc24141a --label deploy=42
+  curl -si … | jobwatch submit dcs --from-response -   the id from the creating call
   jobwatch list --state watching
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachable,
@@ -84,6 +88,10 @@ enum Command {
     Check(check::Check),
     /// Show the definitions of job APIs, and the configured services
     Services(services::Services),
+    /// Show how a recorded answer is read by a definition, and why
+    Explain(explain::Explain),
+    /// Poll a job once, for real, and show how the answer is read
+    Probe(probe::Probe),
     /// Have the daemon watch a job
     Submit(submit::Submit),
     /// List watches, newest first
@@ -164,6 +172,8 @@ impl Command {
             Self::Simulate(command) => command.execute().await,
             Self::Check(command) => command.execute(),
             Self::Services(command) => command.execute(),
+            Self::Explain(command) => command.execute(),
+            Self::Probe(command) => command.execute().await,
             Self::Submit(command) => command.execute().await,
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,

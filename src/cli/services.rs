@@ -1,6 +1,9 @@
 //! `jobwatch services`: the definitions there are, and what is configured.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use clap::Subcommand;
 use serde_json::Value;
 use serde_json::json;
 
@@ -12,22 +15,47 @@ use crate::cli::output::complain;
 use crate::cli::output::say;
 use crate::cli::output::say_json;
 use crate::definition::Definition;
+use crate::definition::catalog::load_file;
+use crate::nearest;
 use crate::settings::Settings;
 
-/// Lists definitions and configured services, or describes one definition.
+/// Lists definitions and configured services, describes one definition, or checks files.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Services {
+    #[command(subcommand)]
+    command: Option<ServicesCommand>,
     /// A definition to describe
     name: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "toml")]
     json: bool,
+    /// Print the definition's file, to begin your own with
+    #[arg(long, requires = "name")]
+    toml: bool,
+}
+
+#[derive(Subcommand)]
+enum ServicesCommand {
+    /// Check definition files of your own
+    Check {
+        /// The files
+        #[arg(required = true, value_name = "FILE.toml")]
+        files: Vec<PathBuf>,
+    },
 }
 
 impl Services {
     pub(super) fn execute(&self) -> Exit {
+        match &self.command {
+            Some(ServicesCommand::Check { files }) => check(files),
+            None => self.show(),
+        }
+    }
+
+    fn show(&self) -> Exit {
         let settings = match self.config.load() {
             Ok(loaded) => loaded.settings,
             Err(problems) => {
@@ -40,14 +68,15 @@ impl Services {
             return Exit::Done;
         };
         let Some(definition) = settings.catalog.get(name) else {
-            let names: Vec<&str> = settings.catalog.names().collect();
+            let hint = nearest::hint(name, settings.catalog.names());
             complain(&format!(
-                "there is no definition `{name}`; there are {}",
-                names.join(", ")
+                "there is no definition `{name}`{hint} (`jobwatch services` lists them)"
             ));
             return Exit::Usage;
         };
-        if self.json {
+        if self.toml {
+            say(definition.text.trim_end());
+        } else if self.json {
             say_json(&describe(definition, &settings));
         } else {
             say(&in_words(definition, &settings));
@@ -83,6 +112,26 @@ impl Services {
     }
 }
 
+/// Tells everything that is wrong with each file.
+fn check(files: &[PathBuf]) -> Exit {
+    let mut exit = Exit::Done;
+    for file in files {
+        match load_file(file) {
+            Ok(definition) => {
+                let shown = definition.request.shown();
+                say(&format!("{}: valid ({shown})", file.display()));
+            }
+            Err(errors) => {
+                for error in &errors {
+                    complain(&error.to_string());
+                }
+                exit = Exit::Usage;
+            }
+        }
+    }
+    exit
+}
+
 fn configured(definition: &Definition, settings: &Settings) -> Vec<String> {
     settings
         .services
@@ -102,6 +151,7 @@ fn describe(definition: &Definition, settings: &Settings) -> Value {
     json!({
         "name": definition.name, "title": definition.title, "docs": definition.docs,
         "request": definition.request.shown(), "params": definition.params,
+        "hosts": definition.hosts,
         "states": states, "services": configured(definition, settings),
     })
 }
@@ -115,6 +165,12 @@ fn in_words(definition: &Definition, settings: &Settings) -> String {
     row("docs", definition.docs.clone());
     row("request", definition.request.shown());
     row("params", definition.params.join(", "));
+    for (cloud, url) in &definition.hosts {
+        row("url", format!("{url} ({cloud})"));
+    }
+    for rule in &definition.rules {
+        row("rule", rule.to_string());
+    }
     for (status, state) in definition.states.listed() {
         row("status", format!("{status} means {}", state.as_str()));
     }

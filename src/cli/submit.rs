@@ -1,15 +1,23 @@
 //! `jobwatch submit`: have the daemon watch a job.
 
+use std::path::Path;
+use std::path::PathBuf;
+
 use clap::Args;
 use http::Method;
 use http::StatusCode;
 
 use crate::api::view::WatchView;
+use crate::cli::ConfigArgs;
 use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
+use crate::cli::explain::find;
+use crate::cli::explain::read_body;
+use crate::cli::output::complain;
 use crate::cli::output::say;
 use crate::cli::output::say_json;
 use crate::cli::output::time;
+use crate::cli::response::Response;
 use crate::intake::WatchRequest;
 
 /// Submits one job. The same job again gives the watch there is.
@@ -18,7 +26,18 @@ pub(super) struct Submit {
     /// The configured service that answers for the job
     service: String,
     /// The job's id, as the service gave it
-    job_id: String,
+    #[arg(required_unless_present = "from_response")]
+    job_id: Option<String>,
+    /// Take the id from the answer of the creating call: its body, or all of it as `curl
+    /// -i` prints it; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "job_id")]
+    from_response: Option<PathBuf>,
+    /// The definition by which that answer is read [default: the service's, or the one of
+    /// the service's name]
+    #[arg(long, value_name = "NAME", requires = "from_response")]
+    definition: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// A value for the request that the service does not set, such as `project_id=…`
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
@@ -47,6 +66,49 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Submit {
+    fn job_id(&self) -> Result<String, String> {
+        match (&self.job_id, &self.from_response) {
+            (Some(job_id), _) => Ok(job_id.clone()),
+            (None, Some(file)) => self.job_id_in(file),
+            (None, None) => Err("give the job's id, or --from-response".to_owned()),
+        }
+    }
+
+    fn job_id_in(&self, file: &Path) -> Result<String, String> {
+        let definition = find(&self.definition_name(), &self.config)?;
+        if definition.submit.is_empty() {
+            let name = &definition.name;
+            return Err(format!(
+                "the definition `{name}` has no [submit], so it does not say where the id stands"
+            ));
+        }
+        let response = Response::read(&read_body(file)?)?;
+        let found =
+            definition
+                .submit
+                .job_id(response.http_status, &response.headers, &response.body);
+        found.ok_or_else(|| {
+            format!(
+                "{} has no job id where [submit] of `{}` looks",
+                file.display(),
+                definition.name
+            )
+        })
+    }
+
+    /// The service may be configured here too; if not, it is probably called as its
+    /// definition is.
+    fn definition_name(&self) -> String {
+        let configured = || {
+            let services = self.config.load().ok()?.settings.services;
+            Some(services.get(&self.service)?.definition.name.clone())
+        };
+        let given = self.definition.clone();
+        given
+            .or_else(configured)
+            .unwrap_or_else(|| self.service.clone())
+    }
+
     pub(super) async fn execute(self) -> Exit {
         match self.submit().await {
             Ok(()) => Exit::Done,
@@ -55,9 +117,13 @@ impl Submit {
     }
 
     async fn submit(self) -> Result<(), Exit> {
+        let job_id = self.job_id().map_err(|message| {
+            complain(&message);
+            Exit::Usage
+        })?;
         let request = WatchRequest {
             service: self.service,
-            job_id: self.job_id,
+            job_id,
             params: self.params.into_iter().collect(),
             labels: self.labels.into_iter().collect(),
             deadline: self.deadline,

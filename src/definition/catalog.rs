@@ -6,16 +6,60 @@ use std::sync::Arc;
 
 use crate::definition::Definition;
 use crate::definition::DefinitionError;
-use crate::definition::language;
+use crate::definition::compile::compile;
+
+/// Embeds `config/services/NAME.toml`.
+macro_rules! built_in {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../../config/services/", $name, ".toml")))),+]
+    };
+}
 
 /// The definitions embedded in the binary, by name.
-const BUILT_IN: [(&str, &str); 3] = [
-    ("dcs", include_str!("../../config/services/dcs.toml")),
-    ("sdrs", include_str!("../../config/services/sdrs.toml")),
-    (
-        "sfs-turbo",
-        include_str!("../../config/services/sfs-turbo.toml"),
-    ),
+const BUILT_IN: [(&str, &str); 43] = built_in![
+    "apig",
+    "argocd-app",
+    "azure-async",
+    "azure-location",
+    "bms",
+    "cbr",
+    "cce",
+    "cce-v2",
+    "cdm",
+    "cinder-volume",
+    "databricks-run",
+    "dcs",
+    "ddm",
+    "dds",
+    "dli",
+    "dms",
+    "drs",
+    "dws",
+    "ecs",
+    "eip",
+    "elb",
+    "evs",
+    "gaussdb",
+    "geip",
+    "geminidb",
+    "github-job",
+    "github-run",
+    "gitlab-pipeline",
+    "google-lro",
+    "heat-stack",
+    "ims",
+    "jenkins-build",
+    "kubernetes-job",
+    "mrs",
+    "nova-server",
+    "octavia-lb",
+    "rds",
+    "sdrs",
+    "sfs-turbo",
+    "swr",
+    "taurusdb",
+    "vbs",
+    "workspace",
 ];
 
 /// The largest definition file, in bytes.
@@ -38,7 +82,7 @@ impl Catalog {
         let by_name = BUILT_IN
             .into_iter()
             .map(|(name, text)| {
-                let definition = language::compile(name, name, text)
+                let definition = compile(name, name, text)
                     .expect("every built-in definition is compiled by a test");
                 (name.to_owned(), Arc::new(definition))
             })
@@ -53,18 +97,17 @@ impl Catalog {
             Ok(files) => files,
             Err(error) => return vec![error],
         };
-        files
-            .iter()
-            .filter_map(|path| self.add_file(path).err())
-            .collect()
-    }
-
-    fn add_file(&mut self, path: &Path) -> Result<(), DefinitionError> {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let text = read(path)?;
-        let definition = language::compile(&name, &path.display().to_string(), &text)?;
-        self.by_name.insert(name.into_owned(), Arc::new(definition));
-        Ok(())
+        let mut errors = Vec::new();
+        for path in &files {
+            match load_file(path) {
+                Ok(definition) => {
+                    let name = definition.name.clone();
+                    self.by_name.insert(name, Arc::new(definition));
+                }
+                Err(wrong) => errors.extend(wrong),
+            }
+        }
+        errors
     }
 
     /// The definition of this name.
@@ -83,9 +126,21 @@ impl Catalog {
     }
 }
 
+/// Reads and compiles one definition file, named after the file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_file(path: &Path) -> Result<Definition, Vec<DefinitionError>> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let text = read(path).map_err(|error| vec![error])?;
+    compile(&name, &path.display().to_string(), &text)
+}
+
 fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, DefinitionError> {
     let fail = |error: std::io::Error| DefinitionError {
         origin: folder.display().to_string(),
+        line: None,
+        key: String::new(),
         message: format!("cannot list the folder: {error}"),
     };
     let mut files = Vec::new();
@@ -102,6 +157,8 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, DefinitionError> {
     if files.len() > FILES_MAX {
         return Err(DefinitionError {
             origin: folder.display().to_string(),
+            line: None,
+            key: String::new(),
             message: format!("{} definitions; at most {FILES_MAX} are read", files.len()),
         });
     }
@@ -111,6 +168,8 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, DefinitionError> {
 fn read(path: &Path) -> Result<String, DefinitionError> {
     let fail = |message: String| DefinitionError {
         origin: path.display().to_string(),
+        line: None,
+        key: String::new(),
         message,
     };
     let size = std::fs::metadata(path)
@@ -131,10 +190,7 @@ mod tests {
     #[test]
     fn every_built_in_compiles_under_its_own_name() {
         let catalog = Catalog::built_in();
-        assert_eq!(
-            catalog.names().collect::<Vec<_>>(),
-            ["dcs", "sdrs", "sfs-turbo"]
-        );
+        assert_eq!(catalog.names().count(), BUILT_IN.len());
         for definition in catalog.all() {
             assert!(!definition.title.is_empty() && !definition.docs.is_empty());
         }
@@ -143,16 +199,16 @@ mod tests {
     #[test]
     fn a_folder_adds_and_replaces_and_tells_everything_that_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
-        let (_, dcs) = BUILT_IN[0];
+        let mut catalog = Catalog::built_in();
+        let dcs = catalog.get("dcs").unwrap().text.clone();
         let write = |name: &str, text: &str| {
             std::fs::write(folder.path().join(name), text).unwrap();
         };
-        write("mine.toml", dcs);
+        write("mine.toml", &dcs);
         write("dcs.toml", &dcs.replace("Distributed", "Ours: Distributed"));
         write("broken.toml", "title = 1\n");
         write("typo.toml", &dcs.replace("[states]", "[state]"));
         write("README.md", "not a definition");
-        let mut catalog = Catalog::built_in();
         let errors = catalog.add_folder(folder.path());
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[1].to_string().contains("typo.toml"));

@@ -1,24 +1,41 @@
 //! What a family of job APIs looks like: a TOML file, checked and compiled.
 //!
 //! A definition is data; a new API needs no code. [`language`] is the file as written,
-//! [`Definition`] what it compiles to, [`catalog`] where definitions are found,
-//! [`request`] how the job is asked for and [`reading`] how an answer becomes an
-//! observation.
+//! [`compile`](mod@compile) checks it and makes a [`Definition`], [`catalog`] is where
+//! definitions are found, [`request`] how the job is asked for, [`reading`] how an answer
+//! becomes an observation, and [`explain`] says why.
 
 pub mod catalog;
-pub mod language;
+pub mod compile;
+pub mod explain;
+pub mod hint;
+mod language;
+pub mod pattern;
 pub mod reading;
 pub mod request;
+pub mod rules;
 pub mod selector;
 pub mod states;
+pub mod submission;
+#[cfg(test)]
+mod tests;
 pub mod timestamp;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+use crate::definition::hint::Hint;
+use crate::definition::pattern::Pattern;
 use crate::definition::request::RequestTemplate;
+use crate::definition::rules::Rule;
+use crate::definition::selector::Selector;
 use crate::definition::selector::Selectors;
 use crate::definition::states::States;
+use crate::definition::submission::SubmitAnswer;
 use crate::watch::observation::ProblemKind;
+
+pub use crate::watch::transition::NotFoundMeans;
 
 /// A definition, compiled: every selector parsed, every placeholder known.
 #[derive(Debug, Clone)]
@@ -31,18 +48,34 @@ pub struct Definition {
     pub docs: String,
     /// Placeholders that the service or the watch must fill.
     pub params: Vec<String>,
+    /// The file as it was written.
+    pub text: String,
+    /// Usual base URLs, by cloud; for people.
+    pub hosts: BTreeMap<String, String>,
     /// How the job is asked for.
     pub request: RequestTemplate,
-    /// Where the facts of a job stand in the answer, and in each child.
+    /// The elements of a list answer, of which one is the job.
+    pub(crate) item: Option<Selector>,
+    /// Where the facts of a job stand in the answer.
     pub job: JobSelectors,
+    /// Where the facts of a child stand in it.
+    pub child: JobSelectors,
     /// What the status values mean.
     pub states: States,
+    /// What is looked at before the status; first match wins.
+    pub rules: Vec<Rule>,
+    /// What it means that the service does not know the job.
+    pub not_found_means: NotFoundMeans,
     /// What a failed child does to a parent that succeeded.
     pub children_verdict: ChildrenVerdict,
     /// Where an error body has its code and message.
     pub error_body: ErrorBody,
     /// Answers whose meaning differs from what their HTTP status says; first match wins.
     pub errors: Vec<ErrorRule>,
+    /// Where a wish to wait stands, beside `Retry-After`.
+    pub hints: Vec<Hint>,
+    /// Where the answer of the creating call has the job's id.
+    pub submit: SubmitAnswer,
     /// The schedule this family asks for by default.
     pub poll: PollOverrides,
 }
@@ -87,15 +120,42 @@ pub struct ErrorBody {
     pub(crate) message: Selectors,
 }
 
-/// An answer whose meaning differs from what its HTTP status says.
+/// An answer whose meaning differs from what its HTTP status says. What is absent or
+/// empty matches everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorRule {
-    /// The HTTP status it applies to; any if absent.
-    pub http: Option<u16>,
-    /// The error code it applies to; any if absent.
-    pub code: Option<String>,
+    /// The HTTP statuses it applies to.
+    pub http: Vec<u16>,
+    /// The error codes it applies to.
+    pub code: Option<Pattern>,
+    /// The messages it applies to.
+    pub message: Option<Pattern>,
     /// What it means.
     pub kind: ProblemKind,
+}
+
+impl ErrorRule {
+    /// Whether an answer with this status, code and message is meant.
+    pub fn matches(&self, http: u16, code: Option<&str>, message: Option<&str>) -> bool {
+        let fits = |pattern: &Option<Pattern>, text: Option<&str>| match pattern {
+            Some(pattern) => text.is_some_and(|text| pattern.matches(text)),
+            None => true,
+        };
+        (self.http.is_empty() || self.http.contains(&http))
+            && fits(&self.code, code)
+            && fits(&self.message, message)
+    }
+
+    /// Whether this entry matches whenever `later` does.
+    fn covers(&self, later: &Self) -> bool {
+        let wider =
+            |mine: &Option<Pattern>, other: &Option<Pattern>| mine.is_none() || mine == other;
+        let has_all =
+            !later.http.is_empty() && later.http.iter().all(|http| self.http.contains(http));
+        (self.http.is_empty() || has_all)
+            && wider(&self.code, &later.code)
+            && wider(&self.message, &later.message)
+    }
 }
 
 /// The parts of a schedule that a definition or a service sets; the rest is inherited.
@@ -142,12 +202,30 @@ impl PollOverrides {
     }
 }
 
-/// A definition that cannot be used, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("definition {origin}: {message}")]
+/// One thing that is wrong with a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefinitionError {
     /// The file, or the name of a built-in.
     pub origin: String,
+    /// The line in it, from 1.
+    pub line: Option<usize>,
+    /// The key, with its path; empty when it is about the file as a whole.
+    pub key: String,
     /// What is wrong and what is allowed.
     pub message: String,
 }
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for DefinitionError {}

@@ -3,6 +3,8 @@
 //! Pure. A verdict comes only from a status in a 2xx answer about the right job; whatever
 //! else came back is a problem, and a problem is never a verdict (invariant 1).
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,7 +12,9 @@ use serde_json::Value;
 use crate::definition::ChildrenVerdict;
 use crate::definition::Definition;
 use crate::definition::JobSelectors;
+use crate::definition::selector::Selector;
 use crate::definition::selector::Selectors;
+use crate::definition::selector::View;
 use crate::definition::timestamp;
 use crate::outbound::retry_after;
 use crate::watch::Outcome;
@@ -42,6 +46,17 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
+/// What led to the state of a sighting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// The rule of this number, from 1.
+    Rule(usize),
+    /// This entry of `[states]`.
+    Listed(String),
+    /// Nothing: the status is not listed, so the job counts as running.
+    Unlisted,
+}
+
 /// Reads `answer`, given to the question about `job_id`, by `definition`.
 pub fn read(
     definition: &Definition,
@@ -49,85 +64,187 @@ pub fn read(
     answer: &Answer<'_>,
     now: Timestamp,
 ) -> Observation {
-    let retry_after = retry_after::read(answer.headers, now);
-    let body: Option<Value> = serde_json::from_slice(answer.body).ok();
-    let observation = if (200..300).contains(&answer.http_status) {
-        read_success(definition, job_id, answer, body.as_ref())
-    } else {
-        Observation::Problem(read_error(definition, answer, body.as_ref()))
-    };
-    with_retry_after(observation, retry_after)
+    read_with_ground(definition, Some(job_id), answer, now).0
 }
 
-fn with_retry_after(
-    mut observation: Observation,
-    retry_after: Option<std::time::Duration>,
-) -> Observation {
-    match &mut observation {
-        Observation::Sighting(sighting) => sighting.retry_after = retry_after,
-        Observation::Problem(problem) => problem.retry_after = retry_after,
+/// The same, with what led to the state of a sighting. Without a `job_id` whatever job
+/// the answer is about will do: the first of a list.
+pub fn read_with_ground(
+    definition: &Definition,
+    job_id: Option<&str>,
+    answer: &Answer<'_>,
+    now: Timestamp,
+) -> (Observation, Option<Ground>) {
+    let body: Option<Value> = serde_json::from_slice(answer.body).ok();
+    let read = if (200..300).contains(&answer.http_status) {
+        read_success(definition, job_id, answer, body.as_ref())
+    } else {
+        Err(read_error(definition, answer, body.as_ref()))
+    };
+    let retry_after = retry_after::read(answer.headers, now);
+    match read {
+        Ok((mut sighting, ground)) => {
+            sighting.retry_after = retry_after;
+            (Observation::Sighting(sighting), Some(ground))
+        }
+        Err(mut problem) => {
+            let hinted = || hinted_wait(definition, answer.headers, &problem, now);
+            problem.retry_after = retry_after.or_else(hinted);
+            (Observation::Problem(problem), None)
+        }
     }
-    observation
+}
+
+/// Only for a throttling: some services send such headers with every answer.
+fn hinted_wait(
+    definition: &Definition,
+    headers: &HeaderMap,
+    problem: &Problem,
+    now: Timestamp,
+) -> Option<Duration> {
+    if problem.kind != ProblemKind::Throttled {
+        return None;
+    }
+    let mut hints = definition.hints.iter();
+    hints.find_map(|hint| hint.read(headers, &problem.message, now))
 }
 
 fn read_success(
     definition: &Definition,
-    job_id: &str,
+    job_id: Option<&str>,
     answer: &Answer<'_>,
     body: Option<&Value>,
-) -> Observation {
-    let unreadable = |message: String| {
-        Observation::Problem(Problem {
-            http_status: Some(answer.http_status),
-            ..Problem::new(ProblemKind::Unreadable, message)
-        })
+) -> Result<(Sighting, Ground), Problem> {
+    let unreadable = |message: String| Problem {
+        http_status: Some(answer.http_status),
+        ..Problem::new(ProblemKind::Unreadable, message)
     };
-    let Some(body) = body else {
-        return unreadable(format!(
-            "the body is not JSON: {}",
-            beginning_of(answer.body)
+    // Where the HTTP status is the status, the body may be anything.
+    let is_needed = definition.job.status.need_a_body() || definition.job.status.is_empty();
+    let body = match body {
+        Some(body) => body,
+        None if is_needed => {
+            let shown = beginning_of(answer.body);
+            return Err(unreadable(format!("the body is not JSON: {shown}")));
+        }
+        None => &Value::Null,
+    };
+    let whole = View {
+        root: body,
+        http_status: answer.http_status,
+        status: None,
+    };
+    let view = find_item(definition, whole, job_id)?;
+    let selectors = &definition.job;
+    let status = selectors.status.joined_text(view);
+    if status.is_none()
+        && let Some(problem) = mapped_error(definition, answer.http_status, body)
+    {
+        return Err(problem);
+    }
+    let with_status = View {
+        status: status.as_deref(),
+        ..view
+    };
+    let Some((state, ground)) = state_of(definition, with_status) else {
+        return Err(unreadable(
+            "the body has no job status where the definition looks".to_owned(),
         ));
     };
-    let selectors = &definition.job;
-    let Some(status) = selectors.status.joined_text(body) else {
-        return match mapped_error(definition, answer.http_status, body) {
-            Some(problem) => Observation::Problem(problem),
-            None => unreadable("the body has no job status where the definition looks".to_owned()),
-        };
-    };
-    if let Some(other) = selectors.id.first_text(body).filter(|id| id != job_id) {
-        return unreadable(format!("the answer is about another job, {other}"));
+    let other = selectors.id.first_text(view);
+    if let Some(other) = other.filter(|id| job_id.is_some_and(|job_id| id != job_id)) {
+        return Err(unreadable(format!(
+            "the answer is about another job, {other}"
+        )));
     }
-    Observation::Sighting(read_job(definition, body, status))
+    Ok((read_job(definition, view, status, state, &ground), ground))
 }
 
-fn read_job(definition: &Definition, body: &Value, status: String) -> Sighting {
+/// The element of a list answer that is about the job; the whole answer where there is
+/// no list.
+pub(super) fn find_item<'a>(
+    definition: &Definition,
+    whole: View<'a>,
+    job_id: Option<&str>,
+) -> Result<View<'a>, Problem> {
+    let Some(item) = &definition.item else {
+        return Ok(whole);
+    };
+    let id = &definition.job.id;
+    let is_asked_for = |view: View<'_>| match (job_id, id.is_empty()) {
+        (Some(job_id), false) => id.first_text(view).as_deref() == Some(job_id),
+        _ => true,
+    };
+    let elements = item.nodes(whole.root);
+    let found = elements
+        .iter()
+        .map(|element| whole.at(element))
+        .find(|view| is_asked_for(*view));
+    found.ok_or_else(|| {
+        let mapped = mapped_error(definition, whole.http_status, whole.root);
+        mapped.unwrap_or_else(|| Problem {
+            http_status: Some(whole.http_status),
+            ..no_such_item(item, whole.root, elements.is_empty())
+        })
+    })
+}
+
+/// A list without the job is an answer; a body without the list is none.
+fn no_such_item(item: &Selector, body: &Value, is_empty: bool) -> Problem {
+    let source = item.source();
+    if is_empty && !item.has_its_list(body) {
+        Problem::new(
+            ProblemKind::Unreadable,
+            format!("the body has no list at {source}"),
+        )
+    } else {
+        Problem::new(
+            ProblemKind::NotFound,
+            format!("no element of {source} is this job"),
+        )
+    }
+}
+
+/// What rules and listed values say; `None` when there is neither a rule that holds nor a
+/// status.
+fn state_of(definition: &Definition, view: View<'_>) -> Option<(JobState, Ground)> {
+    let mut rules = definition.rules.iter().zip(1..);
+    if let Some((rule, number)) = rules.find(|(rule, _)| rule.holds(view)) {
+        return Some((rule.outcome, Ground::Rule(number)));
+    }
+    Some(match definition.states.entry(view.status?) {
+        Some((state, entry)) => (state, Ground::Listed(entry.to_owned())),
+        None => (JobState::Running, Ground::Unlisted),
+    })
+}
+
+fn read_job(
+    definition: &Definition,
+    view: View<'_>,
+    status: Option<String>,
+    state: JobState,
+    ground: &Ground,
+) -> Sighting {
     let selectors = &definition.job;
     let mut warnings = Vec::new();
-    let listed = definition.states.of(&status);
     let mut children = Vec::new();
-    collect_children(definition, body, 0, &mut children);
-    let state = children_decide(
-        definition.children_verdict,
-        listed.unwrap_or(JobState::Running),
-        &children,
-    );
+    collect_children(definition, view, 0, &mut children);
     let mut job = Job {
-        state,
-        job_type: selectors.job_type.first_text(body).map(bounded),
-        status: Some(bounded(status)),
-        code: selectors.code.first_text(body).map(bounded),
-        reason: selectors.reason.first_text(body).map(bounded),
-        began_at: read_time(&selectors.began_at, body, "began_at", &mut warnings),
-        ended_at: read_time(&selectors.ended_at, body, "ended_at", &mut warnings),
-        progress: selectors.progress.first_text(body).map(bounded),
-        resources: resources(selectors, body),
+        state: children_decide(definition.children_verdict, state, &children),
+        job_type: selectors.job_type.first_text(view).map(bounded),
+        status: status.map(bounded),
+        code: selectors.code.first_text(view).map(bounded),
+        reason: selectors.reason.first_text(view).map(bounded),
+        began_at: read_time(&selectors.began_at, view, "began_at", &mut warnings),
+        ended_at: read_time(&selectors.ended_at, view, "ended_at", &mut warnings),
+        progress: selectors.progress.first_text(view).map(bounded),
+        resources: resources(selectors, view),
         children,
     };
     promote_reason(&mut job);
     job.children.truncate(CHILDREN_MAX);
     Sighting {
-        unknown_status: listed.is_none(),
+        unknown_status: *ground == Ground::Unlisted,
         job,
         warnings,
         retry_after: None,
@@ -135,29 +252,42 @@ fn read_job(definition: &Definition, body: &Value, status: String) -> Sighting {
 }
 
 /// Flattens the children of `parent`, depth first, into `found`.
-fn collect_children(definition: &Definition, parent: &Value, depth: usize, found: &mut Vec<Child>) {
+fn collect_children(
+    definition: &Definition,
+    parent: View<'_>,
+    depth: usize,
+    found: &mut Vec<Child>,
+) {
     if depth == CHILD_DEPTH_MAX {
         return;
     }
-    for value in definition.job.children.all(parent) {
-        found.push(read_child(definition, value));
-        collect_children(definition, value, depth + 1, found);
+    let selectors = if depth == 0 {
+        &definition.job
+    } else {
+        &definition.child
+    };
+    for value in selectors.children.all(parent.root) {
+        let child = parent.at(value);
+        found.push(read_child(definition, child));
+        collect_children(definition, child, depth + 1, found);
     }
 }
 
-fn read_child(definition: &Definition, value: &Value) -> Child {
-    let selectors = &definition.job;
-    let status = selectors.status.joined_text(value);
+fn read_child(definition: &Definition, view: View<'_>) -> Child {
+    let selectors = &definition.child;
+    let status = selectors.status.joined_text(view);
+    let with_status = View {
+        status: status.as_deref(),
+        ..view
+    };
+    let state = state_of(definition, with_status).map(|(state, _)| state);
     Child {
-        job_id: selectors.id.first_text(value).map(bounded),
-        job_type: selectors.job_type.first_text(value).map(bounded),
-        outcome: status
-            .as_deref()
-            .and_then(|status| definition.states.of(status))
-            .and_then(JobState::outcome),
+        job_id: selectors.id.first_text(view).map(bounded),
+        job_type: selectors.job_type.first_text(view).map(bounded),
+        outcome: state.and_then(JobState::outcome),
         status: status.map(bounded),
-        code: selectors.code.first_text(value).map(bounded),
-        reason: selectors.reason.first_text(value).map(bounded),
+        code: selectors.code.first_text(view).map(bounded),
+        reason: selectors.reason.first_text(view).map(bounded),
     }
 }
 
@@ -193,8 +323,8 @@ fn promote_reason(job: &mut Job) {
     }
 }
 
-fn resources(selectors: &JobSelectors, body: &Value) -> Option<Value> {
-    let mut resources = selectors.resources.first_value(body)?.clone();
+fn resources(selectors: &JobSelectors, view: View<'_>) -> Option<Value> {
+    let mut resources = selectors.resources.first_value(view)?.clone();
     if let (Some(member), Some(object)) = (&selectors.children_member, resources.as_object_mut()) {
         object.remove(member);
     }
@@ -203,11 +333,14 @@ fn resources(selectors: &JobSelectors, body: &Value) -> Option<Value> {
 
 fn read_time(
     selectors: &Selectors,
-    body: &Value,
+    view: View<'_>,
     name: &str,
     warnings: &mut Vec<String>,
 ) -> Option<Timestamp> {
-    let value = selectors.first_value(body)?;
+    // Some write 0 until there is a time.
+    let value = selectors
+        .first_value(view)
+        .filter(|value| value.as_i64() != Some(0))?;
     timestamp::read(value)
         .inspect_err(|text| {
             warnings.push(bounded(format!(
@@ -221,37 +354,55 @@ fn read_error(definition: &Definition, answer: &Answer<'_>, body: Option<&Value>
     let nothing = Value::Null;
     let body = body.unwrap_or(&nothing);
     mapped_error(definition, answer.http_status, body).unwrap_or_else(|| {
-        let code = definition.error_body.code.first_text(body);
-        let kind = default_kind(answer.http_status, code.as_deref());
-        error_problem(definition, kind, answer.http_status, body)
+        let told = ErrorTold::of(definition, answer.http_status, body);
+        let kind = default_kind(answer.http_status, told.code.as_deref());
+        told.into_problem(kind)
     })
 }
 
 /// The problem that the definition's own `[[errors]]` make of this answer.
 fn mapped_error(definition: &Definition, http_status: u16, body: &Value) -> Option<Problem> {
-    let code = definition.error_body.code.first_text(body);
-    let rule = definition.errors.iter().find(|rule| {
-        rule.http.is_none_or(|http| http == http_status)
-            && (rule.code.is_none() || rule.code == code)
-    })?;
-    Some(error_problem(definition, rule.kind, http_status, body))
+    let told = ErrorTold::of(definition, http_status, body);
+    let rule = definition
+        .errors
+        .iter()
+        .find(|rule| rule.matches(http_status, told.code.as_deref(), told.message.as_deref()))?;
+    Some(told.into_problem(rule.kind))
 }
 
-fn error_problem(
-    definition: &Definition,
-    kind: ProblemKind,
+/// What an error answer says of itself.
+struct ErrorTold {
     http_status: u16,
-    body: &Value,
-) -> Problem {
-    let message = definition.error_body.message.first_text(body);
-    Problem {
-        kind,
-        http_status: Some(http_status),
-        code: definition.error_body.code.first_text(body).map(bounded),
-        message: bounded(
-            message.unwrap_or_else(|| format!("HTTP {http_status} without a message")),
-        ),
-        retry_after: None,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl ErrorTold {
+    fn of(definition: &Definition, http_status: u16, body: &Value) -> Self {
+        let view = View {
+            root: body,
+            http_status,
+            status: None,
+        };
+        Self {
+            http_status,
+            code: definition.error_body.code.first_text(view),
+            message: definition.error_body.message.first_text(view),
+        }
+    }
+
+    fn into_problem(self, kind: ProblemKind) -> Problem {
+        let http_status = self.http_status;
+        let message = self.message;
+        Problem {
+            kind,
+            http_status: Some(http_status),
+            code: self.code.map(bounded),
+            message: bounded(
+                message.unwrap_or_else(|| format!("HTTP {http_status} without a message")),
+            ),
+            retry_after: None,
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub struct RequestTemplate {
     path: Template,
     query: Vec<(String, Template)>,
     headers: Vec<(HeaderName, Template)>,
+    body: Option<Template>,
 }
 
 /// A request with its placeholders filled.
@@ -39,6 +40,8 @@ pub struct RenderedRequest {
     pub path_and_query: String,
     /// Headers of the definition; the credential adds its own.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body of a POST.
+    pub body: Option<String>,
 }
 
 /// A placeholder that has no value, or a value that cannot be sent.
@@ -47,13 +50,16 @@ pub enum RenderError {
     /// Nobody gave the param.
     #[error("the param `{0}` has no value; give it in the service's `params` or with the watch")]
     Missing(String),
+    /// The value would lead to another place of the path.
+    #[error("the value of `{0}` holds the path step `.` or `..`")]
+    Step(String),
     /// A header cannot carry the value.
     #[error("the header `{0}` cannot carry the value of its placeholder")]
     Header(HeaderName),
 }
 
 impl RequestTemplate {
-    pub(crate) fn compile(table: &RequestTable) -> Result<Self, String> {
+    pub(super) fn compile(table: &RequestTable) -> Result<Self, String> {
         if !table.path.starts_with('/') {
             return Err(format!(
                 "request.path: `{}` must begin with `/`",
@@ -77,11 +83,16 @@ impl RequestTemplate {
                 Ok((header, Template::compile(text)?))
             })
             .collect::<Result<_, String>>()?;
+        if table.body.is_some() && table.method == Method::Get {
+            return Err("request.body: a GET has no body; use method = \"POST\"".to_owned());
+        }
+        let body = table.body.as_deref().map(Template::compile_body);
         Ok(Self {
             method: table.method,
-            path: Template::compile(&table.path)?,
+            path: Template::compile_path(&table.path)?,
             query,
             headers,
+            body,
         })
     }
 
@@ -92,6 +103,7 @@ impl RequestTemplate {
         std::iter::once(&self.path)
             .chain(query)
             .chain(headers)
+            .chain(&self.body)
             .flat_map(Template::placeholders)
     }
 
@@ -108,6 +120,13 @@ impl RequestTemplate {
         &self,
         value: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<RenderedRequest, RenderError> {
+        if let Some(name) = self
+            .path
+            .placeholders()
+            .find(|name| value(name).is_some_and(is_step))
+        {
+            return Err(RenderError::Step(name.to_owned()));
+        }
         let mut path_and_query = self.path.render(&value, percent_encoded)?;
         for (n, (name, template)) in self.query.iter().enumerate() {
             path_and_query.push(if n == 0 { '?' } else { '&' });
@@ -125,26 +144,95 @@ impl RequestTemplate {
                     .map_err(|_| RenderError::Header(name.clone()))
             })
             .collect::<Result<_, _>>()?;
+        let body = self.body.as_ref();
+        let body = body.map(|template| template.render(&value, json_escaped));
         Ok(RenderedRequest {
             method: self.method(),
             path_and_query,
             headers,
+            body: body.transpose()?,
         })
     }
 
     fn method(&self) -> http::Method {
         match self.method {
             Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
         }
     }
+}
+
+/// One whole step of a path: a URL parser would take dots, however they are encoded, for
+/// a way up.
+fn is_step(value: &str) -> bool {
+    matches!(value, "." | "..")
 }
 
 fn percent_encoded(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, RESERVED).into()
 }
 
+/// Everything but the unreserved and reserved characters of RFC 3986; `#` would begin a
+/// fragment, and what is percent-encoded already stays so.
+const NEITHER: &AsciiSet = &RESERVED
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b'[')
+    .remove(b']')
+    .remove(b'@')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'%');
+
+fn kept_as_path<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, RenderError> {
+    let path = value.split('?').next().unwrap_or_default();
+    let is_step = |step: &str| {
+        let step = step.to_ascii_lowercase().replace("%2e", ".");
+        step == "." || step == ".."
+    };
+    if path.split(['/', '\\']).any(is_step) {
+        return Err(RenderError::Step(name.to_owned()));
+    }
+    Ok(utf8_percent_encode(value, NEITHER).into())
+}
+
+/// Escaped for the inside of a JSON string, whose quotes stand in the template.
+fn json_escaped(text: &str) -> Cow<'_, str> {
+    let quoted = serde_json::Value::from(text).to_string();
+    Cow::Owned(quoted[1..quoted.len() - 1].to_owned())
+}
+
 fn verbatim(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
+}
+
+fn not_a_placeholder(text: &str) -> impl Fn(&str) -> Result<(), String> {
+    move |rest| {
+        Err(format!(
+            "`{{{rest}` in `{text}` is no placeholder: {{name}} or {{+name}}, with letters, digits and `_`"
+        ))
+    }
+}
+
+fn placeholder(text: &str) -> Option<Part> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    match text.strip_prefix('+') {
+        Some(name) if is_name(name) => Some(Part::Reserved(name.to_owned())),
+        None if is_name(text) => Some(Part::Placeholder(text.to_owned())),
+        _ => None,
+    }
 }
 
 /// Text with `{placeholders}`.
@@ -158,29 +246,61 @@ struct Template {
 enum Part {
     Literal(String),
     Placeholder(String),
+    /// `{+name}`: reserved characters stay as they are (RFC 6570, section 3.2.3), for ids
+    /// that are themselves paths.
+    Reserved(String),
 }
 
 impl Template {
+    /// Only here may a value keep its slashes.
+    fn compile_path(text: &str) -> Result<Self, String> {
+        Self::split(text, not_a_placeholder(text))
+    }
+
+    /// In a query or a header, too, every brace belongs to a placeholder.
     fn compile(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((literal, after)) = rest.split_once('{') {
-            let (name, tail) = after
-                .split_once('}')
-                .ok_or_else(|| format!("request: `{text}` has a `{{` without its `}}`"))?;
-            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err(format!(
-                    "request: `{{{name}}}` in `{text}` is no placeholder; use letters, digits and `_`"
-                ));
-            }
-            if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
-            }
-            parts.push(Part::Placeholder(name.to_owned()));
-            rest = tail;
+        let template = Self::split(text, not_a_placeholder(text))?;
+        if template
+            .parts
+            .iter()
+            .any(|part| matches!(part, Part::Reserved(_)))
+        {
+            return Err(format!(
+                "`{text}`: {{+name}} keeps slashes, which only a path may"
+            ));
         }
-        if !rest.is_empty() {
-            parts.push(Part::Literal(rest.to_owned()));
+        Ok(template)
+    }
+
+    /// In a body most braces are JSON's.
+    fn compile_body(text: &str) -> Self {
+        Self::split(text, |_| Ok(())).expect("a brace that is no placeholder is text here")
+    }
+
+    fn split(text: &str, other_brace: impl Fn(&str) -> Result<(), String>) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            literal.push_str(before);
+            let name = after
+                .split_once('}')
+                .map(|(name, tail)| (placeholder(name), tail));
+            if let Some((Some(part), tail)) = name {
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                }
+                parts.push(part);
+                rest = tail;
+            } else {
+                other_brace(after)?;
+                literal.push('{');
+                rest = after;
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
         }
         Ok(Self {
             text: text.to_owned(),
@@ -190,7 +310,7 @@ impl Template {
 
     fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Placeholder(name) => Some(name.as_str()),
+            Part::Placeholder(name) | Part::Reserved(name) => Some(name.as_str()),
             Part::Literal(_) => None,
         })
     }
@@ -207,6 +327,10 @@ impl Template {
                 Part::Placeholder(name) => {
                     let value = value(name).ok_or_else(|| RenderError::Missing(name.clone()))?;
                     rendered.push_str(&encode(value));
+                }
+                Part::Reserved(name) => {
+                    let value = value(name).ok_or_else(|| RenderError::Missing(name.clone()))?;
+                    rendered.push_str(&kept_as_path(name, value)?);
                 }
             }
         }
@@ -228,8 +352,44 @@ mod tests {
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
+            body: None,
         })
         .unwrap()
+    }
+
+    #[test]
+    fn an_id_that_is_a_path_stays_one_and_cannot_climb() {
+        let template = template("/v1/{+job_id}", &[]);
+        let rendered = |id: &'static str| {
+            template
+                .render(move |_| Some(id))
+                .map(|request| request.path_and_query)
+        };
+        assert_eq!(
+            rendered("projects/p 1/operations/7?api=2#x").unwrap(),
+            "/v1/projects/p%201/operations/7?api=2%23x"
+        );
+        for climbing in ["a/../b", "..", "a/%2E%2e/b", "./a", "a\\..\\b"] {
+            assert_eq!(
+                rendered(climbing),
+                Err(RenderError::Step("job_id".into())),
+                "{climbing}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_is_escaped_as_json() {
+        let template = RequestTemplate::compile(&RequestTable {
+            method: Method::Post,
+            path: "/status".to_owned(),
+            headers: BTreeMap::new(),
+            query: BTreeMap::new(),
+            body: Some(r#"{"jobs":["{job_id}"]}"#.to_owned()),
+        });
+        // The braces of JSON are no placeholders.
+        let rendered = template.unwrap().render(|_| Some(r#"a"b\c"#)).unwrap();
+        assert_eq!(rendered.body.unwrap(), r#"{"jobs":["a\"b\\c"]}"#);
     }
 
     #[test]
@@ -245,6 +405,17 @@ mod tests {
             rendered.path_and_query,
             "/v1/p-1_~./jobs/a%2F..%2Fb%3Fc%23d%20e%252f%C3%A9"
         );
+    }
+
+    #[test]
+    fn an_id_of_dots_is_refused() {
+        let template = template("/v1/{job_id}", &[]);
+        for id in [".", ".."] {
+            assert_eq!(
+                template.render(|_| Some(id)),
+                Err(RenderError::Step("job_id".into()))
+            );
+        }
     }
 
     #[test]
@@ -266,13 +437,14 @@ mod tests {
 
     #[test]
     fn templates_that_cannot_work_are_refused() {
-        for (text, said) in [
-            ("/{job", "without its"),
-            ("/{}", "no placeholder"),
-            ("/{a b}", "no placeholder"),
-        ] {
+        assert!(
+            Template::compile("{+a}")
+                .unwrap_err()
+                .contains("only a path may")
+        );
+        for text in ["/{job", "/{}", "/{a b}", "/{++a}"] {
             let error = Template::compile(text).unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains("is no placeholder"), "{text}: {error}");
         }
     }
 }

@@ -1,95 +1,242 @@
-//! Selectors: `JSONPath` (RFC 9535) into an answer, compiled when the definition is loaded.
+//! Selectors: JSONPath (RFC 9535) into an answer, compiled when the definition is loaded.
+//!
+//! Beside JSONPath there are two words for what stands outside the body, `@http` and
+//! `@status`, and a form for JSON inside a string.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
 /// The most selectors one key may list.
 const SELECTORS_MAX: usize = 16;
+/// The HTTP status of the answer, as text.
+pub const HTTP: &str = "@http";
+/// The job's status, joined.
+pub const STATUS: &str = "@status";
+
+/// What selectors look at: a body, or a part of it, and what came with it.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Where selectors start.
+    pub root: &'a Value,
+    /// The HTTP status.
+    pub http_status: u16,
+    /// The job's status, once it was read.
+    pub status: Option<&'a str>,
+}
+
+impl<'a> View<'a> {
+    /// The same answer, seen from `root`.
+    #[must_use]
+    pub fn at(self, root: &'a Value) -> Self {
+        Self { root, ..self }
+    }
+}
 
 /// An ordered list of selectors.
 #[derive(Debug, Clone, Default)]
 pub struct Selectors(Vec<Selector>);
 
+/// One selector.
 #[derive(Debug, Clone)]
-enum Selector {
+pub struct Selector {
+    source: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
     /// `$.a.b`: by far the most common, and several times cheaper walked by hand.
     Members(Vec<String>),
     Path(Box<JsonPath>),
+    Http,
+    Status,
+    /// JSON inside a string.
+    InText {
+        text: Box<Kind>,
+        find: Box<Kind>,
+    },
 }
 
 impl Selectors {
-    /// Compiles `texts`, in their order.
+    /// These selectors, in their order.
     ///
     /// # Errors
-    /// Names the selector that is not `JSONPath`, and where in it the mistake stands.
-    pub fn compile(texts: &[String]) -> Result<Self, String> {
-        if texts.len() > SELECTORS_MAX {
+    /// There are more than a key may list.
+    pub fn new(selectors: Vec<Selector>) -> Result<Self, String> {
+        if selectors.len() > SELECTORS_MAX {
+            let count = selectors.len();
             return Err(format!(
-                "{} selectors; at most {SELECTORS_MAX} are allowed",
-                texts.len()
+                "{count} selectors; at most {SELECTORS_MAX} are allowed"
             ));
         }
-        texts
+        Ok(Self(selectors))
+    }
+
+    /// True when nothing is selected.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a body is needed to read these.
+    pub fn need_a_body(&self) -> bool {
+        self.0
             .iter()
-            .map(|text| Selector::compile(text))
-            .collect::<Result<_, _>>()
-            .map(Self)
+            .any(|selector| !matches!(selector.kind, Kind::Http))
     }
 
     /// The first non-empty scalar that a selector yields, as text.
-    pub fn first_text(&self, root: &Value) -> Option<String> {
+    pub fn first_text(&self, view: View<'_>) -> Option<String> {
+        self.first(view).map(|(text, _)| text)
+    }
+
+    /// The same, with the selector that yielded it.
+    pub fn first(&self, view: View<'_>) -> Option<(String, &str)> {
         self.0
             .iter()
-            .find_map(|selector| selector.find(root, scalar_text))
+            .find_map(|selector| Some((selector.text(view)?, selector.source.as_str())))
     }
 
     /// The first value that is there: not missing, not `null`, not `""`.
-    pub fn first_value<'a>(&self, root: &'a Value) -> Option<&'a Value> {
+    pub fn first_value<'a>(&self, view: View<'a>) -> Option<&'a Value> {
         self.0
             .iter()
-            .find_map(|selector| selector.find(root, |value| (!is_absent(value)).then_some(value)))
+            .flat_map(|selector| selector.kind.nodes(view.root))
+            .find(|value| !is_absent(value))
     }
 
     /// The text each selector yields, joined with `/`; `None` when none yields any.
-    pub fn joined_text(&self, root: &Value) -> Option<String> {
-        let mut found = self
-            .0
-            .iter()
-            .filter_map(|selector| selector.find(root, scalar_text));
+    pub fn joined_text(&self, view: View<'_>) -> Option<String> {
+        let mut found = self.0.iter().filter_map(|selector| selector.text(view));
         let first = found.next()?;
         Some(found.fold(first, |joined, text| joined + "/" + &text))
     }
 
-    /// Everything that the selectors yield, in their order.
+    /// The sources of the selectors, joined as their values are.
+    pub fn sources(&self) -> String {
+        let sources: Vec<&str> = self
+            .0
+            .iter()
+            .map(|selector| selector.source.as_str())
+            .collect();
+        sources.join(", ")
+    }
+
+    /// Everything in the body that the selectors yield, in their order.
     pub fn all<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
         self.0
             .iter()
-            .flat_map(|selector| selector.all(root))
+            .flat_map(|selector| selector.kind.nodes(root))
             .collect()
     }
 }
 
 impl Selector {
-    fn compile(text: &str) -> Result<Self, String> {
-        if let Some(members) = plain_members(text) {
+    /// Compiles one selector.
+    ///
+    /// # Errors
+    /// It is not JSONPath; says where the mistake stands.
+    pub fn compile(source: &str) -> Result<Self, String> {
+        Ok(Self {
+            source: source.to_owned(),
+            kind: Kind::compile(source)?,
+        })
+    }
+
+    /// Compiles a selector into JSON that stands in a string.
+    ///
+    /// # Errors
+    /// One of the two is not JSONPath.
+    pub fn compile_in_text(text: &str, find: &str) -> Result<Self, String> {
+        Ok(Self {
+            source: format!("{text} as JSON: {find}"),
+            kind: Kind::InText {
+                text: Box::new(Kind::compile(text)?),
+                find: Box::new(Kind::compile(find)?),
+            },
+        })
+    }
+
+    /// The selector as it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Everything in the body that it yields.
+    pub fn nodes<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
+        self.kind.nodes(root)
+    }
+
+    /// For `$.tasks[*]`: whether there is a list at `$.tasks`, if only an empty one.
+    pub fn has_its_list(&self, root: &Value) -> bool {
+        let list = self.source.strip_suffix("[*]").map(Kind::compile);
+        match list {
+            Some(Ok(kind)) => kind.nodes(root).iter().any(|value| value.is_array()),
+            _ => false,
+        }
+    }
+
+    /// The first non-empty scalar it yields.
+    fn text(&self, view: View<'_>) -> Option<String> {
+        self.kind.text(view)
+    }
+
+    /// Every non-empty scalar it yields, and whether it yields anything at all.
+    pub fn texts(&self, view: View<'_>) -> (Vec<String>, bool) {
+        match &self.kind {
+            Kind::Members(_) | Kind::Path(_) => {
+                let nodes = self.kind.nodes(view.root);
+                let is_there = nodes.iter().any(|value| !is_absent(value));
+                let texts = nodes.into_iter().filter_map(scalar_text);
+                (texts.map(Cow::into_owned).collect(), is_there)
+            }
+            Kind::Http | Kind::Status | Kind::InText { .. } => {
+                let text = self.text(view);
+                let is_there = text.is_some();
+                (text.into_iter().collect(), is_there)
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn compile(source: &str) -> Result<Self, String> {
+        if let Some(members) = plain_members(source) {
             return Ok(Self::Members(members));
         }
-        JsonPath::parse(text)
-            .map(|path| Self::Path(Box::new(path)))
-            .map_err(|error| format!("`{text}` is not JSONPath (RFC 9535): {error}"))
-    }
-
-    fn find<'a, T>(&self, root: &'a Value, pick: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
-        match self {
-            Self::Members(members) => walk(root, members).and_then(pick),
-            Self::Path(path) => path.query(root).all().into_iter().find_map(pick),
+        match source {
+            HTTP => Ok(Self::Http),
+            STATUS => Ok(Self::Status),
+            path => JsonPath::parse(path)
+                .map(|path| Self::Path(Box::new(path)))
+                .map_err(|error| format!("`{source}` is not JSONPath (RFC 9535): {error}")),
         }
     }
 
-    fn all<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
+    fn nodes<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
         match self {
             Self::Members(members) => walk(root, members).into_iter().collect(),
             Self::Path(path) => path.query(root).all(),
+            Self::Http | Self::Status | Self::InText { .. } => Vec::new(),
+        }
+    }
+
+    fn text(&self, view: View<'_>) -> Option<String> {
+        match self {
+            Self::Members(members) => walk(view.root, members)
+                .and_then(scalar_text)
+                .map(Cow::into_owned),
+            Self::Path(_) => {
+                let nodes = self.nodes(view.root);
+                nodes.into_iter().find_map(scalar_text).map(Cow::into_owned)
+            }
+            Self::Http => Some(view.http_status.to_string()),
+            Self::Status => view.status.map(str::to_owned),
+            Self::InText { text, find } => {
+                let inner: Value = serde_json::from_str(&text.text(view)?).ok()?;
+                find.text(view.at(&inner))
+            }
         }
     }
 }
@@ -107,7 +254,10 @@ fn plain_members(text: &str) -> Option<Vec<String>> {
 }
 
 fn walk<'a>(root: &'a Value, members: &[String]) -> Option<&'a Value> {
-    members.iter().try_fold(root, |value, name| value.get(name))
+    members.iter().try_fold(root, |value, name| match value {
+        Value::Object(object) => object.get(name),
+        _ => None,
+    })
 }
 
 /// Missing, `null` and `""` are the same thing everywhere: real RUNNING bodies carry
@@ -117,12 +267,12 @@ fn is_absent(value: &Value) -> bool {
 }
 
 /// Scalars compare by their text, whatever their JSON type.
-fn scalar_text(value: &Value) -> Option<String> {
+fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(truth) => Some(Cow::Borrowed(if *truth { "true" } else { "false" })),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -133,57 +283,78 @@ mod tests {
     use serde_json::json;
 
     fn selectors(texts: &[&str]) -> Selectors {
-        Selectors::compile(&texts.iter().map(|&t| t.to_owned()).collect::<Vec<_>>()).unwrap()
+        let compiled = texts.iter().map(|text| Selector::compile(text).unwrap());
+        Selectors::new(compiled.collect()).unwrap()
+    }
+
+    fn view(root: &Value) -> View<'_> {
+        View {
+            root,
+            http_status: 202,
+            status: Some("RUNNING"),
+        }
     }
 
     #[test]
     fn the_first_that_yields_a_non_empty_value_counts() {
         let body = json!({"a": "", "b": null, "c": {"d": 7}, "e": true});
+        let first = |texts: &[&str]| selectors(texts).first_text(view(&body));
         assert_eq!(
-            selectors(&["$.missing", "$.a", "$.b", "$.c.d"]).first_text(&body),
+            first(&["$.missing", "$.a", "$.b", "$.c.d"]),
             Some("7".into())
         );
-        assert_eq!(selectors(&["$.e"]).first_text(&body), Some("true".into()));
-        assert_eq!(selectors(&["$.c"]).first_text(&body), None);
-        assert_eq!(selectors(&[]).first_text(&body), None);
+        assert_eq!(first(&["$.e"]), Some("true".into()));
+        assert_eq!(first(&["$.c"]), None);
+        assert_eq!(first(&[]), None);
     }
 
     #[test]
     fn a_filter_skips_empty_elements() {
         let body = json!({"jobs": [{"why": null}, {"why": ""}, {"why": "disk"}]});
+        let found = selectors(&["$.jobs[*].why"]);
         assert_eq!(
-            selectors(&["$.jobs[*].why"]).first_text(&body),
-            Some("disk".into())
+            found.first(view(&body)),
+            Some(("disk".into(), "$.jobs[*].why"))
         );
     }
 
     #[test]
     fn several_status_fields_are_joined() {
         let body = json!({"state": "FINISHED", "result": "FAILED", "other": null});
-        assert_eq!(
-            selectors(&["$.state", "$.result"]).joined_text(&body),
-            Some("FINISHED/FAILED".into())
-        );
-        assert_eq!(
-            selectors(&["$.state", "$.other"]).joined_text(&body),
-            Some("FINISHED".into())
-        );
+        let joined = |texts: &[&str]| selectors(texts).joined_text(view(&body)).unwrap();
+        assert_eq!(joined(&["$.state", "$.result"]), "FINISHED/FAILED");
+        assert_eq!(joined(&["$.state", "$.other"]), "FINISHED");
+        assert_eq!(joined(&["@http", "$.state"]), "202/FINISHED");
+    }
+
+    #[test]
+    fn json_inside_a_string_is_read() {
+        let body = json!({"note": "{\"message\":\"quota\"}", "plain": "no JSON"});
+        let of = |text: &str| {
+            let selector = Selector::compile_in_text(text, "$.message").unwrap();
+            Selectors::new(vec![selector])
+                .unwrap()
+                .first_text(view(&body))
+        };
+        assert_eq!(of("$.note"), Some("quota".into()));
+        assert_eq!(of("$.plain"), None);
+        assert_eq!(of("$.missing"), None);
     }
 
     #[test]
     fn both_ways_to_walk_agree() {
         let body = json!({"a": {"b_1": {"c": "x"}}, "list": [1]});
         for text in ["$.a.b_1.c", "$.list.a", "$.a.b_1", "$.nothing"] {
-            let by_hand = selectors(&[text]).0;
-            assert!(matches!(by_hand[..], [Selector::Members(_)]));
+            let by_hand = selectors(&[text]);
+            assert!(matches!(by_hand.0[0].kind, Kind::Members(_)));
             let path = JsonPath::parse(text).unwrap();
-            assert_eq!(selectors(&[text]).all(&body), path.query(&body).all());
+            assert_eq!(by_hand.all(&body), path.query(&body).all());
         }
     }
 
     #[test]
     fn a_selector_that_is_not_jsonpath_is_named() {
-        let error = Selectors::compile(&["$.a[".to_owned()]).unwrap_err();
+        let error = Selector::compile("$.a[").unwrap_err();
         assert!(error.contains("`$.a[` is not JSONPath"), "{error}");
     }
 }

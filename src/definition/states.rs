@@ -2,62 +2,93 @@
 
 use std::collections::HashMap;
 
-use crate::definition::language::StatesTable;
+use crate::definition::pattern::Pattern;
 use crate::watch::observation::JobState;
 
-/// The listed status values, each with its normalised state.
-#[derive(Debug, Clone)]
+/// The listed status values, each with its normalised state. Exact values go first, then
+/// patterns in the order of the lists: failure is tested before success.
+#[derive(Debug, Clone, Default)]
 pub struct States {
     ignore_case: bool,
-    by_status: HashMap<String, JobState>,
+    exact: HashMap<String, (JobState, String)>,
+    patterns: Vec<(Pattern, JobState)>,
 }
 
 impl States {
-    pub(crate) fn compile(table: &StatesTable) -> Result<Self, String> {
-        let mut states = Self {
-            ignore_case: table.ignore_case,
-            by_status: HashMap::new(),
-        };
-        states.list("failed", &table.failed, JobState::Failed)?;
-        states.list("cancelled", &table.cancelled, JobState::Cancelled)?;
-        states.list("succeeded", &table.succeeded, JobState::Succeeded)?;
-        states.list("held", &table.held, JobState::Held)?;
-        states.list("pending", &table.pending, JobState::Pending)?;
-        states.list("running", &table.running, JobState::Running)?;
-        Ok(states)
+    /// Nothing listed yet.
+    pub fn new(ignore_case: bool) -> Self {
+        Self {
+            ignore_case,
+            ..Self::default()
+        }
     }
 
-    fn list(&mut self, key: &str, statuses: &[String], state: JobState) -> Result<(), String> {
-        for status in statuses {
-            if status.is_empty() {
-                return Err(format!("states.{key}: an empty status is no status"));
-            }
-            if let Some(earlier) = self.by_status.insert(self.folded(status), state) {
-                return Err(format!(
-                    "states.{key}: \"{status}\" is listed already, as {}",
-                    earlier.as_str()
-                ));
-            }
+    /// Lists `status`, exact or with `*`, as `state`.
+    ///
+    /// # Errors
+    /// It is empty, or listed already.
+    pub fn list(&mut self, status: &str, state: JobState) -> Result<(), String> {
+        if status.is_empty() {
+            return Err("an empty status is no status".to_owned());
         }
-        Ok(())
+        let folded = self.folded(status);
+        if Pattern::is_pattern(&folded) {
+            let pattern = Pattern::new(&folded);
+            if self.patterns.iter().any(|(known, _)| *known == pattern) {
+                return Err(format!("\"{status}\" is listed already"));
+            }
+            self.patterns.push((pattern, state));
+            return Ok(());
+        }
+        let listed = (state, status.to_owned());
+        match self.exact.insert(folded, listed) {
+            None => Ok(()),
+            Some((earlier, _)) => Err(format!(
+                "\"{status}\" is listed already, as {}",
+                earlier.as_str()
+            )),
+        }
+    }
+
+    /// True when nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
     }
 
     /// The state that `status` means; `None` when it is not listed (invariant 9).
     pub fn of(&self, status: &str) -> Option<JobState> {
-        if self.ignore_case {
-            self.by_status.get(&status.to_lowercase()).copied()
+        self.entry(status).map(|(state, _)| state)
+    }
+
+    /// The same, with the entry of the list that says so.
+    pub fn entry(&self, status: &str) -> Option<(JobState, &str)> {
+        let folded;
+        let key = if self.ignore_case {
+            folded = status.to_lowercase();
+            folded.as_str()
         } else {
-            self.by_status.get(status).copied()
+            status
+        };
+        if let Some((state, written)) = self.exact.get(key) {
+            return Some((*state, written));
         }
+        self.patterns
+            .iter()
+            .find(|(pattern, _)| pattern.matches(key))
+            .map(|(pattern, state)| (*state, pattern.source()))
     }
 
     /// Every listed status with its state, sorted by status.
     pub fn listed(&self) -> Vec<(&str, JobState)> {
-        let mut listed: Vec<_> = self
-            .by_status
+        let exact = self
+            .exact
+            .values()
+            .map(|(state, written)| (written.as_str(), *state));
+        let patterns = self
+            .patterns
             .iter()
-            .map(|(status, state)| (status.as_str(), *state))
-            .collect();
+            .map(|(pattern, state)| (pattern.source(), *state));
+        let mut listed: Vec<_> = exact.chain(patterns).collect();
         listed.sort_unstable_by_key(|(status, _)| *status);
         listed
     }
@@ -68,5 +99,66 @@ impl States {
         } else {
             status.to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states(ignore_case: bool, listed: &[(&str, JobState)]) -> States {
+        let mut states = States::new(ignore_case);
+        for (status, state) in listed {
+            states.list(status, *state).unwrap();
+        }
+        states
+    }
+
+    #[test]
+    fn exact_values_go_before_patterns_and_failure_before_success() {
+        let states = states(
+            false,
+            &[
+                ("*_FAILED", JobState::Failed),
+                ("ROLLBACK_*", JobState::Failed),
+                ("*_COMPLETE", JobState::Succeeded),
+                ("CHECK_FAILED", JobState::Running),
+            ],
+        );
+        assert_eq!(states.of("CREATE_FAILED"), Some(JobState::Failed));
+        assert_eq!(states.of("ROLLBACK_COMPLETE"), Some(JobState::Failed));
+        assert_eq!(states.of("CREATE_COMPLETE"), Some(JobState::Succeeded));
+        assert_eq!(states.of("CHECK_FAILED"), Some(JobState::Running));
+        assert_eq!(states.of("create_failed"), None);
+    }
+
+    #[test]
+    fn case_is_ignored_only_when_asked() {
+        let states = states(
+            true,
+            &[
+                ("Succeeded", JobState::Succeeded),
+                ("PENDING_*", JobState::Pending),
+            ],
+        );
+        assert_eq!(states.of("SUCCEEDED"), Some(JobState::Succeeded));
+        assert_eq!(states.of("Pending_Create"), Some(JobState::Pending));
+        assert_eq!(states.listed()[0].0, "Succeeded");
+    }
+
+    #[test]
+    fn a_status_is_listed_once() {
+        let mut states = states(
+            false,
+            &[("FAIL", JobState::Failed), ("X*", JobState::Failed)],
+        );
+        assert!(
+            states
+                .list("FAIL", JobState::Running)
+                .unwrap_err()
+                .contains("as failed")
+        );
+        assert!(states.list("X*", JobState::Running).is_err());
+        assert!(states.list("", JobState::Running).is_err());
     }
 }

@@ -17,8 +17,10 @@ use crate::credential::Generation;
 use crate::credential::Renewal;
 use crate::credential::SharedCredential;
 use crate::definition::Definition;
+use crate::definition::explain::Explanation;
+use crate::definition::explain::ProblemExplained;
+use crate::definition::explain::explain;
 use crate::definition::reading;
-use crate::definition::reading::Answer;
 use crate::definition::request::JOB_ID;
 use crate::schedule::backoff::Policy;
 use crate::schedule::budget::Limits;
@@ -76,6 +78,27 @@ pub struct BudgetKey {
     pub credential: String,
 }
 
+/// One poll, explained.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// Method and URL; no header, and so no secret.
+    pub request: String,
+    /// The HTTP status, if there was an answer.
+    pub http_status: Option<u16>,
+    /// How the answer was read.
+    pub explanation: Explanation,
+}
+
+impl Probed {
+    fn problem(request: String, problem: Problem) -> Self {
+        Self {
+            request,
+            http_status: problem.http_status,
+            explanation: Explanation::Problem(ProblemExplained::of(problem)),
+        }
+    }
+}
+
 /// What happened to one request, before it is read.
 enum Sent {
     Received(Received, Generation),
@@ -106,27 +129,47 @@ impl Service {
 
     /// Polls one job once. A 401 renews the credential and asks once more.
     pub async fn observe(&self, job_id: &str, params: &Params, now: Timestamp) -> Observation {
-        let sent = self.send(job_id, params, now).await;
-        if let Sent::Received(received, generation) = &sent
-            && received.http_status == http::StatusCode::UNAUTHORIZED
-            && self.renewed(*generation, now).await
-        {
-            let again = self.send(job_id, params, now).await;
-            return self.read(job_id, again, now);
-        }
+        let sent = self.send_and_renew(job_id, params, now).await;
         self.read(job_id, sent, now)
+    }
+
+    async fn send_and_renew(&self, job_id: &str, params: &Params, now: Timestamp) -> Sent {
+        let sent = self.send(job_id, params, now).await;
+        match &sent {
+            Sent::Received(received, generation)
+                if received.http_status == http::StatusCode::UNAUTHORIZED
+                    && self.renewed(*generation, now).await =>
+            {
+                self.send(job_id, params, now).await
+            }
+            _ => sent,
+        }
+    }
+
+    /// Polls one job once, as [`observe`](Self::observe) does, and explains what came.
+    pub async fn probe(&self, job_id: &str, params: &Params, now: Timestamp) -> Probed {
+        let request = match self.request(job_id, params) {
+            Ok(request) => format!("{} {}", request.method(), request.url()),
+            Err(problem) => return Probed::problem(self.definition.request.shown(), problem),
+        };
+        match self.send_and_renew(job_id, params, now).await {
+            Sent::Problem(problem) => Probed::problem(request, problem),
+            Sent::Received(received, _) => {
+                let answer = received.answer();
+                Probed {
+                    request,
+                    http_status: Some(answer.http_status),
+                    explanation: explain(&self.definition, Some(job_id), &answer, now),
+                }
+            }
+        }
     }
 
     fn read(&self, job_id: &str, sent: Sent, now: Timestamp) -> Observation {
         match sent {
             Sent::Problem(problem) => Observation::Problem(problem),
             Sent::Received(received, _) => {
-                let answer = Answer {
-                    http_status: received.http_status.as_u16(),
-                    headers: &received.headers,
-                    body: &received.body,
-                };
-                reading::read(&self.definition, job_id, &answer, now)
+                reading::read(&self.definition, job_id, &received.answer(), now)
             }
         }
     }
@@ -180,6 +223,7 @@ impl Service {
         for (name, value) in rendered.headers {
             request.headers_mut().insert(name, value);
         }
+        *request.body_mut() = rendered.body.map(reqwest::Body::from);
         Ok(request)
     }
 }

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use http::HeaderMap;
 use http::StatusCode;
 
+use crate::definition::reading::Answer;
 use crate::outbound;
 use crate::watch::observation::Problem;
 use crate::watch::observation::ProblemKind;
@@ -35,6 +36,17 @@ pub struct Received {
     pub headers: HeaderMap,
     /// The decoded body.
     pub body: Bytes,
+}
+
+impl Received {
+    /// The answer as the definition reads it.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer {
+            http_status: self.http_status.as_u16(),
+            headers: &self.headers,
+            body: &self.body,
+        }
+    }
 }
 
 impl Transport {

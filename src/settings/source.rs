@@ -17,13 +17,13 @@ use config::Map;
 use config::Source;
 use config::Value;
 use config::ValueKind;
-use toml::Spanned;
 use toml::de::DeTable;
-use toml::de::DeValue;
 
 use crate::settings::DEFAULT;
 use crate::settings::problem::Problem;
 use crate::settings::problem::Problems;
+use crate::toml_line::line_at;
+use crate::toml_line::line_of_key;
 
 /// What the environment variables begin with.
 const PREFIX: &str = "JOBWATCH";
@@ -159,7 +159,7 @@ fn read(path: &Path) -> Result<String, Problem> {
     match DeTable::parse(&text) {
         Ok(_) => Ok(text),
         Err(error) => {
-            let line = error.span().map(|span| line_of(&text, span.start));
+            let line = error.span().map(|span| line_at(&text, span.start));
             let message = format!("not TOML: {}", error.message().trim());
             Err(whole_file(&origin, line, message))
         }
@@ -189,34 +189,8 @@ impl Layered {
             .iter()
             .find(|(file, _)| file.display().to_string() == origin)
             .map(|(_, text)| text)?;
-        let root = DeTable::parse(text).ok()?;
-        let at = offset_in_table(root.get_ref(), path)?;
-        Some(line_of(text, at))
+        line_of_key(text, path)
     }
-}
-
-fn offset_in_table(table: &DeTable<'_>, path: &[String]) -> Option<usize> {
-    let (first, rest) = path.split_first()?;
-    let (key, value) = table
-        .iter()
-        .find(|(key, _)| key.get_ref().as_ref() == first.as_str())?;
-    Some(offset_in_value(value, rest).unwrap_or(key.span().start))
-}
-
-fn offset_in_value(value: &Spanned<DeValue<'_>>, path: &[String]) -> Option<usize> {
-    match value.get_ref() {
-        DeValue::Table(table) => offset_in_table(table, path),
-        DeValue::Array(elements) => {
-            let (index, rest) = path.split_first()?;
-            let element = elements.get(index.parse::<usize>().ok()?)?;
-            Some(offset_in_value(element, rest).unwrap_or(element.span().start))
-        }
-        _ => None,
-    }
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text[..offset.min(text.len())].matches('\n').count() + 1
 }
 
 /// A name for where `value` comes from. Layered tables have no origin of their own; their

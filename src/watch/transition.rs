@@ -9,6 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde::Serialize;
 
 use crate::clock::until;
 use crate::watch::Outcome;
@@ -68,6 +70,26 @@ impl Tracking {
     }
 }
 
+/// What it means that the service does not know the job, once that is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotFoundMeans {
+    /// Nobody knows how it ended.
+    #[default]
+    Lost,
+    /// It is gone, and that was the purpose: a deletion.
+    Succeeded,
+}
+
+impl NotFoundMeans {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Lost => Outcome::Lost,
+            Self::Succeeded => Outcome::Succeeded,
+        }
+    }
+}
+
 /// What the service gives us and what we give the service: the constants of one watch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terms {
@@ -79,6 +101,8 @@ pub struct Terms {
     pub not_found_grace: Duration,
     /// How long the service may refuse before we stop asking.
     pub give_up_after: Duration,
+    /// What it means that the service does not know the job.
+    pub not_found_means: NotFoundMeans,
 }
 
 /// What an observation does to a watch.
@@ -145,7 +169,7 @@ fn hidden(tracking: &mut Tracking, problem: &Problem, terms: &Terms, now: Timest
             tracking.refused_since = None;
             tracking.not_found_run = tracking.not_found_run.saturating_add(1);
             if is_lost(tracking, terms, now) {
-                return Step::Finished(Outcome::Lost);
+                return Step::Finished(terms.not_found_means.outcome());
             }
         }
         ProblemKind::Throttled
@@ -232,6 +256,7 @@ mod tests {
             deadline: at(3600),
             not_found_grace: Duration::from_mins(2),
             give_up_after: Duration::from_mins(15),
+            not_found_means: NotFoundMeans::Lost,
         }
     }
 

@@ -4,6 +4,7 @@
     reason = "a test that cannot go on fails; clippy sees that in tests only, not in what they share"
 )]
 
+mod catalog; // every definition against its recorded answers
 mod harness; // the program around a stepped clock, for `whole_app`
 mod program; // the real binary as processes of their own
 mod properties; // what holds for any sequence of observations

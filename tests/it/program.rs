@@ -3,6 +3,7 @@
 mod commands;
 mod crash;
 mod daemon;
+mod definitions;
 mod process;
 mod secrets;
 mod service_manager;

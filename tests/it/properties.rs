@@ -20,6 +20,7 @@ use jobwatch::watch::observation::JobState;
 use jobwatch::watch::observation::Observation;
 use jobwatch::watch::observation::ProblemKind;
 use jobwatch::watch::transition;
+use jobwatch::watch::transition::NotFoundMeans;
 use jobwatch::watch::transition::Step;
 use jobwatch::watch::transition::Terms;
 use jobwatch::watch::transition::Tracking;
@@ -42,6 +43,7 @@ fn terms(watch: &Watch) -> Terms {
         deadline: watch.deadline,
         not_found_grace: Duration::from_mins(2),
         give_up_after: Duration::from_mins(15),
+        not_found_means: NotFoundMeans::Lost,
     }
 }
 

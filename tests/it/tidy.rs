@@ -21,12 +21,15 @@ const LAYERS: &[Layer] = &[
     // The pure core and what it stands on.
     ("clock", &[]),
     ("nearest", &[]),
+    ("toml_line", &[]),
+    // What is counted; it knows the words of the core.
+    ("metrics", &["watch"]),
     ("wake", &[]),
     ("watch", &["clock::later", "clock::until"]),
     ("schedule", &["watch", "clock"]),
     // The parts that touch the world; none of them knows another.
     ("outbound", &["clock"]),
-    ("definition", &["watch", "clock", "outbound"]),
+    ("definition", &["watch", "clock", "outbound", "toml_line"]),
     ("credential", &["clock", "outbound"]),
     ("store", &["watch", "clock"]),
     ("sink", &["watch", "clock", "outbound"]),
@@ -52,12 +55,14 @@ const LAYERS: &[Layer] = &[
     (
         "workers",
         &[
-            "watch", "clock", "schedule", "service", "store", "sink", "intake", "wake",
+            "watch", "clock", "schedule", "service", "store", "sink", "intake", "wake", "metrics",
         ],
     ),
     (
         "api",
-        &["watch", "clock", "store", "service", "intake", "workers"],
+        &[
+            "watch", "clock", "store", "service", "intake", "workers", "metrics",
+        ],
     ),
     // Turns values into the settings of these parts.
     (
@@ -72,6 +77,7 @@ const LAYERS: &[Layer] = &[
             "sink",
             "intake",
             "nearest",
+            "toml_line",
         ],
     ),
     ("telemetry", &["settings"]),

@@ -138,6 +138,7 @@ impl Flight {
         let shared = Arc::clone(&self.shared);
         let mut guard = shared.board();
         let board = &mut *guard;
+        shared.metrics.polled(&service.name, observation);
         self.account(board, service, observation, uptime);
         board.tell(service, observation, self.lane, uptime);
         let entry = board.agenda.entry_mut(self.ticket)?;
@@ -352,5 +353,6 @@ fn terms_of(entry: &Entry, service: &Service) -> Terms {
         deadline: entry.deadline,
         not_found_grace: service.patience.not_found_grace,
         give_up_after: service.patience.give_up_after,
+        not_found_means: service.definition.not_found_means,
     }
 }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::SharedClock;
+use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
 use crate::store::SharedStore;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// The source of jitter.
     pub rng: StdRng,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Runs the polls in flight.
     pub tracker: TaskTracker,
     /// Wakes whoever delivers events.
@@ -74,6 +77,7 @@ struct Shared {
     subscriptions: Arc<Subscriptions>,
     instance: Instance,
     clock: SharedClock,
+    metrics: Arc<Metrics>,
     tracker: TaskTracker,
     courier: Wake,
     wake: Wake,
@@ -119,6 +123,7 @@ impl Poller {
                 subscriptions: parts.subscriptions,
                 instance: parts.instance,
                 clock: parts.clock,
+                metrics: parts.metrics,
                 tracker: parts.tracker,
                 courier: parts.courier,
                 wake,

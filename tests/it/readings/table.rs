@@ -1,7 +1,7 @@
 //! The table of what came back and what it means, row by row.
 
 use http::HeaderMap;
-use jobwatch::definition::language;
+use jobwatch::definition::compile::compile;
 use jobwatch::definition::reading;
 use jobwatch::definition::reading::Answer;
 use jobwatch::watch::observation::JobState;
@@ -140,7 +140,7 @@ fn a_mapped_code_under_a_good_status_is_a_problem() {
         code = "Common.0024"
         kind = "throttled"
     "#;
-    let definition = language::compile("ecs", "ecs.toml", text).unwrap();
+    let definition = compile("ecs", "ecs.toml", text).unwrap();
     let headers = HeaderMap::new();
     let answer = |body: &'static [u8]| Answer {
         http_status: 202,

@@ -99,12 +99,12 @@ async fn a_wish_as_a_date_is_respected() {
 }
 
 #[tokio::test]
-async fn without_a_wish_the_pause_grows_with_each_refusal() {
+async fn without_retry_after_the_window_in_the_gateways_words_is_the_wish() {
     let app = App::start().await;
     let id = app.watch_new(throttled(4, RetryAfter::Absent)).await;
     app.next_poll(id).await;
-    // The intervals of the schedule: 2, 3, 4.5 and 6.75 s.
-    for (polls, millis) in (1..).zip([2_000, 3_000, 4_500, 6_750]) {
+    // The gateway says "limit:5,time:5 second".
+    for (polls, millis) in (1..).zip([5_000; 4]) {
         // Anybody else, due in the middle of the pause, waits for its end.
         let other = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
         app.advance(Duration::from_millis(millis - 1)).await;

@@ -1,0 +1,33 @@
+//! Any bytes as an answer to any definition of the catalogue: a sighting or a problem,
+//! never a panic, and never a verdict from anything but a 2xx.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use http::HeaderMap;
+use jiff::Timestamp;
+use jobwatch::definition::catalog::Catalog;
+use jobwatch::definition::reading::Answer;
+use jobwatch::definition::reading::read;
+use jobwatch::watch::observation::Observation;
+use libfuzzer_sys::fuzz_target;
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::built_in);
+
+fuzz_target!(|input: (u8, u16, &[u8])| {
+    let (which, http_status, body) = input;
+    let http_status = 100 + http_status % 500;
+    let count = CATALOG.all().count();
+    let Some(definition) = CATALOG.all().nth(usize::from(which) % count) else {
+        return;
+    };
+    let answer = Answer {
+        http_status,
+        headers: &HeaderMap::new(),
+        body,
+    };
+    let observation = read(definition, "job", &answer, Timestamp::UNIX_EPOCH);
+    if let Observation::Sighting(_) = observation {
+        assert!((200..300).contains(&http_status), "a verdict from HTTP {http_status}");
+    }
+});

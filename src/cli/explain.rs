@@ -1,0 +1,200 @@
+//! `jobwatch explain`: how a recorded answer is read, and why.
+
+use std::io::Read;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+
+use crate::cli::ConfigArgs;
+use crate::cli::Exit;
+use crate::cli::output::Paint;
+use crate::cli::output::Table;
+use crate::cli::output::complain;
+use crate::cli::output::or_dash;
+use crate::cli::output::plain;
+use crate::cli::output::say;
+use crate::cli::output::say_json;
+use crate::clock::SystemClock;
+use crate::definition::Definition;
+use crate::definition::catalog::load_file;
+use crate::definition::explain::Explanation;
+use crate::definition::explain::SightingExplained;
+use crate::definition::explain::explain;
+use crate::definition::reading::Answer;
+use crate::nearest;
+
+/// The largest recorded answer, in bytes.
+const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Reads a recorded answer by a definition and prints what it is, as JSON.
+#[derive(Args)]
+pub(super) struct Explain {
+    /// A definition's name, or a file FILE.toml
+    definition: String,
+    /// The answer's HTTP status
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(100..600))]
+    http_status: u16,
+    /// A header of the answer; may be given several times
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The job's id; without it, whatever job the answer is about
+    #[arg(long, value_name = "ID")]
+    job_id: Option<String>,
+    /// Print a small table for people instead
+    #[arg(long)]
+    human: bool,
+    /// The file with the answer's body, or - for standard input
+    #[arg(default_value = "-")]
+    body: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| "must be NAME:VALUE".to_owned())?;
+    let name = name
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{name}` is no header name"))?;
+    let value = value
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{value}` is no header value"))?;
+    Ok((name, value))
+}
+
+impl Explain {
+    pub(super) fn execute(self) -> Exit {
+        match self.explain() {
+            Ok(()) => Exit::Done,
+            Err(message) => {
+                complain(&message);
+                Exit::Usage
+            }
+        }
+    }
+
+    fn explain(self) -> Result<(), String> {
+        let definition = find(&self.definition, &self.config)?;
+        let body = read_body(&self.body)?;
+        let headers: HeaderMap = self.headers.into_iter().collect();
+        let answer = Answer {
+            http_status: self.http_status,
+            headers: &headers,
+            body: &body,
+        };
+        let now = SystemClock::shared().now();
+        let explanation = explain(&definition, self.job_id.as_deref(), &answer, now);
+        if self.human {
+            say(&in_words(&explanation));
+        } else {
+            say_json(&explanation);
+        }
+        Ok(())
+    }
+}
+
+/// The definition of this name, or in this file.
+pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, String> {
+    let path = Path::new(name);
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        return load_file(path).map(Arc::new).map_err(|errors| {
+            let each: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            each.join("\njobwatch: ")
+        });
+    }
+    let catalog = config
+        .load()
+        .map_err(|problems| problems.to_string())?
+        .settings
+        .catalog;
+    catalog.get(name).cloned().ok_or_else(|| {
+        let hint = nearest::hint(name, catalog.names());
+        format!("there is no definition `{name}`{hint} (`jobwatch services` lists them; a file ends in .toml)")
+    })
+}
+
+/// The content of a file, or of standard input for `-`.
+pub(super) fn read_body(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    let mut body = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin()
+            .take(BODY_BYTES_MAX + 1)
+            .read_to_end(&mut body)
+    } else {
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(BODY_BYTES_MAX + 1).read_to_end(&mut body)
+    };
+    read.map_err(unreadable)?;
+    if body.len() as u64 > BODY_BYTES_MAX {
+        return Err(format!("{} is larger than 64 MiB", path.display()));
+    }
+    Ok(body)
+}
+
+/// The table of `--human`: each value with the selector behind it.
+pub(super) fn in_words(explanation: &Explanation) -> String {
+    let paint = Paint::for_stdout();
+    let mut table = Table::default();
+    let mut row = |name: &str, value: String, from: &str| {
+        table.row(vec![paint.dim(name), value, paint.dim(from)]);
+    };
+    match explanation {
+        Explanation::Problem(problem) => {
+            row("problem", paint.bold(problem.problem), "");
+            row("code", or_dash(problem.code.as_deref()), "");
+            row("message", plain(&problem.message), "");
+            row("retry after", or_dash(problem.retry_after.as_deref()), "");
+        }
+        Explanation::Sighting(sighting) => {
+            row("state", paint.state(sighting.state), &sighting.rule);
+            for (field, value) in fields(sighting) {
+                let origin = sighting
+                    .selectors
+                    .iter()
+                    .find(|origin| origin.field == field);
+                let from = origin.map_or("", |origin| origin.selector.as_str());
+                row(field, or_dash(value.as_deref()), from);
+            }
+            for child in &sighting.children {
+                let reason = child
+                    .reason
+                    .as_deref()
+                    .map_or_else(String::new, |r| format!(" {r}"));
+                let status = or_dash(child.status.as_deref());
+                row(
+                    "child",
+                    format!("{status}{}", plain(&reason)),
+                    child.job_id.as_deref().unwrap_or(""),
+                );
+            }
+            for warning in &sighting.warnings {
+                row("warning", plain(warning), "");
+            }
+        }
+    }
+    table.render()
+}
+
+fn fields(sighting: &SightingExplained) -> [(&'static str, Option<String>); 7] {
+    [
+        ("status", sighting.status.clone()),
+        ("type", sighting.job_type.clone()),
+        ("began_at", sighting.began_at.map(|at| at.to_string())),
+        ("ended_at", sighting.ended_at.map(|at| at.to_string())),
+        ("code", sighting.code.clone()),
+        ("reason", sighting.reason.clone()),
+        ("progress", sighting.progress.clone()),
+    ]
+}

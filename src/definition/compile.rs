@@ -1,0 +1,476 @@
+//! From a definition file to a definition: everything is checked here, before it is used.
+//!
+//! A key that is not known ends the check at once; all else that is wrong is told
+//! together: selectors that do not parse, placeholders nobody fills, a status listed
+//! twice, a rule that never gets its turn.
+
+use http::HeaderName;
+
+use crate::clock::parse_duration;
+use crate::definition::Definition;
+use crate::definition::DefinitionError;
+use crate::definition::ErrorBody;
+use crate::definition::ErrorRule;
+use crate::definition::JobSelectors;
+use crate::definition::PollOverrides;
+use crate::definition::hint::Hint;
+use crate::definition::hint::Unit;
+use crate::definition::language::ChildTable;
+use crate::definition::language::ErrorTable;
+use crate::definition::language::File;
+use crate::definition::language::JobTable;
+use crate::definition::language::PollTable;
+use crate::definition::language::RetryTable;
+use crate::definition::language::RuleTable;
+use crate::definition::language::Selection;
+use crate::definition::language::SelectorText;
+use crate::definition::language::StatesTable;
+use crate::definition::language::SubmitTable;
+use crate::definition::pattern::Pattern;
+use crate::definition::request;
+use crate::definition::request::RequestTemplate;
+use crate::definition::rules::Condition;
+use crate::definition::rules::Rule;
+use crate::definition::selector::HTTP;
+use crate::definition::selector::STATUS;
+use crate::definition::selector::Selector;
+use crate::definition::selector::Selectors;
+use crate::definition::states::States;
+use crate::definition::submission::SubmitAnswer;
+use crate::definition::submission::TextPattern;
+use crate::toml_line::line_at;
+use crate::toml_line::line_of_key;
+use crate::watch::observation::JobState;
+
+/// Where error codes stand when a definition does not say: the shapes seen over the
+/// Huawei Cloud family, of which others use one too.
+const ERROR_CODE: [&str; 4] = ["$.error.code", "$.error_code", "$.errCode", "$.code"];
+/// Where error messages stand when a definition does not say.
+const ERROR_MESSAGE: [&str; 4] = ["$.error.message", "$.error_msg", "$.errMsg", "$.message"];
+
+/// Parses and compiles one definition file.
+///
+/// # Errors
+/// Everything that is wrong with it, each with its line; only the first, if the file is
+/// no TOML or has a key that is not known.
+pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<DefinitionError>> {
+    let file: File =
+        toml::from_str(text).map_err(|error| vec![unreadable(origin, text, &error)])?;
+    let mut check = Check {
+        origin,
+        text,
+        errors: Vec::new(),
+    };
+    let definition = check.definition(name, &file);
+    match definition {
+        Some(definition) if check.errors.is_empty() => Ok(definition),
+        _ => Err(check.errors),
+    }
+}
+
+fn unreadable(origin: &str, text: &str, error: &toml::de::Error) -> DefinitionError {
+    DefinitionError {
+        origin: origin.to_owned(),
+        line: error.span().map(|span| line_at(text, span.start)),
+        key: String::new(),
+        message: error.message().trim().to_owned(),
+    }
+}
+
+/// Collects what is wrong.
+struct Check<'a> {
+    origin: &'a str,
+    text: &'a str,
+    errors: Vec<DefinitionError>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, key: &str, message: impl Into<String>) {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        self.errors.push(DefinitionError {
+            origin: self.origin.to_owned(),
+            line: line_of_key(self.text, &path),
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    fn ok<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.wrong(key, message)).ok()
+    }
+
+    fn definition(&mut self, name: &str, file: &File) -> Option<Definition> {
+        let request = self.ok("request", RequestTemplate::compile(&file.request));
+        if let Some(request) = &request {
+            self.params(&file.params, request);
+        }
+        let job = self.job(&file.job);
+        let child = self.child(&file.child, &job);
+        let states = self.states(&file.states);
+        let rules = self.rules(&file.rules);
+        self.special_selectors(file);
+        // What follows from a mistake that was told already is not told.
+        if self.errors.is_empty() {
+            self.verdict(&job, &states, &rules);
+        }
+        Some(Definition {
+            name: name.to_owned(),
+            title: file.title.clone(),
+            docs: file.docs.clone(),
+            params: file.params.clone(),
+            text: self.text.to_owned(),
+            hosts: file.hosts.clone(),
+            item: self.item(file.job.item.as_deref()),
+            job,
+            child,
+            states,
+            rules,
+            not_found_means: file.not_found_means,
+            children_verdict: file.children_verdict,
+            error_body: ErrorBody {
+                code: self.selectors_or("error_body.code", &file.error_body.code, ERROR_CODE),
+                message: self.selectors_or(
+                    "error_body.message",
+                    &file.error_body.message,
+                    ERROR_MESSAGE,
+                ),
+            },
+            errors: self.errors_table(&file.errors),
+            hints: self.hints(&file.retry),
+            submit: self.submit(&file.submit),
+            poll: self.poll(&file.poll),
+            request: request?,
+        })
+    }
+
+    fn params(&mut self, params: &[String], request: &RequestTemplate) {
+        let uses = |name: &str| {
+            request
+                .placeholders()
+                .any(|placeholder| placeholder == name)
+        };
+        for placeholder in request.placeholders() {
+            if placeholder != request::JOB_ID && !params.iter().any(|param| param == placeholder) {
+                let message =
+                    format!("`{{{placeholder}}}` is not in `params`, so nobody would fill it");
+                self.wrong("request", message);
+            }
+        }
+        for param in params {
+            if param == request::JOB_ID {
+                self.wrong("params", "`job_id` is always there; it is no param");
+            } else if !uses(param) {
+                self.wrong("params", format!("`{param}` is never used in [request]"));
+            }
+        }
+        if !uses(request::JOB_ID) {
+            self.wrong(
+                "request",
+                "`{job_id}` is used nowhere, so every job would look alike",
+            );
+        }
+    }
+
+    fn selectors(&mut self, key: &str, selection: &Selection) -> Selectors {
+        let compiled: Vec<Option<Selector>> = selection
+            .as_slice()
+            .iter()
+            .map(|text| {
+                let compiled = match text {
+                    SelectorText::Path(path) => Selector::compile(path),
+                    SelectorText::InText(inner) => {
+                        Selector::compile_in_text(&inner.text, &inner.find)
+                    }
+                };
+                self.ok(key, compiled)
+            })
+            .collect();
+        let selectors = Selectors::new(compiled.into_iter().flatten().collect());
+        self.ok(key, selectors).unwrap_or_default()
+    }
+
+    fn selectors_or(&mut self, key: &str, given: &Selection, default: [&str; 4]) -> Selectors {
+        if !given.as_slice().is_empty() {
+            return self.selectors(key, given);
+        }
+        let selectors = default.map(|path| SelectorText::Path(path.to_owned()));
+        self.selectors(key, &Selection::More(selectors.to_vec()))
+    }
+
+    /// `@status` is there only once the status was read, and what is carried as a value must
+    /// stand in the body.
+    fn special_selectors(&mut self, file: &File) {
+        let job = &file.job;
+        let texts = |selection: &Selection| -> Vec<String> {
+            let each = selection.as_slice().iter();
+            each.map(|text| match text {
+                SelectorText::Path(path) => path.clone(),
+                SelectorText::InText(_) => "{ in, find }".to_owned(),
+            })
+            .collect()
+        };
+        let item: Vec<String> = job.item.iter().cloned().collect();
+        for (key, selectors) in [
+            ("job.item", item),
+            ("job.began_at", texts(&job.began_at)),
+            ("job.ended_at", texts(&job.ended_at)),
+            ("job.resources", texts(&job.resources)),
+            ("job.children", texts(&job.children)),
+        ] {
+            if let Some(other) = selectors.iter().find(|text| !text.starts_with('$')) {
+                self.wrong(
+                    key,
+                    format!("`{other}` cannot stand here: it must be JSONPath into the body"),
+                );
+            }
+        }
+        let status = texts(&job.status);
+        if status.iter().any(|text| text == STATUS) {
+            self.wrong("job.status", "`@status` is what this key defines");
+        }
+        if status == [HTTP] {
+            self.only_successes(&file.states);
+        }
+    }
+
+    /// Where the HTTP status is the status, only a 2xx can be a sighting.
+    fn only_successes(&mut self, states: &StatesTable) {
+        for (name, statuses) in [
+            ("failed", &states.failed),
+            ("cancelled", &states.cancelled),
+            ("succeeded", &states.succeeded),
+            ("held", &states.held),
+            ("pending", &states.pending),
+            ("running", &states.running),
+        ] {
+            let other =
+                |status: &&String| status.parse().is_ok_and(|n: u16| !(200..300).contains(&n));
+            if let Some(status) = statuses.iter().find(other) {
+                let message = format!(
+                    "\"{status}\" is never looked at: only a 2xx shows the job, and [[errors]] say what others mean"
+                );
+                self.wrong(&format!("states.{name}"), message);
+            }
+        }
+    }
+
+    fn item(&mut self, path: Option<&str>) -> Option<Selector> {
+        let compiled = Selector::compile(path?);
+        self.ok("job.item", compiled)
+    }
+
+    fn job(&mut self, table: &JobTable) -> JobSelectors {
+        JobSelectors {
+            id: self.selectors("job.id", &table.id),
+            job_type: self.selectors("job.type", &table.job_type),
+            status: self.selectors("job.status", &table.status),
+            began_at: self.selectors("job.began_at", &table.began_at),
+            ended_at: self.selectors("job.ended_at", &table.ended_at),
+            code: self.selectors("job.code", &table.code),
+            reason: self.selectors("job.reason", &table.reason),
+            progress: self.selectors("job.progress", &table.progress),
+            resources: self.selectors("job.resources", &table.resources),
+            children: self.selectors("job.children", &table.children),
+            children_member: children_member(&table.resources, &table.children),
+        }
+    }
+
+    fn child(&mut self, table: &ChildTable, job: &JobSelectors) -> JobSelectors {
+        let mut child = job.clone();
+        let mut replace = |key: &str, given: &Option<Selection>, slot: &mut Selectors| {
+            if let Some(selection) = given {
+                *slot = self.selectors(key, selection);
+            }
+        };
+        replace("child.id", &table.id, &mut child.id);
+        replace("child.type", &table.job_type, &mut child.job_type);
+        replace("child.status", &table.status, &mut child.status);
+        replace("child.code", &table.code, &mut child.code);
+        replace("child.reason", &table.reason, &mut child.reason);
+        replace("child.children", &table.children, &mut child.children);
+        child
+    }
+
+    fn states(&mut self, table: &StatesTable) -> States {
+        let mut states = States::new(table.ignore_case);
+        // In the order in which patterns are tried: failure before success.
+        for (name, statuses, state) in [
+            ("failed", &table.failed, JobState::Failed),
+            ("cancelled", &table.cancelled, JobState::Cancelled),
+            ("succeeded", &table.succeeded, JobState::Succeeded),
+            ("held", &table.held, JobState::Held),
+            ("pending", &table.pending, JobState::Pending),
+            ("running", &table.running, JobState::Running),
+        ] {
+            for status in statuses {
+                let listed = states.list(status, state);
+                self.ok(&format!("states.{name}"), listed);
+            }
+        }
+        states
+    }
+
+    fn rules(&mut self, tables: &[RuleTable]) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for (n, table) in tables.iter().enumerate() {
+            let key = format!("rules.{n}");
+            let rule = self.rule(&key, table);
+            if rule.when.is_empty() && n + 1 < tables.len() {
+                self.wrong(
+                    &key,
+                    "has no condition, so the rules after it never get their turn",
+                );
+            } else if let Some(earlier) = rules.iter().position(|earlier| earlier.covers(&rule)) {
+                let message = format!("can never match: rules.{earlier} holds whenever it would");
+                self.wrong(&key, message);
+            }
+            rules.push(rule);
+        }
+        rules
+    }
+
+    fn rule(&mut self, key: &str, table: &RuleTable) -> Rule {
+        let key = format!("{key}.when");
+        let mut when = Vec::new();
+        for (path, value) in &table.when {
+            let selector = self.ok(&key, Selector::compile(path));
+            let read = Condition::read(value).map_err(|message| format!("`{path}`: {message}"));
+            let condition = self.ok(&key, read);
+            when.extend(selector.zip(condition));
+        }
+        Rule {
+            when,
+            outcome: table.outcome,
+        }
+    }
+
+    /// A definition that can never say success, or never failure, is a mistake.
+    fn verdict(&mut self, job: &JobSelectors, states: &States, rules: &[Rule]) {
+        if rules.is_empty() && job.status.is_empty() {
+            self.wrong(
+                "job",
+                "has no `status` and there are no [[rules]], so no verdict could be read",
+            );
+        }
+        if !job.status.is_empty() && states.is_empty() && rules.is_empty() {
+            self.wrong("states", "lists nothing, so every job would run for ever");
+        }
+        let listed = states.listed();
+        for (wanted, word) in [
+            (JobState::Succeeded, "succeeded"),
+            (JobState::Failed, "failed"),
+        ] {
+            let by_state = listed.iter().any(|(_, state)| *state == wanted);
+            if !by_state && !rules.iter().any(|rule| rule.outcome == wanted) {
+                self.wrong("states", format!("nothing leads to `{word}`"));
+            }
+        }
+    }
+
+    fn errors_table(&mut self, tables: &[ErrorTable]) -> Vec<ErrorRule> {
+        let mut rules: Vec<ErrorRule> = Vec::new();
+        for (n, table) in tables.iter().enumerate() {
+            let key = format!("errors.{n}");
+            let http = table.http.as_slice().to_vec();
+            if http.is_empty() && table.code.is_none() && table.message.is_none() {
+                self.wrong(&key, "needs `http`, `code` or `message`");
+            }
+            if let Some(bad) = http.iter().find(|http| !(200..600).contains(*http)) {
+                self.wrong(&key, format!("{bad} is no HTTP status; 200 to 599 are"));
+            }
+            let rule = ErrorRule {
+                http,
+                code: table.code.as_deref().map(Pattern::new),
+                message: table.message.as_deref().map(Pattern::new),
+                kind: table.kind,
+            };
+            if rules.iter().any(|earlier| earlier.covers(&rule)) {
+                self.wrong(
+                    &key,
+                    "can never match: an earlier entry matches whenever it would",
+                );
+            }
+            rules.push(rule);
+        }
+        rules
+    }
+
+    fn hints(&mut self, tables: &[RetryTable]) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        for (n, table) in tables.iter().enumerate() {
+            let hint = hint_of(table);
+            hints.extend(self.ok(&format!("retry.{n}"), hint));
+        }
+        hints.extend(Hint::of_the_gateway());
+        hints
+    }
+
+    fn submit(&mut self, table: &SubmitTable) -> SubmitAnswer {
+        let header = table.header.as_deref().map(header_name);
+        let text = table.text.as_deref().map(TextPattern::new);
+        SubmitAnswer {
+            job_id: self.selectors("submit.job_id", &table.job_id),
+            header: header.and_then(|name| self.ok("submit.header", name)),
+            text: text.and_then(|pattern| self.ok("submit.text", pattern)),
+        }
+    }
+
+    fn poll(&mut self, table: &PollTable) -> PollOverrides {
+        let mut duration = |key: &str, text: &Option<String>| {
+            let read = parse_duration(text.as_deref()?);
+            let read = read.map_err(|allowed| format!("must be {allowed}"));
+            self.ok(&format!("poll.{key}"), read)
+        };
+        let overrides = PollOverrides {
+            first: duration("first", &table.first),
+            initial: duration("initial", &table.initial),
+            multiplier: table.multiplier,
+            max: duration("max", &table.max),
+            jitter: table.jitter,
+            deadline: duration("deadline", &table.deadline),
+            request_timeout: duration("request_timeout", &table.request_timeout),
+            not_found_grace: duration("not_found_grace", &table.not_found_grace),
+            give_up_after: duration("give_up_after", &table.give_up_after),
+            max_retry_after: duration("max_retry_after", &table.max_retry_after),
+        };
+        if let Some(multiplier) = table.multiplier.filter(|m| !(1.0..=100.0).contains(m)) {
+            self.wrong(
+                "poll.multiplier",
+                format!("{multiplier} is not from 1 to 100"),
+            );
+        }
+        if let Some(jitter) = table.jitter.filter(|jitter| !(0.0..=1.0).contains(jitter)) {
+            self.wrong("poll.jitter", format!("{jitter} is not from 0 to 1"));
+        }
+        overrides
+    }
+}
+
+/// `sub_jobs`, for resources at `$.entities` and children at `$.entities.sub_jobs[*]`.
+fn children_member(resources: &Selection, children: &Selection) -> Option<String> {
+    let single = |selection: &Selection| match selection.as_slice() {
+        [SelectorText::Path(path)] => Some(path.clone()),
+        _ => None,
+    };
+    let (resources, children) = (single(resources)?, single(children)?);
+    let rest = children.strip_prefix(&resources)?.strip_prefix('.')?;
+    Some(rest.strip_suffix("[*]").unwrap_or(rest).to_owned())
+}
+
+fn hint_of(table: &RetryTable) -> Result<Hint, String> {
+    match (&table.header, &table.message, table.unit) {
+        (Some(header), None, unit) => Ok(Hint::Header {
+            name: header_name(header)?,
+            unit: unit.unwrap_or(Unit::Seconds),
+        }),
+        (None, Some(message), None) => Hint::in_message(message),
+        (None, Some(_), Some(_)) => {
+            Err("the unit of a `message` stands in its placeholder".to_owned())
+        }
+        _ => Err("needs either `header` or `message`".to_owned()),
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))
+}

@@ -1,0 +1,181 @@
+//! How an answer is read, and why: what `jobwatch explain` and `probe` print.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::clock::show_duration;
+use crate::definition::Definition;
+use crate::definition::reading;
+use crate::definition::reading::Answer;
+use crate::definition::reading::Ground;
+use crate::definition::selector::Selectors;
+use crate::definition::selector::View;
+use crate::watch::observation::Child;
+use crate::watch::observation::Observation;
+use crate::watch::observation::Problem;
+use crate::watch::observation::Sighting;
+
+/// What an answer was read as. The first fields of each kind are a contract.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Explanation {
+    /// The job was seen.
+    Sighting(Box<SightingExplained>),
+    /// The job could not be seen.
+    Problem(ProblemExplained),
+}
+
+/// A sighting, and what led to it.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the fields are the words of `Job`")]
+pub struct SightingExplained {
+    pub state: &'static str,
+    pub status: Option<String>,
+    pub reason: Option<String>,
+    pub code: Option<String>,
+    /// What led to the state.
+    pub rule: String,
+    pub unknown_status: bool,
+    pub job_type: Option<String>,
+    pub began_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub progress: Option<String>,
+    pub resources: Option<Value>,
+    pub children: Vec<Child>,
+    pub retry_after: Option<String>,
+    pub warnings: Vec<String>,
+    /// The selector behind each value, by field.
+    pub selectors: Vec<Origin>,
+}
+
+/// A problem, and what it asks for.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "the fields are the words of `Problem`")]
+pub struct ProblemExplained {
+    pub problem: &'static str,
+    pub code: Option<String>,
+    pub message: String,
+    pub retry_after: Option<String>,
+}
+
+/// Where a value stood.
+#[derive(Debug, Clone, Serialize)]
+pub struct Origin {
+    /// The field.
+    pub field: &'static str,
+    /// The selector that yielded it.
+    pub selector: String,
+}
+
+/// Reads `answer` by `definition` and says why. Without a `job_id` whatever job the
+/// answer is about will do.
+pub fn explain(
+    definition: &Definition,
+    job_id: Option<&str>,
+    answer: &Answer<'_>,
+    now: Timestamp,
+) -> Explanation {
+    let (observation, ground) = reading::read_with_ground(definition, job_id, answer, now);
+    match observation {
+        Observation::Sighting(sighting) => {
+            let body = serde_json::from_slice(answer.body).unwrap_or(Value::Null);
+            let origins = origins(definition, answer.http_status, &body, job_id);
+            Explanation::Sighting(Box::new(of_sighting(definition, sighting, ground, origins)))
+        }
+        Observation::Problem(problem) => Explanation::Problem(ProblemExplained::of(problem)),
+    }
+}
+
+impl ProblemExplained {
+    /// Shows a problem.
+    pub fn of(problem: Problem) -> Self {
+        Self {
+            problem: problem.kind.as_str(),
+            code: problem.code,
+            message: problem.message,
+            retry_after: problem.retry_after.map(show_duration),
+        }
+    }
+}
+
+fn of_sighting(
+    definition: &Definition,
+    sighting: Sighting,
+    ground: Option<Ground>,
+    selectors: Vec<Origin>,
+) -> SightingExplained {
+    let job = sighting.job;
+    let rule = match ground {
+        Some(Ground::Rule(number)) => format!("rules: number {number}"),
+        Some(Ground::Listed(entry)) => {
+            let listed = definition.states.of(&entry);
+            let name = listed.map_or("?", crate::watch::observation::JobState::as_str);
+            format!("states.{name}: \"{entry}\"")
+        }
+        Some(Ground::Unlisted) | None => "none: the status is not listed".to_owned(),
+    };
+    SightingExplained {
+        state: job.state.as_str(),
+        status: job.status,
+        reason: job.reason,
+        code: job.code,
+        rule,
+        unknown_status: sighting.unknown_status,
+        job_type: job.job_type,
+        began_at: job.began_at,
+        ended_at: job.ended_at,
+        progress: job.progress,
+        resources: job.resources,
+        children: job.children,
+        retry_after: sighting.retry_after.map(show_duration),
+        warnings: sighting.warnings,
+        selectors,
+    }
+}
+
+fn origins(
+    definition: &Definition,
+    http_status: u16,
+    body: &Value,
+    job_id: Option<&str>,
+) -> Vec<Origin> {
+    let whole = View {
+        root: body,
+        http_status,
+        status: None,
+    };
+    let Ok(view) = reading::find_item(definition, whole, job_id) else {
+        return Vec::new();
+    };
+    let job = &definition.job;
+    let single: [(&'static str, &Selectors); 7] = [
+        ("type", &job.job_type),
+        ("began_at", &job.began_at),
+        ("ended_at", &job.ended_at),
+        ("code", &job.code),
+        ("reason", &job.reason),
+        ("progress", &job.progress),
+        ("id", &job.id),
+    ];
+    let mut origins: Vec<Origin> = single
+        .into_iter()
+        .filter_map(|(field, selectors)| {
+            let (_, selector) = selectors.first(view)?;
+            Some(Origin {
+                field,
+                selector: selector.to_owned(),
+            })
+        })
+        .collect();
+    if job.status.joined_text(view).is_some() {
+        origins.insert(
+            0,
+            Origin {
+                field: "status",
+                selector: job.status.sources(),
+            },
+        );
+    }
+    origins
+}

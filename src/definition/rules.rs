@@ -1,0 +1,265 @@
+//! Rules: for APIs whose verdict is more than one word.
+//!
+//! A rule holds when all its conditions hold; the first that holds decides, before
+//! `[states]` are looked at.
+
+use std::fmt;
+
+use crate::definition::pattern::Pattern;
+use crate::definition::selector::Selector;
+use crate::definition::selector::View;
+use crate::watch::observation::JobState;
+
+/// How deep conditions may stand in one another.
+const DEPTH_MAX: usize = 8;
+
+/// Conditions, and what they mean together.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Each selector with its condition; all must hold.
+    pub(crate) when: Vec<(Selector, Condition)>,
+    /// The state of a job for which they hold.
+    pub(crate) outcome: JobState,
+}
+
+/// What is demanded of the values that a selector yields. Of several values, one that
+/// satisfies it is enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// One is this text.
+    Equals(String),
+    /// One is among these.
+    In(Vec<String>),
+    /// There is one, or there is none.
+    Exists(bool),
+    /// The inner condition does not hold.
+    Not(Box<Condition>),
+    /// One is of this form.
+    Like(Pattern),
+    /// One of these holds.
+    Any(Vec<Condition>),
+    /// All of these hold.
+    All(Vec<Condition>),
+}
+
+impl Rule {
+    /// Whether all conditions hold.
+    pub fn holds(&self, view: View<'_>) -> bool {
+        self.when.iter().all(|(selector, condition)| {
+            let (texts, is_there) = selector.texts(view);
+            condition.holds(&texts, is_there)
+        })
+    }
+
+    /// Whether this rule holds whenever `later` does, so that `later` never gets its turn.
+    pub fn covers(&self, later: &Self) -> bool {
+        self.when.iter().all(|(selector, condition)| {
+            later.when.iter().any(|(other, demanded)| {
+                selector.source() == other.source() && condition == demanded
+            })
+        })
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when: Vec<String> = self
+            .when
+            .iter()
+            .map(|(selector, condition)| format!("{} {condition}", selector.source()))
+            .collect();
+        let when = if when.is_empty() {
+            "always".to_owned()
+        } else {
+            when.join(" and ")
+        };
+        write!(f, "{when} means {}", self.outcome.as_str())
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |all: &[Self], word: &str| {
+            let each: Vec<String> = all.iter().map(ToString::to_string).collect();
+            format!("({})", each.join(word))
+        };
+        match self {
+            Self::Equals(text) => write!(f, "is {text}"),
+            Self::In(texts) => write!(f, "is one of {}", texts.join(", ")),
+            Self::Exists(true) => f.write_str("is there"),
+            Self::Exists(false) => f.write_str("is not there"),
+            Self::Not(inner) => write!(f, "not ({inner})"),
+            Self::Like(pattern) => write!(f, "is like {}", pattern.source()),
+            Self::Any(all) => f.write_str(&joined(all, " or ")),
+            Self::All(all) => f.write_str(&joined(all, " and ")),
+        }
+    }
+}
+
+impl Condition {
+    /// Reads a condition: a scalar, or a table with one of the known words.
+    ///
+    /// # Errors
+    /// Says what is wrong and what is allowed.
+    pub fn read(value: &toml::Value) -> Result<Self, String> {
+        read_at(value, 0)
+    }
+
+    fn holds(&self, texts: &[String], is_there: bool) -> bool {
+        match self {
+            Self::Equals(wanted) => texts.contains(wanted),
+            Self::In(wanted) => texts.iter().any(|text| wanted.contains(text)),
+            Self::Exists(wanted) => is_there == *wanted,
+            Self::Not(inner) => !inner.holds(texts, is_there),
+            Self::Like(pattern) => texts.iter().any(|text| pattern.matches(text)),
+            Self::Any(inner) => inner.iter().any(|one| one.holds(texts, is_there)),
+            Self::All(inner) => inner.iter().all(|one| one.holds(texts, is_there)),
+        }
+    }
+}
+
+fn read_at(value: &toml::Value, depth: usize) -> Result<Condition, String> {
+    if depth == DEPTH_MAX {
+        return Err(format!(
+            "conditions stand in one another more than {DEPTH_MAX} deep"
+        ));
+    }
+    if let Some(text) = scalar(value) {
+        return Ok(Condition::Equals(text));
+    }
+    let allowed = "a value, or one of { in = […] }, { exists = true }, { not = … }, { like = \"…*\" }, { any = […] }, { all = […] }";
+    let table = value
+        .as_table()
+        .filter(|table| table.len() == 1)
+        .ok_or_else(|| format!("a condition is {allowed}"))?;
+    let (word, inner) = table
+        .iter()
+        .next()
+        .expect("a table with one entry has a first");
+    match word.as_str() {
+        "in" => list(inner, |one| {
+            scalar(one).ok_or_else(|| "`in` lists values".to_owned())
+        })
+        .map(Condition::In),
+        "exists" => inner
+            .as_bool()
+            .map(Condition::Exists)
+            .ok_or_else(|| "`exists` is true or false".to_owned()),
+        "not" => read_at(inner, depth + 1).map(|one| Condition::Not(Box::new(one))),
+        "like" => inner
+            .as_str()
+            .map(|text| Condition::Like(Pattern::new(text)))
+            .ok_or_else(|| "`like` is a text, as \"ROLLBACK_*\"".to_owned()),
+        "any" => list(inner, |one| read_at(one, depth + 1)).map(Condition::Any),
+        "all" => list(inner, |one| read_at(one, depth + 1)).map(Condition::All),
+        other => Err(format!(
+            "`{other}` is no condition; a condition is {allowed}"
+        )),
+    }
+}
+
+fn list<T>(
+    value: &toml::Value,
+    read: impl Fn(&toml::Value) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let elements = value
+        .as_array()
+        .filter(|elements| !elements.is_empty())
+        .ok_or_else(|| {
+            "must be a list that is not empty; an empty one can never hold".to_owned()
+        })?;
+    elements.iter().map(read).collect()
+}
+
+fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use serde_json::json;
+
+    fn rule(when: &str) -> Rule {
+        let table: toml::Table = toml::from_str(&format!("when = {{ {when} }}")).unwrap();
+        let when = table["when"].as_table().unwrap();
+        Rule {
+            when: when
+                .iter()
+                .map(|(selector, condition)| {
+                    (
+                        Selector::compile(selector).unwrap(),
+                        Condition::read(condition).unwrap(),
+                    )
+                })
+                .collect(),
+            outcome: JobState::Failed,
+        }
+    }
+
+    fn holds(when: &str, body: &Value) -> bool {
+        rule(when).holds(View {
+            root: body,
+            http_status: 200,
+            status: Some("CREATE_COMPLETE"),
+        })
+    }
+
+    #[test]
+    fn every_form_of_condition() {
+        let body = json!({"done": true, "code": 7, "none": null, "error": {"code": 1}, "tags": ["a", "b"]});
+        for (when, expected) in [
+            (r#""$.done" = true"#, true),
+            (r#""$.done" = "true""#, true),
+            (r#""$.code" = 7"#, true),
+            (r#""$.code" = { in = [6, 7] }"#, true),
+            (r#""$.code" = { in = [6] }"#, false),
+            (r#""$.none" = { exists = false }"#, true),
+            (r#""$.error" = { exists = true }"#, true),
+            (r#""$.missing" = { exists = true }"#, false),
+            (r#""$.code" = { not = 7 }"#, false),
+            (r#""$.missing" = { not = 7 }"#, true),
+            (r#""$.tags[*]" = "b""#, true),
+            (r#""@status" = { like = "*_COMPLETE" }"#, true),
+            (r#""@http" = 200"#, true),
+            (r#""$.code" = { any = [1, { like = "7*" }] }"#, true),
+            (
+                r#""$.code" = { all = [{ exists = true }, { not = 8 }] }"#,
+                true,
+            ),
+            (r#""$.done" = true, "$.code" = 8"#, false),
+        ] {
+            assert_eq!(holds(when, &body), expected, "{when}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_condition_is_told() {
+        for (text, said) in [
+            ("{ in = [] }", "can never hold"),
+            ("{ is = 1 }", "`is` is no condition"),
+            ("{ in = [1], not = 2 }", "a condition is a value"),
+            ("{ exists = 1 }", "true or false"),
+            ("[1]", "a condition is a value"),
+        ] {
+            let table: toml::Table = toml::from_str(&format!("c = {text}")).unwrap();
+            let error = Condition::read(&table["c"]).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_asks_more_than_an_earlier_one_never_gets_its_turn() {
+        let wide = rule(r#""$.a" = 1"#);
+        assert!(wide.covers(&rule(r#""$.a" = 1, "$.b" = 2"#)));
+        assert!(!wide.covers(&rule(r#""$.a" = 2"#)));
+        assert!(!rule(r#""$.a" = 1, "$.b" = 2"#).covers(&wide));
+    }
+}
