@@ -20,6 +20,8 @@ use crate::settings::source::ENVIRONMENT;
 use crate::settings::source::Layered;
 use crate::settings::source::origin_of;
 
+/// How many names an error lists; of more, only the nearest helps.
+const LISTED_MAX: usize = 16;
 /// The longest duration that means anything here.
 const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
 
@@ -368,6 +370,9 @@ impl<'a> Reader<'a> {
 pub(super) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.collect();
     let hint = nearest::hint(word, words.iter().copied());
+    if words.len() > LISTED_MAX {
+        return format!("\"{word}\" is none of the {} there are{hint}", words.len());
+    }
     format!("\"{word}\" must be one of {}{hint}", words.join(", "))
 }
 
