@@ -83,6 +83,12 @@ impl Submit {
             ));
         }
         let response = Response::read(&read_body(file)?)?;
+        if response.http_status >= 400 {
+            let (file, status) = (file.display(), response.http_status);
+            return Err(format!(
+                "{file} is a refusal, HTTP {status}: no job was created"
+            ));
+        }
         let found =
             definition
                 .submit

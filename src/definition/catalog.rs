@@ -180,6 +180,9 @@ fn read(path: &Path) -> Result<String, DefinitionError> {
             "{size} bytes; a definition has at most {FILE_BYTES_MAX}"
         )));
     }
+    if !path.is_file() {
+        return Err(fail("is not a file".to_owned()));
+    }
     std::fs::read_to_string(path).map_err(|error| fail(format!("cannot be read: {error}")))
 }
 

@@ -31,8 +31,6 @@ use crate::definition::request;
 use crate::definition::request::RequestTemplate;
 use crate::definition::rules::Condition;
 use crate::definition::rules::Rule;
-use crate::definition::selector::HTTP;
-use crate::definition::selector::STATUS;
 use crate::definition::selector::Selector;
 use crate::definition::selector::Selectors;
 use crate::definition::states::States;
@@ -78,14 +76,14 @@ fn unreadable(origin: &str, text: &str, error: &toml::de::Error) -> DefinitionEr
 }
 
 /// Collects what is wrong.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origin: &'a str,
     text: &'a str,
     errors: Vec<DefinitionError>,
 }
 
 impl Check<'_> {
-    fn wrong(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>) {
         let path: Vec<String> = key.split('.').map(str::to_owned).collect();
         self.errors.push(DefinitionError {
             origin: self.origin.to_owned(),
@@ -107,7 +105,7 @@ impl Check<'_> {
         let job = self.job(&file.job);
         let child = self.child(&file.child, &job);
         let states = self.states(&file.states);
-        let rules = self.rules(&file.rules);
+        let rules = self.rules(&file.rules, file.states.ignore_case);
         self.special_selectors(file);
         // What follows from a mistake that was told already is not told.
         if self.errors.is_empty() {
@@ -197,63 +195,6 @@ impl Check<'_> {
         self.selectors(key, &Selection::More(selectors.to_vec()))
     }
 
-    /// `@status` is there only once the status was read, and what is carried as a value must
-    /// stand in the body.
-    fn special_selectors(&mut self, file: &File) {
-        let job = &file.job;
-        let texts = |selection: &Selection| -> Vec<String> {
-            let each = selection.as_slice().iter();
-            each.map(|text| match text {
-                SelectorText::Path(path) => path.clone(),
-                SelectorText::InText(_) => "{ in, find }".to_owned(),
-            })
-            .collect()
-        };
-        let item: Vec<String> = job.item.iter().cloned().collect();
-        for (key, selectors) in [
-            ("job.item", item),
-            ("job.began_at", texts(&job.began_at)),
-            ("job.ended_at", texts(&job.ended_at)),
-            ("job.resources", texts(&job.resources)),
-            ("job.children", texts(&job.children)),
-        ] {
-            if let Some(other) = selectors.iter().find(|text| !text.starts_with('$')) {
-                self.wrong(
-                    key,
-                    format!("`{other}` cannot stand here: it must be JSONPath into the body"),
-                );
-            }
-        }
-        let status = texts(&job.status);
-        if status.iter().any(|text| text == STATUS) {
-            self.wrong("job.status", "`@status` is what this key defines");
-        }
-        if status == [HTTP] {
-            self.only_successes(&file.states);
-        }
-    }
-
-    /// Where the HTTP status is the status, only a 2xx can be a sighting.
-    fn only_successes(&mut self, states: &StatesTable) {
-        for (name, statuses) in [
-            ("failed", &states.failed),
-            ("cancelled", &states.cancelled),
-            ("succeeded", &states.succeeded),
-            ("held", &states.held),
-            ("pending", &states.pending),
-            ("running", &states.running),
-        ] {
-            let other =
-                |status: &&String| status.parse().is_ok_and(|n: u16| !(200..300).contains(&n));
-            if let Some(status) = statuses.iter().find(other) {
-                let message = format!(
-                    "\"{status}\" is never looked at: only a 2xx shows the job, and [[errors]] say what others mean"
-                );
-                self.wrong(&format!("states.{name}"), message);
-            }
-        }
-    }
-
     fn item(&mut self, path: Option<&str>) -> Option<Selector> {
         let compiled = Selector::compile(path?);
         self.ok("job.item", compiled)
@@ -310,11 +251,11 @@ impl Check<'_> {
         states
     }
 
-    fn rules(&mut self, tables: &[RuleTable]) -> Vec<Rule> {
+    fn rules(&mut self, tables: &[RuleTable], ignore_case: bool) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
         for (n, table) in tables.iter().enumerate() {
             let key = format!("rules.{n}");
-            let rule = self.rule(&key, table);
+            let rule = self.rule(&key, table, ignore_case);
             if rule.when.is_empty() && n + 1 < tables.len() {
                 self.wrong(
                     &key,
@@ -329,41 +270,25 @@ impl Check<'_> {
         rules
     }
 
-    fn rule(&mut self, key: &str, table: &RuleTable) -> Rule {
+    fn rule(&mut self, key: &str, table: &RuleTable, ignore_case: bool) -> Rule {
         let key = format!("{key}.when");
         let mut when = Vec::new();
         for (path, value) in &table.when {
             let selector = self.ok(&key, Selector::compile(path));
             let read = Condition::read(value).map_err(|message| format!("`{path}`: {message}"));
-            let condition = self.ok(&key, read);
+            let condition = self.ok(&key, read).map(|condition| {
+                if ignore_case {
+                    condition.in_lower_case()
+                } else {
+                    condition
+                }
+            });
             when.extend(selector.zip(condition));
         }
         Rule {
             when,
             outcome: table.outcome,
-        }
-    }
-
-    /// A definition that can never say success, or never failure, is a mistake.
-    fn verdict(&mut self, job: &JobSelectors, states: &States, rules: &[Rule]) {
-        if rules.is_empty() && job.status.is_empty() {
-            self.wrong(
-                "job",
-                "has no `status` and there are no [[rules]], so no verdict could be read",
-            );
-        }
-        if !job.status.is_empty() && states.is_empty() && rules.is_empty() {
-            self.wrong("states", "lists nothing, so every job would run for ever");
-        }
-        let listed = states.listed();
-        for (wanted, word) in [
-            (JobState::Succeeded, "succeeded"),
-            (JobState::Failed, "failed"),
-        ] {
-            let by_state = listed.iter().any(|(_, state)| *state == wanted);
-            if !by_state && !rules.iter().any(|rule| rule.outcome == wanted) {
-                self.wrong("states", format!("nothing leads to `{word}`"));
-            }
+            ignore_case,
         }
     }
 

@@ -15,6 +15,7 @@ pub mod reading;
 pub mod request;
 pub mod rules;
 pub mod selector;
+mod sense;
 pub mod states;
 pub mod submission;
 #[cfg(test)]

@@ -29,8 +29,10 @@ use crate::watch::observation::bounded;
 
 /// The most children carried into an event; the verdict counts all of them.
 pub const CHILDREN_MAX: usize = 200;
+/// The most children that are looked at. With more, success is not believed.
+const CHILDREN_READ_MAX: usize = 10_000;
 /// How deep children may have children.
-const CHILD_DEPTH_MAX: usize = 8;
+const CHILD_DEPTH_MAX: usize = 64;
 /// Codes by which the API gateway says that it has no such route. Their 404 is about the
 /// path or endpoint, not about the job (terraform-provider-opentelekomcloud issue 1705).
 const ROUTE_CODES: [&str; 2] = ["APIGW.0101", "APIG.0101"];
@@ -75,7 +77,7 @@ pub fn read_with_ground(
     answer: &Answer<'_>,
     now: Timestamp,
 ) -> (Observation, Option<Ground>) {
-    let body: Option<Value> = serde_json::from_slice(answer.body).ok();
+    let body: Option<Value> = serde_json::from_slice(without_bom(answer.body)).ok();
     let read = if (200..300).contains(&answer.http_status) {
         read_success(definition, job_id, answer, body.as_ref())
     } else {
@@ -146,7 +148,13 @@ fn read_success(
         status: status.as_deref(),
         ..view
     };
-    let Some((state, ground)) = state_of(definition, with_status) else {
+    let state = state_of(definition, with_status);
+    if matches!(state, Some((_, Ground::Unlisted)))
+        && let Some(problem) = mapped_error(definition, answer.http_status, body)
+    {
+        return Err(problem);
+    }
+    let Some((state, ground)) = state else {
         return Err(unreadable(
             "the body has no job status where the definition looks".to_owned(),
         ));
@@ -227,10 +235,26 @@ fn read_job(
 ) -> Sighting {
     let selectors = &definition.job;
     let mut warnings = Vec::new();
-    let mut children = Vec::new();
-    collect_children(definition, view, 0, &mut children);
+    let mut found = Found::default();
+    collect_children(definition, view, 0, &mut found);
+    let mut state = children_decide(definition.children_verdict, state, &found.children);
+    if found.is_cut {
+        warnings.push(format!(
+            "more than {CHILDREN_READ_MAX} children, or more than {CHILD_DEPTH_MAX} deep: the rest is not looked at"
+        ));
+        if state == JobState::Succeeded && definition.children_verdict != ChildrenVerdict::Parents {
+            state = JobState::Running;
+        }
+    }
+    let unknown_child = found.unlisted.is_some();
+    if let Some(status) = found.unlisted {
+        warnings.push(format!(
+            "a child has the status {status}, which is not listed"
+        ));
+    }
+    let children = found.children;
     let mut job = Job {
-        state: children_decide(definition.children_verdict, state, &children),
+        state,
         job_type: selectors.job_type.first_text(view).map(bounded),
         status: status.map(bounded),
         code: selectors.code.first_text(view).map(bounded),
@@ -244,51 +268,62 @@ fn read_job(
     promote_reason(&mut job);
     job.children.truncate(CHILDREN_MAX);
     Sighting {
-        unknown_status: *ground == Ground::Unlisted,
+        unknown_status: *ground == Ground::Unlisted || unknown_child,
         job,
         warnings,
         retry_after: None,
     }
 }
 
+/// The children of a job, flattened.
+#[derive(Default)]
+struct Found {
+    children: Vec<Child>,
+    /// Some were not looked at.
+    is_cut: bool,
+    /// A status of a child that is not listed.
+    unlisted: Option<String>,
+}
+
 /// Flattens the children of `parent`, depth first, into `found`.
-fn collect_children(
-    definition: &Definition,
-    parent: View<'_>,
-    depth: usize,
-    found: &mut Vec<Child>,
-) {
-    if depth == CHILD_DEPTH_MAX {
-        return;
-    }
+fn collect_children(definition: &Definition, parent: View<'_>, depth: usize, found: &mut Found) {
     let selectors = if depth == 0 {
         &definition.job
     } else {
         &definition.child
     };
     for value in selectors.children.all(parent.root) {
+        if depth == CHILD_DEPTH_MAX || found.children.len() == CHILDREN_READ_MAX {
+            found.is_cut = true;
+            return;
+        }
         let child = parent.at(value);
-        found.push(read_child(definition, child));
+        let (read, ground) = read_child(definition, child);
+        if ground == Some(Ground::Unlisted) {
+            found.unlisted.clone_from(&read.status);
+        }
+        found.children.push(read);
         collect_children(definition, child, depth + 1, found);
     }
 }
 
-fn read_child(definition: &Definition, view: View<'_>) -> Child {
+fn read_child(definition: &Definition, view: View<'_>) -> (Child, Option<Ground>) {
     let selectors = &definition.child;
     let status = selectors.status.joined_text(view);
     let with_status = View {
         status: status.as_deref(),
         ..view
     };
-    let state = state_of(definition, with_status).map(|(state, _)| state);
-    Child {
+    let (state, ground) = state_of(definition, with_status).unzip();
+    let child = Child {
         job_id: selectors.id.first_text(view).map(bounded),
         job_type: selectors.job_type.first_text(view).map(bounded),
         outcome: state.and_then(JobState::outcome),
         status: status.map(bounded),
         code: selectors.code.first_text(view).map(bounded),
         reason: selectors.reason.first_text(view).map(bounded),
-    }
+    };
+    (child, ground)
 }
 
 /// Only a parent that succeeded is judged by its children: one that still runs may yet
@@ -340,7 +375,7 @@ fn read_time(
     // Some write 0 until there is a time.
     let value = selectors
         .first_value(view)
-        .filter(|value| value.as_i64() != Some(0))?;
+        .filter(|value| value.as_i64() != Some(0) && value.as_str() != Some("0"))?;
     timestamp::read(value)
         .inspect_err(|text| {
             warnings.push(bounded(format!(
@@ -416,6 +451,12 @@ fn default_kind(http_status: u16, code: Option<&str>) -> ProblemKind {
         408 | 500..=599 => ProblemKind::ServerError,
         _ => ProblemKind::Misconfigured,
     }
+}
+
+/// Some servers put a byte order mark before their JSON (RFC 8259, section 8.1, lets a
+/// reader ignore it).
+fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// The first characters of a body that should have been JSON, for a person to recognise.

@@ -87,6 +87,14 @@ impl RequestTemplate {
             return Err("request.body: a GET has no body; use method = \"POST\"".to_owned());
         }
         let body = table.body.as_deref().map(Template::compile_body);
+        let is_reserved = |part: &Part| matches!(part, Part::Reserved(_));
+        if body
+            .iter()
+            .flat_map(|template| &template.parts)
+            .any(is_reserved)
+        {
+            return Err("request.body: {+name} keeps slashes, which only a path may".to_owned());
+        }
         Ok(Self {
             method: table.method,
             path: Template::compile_path(&table.path)?,

@@ -20,6 +20,8 @@ pub struct Rule {
     pub(crate) when: Vec<(Selector, Condition)>,
     /// The state of a job for which they hold.
     pub(crate) outcome: JobState,
+    /// Texts are compared without their case; the conditions are in lower case then.
+    pub(crate) ignore_case: bool,
 }
 
 /// What is demanded of the values that a selector yields. Of several values, one that
@@ -46,7 +48,12 @@ impl Rule {
     /// Whether all conditions hold.
     pub fn holds(&self, view: View<'_>) -> bool {
         self.when.iter().all(|(selector, condition)| {
-            let (texts, is_there) = selector.texts(view);
+            let (mut texts, is_there) = selector.texts(view);
+            if self.ignore_case {
+                for text in &mut texts {
+                    *text = text.to_lowercase();
+                }
+            }
             condition.holds(&texts, is_there)
         })
     }
@@ -103,6 +110,21 @@ impl Condition {
     /// Says what is wrong and what is allowed.
     pub fn read(value: &toml::Value) -> Result<Self, String> {
         read_at(value, 0)
+    }
+
+    /// The same, to be compared with texts in lower case.
+    #[must_use]
+    pub fn in_lower_case(self) -> Self {
+        let each = |all: Vec<Self>| all.into_iter().map(Self::in_lower_case).collect();
+        match self {
+            Self::Equals(text) => Self::Equals(text.to_lowercase()),
+            Self::In(texts) => Self::In(texts.iter().map(|text| text.to_lowercase()).collect()),
+            Self::Like(pattern) => Self::Like(Pattern::new(&pattern.source().to_lowercase())),
+            Self::Not(inner) => Self::Not(Box::new(inner.in_lower_case())),
+            Self::Any(all) => Self::Any(each(all)),
+            Self::All(all) => Self::All(each(all)),
+            Self::Exists(wanted) => Self::Exists(wanted),
+        }
     }
 
     fn holds(&self, texts: &[String], is_there: bool) -> bool {
@@ -175,7 +197,7 @@ fn scalar(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
-        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Float(number) => serde_json::Number::from_f64(*number).map(|n| n.to_string()),
         toml::Value::Boolean(truth) => Some(truth.to_string()),
         _ => None,
     }
@@ -201,6 +223,7 @@ mod tests {
                 })
                 .collect(),
             outcome: JobState::Failed,
+            ignore_case: false,
         }
     }
 

@@ -10,6 +10,10 @@ use serde_json_path::JsonPath;
 
 /// The most selectors one key may list.
 const SELECTORS_MAX: usize = 16;
+/// The longest selector, in bytes.
+const SELECTOR_BYTES_MAX: usize = 1000;
+/// How deep brackets may stand in one another: the parser of JSONPath recurses.
+const NESTING_MAX: usize = 32;
 /// The HTTP status of the answer, as text.
 pub const HTTP: &str = "@http";
 /// The job's status, joined.
@@ -202,6 +206,7 @@ impl Selector {
 
 impl Kind {
     fn compile(source: &str) -> Result<Self, String> {
+        check_cost(source)?;
         if let Some(members) = plain_members(source) {
             return Ok(Self::Members(members));
         }
@@ -239,6 +244,42 @@ impl Kind {
             }
         }
     }
+}
+
+/// Refuses what could cost more than an answer is worth: nesting that overflows the
+/// parser's stack, filters that walk the whole body for each of its nodes, and regular
+/// expressions, which the body itself could supply.
+fn check_cost(source: &str) -> Result<(), String> {
+    if source.len() > SELECTOR_BYTES_MAX {
+        return Err(format!(
+            "the selector has more than {SELECTOR_BYTES_MAX} bytes"
+        ));
+    }
+    let mut depth: usize = 0;
+    for c in source.chars() {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTING_MAX {
+            return Err(format!(
+                "brackets stand in one another more than {NESTING_MAX} deep"
+            ));
+        }
+    }
+    let Some((_, filter)) = source.split_once('?') else {
+        return Ok(());
+    };
+    if filter.contains("..") {
+        return Err(format!("`{source}`: a filter must not search with `..`"));
+    }
+    if filter.contains("match(") || filter.contains("search(") {
+        return Err(format!(
+            "`{source}`: match() and search() are not allowed; use a rule with `like`"
+        ));
+    }
+    Ok(())
 }
 
 fn plain_members(text: &str) -> Option<Vec<String>> {
@@ -350,6 +391,29 @@ mod tests {
             let path = JsonPath::parse(text).unwrap();
             assert_eq!(by_hand.all(&body), path.query(&body).all());
         }
+    }
+
+    #[test]
+    fn a_selector_that_could_cost_too_much_is_refused() {
+        let deep = format!("$[?{}@.a{}]", "(".repeat(2000), ")".repeat(2000));
+        let long = format!("$.{}", "a".repeat(2000));
+        for (source, said) in [
+            (
+                format!("$[?{}@.a{}]", "(".repeat(100), ")".repeat(100)),
+                "deep",
+            ),
+            (deep, "more than 1000 bytes"),
+            (long, "more than 1000 bytes"),
+            ("$..[?count($..*)<0]".to_owned(), "must not search"),
+            ("$.a[?search(@.x, @.r)]".to_owned(), "not allowed"),
+        ] {
+            let error = Selector::compile(&source).unwrap_err();
+            assert!(error.contains(said), "{source}: {error}");
+        }
+        assert!(
+            Selector::compile("$.status.conditions[?@.type=='Failed' && @.status=='True'].message")
+                .is_ok()
+        );
     }
 
     #[test]

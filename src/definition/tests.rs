@@ -153,6 +153,68 @@ fn a_selector_where_it_cannot_stand_is_refused() {
 }
 
 #[test]
+fn case_is_ignored_in_rules_as_in_states() {
+    let text = PLAIN.replace("[states]", "[states]\nignore_case = true")
+        + "[[rules]]\nwhen = { \"@status\" = \"done_Badly\" }\noutcome = \"failed\"\n";
+    let definition = definition(&text);
+    let body = r#"{"id":"j","status":"DONE_BADLY"}"#;
+    assert_eq!(state(&definition, 200, body), JobState::Failed);
+}
+
+#[test]
+fn a_number_with_a_fraction_compares_as_json_writes_it() {
+    let text = format!("{PLAIN}[[rules]]\nwhen = {{ \"$.p\" = 1.0 }}\noutcome = \"failed\"\n");
+    assert_eq!(
+        state(
+            &definition(&text),
+            200,
+            r#"{"id":"j","status":"OK","p":1.0}"#
+        ),
+        JobState::Failed
+    );
+}
+
+#[test]
+fn a_byte_order_mark_hides_nothing() {
+    let body = "\u{feff}{\"id\":\"j\",\"status\":\"OK\"}";
+    assert_eq!(state(&definition(PLAIN), 200, body), JobState::Succeeded);
+}
+
+#[test]
+fn more_children_than_are_looked_at_keep_success_in_doubt() {
+    let definition = definition(&PLAIN.replace("[states]", "children = \"$.parts[*]\"\n[states]"));
+    let parts = |count: usize| vec![r#"{"status":"OK"}"#; count].join(",");
+    let body = |count: usize| format!(r#"{{"id":"j","status":"OK","parts":[{}]}}"#, parts(count));
+    assert_eq!(state(&definition, 200, &body(10_000)), JobState::Succeeded);
+    assert_eq!(state(&definition, 200, &body(10_001)), JobState::Running);
+}
+
+#[test]
+fn an_unlisted_status_of_a_child_is_loud() {
+    let definition = definition(&PLAIN.replace("[states]", "children = \"$.parts[*]\"\n[states]"));
+    let body = r#"{"id":"j","status":"OK","parts":[{"status":"WEIRD"}]}"#;
+    let Observation::Sighting(sighting) = seen(&definition, 200, body) else {
+        panic!("no sighting")
+    };
+    assert!(sighting.unknown_status);
+    assert!(
+        sighting.warnings[0].contains("WEIRD"),
+        "{:?}",
+        sighting.warnings
+    );
+}
+
+#[test]
+fn a_list_without_an_id_to_find_the_job_by_is_refused() {
+    let text = PLAIN.replace("id = \"$.id\"", "item = \"$.list[*]\"");
+    let told = told(&format!("{HEAD}{text}"));
+    assert!(
+        told.len() == 1 && told[0].contains("job.item: needs `job.id`"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_time_of_zero_is_no_time() {
     let definition = definition(&PLAIN.replace("[job]", "[job]\nended_at = \"$.end\""));
     let Observation::Sighting(sighting) =
