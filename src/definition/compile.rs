@@ -110,6 +110,7 @@ impl Check<'_> {
         // What follows from a mistake that was told already is not told.
         if self.errors.is_empty() {
             self.verdict(&job, &states, &rules);
+            self.senseless_rules(&rules, &states);
         }
         Some(Definition {
             name: name.to_owned(),

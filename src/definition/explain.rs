@@ -14,7 +14,11 @@ use crate::definition::selector::View;
 use crate::watch::observation::Child;
 use crate::watch::observation::Observation;
 use crate::watch::observation::Problem;
+use crate::watch::observation::ProblemKind;
 use crate::watch::observation::Sighting;
+
+/// The largest body that is read, as the daemon reads by default (`poll.max_body`).
+const MAX_BODY: usize = 1024 * 1024;
 
 /// What an answer was read as. The first fields of each kind are a contract.
 #[derive(Debug, Clone, Serialize)]
@@ -76,6 +80,12 @@ pub fn explain(
     answer: &Answer<'_>,
     now: Timestamp,
 ) -> Explanation {
+    if answer.body.len() > MAX_BODY {
+        return Explanation::Problem(ProblemExplained::of(Problem::new(
+            ProblemKind::Unreadable,
+            format!("the body is larger than max_body, {MAX_BODY} bytes"),
+        )));
+    }
     let (observation, ground) = reading::read_with_ground(definition, job_id, answer, now);
     match observation {
         Observation::Sighting(sighting) => {

@@ -359,11 +359,17 @@ fn promote_reason(job: &mut Job) {
 }
 
 fn resources(selectors: &JobSelectors, view: View<'_>) -> Option<Value> {
-    let mut resources = selectors.resources.first_value(view)?.clone();
-    if let (Some(member), Some(object)) = (&selectors.children_member, resources.as_object_mut()) {
-        object.remove(member);
-    }
-    Some(resources)
+    let found = selectors.resources.first_value(view)?;
+    let (Some(member), Some(object)) = (&selectors.children_member, found.as_object()) else {
+        return Some(found.clone());
+    };
+    // Not cloned and then removed: the children may be most of the answer.
+    let others = object.iter().filter(|(name, _)| *name != member);
+    Some(Value::Object(
+        others
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    ))
 }
 
 fn read_time(

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::definition::pattern::Pattern;
+use crate::definition::selector::HTTP;
 use crate::definition::selector::Selector;
 use crate::definition::selector::View;
 use crate::watch::observation::JobState;
@@ -58,6 +59,24 @@ impl Rule {
         })
     }
 
+    /// Whether a condition demands what cannot be.
+    pub fn never_holds(&self) -> bool {
+        self.when
+            .iter()
+            .any(|(selector, condition)| match condition {
+                Condition::Equals(text) => is_impossible(selector, text),
+                Condition::In(texts) => texts.iter().all(|text| is_impossible(selector, text)),
+                _ => false,
+            })
+    }
+
+    /// Whether some value must be there for this rule to hold.
+    pub fn demands_something(&self) -> bool {
+        self.when
+            .iter()
+            .any(|(_, condition)| condition.demands_a_value())
+    }
+
     /// Whether this rule holds whenever `later` does, so that `later` never gets its turn.
     pub fn covers(&self, later: &Self) -> bool {
         self.when.iter().all(|(selector, condition)| {
@@ -66,6 +85,12 @@ impl Rule {
             })
         })
     }
+}
+
+/// An empty text counts as absent, and rules are asked of 2xx answers only.
+fn is_impossible(selector: &Selector, text: &str) -> bool {
+    let is_other_http = || text.parse().is_ok_and(|n: u16| !(200..300).contains(&n));
+    text.is_empty() || (selector.source() == HTTP && is_other_http())
 }
 
 impl fmt::Display for Rule {
@@ -110,6 +135,16 @@ impl Condition {
     /// Says what is wrong and what is allowed.
     pub fn read(value: &toml::Value) -> Result<Self, String> {
         read_at(value, 0)
+    }
+
+    /// Whether it can hold only where there is a value.
+    fn demands_a_value(&self) -> bool {
+        match self {
+            Self::Equals(_) | Self::In(_) | Self::Like(_) | Self::Exists(true) => true,
+            Self::Exists(false) | Self::Not(_) => false,
+            Self::Any(all) => all.iter().all(Self::demands_a_value),
+            Self::All(all) => all.iter().any(Self::demands_a_value),
+        }
     }
 
     /// The same, to be compared with texts in lower case.

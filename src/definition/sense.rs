@@ -89,6 +89,26 @@ impl Check<'_> {
         }
     }
 
+    /// Rules that can never hold, or hold for what is no answer about the job at all.
+    pub(super) fn senseless_rules(&mut self, rules: &[Rule], states: &States) {
+        for (n, rule) in rules.iter().enumerate() {
+            let key = format!("rules.{n}");
+            if rule.never_holds() {
+                self.wrong(
+                    &key,
+                    "can never match: a value is never empty, and only a 2xx answer comes here",
+                );
+            }
+            let is_final = rule.outcome.outcome().is_some();
+            if is_final && !rule.demands_something() {
+                self.wrong(&key, "ends the job on what is missing alone: any odd answer would do; demand a value that is there");
+            }
+            if rule.when.is_empty() && !states.is_empty() {
+                self.wrong(&key, "has no condition, so [states] never get their turn");
+            }
+        }
+    }
+
     /// A definition that can never say success, or never failure, is a mistake.
     pub(super) fn verdict(&mut self, job: &JobSelectors, states: &States, rules: &[Rule]) {
         if rules.is_empty() && job.status.is_empty() {

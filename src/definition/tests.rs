@@ -153,6 +153,27 @@ fn a_selector_where_it_cannot_stand_is_refused() {
 }
 
 #[test]
+fn a_rule_without_sense_is_refused() {
+    for (when, outcome, said) in [
+        (r#"{ "$.p" = "" }"#, "failed", "can never match"),
+        (r#"{ "@http" = 404 }"#, "failed", "can never match"),
+        (
+            r#"{ "$.error" = { exists = false } }"#,
+            "succeeded",
+            "on what is missing alone",
+        ),
+        ("{}", "running", "[states] never get their turn"),
+    ] {
+        let rule = format!("[[rules]]\nwhen = {when}\noutcome = \"{outcome}\"\n");
+        let told = told(&format!("{HEAD}{PLAIN}{rule}"));
+        assert!(
+            told.len() == 1 && told[0].contains(said),
+            "{when}: {told:?}"
+        );
+    }
+}
+
+#[test]
 fn case_is_ignored_in_rules_as_in_states() {
     let text = PLAIN.replace("[states]", "[states]\nignore_case = true")
         + "[[rules]]\nwhen = { \"@status\" = \"done_Badly\" }\noutcome = \"failed\"\n";
