@@ -51,7 +51,9 @@ pub enum RenderError {
     #[error("the param `{0}` has no value; give it in the service's `params` or with the watch")]
     Missing(String),
     /// The value would lead to another place of the path.
-    #[error("the value of `{0}` holds the path step `.` or `..`")]
+    #[error(
+        "the value of `{0}` would lead elsewhere: it holds a path step `.` or `..`, or a `?` before the end of the path"
+    )]
     Step(String),
     /// A header cannot carry the value.
     #[error("the header `{0}` cannot carry the value of its placeholder")]
@@ -135,9 +137,14 @@ impl RequestTemplate {
         {
             return Err(RenderError::Step(name.to_owned()));
         }
+        self.check_question_marks(&value)?;
         let mut path_and_query = self.path.render(&value, percent_encoded)?;
-        for (n, (name, template)) in self.query.iter().enumerate() {
-            path_and_query.push(if n == 0 { '?' } else { '&' });
+        for (name, template) in &self.query {
+            path_and_query.push(if path_and_query.contains('?') {
+                '&'
+            } else {
+                '?'
+            });
             path_and_query.push_str(&percent_encoded(name));
             path_and_query.push('=');
             path_and_query.push_str(&template.render(&value, percent_encoded)?);
@@ -160,6 +167,27 @@ impl RequestTemplate {
             headers,
             body: body.transpose()?,
         })
+    }
+
+    /// A value may bring a query of its own only at the end of the path: anywhere else it
+    /// would cut off what the definition says comes after it.
+    fn check_question_marks<'a>(
+        &self,
+        value: &impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<(), RenderError> {
+        let before_the_last = self
+            .path
+            .parts
+            .split_last()
+            .map_or(&[][..], |(_, others)| others);
+        for part in before_the_last {
+            if let Part::Reserved(name) = part
+                && value(name).is_some_and(|value| value.contains('?'))
+            {
+                return Err(RenderError::Step(name.clone()));
+            }
+        }
+        Ok(())
     }
 
     fn method(&self) -> http::Method {
@@ -413,6 +441,19 @@ mod tests {
             rendered.path_and_query,
             "/v1/p-1_~./jobs/a%2F..%2Fb%3Fc%23d%20e%252f%C3%A9"
         );
+    }
+
+    #[test]
+    fn a_query_in_an_id_is_kept_at_the_end_and_refused_in_the_middle() {
+        let middle = template("/job/{+job_id}/json", &[]);
+        assert_eq!(
+            middle.render(|_| Some("a?x=")),
+            Err(RenderError::Step("job_id".into()))
+        );
+        let end = template("/{+job_id}", &[("zone", "z")])
+            .render(|_| Some("a?x=1"))
+            .unwrap();
+        assert_eq!(end.path_and_query, "/a?x=1&zone=z");
     }
 
     #[test]
