@@ -54,7 +54,7 @@ pub enum RenderError {
     #[error(
         "the value of `{0}` would lead elsewhere: it holds a path step `.` or `..`, or a `?` before the end of the path"
     )]
-    Step(String),
+    Elsewhere(String),
     /// A header cannot carry the value.
     #[error("the header `{0}` cannot carry the value of its placeholder")]
     Header(HeaderName),
@@ -135,7 +135,7 @@ impl RequestTemplate {
             .placeholders()
             .find(|name| value(name).is_some_and(is_step))
         {
-            return Err(RenderError::Step(name.to_owned()));
+            return Err(RenderError::Elsewhere(name.to_owned()));
         }
         self.check_question_marks(&value)?;
         let mut path_and_query = self.path.render(&value, percent_encoded)?;
@@ -184,7 +184,7 @@ impl RequestTemplate {
             if let Part::Reserved(name) = part
                 && value(name).is_some_and(|value| value.contains('?'))
             {
-                return Err(RenderError::Step(name.clone()));
+                return Err(RenderError::Elsewhere(name.clone()));
             }
         }
         Ok(())
@@ -237,7 +237,7 @@ fn kept_as_path<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, RenderEr
         step == "." || step == ".."
     };
     if path.split(['/', '\\']).any(is_step) {
-        return Err(RenderError::Step(name.to_owned()));
+        return Err(RenderError::Elsewhere(name.to_owned()));
     }
     Ok(utf8_percent_encode(value, NEITHER).into())
 }
@@ -408,7 +408,7 @@ mod tests {
         for climbing in ["a/../b", "..", "a/%2E%2e/b", "./a", "a\\..\\b"] {
             assert_eq!(
                 rendered(climbing),
-                Err(RenderError::Step("job_id".into())),
+                Err(RenderError::Elsewhere("job_id".into())),
                 "{climbing}"
             );
         }
@@ -448,7 +448,7 @@ mod tests {
         let middle = template("/job/{+job_id}/json", &[]);
         assert_eq!(
             middle.render(|_| Some("a?x=")),
-            Err(RenderError::Step("job_id".into()))
+            Err(RenderError::Elsewhere("job_id".into()))
         );
         let end = template("/{+job_id}", &[("zone", "z")])
             .render(|_| Some("a?x=1"))
@@ -462,7 +462,7 @@ mod tests {
         for id in [".", ".."] {
             assert_eq!(
                 template.render(|_| Some(id)),
-                Err(RenderError::Step("job_id".into()))
+                Err(RenderError::Elsewhere("job_id".into()))
             );
         }
     }

@@ -71,11 +71,6 @@ impl Policy {
         }
     }
 
-    /// The numbers this schedule was made from.
-    pub fn numbers(&self) -> &Intervals {
-        &self.numbers
-    }
-
     /// Interval `n` (from 1), before it is randomised.
     pub fn interval(&self, n: u32) -> Duration {
         let last = self.ladder.len() - 1;

@@ -121,11 +121,6 @@ impl Budget {
         }
     }
 
-    /// Polls in flight.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight
-    }
-
     /// The limits in force.
     pub fn limits(&self) -> Limits {
         self.limits
