@@ -1,14 +1,17 @@
 //! Settings: from files and environment to values that are ready for use.
 //!
 //! [`source`] layers the sources, [`reader`] takes values out of them and collects every
-//! problem ([`secret`] does files and secrets), [`sections`] says which values there are, and [`build`] makes the parts of
+//! problem ([`secret`] does files and secrets), [`sections`] says which values there are ([`credentials`], [`services`] and [`sinks`] have files of their own), and [`build`] makes the parts of
 //! the program from them. `config/default.toml` is the manual: every key stands there.
 
 pub mod build;
+mod credentials;
 mod problem;
 mod reader;
 mod secret;
 mod sections;
+mod services;
+mod sinks;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,159 @@
+//! What can be watched: the section `[services]`.
+
+use std::collections::BTreeMap;
+
+use crate::definition::PollOverrides;
+use crate::definition::catalog::Catalog;
+use crate::intake::check_param;
+use crate::schedule::budget::Limits;
+use crate::service::transport::is_local;
+use crate::settings::ServiceSettings;
+use crate::settings::credentials::NO_CREDENTIAL;
+use crate::settings::reader::Reader;
+use crate::settings::reader::not_among;
+use crate::settings::sections::poll;
+
+/// Everything that can be watched, by name.
+pub(super) fn services(
+    root: &Reader<'_>,
+    catalog: &Catalog,
+    poll_defaults: PollOverrides,
+) -> BTreeMap<String, ServiceSettings> {
+    // Also those that are wrong in themselves: one mistake is told once.
+    let known = [root.names("credentials"), vec![NO_CREDENTIAL.to_owned()]].concat();
+    let mut services = BTreeMap::new();
+    for (name, section) in root.sections("services") {
+        if let Some(service) = service(&section, catalog, &known, poll_defaults) {
+            services.insert(name, service);
+        }
+    }
+    services
+}
+
+fn service(
+    section: &Reader<'_>,
+    catalog: &Catalog,
+    credentials: &[String],
+    poll_defaults: PollOverrides,
+) -> Option<ServiceSettings> {
+    let definition = section.required_text("definition").and_then(|name| {
+        let found = catalog.get(&name).cloned();
+        if found.is_none() {
+            section.problem("definition", not_among(&name, catalog.names()));
+        }
+        found
+    });
+    let credential = section.required_text("credential").filter(|name| {
+        let is_known = credentials.contains(name);
+        if !is_known {
+            let names = credentials.iter().map(String::as_str);
+            section.problem("credential", not_among(name, names));
+        }
+        is_known
+    });
+    let url = base_url(section, credential.as_deref());
+    let params = section.texts("params");
+    let limits = limits(section);
+    let own = section.section("poll");
+    let own_poll = poll(&own);
+    own.finish();
+    section.finish();
+    let definition = definition?;
+    for name in params
+        .keys()
+        .filter(|name| !definition.params.contains(name))
+    {
+        let names = definition.params.iter().map(String::as_str);
+        section.problem("params", not_among(name, names));
+    }
+    for (name, value) in &params {
+        if let Err(allowed) = check_param(value) {
+            section.problem("params", format!("`{name}` {allowed}"));
+        }
+    }
+    let poll = own_poll.over(definition.poll.over(poll_defaults));
+    if poll.initial > poll.max {
+        section.problem("poll", "initial is longer than max");
+    }
+    Some(ServiceSettings {
+        definition,
+        url: url?,
+        credential: credential?,
+        params,
+        limits: limits?,
+        poll,
+    })
+}
+
+fn base_url(section: &Reader<'_>, credential: Option<&str>) -> Option<String> {
+    let Some(text) = section.expanded("url") else {
+        section.required_text("url");
+        return None;
+    };
+    let url = match http_url(&text) {
+        Ok(url) => url,
+        Err(message) => {
+            section.problem("url", message);
+            return None;
+        }
+    };
+    if url.query().is_some() || url.fragment().is_some() {
+        section.problem(
+            "url",
+            "must have no `?` and no `#`: the definition has the rest of the path",
+        );
+        return None;
+    }
+    if url.scheme() == "http"
+        && !is_local(&text)
+        && credential.is_some_and(|name| name != NO_CREDENTIAL)
+    {
+        section.warn("url", "the credential is sent unencrypted; use https://");
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+/// An absolute http or https URL without a user name.
+pub(super) fn http_url(text: &str) -> Result<reqwest::Url, String> {
+    // The text is not shown: a URL of a webhook may be a secret in itself.
+    let allowed = "must be an absolute URL, as https://dcs.eu-de.otc.t-systems.com";
+    let url = reqwest::Url::parse(text).map_err(|error| format!("{allowed} ({error})"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(allowed.to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must hold no user name or password".to_owned());
+    }
+    Ok(url)
+}
+
+/// What a service may be asked when nothing is said: gentle, and enough for hundreds of
+/// watches at the usual intervals.
+const RATE: f64 = 5.0;
+const CONCURRENCY: u32 = 8;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the rate was checked to be a small positive number"
+)]
+fn limits(section: &Reader<'_>) -> Option<Limits> {
+    let set = |key: &str| section.has(key);
+    let rate = section.number("rate", 0.01..=100_000.0);
+    let burst = section.whole("burst", 1..=1_000_000);
+    let concurrency = section.whole("concurrency", 1..=10_000);
+    let rate = if set("rate") { rate? } else { RATE };
+    Some(Limits {
+        rate,
+        burst: if set("burst") {
+            burst?
+        } else {
+            (rate.ceil() as u32).max(1)
+        },
+        concurrency: if set("concurrency") {
+            concurrency?
+        } else {
+            CONCURRENCY
+        },
+    })
+}
