@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::sink::Attempt;
 use crate::sink::Parcel;
 use crate::sink::Sink;
+use crate::sink::Verdict;
 
 /// The `tracing` target of all event lines.
 pub const TARGET: &str = "jobwatch::event";
@@ -41,13 +42,12 @@ impl Sink for Log {
         match serde_json::from_str(&parcel.body) {
             Ok(event) => {
                 write(&parcel.type_name, &event);
-                Attempt::Delivered { http_status: None }
+                Attempt::of(Verdict::Delivered)
             }
-            Err(error) => Attempt::Failed {
-                http_status: None,
+            Err(error) => Attempt::of(Verdict::Failed {
                 reason: format!("the stored event is not JSON: {error}"),
                 retry_after: None,
-            },
+            }),
         }
     }
 }

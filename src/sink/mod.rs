@@ -29,18 +29,27 @@ pub struct Parcel {
     pub body: String,
 }
 
+/// The most that is kept of an answer, in bytes.
+pub const ANSWER_BYTES_MAX: usize = 512;
+
 /// What one attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attempt {
-    /// The sink has the event.
-    Delivered {
-        /// The HTTP status, where there is one.
-        http_status: Option<u16>,
-    },
-    /// The sink does not have it; try again.
+pub struct Attempt {
+    /// Whether the sink has the event.
+    pub verdict: Verdict,
+    /// The HTTP status, where there is one.
+    pub http_status: Option<u16>,
+    /// The beginning of the answer, at most [`ANSWER_BYTES_MAX`], without our secrets.
+    pub answer: Option<String>,
+}
+
+/// Whether a sink has an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has.
+    Delivered,
+    /// It has not; try again.
     Failed {
-        /// The HTTP status, if there was an answer.
-        http_status: Option<u16>,
         /// Why, in words.
         reason: String,
         /// The receiver's wish for the next attempt.
@@ -48,6 +57,17 @@ pub enum Attempt {
     },
     /// The receiver wants no events any more (410).
     Gone,
+}
+
+impl Attempt {
+    /// A verdict without an answer.
+    pub fn of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            http_status: None,
+            answer: None,
+        }
+    }
 }
 
 /// Receives events.

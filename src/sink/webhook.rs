@@ -12,6 +12,7 @@ use crate::outbound::retry_after;
 use crate::sink::Attempt;
 use crate::sink::Parcel;
 use crate::sink::Sink;
+use crate::sink::Verdict;
 use crate::sink::signature::Signer;
 use crate::sink::signature::timestamp_of;
 
@@ -22,7 +23,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many attempts one receiver sees at once.
 const CONCURRENCY: usize = 8;
 /// How much of an answer is read before the connection is closed instead of reused.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+const DRAINED_BYTES_MAX: usize = 64 * 1024;
 
 /// Posts events to one URL.
 pub struct Webhook {
@@ -88,11 +89,10 @@ impl Sink for Webhook {
                 let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(&mut response)).await;
                 attempt
             }
-            Err(error) => Attempt::Failed {
-                http_status: None,
+            Err(error) => Attempt::of(Verdict::Failed {
                 reason: outbound::in_words(&error),
                 retry_after: None,
-            },
+            }),
         }
     }
 }
@@ -102,28 +102,30 @@ async fn drain(response: &mut reqwest::Response) {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
-        if read > ANSWER_BYTES_MAX {
+        if read > DRAINED_BYTES_MAX {
             return;
         }
     }
 }
 
 fn judge(status: StatusCode, headers: &http::HeaderMap, now: Timestamp) -> Attempt {
-    let http_status = Some(status.as_u16());
-    if status.is_success() {
-        return Attempt::Delivered { http_status };
-    }
-    if status == StatusCode::GONE {
-        return Attempt::Gone;
-    }
-    let obeys = [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ]
-    .contains(&status);
-    Attempt::Failed {
-        http_status,
-        reason: format!("the receiver answered {status}"),
-        retry_after: retry_after::read(headers, now).filter(|_| obeys),
+    let verdict = if status.is_success() {
+        Verdict::Delivered
+    } else if status == StatusCode::GONE {
+        Verdict::Gone
+    } else {
+        let obeys = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ]
+        .contains(&status);
+        Verdict::Failed {
+            reason: format!("the receiver answered {status}"),
+            retry_after: retry_after::read(headers, now).filter(|_| obeys),
+        }
+    };
+    Attempt {
+        http_status: Some(status.as_u16()),
+        ..Attempt::of(verdict)
     }
 }

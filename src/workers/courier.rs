@@ -22,9 +22,9 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SharedClock;
 use crate::clock::later;
 use crate::clock::until;
-use crate::sink::Attempt;
 use crate::sink::Parcel;
 use crate::sink::SharedSink;
+use crate::sink::Verdict;
 use crate::sink::retry;
 use crate::store::AttemptRecord;
 use crate::store::Delivery;
@@ -180,21 +180,17 @@ impl Round {
         let attempt = self.sink.deliver(&parcel, self.clock.now()).await;
         let now = self.clock.now();
         let made = delivery.attempts.saturating_add(1);
-        let (settlement, http_status, error) = match attempt {
-            Attempt::Delivered { http_status } => (Settlement::Delivered, http_status, None),
-            Attempt::Failed {
-                http_status,
+        let http_status = attempt.http_status;
+        let (settlement, error) = match attempt.verdict {
+            Verdict::Delivered => (Settlement::Delivered, None),
+            Verdict::Failed {
                 reason,
                 retry_after,
-            } => (
-                self.after_failure(made, retry_after),
-                http_status,
-                Some(reason),
-            ),
-            Attempt::Gone => {
+            } => (self.after_failure(made, retry_after), Some(reason)),
+            Verdict::Gone => {
                 self.close_down();
                 let reason = "the receiver is gone (410)".to_owned();
-                (Settlement::Again(now), Some(410), Some(reason))
+                (Settlement::Again(now), Some(reason))
             }
         };
         if let Some(error) = &error {
