@@ -14,7 +14,7 @@
 //! | `intake` | the way in: how a submission becomes a watch |
 //! | `workers/` | what goes on by itself: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
-//! | `settings/` | from files and environment to validated values |
+//! | `settings/` | from files and environment to validated values; `accounts/` finds credentials where other tools keep theirs |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |

@@ -1,5 +1,7 @@
 //! `jobwatch check`: is the configuration right, and what does it come to?
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::Value;
 use serde_json::json;
@@ -9,10 +11,12 @@ use crate::cli::Exit;
 use crate::cli::output::Paint;
 use crate::cli::output::Table;
 use crate::cli::output::complain;
+use crate::cli::output::or_dash;
 use crate::cli::output::say;
 use crate::cli::output::say_json;
 use crate::clock::show_duration;
 use crate::settings::Loaded;
+use crate::settings::NO_CREDENTIAL;
 use crate::settings::Problem;
 use crate::settings::ServiceSettings;
 use crate::settings::Settings;
@@ -65,7 +69,7 @@ fn as_json(loaded: &Loaded) -> Value {
         .iter()
         .map(|(name, service)| {
             let shown = json!({
-                "definition": service.definition.name, "url": service.url,
+                "definition": service.definition.name, "url": service.base.to_string(),
                 "credential": service.credential, "params": service.params,
                 "rate": service.limits.rate, "burst": service.limits.burst,
                 "concurrency": service.limits.concurrency,
@@ -73,14 +77,20 @@ fn as_json(loaded: &Loaded) -> Value {
             (name.clone(), shown)
         })
         .collect();
+    let credentials = settings.credentials.iter();
+    let credentials: BTreeMap<&String, &str> = credentials
+        .filter(|(name, _)| *name != NO_CREDENTIAL)
+        .map(|(name, credential)| (name, credential.plan.kind()))
+        .collect();
     json!({
         "valid": true,
         "files": loaded.files,
         "instance": settings.instance,
         "store": settings.store,
         "listen": settings.api.listen.to_string(),
+        "credentials": credentials,
         "services": services,
-        "sinks": settings.sinks.iter().map(|(name, sink)| (name, kind_of(&sink.kind))).collect::<std::collections::BTreeMap<_, _>>(),
+        "sinks": settings.sinks.iter().map(|(name, sink)| (name, kind_of(&sink.kind))).collect::<BTreeMap<_, _>>(),
         "watches": settings.watches.len(),
         "warnings": notes(&loaded.warnings),
     })
@@ -101,6 +111,7 @@ fn as_text(loaded: &Loaded) -> String {
     } else {
         parts.push(services(settings));
     }
+    parts.extend(credentials(settings));
     parts.push(sinks(settings));
     for warning in &loaded.warnings {
         parts.push(format!("warning: {warning}"));
@@ -146,7 +157,7 @@ fn services(settings: &Settings) -> String {
         table.row(vec![
             name.clone(),
             service.definition.name.clone(),
-            service.url.clone(),
+            service.base.to_string(),
             service.credential.clone(),
             format!(
                 "{}/s, {} at once",
@@ -157,6 +168,24 @@ fn services(settings: &Settings) -> String {
         ]);
     }
     table.render()
+}
+
+/// Those that are configured; `jobwatch credentials` tries them.
+fn credentials(settings: &Settings) -> Option<String> {
+    let mut table = Table::with_header(&["CREDENTIAL", "KIND", "REGION"]);
+    let mut is_empty = true;
+    for (name, credential) in &settings.credentials {
+        if name == NO_CREDENTIAL {
+            continue;
+        }
+        is_empty = false;
+        table.row(vec![
+            name.clone(),
+            credential.plan.kind().to_owned(),
+            or_dash(credential.region.as_deref()),
+        ]);
+    }
+    (!is_empty).then(|| table.render())
 }
 
 fn schedule(service: &ServiceSettings) -> String {

@@ -5,6 +5,7 @@
 
 mod check;
 mod client;
+mod credentials;
 pub mod demo;
 mod explain;
 mod list;
@@ -68,6 +69,7 @@ const EXAMPLES: &str = "\
 First minute:
   jobwatch demo                                 see it work, without a cloud
   jobwatch check --config jobwatch.toml         is the configuration right?
+  jobwatch credentials --config jobwatch.toml   do the logins work?
   jobwatch run --config jobwatch.toml           watch
   jobwatch submit dcs ff8080818822bbf70188235afc24141a --label deploy=42
   curl -si … | jobwatch submit dcs --from-response -   the id from the creating call
@@ -86,6 +88,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Check the configuration and show what it comes to
     Check(check::Check),
+    /// Try the credentials, and show what they are good for
+    Credentials(credentials::Credentials),
     /// Show the definitions of job APIs, and the configured services
     Services(services::Services),
     /// Show how a recorded answer is read by a definition, and why
@@ -171,6 +175,7 @@ impl Command {
             Self::Demo(command) => command.execute().await,
             Self::Simulate(command) => command.execute().await,
             Self::Check(command) => command.execute(),
+            Self::Credentials(command) => command.execute().await,
             Self::Services(command) => command.execute(),
             Self::Explain(command) => command.execute(),
             Self::Probe(command) => command.execute().await,

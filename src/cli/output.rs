@@ -50,6 +50,11 @@ impl Paint {
 
     /// A state in its colour: green ended well, red badly, yellow is a person's business.
     pub(super) fn state(self, state: &str) -> String {
+        self.as_state(state, state)
+    }
+
+    /// A word in the colour of a state.
+    pub(super) fn as_state(self, state: &str, word: &str) -> String {
         let code = match state {
             "succeeded" => "32",
             "failed" | "partial" => "31",
@@ -57,7 +62,7 @@ impl Paint {
             "watching" => "36",
             _ => "2",
         };
-        self.with(code, state)
+        self.with(code, word)
     }
 
     pub(super) fn dim(self, text: &str) -> String {

@@ -1,18 +1,54 @@
-//! How a request proves who asks: the contract, and one file for each kind.
+//! How a request proves who asks.
 //!
-//! A credential is shared by all services and watches that use it. It signs requests,
-//! and gets a new secret when the service refuses the present one.
+//! [`plan::Plan`] says what a credential is to be; [`build`] makes a [`Credential`] of it: an
+//! [`Issuer`] (one file for each kind), and around it what all kinds share. A credential is
+//! shared by all services and watches that use it. It has its issuer issue once, whoever
+//! asks at the same time, renews before the [`lease`] ends and after a refusal, waits
+//! longer after each failure, stops signing before the key is locked ([`trust`]), and
+//! notices a wrong clock. Polls take what it [`holds`](Credential::present) and put it on
+//! their requests.
+//!
+//! Whatever goes wrong here is a problem of a poll, never the end of a watch.
 
+pub mod agency;
+pub mod build;
+mod exchange;
+pub mod header;
+mod held;
+pub mod keys;
+pub mod keystone;
+pub mod lease;
+pub mod metadata;
 pub mod none;
-pub mod token;
+pub mod plan;
+pub mod proof;
+pub mod redaction;
+pub mod refusal;
+mod renewal;
+pub mod scope;
+pub mod secret;
+pub mod signing;
+pub mod skew;
+pub mod trust;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::clock::show_duration;
+use crate::credential::lease::Failing;
+use crate::credential::proof::Proof;
+use crate::credential::scope::Scope;
+use crate::credential::secret::SecretError;
+use crate::credential::secret::Stamp;
+
+pub use crate::credential::held::Held;
+pub use crate::credential::renewal::Credential;
+
 /// A credential shared by everything that uses it.
-pub type SharedCredential = Arc<dyn Credential>;
+pub type SharedCredential = Arc<Credential>;
 
 /// Names one generation of a secret, so that a refusal can be matched with what was sent:
 /// of a thousand polls refused together, only the first makes a renewal.
@@ -28,51 +64,172 @@ pub enum Renewal {
     Same,
 }
 
-/// A secret that cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialError {
-    /// A file with a secret cannot be read.
-    #[error("credential `{credential}`: cannot read {file}: {source}")]
-    Unreadable {
-        /// The name in the configuration.
-        credential: String,
-        /// The file.
-        file: String,
-        /// Why.
-        source: std::io::Error,
+/// What an issuer gave.
+pub struct Grant {
+    /// What is put on requests.
+    pub proof: Proof,
+    /// How long it holds, by the issuer's own clock; `None` is until it is refused.
+    pub lifetime: Option<Duration>,
+    /// What it is good for.
+    pub scope: Scope,
+    /// How far the issuer's clock is ahead of ours, in seconds, if it told the time.
+    pub clock_ahead_s: Option<i64>,
+}
+
+impl Grant {
+    /// A proof that holds until it is refused, and of which nothing else is known.
+    pub fn of(proof: Proof) -> Self {
+        Self {
+            proof,
+            lifetime: None,
+            scope: Scope::default(),
+            clock_ahead_s: None,
+        }
+    }
+}
+
+/// Why an issuer gave nothing: what was attempted, on what, and what to do about it; never
+/// a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct IssueError {
+    /// In words.
+    pub message: String,
+    /// Whether it may pass by itself.
+    pub failing: Failing,
+    /// How long the issuer wishes to be left alone.
+    pub retry_after: Option<Duration>,
+    /// How far the issuer's clock is ahead of ours, in seconds, if it told the time.
+    pub clock_ahead_s: Option<i64>,
+}
+
+impl IssueError {
+    /// A failure that may pass by itself.
+    pub fn passing(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            failing: Failing::Passing,
+            retry_after: None,
+            clock_ahead_s: None,
+        }
+    }
+
+    /// A refusal: somebody has to change something.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self {
+            failing: Failing::Refused,
+            ..Self::passing(message)
+        }
+    }
+}
+
+impl From<SecretError> for IssueError {
+    /// Passing: looking at a file again costs nothing.
+    fn from(error: SecretError) -> Self {
+        Self::passing(error.to_string())
+    }
+}
+
+/// Gives secrets: one implementation for each kind of credential.
+#[async_trait]
+pub trait Issuer: Send + Sync {
+    /// The parameters of definitions that the scope will have, known before anything is
+    /// asked.
+    fn gives(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether what it gives must come with a catalog.
+    fn wants_catalog(&self) -> bool {
+        false
+    }
+
+    /// The files that it reads, so that a replaced one is noticed.
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        Vec::new()
+    }
+
+    /// Gives a secret.
+    ///
+    /// # Errors
+    /// Why there is none.
+    async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError>;
+
+    /// How a secret that was just issued is known to be right; asks whoever can tell.
+    ///
+    /// # Errors
+    /// It is not right, or nobody answers.
+    async fn verify(&self, _held: &Held, _now: Timestamp) -> Result<Verified, IssueError> {
+        Ok(Verified::Issued)
+    }
+}
+
+/// How a secret is known to be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// Its issuer, who can tell, gave it just now.
+    Issued,
+    /// Whoever can tell was asked.
+    Accepted {
+        /// How far the clock there is ahead of ours, in seconds.
+        clock_ahead_s: Option<i64>,
     },
-    /// A file holds something that is no secret of this kind.
-    #[error("credential `{credential}`: {file} {problem}")]
-    Unusable {
+    /// It is not: it was only read, and nobody can be asked.
+    ReadOnly,
+}
+
+/// A secret that cannot be had, or may not be used now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// The issuer gave none.
+    #[error("credential `{credential}`: {error}{}", in_words(*.again_in))]
+    NotIssued {
         /// The name in the configuration.
         credential: String,
-        /// The file.
-        file: String,
-        /// What is wrong with its content; never the content.
-        problem: &'static str,
+        /// Why.
+        error: IssueError,
+        /// When it will be tried again.
+        again_in: Duration,
+    },
+    /// Signatures were refused, and more would lock the key for longer.
+    #[error("credential `{credential}`: {refusals} signatures in a row were refused; nothing is signed for another {}, so that the key is not locked for longer: check access_key and secret_key, and this machine's clock", show_duration(*.again_in))]
+    Stopped {
+        /// The name in the configuration.
+        credential: String,
+        /// How many.
+        refusals: u32,
+        /// When one will be tried again.
+        again_in: Duration,
+    },
+    /// While the request waited to be signed, the key was replaced by another.
+    #[error(
+        "credential `{credential}`: the key was replaced meanwhile; the next poll signs with the new one"
+    )]
+    Replaced {
+        /// The name in the configuration.
+        credential: String,
+    },
+    /// Nobody accepted the key yet, and the request that tries it is not answered.
+    #[error(
+        "credential `{credential}`: its key is tried on one request at a time until a service accepts it, and none has answered yet"
+    )]
+    Unproven {
+        /// The name in the configuration.
+        credential: String,
+    },
+    /// The request cannot be signed.
+    #[error("credential `{credential}`: {message}")]
+    Unsigned {
+        /// The name in the configuration.
+        credential: String,
+        /// Why.
+        message: String,
     },
 }
 
-/// Proves who asks.
-#[async_trait]
-pub trait Credential: Send + Sync {
-    /// The word for this kind in the configuration.
-    fn kind(&self) -> &'static str;
-
-    /// Adds the proof to `request`, and tells which secret was used.
-    ///
-    /// # Errors
-    /// The secret cannot be had; nothing was sent.
-    async fn authorise(
-        &self,
-        request: &mut reqwest::Request,
-        now: Timestamp,
-    ) -> Result<Generation, CredentialError>;
-
-    /// The service refused the secret of generation `refused`: gets another, once for all
-    /// who ask at the same time.
-    ///
-    /// # Errors
-    /// No other secret can be had.
-    async fn renew(&self, refused: Generation, now: Timestamp) -> Result<Renewal, CredentialError>;
+fn in_words(again_in: Duration) -> String {
+    if again_in.is_zero() {
+        return String::new();
+    }
+    format!("; next attempt in {}", show_duration(again_in))
 }

@@ -3,34 +3,24 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::credential::Credential;
-use crate::credential::CredentialError;
-use crate::credential::Generation;
-use crate::credential::Renewal;
+use crate::credential::Grant;
+use crate::credential::Held;
+use crate::credential::IssueError;
+use crate::credential::Issuer;
+use crate::credential::Verified;
+use crate::credential::proof::Proof;
 
-/// Sends requests as they are.
+/// Issues nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoCredential;
+pub struct Nothing;
 
 #[async_trait]
-impl Credential for NoCredential {
-    fn kind(&self) -> &'static str {
-        "none"
+impl Issuer for Nothing {
+    async fn verify(&self, _held: &Held, _now: Timestamp) -> Result<Verified, IssueError> {
+        Ok(Verified::ReadOnly)
     }
 
-    async fn authorise(
-        &self,
-        _request: &mut reqwest::Request,
-        _now: Timestamp,
-    ) -> Result<Generation, CredentialError> {
-        Ok(Generation::default())
-    }
-
-    async fn renew(
-        &self,
-        _refused: Generation,
-        _now: Timestamp,
-    ) -> Result<Renewal, CredentialError> {
-        Ok(Renewal::Same)
+    async fn issue(&self, _now: Timestamp) -> Result<Grant, IssueError> {
+        Ok(Grant::of(Proof::None))
     }
 }

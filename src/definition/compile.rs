@@ -4,6 +4,8 @@
 //! together: selectors that do not parse, placeholders nobody fills, a status listed
 //! twice, a rule that never gets its turn.
 
+use std::collections::BTreeMap;
+
 use http::HeaderName;
 
 use crate::clock::parse_duration;
@@ -97,6 +99,23 @@ impl Check<'_> {
         result.map_err(|message| self.wrong(key, message)).ok()
     }
 
+    /// A service without a URL is sent its credential there, so it must be a plain base URL.
+    fn hosts(&mut self, hosts: &BTreeMap<String, String>) {
+        for (cloud, pattern) in hosts {
+            let example = pattern.replace("{region}", "region");
+            let is_base = example.starts_with("https://")
+                && !example.ends_with('/')
+                && !example.contains(['{', '}', '?', '#', '@'])
+                && http::Uri::try_from(&example).is_ok();
+            if !is_base {
+                self.wrong(
+                    &format!("hosts.{cloud}"),
+                    format!("\"{pattern}\" must be an https base URL without a final `/`; only `{{region}}` may stand for something"),
+                );
+            }
+        }
+    }
+
     fn definition(&mut self, name: &str, file: &File) -> Option<Definition> {
         let request = self.ok("request", RequestTemplate::compile(&file.request));
         if let Some(request) = &request {
@@ -107,6 +126,7 @@ impl Check<'_> {
         let states = self.states(&file.states);
         let rules = self.rules(&file.rules, file.states.ignore_case);
         self.special_selectors(file);
+        self.hosts(&file.hosts);
         // What follows from a mistake that was told already is not told.
         if self.errors.is_empty() {
             self.verdict(&job, &states, &rules);
@@ -119,6 +139,7 @@ impl Check<'_> {
             params: file.params.clone(),
             text: self.text.to_owned(),
             hosts: file.hosts.clone(),
+            catalog: file.catalog.clone(),
             item: self.item(file.job.item.as_deref()),
             job,
             child,

@@ -21,6 +21,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) hosts: BTreeMap<String, String>,
     #[serde(default)]
+    pub(super) catalog: Vec<String>,
+    #[serde(default)]
     pub(super) not_found_means: NotFoundMeans,
     #[serde(default)]
     pub(super) children_verdict: ChildrenVerdict,

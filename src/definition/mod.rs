@@ -51,8 +51,11 @@ pub struct Definition {
     pub params: Vec<String>,
     /// The file as it was written.
     pub text: String,
-    /// Usual base URLs, by cloud; for people.
+    /// Base URLs by cloud, with `{region}` in the place of the region.
     pub hosts: BTreeMap<String, String>,
+    /// The types of service under which catalogs of identity services have it, the likeliest
+    /// first.
+    pub catalog: Vec<String>,
     /// How the job is asked for.
     pub request: RequestTemplate,
     /// The elements of a list answer, of which one is the job.

@@ -464,3 +464,25 @@ fn any_bytes_are_read_without_a_panic() {
         JobState::Failed
     );
 }
+
+#[test]
+fn a_host_to_which_a_credential_may_not_go_is_refused() {
+    for pattern in [
+        "http://dcs.{region}.example.com",
+        "https://dcs.{region}.example.com/",
+        "https://dcs.{realm}.example.com",
+        "https://user@dcs.example.com",
+        "https://dcs.example.com?x",
+        "dcs.example.com",
+    ] {
+        let text = format!("hosts = {{ otc = \"{pattern}\" }}\n{HEAD}{PLAIN}");
+        let problems = told(&text);
+        assert_eq!(problems.len(), 1, "{pattern}: {problems:?}");
+        assert!(
+            problems[0].starts_with("x.toml:1: hosts.otc: "),
+            "{problems:?}"
+        );
+    }
+    let text = format!("hosts = {{ otc = \"https://dcs.{{region}}.example.com\" }}\n{HEAD}{PLAIN}");
+    assert!(told(&text).is_empty());
+}

@@ -4,18 +4,25 @@
 //! credential sign it, sends it, and reads the answer. Whatever goes wrong on the way is
 //! an observation too; there is no error to handle.
 
+pub mod refusals;
 pub mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clock::show_duration;
 use crate::credential::CredentialError;
-use crate::credential::Generation;
+use crate::credential::Held;
 use crate::credential::Renewal;
 use crate::credential::SharedCredential;
+use crate::credential::refusal;
+use crate::credential::scope::Scope;
 use crate::definition::Definition;
 use crate::definition::explain::Explanation;
 use crate::definition::explain::ProblemExplained;
@@ -24,6 +31,7 @@ use crate::definition::reading;
 use crate::definition::request::JOB_ID;
 use crate::schedule::backoff::Policy;
 use crate::schedule::budget::Limits;
+use crate::service::refusals::Refusals;
 use crate::service::transport::Received;
 use crate::service::transport::Transport;
 use crate::watch::Params;
@@ -38,13 +46,12 @@ pub struct Service {
     pub name: Arc<str>,
     /// How its API looks.
     pub definition: Arc<Definition>,
-    /// Scheme, host, port and perhaps a path prefix, without a final `/`.
-    pub base_url: String,
-    /// The credential's name in the configuration; shares a budget with the URL.
-    pub credential_name: String,
-    /// Who proves that we may ask.
+    /// Where it is.
+    pub base: Base,
+    /// Who proves that we may ask; shares a budget with the URL.
     pub credential: SharedCredential,
-    /// Values for the definition's placeholders; a watch's own go first.
+    /// Values for the definition's placeholders; a watch's own go first, the credential's
+    /// scope last.
     pub params: Params,
     /// When to poll.
     pub policy: Policy,
@@ -54,6 +61,43 @@ pub struct Service {
     pub limits: Limits,
     /// Sends requests.
     pub transport: Transport,
+    /// How it took the secrets it was shown.
+    pub refusals: Arc<Mutex<Refusals>>,
+}
+
+/// Where a service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// Scheme, host, port and perhaps a path prefix, without a final `/`.
+    Url(String),
+    /// Where the catalog of the credential's issuer says.
+    Catalog {
+        /// The types of service to look for; the first that is there counts.
+        types: Vec<String>,
+        /// The region; the only one there is, if absent.
+        region: Option<String>,
+    },
+}
+
+impl Base {
+    fn url(&self, scope: &Scope) -> Result<String, String> {
+        match self {
+            Self::Url(url) => Ok(url.clone()),
+            Self::Catalog { types, region } => scope.base_url(types, region.as_deref()),
+        }
+    }
+}
+
+impl std::fmt::Display for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url),
+            Self::Catalog { types, region } => {
+                write!(f, "catalog:{}", types.join(","))?;
+                region.iter().try_for_each(|region| write!(f, "@{region}"))
+            }
+        }
+    }
 }
 
 /// How long to wait for what.
@@ -72,7 +116,7 @@ pub struct Patience {
 /// Names a budget: one endpoint asked with one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BudgetKey {
-    /// Scheme, host and port.
+    /// Scheme, host and port; or what to look for in the catalog.
     pub endpoint: String,
     /// The credential's name.
     pub credential: String,
@@ -101,121 +145,231 @@ impl Probed {
 
 /// What happened to one request, before it is read.
 enum Sent {
-    Received(Received, Generation),
+    Received(Received),
     Problem(Problem),
 }
 
 impl Service {
     /// The budget this service spends.
     pub fn budget_key(&self) -> BudgetKey {
-        let endpoint = reqwest::Url::parse(&self.base_url).map_or_else(
-            |_| self.base_url.clone(),
-            |url| url.origin().ascii_serialization(),
-        );
+        let endpoint = match &self.base {
+            Base::Url(url) => reqwest::Url::parse(url)
+                .map_or_else(|_| url.clone(), |url| url.origin().ascii_serialization()),
+            catalog @ Base::Catalog { .. } => catalog.to_string(),
+        };
         BudgetKey {
             endpoint,
-            credential: self.credential_name.clone(),
+            credential: self.credential.name().to_owned(),
         }
     }
 
-    /// The params that a watch must bring because the service has none.
+    /// The params that a watch must bring because neither the service nor the credential
+    /// has them.
     pub fn params_wanted<'a>(&'a self, given: &'a Params) -> impl Iterator<Item = &'a str> {
-        self.definition
-            .params
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !self.params.contains_key(*name) && !given.contains_key(*name))
+        let names = self.definition.params.iter().map(String::as_str);
+        names.filter(|name| {
+            !self.params.contains_key(*name)
+                && !given.contains_key(*name)
+                && !self.credential.gives(name)
+        })
     }
 
-    /// Polls one job once. A 401 renews the credential and asks once more.
+    /// Polls one job once. A refused secret is renewed, and the job asked for once more.
     pub async fn observe(&self, job_id: &str, params: &Params, now: Timestamp) -> Observation {
-        let sent = self.send_and_renew(job_id, params, now).await;
-        self.read(job_id, sent, now)
-    }
-
-    async fn send_and_renew(&self, job_id: &str, params: &Params, now: Timestamp) -> Sent {
-        let sent = self.send(job_id, params, now).await;
-        match &sent {
-            Sent::Received(received, generation)
-                if received.http_status == http::StatusCode::UNAUTHORIZED
-                    && self.renewed(*generation, now).await =>
-            {
-                self.send(job_id, params, now).await
-            }
-            _ => sent,
+        match self.send_and_renew(job_id, params, now).await {
+            Sent::Problem(problem) => Observation::Problem(problem),
+            Sent::Received(received) => self.read(job_id, &received, now),
         }
     }
 
     /// Polls one job once, as [`observe`](Self::observe) does, and explains what came.
     pub async fn probe(&self, job_id: &str, params: &Params, now: Timestamp) -> Probed {
-        let request = match self.request(job_id, params) {
+        let request = match self.credential.present(now).await {
+            Ok(held) => self.request(job_id, params, &held.scope),
+            Err(error) => {
+                return Probed::problem(self.definition.request.shown(), no_secret(&error));
+            }
+        };
+        let request = match request {
             Ok(request) => format!("{} {}", request.method(), request.url()),
             Err(problem) => return Probed::problem(self.definition.request.shown(), problem),
         };
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Probed::problem(request, problem),
-            Sent::Received(received, _) => {
+            Sent::Received(received) => {
                 let answer = received.answer();
+                let observation = self.read(job_id, &received, now);
                 Probed {
                     request,
                     http_status: Some(answer.http_status),
-                    explanation: explain(&self.definition, Some(job_id), &answer, now),
+                    explanation: match observation {
+                        Observation::Problem(problem) => {
+                            Explanation::Problem(ProblemExplained::of(problem))
+                        }
+                        Observation::Sighting(_) => {
+                            explain(&self.definition, Some(job_id), &answer, now)
+                        }
+                    },
                 }
             }
         }
     }
 
-    fn read(&self, job_id: &str, sent: Sent, now: Timestamp) -> Observation {
-        match sent {
-            Sent::Problem(problem) => Observation::Problem(problem),
-            Sent::Received(received, _) => {
-                reading::read(&self.definition, job_id, &received.answer(), now)
-            }
+    fn read(&self, job_id: &str, received: &Received, now: Timestamp) -> Observation {
+        let mut observation = reading::read(&self.definition, job_id, &received.answer(), now);
+        if let Observation::Problem(problem) = &mut observation
+            && problem.kind == ProblemKind::Forbidden
+            && refusal::is_refused(received.http_status, &received.body)
+        {
+            problem.kind = ProblemKind::Unauthorized;
+        }
+        observation
+    }
+
+    /// One exchange; after a refusal one renewal and one replay.
+    async fn send_and_renew(&self, job_id: &str, params: &Params, now: Timestamp) -> Sent {
+        let mut sent = self.try_to_send(job_id, params, now).await;
+        if matches!(sent, Err(CredentialError::Replaced { .. })) {
+            sent = self.try_to_send(job_id, params, now).await;
+        }
+        sent.unwrap_or_else(|error| Sent::Problem(no_secret(&error)))
+    }
+
+    async fn try_to_send(
+        &self,
+        job_id: &str,
+        params: &Params,
+        now: Timestamp,
+    ) -> Result<Sent, CredentialError> {
+        let held = self.credential.present(now).await?;
+        let quiet = self.refusals().quiet_for(held.generation, now);
+        if !quiet.is_zero() {
+            return Ok(Sent::Problem(self.not_shown(quiet)));
+        }
+        let sent = self.send(&held, job_id, params, now).await?;
+        if !self.is_refused(&sent, job_id, now) {
+            self.note_accepted(&sent, &held);
+            return Ok(sent);
+        }
+        if !self.refusals().may_renew(now) {
+            return Ok(sent);
+        }
+        let Some(renewed) = self.renewed(&held, now).await else {
+            let generation = held.generation;
+            self.refusals().cured_nothing(generation, generation, now);
+            return Ok(sent);
+        };
+        let again = self.send(&renewed, job_id, params, now).await?;
+        if self.is_refused(&again, job_id, now) {
+            let (refused, renewed) = (held.generation, renewed.generation);
+            self.refusals().cured_nothing(refused, renewed, now);
+        } else if matches!(again, Sent::Received(_)) {
+            self.refusals().cured();
+            self.note_accepted(&again, &renewed);
+        }
+        Ok(again)
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_accepted(&self, sent: &Sent, held: &Held) {
+        if let Sent::Received(received) = sent
+            && !received.http_status.is_server_error()
+        {
+            self.refusals().accepted(held.generation);
         }
     }
 
-    async fn renewed(&self, refused: Generation, now: Timestamp) -> bool {
-        match self.credential.renew(refused, now).await {
-            Ok(Renewal::Renewed) => true,
-            Ok(Renewal::Same) => false,
+    /// Whether the secret was refused, as far as the definition does not say otherwise.
+    fn is_refused(&self, sent: &Sent, job_id: &str, now: Timestamp) -> bool {
+        let Sent::Received(received) = sent else {
+            return false;
+        };
+        if !matches!(received.http_status.as_u16(), 401 | 403) {
+            return false;
+        }
+        let observation = self.read(job_id, received, now);
+        matches!(observation, Observation::Problem(problem) if problem.kind == ProblemKind::Unauthorized)
+    }
+
+    fn not_shown(&self, quiet: Duration) -> Problem {
+        let seconds = Duration::from_secs(quiet.as_secs().max(1));
+        Problem::new(
+            ProblemKind::Unauthorized,
+            format!(
+                "the service refused the credential `{}`; it is not asked again with the same secret for {}",
+                self.credential.name(),
+                show_duration(seconds)
+            ),
+        )
+    }
+
+    /// Another secret than the refused one, if there is any.
+    async fn renewed(&self, refused: &Held, now: Timestamp) -> Option<Arc<Held>> {
+        match self.credential.renew(refused.generation).await {
+            Ok(Renewal::Renewed) => self.credential.present(now).await.ok(),
+            Ok(Renewal::Same) => None,
             Err(error) => {
                 // The poll that follows tells of it, once and not at every poll.
                 tracing::debug!(service = %self.name, %error, "cannot renew the credential");
-                false
+                None
             }
         }
     }
 
-    async fn send(&self, job_id: &str, params: &Params, now: Timestamp) -> Sent {
-        let mut request = match self.request(job_id, params) {
+    async fn send(
+        &self,
+        held: &Held,
+        job_id: &str,
+        params: &Params,
+        now: Timestamp,
+    ) -> Result<Sent, CredentialError> {
+        let mut request = match self.request(job_id, params, &held.scope) {
             Ok(request) => request,
-            Err(problem) => return Sent::Problem(problem),
+            Err(problem) => return Ok(Sent::Problem(problem)),
         };
-        let generation = match self.credential.authorise(&mut request, now).await {
-            Ok(generation) => generation,
-            Err(error) => return Sent::Problem(no_secret(&error)),
-        };
-        match self.transport.send(request).await {
-            Ok(received) => Sent::Received(received, generation),
-            Err(problem) => Sent::Problem(problem),
-        }
+        let credential = &self.credential;
+        let signature = credential.authorise(held, &mut request, now).await?;
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        Ok(match self.transport.send(request).await {
+            Ok(mut received) => {
+                let heard = refusal::heard(received.http_status, &received.body);
+                let answer = (host.as_str(), &received.headers);
+                self.credential.answered(held, heard, answer, now);
+                received.body = signature.body(held.redacted(received.body));
+                Sent::Received(received)
+            }
+            Err(problem) => {
+                self.credential.unanswered(held);
+                Sent::Problem(problem)
+            }
+        })
     }
 
-    fn request(&self, job_id: &str, params: &Params) -> Result<reqwest::Request, Problem> {
+    fn request(
+        &self,
+        job_id: &str,
+        params: &Params,
+        scope: &Scope,
+    ) -> Result<reqwest::Request, Problem> {
         let misconfigured = |message: String| Problem::new(ProblemKind::Misconfigured, message);
         let value = |name: &str| match name {
             JOB_ID => Some(job_id),
             name => params
                 .get(name)
                 .or_else(|| self.params.get(name))
-                .map(String::as_str),
+                .map(String::as_str)
+                .or_else(|| scope.param(name)),
         };
         let rendered = self
             .definition
             .request
             .render(value)
             .map_err(|error| misconfigured(error.to_string()))?;
-        let url = format!("{}{}", self.base_url, rendered.path_and_query);
+        let base = self.base.url(scope).map_err(misconfigured)?;
+        let url = format!("{base}{}", rendered.path_and_query);
         let url = reqwest::Url::parse(&url)
             .map_err(|error| misconfigured(format!("{url} is no URL: {error}")))?;
         let mut request = reqwest::Request::new(rendered.method, url);

@@ -129,31 +129,6 @@ impl Transport {
     }
 }
 
-/// Whether `url` names this machine, as that of a simulator does.
-pub fn is_local(url: &str) -> bool {
-    let url = reqwest::Url::parse(url);
-    url.is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
-}
-
 fn unreachable(error: &reqwest::Error) -> Problem {
     Problem::new(ProblemKind::Unreachable, outbound::in_words(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_local() {
-        for url in [
-            "http://127.0.0.1:8630",
-            "http://localhost",
-            "https://[::1]:1/x",
-        ] {
-            assert!(is_local(url), "{url}");
-        }
-        for url in ["https://127.0.0.1.example.com", "http://10.0.0.1", "no URL"] {
-            assert!(!is_local(url), "{url}");
-        }
-    }
 }

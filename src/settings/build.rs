@@ -6,18 +6,19 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::clock::SharedClock;
+use crate::credential;
 use crate::credential::SharedCredential;
-use crate::credential::none::NoCredential;
-use crate::credential::token::TokenFile;
+use crate::credential::build::BuildError;
+use crate::credential::build::Wanted;
 use crate::definition::PollOverrides;
+use crate::outbound::is_local;
 use crate::schedule::backoff::Intervals;
 use crate::schedule::backoff::Policy;
+use crate::service::Base;
 use crate::service::Patience;
 use crate::service::Service;
 use crate::service::Services;
 use crate::service::transport::Transport;
-use crate::service::transport::is_local;
-use crate::settings::CredentialSettings;
 use crate::settings::ServiceSettings;
 use crate::settings::Settings;
 use crate::settings::SinkKind;
@@ -35,35 +36,48 @@ const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the 
 /// TLS cannot be set up.
 pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Services> {
     let transport = Transport::new(settings.max_body).context(NO_TLS)?;
-    let is_any_local = settings.services.values().any(|it| is_local(&it.url));
+    let is_any_local = settings.services.values().any(|it| is_near(&it.base));
     let direct = is_any_local.then(|| Transport::direct(settings.max_body));
     let direct = direct.transpose().context(NO_TLS)?;
-    let credentials: BTreeMap<&String, SharedCredential> = settings
-        .credentials
-        .iter()
-        .map(|(name, credential)| (name, credential_of(name, credential, clock)))
-        .collect();
+    let credentials = credentials(settings, clock)?;
     let services = settings.services.iter().map(|(name, service)| {
         let credential = credentials.get(&service.credential).with_context(|| {
             format!("the credential `{}` is not configured", service.credential)
         })?;
-        let direct = direct.as_ref().filter(|_| is_local(&service.url));
+        let direct = direct.as_ref().filter(|_| is_near(&service.base));
         service_of(name, service, credential, direct.unwrap_or(&transport))
     });
     Ok(Services::new(services.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
-fn credential_of(
-    name: &str,
-    credential: &CredentialSettings,
+fn is_near(base: &Base) -> bool {
+    matches!(base, Base::Url(url) if is_local(url))
+}
+
+/// The configured credentials, by name.
+///
+/// # Errors
+/// TLS cannot be set up, or an agency has no source.
+pub fn credentials(
+    settings: &Settings,
     clock: &SharedClock,
-) -> SharedCredential {
-    match credential {
-        CredentialSettings::None => Arc::new(NoCredential),
-        CredentialSettings::Token { file } => {
-            Arc::new(TokenFile::new(name, file, Arc::clone(clock)))
-        }
-    }
+) -> anyhow::Result<BTreeMap<String, SharedCredential>> {
+    let needs_catalog = |name: &String| {
+        let mut services = settings.services.values();
+        services.any(|it| it.credential == *name && matches!(it.base, Base::Catalog { .. }))
+    };
+    let wanted = settings.credentials.iter().map(|(name, credential)| {
+        let wanted = Wanted {
+            plan: credential.plan.clone(),
+            catalog: needs_catalog(name),
+        };
+        (name.clone(), wanted)
+    });
+    let wanted = wanted.collect();
+    credential::build::credentials(&wanted, clock).map_err(|error| match error {
+        BuildError::Tls(_) => anyhow::Error::from(error).context(NO_TLS),
+        BuildError::Source { .. } => error.into(),
+    })
 }
 
 fn service_of(
@@ -77,14 +91,14 @@ fn service_of(
     Ok(Service {
         name: Arc::from(name),
         definition: Arc::clone(&service.definition),
-        base_url: service.url.clone(),
-        credential_name: service.credential.clone(),
+        base: service.base.clone(),
         credential: Arc::clone(credential),
         params: service.params.clone(),
         policy: Policy::new(policy),
         patience,
         limits: service.limits,
         transport: transport.clone(),
+        refusals: Arc::default(),
     })
 }
 

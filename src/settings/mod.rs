@@ -1,11 +1,15 @@
 //! Settings: from files and environment to values that are ready for use.
 //!
 //! [`source`] layers the sources, [`reader`] takes values out of them and collects every
-//! problem ([`secret`] does files and secrets), [`sections`] says which values there are ([`credentials`], [`services`] and [`sinks`] have files of their own), and [`build`] makes the parts of
-//! the program from them. `config/default.toml` is the manual: every key stands there.
+//! problem ([`secret`] does files and secrets), [`sections`] says which values there are
+//! ([`credentials`], [`services`], where they are ([`endpoint`]), and [`sinks`] have files of
+//! their own), and [`build`] makes the parts of the program from them. [`accounts`] finds
+//! credentials where other tools keep theirs. `config/default.toml` is the manual: every key stands there.
 
+mod accounts;
 pub mod build;
 mod credentials;
+mod endpoint;
 mod problem;
 mod reader;
 mod secret;
@@ -24,15 +28,18 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::credential::plan::Plan;
 use crate::definition::Definition;
 use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::intake::WatchRequest;
 use crate::schedule::budget::Limits;
+use crate::service::Base;
 use crate::sink::signature::Signer;
 use crate::watch::Params;
 use crate::watch::subscription::Filter;
 
+pub use crate::settings::credentials::NO_CREDENTIAL;
 pub use crate::settings::problem::Problem;
 pub use crate::settings::problem::Problems;
 pub use crate::settings::source::Sources;
@@ -102,14 +109,20 @@ pub struct ApiSettings {
 
 /// A credential.
 #[derive(Debug, Clone)]
-pub enum CredentialSettings {
-    /// No proof.
-    None,
-    /// A token in a file.
-    Token {
-        /// The file.
-        file: PathBuf,
-    },
+pub struct CredentialSettings {
+    /// How it proves who asks.
+    pub plan: Plan,
+    /// The region it belongs to, if anybody says.
+    pub region: Option<String>,
+}
+
+impl From<Plan> for CredentialSettings {
+    fn from(plan: Plan) -> Self {
+        let project = plan.project_name();
+        let region = project.and_then(accounts::location::region_of_project);
+        let region = region.map(str::to_owned);
+        Self { plan, region }
+    }
 }
 
 /// A service.
@@ -117,8 +130,8 @@ pub enum CredentialSettings {
 pub struct ServiceSettings {
     /// How its API looks.
     pub definition: Arc<Definition>,
-    /// Where it is, without a final `/`.
-    pub url: String,
+    /// Where it is.
+    pub base: Base,
     /// The credential's name.
     pub credential: String,
     /// Values for the definition's placeholders.
@@ -168,14 +181,14 @@ pub struct Loaded {
 /// Everything that is wrong, at once.
 pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let layered = source::layer(sources)?;
-    let (settings, notes) = sections::read(&layered);
+    let (settings, notes, also_read) = sections::read(&layered);
     let (problems, warnings): (Vec<_>, Vec<_>) =
         notes.into_iter().partition(|note| !note.is_warning);
     match settings {
         Some(settings) if problems.is_empty() => Ok(Loaded {
             settings,
             warnings,
-            files: layered.files(),
+            files: [layered.files(), also_read].concat(),
         }),
         _ => Err(Problems(problems)),
     }

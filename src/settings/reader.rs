@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::Value;
@@ -29,6 +30,8 @@ const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
 pub(super) struct Context<'a> {
     layered: &'a Layered,
     notes: RefCell<Vec<Problem>>,
+    /// Files of other tools that were read.
+    files: RefCell<Vec<PathBuf>>,
     /// Every key that was asked for, names of entries written as `*`: what the manual
     /// must name.
     #[cfg(test)]
@@ -50,6 +53,7 @@ impl<'a> Context<'a> {
         Self {
             layered,
             notes: RefCell::default(),
+            files: RefCell::default(),
             #[cfg(test)]
             asked: RefCell::default(),
         }
@@ -65,8 +69,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn into_notes(self) -> Vec<Problem> {
-        self.notes.into_inner()
+    /// Everything that is to be told, and the files of other tools that were read.
+    pub(super) fn into_notes(self) -> (Vec<Problem>, Vec<PathBuf>) {
+        (self.notes.into_inner(), self.files.into_inner())
     }
 
     #[cfg(test)]
@@ -76,6 +81,16 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Takes note of files of other tools that were read.
+    pub(super) fn was_read(&self, files: Vec<PathBuf>) {
+        self.context.files.borrow_mut().extend(files);
+    }
+
+    /// The environment, in which other tools' settings may stand.
+    pub(super) fn environment(&self) -> &'a BTreeMap<String, String> {
+        &self.context.layered.environment
+    }
+
     /// Whether somebody set `key`, rightly or wrongly.
     pub(super) fn has(&self, key: &str) -> bool {
         self.peek(key).is_some()

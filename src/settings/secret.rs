@@ -6,12 +6,10 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
+use crate::credential::secret::Secret;
 use crate::settings::reader::Reader;
 use crate::settings::reader::is_environment;
 use crate::settings::reader::text_of;
-
-/// The largest file with a secret, in bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 impl Reader<'_> {
     /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
@@ -35,41 +33,39 @@ impl Reader<'_> {
         }
     }
 
-    /// A path that must be there.
-    pub(super) fn required_file(&self, key: &str) -> Option<PathBuf> {
-        let found = self.file(key);
-        self.missing(key, found)
-    }
-
-    /// A secret: the content of the file `NAME_file`, or `NAME = "${VARIABLE}"`.
-    pub(super) fn secret(&self, name: &str) -> Option<SecretString> {
+    /// A secret: the content of the file `NAME_file`, or `NAME = "${VARIABLE}"`. It can be
+    /// read now.
+    pub(super) fn secret_source(&self, name: &str) -> Option<Secret> {
         let key = format!("{name}_file");
         let Some(path) = self.file(&key) else {
-            return self.inline_secret(name);
+            return self.inline_secret(name).map(Secret::Text);
         };
         if self.ask(name).is_some() {
             self.problem(name, format!("is set beside `{key}`; keep one of them"));
         }
-        let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > SECRET_BYTES_MAX);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) if !is_large => text,
-            _ => {
-                self.problem(
-                    &key,
-                    format!(
-                        "{} holds no secret: it must be a small text",
-                        path.display()
-                    ),
-                );
-                return None;
+        let secret = Secret::File(path);
+        match secret.read() {
+            Ok(_) => Some(secret),
+            Err(error) => {
+                self.problem(&key, error);
+                None
             }
-        };
-        let secret = text.trim_end_matches(['\r', '\n']);
-        if secret.is_empty() {
-            self.problem(&key, format!("{} is empty", path.display()));
-            return None;
         }
-        Some(SecretString::from(secret))
+    }
+
+    /// A secret that must be there.
+    pub(super) fn required_secret(&self, name: &str) -> Option<Secret> {
+        let found = self.secret_source(name);
+        let key = format!("{name}_file");
+        if found.is_none() && !self.has(name) && !self.has(&key) {
+            self.problem(&key, "is missing and has no default");
+        }
+        found
+    }
+
+    /// A secret as it is now, for what does not look again.
+    pub(super) fn secret(&self, name: &str) -> Option<SecretString> {
+        self.secret_source(name)?.read().ok()
     }
 
     fn inline_secret(&self, name: &str) -> Option<SecretString> {
@@ -86,8 +82,8 @@ impl Reader<'_> {
             }
         }
         let secret = self.expanded(name)?;
-        if secret.is_empty() {
-            self.problem(name, "is empty");
+        if secret.is_empty() || secret.chars().any(char::is_control) {
+            self.problem(name, "is empty, or has more than one line");
             return None;
         }
         Some(SecretString::from(secret))
@@ -103,7 +99,7 @@ impl Reader<'_> {
     }
 }
 
-fn is_readable_by_all(path: &Path) -> bool {
+pub(super) fn is_readable_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }

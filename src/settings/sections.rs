@@ -25,10 +25,11 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads all settings. The settings are there unless something essential is wrong, and
 /// then the problems say so.
-pub(super) fn read(layered: &Layered) -> (Option<Settings>, Vec<Problem>) {
+pub(super) fn read(layered: &Layered) -> (Option<Settings>, Vec<Problem>, Vec<PathBuf>) {
     let context = Context::new(layered);
     let settings = read_in(&context);
-    (settings, context.into_notes())
+    let (notes, files) = context.into_notes();
+    (settings, notes, files)
 }
 
 pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
@@ -39,7 +40,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     let max_body = poll_section.whole("max_body", 1024..=64 * 1024 * 1024);
     poll_section.finish();
     let credentials = credentials(root);
-    let services = services(root, &catalog, poll);
+    let services = services(root, &catalog, &credentials, poll);
     let sinks = sinks(root);
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));

@@ -6,9 +6,10 @@ use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::intake::check_param;
 use crate::schedule::budget::Limits;
-use crate::service::transport::is_local;
+use crate::settings::CredentialSettings;
 use crate::settings::ServiceSettings;
 use crate::settings::credentials::NO_CREDENTIAL;
+use crate::settings::endpoint;
 use crate::settings::reader::Reader;
 use crate::settings::reader::not_among;
 use crate::settings::sections::poll;
@@ -17,10 +18,13 @@ use crate::settings::sections::poll;
 pub(super) fn services(
     root: &Reader<'_>,
     catalog: &Catalog,
+    credentials: &BTreeMap<String, CredentialSettings>,
     poll_defaults: PollOverrides,
 ) -> BTreeMap<String, ServiceSettings> {
-    // Also those that are wrong in themselves: one mistake is told once.
-    let known = [root.names("credentials"), vec![NO_CREDENTIAL.to_owned()]].concat();
+    let known = Known {
+        names: [root.names("credentials"), vec![NO_CREDENTIAL.to_owned()]].concat(),
+        credentials,
+    };
     let mut services = BTreeMap::new();
     for (name, section) in root.sections("services") {
         if let Some(service) = service(&section, catalog, &known, poll_defaults) {
@@ -30,10 +34,17 @@ pub(super) fn services(
     services
 }
 
+/// The credentials there are.
+struct Known<'a> {
+    /// Also of those that are wrong in themselves: one mistake is told once.
+    names: Vec<String>,
+    credentials: &'a BTreeMap<String, CredentialSettings>,
+}
+
 fn service(
     section: &Reader<'_>,
     catalog: &Catalog,
-    credentials: &[String],
+    credentials: &Known<'_>,
     poll_defaults: PollOverrides,
 ) -> Option<ServiceSettings> {
     let definition = section.required_text("definition").and_then(|name| {
@@ -44,14 +55,17 @@ fn service(
         found
     });
     let credential = section.required_text("credential").filter(|name| {
-        let is_known = credentials.contains(name);
+        let is_known = credentials.names.contains(name);
         if !is_known {
-            let names = credentials.iter().map(String::as_str);
+            let names = credentials.names.iter().map(String::as_str);
             section.problem("credential", not_among(name, names));
         }
         is_known
     });
-    let url = base_url(section, credential.as_deref());
+    let own = credential
+        .as_ref()
+        .and_then(|name| credentials.credentials.get(name));
+    let base = endpoint::base(section, definition.as_deref(), own);
     let params = section.texts("params");
     let limits = limits(section);
     let own = section.section("poll");
@@ -77,40 +91,12 @@ fn service(
     }
     Some(ServiceSettings {
         definition,
-        url: url?,
+        base: base?,
         credential: credential?,
         params,
         limits: limits?,
         poll,
     })
-}
-
-fn base_url(section: &Reader<'_>, credential: Option<&str>) -> Option<String> {
-    let Some(text) = section.expanded("url") else {
-        section.required_text("url");
-        return None;
-    };
-    let url = match http_url(&text) {
-        Ok(url) => url,
-        Err(message) => {
-            section.problem("url", message);
-            return None;
-        }
-    };
-    if url.query().is_some() || url.fragment().is_some() {
-        section.problem(
-            "url",
-            "must have no `?` and no `#`: the definition has the rest of the path",
-        );
-        return None;
-    }
-    if url.scheme() == "http"
-        && !is_local(&text)
-        && credential.is_some_and(|name| name != NO_CREDENTIAL)
-    {
-        section.warn("url", "the credential is sent unencrypted; use https://");
-    }
-    Some(text.trim_end_matches('/').to_owned())
 }
 
 /// An absolute http or https URL without a user name.

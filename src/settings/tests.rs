@@ -328,6 +328,19 @@ fn manual_folder() -> Folder {
             include_str!("../../config/services/dcs.toml"),
         )
         .with("otc-token", "token")
+        .with("otc-password", "password")
+        .with("otc-totp", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
+        .with("application", "secret")
+        .with("ak", "access key")
+        .with("sk", "secret key")
+        .with("security-token", "security token")
+        .with("service-account-token", "token")
+        .with("jenkins", "password")
+        .with("gitlab", "token")
+        .with(
+            "clouds.yaml",
+            "clouds:\n  otc:\n    auth:\n      auth_url: https://iam.eu-de.otc.t-systems.com/v3\n      token: t\n      project_name: eu-de_x\n",
+        )
         .with("ops-webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .with(
             "ops-webhook-old",
@@ -342,6 +355,9 @@ fn manual_folder() -> Folder {
     folder
         .with("jobwatch.toml", &text)
         .env("CREDENTIALS_DIRECTORY", &here)
+        .env("OS_CLIENT_CONFIG_FILE", &format!("{here}/clouds.yaml"))
+        .env("OS_ACCESS_KEY", "access key")
+        .env("OS_SECRET_KEY", "secret key")
 }
 
 #[test]

@@ -5,9 +5,11 @@
 )]
 
 mod catalog; // every definition against its recorded answers
+mod credentials; // every kind of credential against stand-ins of a cloud
 mod harness; // the program around a stepped clock, for `whole_app`
+mod keystone; // the real binary logs in at a real Keystone, where there is one
 mod program; // the real binary as processes of their own
-mod properties; // what holds for any sequence of observations
+mod properties; // what holds for any sequence of observations, and for any signed request
 mod readings; // recorded and built answers, and what each is read as
 mod store; // the contract of the store, over every kind of store
 mod tidy; // the rules of this house that no compiler checks

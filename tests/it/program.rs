@@ -2,8 +2,10 @@
 
 mod commands;
 mod crash;
+mod credential_secrets;
 mod daemon;
 mod definitions;
-mod process;
+mod kills;
+pub(crate) mod process;
 mod secrets;
 mod service_manager;

@@ -1,6 +1,8 @@
 //! Any sequence of observations at all: what must hold whatever a service says, and when.
+//! `signing` does the same for requests that are signed.
 
 mod observations;
+mod signing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

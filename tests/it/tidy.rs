@@ -78,6 +78,7 @@ const LAYERS: &[Layer] = &[
             "intake",
             "nearest",
             "toml_line",
+            "outbound",
         ],
     ),
     ("telemetry", &["settings"]),

@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(loaded.settings.services.len(), clouds.len());
         for (service, cloud) in clouds {
             let configured = &loaded.settings.services[service.name()];
-            assert_eq!(configured.url, cloud.url());
+            assert_eq!(configured.base.to_string(), cloud.url());
         }
         backdrop.stop.cancel();
     }

@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) more: String,
     /// The only tokens the simulator accepts.
     pub(crate) tokens: Option<Vec<String>>,
+    /// The clock, for what stands around the program.
+    pub(crate) clock: SteppedClock,
 }
 
 impl Default for Setup {
@@ -46,6 +48,7 @@ impl Default for Setup {
             hook: String::new(),
             more: String::new(),
             tokens: None,
+            clock: SteppedClock::at(START.parse().unwrap()),
         }
     }
 }
@@ -54,7 +57,7 @@ impl Setup {
     /// Builds everything; nothing is due yet.
     pub(crate) async fn start(self) -> App {
         let folder = tempfile::tempdir().unwrap();
-        let clock = SteppedClock::at(START.parse().unwrap());
+        let clock = self.clock.clone();
         let tracker = TaskTracker::new();
         let options = SimulatorOptions {
             accept_tokens: self.tokens.clone(),

@@ -1,0 +1,231 @@
+//! The rights of an agency in another account, taken on by a credential of ours
+//! (`assume_role`).
+//!
+//! Who has a token gets a token: `POST /v3/auth/tokens` (Identity and Access Management API
+//! reference, "Obtaining a Token Through Agency"). Who signs gets a temporary key:
+//! `POST /v3.0/OS-CREDENTIAL/securitytokens` ("Obtaining a Temporary AK/SK and Security
+//! Token Through an Agency").
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::credential::Grant;
+use crate::credential::Held;
+use crate::credential::IssueError;
+use crate::credential::Issuer;
+use crate::credential::Renewal;
+use crate::credential::SharedCredential;
+use crate::credential::exchange::Exchange;
+use crate::credential::exchange::Reply;
+use crate::credential::keys::Signed;
+use crate::credential::keystone::auth_body;
+use crate::credential::keystone::below;
+use crate::credential::keystone::granted;
+use crate::credential::keystone::post;
+use crate::credential::keystone::project_of;
+use crate::credential::keystone::token_request;
+use crate::credential::metadata::temporary;
+use crate::credential::plan::Agency;
+use crate::credential::plan::Domain;
+use crate::credential::plan::Project;
+use crate::credential::proof::Proof;
+use crate::credential::refusal;
+use crate::credential::scope::Scope;
+
+/// How the agency's name is called: the documents' tables say the second, their examples
+/// and python-otcextensions the first.
+const TOKEN_KEYS: [&str; 2] = ["xrole_name", "agency_name"];
+/// The temporary key's request knows only one.
+const KEY_KEY: &str = "agency_name";
+/// How long a temporary key is asked for, in seconds.
+const DURATION_S: u32 = 3600;
+const ADVICE: &str =
+    "check `agency_name`, `domain` and `project`, and that `source` may assume the agency";
+
+/// Assumes an agency.
+pub(super) struct AgencyIssuer {
+    pub(super) plan: Agency,
+    pub(super) source: SharedCredential,
+    pub(super) exchange: Exchange,
+    /// Somebody needs the URLs of services.
+    pub(super) wants_catalog: bool,
+}
+
+#[async_trait]
+impl Issuer for AgencyIssuer {
+    fn gives(&self) -> &'static [&'static str] {
+        match (&self.plan.project, &self.plan.account) {
+            // A project that is known by id alone says nothing about its domain.
+            (Some(Project::Id(_)), Domain::Name(_)) => &["project_id", "tenant_id"],
+            (Some(_), _) => &["project_id", "tenant_id", "domain_id"],
+            (None, Domain::Id(_)) => &["domain_id"],
+            (None, Domain::Name(_)) => &[],
+        }
+    }
+
+    fn wants_catalog(&self) -> bool {
+        self.wants_catalog
+    }
+
+    async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
+        let held = self.source_held(now).await?;
+        if held.signs() {
+            self.issue_key(&held, now).await
+        } else {
+            self.issue_token(&held, now).await
+        }
+    }
+}
+
+impl AgencyIssuer {
+    async fn source_held(&self, now: Timestamp) -> Result<Arc<Held>, IssueError> {
+        let held = self.source.present(now).await;
+        held.map_err(|error| IssueError::passing(error.to_string()))
+    }
+
+    fn attempt(&self) -> String {
+        let (Domain::Id(account) | Domain::Name(account)) = &self.plan.account;
+        let (agency, url) = (&self.plan.agency, &self.plan.auth_url);
+        format!("assume the agency `{agency}` of the account `{account}` at {url}")
+    }
+
+    async fn issue_token(&self, held: &Held, now: Timestamp) -> Result<Grant, IssueError> {
+        let attempt = self.attempt();
+        let scope = match (&self.plan.project, &self.plan.account) {
+            (Some(project), _) => json!({ "project": project_of(project) }),
+            (None, Domain::Id(id)) => json!({ "domain": { "id": id } }),
+            (None, Domain::Name(name)) => json!({ "domain": { "name": name } }),
+        };
+        let ask = |key: &'static str| {
+            let body = auth_body(&self.identity(key, None), Some(&scope));
+            move || token_request(&self.plan.auth_url, &body, self.wants_catalog)
+        };
+        let mut reply = self.send(held, ask(TOKEN_KEYS[0]), &attempt, now).await?;
+        if reply.status == StatusCode::BAD_REQUEST {
+            reply = self.send(held, ask(TOKEN_KEYS[1]), &attempt, now).await?;
+        }
+        granted(&reply, &attempt, ADVICE, now)
+    }
+
+    async fn issue_key(&self, held: &Held, now: Timestamp) -> Result<Grant, IssueError> {
+        let attempt = self.attempt();
+        let body = json!({ "auth": { "identity": self.identity(KEY_KEY, Some(DURATION_S)) } });
+        let url = self.security_tokens_url();
+        let reply = self.send(held, || post(&url, &body), &attempt, now).await?;
+        if !reply.status.is_success() {
+            return Err(reply.failure(&attempt, ADVICE));
+        }
+        let domain_id = match &self.plan.account {
+            Domain::Id(id) => Some(id.clone()),
+            Domain::Name(_) => None,
+        };
+        let scope = Scope {
+            domain_id,
+            ..Scope::default()
+        };
+        let grant = temporary(&reply, &attempt, scope, now)?;
+        self.with_project(grant, now).await
+    }
+
+    /// The project's id, asked for with the key itself where only its name is known, and
+    /// the catalog where somebody needs it.
+    async fn with_project(&self, mut grant: Grant, now: Timestamp) -> Result<Grant, IssueError> {
+        let Proof::Key(key) = &mut grant.proof else {
+            return Ok(grant);
+        };
+        let identity = Signed {
+            exchange: &self.exchange,
+            auth_url: &self.plan.auth_url,
+            now,
+        };
+        match &self.plan.project {
+            None => {}
+            Some(Project::Id(id)) => grant.scope.project_id = Some(id.clone()),
+            // Signed for the account, since the project is not known yet.
+            Some(Project::Name(name, _)) => grant.scope = identity.project(name, key).await?.0,
+        }
+        key.project_id.clone_from(&grant.scope.project_id);
+        if self.wants_catalog {
+            grant.scope.catalog = identity.catalog(key).await?;
+        }
+        Ok(grant)
+    }
+
+    fn identity(&self, agency_key: &str, duration_s: Option<u32>) -> Value {
+        let mut role = match &self.plan.account {
+            Domain::Id(id) => json!({ "domain_id": id }),
+            Domain::Name(name) => json!({ "domain_name": name }),
+        };
+        role[agency_key] = self.plan.agency.as_str().into();
+        if let Some(seconds) = duration_s {
+            role["duration_seconds"] = seconds.into();
+        }
+        json!({ "methods": ["assume_role"], "assume_role": role })
+    }
+
+    /// `https://iam.…/v3.0/OS-CREDENTIAL/securitytokens` beside `https://iam.…/v3`.
+    fn security_tokens_url(&self) -> reqwest::Url {
+        let mut url = self.plan.auth_url.clone();
+        let path = url.path().trim_end_matches('/');
+        let path = path.strip_suffix("/v3").unwrap_or(path).to_owned();
+        url.set_path(&path);
+        below(&url, "/v3.0/OS-CREDENTIAL/securitytokens")
+    }
+
+    /// Sends what `make` makes with the source's proof; refused, it has the source renewed,
+    /// or its time corrected, and sends once more.
+    async fn send(
+        &self,
+        held: &Held,
+        make: impl Fn() -> reqwest::Request,
+        attempt: &str,
+        now: Timestamp,
+    ) -> Result<Reply, IssueError> {
+        let host = self.plan.auth_url.host_str().unwrap_or_default();
+        let time = || self.source.time_at(host, now);
+        let before = time();
+        let reply = self.send_once(held, make(), attempt, now).await?;
+        if !refusal::is_refused(reply.status, reply.bytes()) {
+            return Ok(reply);
+        }
+        match self.source.renew(held.generation).await {
+            Ok(Renewal::Renewed) => {
+                let held = self.source_held(now).await?;
+                self.send_once(&held, make(), attempt, now).await
+            }
+            // It was our clock that was refused.
+            Ok(Renewal::Same) if held.signs() && time() != before => {
+                self.send_once(held, make(), attempt, now).await
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    async fn send_once(
+        &self,
+        held: &Held,
+        mut request: reqwest::Request,
+        attempt: &str,
+        now: Timestamp,
+    ) -> Result<Reply, IssueError> {
+        let signature = self.source.authorise(held, &mut request, now).await;
+        let signature = signature.map_err(|error| IssueError::passing(error.to_string()))?;
+        let redaction = held.redaction.clone().and(&signature);
+        let sent = self.exchange.send(request, redaction, attempt, now).await;
+        match &sent {
+            Ok(reply) => {
+                let heard = refusal::heard(reply.status, reply.bytes());
+                let host = self.plan.auth_url.host_str().unwrap_or_default();
+                self.source
+                    .answered(held, heard, (host, &reply.headers), now);
+            }
+            Err(_) => self.source.unanswered(held),
+        }
+        sent
+    }
+}

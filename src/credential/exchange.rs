@@ -1,0 +1,184 @@
+//! One HTTP exchange with an identity or metadata service: bounded in time and size, never
+//! redirected, and put into words without the secrets that were sent.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::HeaderMap;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::credential::IssueError;
+use crate::credential::redaction::Redaction;
+use crate::credential::refusal::clock_ahead_s;
+use crate::outbound;
+use crate::outbound::retry_after;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an exchange may take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The largest answer: a catalog has some hundred entries of some hundred bytes.
+const BODY_MAX: usize = 4 * 1024 * 1024;
+/// The longest message of another service that we repeat.
+const MESSAGE_BYTES_MAX: usize = 300;
+/// The longest wish to be left alone that is granted.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+
+/// Sends requests; clones share one connection pool.
+#[derive(Clone)]
+pub(super) struct Exchange {
+    client: reqwest::Client,
+}
+
+/// An answer, read whole.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    body: bytes::Bytes,
+    redaction: Redaction,
+    now: Timestamp,
+}
+
+impl Exchange {
+    /// A way to services out there, through the proxy of the environment.
+    pub(super) fn new() -> Result<Self, reqwest::Error> {
+        Self::from(outbound::client())
+    }
+
+    /// A way to services on this machine or beside it, which a proxy cannot reach.
+    pub(super) fn direct() -> Result<Self, reqwest::Error> {
+        Self::from(outbound::client().no_proxy())
+    }
+
+    fn from(client: reqwest::ClientBuilder) -> Result<Self, reqwest::Error> {
+        let client = client
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            // Asked so rarely that a kept connection would be a dead one.
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self { client })
+    }
+
+    /// Sends `request` and reads the whole answer. `redaction` knows what was sent;
+    /// `attempt` is what to call it, as in "cannot log in at …".
+    pub(super) async fn send(
+        &self,
+        request: reqwest::Request,
+        redaction: Redaction,
+        attempt: &str,
+        now: Timestamp,
+    ) -> Result<Reply, IssueError> {
+        let failed = |error: &reqwest::Error| {
+            let cause = redaction.text(&outbound::in_words(error));
+            IssueError::passing(format!("cannot {attempt}: {cause}"))
+        };
+        let mut response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| failed(&error))?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+            if body.len() + chunk.len() > BODY_MAX {
+                return Err(IssueError::passing(format!(
+                    "cannot {attempt}: the answer is larger than {BODY_MAX} bytes"
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.freeze(),
+            redaction,
+            now,
+        })
+    }
+}
+
+impl Reply {
+    /// The body as JSON; null when it is none.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The body as text.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as it came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// What a failure means, in words: the attempt, the answer, and `advice` for a refusal.
+    pub(super) fn failure(&self, attempt: &str, advice: &str) -> IssueError {
+        IssueError {
+            clock_ahead_s: clock_ahead_s(&self.headers, self.now),
+            ..self.failure_in_words(attempt, advice)
+        }
+    }
+
+    fn failure_in_words(&self, attempt: &str, advice: &str) -> IssueError {
+        let status = self.status.as_u16();
+        let said = self.said();
+        if self.status.is_redirection() {
+            return IssueError::refused(format!(
+                "cannot {attempt}: HTTP {status}, a redirect, is not followed: give the URL it leads to"
+            ));
+        }
+        let is_passing = self.status.is_server_error()
+            || matches!(
+                self.status,
+                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+            );
+        if is_passing {
+            let wish = retry_after::read(&self.headers, self.now);
+            return IssueError {
+                retry_after: wish.map(|wish| wish.min(RETRY_AFTER_MAX)),
+                ..IssueError::passing(format!("cannot {attempt}: HTTP {status}{said}"))
+            };
+        }
+        IssueError::refused(format!("cannot {attempt}: HTTP {status}{said}; {advice}"))
+    }
+
+    /// An answer that has not what it must have.
+    pub(super) fn unreadable(&self, attempt: &str, missing: &str) -> IssueError {
+        let status = self.status.as_u16();
+        IssueError::passing(format!(
+            "cannot {attempt}: the answer (HTTP {status}) has no {missing}; is it the right URL?"
+        ))
+    }
+
+    /// The service's own words, without secrets: " (CODE MESSAGE)".
+    fn said(&self) -> String {
+        let body = self.json();
+        let text = |paths: [&Value; 3]| {
+            paths.into_iter().find_map(|value| match value {
+                Value::String(text) if !text.is_empty() => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            })
+        };
+        let error = &body["error"];
+        let code = text([&body["error_code"], &error["code"], &body["code"]]);
+        let message = text([&body["error_msg"], &error["message"], &body["message"]]);
+        let words: Vec<String> = code
+            .filter(|code| *code != self.status.as_str())
+            .into_iter()
+            .chain(message)
+            .collect();
+        let mut said = self.redaction.text(&words.join(" "));
+        said.retain(|c| !c.is_control());
+        said.truncate(said.floor_char_boundary(MESSAGE_BYTES_MAX));
+        if said.is_empty() {
+            String::new()
+        } else {
+            format!(" ({said})")
+        }
+    }
+}

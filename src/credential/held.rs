@@ -1,0 +1,33 @@
+//! What a credential has at a time: one secret, what it is good for, and until when.
+
+use bytes::Bytes;
+
+use crate::credential::Generation;
+use crate::credential::lease::Lease;
+use crate::credential::proof::Proof;
+use crate::credential::redaction::Redaction;
+use crate::credential::scope::Scope;
+
+/// What a credential has at a time; polls in flight keep the one they were sent with.
+pub struct Held {
+    /// Which secret this is.
+    pub generation: Generation,
+    /// What it is good for.
+    pub scope: Scope,
+    /// How long it holds; `None` is until it is refused.
+    pub lease: Option<Lease>,
+    pub(super) proof: Proof,
+    pub(super) redaction: Redaction,
+}
+
+impl Held {
+    /// An answer's body without the secrets that were sent for it.
+    pub fn redacted(&self, body: Bytes) -> Bytes {
+        self.redaction.body(body)
+    }
+
+    /// Whether requests are signed with it, instead of carrying it.
+    pub fn signs(&self) -> bool {
+        matches!(self.proof, Proof::Key(_))
+    }
+}

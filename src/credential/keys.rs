@@ -1,0 +1,223 @@
+//! An access key that signs (AK/SK), kept in files that somebody else may replace.
+//!
+//! Where the project is given by name, its id is asked for: `GET /v3/projects?name=…`
+//! (gophertelekomcloud does the same); the URLs of services come from
+//! `GET /v3/auth/catalog`.
+
+use async_trait::async_trait;
+use http::Method;
+use http::StatusCode;
+use jiff::Timestamp;
+use reqwest::Url;
+use serde_json::Value;
+
+use crate::credential::Grant;
+use crate::credential::Held;
+use crate::credential::IssueError;
+use crate::credential::Issuer;
+use crate::credential::Verified;
+use crate::credential::exchange::Exchange;
+use crate::credential::exchange::Reply;
+use crate::credential::keystone::below;
+use crate::credential::keystone::catalog_in;
+use crate::credential::plan::Keys;
+use crate::credential::proof::Proof;
+use crate::credential::redaction::Redaction;
+use crate::credential::refusal::clock_ahead_s;
+use crate::credential::refusal::time_to_sign;
+use crate::credential::scope::Endpoint;
+use crate::credential::scope::Scope;
+use crate::credential::secret::Secret;
+use crate::credential::secret::Stamp;
+use crate::credential::signing;
+use crate::credential::signing::SigningKey;
+
+const ADVICE: &str = "check `access_key` and `secret_key`";
+
+/// Reads a key, and asks what it is good for.
+pub(super) struct KeyIssuer {
+    pub(super) plan: Keys,
+    pub(super) exchange: Option<Exchange>,
+    /// Somebody needs the URLs of services.
+    pub(super) wants_catalog: bool,
+}
+
+#[async_trait]
+impl Issuer for KeyIssuer {
+    fn gives(&self) -> &'static [&'static str] {
+        let plan = &self.plan;
+        let is_asked_for = plan.project.is_some() && plan.auth_url.is_some();
+        match (
+            plan.project_id.is_some() || is_asked_for,
+            plan.domain_id.is_some() || is_asked_for,
+        ) {
+            (true, true) => &["project_id", "tenant_id", "domain_id"],
+            (true, false) => &["project_id", "tenant_id"],
+            (false, true) => &["domain_id"],
+            (false, false) => &[],
+        }
+    }
+
+    fn wants_catalog(&self) -> bool {
+        self.wants_catalog
+    }
+
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let plan = &self.plan;
+        let secrets = [
+            Some(&plan.access_key),
+            Some(&plan.secret_key),
+            plan.security_token.as_ref(),
+        ];
+        secrets.into_iter().flatten().map(Secret::stamp).collect()
+    }
+
+    async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
+        let mut key = self.key()?;
+        let mut scope = Scope {
+            project_id: key.project_id.clone(),
+            domain_id: key.domain_id.clone(),
+            ..Scope::default()
+        };
+        let mut ahead = None;
+        if let (Some(exchange), Some(auth_url)) = (&self.exchange, &self.plan.auth_url) {
+            let identity = Signed {
+                exchange,
+                auth_url,
+                now,
+            };
+            if let Some(name) = self
+                .plan
+                .project
+                .as_ref()
+                .filter(|_| key.project_id.is_none())
+            {
+                let (found, clock) = identity.project(name, &key).await?;
+                key.project_id.clone_from(&found.project_id);
+                (scope, ahead) = (found, clock);
+            }
+            if self.wants_catalog {
+                scope.catalog = identity.catalog(&key).await?;
+            }
+        }
+        Ok(Grant {
+            scope,
+            clock_ahead_s: ahead,
+            ..Grant::of(Proof::Key(key))
+        })
+    }
+
+    async fn verify(&self, held: &Held, now: Timestamp) -> Result<Verified, IssueError> {
+        let (Some(exchange), Some(auth_url), Proof::Key(key)) =
+            (&self.exchange, &self.plan.auth_url, &held.proof)
+        else {
+            return Ok(Verified::ReadOnly);
+        };
+        let identity = Signed {
+            exchange,
+            auth_url,
+            now,
+        };
+        let attempt = format!("list the projects at {auth_url}");
+        let url = below(auth_url, "/auth/projects");
+        let reply = identity.get(url, key, &attempt).await?;
+        if !reply.status.is_success() {
+            return Err(reply.failure(&attempt, ADVICE));
+        }
+        Ok(Verified::Accepted {
+            clock_ahead_s: clock_ahead_s(&reply.headers, now),
+        })
+    }
+}
+
+impl KeyIssuer {
+    fn key(&self) -> Result<SigningKey, IssueError> {
+        let plan = &self.plan;
+        Ok(SigningKey {
+            access_key: plan.access_key.read()?,
+            secret_key: plan.secret_key.read()?,
+            security_token: plan.security_token.as_ref().map(Secret::read).transpose()?,
+            project_id: plan.project_id.clone(),
+            domain_id: plan.domain_id.clone(),
+        })
+    }
+}
+
+/// An identity service, asked with a key.
+pub(super) struct Signed<'a> {
+    pub(super) exchange: &'a Exchange,
+    pub(super) auth_url: &'a Url,
+    pub(super) now: Timestamp,
+}
+
+impl Signed<'_> {
+    /// Asks; where the answer tells that the refusal may be our clock's fault, once more
+    /// with the time as it is there.
+    async fn get(&self, url: Url, key: &SigningKey, attempt: &str) -> Result<Reply, IssueError> {
+        let reply = self.get_at(self.now, url.clone(), key, attempt).await?;
+        let there = time_to_sign(self.now, clock_ahead_s(&reply.headers, self.now));
+        if reply.status == StatusCode::UNAUTHORIZED && there != self.now {
+            return self.get_at(there, url, key, attempt).await;
+        }
+        Ok(reply)
+    }
+
+    async fn get_at(
+        &self,
+        signed_at: Timestamp,
+        url: Url,
+        key: &SigningKey,
+        attempt: &str,
+    ) -> Result<Reply, IssueError> {
+        let mut request = reqwest::Request::new(Method::GET, url);
+        let signature = signing::sign(&mut request, key, signed_at)
+            .map_err(|error| IssueError::refused(format!("cannot {attempt}: {error}")))?;
+        let redaction = Proof::Key(key.clone()).redaction();
+        let redaction = redaction.and(&Redaction::of([signature.as_str()]));
+        self.exchange
+            .send(request, redaction, attempt, self.now)
+            .await
+    }
+
+    /// The scope of the project of this name, and how far the clock there is ahead.
+    pub(super) async fn project(
+        &self,
+        name: &str,
+        key: &SigningKey,
+    ) -> Result<(Scope, Option<i64>), IssueError> {
+        let attempt = format!("ask {} for the id of the project `{name}`", self.auth_url);
+        let mut url = below(self.auth_url, "/projects");
+        url.query_pairs_mut().append_pair("name", name);
+        let reply = self.get(url, key, &attempt).await?;
+        if !reply.status.is_success() {
+            return Err(reply.failure(&attempt, ADVICE));
+        }
+        let body = reply.json();
+        let projects = body["projects"].as_array().map(Vec::as_slice);
+        let is_it = |project: &&Value| project["name"] == name;
+        let Some(found) = projects.unwrap_or_default().iter().find(is_it) else {
+            return Err(IssueError::refused(format!(
+                "cannot {attempt}: the key sees no such project; check `project`"
+            )));
+        };
+        let text = |key: &str| found[key].as_str().map(str::to_owned);
+        let scope = Scope {
+            project_id: text("id"),
+            project: text("name"),
+            domain_id: text("domain_id"),
+            ..Scope::default()
+        };
+        Ok((scope, clock_ahead_s(&reply.headers, self.now)))
+    }
+
+    /// The public endpoints of the catalog.
+    pub(super) async fn catalog(&self, key: &SigningKey) -> Result<Vec<Endpoint>, IssueError> {
+        let attempt = format!("ask {} for the catalog", self.auth_url);
+        let url = below(self.auth_url, "/auth/catalog");
+        let reply = self.get(url, key, &attempt).await?;
+        if !reply.status.is_success() {
+            return Err(reply.failure(&attempt, ADVICE));
+        }
+        Ok(catalog_in(&reply.json()["catalog"]))
+    }
+}

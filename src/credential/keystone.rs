@@ -1,0 +1,388 @@
+//! A token of an identity service: `POST /v3/auth/tokens` (`OpenStack` Identity API v3,
+//! "Password authentication"; Identity and Access Management API reference, "Obtaining a
+//! User Token").
+//!
+//! The token is only in the header `X-Subject-Token`; the body says what it is good for,
+//! and until when.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use jiff::Timestamp;
+use reqwest::Url;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use serde_json::Value;
+use serde_json::json;
+use totp_rs::Builder;
+
+use crate::clock::until;
+use crate::credential::Grant;
+use crate::credential::IssueError;
+use crate::credential::Issuer;
+use crate::credential::exchange::Exchange;
+use crate::credential::exchange::Reply;
+use crate::credential::plan::Domain;
+use crate::credential::plan::Identity;
+use crate::credential::plan::Keystone;
+use crate::credential::plan::Project;
+use crate::credential::plan::ScopeWanted;
+use crate::credential::plan::User;
+use crate::credential::proof::Proof;
+use crate::credential::proof::TOKEN_HEADER;
+use crate::credential::redaction::Redaction;
+use crate::credential::refusal::clock_ahead_s;
+use crate::credential::scope::Endpoint;
+use crate::credential::scope::Scope;
+use crate::credential::secret::Secret;
+use crate::credential::secret::Stamp;
+
+/// The header with the token of an answer.
+const SUBJECT_TOKEN: &str = "x-subject-token";
+
+/// Logs in.
+pub(super) struct TokenIssuer {
+    pub(super) plan: Keystone,
+    pub(super) exchange: Exchange,
+    /// Somebody needs the URLs of services.
+    pub(super) wants_catalog: bool,
+}
+
+#[async_trait]
+impl Issuer for TokenIssuer {
+    fn gives(&self) -> &'static [&'static str] {
+        match (&self.plan.identity, &self.plan.scope) {
+            // An application credential belongs to a project.
+            (Identity::Application { .. }, _) | (_, ScopeWanted::Project(_)) => {
+                &["project_id", "tenant_id", "domain_id"]
+            }
+            (_, ScopeWanted::Domain(_)) => &["domain_id"],
+            (_, ScopeWanted::Default) => &[],
+        }
+    }
+
+    fn wants_catalog(&self) -> bool {
+        self.wants_catalog
+    }
+
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let secrets = match &self.plan.identity {
+            Identity::Password { password, totp, .. } => vec![Some(password), totp.as_ref()],
+            Identity::Token { token } => vec![Some(token)],
+            Identity::Application { secret, .. } => vec![Some(secret)],
+        };
+        secrets.into_iter().flatten().map(Secret::stamp).collect()
+    }
+
+    async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
+        let (identity, secrets) = identity_of(&self.plan.identity, now)?;
+        let redaction = Redaction::of(secrets.iter().map(ExposeSecret::expose_secret));
+        let body = auth_body(&identity, scope_of(&self.plan.scope).as_ref());
+        let request = token_request(&self.plan.auth_url, &body, self.wants_catalog);
+        let attempt = self.attempt();
+        let reply = self.exchange.send(request, redaction, &attempt, now);
+        granted(&reply.await?, &attempt, &self.advice(), now)
+    }
+}
+
+impl TokenIssuer {
+    fn attempt(&self) -> String {
+        let url = &self.plan.auth_url;
+        match &self.plan.identity {
+            Identity::Password { user, .. } => match user {
+                User::Id(id) => format!("log in at {url} as the user with the id `{id}`"),
+                User::Name(name, Domain::Id(domain) | Domain::Name(domain)) => {
+                    format!("log in at {url} as `{name}` of the domain `{domain}`")
+                }
+            },
+            Identity::Token { .. } => format!("exchange the token at {url}"),
+            Identity::Application { id, .. } => {
+                format!("log in at {url} with the application credential `{id}`")
+            }
+        }
+    }
+
+    fn advice(&self) -> String {
+        let scope = match &self.plan.scope {
+            ScopeWanted::Project(Project::Id(_)) => ", and `project_id`",
+            ScopeWanted::Project(Project::Name(..)) => ", and `project`",
+            ScopeWanted::Domain(_) | ScopeWanted::Default => "",
+        };
+        match &self.plan.identity {
+            Identity::Password { password, totp, .. } => {
+                let factor = if totp.is_some() {
+                    ", the seed `totp`"
+                } else {
+                    ""
+                };
+                format!(
+                    "check the user, the `password` in {}{factor}{scope}",
+                    password.place()
+                )
+            }
+            Identity::Token { token } => format!("check the `token` in {}{scope}", token.place()),
+            Identity::Application { secret, .. } => {
+                format!("check the id, and the `secret` in {}", secret.place())
+            }
+        }
+    }
+}
+
+/// The identity part of the request, and the secrets in it.
+fn identity_of(
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<(Value, Vec<SecretString>), IssueError> {
+    Ok(match identity {
+        Identity::Password {
+            user,
+            password,
+            totp,
+        } => {
+            let password = password.read()?;
+            let mut who = user_of(user);
+            who["password"] = password.expose_secret().into();
+            let mut body = json!({ "methods": ["password"], "password": { "user": who } });
+            let mut secrets = vec![password];
+            if let Some(seed) = totp {
+                let passcode = passcode(seed, now)?;
+                let mut who = user_of(user);
+                who["passcode"] = passcode.expose_secret().into();
+                body["methods"] = json!(["password", "totp"]);
+                body["totp"] = json!({ "user": who });
+                secrets.push(passcode);
+            }
+            (body, secrets)
+        }
+        Identity::Token { token } => {
+            let token = token.read()?;
+            let id = token.expose_secret();
+            let body = json!({ "methods": ["token"], "token": { "id": id } });
+            (body, vec![token])
+        }
+        Identity::Application { id, secret } => {
+            let secret = secret.read()?;
+            let text = secret.expose_secret();
+            let body = json!({
+                "methods": ["application_credential"],
+                "application_credential": { "id": id, "secret": text },
+            });
+            (body, vec![secret])
+        }
+    })
+}
+
+/// The passcode of this half minute (RFC 6238 with its defaults).
+fn passcode(seed: &Secret, now: Timestamp) -> Result<SecretString, IssueError> {
+    let wrong = || {
+        let place = seed.place();
+        IssueError::refused(format!(
+            "the seed `totp` in {place} is no base32 of at least 16 bytes: copy it from where the second factor was set up"
+        ))
+    };
+    let text = seed.read()?;
+    // People copy it in groups of four, in either case.
+    let mut plain = text.expose_secret().replace([' ', '-'], "");
+    plain.make_ascii_uppercase();
+    let secret =
+        totp_rs::Secret::try_from_base32(plain.trim_end_matches('=')).map_err(|_| wrong())?;
+    let totp = Builder::new()
+        .with_secret(secret)
+        .build()
+        .map_err(|_| wrong())?;
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    Ok(SecretString::from(totp.generate(seconds).to_string()))
+}
+
+fn user_of(user: &User) -> Value {
+    match user {
+        User::Id(id) => json!({ "id": id }),
+        User::Name(name, domain) => json!({ "name": name, "domain": domain_of(domain) }),
+    }
+}
+
+fn domain_of(domain: &Domain) -> Value {
+    match domain {
+        Domain::Id(id) => json!({ "id": id }),
+        Domain::Name(name) => json!({ "name": name }),
+    }
+}
+
+fn scope_of(wanted: &ScopeWanted) -> Option<Value> {
+    match wanted {
+        ScopeWanted::Project(project) => Some(json!({ "project": project_of(project) })),
+        ScopeWanted::Domain(domain) => Some(json!({ "domain": domain_of(domain) })),
+        ScopeWanted::Default => None,
+    }
+}
+
+/// A project as a scope names it.
+pub(super) fn project_of(project: &Project) -> Value {
+    match project {
+        Project::Id(id) => json!({ "id": id }),
+        Project::Name(name, None) => json!({ "name": name }),
+        Project::Name(name, Some(domain)) => {
+            json!({ "name": name, "domain": domain_of(domain) })
+        }
+    }
+}
+
+/// The body of a request for a token.
+pub(super) fn auth_body(identity: &Value, scope: Option<&Value>) -> Value {
+    let mut auth = json!({ "identity": identity });
+    if let Some(scope) = scope {
+        auth["scope"] = scope.clone();
+    }
+    json!({ "auth": auth })
+}
+
+/// A request for a token.
+pub(super) fn token_request(auth_url: &Url, body: &Value, wants_catalog: bool) -> reqwest::Request {
+    let query = if wants_catalog { "" } else { "?nocatalog=any" };
+    post(&below(auth_url, &format!("/auth/tokens{query}")), body)
+}
+
+/// `path` below the URL of an identity service.
+pub(super) fn below(auth_url: &Url, path: &str) -> Url {
+    let text = format!("{}{path}", auth_url.as_str().trim_end_matches('/'));
+    Url::parse(&text).unwrap_or_else(|_| auth_url.clone())
+}
+
+/// A POST of JSON.
+pub(super) fn post(url: &Url, body: &Value) -> reqwest::Request {
+    let mut request = reqwest::Request::new(Method::POST, url.clone());
+    // As the documents write it.
+    let json = HeaderValue::from_static("application/json;charset=utf8");
+    request.headers_mut().insert(CONTENT_TYPE, json);
+    *request.body_mut() = Some(body.to_string().into());
+    request
+}
+
+/// The token of an answer, and what it is good for.
+pub(super) fn granted(
+    reply: &Reply,
+    attempt: &str,
+    advice: &str,
+    now: Timestamp,
+) -> Result<Grant, IssueError> {
+    if !reply.status.is_success() {
+        // Of a token that has ended Keystone says the same as of a wrong URL.
+        let is_lost = reply.status == StatusCode::NOT_FOUND;
+        let also = if is_lost { ", and `auth_url`" } else { "" };
+        return Err(reply.failure(attempt, &format!("{advice}{also}")));
+    }
+    // What is no text could not be kept out of messages.
+    let is_token = |token: &&HeaderValue| token.to_str().is_ok_and(|text| !text.is_empty());
+    let Some(token) = reply.headers.get(SUBJECT_TOKEN).filter(is_token) else {
+        return Err(reply.unreadable(attempt, "token (X-Subject-Token)"));
+    };
+    let body = reply.json();
+    let mut token = token.clone();
+    token.set_sensitive(true);
+    Ok(Grant {
+        proof: Proof::Header(TOKEN_HEADER, token),
+        lifetime: lifetime_of(&body["token"], now),
+        scope: scope_in(&body["token"]),
+        clock_ahead_s: clock_ahead_s(&reply.headers, now),
+    })
+}
+
+/// By the issuer's own clock, so that ours may be wrong.
+fn lifetime_of(token: &Value, now: Timestamp) -> Option<Duration> {
+    let time = |key: &str| token[key].as_str()?.parse::<Timestamp>().ok();
+    let issued_at = time("issued_at").unwrap_or(now);
+    time("expires_at").map(|expires_at| until(issued_at, expires_at))
+}
+
+fn scope_in(token: &Value) -> Scope {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let project = &token["project"];
+    let domain = if project.is_object() {
+        &project["domain"]
+    } else {
+        &token["domain"]
+    };
+    Scope {
+        user: text(&token["user"]["name"]),
+        project_id: text(&project["id"]),
+        project: text(&project["name"]),
+        domain_id: text(&domain["id"]),
+        domain: text(&domain["name"]),
+        catalog: catalog_in(&token["catalog"]),
+    }
+}
+
+/// The public endpoints of a catalog.
+pub(super) fn catalog_in(catalog: &Value) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    for service in catalog.as_array().into_iter().flatten() {
+        let of_service = service["endpoints"].as_array().into_iter().flatten();
+        for endpoint in of_service.filter(|it| it["interface"] == "public") {
+            let region = endpoint["region"].as_str();
+            let region = region.or_else(|| endpoint["region_id"].as_str());
+            let (Some(service_type), Some(url)) =
+                (service["type"].as_str(), endpoint["url"].as_str())
+            else {
+                continue;
+            };
+            endpoints.push(Endpoint {
+                service_type: service_type.to_owned(),
+                region: region.unwrap_or("*").to_owned(),
+                url: url.to_owned(),
+            });
+        }
+    }
+    endpoints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6238, appendix B: the seed is "12345678901234567890", the code has eight digits
+    /// there and six here.
+    #[test]
+    fn the_passcode_is_that_of_the_half_minute() {
+        let seed = |text: &str| Secret::Text(SecretString::from(text.to_owned()));
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        for text in [
+            "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+            "gezd gnbv gy3t qojq gezd gnbv gy3t qojq",
+        ] {
+            let code = |seconds| passcode(&seed(text), at(seconds)).unwrap();
+            assert_eq!(code(59).expose_secret(), "287082");
+            assert_eq!(code(1_111_111_109).expose_secret(), "081804");
+        }
+        let error = passcode(&seed("not base32: 1890"), at(0)).unwrap_err();
+        assert!(error.to_string().contains("`totp`"), "{error}");
+        assert!(!error.to_string().contains("1890"), "{error}");
+    }
+
+    #[test]
+    fn a_recorded_token_tells_its_scope_and_lifetime() {
+        let body = include_str!("../../tests/it/credentials/iam/token_created.json");
+        let body: Value = serde_json::from_str(body).unwrap();
+        let scope = scope_in(&body["token"]);
+        assert_eq!(scope.user.unwrap(), "user A");
+        assert_eq!(scope.domain.unwrap(), "domain A");
+        assert_eq!(scope.project_id, None);
+        assert_eq!(scope.catalog[0].service_type, "identity");
+        let lifetime = lifetime_of(&body["token"], Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(lifetime.as_secs(), 3599);
+    }
+
+    #[test]
+    fn the_path_is_added_to_the_identity_services_own() {
+        for url in [
+            "https://iam.example.com:443/v3",
+            "https://iam.example.com/v3/",
+        ] {
+            let url = below(&Url::parse(url).unwrap(), "/auth/tokens");
+            assert_eq!(url.as_str(), "https://iam.example.com/v3/auth/tokens");
+        }
+    }
+}

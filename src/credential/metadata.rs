@@ -1,0 +1,155 @@
+//! The temporary key of the server we run on, from its metadata service (Elastic Cloud
+//! Server user guide, "Obtaining Metadata"): `GET /openstack/latest/securitykey`, where
+//! newer servers ask for a session token first, which older ones do not know.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::clock::until;
+use crate::credential::Grant;
+use crate::credential::IssueError;
+use crate::credential::Issuer;
+use crate::credential::exchange::Exchange;
+use crate::credential::exchange::Reply;
+use crate::credential::keystone::below;
+use crate::credential::plan::Metadata;
+use crate::credential::proof::Proof;
+use crate::credential::redaction::Redaction;
+use crate::credential::refusal::clock_ahead_s;
+use crate::credential::scope::Scope;
+use crate::credential::signing::SigningKey;
+
+/// How long a session token is asked for, in seconds.
+const SESSION_S: HeaderValue = HeaderValue::from_static("21600");
+const SESSION_LIFETIME: HeaderName = HeaderName::from_static("x-metadata-token-ttl-seconds");
+const SESSION: HeaderName = HeaderName::from_static("x-metadata-token");
+
+/// Asks the metadata service.
+pub(super) struct MetadataIssuer {
+    pub(super) plan: Metadata,
+    pub(super) exchange: Exchange,
+}
+
+#[async_trait]
+impl Issuer for MetadataIssuer {
+    fn gives(&self) -> &'static [&'static str] {
+        match (&self.plan.project_id, &self.plan.domain_id) {
+            (Some(_), Some(_)) => &["project_id", "tenant_id", "domain_id"],
+            (Some(_), None) => &["project_id", "tenant_id"],
+            (None, Some(_)) => &["domain_id"],
+            (None, None) => &[],
+        }
+    }
+
+    async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
+        let session = self.session(now).await?;
+        let url = below(&self.plan.url, "/openstack/latest/securitykey");
+        let attempt = format!("get this server's key from {url}");
+        let mut request = reqwest::Request::new(Method::GET, url);
+        if let Some(session) = session {
+            request.headers_mut().insert(SESSION, session);
+        }
+        let sent = self
+            .exchange
+            .send(request, Redaction::default(), &attempt, now);
+        let reply = sent.await?;
+        if !reply.status.is_success() {
+            return Err(reply.failure(&attempt, "has this server an agency? assign one to it"));
+        }
+        let scope = Scope {
+            project_id: self.plan.project_id.clone(),
+            domain_id: self.plan.domain_id.clone(),
+            ..Scope::default()
+        };
+        temporary(&reply, &attempt, scope, now)
+    }
+}
+
+impl MetadataIssuer {
+    /// A session token; `None` where the metadata service knows none.
+    async fn session(&self, now: Timestamp) -> Result<Option<HeaderValue>, IssueError> {
+        let url = below(&self.plan.url, "/meta-data/latest/api/token");
+        let attempt = format!("begin a session at {url}");
+        let mut request = reqwest::Request::new(Method::PUT, url);
+        request.headers_mut().insert(SESSION_LIFETIME, SESSION_S);
+        let sent = self
+            .exchange
+            .send(request, Redaction::default(), &attempt, now);
+        let reply = sent.await?;
+        match reply.status {
+            status if status.is_success() => {
+                let session = HeaderValue::from_str(reply.text().trim());
+                let mut session =
+                    session.map_err(|_| reply.unreadable(&attempt, "session token"))?;
+                session.set_sensitive(true);
+                Ok(Some(session))
+            }
+            // As the official SDK does.
+            StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::SERVICE_UNAVAILABLE => Ok(None),
+            _ => Err(reply.failure(&attempt, "is this the metadata service?")),
+        }
+    }
+}
+
+/// The temporary key of an answer (`{"credential":{access,secret,securitytoken,expires_at}}`).
+pub(super) fn temporary(
+    reply: &Reply,
+    attempt: &str,
+    scope: Scope,
+    now: Timestamp,
+) -> Result<Grant, IssueError> {
+    let body = reply.json();
+    let credential = &body["credential"];
+    let secret = |key: &str| match credential[key].as_str() {
+        Some(text) if !text.is_empty() => Ok(SecretString::from(text)),
+        _ => Err(reply.unreadable(attempt, &format!("credential.{key}"))),
+    };
+    let key = SigningKey {
+        access_key: secret("access")?,
+        secret_key: secret("secret")?,
+        security_token: Some(secret("securitytoken")?),
+        project_id: scope.project_id.clone(),
+        domain_id: scope.domain_id.clone(),
+    };
+    let ahead = clock_ahead_s(&reply.headers, now);
+    Ok(Grant {
+        proof: Proof::Key(key),
+        lifetime: lifetime_of(credential, ahead, now),
+        scope,
+        clock_ahead_s: ahead,
+    })
+}
+
+/// By the clock of whoever answered.
+fn lifetime_of(credential: &Value, ahead_s: Option<i64>, now: Timestamp) -> Option<Duration> {
+    let expires_at: Timestamp = credential["expires_at"].as_str()?.parse().ok()?;
+    let ahead = jiff::SignedDuration::from_secs(ahead_s.unwrap_or_default());
+    let theirs = now.saturating_add(ahead).unwrap_or(now);
+    Some(until(theirs, expires_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_by_the_issuers_clock() {
+        let body = include_str!("../../tests/it/credentials/iam/temporary_credential.json");
+        let body: Value = serde_json::from_str(body).unwrap();
+        let now: Timestamp = "2017-04-17T06:55:18Z".parse().unwrap();
+        let lifetime = |ahead| lifetime_of(&body["credential"], ahead, now).unwrap();
+        assert_eq!(lifetime(None).as_secs(), 3600);
+        assert_eq!(lifetime(Some(1800)).as_secs(), 1800);
+        assert_eq!(lifetime(Some(7200)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,90 @@
+//! What is put on a request to prove who asks.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::HeaderName;
+use http::HeaderValue;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+
+use crate::credential::redaction::Redaction;
+use crate::credential::signing::SigningKey;
+
+/// The header of a token (Identity and Access Management API reference, "Token
+/// authentication").
+pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// What is put on a request.
+#[derive(Clone)]
+pub enum Proof {
+    /// Nothing.
+    None,
+    /// A header; its value is marked as sensitive.
+    Header(HeaderName, HeaderValue),
+    /// A signature.
+    Key(SigningKey),
+}
+
+impl Proof {
+    /// A header that carries `secret`.
+    ///
+    /// # Errors
+    /// What is wrong with it; never its content.
+    pub fn header(name: HeaderName, secret: &SecretString) -> Result<Self, &'static str> {
+        let mut value = HeaderValue::from_str(secret.expose_secret())
+            .map_err(|_| "holds characters that no header may have")?;
+        value.set_sensitive(true);
+        Ok(Self::Header(name, value))
+    }
+
+    /// Whether it is the same proof, so that a refusal of one is a refusal of the other.
+    pub fn is(&self, other: &Self) -> bool {
+        let same = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Header(name, value), Self::Header(other_name, other_value)) => {
+                name == other_name && value == other_value
+            }
+            (Self::Key(key), Self::Key(other)) => {
+                let tokens = (&key.security_token, &other.security_token);
+                same(&key.access_key, &other.access_key)
+                    && same(&key.secret_key, &other.secret_key)
+                    && match tokens {
+                        (Some(token), Some(other)) => same(token, other),
+                        (None, None) => true,
+                        _ => false,
+                    }
+            }
+            _ => false,
+        }
+    }
+
+    /// What must not be shown of it.
+    pub fn redaction(&self) -> Redaction {
+        match self {
+            Self::None => Redaction::default(),
+            Self::Header(_, value) => {
+                let text = value.to_str().unwrap_or_default();
+                // Of `Bearer SECRET` also the secret alone, and of Basic the password.
+                let last = text.rsplit(' ').next().unwrap_or_default();
+                let pair = BASE64_STANDARD.decode(last).unwrap_or_default();
+                let pair = String::from_utf8(pair).unwrap_or_default();
+                let password = pair.split_once(':').map_or("", |(_, password)| password);
+                Redaction::of([text, last, password])
+            }
+            Self::Key(key) => {
+                let secrets = [
+                    Some(&key.access_key),
+                    Some(&key.secret_key),
+                    key.security_token.as_ref(),
+                ];
+                Redaction::of(
+                    secrets
+                        .into_iter()
+                        .flatten()
+                        .map(ExposeSecret::expose_secret),
+                )
+            }
+        }
+    }
+}

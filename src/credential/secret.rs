@@ -1,0 +1,172 @@
+//! A secret, or the file that holds it.
+//!
+//! A secret in a file is read whenever it is needed, so that one replaced by its owner is
+//! used without a restart. It is kept byte for byte, less one trailing line end.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use secrecy::SecretString;
+
+/// The largest secret; Cloud Container Engine documents 16,384 characters as the limit of
+/// `X-Auth-Token`, the largest known here.
+pub const SECRET_BYTES_MAX: usize = 16_384;
+
+/// Enough to see that a secret is too large: it, a line end, and one byte more.
+const READ_MAX: u64 = SECRET_BYTES_MAX as u64 + 3;
+
+/// A secret, or where it is kept.
+#[derive(Debug, Clone)]
+pub enum Secret {
+    /// In this file.
+    File(PathBuf),
+    /// Here, from the environment or a file of settings.
+    Text(SecretString),
+}
+
+/// What tells that a file was replaced, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<SystemTime>,
+    len: u64,
+    /// Also of a file that was copied with its times.
+    inode: u64,
+    changed: (i64, i64),
+}
+
+/// Why there is no secret; never its content.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("cannot read {file}: {source}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What is there is no secret.
+    #[error("{place} {problem}")]
+    Unusable {
+        /// The file, or what stands for it.
+        place: String,
+        /// What is wrong with the content.
+        problem: &'static str,
+    },
+}
+
+impl Secret {
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// It cannot be read, is empty, is too large, or has control characters, which no
+    /// secret of ours has and no header may carry.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        let bytes = match self {
+            Self::File(file) => {
+                let mut bytes = Vec::new();
+                File::open(file)
+                    .and_then(|file| file.take(READ_MAX).read_to_end(&mut bytes))
+                    .map_err(|source| SecretError::Unreadable {
+                        file: file.display().to_string(),
+                        source,
+                    })?;
+                bytes
+            }
+            Self::Text(text) => return Ok(text.clone()),
+        };
+        checked(bytes).map_err(|problem| SecretError::Unusable {
+            place: self.place(),
+            problem,
+        })
+    }
+
+    /// Tells a replaced file from the one that was read; `None` for what cannot change,
+    /// or cannot be looked at.
+    pub fn stamp(&self) -> Option<Stamp> {
+        let Self::File(file) = self else { return None };
+        let metadata = std::fs::metadata(file).ok()?;
+        Some(Stamp {
+            modified: metadata.modified().ok(),
+            len: metadata.len(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// Where it is, for messages.
+    pub fn place(&self) -> String {
+        match self {
+            Self::File(file) => file.display().to_string(),
+            Self::Text(_) => "the configured value".to_owned(),
+        }
+    }
+}
+
+fn checked(mut bytes: Vec<u8>) -> Result<SecretString, &'static str> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    if bytes.is_empty() {
+        return Err("is empty; write the secret into it");
+    }
+    if bytes.len() > SECRET_BYTES_MAX {
+        return Err("is larger than any secret (16,384 bytes)");
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| "is no text; it must hold the secret and nothing else")?;
+    if text.chars().any(char::is_control) {
+        return Err("has more than one line; it must hold the secret and nothing else");
+    }
+    Ok(SecretString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn read(content: &[u8]) -> Result<String, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, content).unwrap();
+        let read = Secret::File(file).read();
+        read.map(|secret| secret.expose_secret().to_owned())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_secret_is_kept_byte_for_byte_less_a_line_end() {
+        assert_eq!(read(b"00042\n").unwrap(), "00042");
+        assert_eq!(read(b"TRUE\r\n").unwrap(), "TRUE");
+        assert_eq!(read(b" two words ").unwrap(), " two words ");
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused_without_being_shown() {
+        let large = vec![b'x'; SECRET_BYTES_MAX + 10];
+        for (content, said) in [
+            (&b""[..], "is empty"),
+            (b"\n", "is empty"),
+            (b"first\nsecond", "more than one line"),
+            (b"\xff\xfe", "is no text"),
+            (&large, "larger than any secret"),
+        ] {
+            let shown = read(content).unwrap_err();
+            assert!(shown.contains(said), "{shown}");
+            assert!(!shown.contains("second"));
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        let secret = Secret::Text(SecretString::from("canary"));
+        assert!(!format!("{secret:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,184 @@
+//! Whether to sign with an access key whose signatures may be refused. Pure.
+//!
+//! The API gateway locks an access key for five minutes after more than five wrong
+//! signatures ("AK access failed to reach the limit", `services.md` section 3), for
+//! everybody who uses it. So a key that nobody accepted yet signs one request at a time,
+//! and after a few refusals in a row it signs nothing for as long as a lock would last.
+
+use std::time::Duration;
+
+/// Refusals in a row after which nothing is signed: below the gateway's five.
+pub const REFUSALS_MAX: u32 = 3;
+/// How long nothing is signed then: as long as the gateway's lock.
+pub const LOCK_WINDOW: Duration = Duration::from_mins(5);
+/// A trial whose end was not heard of within this time counts as abandoned.
+const TRIAL_MAX: Duration = Duration::from_secs(40);
+
+/// What is known of an access key. Times are of the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust {
+    phase: Phase,
+    refusals: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Unproven,
+    Trial { since: Duration },
+    Proven,
+    Stopped { until: Duration },
+}
+
+/// Whether a request may be signed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Yes.
+    Sign,
+    /// Not before the request on trial is answered.
+    Wait,
+    /// Not for this long.
+    Stopped(Duration),
+}
+
+/// What came back for a signed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// The signature was right, whatever else was said.
+    Accepted,
+    /// The signature was refused.
+    Refused,
+    /// The key is locked.
+    Locked,
+    /// Nothing about the signature.
+    Nothing,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Unproven,
+            refusals: 0,
+        }
+    }
+}
+
+impl Trust {
+    /// Asks to sign a request; what becomes of it must be told to [`heard`](Self::heard).
+    pub fn ask(&mut self, uptime: Duration) -> Leave {
+        match self.phase {
+            Phase::Proven => return Leave::Sign,
+            Phase::Trial { since } if uptime.saturating_sub(since) < TRIAL_MAX => {
+                return Leave::Wait;
+            }
+            Phase::Stopped { until } if uptime < until => {
+                return Leave::Stopped(until.saturating_sub(uptime));
+            }
+            Phase::Unproven | Phase::Trial { .. } | Phase::Stopped { .. } => {}
+        }
+        self.phase = Phase::Trial { since: uptime };
+        Leave::Sign
+    }
+
+    /// Takes note of an answer.
+    pub fn heard(&mut self, heard: Heard, uptime: Duration) {
+        match heard {
+            Heard::Accepted => {
+                self.phase = Phase::Proven;
+                self.refusals = 0;
+            }
+            Heard::Refused => {
+                self.refusals = self.refusals.saturating_add(1);
+                if self.refusals > REFUSALS_MAX {
+                    self.stop(uptime);
+                } else {
+                    self.phase = Phase::Unproven;
+                }
+            }
+            Heard::Locked => self.stop(uptime),
+            Heard::Nothing => {
+                if matches!(self.phase, Phase::Trial { .. }) {
+                    self.phase = Phase::Unproven;
+                }
+            }
+        }
+    }
+
+    /// Refusals in a row.
+    pub fn refusals(&self) -> u32 {
+        self.refusals
+    }
+
+    /// Whether it signs nothing for now.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Stopped { .. })
+    }
+
+    fn stop(&mut self, uptime: Duration) {
+        self.phase = Phase::Stopped {
+            until: uptime + LOCK_WINDOW,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_key_nobody_accepted_signs_one_request_at_a_time() {
+        let mut trust = Trust::default();
+        assert_eq!(trust.ask(SECOND), Leave::Sign);
+        assert_eq!(trust.ask(SECOND), Leave::Wait);
+        trust.heard(Heard::Nothing, SECOND);
+        assert_eq!(trust.ask(SECOND), Leave::Sign);
+        trust.heard(Heard::Accepted, SECOND);
+        assert_eq!(trust.ask(SECOND), Leave::Sign);
+        assert_eq!(trust.ask(SECOND), Leave::Sign);
+    }
+
+    #[test]
+    fn a_trial_that_was_abandoned_is_not_waited_for_for_ever() {
+        let mut trust = Trust::default();
+        trust.ask(SECOND);
+        assert_eq!(trust.ask(SECOND + TRIAL_MAX), Leave::Sign);
+    }
+
+    #[test]
+    fn refusals_in_a_row_stop_signing_for_the_lock_window() {
+        let mut trust = Trust::default();
+        for _ in 0..=REFUSALS_MAX {
+            assert_eq!(trust.ask(SECOND), Leave::Sign);
+            trust.heard(Heard::Refused, SECOND);
+        }
+        assert_eq!(trust.ask(SECOND), Leave::Stopped(LOCK_WINDOW));
+        let over = SECOND + LOCK_WINDOW;
+        // One is tried; refused, it stops the next at once.
+        assert_eq!(trust.ask(over), Leave::Sign);
+        assert_eq!(trust.ask(over), Leave::Wait);
+        trust.heard(Heard::Refused, over);
+        assert_eq!(trust.ask(over), Leave::Stopped(LOCK_WINDOW));
+    }
+
+    #[test]
+    fn a_refusal_between_acceptances_stops_nothing() {
+        let mut trust = Trust::default();
+        for _ in 0..100 {
+            assert_eq!(trust.ask(SECOND), Leave::Sign);
+            trust.heard(Heard::Refused, SECOND);
+            assert_eq!(trust.ask(SECOND), Leave::Sign);
+            trust.heard(Heard::Accepted, SECOND);
+        }
+        assert_eq!(trust.refusals(), 0);
+    }
+
+    #[test]
+    fn a_lock_that_was_told_of_stops_at_once() {
+        let mut trust = Trust::default();
+        trust.ask(SECOND);
+        trust.heard(Heard::Accepted, SECOND);
+        trust.heard(Heard::Locked, SECOND);
+        assert!(matches!(trust.ask(SECOND), Leave::Stopped(_)));
+    }
+}

@@ -1,0 +1,851 @@
+//! `kind = "clouds"`: an account of a `clouds.yaml`, as openstacksdk finds and reads it
+//! (its release 4.22, `openstack/config/loader.py`).
+//!
+//! `secure.yaml` is laid over `clouds.yaml`, key by key. `${VARIABLES}` are not filled in.
+//! Where openstacksdk passes over a file that it cannot read or understand and takes the
+//! next, we say what is wrong: silently using another account helps nobody.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::nearest;
+use crate::settings::accounts::Account;
+use crate::settings::accounts::cloud_file::Cloud;
+use crate::settings::accounts::cloud_file::CloudFile;
+use crate::settings::accounts::cloud_file::Region;
+use crate::settings::accounts::cloud_file::WORDS;
+use crate::settings::accounts::cloud_file::bare;
+use crate::settings::accounts::deduction;
+use crate::settings::accounts::deduction::region_of_project;
+use crate::settings::accounts::entry::Entry;
+use crate::settings::accounts::entry::Fact;
+use crate::settings::accounts::profiles;
+use crate::settings::accounts::profiles::Profile;
+use crate::settings::accounts::readable_by_all;
+
+/// What the files are called, without the ending.
+const CLOUDS: &str = "clouds";
+const SECURE: &str = "secure";
+/// The variables that name them instead.
+const CLOUDS_VARIABLE: &str = "OS_CLIENT_CONFIG_FILE";
+const SECURE_VARIABLE: &str = "OS_CLIENT_SECURE_FILE";
+/// JSON is YAML.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+/// Of more names than these, only the nearest helps.
+const LISTED_MAX: usize = 16;
+
+/// The account of a cloud; see [`from_clouds`](crate::settings::accounts::from_clouds).
+pub(super) fn account(
+    name: Option<&str>,
+    environment: &BTreeMap<String, String>,
+    folder: &Path,
+) -> Result<Account, Vec<String>> {
+    Search {
+        environment,
+        folder,
+        folders: folders(environment, folder),
+    }
+    .account(name)
+}
+
+/// Where the files may be, the preferred place first.
+fn folders(environment: &BTreeMap<String, String>, folder: &Path) -> Vec<PathBuf> {
+    let set = |name: &str| environment.get(name).filter(|text| !text.is_empty());
+    let user = set("XDG_CONFIG_HOME").map(PathBuf::from);
+    let home = set("HOME").map(|home| Path::new(home).join(".config"));
+    let site = set("XDG_CONFIG_DIRS").map_or("/etc/xdg", String::as_str);
+    let site = site.split(':').map(PathBuf::from);
+    let mut folders = vec![folder.to_owned()];
+    let configurations = user.into_iter().chain(home).chain(site);
+    folders.extend(configurations.map(|place| place.join("openstack")));
+    folders.push(PathBuf::from("/etc/openstack"));
+    folders.dedup();
+    folders
+}
+
+struct Search<'a> {
+    environment: &'a BTreeMap<String, String>,
+    /// The working directory.
+    folder: &'a Path,
+    folders: Vec<PathBuf>,
+}
+
+impl Search<'_> {
+    fn account(&self, name: Option<&str>) -> Result<Account, Vec<String>> {
+        let one = |problem: String| vec![problem];
+        let clouds = self.file(CLOUDS, CLOUDS_VARIABLE);
+        let secure = self.file(SECURE, SECURE_VARIABLE);
+        let files = both(secure, clouds)?;
+        if files.is_empty() {
+            return Err(one(self.nothing_found()));
+        }
+        let name = self.name(name, &files).map_err(one)?;
+        let said: Vec<Cloud> = files
+            .iter()
+            .map(|file| file.cloud(&name))
+            .collect::<Result<_, _>>()
+            .map_err(one)?;
+        self.deduce(&name, &files, &said)
+    }
+
+    /// The file that `variable` names, or else the first there is.
+    fn file(&self, stem: &str, variable: &str) -> Result<Option<CloudFile>, String> {
+        if let Some(named) = self.set(variable) {
+            let path = self.folder.join(named);
+            return CloudFile::read(&path)
+                .map(Some)
+                .map_err(|problem| format!("{problem} ({variable} names it)"));
+        }
+        let named =
+            |folder: &PathBuf| ENDINGS.map(|ending| folder.join(format!("{stem}.{ending}")));
+        let mut paths = self.folders.iter().flat_map(named);
+        let found = paths.find(|path| path.exists());
+        found.map(|path| CloudFile::read(&path)).transpose()
+    }
+
+    fn set(&self, variable: &str) -> Option<&str> {
+        let text = self.environment.get(variable)?;
+        Some(text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    fn nothing_found(&self) -> String {
+        let folders: Vec<String> = self
+            .folders
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
+        format!(
+            "there is no clouds.yaml in any of {}; {CLOUDS_VARIABLE} can name one",
+            folders.join(", ")
+        )
+    }
+
+    /// The cloud that is meant.
+    fn name(&self, wanted: Option<&str>, files: &[CloudFile]) -> Result<String, String> {
+        let mut names: Vec<&str> = files
+            .iter()
+            .flat_map(|file| file.names.iter().map(String::as_str))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let place = place_of(files);
+        let picked = self.set("OS_CLOUD");
+        let Some(name) = wanted.or(picked) else {
+            return match names.as_slice() {
+                [only] => Ok((*only).to_owned()),
+                [] => Err(format!("{place}: there is no cloud in it")),
+                _ => Err(format!(
+                    "{place}: there are several clouds ({}); name one, here or in OS_CLOUD",
+                    listed(&names)
+                )),
+            };
+        };
+        if names.contains(&name) {
+            return Ok(name.to_owned());
+        }
+        let who = if wanted.is_none() {
+            ", which OS_CLOUD names,"
+        } else {
+            ""
+        };
+        let hint = nearest::hint(name, names.iter().copied());
+        let listed = listed(&names);
+        Err(format!(
+            "there is no cloud `{name}`{who} in {place}{hint} (there are: {listed})"
+        ))
+    }
+
+    /// `said` has what each of `files` says of the cloud, what counts more first.
+    fn deduce(
+        &self,
+        name: &str,
+        files: &[CloudFile],
+        said: &[Cloud],
+    ) -> Result<Account, Vec<String>> {
+        let region = region_of_cloud(said);
+        // A region's own values count more than those of the cloud.
+        let own = region.and_then(|region| region.values.as_ref());
+        let all: Vec<&Cloud> = own.into_iter().chain(said).collect();
+        let mut entry = entry(format!("{}, cloud `{name}`", place_of(files)), &all);
+        let secrets = files.iter().zip(said).filter(|(_, said)| said.has_secret());
+        let mut warnings: Vec<String> = secrets
+            .filter_map(|(file, _)| readable_by_all(&file.path))
+            .collect();
+        let profile = match profile(&entry) {
+            // As openstacksdk: whoever says where to log in needs no profile.
+            Err(problem) if entry.has(Fact::AuthUrl) => {
+                warnings.push(problem);
+                None
+            }
+            found => found.map_err(|problem| vec![problem])?,
+        };
+        if let Some(profile) = profile {
+            entry.add(Fact::AuthUrl, "profile", profile.auth_url);
+        }
+        let region = region
+            .map(|region| region.name.clone())
+            .or_else(|| self.other_region(&entry))
+            .or_else(|| profile.map(|profile| profile.region.to_owned()));
+        let paths = files.iter().map(|file| file.path.clone()).collect();
+        let mut account = deduction::account(&entry, region, paths)?;
+        account.warnings.extend(warnings);
+        Ok(account)
+    }
+
+    /// The region where the cloud names none.
+    fn other_region(&self, entry: &Entry) -> Option<String> {
+        let set = self.set("OS_REGION_NAME").or_else(|| self.set("OS_REGION"));
+        set.map(str::to_owned).or_else(|| region_of_project(entry))
+    }
+}
+
+/// Both files, or what is wrong with each.
+fn both(
+    one: Result<Option<CloudFile>, String>,
+    other: Result<Option<CloudFile>, String>,
+) -> Result<Vec<CloudFile>, Vec<String>> {
+    let (files, problems): (Vec<_>, Vec<_>) = [one, other].into_iter().partition(Result::is_ok);
+    if problems.is_empty() {
+        Ok(files.into_iter().flatten().flatten().collect())
+    } else {
+        Err(problems.into_iter().filter_map(Result::err).collect())
+    }
+}
+
+fn place_of(files: &[CloudFile]) -> String {
+    let paths: Vec<String> = files
+        .iter()
+        .map(|file| file.path.display().to_string())
+        .collect();
+    paths.join(" and ")
+}
+
+fn listed(names: &[&str]) -> String {
+    if names.len() > LISTED_MAX {
+        return format!("{} of them", names.len());
+    }
+    names.join(", ")
+}
+
+/// The region that is meant: `region_name`, with what `regions` says of it, or else the
+/// first of `regions`, which openstacksdk takes even so.
+fn region_of_cloud(said: &[Cloud]) -> Option<&Region> {
+    let listed = said.iter().find(|cloud| !cloud.regions.is_empty());
+    let listed = listed.map_or(&[][..], |cloud| cloud.regions.as_slice());
+    let Some(named) = said.iter().find_map(|cloud| cloud.region_name.first()) else {
+        return listed.first();
+    };
+    let detailed = listed.iter().find(|region| region.name == named.name);
+    Some(detailed.unwrap_or(named))
+}
+
+/// The entry of what is said, what counts more first.
+fn entry(place: String, said: &[&Cloud]) -> Entry {
+    let mut entry = Entry::new(place, WORDS);
+    for (fact, word) in WORDS {
+        let word = bare(word);
+        let within = said.iter().find_map(|cloud| cloud.auth.get(word));
+        let within = within.map(|text| (format!("auth.{word}"), text));
+        let beside = said.iter().find_map(|cloud| cloud.beside.get(word));
+        let beside = beside.map(|text| (word.to_owned(), text));
+        let found = if is_beside_first(*fact) {
+            beside.or(within)
+        } else {
+            within.or(beside)
+        };
+        if let Some((name, text)) = found {
+            entry.add(*fact, &name, text);
+        }
+    }
+    entry
+}
+
+/// Of what is said within `auth` and beside it, openstacksdk takes these from beside it.
+fn is_beside_first(fact: Fact) -> bool {
+    matches!(
+        fact,
+        Fact::ProjectName
+            | Fact::ProjectId
+            | Fact::DomainName
+            | Fact::DomainId
+            | Fact::UserDomainName
+            | Fact::UserDomainId
+            | Fact::ProjectDomainName
+            | Fact::ProjectDomainId
+            | Fact::Token
+            | Fact::Passcode
+    )
+}
+
+/// The vendor profile that is named.
+fn profile(entry: &Entry) -> Result<Option<&'static Profile>, String> {
+    let Some(name) = entry.text(Fact::Profile) else {
+        return Ok(None);
+    };
+    profiles::profile(name).map(Some).ok_or_else(|| {
+        let hint = nearest::hint(name, profiles::names());
+        let known: Vec<&str> = profiles::names().collect();
+        format!(
+            "{}: the profile `{name}` is not known here{hint} (known are: {}); `auth.auth_url` says the same",
+            entry.place,
+            known.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::accounts::from_clouds;
+    use crate::settings::accounts::tests::Home;
+    use crate::settings::accounts::tests::assert_told;
+    use crate::settings::accounts::tests::line;
+
+    const URL: &str = "https://iam.eu-de.otc.t-systems.com/v3";
+
+    impl Home {
+        /// As [`account`], without the folders of this machine.
+        fn account(&self, name: Option<&str>) -> Result<Account, Vec<String>> {
+            let folder = self.path("cwd");
+            let root = self.path("");
+            let folders = folders(&self.environment, &folder);
+            let is_own = |folder: &PathBuf| folder.starts_with(&root);
+            Search {
+                environment: &self.environment,
+                folder: &folder,
+                folders: folders.into_iter().filter(is_own).collect(),
+            }
+            .account(name)
+        }
+
+        #[track_caller]
+        fn found(&self, name: Option<&str>) -> Account {
+            self.account(name).unwrap()
+        }
+
+        #[track_caller]
+        fn problems(&self, name: Option<&str>) -> Vec<String> {
+            let problems = self.account(name).unwrap_err();
+            problems.iter().map(|problem| self.short(problem)).collect()
+        }
+
+        fn warnings(&self) -> Vec<String> {
+            let warnings = self.found(None).warnings;
+            warnings.iter().map(|warning| self.short(warning)).collect()
+        }
+    }
+
+    /// A home whose only cloud is `body`, as `{ key: value, … }`.
+    fn cloud(body: &str) -> Home {
+        Home::new().with("cwd/clouds.yaml", &format!("clouds: {{ otc: {body} }}\n"))
+    }
+
+    /// The same with `body` within `auth`, beside a URL.
+    fn auth(body: &str) -> Home {
+        cloud(&format!("{{ auth: {{ auth_url: {URL}, {body} }} }}"))
+    }
+
+    #[test]
+    fn each_kind_of_login_is_read() {
+        for (body, wanted) in [
+            (
+                "username: u, password: p, user_domain_name: OTC1, project_name: eu-de_x",
+                "u@OTC1 p at URL for project eu-de_x in eu-de",
+            ),
+            (
+                "username: u, password: p, domain_name: OTC1, project_name: x",
+                "u@OTC1 p at URL for project x@OTC1 in -",
+            ),
+            (
+                "user_id: u, password: p, tenant_id: t",
+                "id:u p at URL for project:t in -",
+            ),
+            (
+                "username: u, password: p, user_domain_name: U, project_domain_id: P, project_name: x",
+                "u@U p at URL for project x@domain:P in -",
+            ),
+            (
+                "username: u, password: p, project_domain_id: P, project_id: x, totp_seed: S",
+                "u@domain:P p with totp S at URL for project:x in -",
+            ),
+            (
+                "application_credential_id: i, application_credential_secret: s",
+                "application i s at URL for default in -",
+            ),
+            (
+                "token: t, project_id: p",
+                "token t at URL for project:p in -",
+            ),
+            ("token: t", "x-auth-token t in -"),
+            (
+                "ak: A, sk: S, security_token: T, project_name: eu-nl, domain_id: d",
+                "keys A S T id:- domain:d name:eu-nl at URL in eu-nl",
+            ),
+        ] {
+            let account = auth(body).found(None);
+            assert_eq!(line(&account).replace(URL, "URL"), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_access_key_is_found_within_auth_and_beside_it() {
+        for body in [
+            "{ auth: { ak: A, sk: S, project_id: p } }",
+            "{ ak: A, sk: S, auth: { project_id: p } }",
+            "{ access_key: A, secret-key: S, auth: { project-id: p } }",
+            "{ auth: { access_key: A, secret_key: S }, project_id: p }",
+        ] {
+            let account = cloud(body).found(None);
+            let wanted = "keys A S - id:p domain:- name:- at - in -";
+            assert_eq!(line(&account), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_agency_is_taken_on_by_the_account_without_its_project() {
+        let agency = "target_agency_name: a, target_domain_name: D, target_project_name: eu-nl_y";
+        for (auth, source) in [
+            (
+                "username: u, password: p, user_domain_name: O, project_name: eu-de_x",
+                "u@O p at URL for O",
+            ),
+            ("token: t, project_name: x", "x-auth-token t"),
+            (
+                "ak: A, sk: S, project_name: x",
+                "keys A S - id:- domain:- name:- at URL",
+            ),
+        ] {
+            let body = format!("{{ {agency}, auth: {{ auth_url: {URL}, {auth} }} }}");
+            let account = cloud(&body).found(None);
+            let project = "project eu-nl_y@D";
+            assert_eq!(
+                line(&account).replace(URL, "URL"),
+                format!("agency a of D for {project} at URL by ({source}) in eu-nl")
+            );
+        }
+        let home = cloud(&format!(
+            "{{ target_domain_id: d, auth: {{ auth_url: {URL}, token: t }} }}"
+        ));
+        assert_told(&home.problems(None), &["`target_agency_name` is missing"]);
+    }
+
+    #[test]
+    fn of_several_proofs_the_first_is_used_and_the_others_are_told() {
+        let all = "token: t, ak: A, sk: S, password: p, username: u, domain_name: d, project_id: x";
+        let ignored = ["`auth.ak` is not used", "`auth.password` is not used"];
+        let (home, expires) = (auth(all), "`auth.token` ends");
+        assert!(line(&home.found(None)).starts_with("token t"));
+        assert_told(&home.warnings(), &[ignored[0], ignored[1], expires]);
+        let home = auth(&all.replace("token: t,", ""));
+        assert!(line(&home.found(None)).starts_with("keys A S"));
+        assert_told(&home.warnings(), &[ignored[1]]);
+    }
+
+    #[test]
+    fn an_auth_type_chooses() {
+        let all = "token: t, ak: A, sk: S, password: p, username: u, domain_name: d, project_id: x, totp_seed: Z";
+        for (auth_type, begins) in [
+            ("password", "u@d p"),
+            ("v3password", "u@d p"),
+            ("v3multifactor", "u@d p with totp Z"),
+            ("v3token", "token t"),
+            ("aksk", "keys A S"),
+        ] {
+            let body = format!("{{ auth_type: {auth_type}, auth: {{ auth_url: {URL}, {all} }} }}");
+            let account = cloud(&body).found(None);
+            assert!(line(&account).starts_with(begins), "{}", line(&account));
+        }
+        for (body, told) in [
+            (
+                "auth_type: v3pasword",
+                "`auth_type` is `v3pasword`, which is not one of password, v3password, token, v3token, v3applicationcredential, v3totp, v3multifactor, aksk; did you mean `v3password`?",
+            ),
+            ("auth_type: aksk, auth: { ak: A }", "`auth.sk` is missing"),
+        ] {
+            assert_told(&cloud(&format!("{{ {body} }}")).problems(None), &[told]);
+        }
+        let home = cloud(&format!(
+            "{{ auth_type: v3totp, auth: {{ auth_url: {URL}, user_id: u, password: p, passcode: 1 }} }}"
+        ));
+        assert_told(&home.problems(None), &["`auth.totp_seed` is missing"]);
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_told_at_once() {
+        let home = cloud("{ auth: { username: u, auth_url: 'https://x/v2.0' } }");
+        assert_told(
+            &home.problems(None),
+            &[
+                "cwd/clouds.yaml, cloud `otc`: `auth.auth_url` ends in `v2.0`",
+                "`auth.password` is missing",
+                "`auth.user_domain_name` is missing",
+            ],
+        );
+        assert_told(
+            &cloud("{ auth: { sk: S, project_name: x } }").problems(None),
+            &[
+                "`auth.ak` is missing",
+                "`auth.auth_url` is missing: the project's id",
+            ],
+        );
+        assert_told(
+            &cloud("{}").problems(None),
+            &["nothing to prove who asks: set `auth.username` and `auth.password`, or `auth.ak`"],
+        );
+        assert_told(&cloud("").problems(None), &["nothing to prove who asks"]);
+    }
+
+    #[test]
+    fn a_scalar_stays_as_it_is_written() {
+        for (written, password) in [
+            ("00042", "00042"),
+            ("0x1F", "0x1F"),
+            ("1_000", "1_000"),
+            ("1e3", "1e3"),
+            ("1.50", "1.50"),
+            ("+7", "+7"),
+            (".inf", ".inf"),
+            ("yes", "yes"),
+            ("True", "True"),
+            ("2001-12-14", "2001-12-14"),
+            ("'~'", "~"),
+            ("\"null\"", "null"),
+            ("'it''s'", "it's"),
+            ("${HOME}", "${HOME}"),
+            ("a#b", "a#b"),
+            ("!!str 42", "42"),
+        ] {
+            let text = format!(
+                "clouds:\n  otc:\n    auth:\n      auth_url: {URL}\n      user_id: 007\n      project_id: 1e5\n      password: {written}\n"
+            );
+            let home = Home::new().with("cwd/clouds.yaml", &text);
+            let wanted = format!("id:007 {password} at {URL} for project:1e5");
+            assert!(line(&home.found(None)).starts_with(&wanted), "{written}");
+        }
+        for (written, told) in [
+            ("~", "`auth.password` is missing"),
+            ("null", "`auth.password` is missing"),
+            ("''", "`auth.password` is missing"),
+            ("\"a\\nb\"", "`auth.password` has a line break"),
+            ("[hunter2]", "clouds.yaml:1: this value has another form"),
+            (
+                "{ hunter2: x }",
+                "clouds.yaml:1: this value has another form",
+            ),
+            ("!!int 31337", "clouds.yaml:1: this value has another form"),
+        ] {
+            let problems = auth(&format!("user_id: u, password: {written}")).problems(None);
+            assert_told(&problems, &[told]);
+            let all = problems.join("");
+            assert!(!all.contains("hunter2") && !all.contains("31337"), "{all}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_yaml_is_told_by_line_without_what_stands_there() {
+        for (text, told) in [
+            (
+                "clouds:\n  otc:\n    password: \"hunter2\n",
+                "this is not YAML",
+            ),
+            (
+                "clouds:\n  otc:\n   password: hunter2\n  - x\n",
+                "this is not YAML",
+            ),
+            ("clouds:\n\tpassword: hunter2\n", "this is not YAML"),
+            ("clouds:\n  otc: {password: hunter2\n", "this is not YAML"),
+            ("clouds:\n  otc: %hunter2\n", "this is not YAML"),
+            (
+                "clouds:\n  otc: {auth: *hunter2}\n",
+                "this alias has no anchor",
+            ),
+            (
+                "clouds:\n  hunter2: {}\n  hunter2: {}\n",
+                "this key is there twice",
+            ),
+            ("clouds: {}\n---\npassword: hunter2\n", "a second document"),
+            ("clouds: hunter2\n", "this value has another form"),
+            ("clouds:\n  otc: hunter2\n", "this value has another form"),
+            ("- hunter2\n", "this value has another form"),
+            ("password: hunter2\n", "there are no `clouds` in it"),
+            ("", "there are no `clouds` in it"),
+        ] {
+            let problems = Home::new().with("cwd/clouds.yaml", text).problems(None);
+            assert_told(&problems, &[told]);
+            assert!(problems[0].starts_with("cwd/clouds.yaml:"), "{problems:?}");
+            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn what_grows_or_nests_without_end_is_refused() {
+        let bomb = ('b'..='i').zip('a'..='h').fold(
+            "a: &a [x, x, x, x, x, x, x, x, x]".to_owned(),
+            |bomb, (new, old)| {
+                format!(
+                    "{bomb}\n{new}: &{new} [{}]",
+                    vec![format!("*{old}"); 7].join(", ")
+                )
+            },
+        );
+        let deep = format!("x: {}{}\n", "[".repeat(100), "]".repeat(100));
+        let large = format!("# {}\n", "x".repeat(4 * 1024 * 1024));
+        for (text, told) in [
+            (bomb, "too large with its aliases"),
+            (deep, "nested too deep"),
+            (large, "has more than 4194304 bytes"),
+        ] {
+            let home = Home::new().with("cwd/clouds.yaml", &format!("{text}\nclouds: {{}}\n"));
+            assert_told(&home.problems(None), &[told]);
+        }
+    }
+
+    #[test]
+    fn what_other_tools_keep_there_is_passed_over() {
+        let text = format!(
+            "cache: {{ auth: true }}\nclouds:\n  other: [odd]\n  otc: &otc\n    networks: [{{ name: x }}]\n    interface: internal\n    identity_api_version: 3\n    auth: &auth {{ auth_url: {URL}, user_id: u, password: p, project_id: x, 7: y }}\n  again:\n    <<: *otc\n    auth:\n      <<: *auth\n      password: q\n"
+        );
+        let home = Home::new().with("cwd/clouds.yaml", &text);
+        assert!(line(&home.found(Some("otc"))).starts_with("id:u p at"));
+        assert!(line(&home.found(Some("again"))).starts_with("id:u q at"));
+        assert_told(
+            &home.problems(Some("other")),
+            &["clouds.yaml:3: this value"],
+        );
+    }
+
+    #[test]
+    fn the_files_are_searched_in_order_and_the_first_counts() {
+        let token = |token: &str| format!("clouds: {{ otc: {{ auth: {{ token: {token} }} }} }}");
+        let places = [
+            "cwd/clouds.yaml",
+            "cwd/clouds.yml",
+            "cwd/clouds.json",
+            "xdg/openstack/clouds.yaml",
+            ".config/openstack/clouds.yaml",
+            "site/openstack/clouds.yml",
+        ];
+        for first in 0..places.len() {
+            let home = places[first..].iter().fold(Home::new(), |home, place| {
+                home.with(place, &token(&place.replace('/', "_")))
+            });
+            let (xdg, site) = (home.path("xdg"), home.path("site"));
+            let home = home
+                .env("XDG_CONFIG_HOME", xdg.to_str().unwrap())
+                .env("XDG_CONFIG_DIRS", site.to_str().unwrap());
+            let account = home.found(None);
+            let wanted = format!("x-auth-token {} in -", places[first].replace('/', "_"));
+            assert_eq!(line(&account), wanted);
+            assert_eq!(account.files, [home.path(places[first])]);
+            let home = home
+                .with("cwd/mine.yaml", &token("mine"))
+                .env("OS_CLIENT_CONFIG_FILE", "mine.yaml");
+            assert_eq!(line(&home.found(None)), "x-auth-token mine in -");
+        }
+        let known = folders(&BTreeMap::new(), Path::new("/cwd"));
+        let known: Vec<&str> = known.iter().filter_map(|path| path.to_str()).collect();
+        assert_eq!(known, ["/cwd", "/etc/xdg/openstack", "/etc/openstack"]);
+    }
+
+    #[test]
+    fn both_files_can_be_named() {
+        let home = Home::new()
+            .with("a", "clouds: { otc: { auth: { ak: A, project_id: p } } }")
+            .with("b", "clouds: { otc: { auth: { sk: S } } }");
+        let (clouds, secure) = (home.path("a"), home.path("b"));
+        let home = home
+            .env("OS_CLIENT_CONFIG_FILE", clouds.to_str().unwrap())
+            .env("OS_CLIENT_SECURE_FILE", secure.to_str().unwrap());
+        let account = from_clouds(Some("otc"), &home.environment, Path::new("/")).unwrap();
+        let wanted = "keys A S - id:p domain:- name:- at - in -";
+        assert_eq!(line(&account), wanted);
+        assert_eq!(account.files, [secure, clouds]);
+    }
+
+    #[test]
+    fn a_value_that_is_there_twice_is_taken_as_openstacksdk_takes_it() {
+        let body = "username: top, project_name: top, auth: { username: u, password: p, tenant_name: old, project_name: x, auth_url: 'https://x', domain_name: D }";
+        let account = cloud(&format!("{{ {body} }}")).found(None);
+        let wanted = "u@D p at https://x/v3 for project top@D in -";
+        assert_eq!(line(&account), wanted);
+    }
+
+    #[test]
+    fn no_slip_of_the_hand_shows_a_secret() {
+        let text = "clouds:\n  otc:\n    auth: {auth_url: https://x, user_id: u}\n    password: Qz7Wk\n    sk: |\n      Qz7Wk\n    token: \"Qz7Wk\"\n";
+        let changed = (0..=text.len()).flat_map(|at| {
+            let (before, after) = text.split_at(at);
+            let inserted = ":\"'[{&|%\t\n".chars();
+            let inserted = inserted.map(move |new| format!("{before}{new}{after}"));
+            let left = after.get(1..).unwrap_or_default();
+            inserted.chain([format!("{before}{left}")])
+        });
+        let mut home = Home::new();
+        for changed in changed {
+            home = home.with("cwd/clouds.yaml", &changed);
+            let told = match home.account(None) {
+                Ok(account) => account.warnings,
+                Err(problems) => problems,
+            };
+            assert!(!told.concat().contains("Qz7"), "{changed}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_and_not_passed_over() {
+        let told = Home::new().problems(None);
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].starts_with("there is no clouds.yaml in any of cwd, "),
+            "{told:?}"
+        );
+        let home = Home::new()
+            .with("cwd/clouds.yaml/x", "")
+            .env("OS_CLIENT_SECURE_FILE", "nowhere.yaml");
+        assert_told(
+            &home.problems(None),
+            &[
+                "cwd/clouds.yaml is not a file",
+                "cannot read cwd/nowhere.yaml: No such file or directory (os error 2) (OS_CLIENT_SECURE_FILE names it)",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_secure_file_is_laid_over_key_by_key() {
+        let clouds = format!(
+            "clouds:\n  otc:\n    region_name: eu-nl\n    auth: {{ auth_url: {URL}, user_id: u, password: old, project_id: x }}\n  b: {{}}\n"
+        );
+        let home = Home::new().with("cwd/clouds.yaml", &clouds).with(
+            ".config/openstack/secure.yaml",
+            "clouds: { otc: { auth: { password: new } }, c: { auth: { token: t } } }",
+        );
+        let account = home.found(Some("otc"));
+        assert_eq!(
+            line(&account).replace(URL, "URL"),
+            "id:u new at URL for project:x in eu-nl"
+        );
+        assert_eq!(account.files.len(), 2);
+        assert_eq!(line(&home.found(Some("c"))), "x-auth-token t in -");
+        assert_told(
+            &home.problems(Some("b")),
+            &[".config/openstack/secure.yaml and cwd/clouds.yaml, cloud `b`: there is nothing"],
+        );
+    }
+
+    #[test]
+    fn a_cloud_is_picked_by_name_by_os_cloud_or_as_the_only_one() {
+        let text = "clouds:\n  otc: { auth: { token: a } }\n  other: { auth: { token: b } }\n";
+        let home = Home::new().with("cwd/clouds.yaml", text);
+        assert_told(
+            &home.problems(None),
+            &["there are several clouds (otc, other); name one, here or in OS_CLOUD"],
+        );
+        assert_told(
+            &home.problems(Some("otcc")),
+            &[
+                "there is no cloud `otcc` in cwd/clouds.yaml; did you mean `otc`? (there are: otc, other)",
+            ],
+        );
+        let home = home.env("OS_CLOUD", "other");
+        assert_eq!(line(&home.found(None)), "x-auth-token b in -");
+        assert_eq!(line(&home.found(Some("otc"))), "x-auth-token a in -");
+        let home = home.env("OS_CLOUD", "othr");
+        assert_told(&home.problems(None), &["`othr`, which OS_CLOUD names, in"]);
+        let home = Home::new().with("cwd/clouds.yaml", "clouds: {}");
+        assert_told(&home.problems(None), &["there is no cloud in it"]);
+    }
+
+    #[test]
+    fn a_vendor_profile_says_where_to_log_in() {
+        for (body, url, region) in [
+            (
+                "profile: otc",
+                "https://iam.eu-de.otc.t-systems.com/v3",
+                "eu-de",
+            ),
+            (
+                "cloud: otc, region_name: eu-nl",
+                "https://iam.eu-nl.otc.t-systems.com/v3",
+                "eu-nl",
+            ),
+            (
+                "profile: otc, project_name: eu-nl_x",
+                "https://iam.eu-nl.otc.t-systems.com/v3",
+                "eu-nl",
+            ),
+            (
+                "profile: otc-swiss",
+                "https://iam-pub.eu-ch2.sc.otc.t-systems.com/v3",
+                "eu-ch2",
+            ),
+            (
+                "profile: otc, auth_url: 'https://x/v3'",
+                "https://x/v3",
+                "eu-de",
+            ),
+        ] {
+            let body = format!("{{ {body}, auth: {{ user_id: u, password: p, project_id: x }} }}");
+            let account = cloud(&body).found(None);
+            let wanted = format!("id:u p at {url} for project:x in {region}");
+            assert_eq!(line(&account), wanted, "{body}");
+        }
+        let told =
+            "the profile `otcc` is not known here; did you mean `otc`? (known are: otc, otc-swiss)";
+        assert_told(&cloud("{ profile: otcc }").problems(None), &[told]);
+        let home = cloud("{ profile: otcc, auth: { token: t, auth_url: 'https://x' } }");
+        assert_told(&home.warnings(), &[told, "`auth.token` ends"]);
+    }
+
+    #[test]
+    fn a_region_is_found() {
+        for (body, region) in [
+            ("region_name: eu-nl, regions: [eu-de]", "eu-nl"),
+            ("regions: [eu-de, eu-nl]", "eu-de"),
+            (
+                "regions: [{ name: eu-nl, values: { auth: { token: other } } }]",
+                "eu-nl",
+            ),
+            ("region_name: [eu-nl, eu-de]", "eu-nl"),
+            ("region_name: 'eu-nl, eu-de'", "eu-nl"),
+            ("region_name: ~", "RegionOne"),
+            ("project_name: eu-nl_x", "RegionOne"),
+        ] {
+            let home = cloud(&format!("{{ {body}, auth: {{ token: t }} }}"))
+                .env("OS_REGION_NAME", "RegionOne");
+            let account = home.found(None);
+            assert_eq!(account.region.as_deref(), Some(region), "{body}");
+            let token = if body.contains("other") { "other" } else { "t" };
+            assert!(line(&account).contains(&format!(" {token} in")), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_done_as_asked_is_told() {
+        let body = format!(
+            "{{ verify: False, cacert: /x, cert: /y, key: /z, auth: {{ auth_url: '{}', user_id: u, password: p, passcode: 123456 }} }}",
+            URL.replace("https", "http")
+        );
+        let home = cloud(&body).open_to("cwd/clouds.yaml", 0o644);
+        assert_told(
+            &home.warnings(),
+            &[
+                "`verify` is not used: certificates are always checked",
+                "`cacert` is not used; name the bundle in SSL_CERT_FILE",
+                "`cert` is not used",
+                "`key` is not used",
+                "is sent unencrypted",
+                "`auth.passcode` works once",
+                "no project is named",
+                "everybody can read cwd/clouds.yaml; `chmod 600` it",
+            ],
+        );
+        let home = cloud("{ verify: true, insecure: false, auth: { ak: A, project_id: x } }")
+            .with("cwd/secure.yaml", "clouds: { otc: { sk: S } }")
+            .open_to("cwd/clouds.yaml", 0o644);
+        assert_told(&home.warnings(), &[]);
+        let home = home.open_to("cwd/secure.yaml", 0o604);
+        assert_told(&home.warnings(), &["everybody can read cwd/secure.yaml"]);
+    }
+}

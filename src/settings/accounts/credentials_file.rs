@@ -1,0 +1,158 @@
+//! The credentials file of Huawei Cloud's SDK (huaweicloudsdkcore 3.1, `auth/provider.py`):
+//! sections `[basic]` (for the services of a project) and `[global]` (for those of a
+//! domain), each with an access key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use configparser::ini::Ini;
+
+use crate::settings::accounts::Account;
+use crate::settings::accounts::deduction;
+use crate::settings::accounts::entry::Entry;
+use crate::settings::accounts::entry::Fact;
+use crate::settings::accounts::entry::Words;
+use crate::settings::accounts::readable_by_all;
+use crate::settings::accounts::text_file;
+
+/// The variable that names the file.
+const VARIABLE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
+/// Where it is otherwise, within the user's home.
+const USUAL: &str = ".huaweicloud/credentials";
+
+/// The sections, the preferred first: jobs belong to projects.
+const SECTIONS: [&str; 2] = ["basic", "global"];
+
+const WORDS: &Words = &[
+    (Fact::AccessKey, "ak"),
+    (Fact::SecretKey, "sk"),
+    (Fact::SecurityToken, "security_token"),
+    (Fact::ProjectId, "project_id"),
+    (Fact::DomainId, "domain_id"),
+    (Fact::AuthUrl, "iam_endpoint"),
+];
+
+/// The account of the file that is named, or of the usual one if it is there.
+pub(super) fn account(
+    environment: &BTreeMap<String, String>,
+) -> Option<Result<Account, Vec<String>>> {
+    let set = |name: &str| environment.get(name).filter(|text| !text.is_empty());
+    if let Some(path) = set(VARIABLE) {
+        let named = |problem| format!("{problem} ({VARIABLE} names it)");
+        let account = account_in(Path::new(path));
+        return Some(account.map_err(|problems| problems.into_iter().map(named).collect()));
+    }
+    let path = Path::new(set("HOME")?).join(USUAL);
+    path.exists().then(|| account_in(&path))
+}
+
+fn account_in(path: &Path) -> Result<Account, Vec<String>> {
+    let entry = entry(path).map_err(|problem| vec![problem])?;
+    let mut account = deduction::account(&entry, None, vec![path.to_owned()])?;
+    account.warnings.extend(readable_by_all(path));
+    Ok(account)
+}
+
+fn entry(path: &Path) -> Result<Entry, String> {
+    let shown = path.display();
+    let mut rules = Ini::new().defaults();
+    // As the SDK's parser, which takes `#` within a value for a part of it.
+    rules.enable_inline_comments = false;
+    // The parser's message is about lines and brackets only.
+    let sections = Ini::new_from_defaults(rules)
+        .read(text_file::read(path)?)
+        .map_err(|problem| format!("{shown}: {problem}"))?;
+    let Some(section) = SECTIONS.iter().find(|name| sections.contains_key(**name)) else {
+        return Err(format!("{shown}: there is no section [basic] or [global]"));
+    };
+    let mut entry = Entry::new(format!("{shown} [{section}]"), WORDS);
+    for (fact, word) in WORDS {
+        let value = sections.get(*section).and_then(|values| values.get(*word));
+        if let Some(Some(text)) = value {
+            entry.add(*fact, word, text);
+        }
+    }
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::accounts::from_environment;
+    use crate::settings::accounts::tests::Home;
+    use crate::settings::accounts::tests::assert_told;
+    use crate::settings::accounts::tests::line;
+
+    #[test]
+    fn the_file_is_read_as_the_sdk_reads_it() {
+        for (text, wanted) in [
+            (
+                "[basic]\nak = A\nsk = S\nsecurity_token = T\nproject_id = p\niam_endpoint = https://i\n",
+                "keys A S T id:p domain:- name:- at https://i/v3 in -",
+            ),
+            (
+                "# comment\n[global]\nak: A\nsk: S\ndomain_id: d\n; comment\n",
+                "keys A S - id:- domain:d name:- at - in -",
+            ),
+            (
+                "[global]\nak=G\nsk=G\n[basic]\nAK=00042\nsk=a#b;c\\d\"e\" =f\n",
+                "keys 00042 a#b;c\\d\"e\" =f - id:- domain:- name:- at - in -",
+            ),
+        ] {
+            let home = Home::new().with(".huaweicloud/credentials", text);
+            let account = from_environment(&home.environment).unwrap();
+            assert_eq!(line(&account), wanted, "{text}");
+            assert_eq!(account.files, [home.path(".huaweicloud/credentials")]);
+            let is_temporary = text.contains("security_token");
+            let told = &["[basic]: `security_token` ends"][..];
+            assert_told(&account.warnings, if is_temporary { told } else { &[] });
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_named_goes_before_the_usual_one_and_must_be_there() {
+        let home = Home::new()
+            .with(".huaweicloud/credentials", "[basic]\nak=A\nsk=S\n")
+            .with("mine", "[basic]\nak=B\nsk=S\n")
+            .open_to("mine", 0o644);
+        let mine = home.path("mine");
+        let home = home.env("HUAWEICLOUD_SDK_CREDENTIALS_FILE", mine.to_str().unwrap());
+        let account = from_environment(&home.environment).unwrap();
+        assert!(line(&account).starts_with("keys B S"));
+        assert_told(&account.warnings, &["everybody can read"]);
+        let home = home.env("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "/nowhere/mine");
+        assert_told(
+            &from_environment(&home.environment).unwrap_err(),
+            &[
+                "cannot read /nowhere/mine: No such file or directory (os error 2) (HUAWEICLOUD_SDK_CREDENTIALS_FILE names it)",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_file_without_an_account_is_told_and_not_shown() {
+        for (text, told) in [
+            (
+                "[basic\nsk = hunter2\n",
+                "credentials: line 1: Found opening bracket",
+            ),
+            (
+                "[basic]\n= hunter2\n",
+                "credentials: line 2:0: Key cannot be empty",
+            ),
+            (
+                "[other]\nsk = hunter2\n",
+                "there is no section [basic] or [global]",
+            ),
+            (
+                "[basic]\nsk = hunter2\n",
+                "credentials [basic]: `ak` is missing",
+            ),
+            ("[basic]\nak = A\nsk\n", "`sk` is missing"),
+        ] {
+            let home = Home::new().with(".huaweicloud/credentials", text);
+            let problems = from_environment(&home.environment).unwrap_err();
+            assert_told(&problems, &[told]);
+            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! `kind = "env"`: an account of the environment.
+
+use std::collections::BTreeMap;
+
+use crate::settings::accounts::Account;
+use crate::settings::accounts::credentials_file;
+use crate::settings::accounts::deduction;
+use crate::settings::accounts::deduction::region_of_project;
+use crate::settings::accounts::entry::Entry;
+use crate::settings::accounts::entry::Fact;
+use crate::settings::accounts::entry::Words;
+
+/// The words of openstacksdk and keystoneauth, then those that
+/// terraform-provider-opentelekomcloud adds; `OS_TOTP_SEED` is ours.
+const OPENSTACK: &Words = &[
+    (Fact::AuthUrl, "OS_AUTH_URL"),
+    (Fact::AuthType, "OS_AUTH_TYPE"),
+    (Fact::AuthType, "OS_AUTH_PLUGIN"),
+    (Fact::Username, "OS_USERNAME"),
+    (Fact::UserId, "OS_USER_ID"),
+    (Fact::Password, "OS_PASSWORD"),
+    (Fact::TotpSeed, "OS_TOTP_SEED"),
+    (Fact::Passcode, "OS_PASSCODE"),
+    (Fact::Token, "OS_TOKEN"),
+    (Fact::Token, "OS_AUTH_TOKEN"),
+    (Fact::AccessKey, "OS_ACCESS_KEY"),
+    (Fact::SecretKey, "OS_SECRET_KEY"),
+    (Fact::SecurityToken, "OS_SECURITY_TOKEN"),
+    (Fact::ApplicationId, "OS_APPLICATION_CREDENTIAL_ID"),
+    (Fact::ApplicationSecret, "OS_APPLICATION_CREDENTIAL_SECRET"),
+    (Fact::ProjectName, "OS_PROJECT_NAME"),
+    (Fact::ProjectName, "OS_TENANT_NAME"),
+    (Fact::ProjectId, "OS_PROJECT_ID"),
+    (Fact::ProjectId, "OS_TENANT_ID"),
+    (Fact::UserDomainName, "OS_USER_DOMAIN_NAME"),
+    (Fact::UserDomainId, "OS_USER_DOMAIN_ID"),
+    (Fact::ProjectDomainName, "OS_PROJECT_DOMAIN_NAME"),
+    (Fact::ProjectDomainId, "OS_PROJECT_DOMAIN_ID"),
+    (Fact::DomainName, "OS_DOMAIN_NAME"),
+    (Fact::DomainId, "OS_DOMAIN_ID"),
+    (Fact::DefaultDomainName, "OS_DEFAULT_DOMAIN_NAME"),
+    (Fact::DefaultDomainId, "OS_DEFAULT_DOMAIN_ID"),
+    (Fact::DefaultDomainId, "OS_DEFAULT_DOMAIN"),
+    (Fact::AgencyName, "OS_AGENCY_NAME"),
+    (Fact::AgencyDomainName, "OS_AGENCY_DOMAIN_NAME"),
+    (Fact::AgencyProject, "OS_DELEGATED_PROJECT"),
+    (Fact::Region, "OS_REGION_NAME"),
+    (Fact::Region, "OS_REGION"),
+    (Fact::Insecure, "OS_INSECURE"),
+    (Fact::CaBundle, "OS_CACERT"),
+    (Fact::ClientCertificate, "OS_CERT"),
+    (Fact::ClientKey, "OS_KEY"),
+];
+
+/// The words of huaweicloudsdkcore 3.1 (`auth/provider.py`, `auth/internal.py`).
+const HUAWEI_SDK: &Words = &[
+    (Fact::AccessKey, "HUAWEICLOUD_SDK_AK"),
+    (Fact::SecretKey, "HUAWEICLOUD_SDK_SK"),
+    (Fact::SecurityToken, "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    (Fact::ProjectId, "HUAWEICLOUD_SDK_PROJECT_ID"),
+    (Fact::DomainId, "HUAWEICLOUD_SDK_DOMAIN_ID"),
+    (Fact::AuthUrl, "HUAWEICLOUD_SDK_IAM_ENDPOINT"),
+];
+
+/// The words of terraform-provider-huaweicloud for AK/SK.
+const HUAWEI_TERRAFORM: &Words = &[
+    (Fact::AccessKey, "HW_ACCESS_KEY"),
+    (Fact::SecretKey, "HW_SECRET_KEY"),
+    (Fact::SecurityToken, "HW_SECURITY_TOKEN"),
+    (Fact::ProjectName, "HW_PROJECT_NAME"),
+    (Fact::ProjectId, "HW_PROJECT_ID"),
+    (Fact::DomainId, "HW_DOMAIN_ID"),
+    (Fact::AuthUrl, "HW_AUTH_URL"),
+    (Fact::Region, "HW_REGION_NAME"),
+    (Fact::Insecure, "HW_INSECURE"),
+];
+
+/// The domain of Huawei Cloud's services, unless `HW_CLOUD` names another.
+const HUAWEI_CLOUD: &str = "myhuaweicloud.com";
+
+/// The account of the environment; see
+/// [`from_environment`](crate::settings::accounts::from_environment).
+pub(super) fn account(environment: &BTreeMap<String, String>) -> Result<Account, Vec<String>> {
+    let entries = [
+        Entry::of_environment(OPENSTACK, environment),
+        Entry::of_environment(HUAWEI_SDK, environment),
+        huawei_terraform(environment),
+    ];
+    let mut there = entries.iter().filter(|entry| deduction::has_proof(entry));
+    let Some(entry) = there.next() else {
+        return from_file(environment);
+    };
+    let mut account = deduction::account(entry, region(entry), Vec::new())?;
+    account
+        .warnings
+        .extend(there.filter_map(|ignored| not_used(entry, ignored)));
+    account.warnings.extend(not_assumed(entry, environment));
+    Ok(account)
+}
+
+fn region(entry: &Entry) -> Option<String> {
+    entry
+        .first(&[Fact::Region])
+        .or_else(|| region_of_project(entry))
+}
+
+/// The region stands for what is not said: terraform-provider-huaweicloud takes its name
+/// for that of the project, and makes of it the URL of the identity service.
+fn huawei_terraform(environment: &BTreeMap<String, String>) -> Entry {
+    let mut entry = Entry::of_environment(HUAWEI_TERRAFORM, environment);
+    let Some(region) = entry.first(&[Fact::Region]) else {
+        return entry;
+    };
+    let name = "HW_REGION_NAME";
+    if !entry.has(Fact::ProjectId) {
+        entry.add(Fact::ProjectName, name, &region);
+    }
+    let cloud = environment.get("HW_CLOUD").filter(|text| !text.is_empty());
+    let cloud = cloud.map_or(HUAWEI_CLOUD, String::as_str);
+    let auth_url = format!("https://iam.{{region_name}}.{cloud}/v3");
+    entry.add(Fact::AuthUrl, name, &auth_url);
+    entry
+}
+
+fn not_used(used: &Entry, ignored: &Entry) -> Option<String> {
+    let (used, ignored) = (
+        deduction::proof_name(used)?,
+        deduction::proof_name(ignored)?,
+    );
+    Some(format!(
+        "the environment: `{ignored}` is not used, as `{used}` goes before it (the order is OS_…, HUAWEICLOUD_SDK_…, HW_…)"
+    ))
+}
+
+/// Other rights than those of the key itself are a matter of Terraform.
+fn not_assumed(used: &Entry, environment: &BTreeMap<String, String>) -> Option<String> {
+    let agency = "HW_ASSUME_ROLE_AGENCY_NAME";
+    let is_set = environment.get(agency).is_some_and(|text| !text.is_empty());
+    let is_asked = is_set && used.name(Fact::AccessKey) == "HW_ACCESS_KEY";
+    is_asked.then(|| {
+        format!("the environment: `{agency}` is not used; take on an agency with OS_AGENCY_NAME")
+    })
+}
+
+fn from_file(environment: &BTreeMap<String, String>) -> Result<Account, Vec<String>> {
+    if let Some(account) = credentials_file::account(environment) {
+        return account;
+    }
+    let hint = if environment.contains_key("OS_CLOUD") {
+        " (OS_CLOUD is set: kind = \"clouds\" uses it)"
+    } else {
+        ""
+    };
+    Err(vec![format!(
+        "the environment has no credential{hint}: set OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_USER_DOMAIN_NAME and OS_PROJECT_NAME; or OS_ACCESS_KEY and OS_SECRET_KEY; or HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK; or HW_ACCESS_KEY and HW_SECRET_KEY"
+    )])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::accounts::from_environment;
+    use crate::settings::accounts::tests::Home;
+    use crate::settings::accounts::tests::assert_told;
+    use crate::settings::accounts::tests::line;
+
+    const LOGIN: &str = "OS_AUTH_URL=https://x OS_USERNAME=u OS_PASSWORD=p OS_DOMAIN_NAME=D OS_PROJECT_NAME=eu-de_x";
+
+    impl Home {
+        #[track_caller]
+        fn line(&self) -> String {
+            line(&from_environment(&self.environment).unwrap())
+        }
+
+        #[track_caller]
+        fn told(&self) -> Vec<String> {
+            from_environment(&self.environment).unwrap_err()
+        }
+
+        #[track_caller]
+        fn warned(&self) -> Vec<String> {
+            from_environment(&self.environment).unwrap().warnings
+        }
+    }
+
+    #[test]
+    fn each_family_of_variables_is_read() {
+        for (settings, wanted) in [
+            (
+                LOGIN,
+                "u@D p at https://x/v3 for project eu-de_x@D in eu-de",
+            ),
+            (
+                "OS_AUTH_URL=https://x OS_USERNAME=u OS_PASSWORD=00042 OS_USER_DOMAIN_NAME=U OS_PROJECT_DOMAIN_ID=P OS_TENANT_NAME=t OS_REGION=r OS_TOTP_SEED=S",
+                "u@U 00042 with totp S at https://x/v3 for project t@domain:P in r",
+            ),
+            (
+                "OS_AUTH_TYPE=v3applicationcredential OS_AUTH_URL=https://x OS_APPLICATION_CREDENTIAL_ID=i OS_APPLICATION_CREDENTIAL_SECRET=s OS_REGION_NAME=r",
+                "application i s at https://x/v3 for default in r",
+            ),
+            ("OS_TOKEN=t", "x-auth-token t in -"),
+            (
+                "OS_AUTH_TOKEN=t OS_AUTH_URL=https://x OS_TENANT_ID=p",
+                "token t at https://x/v3 for project:p in -",
+            ),
+            (
+                "OS_ACCESS_KEY=A OS_SECRET_KEY=S OS_SECURITY_TOKEN=T OS_PROJECT_ID=p OS_USER_DOMAIN_ID=d",
+                "keys A S T id:p domain:d name:- at - in -",
+            ),
+            (
+                "OS_AUTH_URL=https://x OS_ACCESS_KEY=A OS_SECRET_KEY=S OS_AGENCY_NAME=a OS_AGENCY_DOMAIN_NAME=D OS_DELEGATED_PROJECT=eu-nl",
+                "agency a of D for project eu-nl@D at https://x/v3 by (keys A S - id:- domain:- name:- at https://x/v3) in eu-nl",
+            ),
+            (
+                "HUAWEICLOUD_SDK_AK=A HUAWEICLOUD_SDK_SK=S HUAWEICLOUD_SDK_SECURITY_TOKEN=T HUAWEICLOUD_SDK_PROJECT_ID=p HUAWEICLOUD_SDK_DOMAIN_ID=d HUAWEICLOUD_SDK_IAM_ENDPOINT=https://i",
+                "keys A S T id:p domain:d name:- at https://i/v3 in -",
+            ),
+            (
+                "HW_ACCESS_KEY=A HW_SECRET_KEY=S HW_SECURITY_TOKEN=T HW_REGION_NAME=cn-north-4",
+                "keys A S T id:- domain:- name:cn-north-4 at https://iam.cn-north-4.myhuaweicloud.com/v3 in cn-north-4",
+            ),
+            (
+                "HW_ACCESS_KEY=A HW_SECRET_KEY=S HW_PROJECT_NAME=eu-west-101_x HW_CLOUD=myhuaweicloud.eu HW_REGION_NAME=eu-west-101",
+                "keys A S - id:- domain:- name:eu-west-101_x at https://iam.eu-west-101.myhuaweicloud.eu/v3 in eu-west-101",
+            ),
+            (
+                "HW_ACCESS_KEY=A HW_SECRET_KEY=S HW_PROJECT_ID=p HW_DOMAIN_ID=d",
+                "keys A S - id:p domain:d name:- at - in -",
+            ),
+        ] {
+            assert_eq!(Home::new().envs(settings).line(), wanted, "{settings}");
+        }
+    }
+
+    #[test]
+    fn what_goes_before_is_used_and_the_rest_is_told() {
+        let keys = "OS_ACCESS_KEY=A OS_SECRET_KEY=S";
+        let sdk = "HUAWEICLOUD_SDK_AK=B HUAWEICLOUD_SDK_SK=S";
+        let terraform = "HW_ACCESS_KEY=C HW_SECRET_KEY=S HW_PROJECT_ID=p";
+        let file = "[basic]\nak = F\nsk = S\n";
+        let home = Home::new().with(".huaweicloud/credentials", file);
+        assert!(home.line().starts_with("keys F"));
+        let home = home.envs(terraform);
+        assert!(home.line().starts_with("keys C"));
+        let home = home.envs(sdk);
+        assert!(home.line().starts_with("keys B"));
+        let told = "`HW_ACCESS_KEY` is not used, as `HUAWEICLOUD_SDK_AK` goes before it";
+        assert_told(&home.warned(), &[told]);
+        let home = home.envs(LOGIN);
+        assert!(home.line().starts_with("u@D p"));
+        let home = home.envs(keys);
+        assert!(home.line().starts_with("keys A"));
+        let home = home.env("OS_TOKEN", "t");
+        assert!(home.line().starts_with("token t"));
+        assert_told(
+            &home.warned(),
+            &[
+                "`OS_TOKEN` ends",
+                "`OS_ACCESS_KEY` is not used, as `OS_TOKEN` goes before it",
+                "`OS_PASSWORD` is not used, as `OS_TOKEN` goes before it",
+                "`HUAWEICLOUD_SDK_AK` is not used, as `OS_TOKEN` goes before it",
+                "`HW_ACCESS_KEY` is not used, as `OS_TOKEN` goes before it",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_incomplete_set_is_told_by_what_is_missing() {
+        for (settings, wanted) in [
+            (
+                "OS_USERNAME=u",
+                &[
+                    "the environment: `OS_AUTH_URL` is missing: a user logs in there",
+                    "`OS_PASSWORD` is missing: a user logs in with a password",
+                    "`OS_USER_DOMAIN_NAME` is missing",
+                ][..],
+            ),
+            ("OS_SECRET_KEY=S", &["`OS_ACCESS_KEY` is missing"]),
+            (
+                "OS_ACCESS_KEY=A OS_SECRET_KEY=",
+                &["`OS_SECRET_KEY` is missing"],
+            ),
+            (
+                "OS_ACCESS_KEY=A OS_SECRET_KEY=S OS_PROJECT_NAME=x",
+                &[
+                    "`OS_AUTH_URL` is missing: the project's id is asked for there, unless `OS_PROJECT_ID` says it",
+                ],
+            ),
+            (
+                "OS_TOKEN=t OS_AUTH_URL=https://x OS_AGENCY_NAME=a",
+                &["`OS_AGENCY_DOMAIN_NAME` is missing"],
+            ),
+            ("HUAWEICLOUD_SDK_AK=A", &["`HUAWEICLOUD_SDK_SK` is missing"]),
+            ("HW_SECRET_KEY=S", &["`HW_ACCESS_KEY` is missing"]),
+            (
+                "HW_ACCESS_KEY=A HW_SECRET_KEY=S HW_PROJECT_NAME=x",
+                &["`HW_AUTH_URL` is missing"],
+            ),
+            (
+                "HW_ACCESS_KEY=A HW_SECRET_KEY=S HW_REGION_NAME=x/y",
+                &[
+                    "`HW_REGION_NAME` names the region, which must be made of letters, digits and `-`",
+                ],
+            ),
+            (
+                "OS_AUTH_TYPE=v3oidcpassword OS_USERNAME=u",
+                &["`OS_AUTH_TYPE` is `v3oidcpassword`"],
+            ),
+            (
+                "OS_CLOUD=otc",
+                &[
+                    "has no credential (OS_CLOUD is set: kind = \"clouds\" uses it): set OS_AUTH_URL",
+                ],
+            ),
+            (
+                "OS_AUTH_URL=https://x OS_PROJECT_NAME=x",
+                &["the environment has no credential: set OS_AUTH_URL"],
+            ),
+        ] {
+            assert_told(&Home::new().envs(settings).told(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_one_is_told_and_not_shown() {
+        for text in ["hunter2\n", "hun\rter2", &"hunter2".repeat(2400)] {
+            let told = Home::new().env("OS_TOKEN", text).told();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains("`OS_TOKEN` "), "{told:?}");
+            assert!(!told[0].contains("ter2"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_done_as_asked_is_told() {
+        let settings = "OS_PASSCODE=1 OS_INSECURE=true OS_CACERT=/x OS_CERT=/y OS_KEY=/z";
+        assert_told(
+            &Home::new().envs(LOGIN).envs(settings).warned(),
+            &[
+                "`OS_PASSCODE` works once and is not used; each login makes one of the seed in `OS_TOTP_SEED`",
+                "`OS_INSECURE` is not used",
+                "`OS_CACERT` is not used",
+                "`OS_CERT` is not used",
+                "`OS_KEY` is not used",
+            ],
+        );
+        let settings =
+            "HW_ACCESS_KEY=A HW_SECRET_KEY=S HW_PROJECT_ID=p HW_ASSUME_ROLE_AGENCY_NAME=a";
+        assert_told(
+            &Home::new().envs(settings).warned(),
+            &["`HW_ASSUME_ROLE_AGENCY_NAME` is not used"],
+        );
+        assert_told(
+            &Home::new().envs(LOGIN).env("OS_INSECURE", "0").warned(),
+            &[],
+        );
+    }
+}

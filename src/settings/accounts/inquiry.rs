@@ -1,0 +1,125 @@
+//! Asks an entry for what a plan needs, and notes what is missing, wrong, or not done as
+//! asked.
+
+use reqwest::Url;
+
+use crate::credential::secret::Secret;
+use crate::outbound::is_local;
+use crate::settings::accounts::entry::Entry;
+use crate::settings::accounts::entry::Fact;
+use crate::settings::accounts::location;
+
+/// An entry, and what came of asking it.
+pub(super) struct Inquiry<'a> {
+    pub(super) entry: &'a Entry,
+    region: Option<&'a str>,
+    pub(super) problems: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'a> Inquiry<'a> {
+    pub(super) fn new(entry: &'a Entry, region: Option<&'a str>) -> Self {
+        Self {
+            entry,
+            region,
+            problems: entry.problems().to_vec(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn problem(&mut self, message: impl AsRef<str>) {
+        let message = format!("{}: {}", self.entry.place, message.as_ref());
+        if !self.problems.contains(&message) {
+            self.problems.push(message);
+        }
+    }
+
+    pub(super) fn warn(&mut self, message: impl AsRef<str>) {
+        let message = format!("{}: {}", self.entry.place, message.as_ref());
+        if !self.warnings.contains(&message) {
+            self.warnings.push(message);
+        }
+    }
+
+    pub(super) fn missing(&mut self, fact: Fact, why: &str) {
+        let name = self.entry.name(fact);
+        self.problem(format!("`{name}` is missing: {why}"));
+    }
+
+    pub(super) fn need(&mut self, fact: Fact, why: &str) -> Option<String> {
+        let found = self.entry.first(&[fact]);
+        if found.is_none() {
+            self.missing(fact, why);
+        }
+        found
+    }
+
+    pub(super) fn need_secret(&mut self, fact: Fact, why: &str) -> Option<Secret> {
+        let found = self.entry.secret(fact);
+        if found.is_none() {
+            self.missing(fact, why);
+        }
+        found
+    }
+
+    pub(super) fn need_auth_url(&mut self, why: &str) -> Option<Url> {
+        if !self.entry.has(Fact::AuthUrl) {
+            self.missing(Fact::AuthUrl, why);
+        }
+        self.auth_url()
+    }
+
+    pub(super) fn auth_url(&mut self) -> Option<Url> {
+        let text = self.entry.text(Fact::AuthUrl)?;
+        let name = self.entry.name(Fact::AuthUrl);
+        match location::auth_url(text, self.region) {
+            Ok(url) => {
+                if url.scheme() == "http" && !is_local(url.as_str()) {
+                    self.warn(format!(
+                        "what proves who asks is sent unencrypted; use https:// in `{name}`"
+                    ));
+                }
+                Some(url)
+            }
+            Err(message) => {
+                self.problem(format!("`{name}` {message}"));
+                None
+            }
+        }
+    }
+
+    /// Says what of the wishes about TLS is not fulfilled: certificates are always
+    /// checked, against the system's authorities or those of `SSL_CERT_FILE`.
+    pub(super) fn warn_about_transport(&mut self) {
+        let unchecked = [
+            (Fact::Verify, &["false", "no", "off"][..]),
+            (Fact::Insecure, &["true", "yes", "on", "1"][..]),
+        ];
+        for (fact, words) in unchecked {
+            let said = self.entry.text(fact).map(str::to_ascii_lowercase);
+            if said.is_some_and(|said| words.contains(&said.as_str())) {
+                let name = self.entry.name(fact);
+                self.warn(format!("`{name}` is not used: certificates are always checked; name a bundle of other authorities in SSL_CERT_FILE"));
+            }
+        }
+        if self.entry.has(Fact::CaBundle) {
+            let name = self.entry.name(Fact::CaBundle);
+            self.warn(format!(
+                "`{name}` is not used; name the bundle in SSL_CERT_FILE"
+            ));
+        }
+        for fact in [Fact::ClientCertificate, Fact::ClientKey] {
+            if self.entry.has(fact) {
+                let name = self.entry.name(fact);
+                self.warn(format!("`{name}` is not used: there are no client certificates here, and SSL_CERT_FILE names authorities only"));
+            }
+        }
+    }
+
+    /// What is lent ends: at Open Telekom Cloud a token after 24 hours, a temporary key
+    /// after 24 hours at most.
+    pub(super) fn warn_about_end(&mut self, fact: Fact) {
+        let name = self.entry.name(fact);
+        self.warn(format!("`{name}` ends, often within 24 hours, and nothing here can renew it; a password or a permanent AK/SK can be used for good"));
+    }
+}

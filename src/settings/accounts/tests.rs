@@ -1,0 +1,171 @@
+//! Accounts as users keep them: each kind in each place, and each mistake.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret;
+
+use crate::credential::plan::AgencySource;
+use crate::credential::plan::Domain;
+use crate::credential::plan::Identity;
+use crate::credential::plan::Plan;
+use crate::credential::plan::Project;
+use crate::credential::plan::ScopeWanted;
+use crate::credential::plan::User;
+use crate::credential::secret::Secret;
+use crate::settings::accounts::Account;
+
+/// A home with files, the environment of its user, and nothing of this machine.
+pub(super) struct Home {
+    folder: tempfile::TempDir,
+    pub(super) environment: BTreeMap<String, String>,
+}
+
+impl Home {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = BTreeMap::from([(
+            "HOME".to_owned(),
+            folder.path().to_str().unwrap().to_owned(),
+        )]);
+        Self {
+            folder,
+            environment,
+        }
+    }
+
+    pub(super) fn with(self, name: &str, text: &str) -> Self {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self.open_to(name, 0o600)
+    }
+
+    pub(super) fn open_to(self, name: &str, mode: u32) -> Self {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(self.path(name), mode).unwrap();
+        self
+    }
+
+    pub(super) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// `NAME=value` for each word.
+    pub(super) fn envs(self, settings: &str) -> Self {
+        settings.split_whitespace().fold(self, |home, setting| {
+            let (name, value) = setting.split_once('=').unwrap();
+            home.env(name, value)
+        })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The message less the folder's name.
+    pub(super) fn short(&self, message: &str) -> String {
+        message.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+#[track_caller]
+pub(super) fn assert_told(messages: &[String], wanted: &[&str]) {
+    for part in wanted {
+        assert!(
+            messages.iter().any(|message| message.contains(part)),
+            "{part:?} is not among {messages:#?}"
+        );
+    }
+    assert_eq!(messages.len(), wanted.len(), "{messages:#?}");
+}
+
+/// The account on one line, with its secrets.
+pub(super) fn line(account: &Account) -> String {
+    let region = account.region.as_deref().unwrap_or("-");
+    format!("{} in {region}", plan(&account.plan))
+}
+
+fn plan(plan: &Plan) -> String {
+    match plan {
+        Plan::Header(header) => format!("{} {}", header.name, secret(&header.secret)),
+        Plan::Keystone(keystone) => {
+            let scope = match &keystone.scope {
+                ScopeWanted::Project(wanted) => project(wanted),
+                ScopeWanted::Domain(wanted) => domain(wanted),
+                ScopeWanted::Default => "default".to_owned(),
+            };
+            let who = identity(&keystone.identity);
+            format!("{who} at {} for {scope}", keystone.auth_url)
+        }
+        Plan::Keys(keys) => {
+            let optional = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
+            let url = keys.auth_url.as_ref().map(ToString::to_string);
+            format!(
+                "keys {} {} {} id:{} domain:{} name:{} at {}",
+                secret(&keys.access_key),
+                secret(&keys.secret_key),
+                optional(&keys.security_token.as_ref().map(secret)),
+                optional(&keys.project_id),
+                optional(&keys.domain_id),
+                optional(&keys.project),
+                optional(&url),
+            )
+        }
+        Plan::Agency(agency) => {
+            let AgencySource::Own(source) = &agency.source else {
+                panic!("no account names another credential")
+            };
+            let wanted = agency.project.as_ref().map_or("-".to_owned(), project);
+            let (name, account) = (&agency.agency, domain(&agency.account));
+            let source = self::plan(source);
+            format!(
+                "agency {name} of {account} for {wanted} at {} by ({source})",
+                agency.auth_url
+            )
+        }
+        Plan::None | Plan::Metadata(_) => panic!("no account is of this kind"),
+    }
+}
+
+fn identity(identity: &Identity) -> String {
+    match identity {
+        Identity::Password {
+            user,
+            password,
+            totp,
+        } => {
+            let user = match user {
+                User::Id(id) => format!("id:{id}"),
+                User::Name(name, of) => format!("{name}@{}", domain(of)),
+            };
+            let totp = totp
+                .as_ref()
+                .map_or(String::new(), |seed| format!(" with totp {}", secret(seed)));
+            format!("{user} {}{totp}", secret(password))
+        }
+        Identity::Token { token } => format!("token {}", secret(token)),
+        Identity::Application { id, secret: own } => format!("application {id} {}", secret(own)),
+    }
+}
+
+fn project(project: &Project) -> String {
+    match project {
+        Project::Id(id) => format!("project:{id}"),
+        Project::Name(name, None) => format!("project {name}"),
+        Project::Name(name, Some(of)) => format!("project {name}@{}", domain(of)),
+    }
+}
+
+fn domain(domain: &Domain) -> String {
+    match domain {
+        Domain::Id(id) => format!("domain:{id}"),
+        Domain::Name(name) => name.clone(),
+    }
+}
+
+fn secret(secret: &Secret) -> String {
+    secret.read().unwrap().expose_secret().to_owned()
+}

@@ -1,0 +1,150 @@
+//! Where a service is: as its `url` says, or as follows from its region and the host
+//! pattern of the definition, or from the catalog of the credential's identity service.
+
+use crate::credential::plan::Plan;
+use crate::definition::Definition;
+use crate::nearest;
+use crate::outbound::is_local;
+use crate::service::Base;
+use crate::settings::CredentialSettings;
+use crate::settings::credentials::region;
+use crate::settings::reader::Reader;
+use crate::settings::services::http_url;
+
+/// What a host pattern has in the place of the region.
+const REGION: &str = "{region}";
+
+/// Which identity services belong to which cloud, by the end of their host's name, as
+/// definitions call clouds in `hosts`.
+const CLOUDS: [(&str, &str); 3] = [
+    (".otc.t-systems.com", "otc"),
+    (".myhuaweicloud.com", "huawei"),
+    (".myhuaweicloud.eu", "huawei"),
+];
+
+/// Where the service of this section is; `None` after a problem was told.
+pub(super) fn base(
+    section: &Reader<'_>,
+    definition: Option<&Definition>,
+    credential: Option<&CredentialSettings>,
+) -> Option<Base> {
+    let own_region = region(section, "region");
+    let own_cloud = section.text("cloud");
+    if section.has("url") {
+        let plan = credential.map(|credential| &credential.plan);
+        return stated(section, plan).map(Base::Url);
+    }
+    let definition = definition?;
+    let region = own_region.or_else(|| credential?.region.clone());
+    let cloud = cloud(section, own_cloud, definition, credential);
+    let pattern = cloud.as_ref().and_then(|cloud| definition.hosts.get(cloud));
+    if let Some(pattern) = pattern
+        && let Some(url) = filled(pattern, region.as_deref())
+    {
+        return Some(Base::Url(url));
+    }
+    let has_catalog = credential.is_some_and(|credential| credential.plan.has_catalog());
+    if has_catalog && !definition.catalog.is_empty() {
+        return Some(Base::Catalog {
+            types: definition.catalog.clone(),
+            region,
+        });
+    }
+    if section.has("cloud") && cloud.is_none() {
+        // Told already.
+        return None;
+    }
+    section.problem(
+        "url",
+        missing(definition, region.as_deref(), pattern.is_some()),
+    );
+    None
+}
+
+fn missing(definition: &Definition, region: Option<&str>, has_pattern: bool) -> String {
+    if has_pattern && region.is_none() {
+        return "is missing: set it, or `region`, from which the definition knows it".to_owned();
+    }
+    let clouds: Vec<&str> = definition.hosts.keys().map(String::as_str).collect();
+    if clouds.is_empty() {
+        return "is missing and has no default: the definition knows no host".to_owned();
+    }
+    format!(
+        "is missing: set it, or `cloud` ({}) and `region`, from which the definition knows it",
+        clouds.join(", ")
+    )
+}
+
+/// The cloud that was stated, or that the credential belongs to; of a credential that
+/// belongs to none, the only one there is.
+fn cloud(
+    section: &Reader<'_>,
+    own: Option<String>,
+    definition: &Definition,
+    credential: Option<&CredentialSettings>,
+) -> Option<String> {
+    if let Some(own) = own {
+        if definition.hosts.contains_key(&own) {
+            return Some(own);
+        }
+        let names = definition.hosts.keys().map(String::as_str);
+        let hint = nearest::hint(&own, names.clone());
+        let names: Vec<&str> = names.collect();
+        section.problem(
+            "cloud",
+            format!(
+                "the definition has no host for \"{own}\"{hint} (known: {})",
+                names.join(", ")
+            ),
+        );
+        return None;
+    }
+    let known = |cloud: &String| definition.hosts.contains_key(cloud);
+    let auth_url = credential.and_then(|credential| credential.plan.auth_url());
+    if let Some(auth_url) = auth_url {
+        // The secret of one cloud is nothing for the only one that the definition knows.
+        let host = auth_url.host_str()?;
+        let (_, cloud) = CLOUDS.iter().find(|(end, _)| host.ends_with(end))?;
+        return Some((*cloud).to_owned()).filter(known);
+    }
+    match definition.hosts.len() {
+        1 => definition.hosts.keys().next().cloned(),
+        _ => None,
+    }
+}
+
+/// The Swiss region of Open Telekom Cloud has its services one label further down.
+fn filled(pattern: &str, region: Option<&str>) -> Option<String> {
+    if !pattern.contains(REGION) {
+        return Some(pattern.to_owned());
+    }
+    let region = region?;
+    let label = match region {
+        "eu-ch2" if pattern.ends_with("{region}.otc.t-systems.com") => "eu-ch2.sc",
+        region => region,
+    };
+    Some(pattern.replace(REGION, label))
+}
+
+fn stated(section: &Reader<'_>, plan: Option<&Plan>) -> Option<String> {
+    let text = section.expanded("url")?;
+    let url = match http_url(&text) {
+        Ok(url) => url,
+        Err(message) => {
+            section.problem("url", message);
+            return None;
+        }
+    };
+    if url.query().is_some() || url.fragment().is_some() {
+        section.problem(
+            "url",
+            "must have no `?` and no `#`: the definition has the rest of the path",
+        );
+        return None;
+    }
+    let is_secret = plan.is_some_and(|plan| !matches!(plan, Plan::None));
+    if url.scheme() == "http" && !is_local(&text) && is_secret {
+        section.warn("url", "the credential is sent unencrypted; use https://");
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,241 @@
+//! Where services without a `url` are: by region and host, and by the catalog of the token.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jobwatch::service::Base;
+use jobwatch::settings::Sources;
+use jobwatch::settings::load;
+use jobwatch::watch::observation::ProblemKind;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::credentials::cloud::AKSK;
+use crate::credentials::cloud::Cloud;
+use crate::credentials::cloud::KEYSTONE;
+use crate::credentials::cloud::PROJECT;
+use crate::credentials::cloud::TOKENS;
+use crate::credentials::cloud::token;
+use crate::credentials::stand::Answer;
+
+/// Where the catalog is asked for.
+const CATALOG: &str = "/v3/auth/catalog";
+
+/// Where a service is with this credential and these lines of its own.
+fn base(folder: &Path, credential: &str, service: &str) -> Result<Base, String> {
+    let file = folder.join("jobwatch.toml");
+    let text =
+        format!("[credentials.it]\n{credential}\n[services.it]\ncredential = \"it\"\n{service}\n");
+    std::fs::write(
+        &file,
+        text.replace("{folder}", &folder.display().to_string()),
+    )
+    .unwrap();
+    let sources = Sources {
+        files: vec![file],
+        ..Sources::default()
+    };
+    let loaded = load(&sources).map_err(|problems| problems.to_string())?;
+    Ok(loaded.settings.services["it"].base.clone())
+}
+
+fn keystone(host: &str, project: &str) -> String {
+    format!(
+        "kind = \"keystone\"\nauth_url = \"https://{host}/v3\"\nusername = \"u\"\n\
+         domain = \"d\"\npassword_file = \"{{folder}}/secret\"\n{project}"
+    )
+}
+
+#[test]
+fn a_service_without_a_url_is_where_cloud_and_region_say() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "secret").unwrap();
+    let otc = |project: &str| keystone("iam.eu-de.otc.t-systems.com", project);
+    let token = "kind = \"token\"\ntoken_file = \"{folder}/secret\"".to_owned();
+    let stated = format!("{token}\nregion = \"eu-nl\"");
+    for (credential, service, wanted) in [
+        // The region begins the project's name.
+        (
+            otc("project = \"eu-de_prod\""),
+            "",
+            "https://dcs.eu-de.otc.t-systems.com",
+        ),
+        (
+            otc("project = \"eu-nl\""),
+            "",
+            "https://dcs.eu-nl.otc.t-systems.com",
+        ),
+        (
+            otc("project = \"eu-de_prod\"\nregion = \"eu-nl\""),
+            "",
+            "https://dcs.eu-nl.otc.t-systems.com",
+        ),
+        (
+            otc("project = \"eu-de_prod\""),
+            "region = \"eu-nl\"",
+            "https://dcs.eu-nl.otc.t-systems.com",
+        ),
+        // The Swiss hosts are one label further down.
+        (
+            keystone(
+                "iam-pub.eu-ch2.sc.otc.t-systems.com",
+                "project = \"eu-ch2_prod\"",
+            ),
+            "",
+            "https://dcs.eu-ch2.sc.otc.t-systems.com",
+        ),
+        (
+            keystone("iam.eu-west-0.myhuaweicloud.com", "project = \"eu-west-0\""),
+            "",
+            "https://dcs.eu-west-0.myhuaweicloud.com",
+        ),
+        // A token says nothing of a cloud.
+        (
+            stated,
+            "cloud = \"otc\"",
+            "https://dcs.eu-nl.otc.t-systems.com",
+        ),
+        (
+            token.clone(),
+            "cloud = \"huawei\"\nregion = \"cn-north-4\"",
+            "https://dcs.cn-north-4.myhuaweicloud.com",
+        ),
+        (
+            token,
+            "url = \"https://dcs.example.com/\"",
+            "https://dcs.example.com",
+        ),
+    ] {
+        let service = format!("definition = \"dcs\"\n{service}");
+        let found = base(folder.path(), &credential, &service);
+        assert_eq!(found, Ok(Base::Url(wanted.to_owned())), "{credential}");
+    }
+}
+
+#[test]
+fn what_has_no_host_is_looked_up_in_the_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "secret").unwrap();
+    let stack = keystone(
+        "keystone.example.com",
+        "project = \"demo\"\nregion = \"one\"",
+    );
+    for (definition, first) in [("dcs", "dcsv1"), ("cinder-volume", "volumev3")] {
+        let service = format!("definition = \"{definition}\"");
+        let Ok(Base::Catalog { types, region }) = base(folder.path(), &stack, &service) else {
+            panic!("{definition} is not looked up in the catalog");
+        };
+        assert!(types.iter().any(|it| it == first), "{types:?}");
+        assert_eq!(region.as_deref(), Some("one"));
+    }
+    // Its only host is in another cloud, which must not see this one's token.
+    for definition in ["gaussdb", "geip", "swr"] {
+        let service = format!("definition = \"{definition}\"");
+        let problem = base(folder.path(), &stack, &service).unwrap_err();
+        assert!(problem.contains("services.it.url"), "{problem}");
+    }
+    let installed = stack.replace("\"one\"", "\"RegionOne\"");
+    let found = base(folder.path(), &installed, "definition = \"dcs\"");
+    assert!(
+        matches!(found, Ok(Base::Catalog { region: Some(region), .. }) if region == "RegionOne")
+    );
+    // Nobody who could tell.
+    let token = "kind = \"token\"\ntoken_file = \"{folder}/secret\"";
+    let problem = base(folder.path(), token, "definition = \"dcs\"").unwrap_err();
+    assert!(problem.contains("services.it.url"), "{problem}");
+}
+
+fn service(name: &str, lines: &str) -> String {
+    format!(
+        "[services.{name}]\ndefinition = \"dcs\"\ncredential = \"otc\"\n{lines}\n\
+         poll = {{ jitter = 0.0, first = \"1s\", initial = \"1s\", max = \"1s\" }}\n"
+    )
+}
+
+fn catalog(url: &str) -> Value {
+    let endpoint = |region: &str, interface: &str, url: &str| json!({ "region": region, "interface": interface, "url": url });
+    json!([
+        { "type": "identity", "endpoints": [endpoint("*", "public", "https://iam.example.com/v3")] },
+        { "type": "dcsv1", "endpoints": [
+            endpoint("eu-de", "internal", "https://internal.example.com/v1.0/p"),
+            endpoint("eu-nl", "public", "https://eu-nl.example.com/v1.0/p"),
+            endpoint("eu-de", "public", &format!("{url}/v1.0/{PROJECT}")),
+        ]},
+    ])
+}
+
+#[tokio::test]
+async fn a_token_brings_the_url_of_the_service() {
+    let cloud = Cloud::start();
+    let register = Arc::clone(&cloud.register);
+    let entries = catalog(&cloud.jobs.url);
+    cloud
+        .identity
+        .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+    let app = cloud
+        .app_with(&format!("{KEYSTONE}{}", service("jobs", "")))
+        .await;
+    let id = app.submit("jobs", "job-1").await;
+    app.advance_secs(30).await;
+    assert_eq!(app.live(id).problems, 0, "{:?}", app.live(id).last_problem);
+    assert_eq!(cloud.identity.last().path, TOKENS, "with the catalog");
+    let poll = cloud.jobs.last();
+    assert_eq!(poll.path, format!("/v2/{PROJECT}/jobs/job-1"));
+    // Moved, it is found again with the next token.
+    let moved = cloud.another_job_api();
+    let (register, entries) = (Arc::clone(&cloud.register), catalog(&moved.url));
+    cloud
+        .identity
+        .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+    cloud.register.revoke_all();
+    app.advance_secs(2).await;
+    assert_eq!(app.live(id).problems, 0);
+    assert!(moved.count() > 0);
+}
+
+#[tokio::test]
+async fn a_region_that_the_catalog_has_not_is_told() {
+    let cloud = Cloud::start();
+    let register = Arc::clone(&cloud.register);
+    let entries = catalog(&cloud.jobs.url);
+    cloud
+        .identity
+        .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+    let settings = format!("{KEYSTONE}{}", service("jobs", "region = \"us-1\""));
+    let app = cloud.app_with(&settings).await;
+    let id = app.submit("jobs", "job-1").await;
+    app.next_poll(id).await;
+    let problem = app.live(id).last_problem.unwrap();
+    assert_eq!(problem.kind, ProblemKind::Misconfigured);
+    for words in ["dcsv1", "us-1", "`url`"] {
+        assert!(problem.message.contains(words), "{}", problem.message);
+    }
+    assert_eq!(cloud.jobs.count(), 0);
+}
+
+#[tokio::test]
+async fn a_key_asks_for_the_catalog_by_itself() {
+    let own = format!("{AKSK}auth_url = \"{{iam}}\"\n");
+    let source = AKSK.replace("[credentials.otc]", "[credentials.source]");
+    let of_agency = format!(
+        "[credentials.otc]\nkind = \"agency\"\nsource = \"source\"\nauth_url = \"{{iam}}\"\n\
+         agency_name = \"watchers\"\ndomain = \"OTC-2\"\nproject_id = \"{PROJECT}\"\n{source}"
+    );
+    for credential in [own, of_agency] {
+        let cloud = Cloud::start();
+        let register = Arc::clone(&cloud.register);
+        let body = json!({ "catalog": catalog(&cloud.jobs.url) });
+        cloud.identity.instead(move |asked| {
+            let is_known = asked.is("GET", CATALOG) && register.judge(asked).is_ok();
+            is_known.then(|| Answer::new(200, &body))
+        });
+        let settings = format!("{credential}{}", service("jobs", "region = \"eu-de\""));
+        let app = cloud.app_with(&settings).await;
+        let id = app.submit("jobs", "job-1").await;
+        app.next_poll(id).await;
+        let live = app.live(id);
+        assert_eq!(live.problems, 0, "{:?}", live.last_problem);
+        assert_eq!(cloud.identity.count_of("GET", CATALOG), 1);
+        assert_eq!(cloud.jobs.last().header("x-project-id"), Some(PROJECT));
+    }
+}

@@ -1,0 +1,158 @@
+//! Services that refuse tokens the identity service stands by, and 403s of both kinds.
+
+use std::time::Duration;
+
+use jobwatch::watch::Outcome;
+use jobwatch::watch::observation::ProblemKind;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::credentials::cloud::Cloud;
+use crate::credentials::cloud::HOUR;
+use crate::credentials::cloud::KEYSTONE;
+use crate::credentials::stand::Answer;
+
+fn recorded_403() -> Value {
+    serde_json::from_str(include_str!("iam/error_403_numeric_code.json")).unwrap()
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_every_token_costs_few_logins_and_disturbs_nobody() {
+    let cloud = Cloud::start();
+    let picky = cloud.another_job_api();
+    picky.always(Answer::gateway(401, "APIGW.0301", "decrypt token fail"));
+    let settings = format!(
+        "{KEYSTONE}{}{}",
+        Cloud::service("jobs", &cloud.jobs.url),
+        Cloud::service("picky", &picky.url)
+    );
+    let app = cloud.app_with(&settings).await;
+    let good = app.submit("jobs", "job-1").await;
+    let mut bad = Vec::new();
+    for number in 0..4 {
+        bad.push(app.submit("picky", &format!("job-{number}")).await);
+    }
+    app.advance_secs(3600).await;
+    // One at first, then after 5, 10, 20 … seconds, and every 5 minutes.
+    let asked = cloud.identity.asked();
+    let pauses: Vec<i64> = asked
+        .windows(2)
+        .map(|two| two[1].at.duration_since(two[0].at).as_secs())
+        .collect();
+    assert_eq!(pauses[..8], [0, 5, 10, 20, 40, 80, 160, 300]);
+    assert!(pauses[8..].iter().all(|pause| *pause >= 300), "{pauses:?}");
+    let live = app.live(good);
+    assert_eq!((live.polls, live.problems), (3600, 0));
+    // Between logins the refused token is not shown to it again.
+    assert!(picky.count() <= 10 * asked.len(), "{} polls", picky.count());
+    for id in bad {
+        assert_eq!(app.outcome(id).await, None);
+        assert_eq!(app.last_problem(id), Some(ProblemKind::Unauthorized));
+    }
+    // It changes its mind.
+    picky.as_usual();
+    cloud.finish_jobs();
+    app.advance_secs(301).await;
+    let id = app.submit("picky", "job-9").await;
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
+}
+
+#[tokio::test]
+async fn a_job_that_alone_is_refused_keeps_no_other_from_being_asked_for() {
+    let cloud = Cloud::start();
+    let body = json!({ "error": { "code": "111401004", "message": "project mismatch" } });
+    cloud.jobs.instead(move |asked| {
+        asked
+            .path
+            .ends_with("foreign")
+            .then(|| Answer::new(401, &body))
+    });
+    let app = cloud.app(KEYSTONE).await;
+    let good = app.submit("jobs", "job-1").await;
+    app.next_poll(good).await;
+    let bad = app.submit("jobs", "foreign").await;
+    app.advance_secs(1200).await;
+    let live = app.live(good);
+    assert_eq!(
+        live.problems, 0,
+        "of {}: {:?}",
+        live.polls, live.last_problem
+    );
+    assert_eq!(app.last_problem(bad), Some(ProblemKind::Unauthorized));
+    assert!(cloud.logins() <= 12, "{} logins", cloud.logins());
+}
+
+#[tokio::test]
+async fn a_403_about_the_token_is_answered_by_another_token() {
+    let cloud = Cloud::start();
+    cloud.jobs.instead(|asked| {
+        let is_first = asked.header("x-auth-token") == Some("token-1-of-the-stand-in");
+        is_first.then(|| Answer::new(403, &recorded_403()))
+    });
+    let app = cloud.app(KEYSTONE).await;
+    let id = app.submit("jobs", "job-1").await;
+    app.next_poll(id).await;
+    let live = app.live(id);
+    assert_eq!((live.polls, live.problems), (1, 0));
+    assert_eq!((cloud.logins(), cloud.jobs.count()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_403_about_the_token_that_persists_lasts_to_the_deadline() {
+    let cloud = Cloud::start();
+    cloud.jobs.always(Answer::new(403, &recorded_403()));
+    let service = Cloud::service("jobs", &cloud.jobs.url);
+    let service = service.replace("poll = {", "poll = { deadline = \"2h\",");
+    let app = cloud.app_with(&format!("{KEYSTONE}{service}")).await;
+    let id = app.submit("jobs", "job-1").await;
+    for _ in 0..2 * 360 - 1 {
+        app.advance(Duration::from_secs(10)).await;
+        assert_eq!(app.outcome(id).await, None, "at {}", app.now());
+        assert_eq!(app.last_problem(id), Some(ProblemKind::Unauthorized));
+    }
+    app.advance_secs(11).await;
+    assert_eq!(app.outcome(id).await, Some(Outcome::TimedOut));
+    assert!(cloud.logins() <= 40, "{} logins", cloud.logins());
+}
+
+#[tokio::test]
+async fn a_403_about_rights_is_no_reason_for_another_token() {
+    for body in [
+        json!({ "error_code": "APIGW.0302", "error_msg": "Policy doesn't allow it" }),
+        json!({ "error": { "code": 403, "message": "You are not authorized to perform the requested action" } }),
+        json!({ "error": { "code": "DCS.0403", "message": "token invalid" } }),
+    ] {
+        let cloud = Cloud::start();
+        cloud.jobs.always(Answer::new(403, &body));
+        let app = cloud.app(KEYSTONE).await;
+        let id = app.submit("jobs", "job-1").await;
+        for _ in 0..14 {
+            app.advance(Duration::from_mins(1)).await;
+        }
+        assert_eq!(app.last_problem(id), Some(ProblemKind::Forbidden));
+        let ended = app.run_until_final(id, HOUR).await;
+        assert_eq!(ended, Outcome::Unknown, "after give_up_after");
+        assert_eq!(cloud.logins(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_403_about_a_fixed_token_ends_no_watch_either() {
+    let cloud = Cloud::start();
+    cloud.write("token", "token-from-elsewhere");
+    cloud.jobs.always(Answer::new(403, &recorded_403()));
+    let credential = "[credentials.otc]\nkind = \"token\"\ntoken_file = \"{secrets}/token\"\n";
+    let service = Cloud::service("jobs", &cloud.jobs.url);
+    let settings = format!("{credential}{service}params = {{ project_id = \"p\" }}\n");
+    let app = cloud.app_with(&settings).await;
+    let id = app.submit("jobs", "job-1").await;
+    app.advance_secs(1800).await;
+    assert_eq!(app.outcome(id).await, None);
+    assert_eq!(app.last_problem(id), Some(ProblemKind::Unauthorized));
+    cloud.register.know_token("the-right-token-from-elsewhere");
+    cloud.write("token", "the-right-token-from-elsewhere");
+    cloud.jobs.as_usual();
+    cloud.finish_jobs();
+    app.advance_secs(1).await;
+    assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
+}

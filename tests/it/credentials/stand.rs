@@ -1,0 +1,297 @@
+//! A server on a real socket that answers as a test says and remembers what it was asked.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::extract::State;
+use http::HeaderMap;
+use http::Method;
+use http::Response;
+use http::Uri;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use jobwatch::clock::Clock;
+use jobwatch::clock::SteppedClock;
+use serde_json::Value;
+use serde_json::json;
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// One request, as it came.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) at: Timestamp,
+    pub(super) method: Method,
+    /// With the query.
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Asked {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    pub(super) fn is(&self, method: &str, path: &str) -> bool {
+        let own = self.path.split('?').next().unwrap();
+        self.method.as_str() == method && own == path
+    }
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, body: &Value) -> Self {
+        Self::text(status, &body.to_string())
+    }
+
+    pub(super) fn text(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// A refusal of the API gateway.
+    pub(super) fn gateway(status: u16, code: &str, message: &str) -> Self {
+        let body = json!({ "error_code": code, "error_msg": message, "request_id": "r" });
+        Self::new(status, &body)
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+type Usual = Box<dyn Fn(&Asked) -> Answer + Send + Sync>;
+type Instead = Arc<dyn Fn(&Asked) -> Option<Answer> + Send + Sync>;
+
+struct Inside {
+    clock: SteppedClock,
+    usual: Usual,
+    instead: Mutex<Option<Instead>>,
+    asked: Mutex<Vec<Asked>>,
+    refused: AtomicUsize,
+    ahead_s: AtomicI64,
+    /// Whether answers are held back.
+    held: watch::Sender<bool>,
+}
+
+/// The server, seen from the test.
+#[derive(Clone)]
+pub(super) struct Stand {
+    pub(super) url: String,
+    address: SocketAddr,
+    inside: Arc<Inside>,
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+/// What runs while the server can be reached.
+struct Open {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Stand {
+    /// A server whose `Date` is that of `clock`.
+    pub(super) fn start(
+        clock: &SteppedClock,
+        usual: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let socket = bound(([127, 0, 0, 1], 0).into());
+        let address = socket.local_addr().unwrap();
+        let stand = Self {
+            url: format!("http://{address}"),
+            address,
+            inside: Arc::new(Inside {
+                clock: clock.clone(),
+                usual: Box::new(usual),
+                instead: Mutex::default(),
+                asked: Mutex::default(),
+                refused: AtomicUsize::new(0),
+                ahead_s: AtomicI64::new(0),
+                held: watch::Sender::new(false),
+            }),
+            open: Arc::default(),
+        };
+        stand.listen(socket);
+        stand
+    }
+
+    /// Answers so where the closure has an answer, and as usual elsewhere.
+    pub(super) fn instead(
+        &self,
+        answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
+    ) {
+        *self.inside.instead.lock().unwrap() = Some(Arc::new(answer));
+    }
+
+    /// Answers everything so.
+    pub(super) fn always(&self, answer: Answer) {
+        self.instead(move |_| Some(answer.clone()));
+    }
+
+    /// Answers everything as usual again.
+    pub(super) fn as_usual(&self) {
+        *self.inside.instead.lock().unwrap() = None;
+    }
+
+    /// Has its clock go ahead of ours.
+    pub(super) fn go_ahead(&self, by: Duration) {
+        let seconds = i64::try_from(by.as_secs()).unwrap();
+        self.inside.ahead_s.store(seconds, Ordering::Relaxed);
+    }
+
+    /// The time as it tells it.
+    pub(super) fn now(&self) -> Timestamp {
+        self.inside.now()
+    }
+
+    /// Holds answers back, or no longer.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.inside.held.send_replace(is_held);
+    }
+
+    /// Everything it was asked, in order.
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.inside.asked.lock().unwrap().clone()
+    }
+
+    pub(super) fn last(&self) -> Asked {
+        self.asked().pop().expect("it was asked something")
+    }
+
+    /// How often it was asked.
+    pub(super) fn count(&self) -> usize {
+        self.inside.asked.lock().unwrap().len()
+    }
+
+    /// How often it was asked for this.
+    pub(super) fn count_of(&self, method: &str, path: &str) -> usize {
+        let asked = self.inside.asked.lock().unwrap();
+        asked.iter().filter(|it| it.is(method, path)).count()
+    }
+
+    /// How often it answered 401.
+    pub(super) fn refused(&self) -> usize {
+        self.inside.refused.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forget(&self) {
+        self.inside.asked.lock().unwrap().clear();
+    }
+
+    /// Refuses connections; ends with what has it do so.
+    pub(super) async fn close(&self) -> Closed {
+        let open = self.open.lock().unwrap().take().unwrap();
+        open.stop.cancel();
+        open.tracker.close();
+        open.tracker.wait().await;
+        // Bound and not listening: refused, and nobody else gets the port.
+        Closed {
+            stand: self.clone(),
+            socket: bound(self.address),
+        }
+    }
+
+    fn listen(&self, socket: TcpSocket) {
+        let listener = socket.listen(1024).unwrap();
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&self.inside));
+        let open = Open {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let stopped = open.stop.clone().cancelled_owned();
+        open.tracker.spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await
+        });
+        *self.open.lock().unwrap() = Some(open);
+    }
+}
+
+/// A server that refuses connections.
+pub(super) struct Closed {
+    stand: Stand,
+    socket: TcpSocket,
+}
+
+impl Closed {
+    pub(super) fn reopen(self) {
+        self.stand.listen(self.socket);
+    }
+}
+
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+impl Inside {
+    fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_secs(self.ahead_s.load(Ordering::Relaxed));
+        self.clock.now() + ahead
+    }
+}
+
+async fn answer(
+    State(inside): State<Arc<Inside>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let asked = Asked {
+        at: inside.clock.now(),
+        method,
+        path: uri.path_and_query().unwrap().to_string(),
+        headers,
+        body,
+    };
+    inside.asked.lock().unwrap().push(asked.clone());
+    let mut held = inside.held.subscribe();
+    held.wait_for(|is_held| !is_held).await.unwrap();
+    let instead = inside.instead.lock().unwrap().clone();
+    let answer = instead
+        .and_then(|instead| instead(&asked))
+        .unwrap_or_else(|| (inside.usual)(&asked));
+    if answer.status == 401 {
+        inside.refused.fetch_add(1, Ordering::Relaxed);
+    }
+    let date = httpdate::fmt_http_date(inside.now().into());
+    let mut response = Response::builder()
+        .status(answer.status)
+        .header("date", date);
+    for (name, value) in answer.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(answer.body)).unwrap()
+}

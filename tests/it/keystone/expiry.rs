@@ -1,0 +1,41 @@
+//! Tokens that end while watches go on.
+
+use jobwatch::clock::SystemClock;
+
+use super::BRIEF;
+use super::identity::PASSWORD;
+use super::jobs::tokens;
+use super::login::by_name;
+use super::shared;
+use super::watcher::Wanted;
+use super::watcher::Watcher;
+use super::watcher::caller;
+
+/// What a token of the brief Keystone lives at least, in seconds.
+const LIFETIME_MIN_S: u64 = 3;
+/// How many tokens the watches are to outlive.
+const TOKENS: usize = 4;
+
+#[test]
+fn tokens_end_every_few_seconds_and_no_watch_is_disturbed() {
+    let Some(cloud) = shared(&BRIEF) else { return };
+    let group = "brief";
+    let clock = SystemClock::shared();
+    let wanted = Wanted {
+        group,
+        accounts: &[("otc", by_name(cloud))],
+        jobs: 40,
+        service: "url = \"{jobs}\"",
+    };
+    let watcher = Watcher::start(cloud, &wanted, &[("password", PASSWORD)]);
+    cloud.jobs.wait(group, |polls| tokens(polls) >= TOKENS);
+    cloud.jobs.finish(group);
+    watcher.succeed_undisturbed();
+    let logins = cloud.keystone.logins(&caller(group, "otc"));
+    assert!(logins.iter().all(|status| status == "201"), "{logins:?}");
+    // Once for all who need one: not more often than tokens end.
+    let tokens_ended = clock.uptime().as_secs() / LIFETIME_MIN_S;
+    let most = usize::try_from(tokens_ended).unwrap() + 2;
+    let count = logins.len();
+    assert!((TOKENS..=most).contains(&count), "{count} logins");
+}
