@@ -1,0 +1,318 @@
+//! What durability costs: submissions and completions a second, beside bare `SQLite`
+//! inserts of the same rows in the same run.
+//!
+//! *Submissions* go through the store in batches, as a bulk submission does. *Completions*
+//! commit a transition with its event and its delivery, each awaited like a poll's, and are
+//! delivered as signed webhooks to a receiver on this machine until nothing is owed. *Bare*
+//! inserts the rows that this left behind into a database with the same schema and the same
+//! pragmas: submissions in the same batches, completions in transactions of as many as were
+//! under way. It neither builds nor sends nor updates anything.
+//!
+//! Wall time, since the disk is what counts; rounds alternate and the median is told.
+//!
+//! `cargo bench --bench store` prints the figures and the ratios.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use jobwatch::app::App;
+use jobwatch::clock::SystemClock;
+use jobwatch::intake::WatchRequest;
+use jobwatch::lifecycle::Lifecycle;
+use jobwatch::settings;
+use jobwatch::settings::Sources;
+use jobwatch::store::SharedStore;
+use jobwatch::store::Submission;
+use jobwatch::store::Transition;
+use jobwatch::watch::Outcome;
+use jobwatch::watch::State;
+use jobwatch::watch::event::Event;
+use jobwatch::watch::event::EventKind;
+use jobwatch::watch::event::Instance;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::task::LocalSet;
+
+/// Watches of one round.
+const WATCHES: usize = 10_000;
+/// Submissions in one transaction.
+const BATCH: usize = 1_000;
+/// Completions under way at once, as many as the polls of a few services.
+const UNDER_WAY: usize = 64;
+/// Rounds of each kind; the first is not counted.
+const ROUNDS: usize = 4;
+
+fn main() {
+    // `cargo test --all-targets` runs benchmarks with this; nothing is to be measured then.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let receiver = receive();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let rounds: Vec<Round> = (0..ROUNDS)
+        .map(|_| runtime.block_on(round(receiver)))
+        .skip(1)
+        .collect();
+    let median = |figure: fn(&Round) -> Duration| {
+        let mut figures: Vec<Duration> = rounds.iter().map(figure).collect();
+        figures.sort();
+        figures[figures.len() / 2]
+    };
+    print(&line(
+        &format!("submissions, {BATCH} a batch"),
+        median(|round| round.submissions),
+        median(|round| round.bare_submissions),
+    ));
+    print(&line(
+        &format!("completions, {UNDER_WAY} at once, delivered"),
+        median(|round| round.completions),
+        median(|round| round.bare_completions),
+    ));
+}
+
+/// The wall time of each part.
+struct Round {
+    submissions: Duration,
+    bare_submissions: Duration,
+    completions: Duration,
+    bare_completions: Duration,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a small number")]
+fn line(what: &str, ours: Duration, bare: Duration) -> String {
+    let a_second = |took: Duration| WATCHES as f64 / took.as_secs_f64();
+    format!(
+        "{what:<40} ours {:>8.0}/s   bare SQLite {:>8.0}/s   ratio {:5.2}",
+        a_second(ours),
+        a_second(bare),
+        ours.as_secs_f64() / bare.as_secs_f64()
+    )
+}
+
+async fn round(receiver: SocketAddr) -> Round {
+    let clock = SystemClock::shared();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let app = build(receiver, folder.path());
+    let submissions = prepare(&app);
+    let before = clock.uptime();
+    submit(&app.store, submissions.clone()).await;
+    let took_submissions = clock.uptime().saturating_sub(before);
+    let rows = rows_of(folder.path());
+    let bare_submissions = insert(&folder.path().join("bare-1.db"), &rows, BATCH);
+
+    let before = clock.uptime();
+    complete(&app, submissions).await;
+    let completions = clock.uptime().saturating_sub(before);
+    let known = rows.len_of_each();
+    app.store.close().await;
+    let rows = rows_of(folder.path()).without(&known);
+    Round {
+        submissions: took_submissions,
+        bare_submissions,
+        completions,
+        bare_completions: insert(&folder.path().join("bare-2.db"), &rows, UNDER_WAY),
+    }
+}
+
+fn build(receiver: SocketAddr, folder: &Path) -> App {
+    let config = folder.join("jobwatch.toml");
+    let text = format!(
+        r#"
+        [store]
+        url = "sqlite://{}"
+        [services.sdrs]
+        definition = "sdrs"
+        url = "http://127.0.0.1:9"
+        credential = "none"
+        params = {{ project_id = "0123456789abcdef0123456789abcdef" }}
+        [sinks.log]
+        events = ["job.held"]
+        [sinks.hook]
+        kind = "webhook"
+        url = "http://{receiver}/"
+        secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        events = ["finished"]
+        "#,
+        folder.join("jobwatch.db").display(),
+    );
+    std::fs::write(&config, text).expect("a configuration");
+    let loaded = settings::load(&Sources {
+        files: vec![config],
+        ..Sources::default()
+    });
+    let settings = loaded
+        .unwrap_or_else(|problems| panic!("{problems}"))
+        .settings;
+    App::build(settings, SystemClock::shared(), Lifecycle::default()).expect("an app")
+}
+
+fn prepare(app: &App) -> Vec<Submission> {
+    let submission = |n: usize| {
+        let request = WatchRequest {
+            service: "sdrs".to_owned(),
+            job_id: format!("ff8080826b45d4a5016b5036{n:08x}"),
+            labels: [("deploy".to_owned(), n.to_string())].into(),
+            ..WatchRequest::default()
+        };
+        app.intake.prepare(&request).expect("a valid request")
+    };
+    (0..WATCHES).map(submission).collect()
+}
+
+async fn submit(store: &SharedStore, mut submissions: Vec<Submission>) {
+    while !submissions.is_empty() {
+        let rest = submissions.split_off(BATCH.min(submissions.len()));
+        store.submit(submissions).await.expect("a store that works");
+        submissions = rest;
+    }
+}
+
+/// Ends every watch, a bounded number at once, and delivers until nothing is owed.
+async fn complete(app: &App, submissions: Vec<Submission>) {
+    let mut under_way = JoinSet::new();
+    for submission in submissions {
+        if under_way.len() == UNDER_WAY {
+            under_way.join_next().await;
+        }
+        let store = Arc::clone(&app.store);
+        under_way.spawn(async move { end(&store, submission).await });
+        // What is owed is delivered beside it, as by the daemon's courier.
+        if under_way.len() == 1 {
+            let courier = app.courier.clone();
+            under_way.spawn(async move {
+                courier.run_once().await.expect("a store that works");
+            });
+        }
+    }
+    under_way.join_all().await;
+    while app.store.delivery_counts().await.expect("counts").pending > 0 {
+        app.courier.run_once().await.expect("a store that works");
+    }
+}
+
+async fn end(store: &SharedStore, submission: Submission) {
+    let kind = EventKind::Finished(Outcome::Succeeded);
+    let mut watch = submission.watch;
+    let now = SystemClock::shared().now();
+    watch.state = State::Final(Outcome::Succeeded);
+    watch.finished_at = Some(now);
+    watch.polls = 7;
+    watch.revision += 1;
+    let transition = Transition {
+        event: Event::of(&watch, kind, &Instance("bench".to_owned()), now),
+        owed: vec!["hook".to_owned()],
+        watch,
+    };
+    store.apply(transition).await.expect("a store that works");
+}
+
+/// The rows of each table.
+struct Rows([Vec<Vec<Value>>; 3]);
+
+const TABLES: [&str; 3] = ["watches", "events", "deliveries"];
+
+fn rows_of(folder: &Path) -> Rows {
+    let database = Connection::open(folder.join("jobwatch.db")).expect("the database");
+    Rows(TABLES.map(|table| {
+        let mut statement = database
+            .prepare(&format!("SELECT * FROM {table} ORDER BY 1"))
+            .expect("a table");
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| (0..columns).map(|n| row.get(n)).collect());
+        rows.expect("rows").map(|row| row.expect("a row")).collect()
+    }))
+}
+
+impl Rows {
+    fn len_of_each(&self) -> [usize; 3] {
+        [self.0[0].len(), self.0[1].len(), self.0[2].len()]
+    }
+
+    /// What came later; of the watches all, since each was changed.
+    fn without(mut self, known: &[usize; 3]) -> Self {
+        self.0[1].drain(..known[1]);
+        self.0[2].drain(..known[2]);
+        self
+    }
+}
+
+/// Inserts the rows of `at_once` watches in each transaction, with all that belongs to them.
+fn insert(path: &Path, rows: &Rows, at_once: usize) -> Duration {
+    let mut database = Connection::open(path).expect("a database");
+    let schema = include_str!("../src/store/migrations/sqlite/0001_first.sql");
+    database.execute_batch(schema).expect("the schema");
+    database
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;",
+        )
+        .expect("the pragmas");
+    let clock = SystemClock::shared();
+    let before = clock.uptime();
+    let transactions = rows.0[0].len().div_ceil(at_once);
+    for n in 0..transactions {
+        let transaction = database.transaction().expect("a transaction");
+        for (table, rows) in TABLES.iter().zip(&rows.0) {
+            let share = rows.len().div_ceil(transactions);
+            let rows = rows.iter().skip(n * share).take(share);
+            for row in rows {
+                let places = vec!["?"; row.len()].join(", ");
+                transaction
+                    .prepare_cached(&format!("INSERT INTO {table} VALUES ({places})"))
+                    .and_then(|mut insert| insert.execute(rusqlite::params_from_iter(row)))
+                    .expect("an insert");
+            }
+        }
+        transaction.commit().expect("a commit");
+    }
+    clock.uptime().saturating_sub(before)
+}
+
+/// A receiver on a thread of its own that takes everything.
+fn receive() -> SocketAddr {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(LocalSet::new().run_until(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+            tell.send(listener.local_addr().expect("an address"))
+                .expect("somebody who waits for it");
+            loop {
+                let (socket, _) = listener.accept().await.expect("a connection");
+                let _ = socket.set_nodelay(true);
+                tokio::task::spawn_local(
+                    http1::Builder::new().serve_connection(TokioIo::new(socket), service_fn(take)),
+                );
+            }
+        }));
+    });
+    told.recv().expect("an address")
+}
+
+async fn take(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let _ = request.into_body().collect().await;
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = hyper::StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
