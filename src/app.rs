@@ -28,6 +28,7 @@ use crate::store::SharedStore;
 use crate::store::Submitted;
 use crate::store::sqlite::SqliteStore;
 use crate::watch::event::Instance;
+use crate::watch::subscription::CALLBACK;
 use crate::workers::courier;
 use crate::workers::courier::Courier;
 use crate::workers::poller;
@@ -88,6 +89,7 @@ impl App {
             store: Arc::clone(&store),
             services,
             subscriptions,
+            callback_hosts: settings.api.callback.as_ref().map(|it| it.hosts.clone()),
             instance,
             clock: Arc::clone(&clock),
             wake,
@@ -179,7 +181,8 @@ impl App {
     async fn warn_of_orphans(&self) -> anyhow::Result<()> {
         let owed = self.store.owed().await.context("read what is owed")?;
         for (sink, deliveries) in owed {
-            if !self.settings.sinks.contains_key(&sink) {
+            let is_callback = sink == CALLBACK && self.settings.api.callback.is_some();
+            if !is_callback && !self.settings.sinks.contains_key(&sink) {
                 tracing::warn!(
                     sink,
                     deliveries,

@@ -21,6 +21,7 @@ use crate::clock::later;
 use crate::clock::parse_duration;
 use crate::clock::until;
 use crate::nearest;
+use crate::outbound::egress::Hosts;
 use crate::service::Service;
 use crate::service::Services;
 use crate::store::Applied;
@@ -30,6 +31,7 @@ use crate::store::Submission;
 use crate::store::Submitted;
 use crate::store::Transition;
 use crate::wake::Wake;
+use crate::watch::CallbackUrl;
 use crate::watch::JOB_ID_BYTES_MAX;
 use crate::watch::LABEL_BYTES_MAX;
 use crate::watch::LABELS_MAX;
@@ -73,6 +75,9 @@ pub struct WatchRequest {
     /// The sinks to tell; all whose filter matches when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<String>,
+    /// A URL of the watch's own to tell, beside the sinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<CallbackUrl>,
 }
 
 /// One thing that is wrong with a request.
@@ -111,6 +116,8 @@ pub struct Parts {
     pub services: Services,
     /// Who is told what.
     pub subscriptions: Arc<Subscriptions>,
+    /// The hosts that a `callback_url` may name; `None` when there may be none.
+    pub callback_hosts: Option<Hosts>,
     /// Our name in events.
     pub instance: Instance,
     /// The time.
@@ -202,6 +209,11 @@ impl Intake {
         let now = self.parts.clock.now();
         let mut faults = check_request(request);
         self.check_sinks(&request.sinks, &mut faults);
+        if let Some(url) = &request.callback_url
+            && let Err(message) = check_callback(url, self.parts.callback_hosts.as_ref())
+        {
+            faults.push(fault("callback_url", message));
+        }
         let service = self.find_service(&request.service, &mut faults);
         let deadline = deadline_of(request, service, now, &mut faults);
         let params = service.map(|service| params_of(request, service, &mut faults));
@@ -234,6 +246,7 @@ impl Intake {
             params,
             labels: request.labels.clone(),
             sinks: request.sinks.clone(),
+            callback_url: request.callback_url.clone(),
             submitted_at: now,
             deadline,
             state: State::Watching,
@@ -263,7 +276,7 @@ impl Intake {
     }
 
     fn check_sinks(&self, sinks: &[String], faults: &mut Vec<Fault>) {
-        let known = &self.parts.subscriptions.0;
+        let known = &self.parts.subscriptions.sinks;
         for sink in sinks.iter().filter(|sink| !known.contains_key(*sink)) {
             let names = known.keys().map(String::as_str);
             faults.push(fault("sinks", unknown_name("sink", sink, names)));
@@ -308,6 +321,19 @@ pub fn check_request(request: &WatchRequest) -> Vec<Fault> {
         faults.push(fault("sinks", format!("must be at most {SINKS_MAX}")));
     }
     faults
+}
+
+/// Whether a watch may bring this URL; `hosts` are those that the settings allow.
+///
+/// # Errors
+/// Why not, without showing it.
+pub fn check_callback(url: &CallbackUrl, hosts: Option<&Hosts>) -> Result<(), String> {
+    match hosts {
+        Some(hosts) => hosts.check(&url.0).map(drop),
+        None => Err(
+            "is not allowed: `allow_callback_hosts` in [api] lists the hosts that are".to_owned(),
+        ),
+    }
 }
 
 /// Whether `value` can fill a placeholder.

@@ -45,6 +45,10 @@ pub struct WatchView {
     pub resources: Option<Value>,
     pub labels: Labels,
     pub params: Params,
+    /// Where this watch itself has its events sent: only the host, since the rest may be a
+    /// secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_host: Option<String>,
     /// Only when one watch is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transitions: Option<Vec<TransitionView>>,
@@ -103,6 +107,7 @@ impl WatchView {
             children: job.map(|job| job.children).unwrap_or_default(),
             labels: watch.labels,
             params: watch.params,
+            callback_host: watch.callback_url.map(|url| url.host().to_owned()),
             transitions: None,
         }
     }

@@ -21,6 +21,9 @@ use crate::settings::Problem;
 use crate::settings::ServiceSettings;
 use crate::settings::Settings;
 use crate::settings::SinkKind;
+use crate::sink::post::Manner;
+use crate::sink::shape::Shape;
+use crate::watch::subscription::CALLBACK;
 
 /// Reads the configuration as `run` would, without doing anything.
 #[derive(Args)]
@@ -100,6 +103,8 @@ fn kind_of(kind: &SinkKind) -> &'static str {
     match kind {
         SinkKind::Log => "log",
         SinkKind::Webhook { .. } => "webhook",
+        SinkKind::File(_) => "file",
+        SinkKind::Exec(_) => "exec",
     }
 }
 
@@ -198,22 +203,41 @@ fn schedule(service: &ServiceSettings) -> String {
     )
 }
 
+/// How events are posted, in a few words.
+fn told(manner: &Manner) -> String {
+    let form = match manner.shape {
+        Shape::Structured => None,
+        Shape::Binary => Some("binary"),
+        Shape::Template { .. } => Some("by template"),
+    };
+    let signed = if manner.keys.is_empty() {
+        "not signed"
+    } else {
+        "signed"
+    };
+    let address = manner.only_public.then_some("public addresses only");
+    let words = [Some(signed), form, address];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 fn sinks(settings: &Settings) -> String {
     let mut table = Table::with_header(&["SINK", "KIND", "TO"]);
     for (name, sink) in &settings.sinks {
         let to = match &sink.kind {
             SinkKind::Log => "this log".to_owned(),
             // Only the origin: the path of a webhook is often its secret.
-            SinkKind::Webhook { url, signer } => {
-                let signed = if signer.is_some() {
-                    "signed"
-                } else {
-                    "not signed"
-                };
-                format!("{} ({signed})", url.origin().ascii_serialization())
+            SinkKind::Webhook { url, manner } => {
+                format!("{} ({})", url.origin().ascii_serialization(), told(manner))
             }
+            SinkKind::File(plan) => plan.path.display().to_string(),
+            // Not the arguments: there may be a secret among them.
+            SinkKind::Exec(plan) => plan.program.clone(),
         };
         table.row(vec![name.clone(), kind_of(&sink.kind).to_owned(), to]);
+    }
+    if let Some(callback) = &settings.api.callback {
+        let to = format!("the callback_url of watches ({})", told(&callback.manner));
+        table.row(vec![CALLBACK.to_owned(), CALLBACK.to_owned(), to]);
     }
     table.render()
 }

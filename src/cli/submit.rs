@@ -19,6 +19,7 @@ use crate::cli::output::say_json;
 use crate::cli::output::time;
 use crate::cli::response::Response;
 use crate::intake::WatchRequest;
+use crate::watch::CallbackUrl;
 
 /// Submits one job. The same job again gives the watch there is.
 #[derive(Args)]
@@ -50,6 +51,9 @@ pub(super) struct Submit {
     /// Tell only this sink; may be given several times
     #[arg(long = "sink", value_name = "NAME")]
     sinks: Vec<String>,
+    /// Tell this URL too; its host must be in `allow_callback_hosts` of the daemon
+    #[arg(long, value_name = "URL")]
+    callback_url: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -134,6 +138,7 @@ impl Submit {
             labels: self.labels.into_iter().collect(),
             deadline: self.deadline,
             sinks: self.sinks,
+            callback_url: self.callback_url.map(CallbackUrl),
         };
         let body = serde_json::to_string(&request).expect("string keys only");
         let client = self.daemon.client()?;

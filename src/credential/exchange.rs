@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::credential::IssueError;
-use crate::credential::redaction::Redaction;
 use crate::credential::refusal::clock_ahead_s;
 use crate::outbound;
+use crate::outbound::redaction::Redaction;
 use crate::outbound::retry_after;
 
 /// How long a connection may take to be made.

@@ -16,7 +16,7 @@ use crate::credential::Verified;
 use crate::credential::plan::Header;
 use crate::credential::plan::HeaderForm;
 use crate::credential::proof::Proof;
-use crate::credential::secret::Stamp;
+use crate::outbound::secret::Stamp;
 
 #[async_trait]
 impl Issuer for Header {

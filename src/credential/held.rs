@@ -5,8 +5,8 @@ use bytes::Bytes;
 use crate::credential::Generation;
 use crate::credential::lease::Lease;
 use crate::credential::proof::Proof;
-use crate::credential::redaction::Redaction;
 use crate::credential::scope::Scope;
+use crate::outbound::redaction::Redaction;
 
 /// What a credential has at a time; polls in flight keep the one they were sent with.
 pub struct Held {

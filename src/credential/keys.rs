@@ -22,15 +22,15 @@ use crate::credential::keystone::below;
 use crate::credential::keystone::catalog_in;
 use crate::credential::plan::Keys;
 use crate::credential::proof::Proof;
-use crate::credential::redaction::Redaction;
 use crate::credential::refusal::clock_ahead_s;
 use crate::credential::refusal::time_to_sign;
 use crate::credential::scope::Endpoint;
 use crate::credential::scope::Scope;
-use crate::credential::secret::Secret;
-use crate::credential::secret::Stamp;
 use crate::credential::signing;
 use crate::credential::signing::SigningKey;
+use crate::outbound::redaction::Redaction;
+use crate::outbound::secret::Secret;
+use crate::outbound::secret::Stamp;
 
 const ADVICE: &str = "check `access_key` and `secret_key`";
 

@@ -34,12 +34,12 @@ use crate::credential::plan::ScopeWanted;
 use crate::credential::plan::User;
 use crate::credential::proof::Proof;
 use crate::credential::proof::TOKEN_HEADER;
-use crate::credential::redaction::Redaction;
 use crate::credential::refusal::clock_ahead_s;
 use crate::credential::scope::Endpoint;
 use crate::credential::scope::Scope;
-use crate::credential::secret::Secret;
-use crate::credential::secret::Stamp;
+use crate::outbound::redaction::Redaction;
+use crate::outbound::secret::Secret;
+use crate::outbound::secret::Stamp;
 
 /// The header with the token of an answer.
 const SUBJECT_TOKEN: &str = "x-subject-token";

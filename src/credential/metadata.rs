@@ -22,10 +22,10 @@ use crate::credential::exchange::Reply;
 use crate::credential::keystone::below;
 use crate::credential::plan::Metadata;
 use crate::credential::proof::Proof;
-use crate::credential::redaction::Redaction;
 use crate::credential::refusal::clock_ahead_s;
 use crate::credential::scope::Scope;
 use crate::credential::signing::SigningKey;
+use crate::outbound::redaction::Redaction;
 
 /// How long a session token is asked for, in seconds.
 const SESSION_S: HeaderValue = HeaderValue::from_static("21600");

@@ -4,7 +4,7 @@
 use http::HeaderName;
 use reqwest::Url;
 
-use crate::credential::secret::Secret;
+use crate::outbound::secret::Secret;
 
 /// How a credential proves who asks.
 #[derive(Debug, Clone)]

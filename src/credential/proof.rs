@@ -7,8 +7,8 @@ use http::HeaderValue;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 
-use crate::credential::redaction::Redaction;
 use crate::credential::signing::SigningKey;
+use crate::outbound::redaction::Redaction;
 
 /// The header of a token (Identity and Access Management API reference, "Token
 /// authentication").

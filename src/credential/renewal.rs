@@ -24,15 +24,15 @@ use crate::credential::Verified;
 use crate::credential::lease;
 use crate::credential::lease::Lease;
 use crate::credential::proof::Proof;
-use crate::credential::redaction::Redaction;
 use crate::credential::refusal::clock_ahead_s;
-use crate::credential::secret::Stamp;
 use crate::credential::signing;
 use crate::credential::skew::Clocks;
 use crate::credential::skew::ISSUER;
 use crate::credential::trust::Heard;
 use crate::credential::trust::Leave;
 use crate::credential::trust::Trust;
+use crate::outbound::redaction::Redaction;
+use crate::outbound::secret::Stamp;
 
 /// How old a look at the files may be.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -1,8 +1,12 @@
 //! What every outgoing HTTP exchange shares, whether it asks a job API or tells a
-//! webhook: how a client is built, how a server's wish to wait is read ([`retry_after`]),
-//! and how a failure is put into words.
+//! webhook: how a client is built, where a [`secret`] comes from and how it is kept out of
+//! what is told ([`redaction`]), how a server's wish to wait is read ([`retry_after`]), where
+//! a URL given from outside may lead ([`egress`]), and how a failure is put into words.
 
+pub mod egress;
+pub mod redaction;
 pub mod retry_after;
+pub mod secret;
 
 use std::error::Error;
 
@@ -31,11 +35,21 @@ pub fn in_words(error: &reqwest::Error) -> String {
     } else {
         "the request failed"
     };
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    match causes.last() {
+    match causes(error).last() {
         Some(innermost) => format!("{what}: {innermost}"),
         None => what.to_owned(),
     }
+}
+
+/// The innermost cause of a failure, in words.
+pub fn innermost(error: &reqwest::Error) -> String {
+    causes(error)
+        .last()
+        .map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 /// Whether `url` names this machine, as that of a simulator does.

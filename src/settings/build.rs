@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
+use anyhow::anyhow;
 
 use crate::clock::SharedClock;
 use crate::credential;
@@ -23,8 +24,12 @@ use crate::settings::ServiceSettings;
 use crate::settings::Settings;
 use crate::settings::SinkKind;
 use crate::sink::SharedSink;
+use crate::sink::callback::Callback;
+use crate::sink::exec::Exec;
+use crate::sink::file::Lines;
 use crate::sink::log::Log;
 use crate::sink::webhook::Webhook;
+use crate::watch::subscription::CALLBACK;
 use crate::watch::subscription::Subscriptions;
 
 /// What to do when TLS cannot be set up; the cause alone does not say.
@@ -120,33 +125,44 @@ fn numbers_of(poll: &PollOverrides) -> Option<(Intervals, Patience)> {
     Some((intervals, patience))
 }
 
-/// The configured sinks, by name.
+/// The configured sinks, by name, and the one for the URLs of watches.
 ///
 /// # Errors
-/// TLS cannot be set up.
+/// A file cannot be used, or TLS cannot be set up.
 pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>> {
-    settings
-        .sinks
-        .iter()
-        .map(|(name, sink)| {
-            let sink: SharedSink = match &sink.kind {
-                SinkKind::Log => Arc::new(Log),
-                SinkKind::Webhook { url, signer } => {
-                    Arc::new(Webhook::new(url.clone(), signer.clone()).context(NO_TLS)?)
-                }
-            };
-            Ok((name.clone(), sink))
-        })
-        .collect()
+    let mut sinks = BTreeMap::new();
+    for (name, settings) in &settings.sinks {
+        let sink = sink(&settings.kind).with_context(|| format!("set up the sink `{name}`"))?;
+        sinks.insert(name.clone(), sink);
+    }
+    if let Some(callback) = &settings.api.callback {
+        let sink = Callback::new(callback.hosts.clone(), &callback.manner);
+        let sink = sink.map_err(|reason| anyhow!(reason)).context(NO_TLS)?;
+        sinks.insert(CALLBACK.to_owned(), Arc::new(sink));
+    }
+    Ok(sinks)
+}
+
+fn sink(kind: &SinkKind) -> anyhow::Result<SharedSink> {
+    Ok(match kind {
+        SinkKind::Log => Arc::new(Log),
+        SinkKind::Webhook { url, manner } => {
+            let webhook = Webhook::new(url.clone(), manner);
+            Arc::new(webhook.map_err(|reason| anyhow!(reason)).context(NO_TLS)?)
+        }
+        SinkKind::File(plan) => Arc::new(Lines::new(plan.clone())),
+        SinkKind::Exec(plan) => Arc::new(Exec::new(plan.clone())),
+    })
 }
 
 /// Who is told what.
 pub fn subscriptions(settings: &Settings) -> Subscriptions {
-    Subscriptions(
-        settings
-            .sinks
-            .iter()
+    let sinks = settings.sinks.iter();
+    let callback = settings.api.callback.as_ref();
+    Subscriptions {
+        sinks: sinks
             .map(|(name, sink)| (name.clone(), sink.filter.clone()))
             .collect(),
-    )
+        callback: callback.map(|callback| callback.filter.clone()),
+    }
 }

@@ -2,14 +2,15 @@
 //!
 //! [`source`] layers the sources, [`reader`] takes values out of them and collects every
 //! problem ([`secret`] does files and secrets), [`sections`] says which values there are
-//! ([`credentials`], [`services`], where they are ([`endpoint`]), and [`sinks`] have files of
-//! their own), and [`build`] makes the parts of the program from them. [`accounts`] finds
+//! ([`credentials`], [`services`], where they are ([`endpoint`]), [`sinks`], [`webhooks`]
+//! and [`local_sinks`] have files of their own), and [`build`] makes the parts of the program from them. [`accounts`] finds
 //! credentials where other tools keep theirs. `config/default.toml` is the manual: every key stands there.
 
 mod accounts;
 pub mod build;
 mod credentials;
 mod endpoint;
+mod local_sinks;
 mod problem;
 mod reader;
 mod secret;
@@ -19,6 +20,7 @@ mod sinks;
 mod source;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,9 +35,12 @@ use crate::definition::Definition;
 use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::intake::WatchRequest;
+use crate::outbound::egress::Hosts;
 use crate::schedule::budget::Limits;
 use crate::service::Base;
-use crate::sink::signature::Signer;
+use crate::sink::exec;
+use crate::sink::file;
+use crate::sink::post::Manner;
 use crate::watch::Params;
 use crate::watch::subscription::Filter;
 
@@ -95,7 +100,7 @@ pub enum LogFormat {
 }
 
 /// The HTTP API.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ApiSettings {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -105,6 +110,19 @@ pub struct ApiSettings {
     pub write_token: Option<SecretString>,
     /// Connections at a time.
     pub connections: usize,
+    /// What is allowed of the `callback_url` of watches; `None` when nothing is.
+    pub callback: Option<CallbackSettings>,
+}
+
+/// The `callback_url` of watches.
+#[derive(Clone)]
+pub struct CallbackSettings {
+    /// The hosts it may name.
+    pub hosts: Hosts,
+    /// How it is posted to.
+    pub manner: Manner,
+    /// What it is told.
+    pub filter: Filter,
 }
 
 /// A credential.
@@ -160,9 +178,13 @@ pub enum SinkKind {
     Webhook {
         /// The URL.
         url: reqwest::Url,
-        /// What signs them.
-        signer: Option<Signer>,
+        /// How.
+        manner: Box<Manner>,
     },
+    /// To a file.
+    File(file::Plan),
+    /// To a command.
+    Exec(exec::Plan),
 }
 
 /// Settings, and what a person should know about them although they work.

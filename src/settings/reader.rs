@@ -246,6 +246,22 @@ impl<'a> Reader<'a> {
         found
     }
 
+    /// Yes or no; no when it is not there.
+    pub(super) fn flag(&self, key: &str) -> bool {
+        let Some(value) = self.ask(key) else {
+            return false;
+        };
+        let found = match &value.kind {
+            ValueKind::Boolean(flag) => Some(*flag),
+            ValueKind::String(text) if is_environment(value) => text.parse().ok(),
+            _ => None,
+        };
+        if found.is_none() {
+            self.problem(key, format!("{} must be true or false", shown(value)));
+        }
+        found.unwrap_or_default()
+    }
+
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let word = self.required_text(key)?;
@@ -417,7 +433,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Fills in `${VARIABLE}`. A variable that is not set is an error, not an empty text.
-fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
+pub(super) fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

@@ -1,13 +1,15 @@
 //! Files and secrets among the settings: a secret stands in a file of its own or in the
 //! environment, and is never shown.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use crate::credential::secret::Secret;
+use crate::outbound::secret::Secret;
 use crate::settings::reader::Reader;
+use crate::settings::reader::expand;
 use crate::settings::reader::is_environment;
 use crate::settings::reader::text_of;
 
@@ -15,6 +17,10 @@ impl Reader<'_> {
     /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
     pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.expanded(key)?);
+        self.readable(key, path)
+    }
+
+    fn readable(&self, key: &str, path: PathBuf) -> Option<PathBuf> {
         // Opening a pipe would wait for whoever writes into it.
         let is_other = std::fs::metadata(&path).is_ok_and(|file| !file.is_file());
         if is_other {
@@ -51,6 +57,24 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// Secrets by name: a table of files, each of which can be read now.
+    pub(super) fn secret_files(&self, key: &str) -> BTreeMap<String, Secret> {
+        let mut secrets = BTreeMap::new();
+        for (name, text) in self.texts(key) {
+            let path = expand(&text, self.environment()).map(PathBuf::from);
+            let path = path.inspect_err(|message| self.problem(key, format!("`{name}` {message}")));
+            let Some(path) = path.ok().and_then(|path| self.readable(key, path)) else {
+                continue;
+            };
+            let secret = Secret::File(path);
+            match secret.read() {
+                Ok(_) => drop(secrets.insert(name, secret)),
+                Err(error) => self.problem(key, error),
+            }
+        }
+        secrets
     }
 
     /// A secret that must be there.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::intake::WatchRequest;
+use crate::intake::check_callback;
 use crate::intake::check_request;
+use crate::outbound::egress::Hosts;
 use crate::settings::ApiSettings;
 use crate::settings::LogFormat;
 use crate::settings::LogSettings;
@@ -20,6 +22,8 @@ use crate::settings::reader::not_among;
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
 use crate::settings::source::Layered;
+use crate::settings::webhooks::callback;
+use crate::watch::CallbackUrl;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -44,7 +48,8 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     let sinks = sinks(root);
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));
-    let watches = watches(root);
+    let hosts = api.as_ref().and_then(|api| api.callback.as_ref());
+    let watches = watches(root, hosts.map(|callback| &callback.hosts));
     root.finish();
     Some(Settings {
         instance: instance?,
@@ -141,6 +146,7 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     let read_token = section.secret("read_token");
     let write_token = section.secret("write_token");
     let connections = section.whole("connections", 1..=100_000);
+    let callback = callback(&section);
     section.finish();
     let listen = listen?;
     if !listen.ip().is_loopback() && (read_token.is_none() || write_token.is_none()) {
@@ -154,6 +160,7 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
         read_token,
         write_token,
         connections: connections? as usize,
+        callback,
     })
 }
 
@@ -173,7 +180,7 @@ pub(super) fn poll(section: &Reader<'_>) -> PollOverrides {
     }
 }
 
-fn watches(root: &Reader<'_>) -> Vec<WatchRequest> {
+fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchRequest> {
     root.elements("watches")
         .iter()
         .filter_map(|section| {
@@ -184,6 +191,7 @@ fn watches(root: &Reader<'_>) -> Vec<WatchRequest> {
                 labels: section.texts("labels"),
                 deadline: section.text("deadline"),
                 sinks: section.list("sinks"),
+                callback_url: section.expanded("callback_url").map(CallbackUrl),
                 service: service?,
                 job_id: job_id?,
             };
@@ -197,6 +205,11 @@ fn watches(root: &Reader<'_>) -> Vec<WatchRequest> {
             known(root.names("services"), "service", &request.service);
             for sink in &request.sinks {
                 known(root.names("sinks"), "sinks", sink);
+            }
+            if let Some(url) = &request.callback_url
+                && let Err(message) = check_callback(url, callback_hosts)
+            {
+                section.problem("callback_url", message);
             }
             for fault in check_request(&request) {
                 section.problem(&fault.field, fault.message);

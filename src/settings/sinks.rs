@@ -4,68 +4,67 @@ use std::collections::BTreeMap;
 
 use crate::settings::SinkKind;
 use crate::settings::SinkSettings;
+use crate::settings::local_sinks::check_paths;
+use crate::settings::local_sinks::command;
+use crate::settings::local_sinks::lines;
 use crate::settings::reader::Reader;
 use crate::settings::reader::not_among;
-use crate::settings::services::http_url;
-use crate::sink::signature::Signer;
+use crate::settings::webhooks::webhook;
+use crate::watch::subscription::CALLBACK;
 use crate::watch::subscription::EventFilter;
 use crate::watch::subscription::Filter;
+
+/// How to read the settings of one kind of sink.
+type Read = fn(&Reader<'_>) -> Option<SinkKind>;
 
 /// Where events go, by name.
 pub(super) fn sinks(root: &Reader<'_>) -> BTreeMap<String, SinkSettings> {
     let known = root.names("services");
     let mut sinks = BTreeMap::new();
     for (name, section) in root.sections("sinks") {
-        let kind = match section.choice("kind", &[("log", true), ("webhook", false)]) {
-            Some(true) => Some(SinkKind::Log),
-            Some(false) => webhook(&section),
-            None => continue,
+        if name == CALLBACK {
+            let message = "is the sink of the `callback_url` of watches; choose another name";
+            section.problem("", message);
+        }
+        let kinds: [(&str, Read); 4] = [
+            ("log", |_| Some(SinkKind::Log)),
+            ("webhook", webhook),
+            ("file", lines),
+            ("exec", command),
+        ];
+        let Some(read) = section.choice("kind", &kinds) else {
+            continue;
         };
+        let kind = read(&section);
         let filter = filter(&section, &known);
         section.finish();
         sinks.extend(kind.map(|kind| (name, SinkSettings { kind, filter })));
     }
+    check_paths(root, &sinks);
     sinks
 }
 
-fn webhook(section: &Reader<'_>) -> Option<SinkKind> {
-    let url = section.expanded("url").and_then(|text| {
-        http_url(&text)
-            .inspect_err(|message| section.problem("url", message))
-            .ok()
-    });
-    if !section.has("url") {
-        section.required_text("url");
-    }
-    let secrets: Vec<_> = [section.secret("secret"), section.secret("old_secret")]
-        .into_iter()
-        .flatten()
-        .collect();
-    let signer = Signer::new(&secrets)
-        .inspect_err(|message| section.problem("secret_file", message))
-        .ok()?;
-    Some(SinkKind::Webhook {
-        url: url?,
-        signer: (!secrets.is_empty()).then_some(signer),
-    })
-}
-
 fn filter(section: &Reader<'_>, services: &[String]) -> Filter {
-    let mut events = Vec::new();
-    for word in section.list("events") {
-        match EventFilter::parse(&word) {
-            Some(filter) => events.push(filter),
-            None => section.problem("events", not_among(&word, EventFilter::words())),
-        }
-    }
     let wanted = section.list("services");
     for name in wanted.iter().filter(|name| !services.contains(name)) {
         let names = services.iter().map(String::as_str);
         section.problem("services", not_among(name, names));
     }
     Filter {
-        events,
+        events: events(section, "events"),
         services: wanted,
         labels: section.texts("labels"),
     }
+}
+
+/// Kinds of events, as the list `key` names them.
+pub(super) fn events(section: &Reader<'_>, key: &str) -> Vec<EventFilter> {
+    let mut events = Vec::new();
+    for word in section.list(key) {
+        match EventFilter::parse(&word) {
+            Some(filter) => events.push(filter),
+            None => section.problem(key, not_among(&word, EventFilter::words())),
+        }
+    }
+    events
 }

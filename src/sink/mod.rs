@@ -2,10 +2,24 @@
 //!
 //! A sink makes one attempt and says what came of it. It keeps nothing and retries
 //! nothing: what is owed stands in the store, and [`retry`] says when to try again.
+//!
+//! [`webhook`] and [`callback`] post: [`post`] makes one request of an event's [`shape`],
+//! which a [`template`] may give, its [`signature`] and the certificates of [`tls`]. What
+//! stands in files is kept [`fresh`]; what comes back is an [`answer`]. [`log`], [`mod@file`] and
+//! [`exec`] stay on this machine.
 
+pub mod answer;
+pub mod callback;
+pub mod exec;
+pub mod file;
+pub mod fresh;
 pub mod log;
+pub mod post;
 pub mod retry;
+pub mod shape;
 pub mod signature;
+pub mod template;
+pub mod tls;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -25,8 +39,10 @@ pub struct Parcel {
     pub event_id: Uuid,
     /// The `CloudEvents` type.
     pub type_name: String,
-    /// The `CloudEvent` in structured JSON, as it is to be sent.
+    /// The `CloudEvent` in structured JSON, as it is stored.
     pub body: String,
+    /// Where to, as the watch says, for the one sink that asks.
+    pub to: Option<String>,
 }
 
 /// The most that is kept of an answer, in bytes.
@@ -54,6 +70,13 @@ pub enum Verdict {
         reason: String,
         /// The receiver's wish for the next attempt.
         retry_after: Option<Duration>,
+    },
+    /// It has not and, as things stand, never will: the event cannot be made into what the
+    /// sink sends, or may not be sent there. A dead letter at once, so that somebody sees it;
+    /// it can be redriven when the cause is mended.
+    Never {
+        /// Why, in words.
+        reason: String,
     },
     /// The receiver wants no events any more (410).
     Gone,

@@ -141,6 +141,8 @@ pub struct Delivery {
     pub body: String,
     /// Attempts made before.
     pub attempts: u32,
+    /// The URL that the watch came with, for the sink `callback` alone.
+    pub callback_url: Option<String>,
 }
 
 /// What an attempt came to.

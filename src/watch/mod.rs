@@ -33,6 +33,26 @@ pub type Params = BTreeMap<String, String>;
 /// Free text that the submitter attaches and every event carries.
 pub type Labels = BTreeMap<String, String>;
 
+/// A URL that events of one watch are sent to. It may be a secret in itself, so it does not
+/// print.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallbackUrl(pub String);
+
+impl CallbackUrl {
+    /// The host and the port, which may be shown.
+    pub fn host(&self) -> &str {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split(['/', '?', '#', '\\']).next().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for CallbackUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallbackUrl([REDACTED])")
+    }
+}
+
 /// The identity of a watch: a `UUIDv7`, so that ids sort by the time of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -194,6 +214,8 @@ pub struct Watch {
     pub labels: Labels,
     /// The sinks this watch tells; empty means every sink whose filter matches.
     pub sinks: Vec<String>,
+    /// Where this watch itself has its events sent, beside the sinks.
+    pub callback_url: Option<CallbackUrl>,
     /// When the watch was accepted.
     pub submitted_at: Timestamp,
     /// When it ends as `timed_out` unless a verdict comes first.

@@ -72,19 +72,31 @@ impl Filter {
     }
 }
 
-/// The filters of all configured sinks, by sink name.
+/// The sink that sends to the URL a watch came with.
+pub const CALLBACK: &str = "callback";
+
+/// Who wants to hear what.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Subscriptions(pub BTreeMap<String, Filter>);
+pub struct Subscriptions {
+    /// The filters of all configured sinks, by sink name.
+    pub sinks: BTreeMap<String, Filter>,
+    /// What watches with a URL of their own send there; `None` when they may not.
+    pub callback: Option<Filter>,
+}
 
 impl Subscriptions {
     /// The sinks that are owed an event of `kind` on `watch`. A watch that names its own
-    /// sinks tells no other.
+    /// sinks tells no other; one with a URL of its own tells that too.
     pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<String> {
-        self.0
+        let callback = self.callback.as_ref();
+        let callback = callback.filter(|_| watch.callback_url.is_some());
+        let callback = callback.filter(|filter| filter.admits(watch, kind));
+        self.sinks
             .iter()
             .filter(|(sink, _)| watch.sinks.is_empty() || watch.sinks.contains(sink))
             .filter(|(_, filter)| filter.admits(watch, kind))
             .map(|(sink, _)| sink.clone())
+            .chain(callback.map(|_| CALLBACK.to_owned()))
             .collect()
     }
 }

@@ -176,6 +176,7 @@ impl Round {
             event_id: delivery.event_id,
             type_name: delivery.type_name,
             body: delivery.body,
+            to: delivery.callback_url,
         };
         let attempt = self.sink.deliver(&parcel, self.clock.now()).await;
         let now = self.clock.now();
@@ -187,6 +188,7 @@ impl Round {
                 reason,
                 retry_after,
             } => (self.after_failure(made, retry_after), Some(reason)),
+            Verdict::Never { reason } => (Settlement::Dead, Some(reason)),
             Verdict::Gone => {
                 self.close_down();
                 let reason = "the receiver is gone (410)".to_owned();

@@ -7,5 +7,6 @@ mod daemon;
 mod definitions;
 mod kills;
 pub(crate) mod process;
+mod proxies;
 mod secrets;
 mod service_manager;

@@ -49,7 +49,15 @@ const LAYERS: &[Layer] = &[
     // How a submission becomes a stored watch.
     (
         "intake",
-        &["watch", "clock", "store", "service", "wake", "nearest"],
+        &[
+            "watch",
+            "clock",
+            "store",
+            "service",
+            "wake",
+            "nearest",
+            "outbound::egress",
+        ],
     ),
     // What runs: it sees contracts, never a database or an HTTP client by name.
     (

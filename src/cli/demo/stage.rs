@@ -117,6 +117,7 @@ impl Stage {
             labels: BTreeMap::from([("act".to_owned(), act.name.to_owned())]),
             deadline: act.deadline.map(str::to_owned),
             sinks: Vec::new(),
+            callback_url: None,
         };
         let body = serde_json::to_string(&request).expect("string keys only");
         let answer = self

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use crate::credential::secret::SECRET_BYTES_MAX;
-use crate::credential::secret::Secret;
+use crate::outbound::secret::SECRET_BYTES_MAX;
+use crate::outbound::secret::Secret;
 
 /// What can be said of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 
 use reqwest::Url;
 
-use crate::credential::secret::Secret;
 use crate::outbound::is_local;
+use crate::outbound::secret::Secret;
 use crate::settings::accounts::entry::Entry;
 use crate::settings::accounts::entry::Fact;
 use crate::settings::accounts::location;

@@ -13,7 +13,7 @@ use crate::credential::plan::Plan;
 use crate::credential::plan::Project;
 use crate::credential::plan::ScopeWanted;
 use crate::credential::plan::User;
-use crate::credential::secret::Secret;
+use crate::outbound::secret::Secret;
 use crate::settings::accounts::Account;
 
 /// A home with files, the environment of its user, and nothing of this machine.

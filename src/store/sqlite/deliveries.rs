@@ -19,8 +19,9 @@ pub(super) fn claim(
     limit: usize,
 ) -> Result<Vec<Delivery>, SqlError> {
     let mut statement = db.prepare_cached(
-        "SELECT d.id, d.event_id, e.type, e.body, d.attempts
+        "SELECT d.id, d.event_id, e.type, e.body, d.attempts, w.callback_url
          FROM deliveries d JOIN events e ON e.id = d.event_id
+            LEFT JOIN watches w ON d.sink = 'callback' AND w.id = e.watch_id
          WHERE d.sink = ?1 AND d.state = 'pending' AND d.due_at <= ?2 AND d.lease_until <= ?2
          ORDER BY d.due_at LIMIT ?3",
     )?;
@@ -34,6 +35,7 @@ pub(super) fn claim(
             type_name: row.get(2)?,
             body: row.get(3)?,
             attempts: row.get(4)?,
+            callback_url: row.get(5)?,
         });
     }
     let mut lease = db.prepare_cached("UPDATE deliveries SET lease_until = ?2 WHERE id = ?1")?;

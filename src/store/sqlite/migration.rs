@@ -4,7 +4,10 @@ use rusqlite::Connection;
 use rusqlite::TransactionBehavior;
 
 /// Each step once, in order; a released step never changes.
-const STEPS: [&str; 1] = [include_str!("../migrations/sqlite/0001_first.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("../migrations/sqlite/0001_first.sql"),
+    include_str!("../migrations/sqlite/0002_callback.sql"),
+];
 
 /// Takes the steps that this database has not taken.
 ///

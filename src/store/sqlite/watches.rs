@@ -16,13 +16,14 @@ use crate::store::Submitted;
 use crate::store::Transition;
 use crate::store::row;
 use crate::store::sqlite::SqlError;
+use crate::watch::CallbackUrl;
 use crate::watch::State;
 use crate::watch::Watch;
 use crate::watch::WatchId;
 use crate::watch::event::Event;
 
 const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
-    submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
+    callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
     unknown_status, revision";
 
 pub(super) fn submit(
@@ -48,10 +49,10 @@ fn submit_one(db: &Connection, submission: &Submission) -> Result<Submitted, Sql
 fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError> {
     db.prepare_cached(
         "INSERT INTO watches (id, key, shard, service, definition, job_id, params, labels, sinks,
-            submitted_at, deadline, state, job, finished_at, polls, problems, last_problem,
+            callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem,
             unknown_status, revision)
          VALUES (:id, :key, :shard, :service, :definition, :job_id, :params, :labels, :sinks,
-            :submitted_at, :deadline, :state, :job, :finished_at, :polls, :problems, :last_problem,
+            :callback_url, :submitted_at, :deadline, :state, :job, :finished_at, :polls, :problems, :last_problem,
             :unknown_status, :revision)",
     )?
     .execute(named_params! {
@@ -64,6 +65,7 @@ fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError
         ":params": row::json(&watch.params),
         ":labels": row::json(&watch.labels),
         ":sinks": row::json(&watch.sinks),
+        ":callback_url": watch.callback_url.as_ref().map(|url| &url.0),
         ":submitted_at": row::micros(watch.submitted_at),
         ":deadline": row::micros(watch.deadline),
         ":state": watch.state.as_str(),
@@ -238,6 +240,7 @@ pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
         params: row::from_json("params", &text("params")?)?,
         labels: row::from_json("labels", &text("labels")?)?,
         sinks: row::from_json("sinks", &text("sinks")?)?,
+        callback_url: optional("callback_url")?.map(CallbackUrl),
         submitted_at: row::timestamp("submitted_at", row.get("submitted_at")?)?,
         deadline: row::timestamp("deadline", row.get("deadline")?)?,
         state: text("state")?.parse()?,

@@ -12,6 +12,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::StatusCode;
 use http::header;
+use rustls::ServerConfig;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -22,12 +23,17 @@ use jobwatch::sink::signature::Signer;
 
 use crate::harness::WEBHOOK_SECRET;
 use crate::harness::serve;
+use crate::harness::tls;
 
 /// How the receiver answers one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reply {
     /// With this status.
     Status(u16),
+    /// With this status and this body.
+    Told(u16, &'static [u8]),
+    /// With a redirect to this URL.
+    Elsewhere(&'static str),
     /// With 503 and the wish to wait so many seconds.
     BusyFor(u32),
     /// Not at all.
@@ -59,14 +65,29 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) async fn start(tracker: &TaskTracker) -> Self {
-        let mut receiver = Self {
+        let mut receiver = Self::nowhere();
+        receiver.url = format!("{}/hook", serve(receiver.router(), tracker).await);
+        receiver
+    }
+
+    /// One at `https://localhost`, with these certificates.
+    pub(crate) async fn start_tls(tracker: &TaskTracker, config: ServerConfig) -> Self {
+        let mut receiver = Self::nowhere();
+        let port = tls::serve(receiver.router(), config, tracker).await;
+        receiver.url = format!("https://localhost:{port}/hook");
+        receiver
+    }
+
+    fn nowhere() -> Self {
+        Self {
             url: String::new(),
             inside: Arc::default(),
             arrived: Arc::default(),
-        };
-        let router = Router::new().fallback(receive).with_state(receiver.clone());
-        receiver.url = format!("{}/hook", serve(router, tracker).await);
-        receiver
+        }
+    }
+
+    fn router(&self) -> Router {
+        Router::new().fallback(receive).with_state(self.clone())
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -144,6 +165,14 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, bytes: By
     receiver.arrived.notify_waiters();
     match reply {
         Reply::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Reply::Told(status, body) => (
+            StatusCode::from_u16(status).unwrap(),
+            Bytes::from_static(body),
+        )
+            .into_response(),
+        Reply::Elsewhere(url) => {
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, url)]).into_response()
+        }
         Reply::BusyFor(secs) => {
             let wish = [(header::RETRY_AFTER, secs.to_string())];
             (StatusCode::SERVICE_UNAVAILABLE, wish).into_response()

@@ -21,6 +21,8 @@ const WRITE_TOKEN: &str = "canary-of-the-write-token";
 const WEBHOOK: &str = "whsec_Y2FuYXJ5LW9mLXRoZS13ZWJob29rLXNlY3JldA==";
 const WEBHOOK_BYTES: &str = "canary-of-the-webhook-secret";
 const PATH: &str = "canary-of-the-webhook-path";
+/// The one that is stored, since it comes with a watch; it is told to nobody.
+const CALLBACK_PATH: &str = "canary-of-the-callback-path";
 
 #[track_caller]
 fn has_no_secret(what: &str, bytes: &[u8]) {
@@ -32,6 +34,17 @@ fn has_no_secret(what: &str, bytes: &[u8]) {
     }
 }
 
+#[track_caller]
+fn has_no_callback(what: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().find(|line| line.contains(CALLBACK_PATH));
+    assert!(
+        line.is_none(),
+        "the callback is in {what}: {}",
+        line.unwrap()
+    );
+}
+
 /// A configuration with all these secrets, and a log as thorough as can be.
 fn configure(folder: &Folder, simulator: &Simulator, receiver: &Receiver) -> String {
     let hook = receiver.url().replace("/hook", &format!("/{PATH}"));
@@ -41,7 +54,7 @@ fn configure(folder: &Folder, simulator: &Simulator, receiver: &Receiver) -> Str
     );
     let config = folder.configure(&simulator.url, &more);
     let tokens = format!(
-        "[api]\nread_token_file = \"{0}/read\"\nwrite_token_file = \"{0}/write\"\n",
+        "[api]\nallow_callback_hosts = [\"localhost\"]\ncallback_events = [\"watch.accepted\"]\nread_token_file = \"{0}/read\"\nwrite_token_file = \"{0}/write\"\n",
         folder.path().display()
     );
     let text = std::fs::read_to_string(&config)
@@ -68,10 +81,13 @@ async fn ask_everything(
 ) -> Vec<Output> {
     let job = json!({"service": "dcs", "duration": "10s", "outcome": "succeeded"});
     let job_id = simulator.create(&job).await;
-    let submit = daemon.ask(&["submit", "dcs", &job_id, "--token-file", token_file]);
+    let url = format!("https://localhost:1/{CALLBACK_PATH}");
+    let submit = ["submit", "dcs", &job_id, "--callback-url", &url];
+    let submit = daemon.ask(&[&submit[..], &["--token-file", token_file]].concat());
     assert!(submit.status.success(), "{}", stderr(&submit));
     daemon.process.has_said("a poll met a problem");
     daemon.process.has_said("a delivery failed");
+    daemon.process.has_said("localhost leads to");
     let list = daemon.ask(&["list", "--json", "--token-file", token_file]);
     let shown: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
     let id = shown["watches"][0]["id"].as_str().unwrap();
@@ -110,9 +126,11 @@ async fn no_secret_leaves_the_program() {
         "the log was to be thorough"
     );
     has_no_secret("the log", printed.as_bytes());
+    has_no_callback("the log", printed.as_bytes());
     for output in outputs {
         has_no_secret("what a command prints", &output.stdout);
         has_no_secret("what a command complains", &output.stderr);
+        has_no_callback("what a command prints", &output.stdout);
     }
     for file in ["jobwatch.db", "jobwatch.db-wal"] {
         if let Ok(stored) = std::fs::read(folder.path().join(file)) {
@@ -121,6 +139,7 @@ async fn no_secret_leaves_the_program() {
     }
     for received in receiver.received() {
         has_no_secret("an event", &received.bytes);
+        has_no_callback("an event", &received.bytes);
         has_no_secret("its headers", format!("{:?}", received.headers).as_bytes());
     }
 }

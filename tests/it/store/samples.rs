@@ -38,6 +38,7 @@ pub(crate) fn watch(n: u8) -> Watch {
         params: [("project_id".to_owned(), "p".to_owned())].into(),
         labels: [("deploy".to_owned(), n.to_string())].into(),
         sinks: Vec::new(),
+        callback_url: None,
         submitted_at: at(0),
         deadline: at(3600),
         state: State::Watching,

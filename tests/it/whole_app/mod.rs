@@ -2,6 +2,7 @@
 
 mod backlog;
 mod budgets;
+mod callbacks;
 mod credentials;
 mod deadline;
 mod delivery;

@@ -1,0 +1,254 @@
+//! How events are posted: the settings of a webhook, and those of the callbacks of watches.
+
+use std::collections::BTreeMap;
+
+use http::HeaderName;
+use http::HeaderValue;
+use jiff::Timestamp;
+use reqwest::Url;
+
+use crate::outbound::egress;
+use crate::outbound::egress::Hosts;
+use crate::outbound::secret::Secret;
+use crate::settings::CallbackSettings;
+use crate::settings::SinkKind;
+use crate::settings::reader::Reader;
+use crate::settings::services::http_url;
+use crate::settings::sinks::events;
+use crate::sink::post::Manner;
+use crate::sink::shape::Shape;
+use crate::sink::signature::Signer;
+use crate::sink::template::Template;
+use crate::sink::tls::Tls;
+use crate::watch::Outcome;
+use crate::watch::State;
+use crate::watch::Watch;
+use crate::watch::WatchId;
+use crate::watch::event::Event;
+use crate::watch::event::EventKind;
+use crate::watch::event::Instance;
+use crate::watch::subscription::Filter;
+
+/// Headers that the request itself needs; and what begins so tells of the event.
+const OWN_HEADERS: [&str; 6] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "transfer-encoding",
+];
+const OWN_PREFIXES: [&str; 2] = ["webhook-", "ce-"];
+
+pub(super) fn webhook(section: &Reader<'_>) -> Option<SinkKind> {
+    let url = url(section);
+    let keys = keys(section, ["secret", "old_secret"]);
+    let headers = headers(section);
+    let values = section.secret_files("value_files");
+    let shape = shape(section, &values);
+    let tls = tls(section, url.as_ref());
+    let only_public = section.flag("deny_private");
+    if let Some(url) = url.as_ref().filter(|_| only_public)
+        && let Err(reason) = egress::check_literal(url)
+    {
+        section.problem("url", format!("{reason}, and deny_private is set"));
+    }
+    let manner = Manner {
+        shape: shape?,
+        keys,
+        headers,
+        values,
+        tls,
+        only_public,
+    };
+    Some(SinkKind::Webhook {
+        url: url?,
+        manner: Box::new(manner),
+    })
+}
+
+fn url(section: &Reader<'_>) -> Option<Url> {
+    if !section.has("url") {
+        section.required_text("url");
+        return None;
+    }
+    let text = section.expanded("url")?;
+    http_url(&text)
+        .inspect_err(|message| section.problem("url", message))
+        .ok()
+}
+
+/// What signs, in this order; each is checked alone, so that the message names its file.
+fn keys<const N: usize>(section: &Reader<'_>, names: [&str; N]) -> Vec<Secret> {
+    let mut keys = Vec::new();
+    for name in names {
+        let Some(secret) = section.secret_source(name) else {
+            continue;
+        };
+        let read = secret.read().map_err(|error| error.to_string());
+        if let Err(message) = read.and_then(|text| Signer::new(&[text]).map(drop)) {
+            section.problem(&format!("{name}_file"), message);
+        }
+        keys.push(secret);
+    }
+    keys
+}
+
+fn headers(section: &Reader<'_>) -> Vec<(HeaderName, Secret)> {
+    let key = "header_files";
+    let mut headers = Vec::new();
+    for (name, secret) in section.secret_files(key) {
+        let Ok(header) = HeaderName::try_from(name.as_str()) else {
+            section.problem(key, format!("`{name}` is no name of a header"));
+            continue;
+        };
+        let is_own = OWN_HEADERS.contains(&header.as_str())
+            || OWN_PREFIXES
+                .iter()
+                .any(|begin| header.as_str().starts_with(begin));
+        if is_own {
+            section.problem(key, format!("`{header}` is set by jobwatch itself"));
+        }
+        headers.push((header, secret));
+    }
+    headers
+}
+
+fn shape(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Option<Shape> {
+    let content_type = section.text("content_type");
+    let modes = [("structured", Shape::Structured), ("binary", Shape::Binary)];
+    let mode = section.has("mode").then(|| {
+        let names = modes.each_ref().map(|(name, _)| (*name, *name));
+        section.choice("mode", &names)
+    });
+    let file = section.file("template_file");
+    if !section.has("template_file") {
+        for key in ["content_type", "value_files"] {
+            if section.has(key) {
+                section.problem(key, "has no use without a template_file");
+            }
+        }
+        let name = mode.map_or(Some("structured"), |chosen| chosen)?;
+        let [structured, binary] = modes.map(|(_, shape)| shape);
+        return Some(if name == "binary" { binary } else { structured });
+    }
+    if section.has("mode") {
+        section.problem("mode", "has no use beside template_file, which is the form");
+    }
+    let content_type = content_type.unwrap_or_else(|| "application/json".to_owned());
+    let Ok(header) = HeaderValue::from_str(&content_type) else {
+        section.problem("content_type", "cannot stand in a header");
+        return None;
+    };
+    let template = Template::read(&file?, &content_type)
+        .inspect_err(|message| section.problem("template_file", message))
+        .ok()?;
+    rehearse(section, &template, values);
+    Some(Shape::Template {
+        template,
+        content_type: header,
+    })
+}
+
+/// A template that fails for a plain event will probably fail for real ones.
+fn rehearse(section: &Reader<'_>, template: &Template, values: &BTreeMap<String, Secret>) {
+    let read = |(name, secret): (&String, &Secret)| Some((name.clone(), secret.read().ok()?));
+    let values = values.iter().filter_map(read).collect();
+    let event = serde_json::from_str(&sample().body).expect("an event is a JSON object");
+    if let Err(message) = template.render(&event, &values) {
+        let message = format!("fails for a plain `job.failed` event: {message}");
+        section.warn("template_file", message);
+    }
+}
+
+/// An event of a failed job with no more than every event has.
+fn sample() -> Event {
+    let at = Timestamp::UNIX_EPOCH;
+    let outcome = Outcome::Failed;
+    let watch = Watch {
+        id: WatchId::new(at, [0; 10]),
+        service: "sample".to_owned(),
+        definition: "sample".to_owned(),
+        job_id: "sample".to_owned(),
+        params: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        sinks: Vec::new(),
+        callback_url: None,
+        submitted_at: at,
+        deadline: at,
+        state: State::Final(outcome),
+        job: None,
+        finished_at: Some(at),
+        polls: 1,
+        problems: 0,
+        last_problem: None,
+        unknown_status: None,
+        revision: 1,
+    };
+    let instance = Instance("sample".to_owned());
+    Event::of(&watch, EventKind::Finished(outcome), &instance, at)
+}
+
+fn tls(section: &Reader<'_>, url: Option<&Url>) -> Tls {
+    let ca = section.file("ca_file");
+    let certificate = section.file("client_cert_file");
+    let key = section.file("client_key_file");
+    for (one, other) in [
+        ("client_cert_file", "client_key_file"),
+        ("client_key_file", "client_cert_file"),
+    ] {
+        if section.has(one) && !section.has(other) {
+            section.problem(one, format!("needs {other} beside it"));
+        }
+    }
+    let tls = Tls {
+        ca,
+        client: certificate.zip(key),
+    };
+    let place = if tls.client.is_some() {
+        "client_cert_file"
+    } else {
+        "ca_file"
+    };
+    if tls.is_empty() {
+        return tls;
+    }
+    if url.is_some_and(|url| url.scheme() == "http") {
+        section.problem(place, "has no use with an http:// URL");
+    }
+    if let Err(message) = tls.check() {
+        section.problem(place, message);
+    }
+    tls
+}
+
+/// What is allowed of the `callback_url` of watches; `None` when nothing is.
+pub(super) fn callback(api: &Reader<'_>) -> Option<CallbackSettings> {
+    let listed = api.list("allow_callback_hosts");
+    let keys = keys(api, ["callback_secret", "old_callback_secret"]);
+    let events = events(api, "callback_events");
+    let hosts = Hosts::parse(&listed)
+        .inspect_err(|message| api.problem("allow_callback_hosts", message))
+        .ok()?;
+    if listed.is_empty() {
+        return None;
+    }
+    if keys.is_empty() {
+        api.warn(
+            "allow_callback_hosts",
+            "callbacks are not signed; set callback_secret_file, so that receivers know who calls",
+        );
+    }
+    Some(CallbackSettings {
+        hosts,
+        manner: Manner {
+            keys,
+            only_public: true,
+            ..Manner::plain()
+        },
+        filter: Filter {
+            events,
+            ..Filter::default()
+        },
+    })
+}

@@ -1,0 +1,70 @@
+//! Events by HTTP POST to the URL that a watch came with.
+//!
+//! Such a URL is not ours: its host must be listed, it must be `https`, and only public
+//! addresses are connected to. All of it is judged again at each attempt, since settings
+//! and names change while a job runs.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::outbound::egress::Hosts;
+use crate::sink::Attempt;
+use crate::sink::Parcel;
+use crate::sink::Sink;
+use crate::sink::Verdict;
+use crate::sink::post::Manner;
+use crate::sink::post::Sender;
+
+/// How many attempts may be under way at once, to all receivers together: more than for one
+/// webhook, so that one silent receiver does not hold up the others.
+const CONCURRENCY: usize = 32;
+
+/// Posts each event to the URL of its watch.
+pub struct Callback {
+    hosts: Hosts,
+    sender: Sender,
+}
+
+impl Callback {
+    /// Callbacks to these hosts.
+    ///
+    /// # Errors
+    /// A file cannot be used, or TLS cannot be set up.
+    pub fn new(hosts: Hosts, manner: &Manner) -> Result<Self, String> {
+        let sender = Sender::new(manner)?;
+        Ok(Self { hosts, sender })
+    }
+}
+
+#[async_trait]
+impl Sink for Callback {
+    fn kind(&self) -> &'static str {
+        "callback"
+    }
+
+    fn concurrency(&self) -> usize {
+        CONCURRENCY
+    }
+
+    async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Attempt {
+        let never = |reason: String| Attempt::of(Verdict::Never { reason });
+        let Some(text) = &parcel.to else {
+            return never("the watch has no callback_url".to_owned());
+        };
+        let url = match self.hosts.check(text) {
+            Ok(url) => url,
+            Err(reason) => return never(format!("the callback_url {reason}")),
+        };
+        let attempt = self.sender.post(&url, parcel, now).await;
+        match attempt.verdict {
+            // Of this receiver; the other ones are not gone.
+            Verdict::Gone => Attempt {
+                verdict: Verdict::Never {
+                    reason: "the receiver is gone (410)".to_owned(),
+                },
+                ..attempt
+            },
+            _ => attempt,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Events to a command of the configuration, on its standard input.
+//!
+//! No shell is between: the arguments are passed as they are written, and nothing of an
+//! event is among them. The command sees no variable of ours but `PATH`, so no secret of
+//! ours either. It runs in a process group of its own, which is killed as a whole when it
+//! takes too long or jobwatch stops.
+
+use std::ffi::OsString;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Child;
+use tokio::process::ChildStdin;
+use tokio::process::Command;
+
+use crate::outbound::redaction::Redaction;
+use crate::sink::ANSWER_BYTES_MAX;
+use crate::sink::Attempt;
+use crate::sink::Parcel;
+use crate::sink::Sink;
+use crate::sink::Verdict;
+use crate::sink::answer;
+
+/// How long output is waited for after the end of the command: what it left running may
+/// hold the pipes open.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Where commands are looked for that the command itself runs, when we have no `PATH`.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// What is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The program, as an absolute path.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How many may run at once.
+    pub concurrency: usize,
+}
+
+/// Runs a command for each event.
+pub struct Exec {
+    plan: Plan,
+    path: OsString,
+}
+
+/// Kills a process group unless its leader has ended by itself.
+struct Group(Option<Pid>);
+
+impl Exec {
+    /// A sink by this plan.
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            path: std::env::var_os("PATH").unwrap_or_else(|| PATH.into()),
+        }
+    }
+
+    fn start(&self, parcel: &Parcel) -> std::io::Result<Child> {
+        Command::new(&self.plan.program)
+            .args(&self.plan.arguments)
+            .env_clear()
+            .env("PATH", &self.path)
+            .env("JOBWATCH_EVENT_ID", parcel.event_id.to_string())
+            .env("JOBWATCH_EVENT_TYPE", &parcel.type_name)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+    }
+
+    async fn run(&self, parcel: &Parcel) -> Attempt {
+        let mut child = match self.start(parcel) {
+            Ok(child) => child,
+            Err(error) => {
+                return failed(format!("cannot run {}: {error}", self.plan.program), None);
+            }
+        };
+        let mut group = Group::of(&child);
+        let (input, output, errors) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (mut told, mut complained) = (Vec::new(), Vec::new());
+        let ended = {
+            let speaking = async {
+                tokio::join!(
+                    feed(input, parcel.body.as_bytes()),
+                    read(output, &mut told),
+                    read(errors, &mut complained)
+                );
+            };
+            tokio::pin!(speaking);
+            let whole = async {
+                tokio::select! {
+                    // It has ended when it has, whoever else still holds its pipes.
+                    ended = child.wait() => (ended, false),
+                    () = &mut speaking => (child.wait().await, true),
+                }
+            };
+            match tokio::time::timeout(self.plan.timeout, whole).await {
+                Ok((ended, is_read)) => {
+                    group.0 = None;
+                    if !is_read {
+                        // What came in time is kept.
+                        let _ = tokio::time::timeout(DRAIN_TIMEOUT, &mut speaking).await;
+                    }
+                    Some(ended)
+                }
+                Err(_) => None,
+            }
+        };
+        drop(group);
+        let said = [told, b" ".to_vec(), complained].concat();
+        let said = answer::beginning(&said, &Redaction::default());
+        match ended {
+            Some(Ok(status)) if status.success() => Attempt {
+                answer: said,
+                ..Attempt::of(Verdict::Delivered)
+            },
+            Some(Ok(status)) => failed(in_words(&self.plan.program, status), said),
+            Some(Err(error)) => failed(
+                format!("cannot wait for {}: {error}", self.plan.program),
+                said,
+            ),
+            None => failed(
+                format!(
+                    "{} took longer than {} and was killed",
+                    self.plan.program,
+                    crate::clock::show_duration(self.plan.timeout)
+                ),
+                said,
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Exec {
+    fn kind(&self) -> &'static str {
+        "exec"
+    }
+
+    fn concurrency(&self) -> usize {
+        self.plan.concurrency
+    }
+
+    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+        self.run(parcel).await
+    }
+}
+
+impl Group {
+    /// The group whose leader `child` is.
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // It may have ended this very moment.
+            let _ = rustix::process::kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+fn failed(reason: String, answer: Option<String>) -> Attempt {
+    let verdict = Verdict::Failed {
+        reason,
+        retry_after: None,
+    };
+    Attempt {
+        answer,
+        ..Attempt::of(verdict)
+    }
+}
+
+fn in_words(program: &str, status: ExitStatus) -> String {
+    // "exit status: 3", "signal: 9 (SIGKILL)"
+    format!("{program} ended with {status}")
+}
+
+/// A command need not read its input.
+async fn feed(input: Option<ChildStdin>, event: &[u8]) {
+    if let Some(mut input) = input {
+        let _ = input.write_all(event).await;
+        let _ = input.write_all(b"\n").await;
+        let _ = input.shutdown().await;
+    }
+}
+
+/// Reads to the end, so that the command never waits, and keeps the beginning.
+async fn read(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut stream) = stream else { return };
+    let mut chunk = [0; 4096];
+    while let Ok(read) = stream.read(&mut chunk).await
+        && read > 0
+    {
+        let room = ANSWER_BYTES_MAX.saturating_sub(kept.len()).min(read);
+        kept.extend_from_slice(&chunk[..room]);
+    }
+}

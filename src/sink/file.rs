@@ -1,0 +1,175 @@
+//! Events as JSON lines, appended to a file that is rotated by size.
+//!
+//! The file is opened for each event, so that it may be moved away or deleted by others.
+//! One that ends in the middle of a line, as a crash or a full disk leaves it, gets a line
+//! end first: what is broken is then that line alone, and the event is in the next one.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::sink::Attempt;
+use crate::sink::Parcel;
+use crate::sink::Sink;
+use crate::sink::Verdict;
+
+/// How many events are taken at once; they are written one after the other.
+const CONCURRENCY: usize = 16;
+/// The owner alone may read what jobs are about.
+const MODE: u32 = 0o600;
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The file.
+    pub path: PathBuf,
+    /// The size from which on another line goes into a new file, in bytes.
+    pub max_bytes: u64,
+    /// How many old files are kept, as `.1`, `.2` and so on.
+    pub keep_files: u32,
+    /// Whether each line is on the disk before it counts as delivered.
+    pub fsync: bool,
+}
+
+/// Appends events to a file.
+pub struct Lines {
+    plan: Arc<Plan>,
+    /// One writer at a time.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Lines {
+    /// A sink by this plan.
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            plan: Arc::new(plan),
+            turn: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Lines {
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
+    fn concurrency(&self) -> usize {
+        CONCURRENCY
+    }
+
+    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+        let (plan, turn) = (Arc::clone(&self.plan), Arc::clone(&self.turn));
+        let body = parcel.body.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            plan.append(&body)
+        });
+        let failed = |reason: String| Verdict::Failed {
+            reason,
+            retry_after: None,
+        };
+        Attempt::of(match written.await {
+            Ok(Ok(())) => Verdict::Delivered,
+            Ok(Err(error)) => failed(format!(
+                "cannot write to {}: {error}",
+                self.plan.path.display()
+            )),
+            Err(error) => failed(format!("the writer ended: {error}")),
+        })
+    }
+}
+
+impl Plan {
+    fn append(&self, body: &str) -> io::Result<()> {
+        self.rotate_before(body.len() as u64 + 1)?;
+        let is_new = !self.path.exists();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(MODE)
+            .open(&self.path)?;
+        let before = file.metadata()?.len();
+        let line_end = if is_broken_off(&mut file)? { "\n" } else { "" };
+        let line = format!("{line_end}{body}\n");
+        let written = file.write_all(line.as_bytes()).and_then(|()| {
+            if self.fsync {
+                file.sync_data()?;
+            }
+            Ok(())
+        });
+        if written.is_err() {
+            // It is tried again; half a line is of no use. If this fails too, the next
+            // line begins with a line end.
+            let _ = file.set_len(before);
+        }
+        written?;
+        if self.fsync && is_new {
+            sync_folder(&self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes room: each old file moves up by one, the last one falls off.
+    fn rotate_before(&self, more: u64) -> io::Result<()> {
+        let size = match std::fs::metadata(&self.path) {
+            Ok(file) => file.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if size == 0 || size.saturating_add(more) <= self.max_bytes {
+            return Ok(());
+        }
+        if self.keep_files == 0 {
+            return std::fs::remove_file(&self.path);
+        }
+        for number in (1..self.keep_files).rev() {
+            rename(&self.old(number), &self.old(number + 1))?;
+        }
+        rename(&self.path, &self.old(1))
+    }
+
+    fn old(&self, number: u32) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    }
+}
+
+/// Moves a file if it is there; an interrupted rotation leaves gaps.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn is_broken_off(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// A new file is found again after a power cut only when its folder was synced too.
+fn sync_folder(file: &Path) -> io::Result<()> {
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}

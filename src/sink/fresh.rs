@@ -1,0 +1,97 @@
+//! A value that is made from files, and made anew when one of them changes.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::outbound::secret::Secret;
+use crate::outbound::secret::Stamp;
+
+/// Makes the value from what the files hold now.
+type Make<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
+
+/// A value made from files. A change that makes no sense, such as a file half written, is
+/// told of once; what was made before stays in use.
+pub struct Fresh<T> {
+    files: Vec<Secret>,
+    make: Make<T>,
+    held: Mutex<Held<T>>,
+}
+
+struct Held<T> {
+    stamps: Vec<Option<Stamp>>,
+    value: T,
+}
+
+impl<T: Clone> Fresh<T> {
+    /// Makes the value for the first time.
+    ///
+    /// # Errors
+    /// As `make` says.
+    pub fn new(
+        files: Vec<Secret>,
+        make: impl Fn() -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        // Before the files are read: a change in between is then seen the next time.
+        let stamps = stamps(&files);
+        let value = make()?;
+        Ok(Self {
+            files,
+            make: Box::new(make),
+            held: Mutex::new(Held { stamps, value }),
+        })
+    }
+
+    /// The value by what the files hold now.
+    pub fn now(&self) -> T {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = stamps(&self.files);
+        if stamps != held.stamps {
+            held.stamps = stamps;
+            match (self.make)() {
+                Ok(value) => held.value = value,
+                Err(error) => tracing::warn!(
+                    error,
+                    "a file of a sink changed and cannot be used; what it held before stays in use"
+                ),
+            }
+        }
+        held.value.clone()
+    }
+}
+
+/// Files as what [`Fresh`] watches.
+pub fn files(paths: impl IntoIterator<Item = PathBuf>) -> Vec<Secret> {
+    paths.into_iter().map(Secret::File).collect()
+}
+
+fn stamps(files: &[Secret]) -> Vec<Option<Stamp>> {
+    files.iter().map(Secret::stamp).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_file_is_read_again_and_nonsense_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("number");
+        std::fs::write(&path, "1").unwrap();
+        let from = path.clone();
+        let fresh = Fresh::new(files([path.clone()]), move || {
+            let text = std::fs::read_to_string(&from).map_err(|error| error.to_string())?;
+            text.parse::<u32>().map_err(|error| error.to_string())
+        })
+        .unwrap();
+        assert_eq!(fresh.now(), 1);
+        std::fs::write(&path, "22").unwrap();
+        assert_eq!(fresh.now(), 22);
+        std::fs::write(&path, "no number").unwrap();
+        assert_eq!(fresh.now(), 22);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(fresh.now(), 22);
+        std::fs::write(&path, "333").unwrap();
+        assert_eq!(fresh.now(), 333);
+    }
+}

@@ -1,0 +1,243 @@
+//! One HTTP POST of one event, and what the answer means.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+use jiff::Timestamp;
+use reqwest::Url;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+
+use crate::outbound;
+use crate::outbound::egress;
+use crate::outbound::redaction::Redaction;
+use crate::outbound::retry_after;
+use crate::outbound::secret::Secret;
+use crate::sink::Attempt;
+use crate::sink::Parcel;
+use crate::sink::Verdict;
+use crate::sink::answer;
+use crate::sink::fresh;
+use crate::sink::fresh::Fresh;
+use crate::sink::shape::Shape;
+use crate::sink::signature::Signer;
+use crate::sink::signature::timestamp_of;
+use crate::sink::tls::Tls;
+
+/// How long one attempt may take; Standard Webhooks asks for 15 to 30 s.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the body of an answer is waited for.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much of an answer is read before the connection is closed instead of reused.
+const DRAINED_BYTES_MAX: usize = 64 * 1024;
+
+/// How events are posted, whatever the URL.
+#[derive(Clone)]
+pub struct Manner {
+    /// Their form.
+    pub shape: Shape,
+    /// The keys that sign, each as `whsec_…` or `whsk_…`.
+    pub keys: Vec<Secret>,
+    /// Headers with a secret.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// Secrets that a template may name.
+    pub values: BTreeMap<String, Secret>,
+    /// Certificates.
+    pub tls: Tls,
+    /// Whether only public addresses may be connected to.
+    pub only_public: bool,
+}
+
+/// Posts events in one manner.
+pub struct Sender {
+    shape: Shape,
+    only_public: bool,
+    client: Fresh<reqwest::Client>,
+    proofs: Fresh<Proofs>,
+}
+
+/// What is secret in a request.
+#[derive(Clone)]
+struct Proofs {
+    signer: Option<Signer>,
+    headers: HeaderMap,
+    values: BTreeMap<String, SecretString>,
+    redaction: Redaction,
+}
+
+impl Manner {
+    /// In the open: structured, unsigned, to any address.
+    pub fn plain() -> Self {
+        Self {
+            shape: Shape::Structured,
+            keys: Vec::new(),
+            headers: Vec::new(),
+            values: BTreeMap::new(),
+            tls: Tls::default(),
+            only_public: false,
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let headers = self.headers.iter().map(|(_, secret)| secret);
+        let all = self.keys.iter().chain(headers).chain(self.values.values());
+        all.cloned().collect()
+    }
+
+    fn proofs(&self) -> Result<Proofs, String> {
+        let read = |secret: &Secret| secret.read().map_err(|error| error.to_string());
+        let keys: Vec<SecretString> = self.keys.iter().map(read).collect::<Result<_, _>>()?;
+        let mut headers = HeaderMap::new();
+        let mut shown = Vec::new();
+        for (name, secret) in &self.headers {
+            let text = read(secret)?;
+            let mut value = HeaderValue::from_str(text.expose_secret()).map_err(|_| {
+                format!(
+                    "{}: the value cannot stand in a header ({name})",
+                    secret.place()
+                )
+            })?;
+            value.set_sensitive(true);
+            headers.insert(name.clone(), value);
+            shown.push(text);
+        }
+        let mut values = BTreeMap::new();
+        for (name, secret) in &self.values {
+            values.insert(name.clone(), read(secret)?);
+        }
+        let secrets = keys.iter().chain(&shown).chain(values.values());
+        let redaction = Redaction::of(secrets.map(ExposeSecret::expose_secret));
+        Ok(Proofs {
+            signer: (!keys.is_empty())
+                .then(|| Signer::new(&keys))
+                .transpose()
+                .map_err(|error| format!("the signing key {error}"))?,
+            headers,
+            values,
+            redaction,
+        })
+    }
+
+    fn client(&self) -> Result<reqwest::Client, String> {
+        let client = outbound::client()
+            .http1_only()
+            // Receivers are ours to choose; a proxy of the environment is not, and it would
+            // connect to addresses that nobody checked.
+            .no_proxy()
+            // An answer is not unpacked: it is read for its first bytes only.
+            .no_gzip()
+            .timeout(TIMEOUT);
+        let client = if self.only_public {
+            client.dns_resolver(egress::PublicOnly::of_the_system())
+        } else {
+            client
+        };
+        self.tls
+            .equip(client)?
+            .build()
+            .map_err(|error| format!("cannot set up TLS: {}", outbound::innermost(&error)))
+    }
+}
+
+impl Sender {
+    /// A sender of this manner.
+    ///
+    /// # Errors
+    /// A file cannot be used, or TLS cannot be set up.
+    pub fn new(manner: &Manner) -> Result<Self, String> {
+        let (of_client, of_proofs) = (manner.clone(), manner.clone());
+        Ok(Self {
+            shape: manner.shape.clone(),
+            only_public: manner.only_public,
+            client: Fresh::new(fresh::files(manner.tls.files()), move || of_client.client())?,
+            proofs: Fresh::new(manner.secrets(), move || of_proofs.proofs())?,
+        })
+    }
+
+    /// Posts `parcel` to `url`.
+    pub async fn post(&self, url: &Url, parcel: &Parcel, now: Timestamp) -> Attempt {
+        // A resolver is not asked about an address that stands in the URL itself.
+        if self.only_public
+            && let Err(reason) = egress::check_literal(url)
+        {
+            return Attempt::of(Verdict::Never { reason });
+        }
+        let proofs = self.proofs.now();
+        let shaped = match self.shape.of(&parcel.body, &proofs.values) {
+            Ok(shaped) => shaped,
+            Err(reason) => return Attempt::of(Verdict::Never { reason }),
+        };
+        // The timestamp is the attempt's, not the event's: receivers refuse old ones.
+        let timestamp = timestamp_of(now);
+        let mut request = self
+            .client
+            .now()
+            .post(url.clone())
+            .headers(proofs.headers)
+            .headers(shaped.headers)
+            .header("webhook-id", parcel.event_id.to_string())
+            .header("webhook-timestamp", timestamp.to_string());
+        if let Some(signer) = &proofs.signer {
+            let signature = signer.sign(parcel.event_id, timestamp, &shaped.body);
+            request = request.header("webhook-signature", signature);
+        }
+        match request.body(shaped.body).send().await {
+            Ok(mut response) => {
+                let attempt = judge(response.status(), response.headers(), now);
+                let bytes = read(&mut response).await;
+                // The path of a webhook is often its secret.
+                let redaction = proofs.redaction.and(&Redaction::of([url.path()]));
+                Attempt {
+                    answer: answer::beginning(&bytes, &redaction),
+                    ..attempt
+                }
+            }
+            Err(error) => Attempt::of(Verdict::Failed {
+                reason: outbound::in_words(&error),
+                retry_after: None,
+            }),
+        }
+    }
+}
+
+/// Reads the answer, so that the connection can serve the next event: so much and so long.
+/// It is delivered, or not, whatever becomes of the body.
+async fn read(response: &mut reqwest::Response) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while bytes.len() < DRAINED_BYTES_MAX
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            bytes.extend_from_slice(&chunk);
+        }
+    };
+    // What came in time is kept.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
+    bytes
+}
+
+fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
+    let verdict = if status.is_success() {
+        Verdict::Delivered
+    } else if status == StatusCode::GONE {
+        Verdict::Gone
+    } else {
+        let obeys = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ]
+        .contains(&status);
+        Verdict::Failed {
+            reason: format!("the receiver answered {status}"),
+            retry_after: retry_after::read(headers, now).filter(|_| obeys),
+        }
+    };
+    Attempt {
+        http_status: Some(status.as_u16()),
+        ..Attempt::of(verdict)
+    }
+}

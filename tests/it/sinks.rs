@@ -1,0 +1,79 @@
+//! Each kind of sink by itself, at what it really talks to: sockets, files, processes.
+
+mod callbacks;
+mod commands;
+mod files;
+mod templates;
+mod tls;
+mod webhooks;
+
+use jiff::Timestamp;
+use jobwatch::sink::Parcel;
+use jobwatch::sink::Sink;
+use jobwatch::sink::Verdict;
+use jobwatch::watch::Outcome;
+use jobwatch::watch::State;
+use jobwatch::watch::event::Event;
+use jobwatch::watch::event::EventKind;
+use jobwatch::watch::event::Instance;
+use jobwatch::watch::observation::Job;
+use jobwatch::watch::observation::JobState;
+
+use crate::store::samples::at;
+use crate::store::samples::watch;
+
+/// The event of a watch whose job ended so, for `reason`.
+pub(crate) fn parcel(outcome: Outcome, reason: &str) -> Parcel {
+    let mut watch = watch(1);
+    watch.state = State::Final(outcome);
+    watch.job = Some(Job {
+        state: JobState::Failed,
+        job_type: Some("createCache".to_owned()),
+        status: Some("FAIL".to_owned()),
+        code: Some("DCS.4001".to_owned()),
+        reason: Some(reason.to_owned()),
+        began_at: Some(at(1)),
+        ended_at: Some(at(59)),
+        progress: None,
+        resources: None,
+        children: Vec::new(),
+    });
+    let event = Event::of(
+        &watch,
+        EventKind::Finished(outcome),
+        &Instance("test".to_owned()),
+        at(60),
+    );
+    Parcel {
+        event_id: event.id,
+        type_name: event.kind.type_name().to_owned(),
+        body: event.body,
+        to: None,
+    }
+}
+
+/// An event of a job that failed.
+pub(crate) fn failed() -> Parcel {
+    parcel(Outcome::Failed, "no capacity")
+}
+
+/// When attempts are made.
+pub(crate) fn now() -> Timestamp {
+    at(61)
+}
+
+/// Why an attempt failed that may be made again.
+pub(crate) async fn failure(sink: &dyn Sink, parcel: &Parcel) -> String {
+    match sink.deliver(parcel, now()).await.verdict {
+        Verdict::Failed { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why an attempt failed that is not made again.
+pub(crate) async fn refusal(sink: &dyn Sink, parcel: &Parcel) -> String {
+    match sink.deliver(parcel, now()).await.verdict {
+        Verdict::Never { reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,94 @@
+//! Callbacks: the URL of a watch is judged again whenever something is sent to it.
+
+use jobwatch::outbound::egress::Hosts;
+use jobwatch::outbound::secret::Secret;
+use jobwatch::sink::Parcel;
+use jobwatch::sink::Sink;
+use jobwatch::sink::Verdict;
+use jobwatch::sink::callback::Callback;
+use jobwatch::sink::post::Manner;
+use jobwatch::sink::tls::Tls;
+use tokio_util::task::TaskTracker;
+
+use crate::harness::WEBHOOK_SECRET;
+use crate::harness::receiver::Receiver;
+use crate::harness::receiver::Reply;
+use crate::harness::tls::Authority;
+use crate::harness::tls::server;
+use crate::sinks::failed;
+use crate::sinks::failure;
+use crate::sinks::now;
+use crate::sinks::refusal;
+
+fn to(url: &str) -> Parcel {
+    Parcel {
+        to: Some(url.to_owned()),
+        ..failed()
+    }
+}
+
+fn callback(host: &str, manner: &Manner) -> Callback {
+    let hosts = Hosts::parse(&[host.to_owned()]).unwrap();
+    Callback::new(hosts, manner).unwrap()
+}
+
+#[tokio::test]
+async fn a_listed_host_is_sent_signed_events_and_its_410_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let config = server(&authority.identity("localhost"), None);
+    let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    // In earnest only public addresses are; a test has none.
+    let manner = Manner {
+        keys: vec![Secret::Text(WEBHOOK_SECRET.into())],
+        tls: Tls {
+            ca: Some(ca),
+            client: None,
+        },
+        ..Manner::plain()
+    };
+    let sink = callback("localhost", &manner);
+    let parcel = to(receiver.url());
+    assert_eq!(
+        sink.deliver(&parcel, now()).await.verdict,
+        Verdict::Delivered
+    );
+    assert!(receiver.first().await.is_genuine());
+    receiver.answers([Reply::Status(410)]);
+    assert!(refusal(&sink, &parcel).await.contains("410"));
+}
+
+#[tokio::test]
+async fn a_url_that_is_not_allowed_any_more_is_sent_nothing() {
+    let sink = callback("hooks.example.com", &Manner::plain());
+    for (url, said) in [
+        ("https://other.example.com/hunter2", "does not list"),
+        ("http://hooks.example.com/hunter2", "https://"),
+        ("https://127.1/hunter2", "no public address"),
+        ("nonsense hunter2", "must be a URL"),
+    ] {
+        let reason = refusal(&sink, &to(url)).await;
+        assert!(
+            reason.contains(said) && !reason.contains("hunter2"),
+            "{reason}"
+        );
+    }
+    assert!(refusal(&sink, &failed()).await.contains("no callback_url"));
+}
+
+#[tokio::test]
+async fn a_listed_name_that_leads_inside_is_not_connected_to() {
+    let authority = Authority::new();
+    let config = server(&authority.identity("localhost"), None);
+    let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
+    let manner = Manner {
+        only_public: true,
+        ..Manner::plain()
+    };
+    let sink = callback("localhost", &manner);
+    let reason = failure(&sink, &to(receiver.url())).await;
+    assert!(reason.contains("localhost leads to"), "{reason}");
+    assert!(receiver.received().is_empty());
+}

@@ -1,0 +1,159 @@
+//! Commands: what they see, what their end means, and that none outlives its time.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jobwatch::sink::ANSWER_BYTES_MAX;
+use jobwatch::sink::Sink;
+use jobwatch::sink::Verdict;
+use jobwatch::sink::exec::Exec;
+use jobwatch::sink::exec::Plan;
+
+use crate::sinks::failed;
+use crate::sinks::failure;
+use crate::sinks::now;
+
+/// Longer than any of these commands takes.
+const AMPLE: Duration = Duration::from_secs(20);
+
+/// A shell script; the shell is the program here, as it is for whoever configures one.
+fn script(text: &str) -> Plan {
+    Plan {
+        program: "/bin/sh".to_owned(),
+        arguments: ["-c", text].map(str::to_owned).to_vec(),
+        timeout: AMPLE,
+        concurrency: 1,
+    }
+}
+
+#[tokio::test]
+async fn a_command_has_the_event_on_its_input_and_little_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let sink = Exec::new(script(&format!(
+        "cat >'{}'; env >'{}'; pwd; ls /proc/self/fd | wc -l >&2",
+        at("input"),
+        at("env")
+    )));
+    let parcel = failed();
+    let attempt = sink.deliver(&parcel, now()).await;
+    assert_eq!(attempt.verdict, Verdict::Delivered);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(read("input"), format!("{}\n", parcel.body));
+    let mut names: Vec<String> = read("env")
+        .lines()
+        .filter_map(|line| line.split_once('=').map(|(name, _)| name.to_owned()))
+        // The shell's own.
+        .filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(&name.as_str()))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["JOBWATCH_EVENT_ID", "JOBWATCH_EVENT_TYPE", "PATH"]);
+    let variables = read("env");
+    assert!(variables.contains(&format!("JOBWATCH_EVENT_ID={}", parcel.event_id)));
+    assert!(variables.contains("JOBWATCH_EVENT_TYPE=dev.jobwatch.job.failed"));
+    assert!(attempt.answer.unwrap().starts_with('/'));
+}
+
+#[tokio::test]
+async fn nothing_is_expanded_and_no_shell_is_between() {
+    let sink = Exec::new(Plan {
+        program: "/bin/echo".to_owned(),
+        arguments: ["$HOME", "`id`", "a b", "; exit 1"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..script("")
+    });
+    let attempt = sink.deliver(&failed(), now()).await;
+    assert_eq!(
+        attempt.verdict,
+        Verdict::Delivered,
+        "though it reads no input"
+    );
+    assert_eq!(attempt.answer.unwrap(), "$HOME `id` a b ; exit 1");
+}
+
+#[tokio::test]
+async fn another_status_than_zero_is_a_failure_with_what_was_said() {
+    let sink = Exec::new(script("echo out; printf 'no \\033[31mqueue' >&2; exit 3"));
+    let attempt = sink.deliver(&failed(), now()).await;
+    assert!(
+        matches!(&attempt.verdict, Verdict::Failed { reason, .. } if reason.contains("exit status: 3")),
+        "{attempt:?}"
+    );
+    assert_eq!(attempt.answer.unwrap(), "out  no  [31mqueue");
+    let absent = Exec::new(Plan {
+        program: "/nowhere/program".to_owned(),
+        ..script("")
+    });
+    assert!(
+        failure(&absent, &failed())
+            .await
+            .contains("cannot run /nowhere/program")
+    );
+}
+
+#[tokio::test]
+async fn much_output_is_read_and_little_is_kept() {
+    let sink = Exec::new(script("head -c 3000000 /dev/zero | tr '\\0' x; exit 0"));
+    let attempt = sink.deliver(&failed(), now()).await;
+    assert_eq!(attempt.verdict, Verdict::Delivered);
+    assert_eq!(attempt.answer.unwrap().len(), ANSWER_BYTES_MAX);
+}
+
+/// A script that, with a process it starts, holds a pipe open for ever; and that pipe.
+fn endless(folder: &Path, timeout: Duration) -> (Exec, PathBuf) {
+    let pipe = folder.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let text = format!("exec 9>'{}'; sleep 600 & wait", pipe.display());
+    let sink = Exec::new(Plan {
+        timeout,
+        ..script(&text)
+    });
+    (sink, pipe)
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_killed_with_everything_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sink, pipe) = endless(folder.path(), Duration::from_millis(500));
+    // The pipe is read to its end once nobody holds it open.
+    let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
+    let parcel = failed();
+    let (reason, held) = tokio::join!(failure(&sink, &parcel), held);
+    assert!(
+        reason.contains("took longer than 500ms and was killed"),
+        "{reason}"
+    );
+    held.expect("a process lives on").unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_leaves_nothing_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sink, pipe) = endless(folder.path(), AMPLE);
+    let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
+    let parcel = failed();
+    let delivery = tokio::time::timeout(Duration::from_millis(500), sink.deliver(&parcel, now()));
+    let (abandoned, held) = tokio::join!(delivery, held);
+    assert!(abandoned.is_err());
+    held.expect("a process lives on").unwrap();
+}
+
+#[tokio::test]
+async fn what_is_left_running_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = folder.path().join("ids");
+    let sink = Exec::new(script(&format!(
+        "sleep 600 & echo $! >'{}'; echo done",
+        ids.display()
+    )));
+    let attempt = tokio::time::timeout(AMPLE, sink.deliver(&failed(), now())).await;
+    let attempt = attempt.unwrap();
+    assert_eq!(attempt.verdict, Verdict::Delivered);
+    assert_eq!(attempt.answer.as_deref(), Some("done"));
+    let id = std::fs::read_to_string(&ids).unwrap();
+    let id = rustix::process::Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+}

@@ -1,0 +1,124 @@
+//! The templates of `config/templates`, against what their services document.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jobwatch::sink::template::Template;
+use jobwatch::watch::Outcome;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::sinks::parcel;
+
+/// What tries to break out of a JSON string, and out of the markup of a chat.
+const NASTY: &str = "no \"capacity\"\n<!channel> & \\ {{ x }} \u{1b}";
+
+fn rendered(name: &str, outcome: Outcome, reason: &str) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/templates");
+    let template = Template::read(&folder.join(name), "application/json").unwrap();
+    let event = serde_json::from_str(&parcel(outcome, reason).body).unwrap();
+    let key = SecretString::from("0123456789abcdef0123456789abcdef");
+    let secrets = BTreeMap::from([("routing_key".to_owned(), key)]);
+    let body = template.render(&event, &secrets).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+/// Every text of a value, wherever it stands.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(elements) => elements.iter().flat_map(texts).collect(),
+        Value::Object(members) => members.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// docs.slack.dev: a message has `text` or `blocks`; a section has a `text` or up to ten
+/// `fields`; a text object has a `type` and 1 to 3,000 characters, 2,000 in a field; `&`,
+/// `<` and `>` are written as entities in `mrkdwn`.
+#[test]
+fn slack_gets_blocks_of_text_within_its_limits() {
+    for reason in [NASTY, "", &"<".repeat(5000)] {
+        let body = rendered("slack.json.j2", Outcome::Failed, reason);
+        assert!(body["text"].as_str().unwrap().contains("dcs job failed"));
+        let blocks = body["blocks"].as_array().unwrap();
+        for block in blocks {
+            assert_eq!(block["type"], "section");
+            let fields = block["fields"].as_array().cloned().unwrap_or_default();
+            assert!(fields.len() <= 10);
+            let own = block.get("text").cloned();
+            for (object, limit) in own
+                .iter()
+                .map(|text| (text, 3000))
+                .chain(fields.iter().map(|field| (field, 2000)))
+            {
+                assert!(["mrkdwn", "plain_text"].contains(&object["type"].as_str().unwrap()));
+                let length = object["text"].as_str().unwrap().chars().count();
+                assert!((1..=limit).contains(&length), "{length}");
+            }
+        }
+        let told = blocks[0]["text"]["text"].as_str().unwrap();
+        assert!(!told.contains(['<', '>']), "{told}");
+    }
+    let body = rendered("slack.json.j2", Outcome::Failed, NASTY);
+    let told = body["blocks"][0]["text"]["text"].as_str().unwrap();
+    assert!(told.contains("&lt;!channel&gt; &amp; \\ {{ x }}"), "{told}");
+}
+
+/// learn.microsoft.com: a `message` whose attachment is an Adaptive Card with a `body` of
+/// elements.
+#[test]
+fn teams_gets_a_message_with_an_adaptive_card() {
+    for reason in [NASTY, ""] {
+        let body = rendered("teams.json.j2", Outcome::Failed, reason);
+        assert_eq!(body["type"], "message");
+        let attachment = &body["attachments"][0];
+        assert_eq!(
+            attachment["contentType"],
+            "application/vnd.microsoft.card.adaptive"
+        );
+        let card = &attachment["content"];
+        assert_eq!(
+            (&card["type"], &card["version"]),
+            (&"AdaptiveCard".into(), &"1.4".into())
+        );
+        let elements = card["body"].as_array().unwrap();
+        let kinds = elements.iter().map(|one| one["type"].as_str().unwrap());
+        assert!(
+            kinds
+                .clone()
+                .all(|kind| ["TextBlock", "FactSet"].contains(&kind))
+        );
+        assert!(reason.is_empty() || texts(card).contains(&reason));
+    }
+}
+
+/// developer.pagerduty.com, Events API v2: `routing_key` has 32 characters, `event_action`
+/// is trigger, acknowledge or resolve, `dedup_key` has at most 255 characters, `summary`
+/// 1,024; `source`, `severity` and `summary` are required.
+#[test]
+fn pagerduty_gets_a_trigger_for_a_bad_end_and_a_resolve_for_a_good_one() {
+    let long = "x".repeat(5000);
+    let mut keys = Vec::new();
+    for (outcome, action, severity) in [
+        (Outcome::Failed, "trigger", "error"),
+        (Outcome::TimedOut, "trigger", "warning"),
+        (Outcome::Succeeded, "resolve", "info"),
+    ] {
+        for reason in [NASTY, "", &long] {
+            let body = rendered("pagerduty.json.j2", outcome, reason);
+            assert_eq!(body["routing_key"], "0123456789abcdef0123456789abcdef");
+            assert_eq!(body["event_action"], action);
+            let payload = &body["payload"];
+            assert_eq!(payload["severity"], severity);
+            assert_eq!(payload["source"], "/jobwatch/test/dcs");
+            let summary = payload["summary"].as_str().unwrap();
+            assert!((1..=1024).contains(&summary.chars().count()));
+            assert_eq!(payload["custom_details"]["reason"], reason);
+            keys.push(body["dedup_key"].as_str().unwrap().to_owned());
+        }
+    }
+    keys.dedup();
+    assert_eq!(keys.len(), 1, "one watch is one alert");
+    assert!(keys[0].len() <= 255);
+}

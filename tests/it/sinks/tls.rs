@@ -1,0 +1,111 @@
+//! Certificates: a receiver's is always checked, and ours is shown to those who ask.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use jobwatch::sink::Sink;
+use jobwatch::sink::Verdict;
+use jobwatch::sink::post::Manner;
+use jobwatch::sink::tls::Tls;
+use jobwatch::sink::webhook::Webhook;
+use tokio_util::task::TaskTracker;
+
+use crate::harness::receiver::Receiver;
+use crate::harness::tls::Authority;
+use crate::harness::tls::Identity;
+use crate::harness::tls::server;
+use crate::sinks::failed;
+use crate::sinks::failure;
+use crate::sinks::now;
+
+fn put(folder: &Path, name: &str, content: &str) -> PathBuf {
+    let file = folder.join(name);
+    std::fs::write(&file, content).unwrap();
+    file
+}
+
+fn client(folder: &Path, identity: &Identity) -> (PathBuf, PathBuf) {
+    (
+        put(folder, "client.pem", &identity.certificate_pem()),
+        put(folder, "client-key.pem", &identity.key_pem()),
+    )
+}
+
+fn webhook(receiver: &Receiver, tls: Tls) -> Webhook {
+    let manner = Manner {
+        tls,
+        ..Manner::plain()
+    };
+    Webhook::new(receiver.url().parse().unwrap(), &manner).unwrap()
+}
+
+#[tokio::test]
+async fn only_the_authority_of_the_sink_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, another) = (Authority::new(), Authority::new());
+    let config = server(&ours.identity("localhost"), None);
+    let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
+    let trusting = |authority: &Authority| Tls {
+        ca: Some(put(folder.path(), "ca.pem", &authority.pem())),
+        client: None,
+    };
+    let reason = failure(&webhook(&receiver, trusting(&another)), &failed()).await;
+    assert!(reason.contains("certificate"), "{reason}");
+    let sink = webhook(&receiver, Tls::default());
+    let reason = failure(&sink, &failed()).await;
+    assert!(reason.contains("certificate"), "by the system's: {reason}");
+    assert!(receiver.received().is_empty());
+    let sink = webhook(&receiver, trusting(&ours));
+    assert_eq!(
+        sink.deliver(&failed(), now()).await.verdict,
+        Verdict::Delivered
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let config = server(&authority.identity("hooks.example.com"), None);
+    let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
+    let tls = Tls {
+        ca: Some(put(folder.path(), "ca.pem", &authority.pem())),
+        client: None,
+    };
+    let reason = failure(&webhook(&receiver, tls), &failed()).await;
+    assert!(reason.contains("certificate"), "{reason}");
+    assert!(receiver.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_is_shown_the_certificate_that_is_there_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let (clients, others) = (Authority::new(), Authority::new());
+    let config = server(&authority.identity("localhost"), Some(&clients));
+    let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
+    let ca = || Some(put(folder.path(), "ca.pem", &authority.pem()));
+    let without = webhook(
+        &receiver,
+        Tls {
+            ca: ca(),
+            client: None,
+        },
+    );
+    failure(&without, &failed()).await;
+    let wrong = Some(client(folder.path(), &others.identity("jobwatch")));
+    let sink = webhook(
+        &receiver,
+        Tls {
+            ca: ca(),
+            client: wrong,
+        },
+    );
+    failure(&sink, &failed()).await;
+    assert!(receiver.received().is_empty());
+    client(folder.path(), &clients.identity("jobwatch.example.com"));
+    assert_eq!(
+        sink.deliver(&failed(), now()).await.verdict,
+        Verdict::Delivered
+    );
+}

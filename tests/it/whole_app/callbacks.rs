@@ -1,0 +1,117 @@
+//! A watch with a URL of its own: who may bring one, and what becomes of it.
+
+use std::time::Duration;
+
+use http::Method;
+use http::StatusCode;
+use jobwatch::intake::WatchRequest;
+use jobwatch::simulator::Ending;
+use jobwatch::simulator::Service;
+use jobwatch::watch::CallbackUrl;
+use serde_json::json;
+
+use crate::harness::App;
+use crate::harness::Setup;
+use crate::harness::job;
+
+const URL: &str = "https://localhost:1/hunter2";
+
+async fn allowing(hosts: &str) -> App {
+    let setup = Setup {
+        more: format!("[api]\nallow_callback_hosts = [{hosts}]"),
+        ..Setup::default()
+    };
+    setup.start().await
+}
+
+fn body(job_id: &str, url: &str) -> String {
+    json!({"service": "dcs", "job_id": job_id, "callback_url": url}).to_string()
+}
+
+#[tokio::test]
+async fn a_url_is_refused_unless_its_host_is_listed() {
+    let app = allowing("\"hooks.example.com\"").await;
+    for url in [
+        "https://evil.example/hunter2",
+        "http://hooks.example.com/hunter2",
+        "https://u:hunter2@hooks.example.com/",
+        "https://169.254.169.254/hunter2",
+        "https://2852039166/hunter2",
+        "https://[::ffff:169.254.169.254]/hunter2",
+    ] {
+        let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", url)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        let told = answer.to_string();
+        assert!(told.contains("callback_url"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let url = "https://hooks.example.com/hunter2";
+    let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", url)).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    assert_eq!(answer["callback_host"], "hooks.example.com");
+    assert!(!answer.to_string().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn none_is_taken_when_nothing_is_listed() {
+    let app = App::start().await;
+    let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", URL)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        answer.to_string().contains("allow_callback_hosts"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_end_is_owed_to_the_url_and_stays_owed_through_a_restart() {
+    let app = allowing("\"localhost\"").await;
+    let created = app
+        .simulator
+        .create(job(Service::Dcs, 1, Ending::Succeeded))
+        .unwrap();
+    let request = WatchRequest {
+        service: "dcs".to_owned(),
+        job_id: created.job_id,
+        sinks: vec!["log".to_owned()],
+        callback_url: Some(CallbackUrl(URL.to_owned())),
+        ..WatchRequest::default()
+    };
+    let id = app.request(&request).await;
+    let owed = async |app: &App| app.program.store.owed().await.unwrap();
+    app.program.courier.run_once().await.unwrap();
+    assert_eq!(owed(&app).await, [], "the acceptance is not told");
+    app.run_until_final(id, Duration::from_mins(1)).await;
+    app.tick().await;
+    assert_eq!(owed(&app).await, [("callback".to_owned(), 1)]);
+    let app = app.restart().await;
+    let stored = app.watch(id).await.callback_url;
+    assert_eq!(stored, Some(CallbackUrl(URL.to_owned())));
+    assert!(!format!("{stored:?}").contains("hunter2"));
+    // A name that leads inside is tried again, and is a dead letter in the end.
+    for _ in 0..12 {
+        app.advance(Duration::from_hours(9)).await;
+    }
+    assert_eq!(app.program.store.delivery_counts().await.unwrap().dead, 1);
+    let events = app.events(id).await;
+    assert!(!format!("{events:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_listed_any_more_is_sent_nothing() {
+    let app = allowing("\"localhost\"").await;
+    let request = WatchRequest {
+        service: "dcs".to_owned(),
+        job_id: "1".to_owned(),
+        callback_url: Some(CallbackUrl(URL.to_owned())),
+        ..WatchRequest::default()
+    };
+    let id = app.request(&request).await;
+    let app = app
+        .restart_with(|settings| settings.replace("[\"localhost\"]", "[\"hooks.example.com\"]"))
+        .await;
+    app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
+        .await;
+    app.tick().await;
+    assert_eq!(app.program.store.delivery_counts().await.unwrap().dead, 1);
+}
