@@ -26,6 +26,7 @@ use crate::settings::Settings;
 use crate::settings::build;
 use crate::store::SharedStore;
 use crate::store::Submitted;
+use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
 use crate::watch::event::Instance;
 use crate::watch::subscription::CALLBACK;
@@ -65,13 +66,14 @@ impl App {
         let services = build::services(&settings, &clock)?;
         let subscriptions = Arc::new(build::subscriptions(&settings));
         let instance = Instance(settings.instance.clone());
+        let metrics = Metrics::shared();
         let courier = Courier::new(courier::Parts {
             store: Arc::clone(&store),
             sinks: build::sinks(&settings)?,
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
+            metrics: Arc::clone(&metrics),
         });
-        let metrics = Metrics::shared();
         let poller = Poller::new(poller::Parts {
             store: Arc::clone(&store),
             services: services.clone(),
@@ -99,6 +101,7 @@ impl App {
             intake: Arc::clone(&intake),
             store: Arc::clone(&store),
             poller: poller.clone(),
+            courier: courier.clone(),
             guard: Arc::new(Guard::new(
                 settings.api.read_token.as_ref(),
                 settings.api.write_token.as_ref(),
@@ -179,13 +182,13 @@ impl App {
 
     /// Deliveries owed to a sink that is not configured any more are kept, and told of.
     async fn warn_of_orphans(&self) -> anyhow::Result<()> {
-        let owed = self.store.owed().await.context("read what is owed")?;
-        for (sink, deliveries) in owed {
+        let backlog = self.store.backlog().await.context("read what is owed")?;
+        for SinkBacklog { sink, pending, .. } in backlog {
             let is_callback = sink == CALLBACK && self.settings.api.callback.is_some();
-            if !is_callback && !self.settings.sinks.contains_key(&sink) {
+            if pending > 0 && !is_callback && !self.settings.sinks.contains_key(&sink) {
                 tracing::warn!(
                     sink,
-                    deliveries,
+                    deliveries = pending,
                     "these deliveries are owed to a sink that is not configured; they wait until it comes back"
                 );
             }
@@ -199,6 +202,14 @@ impl App {
             tracing::warn!(
                 after = clock::show_duration(limit),
                 "abandoned what was still under way; it is repeated after the next start"
+            );
+        }
+        self.poller.write_down().await;
+        let unwritten = self.poller.unwritten();
+        if unwritten > 0 {
+            tracing::error!(
+                unwritten,
+                "the store took nothing to the end: these transitions are found again by polling after the next start"
             );
         }
         self.store.close().await;

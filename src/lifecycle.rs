@@ -20,6 +20,8 @@ use crate::clock::SharedClock;
 
 /// How often the watchdog is fed at most.
 const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
+/// Sent when a file grows beyond `RLIMIT_FSIZE`; the same number on all machines we build for.
+const SIGXFSZ: i32 = 25;
 /// The exit code after a second signal, as shells give for an interrupt.
 const INTERRUPTED: i32 = 130;
 
@@ -41,6 +43,9 @@ impl Lifecycle {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let hangup = signal(SignalKind::hangup())?;
+        // A file that would grow beyond a limit of the process is an error of one write, as
+        // a full disk is; the default action would end the process.
+        drop(signal(SignalKind::from_raw(SIGXFSZ))?);
         let stop = self.stop.clone();
         self.tracker.spawn(ignore_hangups(hangup, stop.clone()));
         // Not in the tracker: it outlives the stop it begins, to see the second signal.

@@ -25,6 +25,17 @@ struct ProblemLabels {
     problem: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabel {
+    sink: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    sink: String,
+    result: &'static str,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -33,6 +44,11 @@ pub struct Metrics {
     problems: Family<ProblemLabels, Counter>,
     unknown_statuses: Family<ServiceLabel, Counter>,
     watching: Gauge,
+    unwritten: Gauge,
+    attempts: Family<ResultLabels, Counter>,
+    pending: Family<SinkLabel, Gauge>,
+    dead: Family<SinkLabel, Gauge>,
+    gone: Family<SinkLabel, Gauge>,
 }
 
 impl Metrics {
@@ -44,6 +60,11 @@ impl Metrics {
             problems: Family::default(),
             unknown_statuses: Family::default(),
             watching: Gauge::default(),
+            unwritten: Gauge::default(),
+            attempts: Family::default(),
+            pending: Family::default(),
+            dead: Family::default(),
+            gone: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("polls", "Polls made", metrics.polls.clone());
@@ -61,6 +82,31 @@ impl Metrics {
             "watching",
             "Watches on the agenda",
             metrics.watching.clone(),
+        );
+        registry.register(
+            "unwritten",
+            "Transitions that wait in memory for the store to return",
+            metrics.unwritten.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Attempts at deliveries by what they came to: delivered, failed, dead, gone",
+            metrics.attempts.clone(),
+        );
+        registry.register(
+            "deliveries_pending",
+            "Deliveries that are owed",
+            metrics.pending.clone(),
+        );
+        registry.register(
+            "deliveries_dead",
+            "Dead letters: deliveries that were given up",
+            metrics.dead.clone(),
+        );
+        registry.register(
+            "sink_gone",
+            "1 once the receiver of a sink answered 410",
+            metrics.gone.clone(),
         );
         Arc::new(metrics)
     }
@@ -86,10 +132,42 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads, with `watching` as it is now.
-    pub fn text(&self, watching: usize) -> String {
-        self.watching
-            .set(i64::try_from(watching).unwrap_or(i64::MAX));
+    /// Counts one attempt at a delivery and what it came to.
+    pub fn attempted(&self, sink: &str, result: &'static str) {
+        let labels = ResultLabels {
+            sink: sink.to_owned(),
+            result,
+        };
+        self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// A receiver wants no events any more.
+    pub fn sink_is_gone(&self, sink: &str) {
+        let label = SinkLabel {
+            sink: sink.to_owned(),
+        };
+        self.gone.get_or_create(&label).set(1);
+    }
+
+    /// What is owed now: sinks with their pending and their dead deliveries; one that is
+    /// not among them has none.
+    pub fn owed(&self, backlog: impl IntoIterator<Item = (String, u64, u64)>) {
+        self.pending.clear();
+        self.dead.clear();
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        for (sink, pending, dead) in backlog {
+            let label = SinkLabel { sink };
+            self.pending.get_or_create(&label).set(number(pending));
+            self.dead.get_or_create(&label).set(number(dead));
+        }
+    }
+
+    /// The text that Prometheus reads, with how many watches are on the agenda and how
+    /// many transitions wait for the store, as it is now.
+    pub fn text(&self, watching: usize, unwritten: usize) -> String {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.watching.set(number(watching));
+        self.unwritten.set(number(unwritten));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text

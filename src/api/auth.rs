@@ -56,7 +56,7 @@ impl Guard {
             Ok(())
         } else if given == self.read {
             Err(ApiError::forbidden(
-                "this token may only read; submitting and stopping need the write token",
+                "this token may only read; whatever changes something needs the write token",
             ))
         } else {
             Err(ApiError::unauthorized(

@@ -73,6 +73,38 @@ impl ApiError {
         )
     }
 
+    /// There is no such delivery.
+    pub(super) fn no_such_delivery(id: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:jobwatch:problem:no-such-delivery",
+            "There is no such delivery",
+            format!("no delivery has the id `{id}`; GET /v1/deliveries lists them"),
+        )
+    }
+
+    /// What is asked contradicts how a delivery stands.
+    pub(super) fn not_dead(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "urn:jobwatch:problem:not-dead",
+            "The delivery is no dead letter",
+            detail,
+        )
+    }
+
+    /// Nobody would deliver to this sink.
+    pub(super) fn no_such_sink(sink: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "urn:jobwatch:problem:no-such-sink",
+            "Nobody delivers to this sink",
+            format!(
+                "the sink `{sink}` is not configured, so nobody will deliver; its dead letters are kept as they are. Add [sinks.{sink}], restart and try again"
+            ),
+        )
+    }
+
     pub(super) fn no_such_route(path: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

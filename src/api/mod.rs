@@ -4,6 +4,8 @@
 //! show what came of it. Errors are RFC 9457 problem documents ([`error`]).
 
 pub mod auth;
+mod deliveries;
+pub mod delivery_view;
 pub mod error;
 pub mod server;
 mod status;
@@ -23,6 +25,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::get;
+use axum::routing::post;
 
 use crate::api::auth::Guard;
 use crate::api::error::ApiError;
@@ -30,6 +33,7 @@ use crate::clock::SharedClock;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::store::SharedStore;
+use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
 
 /// The largest request body, in bytes.
@@ -46,6 +50,8 @@ pub struct Api {
     pub store: SharedStore,
     /// What only the agenda knows.
     pub poller: Poller,
+    /// What only the loops of the sinks know.
+    pub courier: Courier,
     /// Who may do what.
     pub guard: Arc<Guard>,
     /// What is counted.
@@ -62,6 +68,11 @@ pub fn router(api: Api) -> Router {
     let guarded = Router::new()
         .route("/v1/watches", get(watches::list).post(watches::submit))
         .route("/v1/watches/{id}", get(watches::show).delete(watches::stop))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/redrive", post(deliveries::redrive_dead))
+        .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/deliveries/{id}/redrive", post(deliveries::redrive))
+        .route("/v1/sinks", get(deliveries::sinks))
         .route("/metrics", get(status::metrics))
         .layer(middleware::from_fn_with_state(guard, auth::check));
     Router::new()

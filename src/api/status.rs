@@ -24,6 +24,9 @@ pub(super) struct Alive {
 pub(super) struct Ready {
     status: &'static str,
     watching: usize,
+    /// Sinks whose receiver answered 410: nothing is sent to them until a restart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gone_sinks: Vec<String>,
 }
 
 /// When the store was last seen to commit: probes need no token, and each would cost a
@@ -58,7 +61,15 @@ pub(super) async fn livez() -> Json<Alive> {
 
 /// What is counted, in the text format of Prometheus.
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
-    let text = api.metrics.text(api.poller.watching());
+    // Where the store cannot be read, what was owed last stands.
+    if let Ok(backlog) = api.store.backlog().await {
+        let owed = backlog.into_iter();
+        api.metrics
+            .owed(owed.map(|owed| (owed.sink, owed.pending, owed.dead)));
+    }
+    let text = api
+        .metrics
+        .text(api.poller.watching(), api.poller.unwritten());
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
@@ -71,8 +82,10 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Ready>, ApiErr
         api.store.check().await?;
         api.probe.succeeded(api.clock.uptime());
     }
+    let gone = api.courier.sinks().filter(|sink| sink.gone_since.is_some());
     Ok(Json(Ready {
         status: "ready",
         watching: api.poller.watching(),
+        gone_sinks: gone.map(|sink| sink.name).collect(),
     }))
 }

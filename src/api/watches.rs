@@ -84,6 +84,8 @@ pub(super) async fn stop(
     Path(id): Path<String>,
 ) -> Result<Json<WatchView>, ApiError> {
     let watch_id = parse_id(&id)?;
+    // A verdict that was seen and waits for the store comes before the operator's word.
+    api.poller.write_down().await;
     let live = api.poller.live(watch_id);
     let stopped = api
         .intake

@@ -6,16 +6,20 @@
 mod check;
 mod client;
 mod credentials;
+mod db;
+mod deliveries;
 pub mod demo;
 mod explain;
 mod list;
 mod output;
 mod probe;
+mod redrive;
 mod response;
 mod run;
 mod services;
 mod show;
 mod simulate;
+mod sink;
 mod stop;
 mod submit;
 
@@ -74,6 +78,8 @@ First minute:
   jobwatch submit dcs ff8080818822bbf70188235afc24141a --label deploy=42
   curl -si … | jobwatch submit dcs --from-response -   the id from the creating call
   jobwatch list --state watching
+  jobwatch sink test ops --config jobwatch.toml does the receiver take an event?
+  jobwatch deliveries --state dead              what could not be delivered, and why
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachable,
 130 interrupted.";
@@ -104,6 +110,14 @@ enum Command {
     Show(show::Show),
     /// Stop watching; the job itself goes on
     Stop(stop::Stop),
+    /// List what sinks are owed and what was given up, or show one delivery's attempts
+    Deliveries(deliveries::Deliveries),
+    /// Owe dead letters again
+    Redrive(redrive::Redrive),
+    /// List the sinks, or send one a signed sample event
+    Sink(sink::Sink),
+    /// Check the database, or make a copy of it
+    Db(db::Db),
 }
 
 /// Where the settings come from.
@@ -183,6 +197,10 @@ impl Command {
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,
             Self::Stop(command) => command.execute().await,
+            Self::Deliveries(command) => command.execute().await,
+            Self::Redrive(command) => command.execute().await,
+            Self::Sink(command) => command.execute().await,
+            Self::Db(command) => command.execute(),
         }
     }
 }

@@ -379,6 +379,7 @@ impl Check<'_> {
             not_found_grace: duration("not_found_grace", &table.not_found_grace),
             give_up_after: duration("give_up_after", &table.give_up_after),
             max_retry_after: duration("max_retry_after", &table.max_retry_after),
+            after_watch: duration("after_watch", &table.after_watch),
         };
         if let Some(multiplier) = table.multiplier.filter(|m| !(1.0..=100.0).contains(m)) {
             self.wrong(

@@ -207,4 +207,5 @@ pub(super) struct PollTable {
     pub(super) not_found_grace: Option<String>,
     pub(super) give_up_after: Option<String>,
     pub(super) max_retry_after: Option<String>,
+    pub(super) after_watch: Option<String>,
 }

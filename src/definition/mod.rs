@@ -185,6 +185,8 @@ pub struct PollOverrides {
     pub give_up_after: Option<Duration>,
     /// The longest wish of a server that is respected.
     pub max_retry_after: Option<Duration>,
+    /// How long a watch that ended without a verdict is looked at for a late one.
+    pub after_watch: Option<Duration>,
 }
 
 impl PollOverrides {
@@ -202,6 +204,7 @@ impl PollOverrides {
             not_found_grace: self.not_found_grace.or(base.not_found_grace),
             give_up_after: self.give_up_after.or(base.give_up_after),
             max_retry_after: self.max_retry_after.or(base.max_retry_after),
+            after_watch: self.after_watch.or(base.after_watch),
         }
     }
 }

@@ -20,6 +20,11 @@ use crate::watch::transition::Tracking;
 /// The most steps a schedule climbs before it stays where it is.
 const STEPS_MAX: usize = 4096;
 
+/// How many times an ended watch is looked at for a late verdict, unless that is too
+/// often or too rare.
+const LATE_LOOKS: u32 = 12;
+const LATE_INTERVAL_MAX: Duration = Duration::from_hours(1);
+
 /// The numbers of a schedule, as configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Intervals {
@@ -124,6 +129,29 @@ impl Policy {
             run => run,
         };
         Next::Poll(self.spread(self.interval(n), rng).min(left))
+    }
+
+    /// The interval between looks at a watch that has ended, for a verdict that comes
+    /// within `after_watch`: a dozen looks, an hour between them at most, and the longest
+    /// interval of a watch that goes on at least.
+    pub fn late_interval(&self, after_watch: Duration) -> Duration {
+        (after_watch / LATE_LOOKS)
+            .min(LATE_INTERVAL_MAX)
+            .max(self.numbers.max)
+    }
+
+    /// The delay before the next such look; the last falls exactly on `ends_at`, and
+    /// after it there is none.
+    pub fn late_poll(
+        &self,
+        after_watch: Duration,
+        now: Timestamp,
+        ends_at: Timestamp,
+        rng: &mut impl Rng,
+    ) -> Option<Duration> {
+        let left = until(now, ends_at);
+        let interval = self.spread(self.late_interval(after_watch), rng);
+        (!left.is_zero()).then(|| interval.min(left))
     }
 
     /// How much of a server's wish is respected: not more than `max_retry_after`, and not
@@ -259,6 +287,26 @@ mod tests {
             &mut seeded_rng(1),
         );
         assert_eq!(next, Next::Expire(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn late_looks_are_rare_and_the_last_falls_on_the_end() {
+        let policy = Policy::new(Intervals {
+            jitter: 0.0,
+            ..numbers()
+        });
+        for (after_watch, secs) in [(60, 60), (3600, 300), (6 * 3600, 1800), (864_000, 3600)] {
+            let interval = policy.late_interval(Duration::from_secs(after_watch));
+            assert_eq!(interval, Duration::from_secs(secs), "{after_watch}");
+        }
+        let hour = Duration::from_hours(1);
+        let next = |left: u64| {
+            let ends_at = later(start(), Duration::from_secs(left));
+            policy.late_poll(hour, start(), ends_at, &mut seeded_rng(1))
+        };
+        assert_eq!(next(1000), Some(Duration::from_mins(5)));
+        assert_eq!(next(7), Some(Duration::from_secs(7)));
+        assert_eq!(next(0), None);
     }
 
     prop_compose! {

@@ -111,6 +111,9 @@ pub struct Patience {
     pub not_found_grace: Duration,
     /// How long the service may refuse.
     pub give_up_after: Duration,
+    /// How long a watch that ended without a verdict is looked at for a late one; zero:
+    /// not at all.
+    pub after_watch: Duration,
 }
 
 /// Names a budget: one endpoint asked with one credential.

@@ -121,6 +121,7 @@ fn numbers_of(poll: &PollOverrides) -> Option<(Intervals, Patience)> {
         request_timeout: poll.request_timeout?,
         not_found_grace: poll.not_found_grace?,
         give_up_after: poll.give_up_after?,
+        after_watch: poll.after_watch?,
     };
     Some((intervals, patience))
 }

@@ -177,6 +177,7 @@ pub(super) fn poll(section: &Reader<'_>) -> PollOverrides {
         not_found_grace: section.duration("not_found_grace", Duration::ZERO),
         give_up_after: section.duration("give_up_after", Duration::ZERO),
         max_retry_after: section.duration("max_retry_after", MILLISECOND),
+        after_watch: section.duration("after_watch", Duration::ZERO),
     }
 }
 

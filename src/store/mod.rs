@@ -8,15 +8,23 @@
 //!
 //! One suite runs over every implementation (`tests/it/store.rs`).
 
+pub mod delivery;
 pub mod row;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::store::delivery::DeliveryPage;
+use crate::store::delivery::DeliveryQuery;
+use crate::store::delivery::Redriven;
+use crate::store::delivery::SinkBacklog;
+use crate::store::delivery::StoredAttempt;
+use crate::store::delivery::StoredDelivery;
 use crate::watch::State;
 use crate::watch::Watch;
 use crate::watch::WatchId;
@@ -139,7 +147,7 @@ pub struct Delivery {
     pub type_name: String,
     /// The `CloudEvent`, as it is to be sent.
     pub body: String,
-    /// Attempts made before.
+    /// Attempts made before in the present schedule.
     pub attempts: u32,
     /// The URL that the watch came with, for the sink `callback` alone.
     pub callback_url: Option<String>,
@@ -163,12 +171,16 @@ pub struct AttemptRecord {
     pub delivery: i64,
     /// What it came to.
     pub settlement: Settlement,
-    /// When it ended.
+    /// When it began.
     pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
     /// Why it failed.
     pub error: Option<String>,
+    /// How the answer begins.
+    pub answer: Option<String>,
 }
 
 /// How many deliveries are in which state.
@@ -216,6 +228,15 @@ pub trait Store: Send + Sync {
     /// Commits a transition, unless the watch is final or has changed meanwhile.
     async fn apply(&self, transition: Transition) -> Result<Applied, StoreError>;
 
+    /// Appends an event that changes nothing about its watch, and owes it to `owed`;
+    /// refused when it is in the log already.
+    async fn append(
+        &self,
+        id: WatchId,
+        event: Event,
+        owed: Vec<String>,
+    ) -> Result<Applied, StoreError>;
+
     /// One watch.
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError>;
 
@@ -232,6 +253,15 @@ pub trait Store: Send + Sync {
     /// `after`; each with its number. For rebuilding the agenda page by page.
     async fn watching(&self, after: i64, limit: usize) -> Result<Vec<(i64, Watch)>, StoreError>;
 
+    /// Watches that ended without a verdict at `since` or later and have had no late
+    /// result, in the order of acceptance, after the one numbered `after`.
+    async fn without_verdict(
+        &self,
+        since: Timestamp,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Watch)>, StoreError>;
+
     /// What others did to watches since `position`.
     async fn news(&self, position: i64, limit: usize) -> Result<News, StoreError>;
 
@@ -244,14 +274,37 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Records attempts.
+    /// Records attempts; of each delivery the last
+    /// [`ATTEMPTS_KEPT`](delivery::ATTEMPTS_KEPT) are kept.
     async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError>;
 
     /// When the next pending delivery to `sink` is due and free.
     async fn next_delivery_due(&self, sink: &str) -> Result<Option<Timestamp>, StoreError>;
 
-    /// How many deliveries are pending, by sink.
-    async fn owed(&self) -> Result<Vec<(String, u64)>, StoreError>;
+    /// How many deliveries are pending and dead, by sink, for sinks that have any.
+    async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError>;
+
+    /// A page of deliveries, newest first.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, StoreError>;
+
+    /// One delivery and the attempts that are kept of it, oldest first.
+    async fn delivery(
+        &self,
+        id: i64,
+    ) -> Result<Option<(StoredDelivery, Vec<StoredAttempt>)>, StoreError>;
+
+    /// Owes a dead letter again, due at `now`, under the same event id: a new schedule
+    /// begins and the history stays. With `force` also one that is not dead.
+    async fn redrive(&self, id: i64, force: bool, now: Timestamp) -> Result<Redriven, StoreError>;
+
+    /// The same for every dead letter of `sink`, or of those given up at `since` or
+    /// later; tells how many.
+    async fn redrive_dead(
+        &self,
+        sink: &str,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
 
     /// How many watches are in which state.
     async fn watch_counts(&self) -> Result<Vec<(State, u64)>, StoreError>;

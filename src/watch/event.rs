@@ -29,12 +29,14 @@ pub enum EventKind {
     Held,
     /// The watch is over.
     Finished(Outcome),
+    /// The watch had ended without a verdict, and now there is one. Its outcome stays.
+    LateResult,
 }
 
 impl EventKind {
     /// Every kind there is, for filters and documents.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Accepted, Self::Changed, Self::Held]
+        [Self::Accepted, Self::Changed, Self::Held, Self::LateResult]
             .into_iter()
             .chain(Outcome::ALL.into_iter().map(Self::Finished))
     }
@@ -45,6 +47,7 @@ impl EventKind {
             Self::Accepted => "dev.jobwatch.watch.accepted",
             Self::Changed => "dev.jobwatch.job.changed",
             Self::Held => "dev.jobwatch.job.held",
+            Self::LateResult => "dev.jobwatch.job.late_result",
             Self::Finished(outcome) => match outcome {
                 Outcome::Succeeded => "dev.jobwatch.job.succeeded",
                 Outcome::Failed => "dev.jobwatch.job.failed",
@@ -64,10 +67,11 @@ impl EventKind {
     }
 
     /// The number of this event among those of its kind on one watch. A watch ends once,
-    /// so a final event always has the same number, and thereby the same id.
+    /// and has one late result at most, so these always have the same number, and thereby
+    /// the same id.
     fn number(self, revision: u32) -> u32 {
         match self {
-            Self::Accepted | Self::Finished(_) => 0,
+            Self::Accepted | Self::Finished(_) | Self::LateResult => 0,
             Self::Changed | Self::Held => revision,
         }
     }
@@ -153,6 +157,9 @@ struct Data<'a> {
     job_id: &'a str,
     job_type: Option<&'a str>,
     outcome: Option<Outcome>,
+    /// In a late result: how the job ended, while the outcome of the watch stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Outcome>,
     status: Option<&'a str>,
     code: Option<&'a str>,
     reason: Option<&'a str>,
@@ -183,6 +190,9 @@ impl<'a> Data<'a> {
                 (EventKind::Finished(outcome), _) | (_, State::Final(outcome)) => Some(outcome),
                 (_, State::Watching) => None,
             },
+            verdict: job
+                .filter(|_| kind == EventKind::LateResult)
+                .and_then(|job| job.state.outcome()),
             status: text(|job| &job.status),
             code: text(|job| &job.code),
             reason: text(|job| &job.reason),

@@ -115,6 +115,12 @@ impl Outcome {
         Self::Unwatched,
     ];
 
+    /// Whether the service may still tell how the job ended: we stopped asking before it
+    /// did.
+    pub fn may_come_late(self) -> bool {
+        matches!(self, Self::TimedOut | Self::Lost)
+    }
+
     /// The word used in SQL, API, events and logs.
     pub fn as_str(self) -> &'static str {
         match self {

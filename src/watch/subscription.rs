@@ -13,7 +13,7 @@ const TYPE_PREFIX: &str = "dev.jobwatch.";
 /// One line of a filter's `events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventFilter {
-    /// Every event that ends a watch.
+    /// Every event that ends a watch, and what came too late to end it.
     Finished,
     /// Every event of a watch that goes on.
     Changed,
@@ -43,7 +43,7 @@ impl EventFilter {
 
     fn admits(self, kind: EventKind) -> bool {
         match self {
-            Self::Finished => matches!(kind, EventKind::Finished(_)),
+            Self::Finished => matches!(kind, EventKind::Finished(_) | EventKind::LateResult),
             Self::Changed => matches!(kind, EventKind::Changed | EventKind::Held),
             Self::Exactly(wanted) => wanted == kind,
         }

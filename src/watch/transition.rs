@@ -237,6 +237,25 @@ pub fn record(
     Some((next, kind))
 }
 
+/// A verdict seen after `watch` ended without one: the watch with the job as it is seen
+/// now, for the event that tells of it. Its outcome stays (invariant 5), and nothing but
+/// the service saying how the job ended is a verdict.
+pub fn late_result(watch: &Watch, observation: &Observation) -> Option<Watch> {
+    let may_come = watch.state.outcome().is_some_and(Outcome::may_come_late);
+    match observation {
+        Observation::Sighting(sighting) if may_come && is_verdict(sighting) => Some(Watch {
+            job: Some(sighting.job.clone()),
+            ..watch.clone()
+        }),
+        _ => None,
+    }
+}
+
+/// Whether a sighting says how the job ended.
+pub fn is_verdict(sighting: &Sighting) -> bool {
+    sighting.job.state.outcome().is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,6 +301,53 @@ mod tests {
 
     fn met(kind: ProblemKind) -> Observation {
         Observation::Problem(Problem::new(kind, "words"))
+    }
+
+    fn watch_that_is(state: State) -> Watch {
+        Watch {
+            id: crate::watch::WatchId(uuid::Uuid::from_u128(1)),
+            service: "dcs".to_owned(),
+            definition: "dcs".to_owned(),
+            job_id: "j".to_owned(),
+            params: crate::watch::Params::new(),
+            labels: crate::watch::Labels::new(),
+            sinks: Vec::new(),
+            callback_url: None,
+            submitted_at: start(),
+            deadline: at(3600),
+            state,
+            job: None,
+            finished_at: None,
+            polls: 3,
+            problems: 0,
+            last_problem: None,
+            unknown_status: None,
+            revision: 1,
+        }
+    }
+
+    #[test]
+    fn a_late_result_is_a_verdict_of_the_service_on_a_watch_that_ended_without_one() {
+        let verdict = seen(JobState::Failed, "FAIL");
+        for outcome in Outcome::ALL {
+            let watch = watch_that_is(State::Final(outcome));
+            let late = late_result(&watch, &verdict);
+            let may_come = [Outcome::TimedOut, Outcome::Lost].contains(&outcome);
+            assert_eq!(late.is_some(), may_come, "{outcome}");
+            assert!(
+                late.is_none_or(|late| late.state == watch.state),
+                "{outcome}"
+            );
+        }
+        assert_eq!(late_result(&watch_that_is(State::Watching), &verdict), None);
+        let timed_out = watch_that_is(State::Final(Outcome::TimedOut));
+        for nothing in [
+            seen(JobState::Running, "RUNNING"),
+            met(ProblemKind::NotFound),
+            met(ProblemKind::Forbidden),
+        ] {
+            assert_eq!(late_result(&timed_out, &nothing), None);
+        }
     }
 
     /// Decides on `observations`, each at its second, up to the first end.

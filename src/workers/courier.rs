@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
@@ -22,6 +22,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SharedClock;
 use crate::clock::later;
 use crate::clock::until;
+use crate::metrics::Metrics;
+use crate::sink::ANSWER_BYTES_MAX;
 use crate::sink::Parcel;
 use crate::sink::SharedSink;
 use crate::sink::Verdict;
@@ -38,8 +40,9 @@ use crate::wake::woken_within;
 const LEASE: Duration = Duration::from_mins(1);
 /// The longest a loop sleeps without looking.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
-/// How long a loop waits after the store failed.
+/// How long a loop waits after the store failed once, and at most.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// What a courier works with.
 pub struct Parts {
@@ -51,6 +54,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// The source of jitter; each sink gets its own generator from it.
     pub rng: StdRng,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Delivers events to all sinks. Clones share the same loops.
@@ -68,8 +73,24 @@ struct Round {
     clock: SharedClock,
     rng: Mutex<StdRng>,
     woken: Arc<Notify>,
-    /// The receiver said 410: nothing is sent until the configuration is read again.
-    gone: AtomicBool,
+    metrics: Arc<Metrics>,
+    /// Since when the receiver is gone (410): nothing is sent until the configuration is
+    /// read again.
+    gone_since: Mutex<Option<Timestamp>>,
+    /// Attempts that were made and could not be recorded. Nothing more is sent before
+    /// they are, so they are no more than run at once.
+    unrecorded: Mutex<Vec<AttemptRecord>>,
+}
+
+/// A sink as the courier knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The word for its kind.
+    pub kind: &'static str,
+    /// Since when its receiver is gone (410); nothing is sent to it until a restart.
+    pub gone_since: Option<Timestamp>,
 }
 
 impl Courier {
@@ -87,7 +108,9 @@ impl Courier {
                 clock: Arc::clone(&parts.clock),
                 rng: Mutex::new(StdRng::from_rng(&mut parts.rng)),
                 woken,
-                gone: AtomicBool::new(false),
+                metrics: Arc::clone(&parts.metrics),
+                gone_since: Mutex::default(),
+                unrecorded: Mutex::default(),
             }));
         }
         Self { rounds, wake }
@@ -96,6 +119,15 @@ impl Courier {
     /// Wakes the loops of all sinks.
     pub fn wake_handle(&self) -> Wake {
         self.wake.clone()
+    }
+
+    /// The sinks, by name.
+    pub fn sinks(&self) -> impl Iterator<Item = SinkStatus> + '_ {
+        self.rounds.iter().map(|round| SinkStatus {
+            name: round.name.clone(),
+            kind: round.sink.kind(),
+            gone_since: round.gone_since(),
+        })
     }
 
     /// Attempts everything that is due now, for every sink; tells how many attempts.
@@ -120,17 +152,22 @@ impl Courier {
 
 impl Round {
     async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut failures = 0;
         while !stop.is_cancelled() {
             let pause = match self.deliver_due(&stop).await {
-                Ok(_) => self.pause().await,
+                Ok(_) => {
+                    failures = 0;
+                    self.pause().await
+                }
                 Err(error) => {
                     let error = anyhow::Error::from(error);
                     tracing::error!(
                         sink = self.name,
                         error = format!("{error:#}"),
-                        "cannot work through what is owed"
+                        "cannot work through what is owed; nothing is sent before the store returns"
                     );
-                    STORE_PAUSE
+                    failures += 1;
+                    store_pause(failures)
                 }
             };
             stop.run_until_cancelled(woken_within(pause, &self.woken))
@@ -141,27 +178,52 @@ impl Round {
     /// Attempts what is due, a bounded number at a time, until nothing is due or `stop`.
     ///
     /// No more is claimed than can be attempted at once: what waited here for its turn
-    /// could outlive its lease and be sent twice.
+    /// could outlive its lease and be sent twice. When the store fails, what is under way
+    /// is not broken off: its records wait until the store returns.
     async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
+        self.record(Vec::new()).await?;
         let mut under_way = JoinSet::new();
         let mut attempts = 0;
+        let mut trouble = None;
         loop {
             let free = self.sink.concurrency().saturating_sub(under_way.len());
-            if free > 0 && !stop.is_cancelled() && !self.gone.load(Ordering::Relaxed) {
-                for delivery in self.claim(free).await? {
-                    under_way.spawn(Arc::clone(self).attempt(delivery));
+            if free > 0 && !stop.is_cancelled() && trouble.is_none() && self.gone_since().is_none()
+            {
+                match self.claim(free).await {
+                    Ok(claimed) => {
+                        for delivery in claimed {
+                            under_way.spawn(Arc::clone(self).attempt(delivery));
+                        }
+                    }
+                    Err(error) => trouble = Some(error),
                 }
             }
             let Some(first) = under_way.join_next().await else {
-                return Ok(attempts);
+                return trouble.map_or(Ok(attempts), Err);
             };
             let mut records: Vec<AttemptRecord> = first.into_iter().collect();
             while let Some(other) = under_way.try_join_next() {
                 records.extend(other);
             }
             attempts += records.len();
-            self.store.settle(records).await?;
+            if let Err(error) = self.record(records).await {
+                trouble = Some(error);
+            }
         }
+    }
+
+    /// Records attempts, and first those that could not be before.
+    async fn record(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+        let mut all = std::mem::take(&mut *self.unrecorded());
+        all.extend(records);
+        if all.is_empty() {
+            return Ok(());
+        }
+        let recorded = self.store.settle(all.clone()).await;
+        if recorded.is_err() {
+            *self.unrecorded() = all;
+        }
+        recorded
     }
 
     async fn claim(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
@@ -178,23 +240,29 @@ impl Round {
             body: delivery.body,
             to: delivery.callback_url,
         };
-        let attempt = self.sink.deliver(&parcel, self.clock.now()).await;
-        let now = self.clock.now();
+        let at = self.clock.now();
+        let began = self.clock.uptime();
+        let attempt = self.sink.deliver(&parcel, at).await;
+        let took = self.clock.uptime().saturating_sub(began);
         let made = delivery.attempts.saturating_add(1);
         let http_status = attempt.http_status;
-        let (settlement, error) = match attempt.verdict {
-            Verdict::Delivered => (Settlement::Delivered, None),
+        let (settlement, error, result) = match attempt.verdict {
+            Verdict::Delivered => (Settlement::Delivered, None, "delivered"),
             Verdict::Failed {
                 reason,
                 retry_after,
-            } => (self.after_failure(made, retry_after), Some(reason)),
-            Verdict::Never { reason } => (Settlement::Dead, Some(reason)),
+            } => match self.after_failure(made, retry_after) {
+                Settlement::Dead => (Settlement::Dead, Some(reason), "dead"),
+                again => (again, Some(reason), "failed"),
+            },
+            Verdict::Never { reason } => (Settlement::Dead, Some(reason), "dead"),
             Verdict::Gone => {
                 self.close_down();
                 let reason = "the receiver is gone (410)".to_owned();
-                (Settlement::Again(now), Some(reason))
+                (Settlement::Again(self.clock.now()), Some(reason), "gone")
             }
         };
+        self.metrics.attempted(&self.name, result);
         if let Some(error) = &error {
             tracing::warn!(
                 sink = self.name, event_id = %parcel.event_id, attempt = made, http_status, error,
@@ -204,9 +272,11 @@ impl Round {
         AttemptRecord {
             delivery: delivery.id,
             settlement,
-            at: now,
+            at,
+            took,
             http_status,
             error,
+            answer: attempt.answer.map(beginning),
         }
     }
 
@@ -219,7 +289,13 @@ impl Round {
     }
 
     fn close_down(&self) {
-        if !self.gone.swap(true, Ordering::Relaxed) {
+        let mut gone_since = self
+            .gone_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if gone_since.is_none() {
+            *gone_since = Some(self.clock.now());
+            self.metrics.sink_is_gone(&self.name);
             tracing::error!(
                 sink = self.name,
                 "the receiver answered 410 Gone: nothing is sent to this sink until jobwatch is restarted; what it is owed is kept"
@@ -227,14 +303,60 @@ impl Round {
         }
     }
 
+    fn gone_since(&self) -> Option<Timestamp> {
+        *self
+            .gone_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unrecorded(&self) -> MutexGuard<'_, Vec<AttemptRecord>> {
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How long nothing is due.
     async fn pause(&self) -> Duration {
         match self.store.next_delivery_due(&self.name).await {
-            Ok(Some(due)) if !self.gone.load(Ordering::Relaxed) => {
+            Ok(Some(due)) if self.gone_since().is_none() => {
                 until(self.clock.now(), due).min(SLEEP_MAX)
             }
             Ok(_) => SLEEP_MAX,
             Err(_) => STORE_PAUSE,
         }
+    }
+}
+
+/// Longer with each failure in a row, so that a disk that is full for a day is not told of
+/// every second.
+fn store_pause(failures: u32) -> Duration {
+    STORE_PAUSE
+        .saturating_mul(1 << failures.saturating_sub(1).min(8))
+        .min(STORE_PAUSE_MAX)
+}
+
+/// As much of an answer as is kept.
+fn beginning(mut answer: String) -> String {
+    answer.truncate(answer.floor_char_boundary(ANSWER_BYTES_MAX));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_kept_up_to_a_whole_character() {
+        let kept = beginning("é".repeat(ANSWER_BYTES_MAX));
+        assert_eq!(kept.len(), ANSWER_BYTES_MAX);
+        let kept = beginning(format!("x{}", "é".repeat(ANSWER_BYTES_MAX)));
+        assert_eq!(kept.len(), ANSWER_BYTES_MAX - 1);
+    }
+
+    #[test]
+    fn the_store_is_asked_less_and_less_often() {
+        let secs: Vec<u64> = (1..=6).map(|n| store_pause(n).as_secs()).collect();
+        assert_eq!(secs, [1, 2, 4, 8, 15, 15]);
     }
 }

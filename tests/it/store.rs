@@ -8,6 +8,7 @@ mod deliveries;
 mod listing;
 pub(crate) mod samples;
 mod sqlite;
+mod upgrade;
 
 use jobwatch::store::SharedStore;
 use jobwatch::store::StoreError;

@@ -2,14 +2,19 @@
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use rusqlite::OptionalExtension;
 use rusqlite::params;
 
+use crate::clock::later;
 use crate::store::AttemptRecord;
 use crate::store::Delivery;
 use crate::store::DeliveryCounts;
 use crate::store::Settlement;
+use crate::store::delivery::DeliveryState;
+use crate::store::delivery::SinkBacklog;
 use crate::store::row;
 use crate::store::sqlite::SqlError;
+use crate::store::sqlite::attempts;
 
 pub(super) fn claim(
     db: &Connection,
@@ -19,7 +24,7 @@ pub(super) fn claim(
     limit: usize,
 ) -> Result<Vec<Delivery>, SqlError> {
     let mut statement = db.prepare_cached(
-        "SELECT d.id, d.event_id, e.type, e.body, d.attempts, w.callback_url
+        "SELECT d.id, d.event_id, e.type, e.body, d.attempts - d.earlier_attempts, w.callback_url
          FROM deliveries d JOIN events e ON e.id = d.event_id
             LEFT JOIN watches w ON d.sink = 'callback' AND w.id = e.watch_id
          WHERE d.sink = ?1 AND d.state = 'pending' AND d.due_at <= ?2 AND d.lease_until <= ?2
@@ -49,22 +54,28 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
     let mut statement = db.prepare_cached(
         "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at), lease_until = 0,
             attempts = attempts + 1, last_status = ?4, last_error = ?5, settled_at = ?6
-         WHERE id = ?1 AND state = 'pending'",
+         WHERE id = ?1 AND state = 'pending'
+         RETURNING attempts",
     )?;
     for record in records {
+        let ended = later(record.at, record.took);
         let (state, due_at, settled_at) = match record.settlement {
-            Settlement::Delivered => ("delivered", None, Some(record.at)),
-            Settlement::Dead => ("dead", None, Some(record.at)),
-            Settlement::Again(due_at) => ("pending", Some(due_at), None),
+            Settlement::Delivered => (DeliveryState::Delivered, None, Some(ended)),
+            Settlement::Dead => (DeliveryState::Dead, None, Some(ended)),
+            Settlement::Again(due_at) => (DeliveryState::Pending, Some(due_at), None),
         };
-        statement.execute(params![
+        let values = params![
             record.delivery,
-            state,
+            state.as_str(),
             due_at.map(row::micros),
             record.http_status,
             record.error,
             settled_at.map(row::micros),
-        ])?;
+        ];
+        let number: Option<u32> = statement.query_row(values, |row| row.get(0)).optional()?;
+        if let Some(number) = number {
+            attempts::keep(db, number, record)?;
+        }
     }
     Ok(())
 }
@@ -80,17 +91,27 @@ pub(super) fn next_due(db: &Connection, sink: &str) -> Result<Option<Timestamp>,
         .transpose()?)
 }
 
-pub(super) fn owed(db: &Connection) -> Result<Vec<(String, u64)>, SqlError> {
+pub(super) fn backlog(db: &Connection) -> Result<Vec<SinkBacklog>, SqlError> {
+    // One index serves each half; a condition over both would read every delivery.
     let mut statement = db.prepare_cached(
-        "SELECT sink, count(*) FROM deliveries WHERE state = 'pending' GROUP BY sink",
+        "SELECT sink, sum(pending), sum(dead) FROM (
+             SELECT sink, count(*) AS pending, 0 AS dead
+                 FROM deliveries WHERE state = 'pending' GROUP BY sink
+             UNION ALL
+             SELECT sink, 0, count(*) FROM deliveries WHERE state = 'dead' GROUP BY sink
+         ) GROUP BY sink ORDER BY sink",
     )?;
     let mut rows = statement.query([])?;
-    let mut owed = Vec::new();
+    let mut backlog = Vec::new();
     while let Some(row) = rows.next()? {
-        let count: i64 = row.get(1)?;
-        owed.push((row.get(0)?, u64::try_from(count)?));
+        let (pending, dead): (i64, i64) = (row.get(1)?, row.get(2)?);
+        backlog.push(SinkBacklog {
+            sink: row.get(0)?,
+            pending: u64::try_from(pending)?,
+            dead: u64::try_from(dead)?,
+        });
     }
-    Ok(owed)
+    Ok(backlog)
 }
 
 pub(super) fn counts(db: &Connection) -> Result<DeliveryCounts, SqlError> {
@@ -101,11 +122,10 @@ pub(super) fn counts(db: &Connection) -> Result<DeliveryCounts, SqlError> {
     while let Some(row) = rows.next()? {
         let (state, count): (String, i64) = (row.get(0)?, row.get(1)?);
         let count = u64::try_from(count)?;
-        match state.as_str() {
-            "pending" => counts.pending = count,
-            "delivered" => counts.delivered = count,
-            "dead" => counts.dead = count,
-            other => return Err(format!("`{other}` is no state of a delivery").into()),
+        match state.parse()? {
+            DeliveryState::Pending => counts.pending = count,
+            DeliveryState::Delivered => counts.delivered = count,
+            DeliveryState::Dead => counts.dead = count,
         }
     }
     Ok(counts)

@@ -5,16 +5,20 @@
 //! mode: what was acknowledged survives a power cut. One process owns the file; a lock
 //! beside it keeps a second one out.
 
+mod attempts;
 mod deliveries;
 mod migration;
 mod news;
 mod readers;
+mod trouble;
+pub mod upkeep;
 mod watches;
 mod writer;
 
 use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -33,11 +37,23 @@ use crate::store::StoredEvent;
 use crate::store::Submission;
 use crate::store::Submitted;
 use crate::store::Transition;
+use crate::store::delivery::DeliveryPage;
+use crate::store::delivery::DeliveryQuery;
+use crate::store::delivery::Redriven;
+use crate::store::delivery::SinkBacklog;
+use crate::store::delivery::StoredAttempt;
+use crate::store::delivery::StoredDelivery;
 use crate::store::sqlite::readers::Readers;
+use crate::store::sqlite::trouble::in_words;
 use crate::store::sqlite::writer::Writer;
 use crate::watch::State;
 use crate::watch::Watch;
 use crate::watch::WatchId;
+use crate::watch::event::Event;
+
+/// How long a lock of somebody else is waited for. Short: what waits behind it is told
+/// that the store has failed, and is tried again.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many readers there are.
 const READERS: usize = 4;
@@ -59,7 +75,7 @@ impl SqliteStore {
     /// file, it was written by a newer version, or it is no database.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path)?;
-        let fail = |error: rusqlite::Error| open_error(path, &error.to_string());
+        let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
         let mut connection = Connection::open(path).map_err(fail)?;
         prepare(&connection).map_err(fail)?;
         migration::run(&mut connection).map_err(|reason| open_error(path, &reason))?;
@@ -90,10 +106,15 @@ fn open_error(path: &Path, reason: &str) -> StoreError {
     }
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+/// The file whose lock tells that a daemon has the database at `path`.
+fn lock_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let name = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let name = lock_name(path);
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -125,6 +146,7 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -132,7 +154,7 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
 fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 
@@ -153,6 +175,19 @@ impl Store for SqliteStore {
         self.writer
             .run("commit a transition", move |db| {
                 watches::apply(db, &transition)
+            })
+            .await
+    }
+
+    async fn append(
+        &self,
+        id: WatchId,
+        event: Event,
+        owed: Vec<String>,
+    ) -> Result<Applied, StoreError> {
+        self.writer
+            .run("append an event", move |db| {
+                watches::append(db, id, &event, &owed)
             })
             .await
     }
@@ -187,6 +222,19 @@ impl Store for SqliteStore {
         self.readers
             .run("load watches", move |db| {
                 watches::watching(db, after, limit)
+            })
+            .await
+    }
+
+    async fn without_verdict(
+        &self,
+        since: Timestamp,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Watch)>, StoreError> {
+        self.readers
+            .run("load watches without a verdict", move |db| {
+                watches::without_verdict(db, since, after, limit)
             })
             .await
     }
@@ -231,9 +279,51 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn owed(&self) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError> {
         self.readers
-            .run("read what is owed", deliveries::owed)
+            .run("read what is owed", deliveries::backlog)
+            .await
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        self.readers
+            .run("list deliveries", move |db| attempts::page(db, &query))
+            .await
+    }
+
+    async fn delivery(
+        &self,
+        id: i64,
+    ) -> Result<Option<(StoredDelivery, Vec<StoredAttempt>)>, StoreError> {
+        self.readers
+            .run("read a delivery", move |db| {
+                let found = attempts::one(db, id)?;
+                found
+                    .map(|delivery| Ok((delivery, attempts::of(db, id)?)))
+                    .transpose()
+            })
+            .await
+    }
+
+    async fn redrive(&self, id: i64, force: bool, now: Timestamp) -> Result<Redriven, StoreError> {
+        self.writer
+            .run("drive a delivery again", move |db| {
+                attempts::redrive(db, id, force, now)
+            })
+            .await
+    }
+
+    async fn redrive_dead(
+        &self,
+        sink: &str,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sink = sink.to_owned();
+        self.writer
+            .run("drive dead letters again", move |db| {
+                attempts::redrive_dead(db, &sink, since, now)
+            })
             .await
     }
 

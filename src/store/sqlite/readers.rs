@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
+use crate::store::sqlite::trouble::explained;
 
 /// Runs reads, as many at a time as there are connections.
 pub(super) struct Readers {
@@ -57,6 +58,9 @@ impl Readers {
         reading
             .await
             .map_err(|_| StoreError::Closed)?
-            .map_err(|source| StoreError::Failed { doing, source })
+            .map_err(|source| StoreError::Failed {
+                doing,
+                source: explained(source),
+            })
     }
 }

@@ -1,5 +1,6 @@
 //! Watches in `SQLite`: accepting, changing, reading.
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
@@ -21,6 +22,7 @@ use crate::watch::State;
 use crate::watch::Watch;
 use crate::watch::WatchId;
 use crate::watch::event::Event;
+use crate::watch::event::EventKind;
 
 const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
     callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
@@ -134,6 +136,22 @@ pub(super) fn apply(db: &Connection, transition: &Transition) -> Result<Applied,
     Ok(Applied::Applied)
 }
 
+pub(super) fn append(
+    db: &Connection,
+    id: WatchId,
+    event: &Event,
+    owed: &[String],
+) -> Result<Applied, SqlError> {
+    let is_known = db
+        .prepare_cached("SELECT 1 FROM events WHERE id = ?1")?
+        .exists([event.id])?;
+    if is_known {
+        return Ok(Applied::Refused);
+    }
+    log_event(db, id, event, owed)?;
+    Ok(Applied::Applied)
+}
+
 fn by_key(db: &Connection, key: &[u8; 32]) -> Result<Option<Watch>, SqlError> {
     let found = db
         .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE key = ?1"))?
@@ -206,6 +224,32 @@ pub(super) fn watching(
         "SELECT {COLUMNS} FROM watches WHERE state = 'watching' AND number > ?1 ORDER BY number LIMIT ?2"
     ))?;
     let mut rows = statement.query(params![after, i64::try_from(limit)?])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get("number")?, watch_of(row)?));
+    }
+    Ok(found)
+}
+
+pub(super) fn without_verdict(
+    db: &Connection,
+    since: Timestamp,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<(i64, Watch)>, SqlError> {
+    // The condition on the state is word for word that of the index.
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM watches w
+         WHERE state IN ('timed_out', 'lost') AND finished_at >= ?1 AND number > ?2
+            AND NOT EXISTS (SELECT 1 FROM events e WHERE e.watch_id = w.id AND e.type = ?3)
+         ORDER BY number LIMIT ?4"
+    ))?;
+    let mut rows = statement.query(params![
+        row::micros(since),
+        after,
+        EventKind::LateResult.type_name(),
+        i64::try_from(limit)?
+    ])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((row.get("number")?, watch_of(row)?));

@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
+use crate::store::sqlite::trouble::explained;
+use crate::store::sqlite::trouble::in_words;
 
 /// How much work may wait; whoever brings more waits with it.
 const QUEUE_MAX: usize = 4096;
@@ -68,7 +70,10 @@ impl Writer {
         answered
             .await
             .map_err(|_| StoreError::Closed)?
-            .map_err(|source| StoreError::Failed { doing, source })
+            .map_err(|source| StoreError::Failed {
+                doing,
+                source: explained(source),
+            })
     }
 
     /// Takes no more work, finishes what waits, closes the connection.
@@ -89,7 +94,7 @@ fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Work>) 
 
 fn write_batch(connection: &Connection, batch: impl Iterator<Item = Work>) {
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-        let text = error.to_string();
+        let text = in_words(&error);
         for work in batch {
             work(Err(text.clone().into()))(Ok(()));
         }
@@ -118,10 +123,10 @@ fn write_batch(connection: &Connection, batch: impl Iterator<Item = Work>) {
     match connection.execute_batch("COMMIT") {
         Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
         Err(error) => {
-            if let Err(error) = connection.execute_batch("ROLLBACK") {
-                tracing::debug!(%error, "the failed transaction was rolled back already");
+            if let Err(again) = connection.execute_batch("ROLLBACK") {
+                tracing::debug!(error = %again, "the failed transaction was rolled back already");
             }
-            let text = error.to_string();
+            let text = in_words(&error);
             for answer in answers {
                 answer(Err(text.clone().into()));
             }

@@ -27,7 +27,9 @@ use crate::workers::poller::Board;
 use crate::workers::poller::Shared;
 use crate::workers::poller::load::duty_of;
 
-/// How long a watch waits after its transition could not be committed.
+/// How often a commit is tried that somebody else came before.
+const COMMIT_TRIES: usize = 5;
+/// How long a watch waits whose transition could be neither committed nor kept.
 const COMMIT_AGAIN: Duration = Duration::from_secs(5);
 /// How many odd status values are remembered as warned of.
 const WARNED_MAX: usize = 1000;
@@ -42,17 +44,32 @@ pub(super) struct Flight {
     counted: bool,
 }
 
-/// A step that must be committed before the agenda may forget what it was.
-struct Pending {
-    id: WatchId,
-    /// What was known before the observation, for when the commit fails.
-    before: Tracking,
-    after: Tracking,
-    step: Step,
+/// What was decided of a watch.
+pub(super) enum Decision {
+    /// A step of a watch that goes on.
+    Step {
+        /// What was known before the observation, for when nothing of it can be kept.
+        before: Tracking,
+        after: Tracking,
+        step: Step,
+    },
+    /// A verdict on a watch that has ended without one.
+    LateResult,
+}
+
+/// A decision that must be committed, and everything that takes.
+pub(super) struct Pending {
+    pub(super) id: WatchId,
+    pub(super) decision: Decision,
+    /// What the poll showed, if there was one.
+    pub(super) observation: Option<Observation>,
+    /// When it was noticed.
+    pub(super) at: Timestamp,
 }
 
 /// What became of a commit.
-enum Committed {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Committed {
     /// The watch goes on.
     Watching,
     /// The watch is over, by us or by somebody else.
@@ -87,9 +104,8 @@ impl Flight {
         };
         let started = self.shared.clock.now();
         let observation = service.observe(&job_id, &params, started).await;
-        if let Some(pending) = self.conclude(&service, &observation) {
-            self.commit(pending, Some(&observation), Some(&service))
-                .await;
+        if let Some(pending) = self.conclude(&service, observation) {
+            self.commit(pending, Some(&service)).await;
         }
     }
 
@@ -104,11 +120,15 @@ impl Flight {
         let Some((id, tracking)) = known else { return };
         let pending = Pending {
             id,
-            before: tracking.clone(),
-            after: tracking,
-            step: Step::Finished(Outcome::TimedOut),
+            decision: Decision::Step {
+                before: tracking.clone(),
+                after: tracking,
+                step: Step::Finished(Outcome::TimedOut),
+            },
+            observation: None,
+            at: self.shared.clock.now(),
         };
-        self.commit(pending, None, None).await;
+        self.commit(pending, None).await;
     }
 
     /// Gives the place in the budget back.
@@ -132,19 +152,22 @@ impl Flight {
     }
 
     /// Decides. A step that changes nothing puts the watch back at once, and lands.
-    fn conclude(&mut self, service: &Arc<Service>, observation: &Observation) -> Option<Pending> {
+    fn conclude(&mut self, service: &Arc<Service>, observation: Observation) -> Option<Pending> {
         let now = self.shared.clock.now();
         let uptime = self.shared.clock.uptime();
         let shared = Arc::clone(&self.shared);
         let mut guard = shared.board();
         let board = &mut *guard;
-        shared.metrics.polled(&service.name, observation);
-        self.account(board, service, observation, uptime);
-        board.tell(service, observation, self.lane, uptime);
+        shared.metrics.polled(&service.name, &observation);
+        if let Some(lane) = self.lane {
+            self.counted = false;
+            board.account(lane, service, &observation, uptime);
+        }
+        board.tell(service, &observation, self.lane, uptime);
         let entry = board.agenda.entry_mut(self.ticket)?;
         let before = entry.tracking.clone();
         let terms = terms_of(entry, service);
-        let step = transition::decide(&mut entry.tracking, observation, &terms, now);
+        let step = transition::decide(&mut entry.tracking, &observation, &terms, now);
         tracing::debug!(
             service = %service.name, job_id = %entry.job_id, ?step,
             retry_after = ?observation.retry_after(), "polled"
@@ -152,73 +175,65 @@ impl Flight {
         if step != Step::Unchanged {
             return Some(Pending {
                 id: entry.id,
-                before,
-                after: entry.tracking.clone(),
-                step,
+                decision: Decision::Step {
+                    before,
+                    after: entry.tracking.clone(),
+                    step,
+                },
+                observation: Some(observation),
+                at: now,
             });
         }
         board.put_back(self.ticket, service, observation.retry_after(), now, uptime);
         None
     }
 
-    /// Gives the budget back and tells it what the service said.
-    fn account(
-        &mut self,
-        board: &mut Board,
-        service: &Service,
-        observation: &Observation,
-        uptime: Duration,
-    ) {
-        let Some(lane) = self.lane else { return };
-        let budget = &mut board.lanes.lane(lane).budget;
-        budget.release();
-        self.counted = false;
-        if let Observation::Problem(problem) = observation
-            && problem.kind == ProblemKind::Throttled
-        {
-            budget.throttled(uptime, |run| match problem.retry_after {
-                Some(wish) => service.policy.respected(wish),
-                None => service.policy.interval(run),
-            });
-        }
-    }
-
-    async fn commit(
-        &self,
-        pending: Pending,
-        observation: Option<&Observation>,
-        service: Option<&Arc<Service>>,
-    ) {
-        let now = self.shared.clock.now();
-        let committed = self.shared.commit(&pending, observation, now).await;
+    async fn commit(&self, pending: Pending, service: Option<&Arc<Service>>) {
+        // What waits for the store already comes first.
+        let waits = self.shared.board().unwritten.holds(pending.id);
+        let committed = if waits {
+            None
+        } else {
+            match self.shared.commit(&pending).await {
+                Ok(committed) => Some(committed),
+                Err(error) => {
+                    self.shared.tell_of_trouble(&pending, &error);
+                    None
+                }
+            }
+        };
         let uptime = self.shared.clock.uptime();
         let mut board = self.shared.board();
+        let Some(committed) = committed else {
+            board.keep(self.ticket, pending, service, uptime);
+            return;
+        };
+        board.unwritten.store_is_back(uptime);
         match (committed, service) {
-            (Ok(Committed::Over), _) => board.agenda.remove(self.ticket),
-            (Ok(Committed::Watching), Some(service)) => {
-                let wish = observation.and_then(Observation::retry_after);
-                board.put_back(self.ticket, service, wish, now, uptime);
+            (Committed::Over, _) => board.agenda.remove(self.ticket),
+            (Committed::Watching, Some(service)) => {
+                let wish = pending.wish();
+                board.put_back(self.ticket, service, wish, pending.at, uptime);
             }
-            (Ok(Committed::Watching), None) => {
+            (Committed::Watching, None) => {
                 board
                     .agenda
                     .schedule(self.ticket, Duty::Expire, uptime + COMMIT_AGAIN);
             }
-            (Err(error), service) => {
-                tracing::error!(
-                    watch_id = %pending.id, error = format!("{error:#}"),
-                    "cannot commit a transition; the job will be polled again"
-                );
-                // As if it had not been seen: the next poll must find it new again.
-                if let Some(entry) = board.agenda.entry_mut(self.ticket) {
-                    entry.tracking = pending.before;
-                }
-                let duty = service.map_or(Duty::Expire, |_| Duty::Poll);
-                board
-                    .agenda
-                    .schedule(self.ticket, duty, uptime + COMMIT_AGAIN);
-            }
         }
+    }
+}
+
+impl Pending {
+    fn ends_watch(&self) -> bool {
+        let Decision::Step { step, .. } = &self.decision else {
+            return false;
+        };
+        matches!(step, Step::Finished(_))
+    }
+
+    fn wish(&self) -> Option<Duration> {
+        self.observation.as_ref().and_then(Observation::retry_after)
     }
 }
 
@@ -241,6 +256,39 @@ impl Drop for Flight {
 }
 
 impl Board {
+    /// Keeps what the store did not take. A watch that is over is not polled any more;
+    /// one that goes on is.
+    fn keep(
+        &mut self,
+        ticket: Ticket,
+        pending: Pending,
+        service: Option<&Arc<Service>>,
+        uptime: Duration,
+    ) {
+        let (wish, at) = (pending.wish(), pending.at);
+        let is_over = pending.ends_watch();
+        match (self.unwritten.keep(pending, uptime), service) {
+            (Ok(()), Some(service)) if !is_over => {
+                self.put_back(ticket, service, wish, at, uptime);
+            }
+            (Ok(()), _) => self.agenda.remove(ticket),
+            (Err(pending), service) => {
+                tracing::error!(
+                    watch_id = %pending.id,
+                    "too much waits for the store: this transition is forgotten, and the job will be polled again"
+                );
+                // As if it had not been seen: the next poll must find it new again.
+                if let Some(entry) = self.agenda.entry_mut(ticket)
+                    && let Decision::Step { before, .. } = pending.decision
+                {
+                    entry.tracking = before;
+                }
+                let duty = service.map_or(Duty::Expire, |_| Duty::Poll);
+                self.agenda.schedule(ticket, duty, uptime + COMMIT_AGAIN);
+            }
+        }
+    }
+
     fn put_back(
         &mut self,
         ticket: Ticket,
@@ -260,8 +308,28 @@ impl Board {
             .schedule(ticket, duty_of(next), uptime.saturating_add(next.after()));
     }
 
+    /// Gives the budget back and tells it what the service said.
+    pub(super) fn account(
+        &mut self,
+        lane: usize,
+        service: &Service,
+        observation: &Observation,
+        uptime: Duration,
+    ) {
+        let budget = &mut self.lanes.lane(lane).budget;
+        budget.release();
+        if let Observation::Problem(problem) = observation
+            && problem.kind == ProblemKind::Throttled
+        {
+            budget.throttled(uptime, |run| match problem.retry_after {
+                Some(wish) => service.policy.respected(wish),
+                None => service.policy.interval(run),
+            });
+        }
+    }
+
     /// Says aloud what a person should know of, once and not at every poll.
-    fn tell(
+    pub(super) fn tell(
         &mut self,
         service: &Arc<Service>,
         observation: &Observation,
@@ -303,47 +371,75 @@ impl Board {
 }
 
 impl Shared {
+    /// Says aloud that the store takes nothing: once, not for each watch.
+    pub(super) fn tell_of_trouble(&self, pending: &Pending, error: &anyhow::Error) {
+        let is_first = self.board().unwritten.len() == 0;
+        let error = format!("{error:#}");
+        if is_first {
+            tracing::error!(
+                watch_id = %pending.id, error,
+                "cannot commit a transition; it and those that follow are kept in memory until the store returns, and polling goes on"
+            );
+        } else {
+            tracing::debug!(watch_id = %pending.id, error, "cannot commit a transition");
+        }
+    }
+
     /// Commits a step: the watch, its event and what it owes, in one transaction.
-    async fn commit(
-        &self,
-        pending: &Pending,
-        observation: Option<&Observation>,
-        now: Timestamp,
-    ) -> anyhow::Result<Committed> {
+    pub(super) async fn commit(&self, pending: &Pending) -> anyhow::Result<Committed> {
+        if matches!(pending.decision, Decision::LateResult) {
+            self.commit_late(pending).await?;
+            return Ok(Committed::Over);
+        }
+        for _ in 0..COMMIT_TRIES {
+            if let Some(committed) = self.try_to_commit(pending).await? {
+                return Ok(committed);
+            }
+        }
+        anyhow::bail!("somebody else keeps changing the watch")
+    }
+
+    /// `None` when somebody else changed the watch meanwhile.
+    async fn try_to_commit(&self, pending: &Pending) -> anyhow::Result<Option<Committed>> {
         let watch = self
             .store
             .watch(pending.id)
             .await
             .context("read the watch")?;
         let Some(watch) = watch.filter(|watch| watch.state == State::Watching) else {
-            return Ok(Committed::Over);
+            return Ok(Some(Committed::Over));
         };
-        let recorded = transition::record(&watch, &pending.after, observation, pending.step, now);
+        let Decision::Step { after, step, .. } = &pending.decision else {
+            return Ok(Some(Committed::Over));
+        };
+        let (observation, at) = (pending.observation.as_ref(), pending.at);
+        let recorded = transition::record(&watch, after, observation, *step, at);
         let Some((next, kind)) = recorded else {
-            return Ok(Committed::Watching);
+            return Ok(Some(Committed::Watching));
         };
         let transition = Transition {
-            event: Event::of(&next, kind, &self.instance, now),
+            event: Event::of(&next, kind, &self.instance, at),
             owed: self.subscriptions.owed(&next, kind),
             watch: next,
         };
-        let over = transition.watch.state != State::Watching;
+        let outcome = transition.watch.state.outcome();
+        let late = outcome.is_some_and(Outcome::may_come_late);
+        let ended = late.then(|| transition.watch.clone());
         let applied = self
             .store
             .apply(transition)
             .await
             .context("store the transition")?;
-        match applied {
+        Ok(match applied {
             Applied::Applied => {
                 self.courier.wake();
-                Ok(if over {
-                    Committed::Over
-                } else {
-                    Committed::Watching
-                })
+                if let Some(ended) = &ended {
+                    self.look_late(ended);
+                }
+                Some(outcome.map_or(Committed::Watching, |_| Committed::Over))
             }
-            Applied::Refused => anyhow::bail!("somebody else changed the watch meanwhile"),
-        }
+            Applied::Refused => None,
+        })
     }
 }
 

@@ -12,6 +12,9 @@ use crate::workers::poller::Board;
 use crate::workers::poller::SLEEP_MAX;
 use crate::workers::poller::Shared;
 use crate::workers::poller::conclude::Flight;
+use crate::workers::poller::late;
+use crate::workers::poller::late::Look;
+use crate::workers::poller::unwritten::Writing;
 
 /// How long a watch may wait for its budget when its deadline has passed. Not at once: what
 /// comes late from a restart is worth a look, and its verdict counts.
@@ -38,8 +41,15 @@ impl Shared {
             let free_at = admit(&mut board, lane, now, uptime, &mut starts);
             next = earlier(next, free_at);
         }
+        let looks = late::take_due(&mut board, uptime);
+        next = earlier(next, board.late.next_due());
         next = earlier(next, board.agenda.next_due());
-        board.in_flight += starts.len();
+        let writes = board.unwritten.due().is_some_and(|at| at <= uptime);
+        if !writes {
+            next = earlier(next, board.unwritten.due());
+        }
+        board.in_flight += starts.len() + looks.len();
+        board.started += looks.len() as u64;
         board.started += starts
             .iter()
             .filter(|start| start.duty == Duty::Poll)
@@ -47,6 +57,13 @@ impl Shared {
         drop(board);
         for start in starts {
             self.start(&start);
+        }
+        for due in looks {
+            let look = Look::new(Arc::clone(self), due);
+            self.tracker.spawn(look.look());
+        }
+        if writes && let Some(writing) = Writing::begin(self) {
+            self.tracker.spawn(writing.write());
         }
         next.map_or(SLEEP_MAX, |at| at.saturating_sub(uptime))
     }

@@ -46,4 +46,9 @@ impl Poller {
     pub fn watching(&self) -> usize {
         self.shared.board().agenda.len()
     }
+
+    /// How many transitions wait in memory for the store.
+    pub fn unwritten(&self) -> usize {
+        self.shared.board().unwritten.len()
+    }
 }

@@ -18,7 +18,7 @@ use crate::workers::poller::Board;
 use crate::workers::poller::Shared;
 
 /// How many watches are read at a time.
-const LOAD_PAGE: usize = 10_000;
+pub(super) const LOAD_PAGE: usize = 10_000;
 /// How many events are looked through at a time.
 const NEWS_PAGE: usize = 1000;
 
@@ -58,6 +58,7 @@ impl Shared {
                 "these watches wait for a service that is not configured; they end at their deadline unless it comes back"
             );
         }
+        self.load_late().await?;
         self.board().position = Some(position);
         Ok(())
     }
@@ -116,7 +117,7 @@ pub(super) fn duty_of(next: Next) -> Duty {
     }
 }
 
-fn entry_of(board: &mut Board, watch: &Watch, service: Option<&Arc<Service>>) -> Entry {
+pub(super) fn entry_of(board: &mut Board, watch: &Watch, service: Option<&Arc<Service>>) -> Entry {
     let params = if let Some(shared) = board.interned.get(&watch.params) {
         Arc::clone(shared)
     } else {

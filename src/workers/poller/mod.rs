@@ -2,14 +2,17 @@
 //!
 //! One loop, no task per watch: [`dispatch`] takes what is due from the agenda and starts
 //! polls as budgets allow; each poll ends in [`conclude`], which decides, commits only
-//! what is worth telling, and puts the watch back. [`load`] brings watches from the
-//! store to the agenda.
+//! what is worth telling, and puts the watch back; what the store does not take stays in
+//! [`unwritten`] until it does. [`load`] brings watches from the store to the agenda. What
+//! ended without a verdict is looked at for a while by [`late`].
 
 mod conclude;
 mod dispatch;
 mod lanes;
+mod late;
 mod live;
 mod load;
+mod unwritten;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,11 +40,16 @@ use crate::watch::event::Instance;
 use crate::watch::subscription::Subscriptions;
 use crate::workers::Heartbeat;
 use crate::workers::poller::lanes::Lanes;
+use crate::workers::poller::unwritten::Unwritten;
+use crate::workers::poller::unwritten::Writing;
 
 pub use crate::workers::poller::live::Live;
 
 /// The longest the loop sleeps: the watchdog must hear of it.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
+
+/// How long the store is left alone after it could not tell what is new.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a poller works with.
 pub struct Parts {
@@ -100,6 +108,10 @@ struct Board {
     interned: HashSet<Arc<Params>>,
     in_flight: usize,
     started: u64,
+    /// Watches that ended without a verdict and are looked at for a late one.
+    late: Agenda,
+    /// What was decided and could not be stored yet.
+    unwritten: Unwritten,
     /// Status values that were warned of already.
     warned: HashSet<(Arc<str>, String)>,
 }
@@ -138,6 +150,8 @@ impl Poller {
                     interned: HashSet::new(),
                     in_flight: 0,
                     started: 0,
+                    late: Agenda::default(),
+                    unwritten: Unwritten::default(),
                     warned: HashSet::new(),
                 }),
             }),
@@ -179,10 +193,15 @@ impl Poller {
     /// Polls until `stop`. Polls in flight run on in the tracker.
     pub async fn run(&self, stop: CancellationToken, heartbeat: Heartbeat) {
         let mut looks = true;
+        let mut not_before = Duration::ZERO;
         while !stop.is_cancelled() {
             heartbeat();
-            if looks {
+            let uptime = self.shared.clock.uptime();
+            if looks && uptime >= not_before {
                 looks = !self.looked().await;
+                if looks {
+                    not_before = uptime + LOOK_AGAIN;
+                }
             }
             let pause = self.shared.dispatch().min(SLEEP_MAX);
             tokio::select! {
@@ -195,6 +214,13 @@ impl Poller {
             }
         }
         self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes down what waits for the store, once and now, unless somebody is at it.
+    pub async fn write_down(&self) {
+        if let Some(writing) = Writing::begin(&self.shared) {
+            writing.write().await;
+        }
     }
 
     /// Learns what is new; false when the store failed and must be asked again.

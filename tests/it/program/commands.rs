@@ -5,8 +5,20 @@ use crate::program::process::run;
 use crate::program::process::stderr;
 use crate::program::process::stdout;
 
-const COMMANDS: [&str; 9] = [
-    "run", "demo", "simulate", "check", "services", "submit", "list", "show", "stop",
+const COMMANDS: [&str; 13] = [
+    "run",
+    "demo",
+    "simulate",
+    "check",
+    "services",
+    "submit",
+    "list",
+    "show",
+    "stop",
+    "deliveries",
+    "redrive",
+    "sink",
+    "db",
 ];
 
 #[test]
@@ -189,6 +201,10 @@ fn without_a_daemon_every_asking_command_says_so() {
         &["show", id],
         &["stop", id],
         &["submit", "dcs", "j"],
+        &["deliveries", "--state", "dead"],
+        &["redrive", "1"],
+        &["redrive", "--sink", "ops", "--since", "2h"],
+        &["sink", "list"],
     ] {
         let output = run(&[command, &["--url", "http://127.0.0.1:1"]].concat());
         assert_eq!(output.status.code(), Some(5), "{command:?}");

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The program under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_jobwatch");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jobwatch");
 /// Longer than anything here takes, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -99,6 +99,10 @@ impl Process {
         if !self.printed.iter().any(|line| line.contains(words)) {
             self.line_with(words);
         }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a power cut would.

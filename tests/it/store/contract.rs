@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::store::Database;
 use crate::store::samples::accepted;
+use crate::store::samples::at;
 use crate::store::samples::change;
 use crate::store::samples::end;
 use crate::store::samples::submission;
@@ -217,6 +218,60 @@ pub(crate) async fn what_was_stored_is_there_after_it_is_opened_again(database: 
     assert_eq!(store.events_of(watch.id, 10).await.unwrap(), events);
     let again = store.submit(vec![submission(watch, &[])]).await.unwrap();
     assert_eq!(again, [Submitted::Existing(next.watch)]);
+}
+
+pub(crate) async fn an_event_is_appended_once_and_changes_nothing_about_its_watch(
+    database: &impl Database,
+) {
+    let store = database.open().unwrap();
+    let watch = accepted(&store, watch(1)).await;
+    let ended = end(&watch, Outcome::TimedOut);
+    store.apply(ended.clone()).await.unwrap();
+    let late = transition(&ended.watch, EventKind::LateResult, &[]).event;
+    let append = async || {
+        let owed = vec!["hook".to_owned()];
+        store.append(watch.id, late.clone(), owed).await.unwrap()
+    };
+    assert_eq!(append().await, Applied::Applied);
+    assert_eq!(append().await, Applied::Refused);
+    assert_eq!(stored(&store, &watch).await, ended.watch);
+    assert_eq!(
+        types(&store, watch.id).await.last().unwrap(),
+        "dev.jobwatch.job.late_result"
+    );
+    assert_eq!(store.delivery_counts().await.unwrap().pending, 1);
+}
+
+pub(crate) async fn what_ended_without_a_verdict_is_found_until_one_came_late(
+    database: &impl Database,
+) {
+    let store = database.open().unwrap();
+    let mut ends = Vec::new();
+    for (n, outcome) in (1..).zip(Outcome::ALL) {
+        let ended = end(&accepted(&store, watch(n)).await, outcome);
+        store.apply(ended.clone()).await.unwrap();
+        ends.push(ended.watch);
+    }
+    accepted(&store, watch(100)).await;
+    let found = async |secs| {
+        let mut all = Vec::new();
+        let mut after = 0;
+        while let [(number, watch)] = &store.without_verdict(at(secs), after, 1).await.unwrap()[..]
+        {
+            after = *number;
+            all.push(watch.state.outcome().unwrap());
+        }
+        all
+    };
+    assert_eq!(found(30).await, [Outcome::TimedOut, Outcome::Lost]);
+    assert!(found(31).await.is_empty(), "they ended before");
+    let lost = ends
+        .iter()
+        .find(|watch| watch.state.outcome() == Some(Outcome::Lost));
+    let lost = lost.unwrap();
+    let late = transition(lost, EventKind::LateResult, &[]).event;
+    store.append(lost.id, late, Vec::new()).await.unwrap();
+    assert_eq!(found(30).await, [Outcome::TimedOut]);
 }
 
 pub(crate) async fn a_closed_store_says_so(database: &impl Database) {

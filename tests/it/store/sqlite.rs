@@ -58,6 +58,8 @@ suite! {
         a_transition_its_event_and_its_deliveries_commit_together
         a_delivery_that_cannot_be_owed_undoes_the_transition
         what_was_stored_is_there_after_it_is_opened_again
+        an_event_is_appended_once_and_changes_nothing_about_its_watch
+        what_ended_without_a_verdict_is_found_until_one_came_late
         a_closed_store_says_so;
     listing:
         pages_are_newest_first_and_meet_without_gap
@@ -75,7 +77,13 @@ suite! {
         nothing_is_claimed_before_it_is_due
         what_is_settled_is_not_claimed_again
         a_late_record_does_not_undo_what_is_settled
-        what_is_owed_is_owed_after_it_is_opened_again;
+        what_is_owed_is_owed_after_it_is_opened_again
+        each_attempt_is_kept_with_what_it_came_to
+        only_the_latest_attempts_are_kept
+        a_dead_letter_begins_a_new_schedule_and_keeps_its_history
+        what_is_not_dead_is_driven_again_by_force_only
+        the_dead_of_one_sink_are_driven_again_since_a_time
+        deliveries_are_listed_newest_first_by_state_and_sink;
 }
 
 #[tokio::test]

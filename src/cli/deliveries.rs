@@ -1,0 +1,197 @@
+//! `jobwatch deliveries`: what sinks are owed, what was given up, and each attempt.
+
+use clap::Args;
+use http::Method;
+
+use crate::api::delivery_view::AttemptView;
+use crate::api::delivery_view::DeliveryPageView;
+use crate::api::delivery_view::DeliveryView;
+use crate::cli::Exit;
+use crate::cli::client::DaemonArgs;
+use crate::cli::output::Paint;
+use crate::cli::output::Table;
+use crate::cli::output::or_dash;
+use crate::cli::output::plain;
+use crate::cli::output::say;
+use crate::cli::output::say_json;
+use crate::cli::output::time;
+
+const HELP: &str = "\
+An event that a sink is owed is a delivery. It is pending until the sink has taken it
+(delivered), or until ten attempts over some 16 hours have failed (dead: a dead letter). Dead
+letters are kept; `jobwatch redrive` owes them again.
+
+  jobwatch deliveries --state dead             what was given up
+  jobwatch deliveries --state dead --sink ops  by one sink
+  jobwatch deliveries 4711                     one delivery: why did each attempt fail?
+  jobwatch redrive 4711                        try again, under the same event id";
+
+/// Lists deliveries, newest first, or shows one with its attempts.
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub(super) struct Deliveries {
+    /// The id of one delivery, to be shown with its attempts
+    #[arg(value_name = "DELIVERY_ID", conflicts_with_all = ["state", "sink", "cursor"])]
+    delivery_id: Option<String>,
+    /// Only deliveries in this state: pending, delivered or dead
+    #[arg(long)]
+    state: Option<String>,
+    /// Only deliveries to this sink
+    #[arg(long)]
+    sink: Option<String>,
+    /// At most so many, up to 1000
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Go on where another list ended
+    #[arg(long)]
+    cursor: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+impl Deliveries {
+    pub(super) async fn execute(self) -> Exit {
+        let done = match &self.delivery_id {
+            Some(id) => self.show(id).await,
+            None => self.list().await,
+        };
+        match done {
+            Ok(()) => Exit::Done,
+            Err(exit) => exit,
+        }
+    }
+
+    async fn show(&self, id: &str) -> Result<(), Exit> {
+        let client = self.daemon.client()?;
+        let path = path_of(id);
+        let answer = client.ask::<DeliveryView>(Method::GET, &path, None);
+        let delivery = answer.await?.body;
+        if self.json {
+            say_json(&delivery);
+        } else {
+            say(&in_words(&delivery));
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<(), Exit> {
+        let path = format!("/v1/deliveries?{}", self.query());
+        let client = self.daemon.client()?;
+        let answer = client.ask::<DeliveryPageView>(Method::GET, &path, None);
+        let page = answer.await?.body;
+        if self.json {
+            say_json(&page);
+            return Ok(());
+        }
+        if page.deliveries.is_empty() {
+            say("no deliveries");
+            return Ok(());
+        }
+        say(&table(&page.deliveries));
+        if let Some(next) = page.next {
+            say(&format!("more: --cursor {next}"));
+        }
+        Ok(())
+    }
+
+    fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &self.limit.to_string());
+        for (name, value) in [
+            ("state", &self.state),
+            ("sink", &self.sink),
+            ("cursor", &self.cursor),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+/// The path of one delivery; an id that is none still asks for no other path.
+pub(super) fn path_of(id: &str) -> String {
+    let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("/v1/deliveries/{id}")
+}
+
+/// A state in the colour of how well it is.
+fn painted(paint: Paint, state: &str) -> String {
+    let like = match state {
+        "delivered" => "succeeded",
+        "dead" => "failed",
+        _ => "watching",
+    };
+    paint.as_state(like, state)
+}
+
+fn table(deliveries: &[DeliveryView]) -> String {
+    let paint = Paint::for_stdout();
+    let mut table = Table::with_header(&[
+        "ID", "SINK", "EVENT", "STATE", "ATTEMPTS", "STATUS", "DUE", "ERROR",
+    ]);
+    for delivery in deliveries {
+        table.row(vec![
+            delivery.id.clone(),
+            plain(&delivery.sink),
+            short(&delivery.type_name).to_owned(),
+            painted(paint, &delivery.state),
+            delivery.attempts.to_string(),
+            number(delivery.last_status),
+            delivery.due_at.map_or_else(|| "-".to_owned(), time),
+            or_dash(delivery.last_error.as_deref()),
+        ]);
+    }
+    table.render()
+}
+
+fn short(type_name: &str) -> &str {
+    type_name.trim_start_matches("dev.jobwatch.")
+}
+
+fn number(value: Option<u16>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn in_words(delivery: &DeliveryView) -> String {
+    let paint = Paint::for_stdout();
+    let mut facts = Table::default();
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            facts.row(vec![paint.dim(name), value]);
+        }
+    };
+    row("id", Some(delivery.id.clone()));
+    row("sink", Some(plain(&delivery.sink)));
+    row("state", Some(painted(paint, &delivery.state)));
+    row("event", Some(delivery.event_id.clone()));
+    row("type", Some(short(&delivery.type_name).to_owned()));
+    row("watch", delivery.watch_id.clone());
+    row("attempts", Some(delivery.attempts.to_string()));
+    row("due", delivery.due_at.map(time));
+    row("settled", delivery.settled_at.map(time));
+    let attempts = delivery.history.as_deref().unwrap_or_default();
+    if attempts.is_empty() {
+        return facts.render();
+    }
+    format!("{}\n\n{}", facts.render(), history(attempts))
+}
+
+fn history(attempts: &[AttemptView]) -> String {
+    let mut table = Table::with_header(&["ATTEMPT", "AT", "TOOK", "STATUS", "ERROR", "ANSWER"]);
+    for attempt in attempts {
+        table.row(vec![
+            attempt.number.to_string(),
+            time(attempt.at),
+            format!("{} ms", attempt.took_ms),
+            number(attempt.http_status),
+            or_dash(attempt.error.as_deref()),
+            or_dash(attempt.answer.as_deref()),
+        ]);
+    }
+    table.render()
+}

@@ -1,0 +1,319 @@
+//! `jobwatch sink`: what sinks there are, and whether one takes an event.
+
+use clap::Args;
+use clap::Subcommand;
+use http::Method;
+use jiff::Timestamp;
+use rand::Rng;
+use serde::Serialize;
+
+use crate::api::delivery_view::SinksView;
+use crate::cli::ConfigArgs;
+use crate::cli::Exit;
+use crate::cli::client::DaemonArgs;
+use crate::cli::output::Paint;
+use crate::cli::output::Table;
+use crate::cli::output::complain;
+use crate::cli::output::or_dash;
+use crate::cli::output::plain;
+use crate::cli::output::say;
+use crate::cli::output::say_json;
+use crate::clock;
+use crate::clock::SystemClock;
+use crate::clock::later;
+use crate::nearest;
+use crate::settings::Settings;
+use crate::settings::build;
+use crate::sink::Attempt;
+use crate::sink::Parcel;
+use crate::sink::Verdict;
+use crate::telemetry;
+use crate::watch::Outcome;
+use crate::watch::State;
+use crate::watch::Watch;
+use crate::watch::WatchId;
+use crate::watch::event::Event;
+use crate::watch::event::EventKind;
+use crate::watch::event::Instance;
+use crate::watch::observation::Job;
+use crate::watch::observation::JobState;
+
+/// The job id of a sample event, by which receivers can tell it from a real one.
+const SAMPLE_JOB: &str = "jobwatch-sink-test";
+
+/// Shows the sinks, or tries one.
+#[derive(Args)]
+pub(super) struct Sink {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the daemon's sinks with what they are owed
+    List(List),
+    /// Send one signed sample event to a sink, and show what it answers
+    Test(Test),
+}
+
+/// Lists the sinks of the daemon.
+#[derive(Args)]
+struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+const TEST_HELP: &str = "\
+The event is composed, signed and sent by this process, with the sink as it is configured; no
+daemon is needed and nothing is stored. Its job_id is `jobwatch-sink-test`, its labels hold
+`test=true`. Filters are not applied.
+
+  jobwatch sink test ops --config jobwatch.toml
+  jobwatch sink test ops --event job.failed      how does it look there?
+
+Exit codes: 0 the sink took it, 1 it did not, 2 there is no such sink.";
+
+/// Sends one signed sample event.
+#[derive(Args)]
+#[command(after_help = TEST_HELP)]
+struct Test {
+    /// The sink's name
+    name: String,
+    /// The type of the event, with or without `dev.jobwatch.`
+    #[arg(long, default_value = "job.succeeded", value_name = "TYPE")]
+    event: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// What came of the sample.
+#[derive(Serialize)]
+struct Tried<'a> {
+    sink: &'a str,
+    kind: &'static str,
+    event_id: String,
+    #[serde(rename = "type")]
+    type_name: &'static str,
+    delivered: bool,
+    http_status: Option<u16>,
+    took_ms: u128,
+    error: Option<String>,
+    answer: Option<String>,
+}
+
+impl Sink {
+    pub(super) async fn execute(self) -> Exit {
+        let done = match self.command {
+            Command::List(list) => list.list().await,
+            Command::Test(test) => test.test().await,
+        };
+        match done {
+            Ok(exit) | Err(exit) => exit,
+        }
+    }
+}
+
+impl List {
+    async fn list(&self) -> Result<Exit, Exit> {
+        let client = self.daemon.client()?;
+        let answer = client.ask::<SinksView>(Method::GET, "/v1/sinks", None);
+        let view = answer.await?.body;
+        if self.json {
+            say_json(&view);
+            return Ok(Exit::Done);
+        }
+        let paint = Paint::for_stdout();
+        let mut table = Table::with_header(&["SINK", "KIND", "STATE", "PENDING", "DEAD"]);
+        for sink in &view.sinks {
+            let like = match sink.state.as_str() {
+                "open" => "succeeded",
+                "gone" => "failed",
+                _ => "unknown",
+            };
+            table.row(vec![
+                plain(&sink.name),
+                or_dash(sink.kind.as_deref()),
+                paint.as_state(like, &sink.state),
+                sink.pending.to_string(),
+                sink.dead.to_string(),
+            ]);
+        }
+        say(&table.render());
+        Ok(Exit::Done)
+    }
+}
+
+impl Test {
+    async fn test(&self) -> Result<Exit, Exit> {
+        let kind = self.kind()?;
+        let settings = self.settings()?;
+        let mut sinks = build::sinks(&settings).map_err(|error| {
+            complain(&format!("{error:#}"));
+            Exit::Failed
+        })?;
+        let Some(sink) = sinks.remove(&self.name) else {
+            let names = || sinks.keys().map(String::as_str);
+            complain(&format!(
+                "there is no sink `{}`{}; configured are: {}",
+                self.name,
+                nearest::hint(&self.name, names()),
+                names().collect::<Vec<_>>().join(", ")
+            ));
+            return Err(Exit::Usage);
+        };
+        let clock = SystemClock::shared();
+        let event = sample(kind, &settings.instance, clock.now());
+        let parcel = Parcel {
+            event_id: event.id,
+            type_name: kind.type_name().to_owned(),
+            body: event.body,
+            to: None,
+        };
+        let began = clock.uptime();
+        let attempt = sink.deliver(&parcel, clock.now()).await;
+        let took = clock.uptime().saturating_sub(began);
+        let tried = Tried {
+            sink: &self.name,
+            kind: sink.kind(),
+            event_id: parcel.event_id.to_string(),
+            type_name: kind.type_name(),
+            delivered: attempt.verdict == Verdict::Delivered,
+            http_status: attempt.http_status,
+            took_ms: took.as_millis(),
+            error: error_of(&attempt),
+            answer: attempt.answer,
+        };
+        if self.json {
+            say_json(&tried);
+        } else {
+            say(&in_words(&tried));
+        }
+        Ok(if tried.delivered {
+            Exit::Done
+        } else {
+            Exit::Failed
+        })
+    }
+
+    fn kind(&self) -> Result<EventKind, Exit> {
+        let full = format!("dev.jobwatch.{}", self.event);
+        let found = [self.event.as_str(), &full]
+            .into_iter()
+            .find_map(EventKind::from_type_name);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = EventKind::all()
+                .map(|kind| kind.type_name().trim_start_matches("dev.jobwatch."))
+                .collect();
+            complain(&format!(
+                "`{}` is no type of event; it may be {}",
+                self.event,
+                names.join(", ")
+            ));
+            Exit::Usage
+        })
+    }
+
+    fn settings(&self) -> Result<Settings, Exit> {
+        let usage = |message: String| {
+            complain(&message);
+            Exit::Usage
+        };
+        let loaded = self.config.load();
+        let settings = loaded.map_err(|problems| usage(problems.to_string()))?;
+        let settings = settings.settings;
+        // What goes to the log sink is a line of the log.
+        telemetry::start(&settings.log).map_err(|error| usage(format!("{error:#}")))?;
+        Ok(settings)
+    }
+}
+
+fn error_of(attempt: &Attempt) -> Option<String> {
+    match &attempt.verdict {
+        Verdict::Delivered => None,
+        Verdict::Failed { reason, .. } | Verdict::Never { reason } => Some(reason.clone()),
+        Verdict::Gone => Some(
+            "the receiver is gone (410): the daemon would send it nothing more until it is restarted"
+                .to_owned(),
+        ),
+    }
+}
+
+fn in_words(tried: &Tried<'_>) -> String {
+    let paint = Paint::for_stdout();
+    let (like, result) = if tried.delivered {
+        ("succeeded", "delivered")
+    } else {
+        ("failed", "not delivered")
+    };
+    let mut table = Table::default();
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            table.row(vec![paint.dim(name), value]);
+        }
+    };
+    row("sink", Some(format!("{} ({})", tried.sink, tried.kind)));
+    row("result", Some(paint.as_state(like, result)));
+    row("event", Some(tried.event_id.clone()));
+    row("type", Some(tried.type_name.to_owned()));
+    row("status", tried.http_status.map(|status| status.to_string()));
+    row("took", Some(format!("{} ms", tried.took_ms)));
+    row("error", tried.error.as_deref().map(plain));
+    row("answer", tried.answer.as_deref().map(plain));
+    table.render()
+}
+
+/// An event like a real one, of a job that never was.
+fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
+    let mut random = [0; 10];
+    clock::machine_seeded_rng().fill_bytes(&mut random);
+    let outcome = match kind {
+        EventKind::Finished(outcome) => Some(outcome),
+        EventKind::LateResult => Some(Outcome::TimedOut),
+        _ => None,
+    };
+    let (state, status) = match kind {
+        EventKind::Finished(Outcome::Succeeded) | EventKind::LateResult => {
+            (JobState::Succeeded, "SUCCESS")
+        }
+        EventKind::Finished(Outcome::Failed) => (JobState::Failed, "FAIL"),
+        _ => (JobState::Running, "RUNNING"),
+    };
+    let watch = Watch {
+        id: WatchId::new(now, random),
+        service: "sample".to_owned(),
+        definition: "sample".to_owned(),
+        job_id: SAMPLE_JOB.to_owned(),
+        params: [("project_id".to_owned(), "sample".to_owned())].into(),
+        labels: [("test".to_owned(), "true".to_owned())].into(),
+        sinks: Vec::new(),
+        callback_url: None,
+        submitted_at: now,
+        deadline: later(now, std::time::Duration::from_hours(1)),
+        state: outcome.map_or(State::Watching, State::Final),
+        job: Some(Job {
+            state,
+            job_type: Some("sample".to_owned()),
+            status: Some(status.to_owned()),
+            code: None,
+            reason: Some("sent by `jobwatch sink test`".to_owned()),
+            began_at: Some(now),
+            ended_at: outcome.map(|_| now),
+            progress: None,
+            resources: None,
+            children: Vec::new(),
+        }),
+        finished_at: outcome.map(|_| now),
+        polls: 1,
+        problems: 0,
+        last_problem: None,
+        unknown_status: None,
+        revision: 1,
+    };
+    Event::of(&watch, kind, &Instance(instance.to_owned()), now)
+}

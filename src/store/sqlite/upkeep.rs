@@ -1,0 +1,198 @@
+//! Looking after the file: is it sound, and a copy of it. Both while a daemon runs or not.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+
+use crate::store::StoreError;
+use crate::store::sqlite::BUSY_TIMEOUT;
+use crate::store::sqlite::SqlError;
+use crate::store::sqlite::lock_name;
+use crate::store::sqlite::migration;
+use crate::store::sqlite::open_error;
+use crate::store::sqlite::trouble::in_words;
+
+/// The most findings that are told.
+const FINDINGS_MAX: usize = 100;
+/// The tables whose rows are counted.
+const TABLES: [&str; 5] = ["watches", "events", "deliveries", "attempts", "durations"];
+
+/// What a look at a database showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The version of its schema.
+    pub schema: u32,
+    /// The newest version this program knows.
+    pub newest: u32,
+    /// Whether a daemon has it open.
+    pub in_use: bool,
+    /// How large it is, in bytes, without what waits in its log.
+    pub bytes: u64,
+    /// What is wrong, as far as it was told: damaged pages, rows that name others that are
+    /// not there.
+    pub findings: Vec<String>,
+    /// Rows by table.
+    pub rows: Vec<(String, u64)>,
+    /// Watches by state.
+    pub watches: Vec<(String, u64)>,
+    /// Deliveries by state.
+    pub deliveries: Vec<(String, u64)>,
+}
+
+impl Inspection {
+    /// Nothing is wrong, and this program can work with it.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty() && self.schema <= self.newest
+    }
+}
+
+/// Looks through the whole database at `path`; changes nothing.
+///
+/// # Errors
+/// There is none, or it cannot be read at all.
+pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+    let db = read_only(path)?;
+    let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
+    let schema = migration::version_of(&db).map_err(fail)?;
+    let pages = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let bytes = pages("page_count").map_err(fail)? * pages("page_size").map_err(fail)?;
+    let mut inspection = Inspection {
+        schema,
+        newest: migration::newest(),
+        in_use: is_in_use(path),
+        bytes: u64::try_from(bytes).unwrap_or_default(),
+        findings: Vec::new(),
+        rows: Vec::new(),
+        watches: Vec::new(),
+        deliveries: Vec::new(),
+    };
+    if let Err(error) = damage(&db, &mut inspection.findings) {
+        inspection.findings.push(error.to_string());
+    }
+    // What can still be counted of a damaged database is worth telling.
+    for table in TABLES {
+        let count = count(&db, &format!("SELECT '{table}', count(*) FROM {table}"));
+        inspection.rows.extend(count.unwrap_or_default());
+    }
+    let by_state = |table: &str| {
+        let sql = format!("SELECT state, count(*) FROM {table} GROUP BY state ORDER BY state");
+        count(&db, &sql).unwrap_or_default()
+    };
+    inspection.watches = by_state("watches");
+    inspection.deliveries = by_state("deliveries");
+    Ok(inspection)
+}
+
+/// Copies the database at `path` to `copy`, as it stands at one moment. The copy is whole,
+/// compact, readable by its owner only, and on disk.
+///
+/// # Errors
+/// There is a file already, or it cannot be written, or the database cannot be read; what
+/// was begun is removed.
+pub fn back_up(path: &Path, copy: &Path) -> Result<u64, StoreError> {
+    let db = read_only(path)?;
+    let begun = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(copy)
+        .map_err(|error| failed(not_made(copy, &error)))?;
+    let copied = fill(&db, copy, &begun);
+    if copied.is_err()
+        && let Err(error) = std::fs::remove_file(copy)
+    {
+        tracing::warn!(file = %copy.display(), %error, "cannot remove the half-made copy");
+    }
+    copied.map_err(|error| failed(error.to_string()))
+}
+
+fn fill(db: &Connection, copy: &Path, file: &File) -> Result<u64, SqlError> {
+    let name = copy
+        .to_str()
+        .ok_or("the name of the copy must be UTF-8 text")?;
+    db.execute("VACUUM INTO ?1", [name])
+        .map_err(|error| in_words(&error))?;
+    let mut findings = Vec::new();
+    damage(&read_only(copy)?, &mut findings)?;
+    if let Some(first) = findings.first() {
+        return Err(format!("the copy is damaged: {first}").into());
+    }
+    file.sync_all()?;
+    let folder = copy
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(file.metadata()?.len())
+}
+
+fn not_made(copy: &Path, error: &std::io::Error) -> String {
+    let copy = copy.display();
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        return format!("{copy} exists and is not overwritten; remove it, or name another file");
+    }
+    format!("cannot make {copy}: {error}; its folder must exist and be writable")
+}
+
+fn failed(reason: String) -> StoreError {
+    StoreError::Failed {
+        doing: "back up the database",
+        source: reason.into(),
+    }
+}
+
+fn read_only(path: &Path) -> Result<Connection, StoreError> {
+    let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
+    if !path.exists() {
+        return Err(open_error(path, "there is no such file"));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(fail)?;
+    db.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
+    Ok(db)
+}
+
+fn is_in_use(path: &Path) -> bool {
+    // Only looked at: a lock that is not there is not made.
+    let lock = File::open(lock_name(path));
+    lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
+}
+
+fn damage(db: &Connection, findings: &mut Vec<String>) -> Result<(), SqlError> {
+    let wanted = format!("PRAGMA integrity_check({FINDINGS_MAX})");
+    let mut statement = db.prepare(&wanted)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next().map_err(|error| in_words(&error))? {
+        let finding: String = row.get(0)?;
+        if finding != "ok" {
+            findings.push(finding);
+        }
+    }
+    let mut statement = db.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next().map_err(|error| in_words(&error))? {
+        if findings.len() >= FINDINGS_MAX {
+            break;
+        }
+        let (table, number, other): (String, Option<i64>, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let number = number.map_or_else(|| "a row".to_owned(), |number| format!("row {number}"));
+        findings.push(format!(
+            "{number} of {table} names a row of {other} that is not there"
+        ));
+    }
+    Ok(())
+}
+
+fn count(db: &Connection, sql: &str) -> Result<Vec<(String, u64)>, SqlError> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let count: i64 = row.get(1)?;
+        counts.push((row.get(0)?, u64::try_from(count)?));
+    }
+    Ok(counts)
+}

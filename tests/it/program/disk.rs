@@ -1,0 +1,280 @@
+//! Trouble with the disk under the real program, and looking after its file.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use rusqlite::Connection;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::program::process::Daemon;
+use crate::program::process::Folder;
+use crate::program::process::PROGRAM;
+use crate::program::process::Simulator;
+use crate::program::process::post;
+use crate::program::process::run;
+use crate::program::process::stderr;
+use crate::program::process::stdout;
+
+/// Watches a job that ends while the store takes nothing; returns its id.
+async fn watched_job(simulator: &Simulator, daemon: &mut Daemon) -> String {
+    let job = json!({"service": "dcs", "duration": "1s", "outcome": "succeeded"});
+    let job_id = simulator.create(&job).await;
+    daemon.ask_json(&["submit", "dcs", &job_id]);
+    daemon.process.line_with("dev.jobwatch.job.changed");
+    job_id
+}
+
+/// Neither ready nor taking submissions, and both say why.
+async fn is_in_trouble(daemon: &Daemon, reason: &str) {
+    let watch = json!({"service": "dcs", "job_id": "another"}).to_string();
+    let url = format!("{}/v1/watches", daemon.url);
+    let (status, problem) = post(&url, &watch).await.unwrap();
+    assert_eq!(status, 503, "{problem}");
+    let said = problem["detail"].as_str().unwrap();
+    assert!(
+        said.contains(reason) && said.contains("nothing was stored"),
+        "{said}"
+    );
+    let (status, problem) = readiness(daemon).await;
+    assert_eq!(status, 503, "{problem}");
+    let said = problem["detail"].as_str().unwrap();
+    assert!(said.contains(reason), "{said}");
+}
+
+async fn readiness(daemon: &Daemon) -> (u16, Value) {
+    let client = jobwatch::outbound::client().no_proxy().build().unwrap();
+    let url = format!("{}/readyz", daemon.url);
+    let answer = client.get(url).send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_told_later() {
+    let simulator = Simulator::start(&[]);
+    let folder = Folder::new();
+    let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
+    watched_job(&simulator, &mut daemon).await;
+    let other = Connection::open(folder.path().join("jobwatch.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    daemon
+        .process
+        .line_with("kept in memory until the store returns");
+    is_in_trouble(&daemon, "another process holds a lock").await;
+    other.execute_batch("ROLLBACK").unwrap();
+    daemon.process.line_with("dev.jobwatch.job.succeeded");
+    assert_eq!(readiness(&daemon).await.0, 200);
+    assert_eq!(daemon.process.terminate().code(), Some(0));
+}
+
+/// Says that a test was not made; that is no way out where everything has to be there.
+fn left_out(reason: &str) {
+    let thread = std::thread::current();
+    let said = format!("{}: {reason}", thread.name().unwrap_or_default());
+    assert!(
+        std::env::var_os("CI").is_none_or(|it| it != "true"),
+        "{said}"
+    );
+    // Not by `eprintln!`, which is shown only of a test that fails.
+    let line = format!("\nSKIPPED {said}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// Lets no file of a process grow beyond `limit`; false where nobody may say so.
+fn limit_files(daemon: &Daemon, limit: &str) -> bool {
+    let process = daemon.process.id().to_string();
+    let set = Command::new("prlimit")
+        .args(["--pid", &process, &format!("--fsize={limit}:")])
+        .status();
+    set.is_ok_and(|status| status.success())
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_is_room() {
+    let simulator = Simulator::start(&[]);
+    let folder = Folder::new();
+    let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
+    watched_job(&simulator, &mut daemon).await;
+    if !limit_files(&daemon, "4096") {
+        return left_out("`prlimit` (util-linux) is missing or may not set a limit");
+    }
+    daemon
+        .process
+        .line_with("kept in memory until the store returns");
+    is_in_trouble(&daemon, "the file system failed").await;
+    assert!(limit_files(&daemon, "unlimited"));
+    daemon.process.line_with("dev.jobwatch.job.succeeded");
+    assert_eq!(readiness(&daemon).await.0, 200);
+    let checked = run(&["db", "check", "--database", &database(&folder)]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    assert_eq!(daemon.process.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_of() {
+    let folder = Folder::new();
+    let config = folder.configure("http://127.0.0.1:1", "");
+    let mode = |mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.path(), permissions).unwrap();
+    };
+    mode(0o555);
+    // Nothing is read-only to root, who has to become somebody else first.
+    let is_root = std::fs::write(folder.path().join("probe"), "").is_ok();
+    let output = if is_root {
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let mut command = Command::new("setpriv");
+        command
+            .args(nobody)
+            .args([PROGRAM, "run", "--config", &config]);
+        command.output()
+    } else {
+        Command::new(PROGRAM)
+            .args(["run", "--config", &config])
+            .output()
+    };
+    mode(0o755);
+    let missing = "`setpriv` (util-linux), by which root becomes somebody else";
+    let Ok(output) = output else {
+        return left_out(missing);
+    };
+    let said = stderr(&output);
+    if said.contains("setpriv") {
+        return left_out(missing);
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("jobwatch.db") && said.contains("must exist and be writable"),
+        "{said}"
+    );
+}
+
+fn database(folder: &Folder) -> String {
+    folder.path().join("jobwatch.db").display().to_string()
+}
+
+fn mode_of(file: &Path) -> u32 {
+    std::fs::metadata(file).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
+    let simulator = Simulator::start(&[]);
+    let folder = Folder::new();
+    let config = folder.configure(&simulator.url, "");
+    let mut daemon = Daemon::start(&config);
+    let job = json!({"service": "dcs", "duration": "1h", "outcome": "succeeded"});
+    let job_id = simulator.create(&job).await;
+    daemon.ask_json(&["submit", "dcs", &job_id]);
+    daemon.process.line_with("dev.jobwatch.job.changed");
+    let check = || -> Value {
+        let output = run(&["db", "check", "--json", "--config", &config]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let running = check();
+    assert_eq!(
+        (&running["sound"], &running["in_use"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(running["watches"], json!({"watching": 1}));
+    assert_eq!(running["schema"], running["newest_schema"]);
+    let copy = folder.path().join("copy.db");
+    let back_up = || {
+        run(&[
+            "db",
+            "backup",
+            &copy.display().to_string(),
+            "--config",
+            &config,
+        ])
+    };
+    let output = back_up();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(mode_of(&copy), 0o600);
+    let bytes = std::fs::read(&copy).unwrap();
+    let again = back_up();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("exists"), "{}", stderr(&again));
+    assert_eq!(std::fs::read(&copy).unwrap(), bytes, "it was left alone");
+    daemon.process.terminate();
+    assert_eq!(check()["in_use"], false);
+
+    // The copy in the place of the database: the watch goes on.
+    for end in ["", "-wal", "-shm"] {
+        let old = format!("{}{end}", database(&folder));
+        // Some are gone since the daemon ended in order.
+        let _ = std::fs::remove_file(old);
+    }
+    std::fs::rename(&copy, database(&folder)).unwrap();
+    let daemon = Daemon::start(&config);
+    let listed = daemon.ask_json(&["list", "--state", "watching"]);
+    assert_eq!(listed["watches"][0]["job_id"], job_id.as_str());
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_found_out() {
+    let folder = Folder::new();
+    let config = folder.configure("http://127.0.0.1:1", "");
+    let mut daemon = Daemon::start(&config);
+    for n in 0..50 {
+        let watch = json!({"service": "dcs", "job_id": format!("job-{n}")}).to_string();
+        let (status, _) = post(&format!("{}/v1/watches", daemon.url), &watch)
+            .await
+            .unwrap();
+        assert_eq!(status, 201);
+    }
+    daemon.process.terminate();
+    let file = database(&folder);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let beyond_the_schema = bytes.len() / 2;
+    for byte in &mut bytes[beyond_the_schema..] {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&file, &bytes).unwrap();
+    let output = run(&["db", "check", "--database", &file]);
+    let said = stdout(&output) + &stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("damaged"), "{said}");
+    let copy = folder.path().join("copy.db");
+    let output = run(&[
+        "db",
+        "backup",
+        &copy.display().to_string(),
+        "--database",
+        &file,
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(!copy.exists(), "half a copy is none");
+}
+
+#[test]
+fn what_is_no_database_is_told_so_and_a_newer_one_is_named() {
+    let folder = Folder::new();
+    let check = |file: &Path| run(&["db", "check", "--database", &file.display().to_string()]);
+    let missing = check(&folder.path().join("absent.db"));
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(
+        stderr(&missing).contains("no such file"),
+        "{}",
+        stderr(&missing)
+    );
+    let text = check(&folder.write("letter.db", &"this is a letter ".repeat(100)));
+    assert_eq!(text.status.code(), Some(1));
+    assert!(
+        stderr(&text).contains("not a database"),
+        "{}",
+        stderr(&text)
+    );
+    let mut daemon = Daemon::start(&folder.configure("http://127.0.0.1:1", ""));
+    daemon.process.terminate();
+    let file = folder.path().join("jobwatch.db");
+    let database = Connection::open(&file).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    let newer = check(&file);
+    assert_eq!(newer.status.code(), Some(1));
+    assert!(stdout(&newer).contains("99"), "{}", stdout(&newer));
+}

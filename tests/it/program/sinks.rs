@@ -1,0 +1,126 @@
+//! Commands about sinks and what they are owed.
+
+use rusqlite::Connection;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use crate::harness::WEBHOOK_SECRET;
+use crate::harness::receiver::Receiver;
+use crate::harness::receiver::Reply;
+use crate::program::process::Daemon;
+use crate::program::process::Folder;
+use crate::program::process::Simulator;
+use crate::program::process::run;
+use crate::program::process::stderr;
+use crate::program::process::stdout;
+
+fn configure(folder: &Folder, simulator: &str, receiver: &Receiver) -> String {
+    folder.write("webhook-secret", WEBHOOK_SECRET);
+    let hook = format!(
+        "[sinks.hook]\nkind = \"webhook\"\nurl = \"{}\"\nsecret_file = \"{{folder}}/webhook-secret\"",
+        receiver.url()
+    );
+    folder.configure(simulator, &hook)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_is_tried_with_a_signed_sample_and_nothing_is_stored() {
+    let tracker = TaskTracker::new();
+    let receiver = Receiver::start(&tracker).await;
+    let folder = Folder::new();
+    let config = configure(&folder, "http://127.0.0.1:1", &receiver);
+    let test = |more: &[&str]| {
+        let arguments = ["sink", "test", "hook", "--json", "--config", &config];
+        run(&[&arguments[..], more].concat())
+    };
+    let output = test(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let tried: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&tried["delivered"], &tried["http_status"]),
+        (&json!(true), &json!(204))
+    );
+    assert!(tried["took_ms"].is_u64());
+    let sample = receiver.received().remove(0);
+    assert!(sample.is_genuine());
+    assert_eq!(sample.kind(), "job.succeeded");
+    assert_eq!(sample.body["subject"], "jobwatch-sink-test");
+    assert_eq!(sample.body["data"]["labels"]["test"], "true");
+    receiver.always_answers(Reply::Status(500));
+    let output = test(&["--event", "dev.jobwatch.job.failed"]);
+    assert_eq!(output.status.code(), Some(1));
+    let tried: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(tried["error"].as_str().unwrap().contains("500"));
+    assert_eq!(receiver.received()[1].kind(), "job.failed");
+    assert_ne!(receiver.received()[1].id(), sample.id());
+    assert!(!folder.path().join("jobwatch.db").exists());
+    let unknown = run(&["sink", "test", "hok", "--config", &config]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        stderr(&unknown).contains("did you mean `hook`?"),
+        "{}",
+        stderr(&unknown)
+    );
+    assert_eq!(test(&["--event", "job.exploded"]).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_listed_shown_and_driven_again() {
+    let tracker = TaskTracker::new();
+    let receiver = Receiver::start(&tracker).await;
+    receiver.always_answers(Reply::Status(500));
+    let simulator = Simulator::start(&[]);
+    let folder = Folder::new();
+    let config = configure(&folder, &simulator.url, &receiver);
+    let mut daemon = Daemon::start(&config);
+    let job = json!({"service": "dcs", "duration": "1h", "outcome": "succeeded"});
+    let job_id = simulator.create(&job).await;
+    daemon.ask_json(&["submit", "dcs", &job_id]);
+    daemon.process.line_with("dev.jobwatch.job.changed");
+    daemon.process.has_said("a delivery failed");
+    daemon.process.terminate();
+    // As sixteen hours would leave them.
+    let database = Connection::open(folder.path().join("jobwatch.db")).unwrap();
+    let dead = "UPDATE deliveries SET state = 'dead', settled_at = due_at WHERE sink = 'hook'";
+    let letters = database.execute(dead, []).unwrap();
+    assert!(letters > 0);
+    receiver.always_answers(Reply::Status(204));
+    let daemon = Daemon::start(&config);
+    let before = receiver.received().len();
+    let listed = daemon.ask_json(&["deliveries", "--state", "dead"]);
+    let listed = listed["deliveries"].as_array().unwrap().clone();
+    assert_eq!(listed.len(), letters);
+    let id = listed.last().unwrap()["id"].as_str().unwrap();
+    let shown = daemon.ask(&["deliveries", id]);
+    let said = stdout(&shown);
+    assert!(
+        said.contains("the receiver answered 500") && said.contains("dead"),
+        "{said}"
+    );
+    let sinks = stdout(&daemon.ask(&["sink", "list"]));
+    assert!(
+        sinks.contains("hook") && sinks.contains("webhook"),
+        "{sinks}"
+    );
+    let driven = daemon.ask(&["redrive", id]);
+    assert_eq!(driven.status.code(), Some(0), "{}", stderr(&driven));
+    let all = daemon.ask_json(&["redrive", "--sink", "hook"]);
+    assert_eq!(all["redriven"], letters - 1);
+    loop {
+        let news = receiver.news();
+        if receiver.received().len() == before + letters {
+            break;
+        }
+        news.await;
+    }
+    let missing = daemon.ask(&["redrive", "99"]);
+    assert_eq!(missing.status.code(), Some(2));
+    let nowhere = daemon.ask(&["redrive", "--sink", "hok"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(
+        stderr(&nowhere).contains("not configured"),
+        "{}",
+        stderr(&nowhere)
+    );
+    assert_eq!(daemon.ask(&["redrive"]).status.code(), Some(2));
+}

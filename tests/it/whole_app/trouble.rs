@@ -1,0 +1,190 @@
+//! A store that takes nothing for a while: polling goes on, and what was seen is told.
+//!
+//! A trigger that another connection puts into the database has its writes fail, at once
+//! and for as long as the test wants.
+
+use std::time::Duration;
+
+use http::Method;
+use http::StatusCode;
+use jobwatch::clock::later;
+use jobwatch::simulator::Ending;
+use jobwatch::simulator::Service;
+use jobwatch::watch::Outcome;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::harness::App;
+use crate::harness::job;
+use crate::harness::receiver::Reply;
+
+/// What the database says while it is in trouble.
+const REASON: &str = "no more room";
+
+/// Has every `what` fail, such as `UPDATE ON watches`.
+struct Trouble {
+    database: Connection,
+    triggers: usize,
+}
+
+impl Trouble {
+    fn begin(app: &App, what: &[&str]) -> Self {
+        let database = Connection::open(app.database()).unwrap();
+        for (n, what) in what.iter().enumerate() {
+            let sql = format!(
+                "CREATE TRIGGER trouble_{n} BEFORE {what} BEGIN SELECT RAISE(ABORT, '{REASON}'); END"
+            );
+            database.execute_batch(&sql).unwrap();
+        }
+        Self {
+            database,
+            triggers: what.len(),
+        }
+    }
+
+    fn end(self) {
+        for n in 0..self.triggers {
+            let sql = format!("DROP TRIGGER trouble_{n}");
+            self.database.execute_batch(&sql).unwrap();
+        }
+    }
+}
+
+/// The times at which the events of a watch were noticed, by type.
+fn noticed(events: &[Value], kind: &str) -> Value {
+    let kind = format!("dev.jobwatch.{kind}");
+    let event = events.iter().find(|event| event["type"] == kind);
+    event.unwrap()["data"]["noticed_at"].clone()
+}
+
+#[tokio::test]
+async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
+    let app = App::start().await;
+    let id = app
+        .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
+        .await;
+    app.advance_secs(5).await;
+    let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
+    app.advance_secs(20).await;
+    assert_eq!(app.outcome(id).await, None);
+    assert_eq!(app.program.poller.unwritten(), 1);
+    let seen_at = app.now();
+    let polls = app.polls(id).await;
+    app.simulator.forget(&app.watch(id).await.job_id);
+    app.advance_secs(600).await;
+    assert_eq!(app.outcome(id).await, None);
+    trouble.end();
+    app.advance_secs(20).await;
+    assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
+    assert_eq!(app.program.poller.unwritten(), 0);
+    let watch = app.watch(id).await;
+    assert!(
+        watch.finished_at.unwrap() <= seen_at,
+        "noticed then, stored later"
+    );
+    assert_eq!(u64::from(watch.polls), polls, "it was not polled any more");
+    let told: Vec<_> = app.receiver.received();
+    assert_eq!(told.last().unwrap().kind(), "job.succeeded");
+}
+
+#[tokio::test]
+async fn polling_goes_on_and_all_that_was_seen_is_told_in_its_order() {
+    let app = App::start().await;
+    let id = app.watch_new(job(Service::Sdrs, 600, Ending::Failed)).await;
+    app.advance_secs(60).await;
+    let before = app.told(id).await;
+    assert_eq!(before, ["watch.accepted", "job.changed"]);
+    let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
+    app.advance_secs(900).await;
+    assert_eq!(app.told(id).await, before);
+    let waiting = app.program.poller.unwritten();
+    assert!(waiting >= 2, "a change and the end, not {waiting}");
+    trouble.end();
+    app.advance_secs(30).await;
+    let told = app.told(id).await;
+    assert_eq!(told.len(), before.len() + waiting, "{told:?}");
+    assert_eq!(told.last().unwrap(), "job.failed");
+    let events = app.events(id).await;
+    assert!(
+        noticed(&events, "job.failed").as_str() > noticed(&events, "job.changed").as_str(),
+        "each carries the time when it was noticed"
+    );
+    let ended: jiff::Timestamp = noticed(&events, "job.failed")
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(ended < later(app.now(), Duration::ZERO) - Duration::from_mins(3));
+}
+
+#[tokio::test]
+async fn a_deadline_holds_although_the_store_is_away() {
+    let setup = crate::harness::Setup {
+        schedule: "jitter = 0.0\ndeadline = \"1m\"".replace('\n', ", "),
+        ..crate::harness::Setup::default()
+    };
+    let app = setup.start().await;
+    let id = app.watch_new(job(Service::Dcs, 30, Ending::Never)).await;
+    app.advance_secs(5).await;
+    let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
+    app.advance_secs(120).await;
+    trouble.end();
+    app.advance_secs(30).await;
+    assert_eq!(app.outcome(id).await, Some(Outcome::TimedOut));
+    let watch = app.watch(id).await;
+    assert!(watch.finished_at.unwrap() <= later(watch.deadline, Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn a_submission_is_refused_with_the_reason_and_nothing_of_it_is_stored() {
+    let app = App::start().await;
+    let trouble = Trouble::begin(&app, &["INSERT ON watches", "INSERT ON replicas"]);
+    let body = r#"{"service":"dcs","job_id":"j"}"#;
+    let (status, problem) = app.call(Method::POST, "/v1/watches", body).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains(REASON) && detail.contains("nothing was stored"),
+        "{detail}"
+    );
+    let (status, problem) = app.call(Method::GET, "/readyz", "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(problem["detail"].as_str().unwrap().contains(REASON));
+    let (status, page) = app.call(Method::GET, "/v1/watches", "").await;
+    assert_eq!(
+        (status, page["watches"].as_array().unwrap().len()),
+        (StatusCode::OK, 0)
+    );
+    let (status, _) = app.call(Method::GET, "/livez", "").await;
+    assert_eq!(status, StatusCode::OK);
+    trouble.end();
+    let (status, _) = app.call(Method::GET, "/readyz", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, _) = app.call(Method::POST, "/v1/watches", body).await;
+    assert_eq!(status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_not_sent_again_because_it_could_not_be_recorded() {
+    let app = App::start().await;
+    app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
+    let trouble = Trouble::begin(&app, &["UPDATE OF state ON deliveries"]);
+    assert!(app.program.courier.run_once().await.is_err());
+    assert_eq!(app.receiver.received().len(), 1);
+    app.receiver.always_answers(Reply::Status(500));
+    for _ in 0..5 {
+        // Longer than a claim holds.
+        app.clock.advance(Duration::from_mins(5));
+        assert!(app.program.courier.run_once().await.is_err());
+    }
+    assert_eq!(
+        app.receiver.received().len(),
+        1,
+        "nothing is sent that cannot be recorded"
+    );
+    trouble.end();
+    app.program.courier.run_once().await.unwrap();
+    assert_eq!(app.receiver.received().len(), 1);
+    let counts = app.program.store.delivery_counts().await.unwrap();
+    assert_eq!(counts.delivered, 2, "the hook and the log");
+}
