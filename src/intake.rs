@@ -95,7 +95,7 @@ pub enum IntakeError {
     /// The request is wrong; everything wrong with it is listed.
     #[error("the watch was refused: {}", listed(.0))]
     Refused(Vec<Fault>),
-    /// Nothing was stored.
+    /// The store failed; submitting again is safe, whether or not anything was stored.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -145,7 +145,7 @@ impl Intake {
     /// job of the same service again gives the watch there is.
     ///
     /// # Errors
-    /// The request is wrong, or the store failed; in both cases nothing was stored.
+    /// The request is wrong and nothing was stored, or the store failed.
     pub async fn submit(&self, request: &WatchRequest) -> Result<Submitted, IntakeError> {
         let submission = self.prepare(request).map_err(IntakeError::Refused)?;
         let answers = self.parts.store.submit(vec![submission]).await?;

@@ -33,7 +33,7 @@ use crate::schedule::backoff::Policy;
 use crate::schedule::budget::Limits;
 use crate::service::refusals::Refusals;
 use crate::service::transport::Received;
-use crate::service::transport::Transport;
+use crate::service::transport::SharedTransport;
 use crate::watch::Params;
 use crate::watch::observation::Observation;
 use crate::watch::observation::Problem;
@@ -60,7 +60,7 @@ pub struct Service {
     /// How much it may be asked.
     pub limits: Limits,
     /// Sends requests.
-    pub transport: Transport,
+    pub transport: SharedTransport,
     /// How it took the secrets it was shown.
     pub refusals: Arc<Mutex<Refusals>>,
 }

@@ -1,7 +1,10 @@
-//! One HTTP exchange with a job API: bounded in time and size, and never redirected.
+//! One exchange with a job API: the contract, and HTTP, which is bounded in time and size and
+//! never redirected.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -20,9 +23,22 @@ const READ_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// would otherwise close it under a request.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// Sends requests; clones share one connection pool.
+/// A transport shared by the services that are reached the same way.
+pub type SharedTransport = Arc<dyn Transport>;
+
+/// Carries requests to a service.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends `request` and reads the whole answer.
+    ///
+    /// # Errors
+    /// `unreachable` when there was no whole answer, `unreadable` when it was too large.
+    async fn send(&self, request: reqwest::Request) -> Result<Received, Problem>;
+}
+
+/// Carries requests over HTTP; clones share one connection pool.
 #[derive(Debug, Clone)]
-pub struct Transport {
+pub struct HttpTransport {
     client: reqwest::Client,
     max_body: usize,
 }
@@ -49,7 +65,7 @@ impl Received {
     }
 }
 
-impl Transport {
+impl HttpTransport {
     /// A transport that reads at most `max_body` decoded bytes of an answer.
     ///
     /// # Errors
@@ -79,32 +95,6 @@ impl Transport {
         Ok(Self { client, max_body })
     }
 
-    /// Sends `request` and reads the whole answer.
-    ///
-    /// # Errors
-    /// `unreachable` when there was no whole answer, `unreadable` when it was too large.
-    pub async fn send(&self, request: reqwest::Request) -> Result<Received, Problem> {
-        let mut response = self
-            .client
-            .execute(request)
-            .await
-            .map_err(|error| unreachable(&error))?;
-        let http_status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        let body = self
-            .read_body(&mut response)
-            .await
-            .map_err(|problem| Problem {
-                http_status: Some(http_status.as_u16()),
-                ..problem
-            })?;
-        Ok(Received {
-            http_status,
-            headers,
-            body,
-        })
-    }
-
     /// The length is counted on decoded bytes as they come: a compressed body tells
     /// nothing of its size beforehand.
     async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, Problem> {
@@ -126,6 +116,31 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: reqwest::Request) -> Result<Received, Problem> {
+        let mut response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        let http_status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = self
+            .read_body(&mut response)
+            .await
+            .map_err(|problem| Problem {
+                http_status: Some(http_status.as_u16()),
+                ..problem
+            })?;
+        Ok(Received {
+            http_status,
+            headers,
+            body,
+        })
     }
 }
 

@@ -19,7 +19,8 @@ use crate::service::Base;
 use crate::service::Patience;
 use crate::service::Service;
 use crate::service::Services;
-use crate::service::transport::Transport;
+use crate::service::transport::HttpTransport;
+use crate::service::transport::SharedTransport;
 use crate::settings::ServiceSettings;
 use crate::settings::Settings;
 use crate::settings::SinkKind;
@@ -40,10 +41,12 @@ const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the 
 /// # Errors
 /// TLS cannot be set up.
 pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Services> {
-    let transport = Transport::new(settings.max_body).context(NO_TLS)?;
+    let transport = HttpTransport::new(settings.max_body).context(NO_TLS)?;
+    let transport: SharedTransport = Arc::new(transport);
     let is_any_local = settings.services.values().any(|it| is_near(&it.base));
-    let direct = is_any_local.then(|| Transport::direct(settings.max_body));
+    let direct = is_any_local.then(|| HttpTransport::direct(settings.max_body));
     let direct = direct.transpose().context(NO_TLS)?;
+    let direct = direct.map(|direct| Arc::new(direct) as SharedTransport);
     let credentials = credentials(settings, clock)?;
     let services = settings.services.iter().map(|(name, service)| {
         let credential = credentials.get(&service.credential).with_context(|| {
@@ -89,7 +92,7 @@ fn service_of(
     name: &str,
     service: &ServiceSettings,
     credential: &SharedCredential,
-    transport: &Transport,
+    transport: &SharedTransport,
 ) -> anyhow::Result<Service> {
     let numbers = numbers_of(&service.poll);
     let (policy, patience) = numbers.context("a number of [poll] is missing from the defaults")?;
@@ -102,7 +105,7 @@ fn service_of(
         policy: Policy::new(policy),
         patience,
         limits: service.limits,
-        transport: transport.clone(),
+        transport: Arc::clone(transport),
         refusals: Arc::default(),
     })
 }

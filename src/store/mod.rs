@@ -169,6 +169,9 @@ pub enum Settlement {
 pub struct AttemptRecord {
     /// The delivery.
     pub delivery: i64,
+    /// Which attempt of its schedule it was, from 1. One that is recorded already is not
+    /// counted twice: a commit that seemed to fail may have gone through.
+    pub number: u32,
     /// What it came to.
     pub settlement: Settlement,
     /// When it began.
@@ -205,7 +208,8 @@ pub enum StoreError {
         /// What is wrong and what to do about it.
         reason: String,
     },
-    /// A read or a write failed; nothing of it was committed.
+    /// A read or a write failed. A write may have been committed all the same, where only the
+    /// answer was lost: whoever tries again looks first.
     #[error("the store failed to {doing}")]
     Failed {
         /// What was attempted.

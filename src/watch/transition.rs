@@ -204,8 +204,18 @@ pub fn fingerprint(job: &Job) -> u64 {
     hasher.finish()
 }
 
+/// Whether the stored watch shows the job as it was just seen.
+fn is_told(watch: &Watch, observation: Option<&Observation>) -> bool {
+    let Some(Observation::Sighting(sighting)) = observation else {
+        return false;
+    };
+    let stored = watch.job.as_ref();
+    stored.is_some_and(|stored| fingerprint(stored) == fingerprint(&sighting.job))
+}
+
 /// Carries `step` over to `watch`: the record as it is to be stored, and the event that
-/// tells of it. `None` for a step that is not worth telling.
+/// tells of it. `None` for a step that is not worth telling, or was told already: a commit
+/// that seemed to fail may have gone through.
 pub fn record(
     watch: &Watch,
     tracking: &Tracking,
@@ -215,6 +225,7 @@ pub fn record(
 ) -> Option<(Watch, EventKind)> {
     let kind = match step {
         Step::Unchanged => return None,
+        Step::Changed(_) if is_told(watch, observation) => return None,
         Step::Changed(kind) => kind,
         Step::Finished(outcome) => EventKind::Finished(outcome),
     };

@@ -271,6 +271,7 @@ impl Round {
         }
         AttemptRecord {
             delivery: delivery.id,
+            number: made,
             settlement,
             at,
             took,

@@ -11,6 +11,7 @@ mod keystone; // the real binary logs in at a real Keystone, where there is one
 mod program; // the real binary as processes of their own
 mod properties; // what holds for any sequence of observations, and for any signed request
 mod readings; // recorded and built answers, and what each is read as
+mod simulation; // the core through random histories, on models of everything outside
 mod sinks; // each kind of sink at real sockets, files and processes
 mod store; // the contract of the store, over every kind of store
 mod tidy; // the rules of this house that no compiler checks

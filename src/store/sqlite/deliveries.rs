@@ -55,6 +55,7 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
         "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at), lease_until = 0,
             attempts = attempts + 1, last_status = ?4, last_error = ?5, settled_at = ?6
          WHERE id = ?1 AND state = 'pending'
+            AND (?2 <> 'pending' OR attempts - earlier_attempts = ?7 - 1)
          RETURNING attempts",
     )?;
     for record in records {
@@ -71,6 +72,7 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
             record.http_status,
             record.error,
             settled_at.map(row::micros),
+            record.number,
         ];
         let number: Option<u32> = statement.query_row(values, |row| row.get(0)).optional()?;
         if let Some(number) = number {

@@ -45,7 +45,8 @@ use crate::workers::poller::unwritten::Writing;
 
 pub use crate::workers::poller::live::Live;
 
-/// The longest the loop sleeps: the watchdog must hear of it.
+/// The longest the loop sleeps, as the watchdog must hear of it; and the longest it does
+/// not look for what is new.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
 
 /// How long the store is left alone after it could not tell what is new.
@@ -194,11 +195,15 @@ impl Poller {
     pub async fn run(&self, stop: CancellationToken, heartbeat: Heartbeat) {
         let mut looks = true;
         let mut not_before = Duration::ZERO;
+        let mut looked_at = Duration::ZERO;
         while !stop.is_cancelled() {
             heartbeat();
             let uptime = self.shared.clock.uptime();
+            // Also when nobody woke it and it is never idle: a wake may be lost.
+            looks |= uptime.saturating_sub(looked_at) >= SLEEP_MAX;
             if looks && uptime >= not_before {
                 looks = !self.looked().await;
+                looked_at = uptime;
                 if looks {
                     not_before = uptime + LOOK_AGAIN;
                 }
@@ -210,7 +215,7 @@ impl Poller {
                 () = self.shared.woken.notified() => looks = true,
                 // A poll that has ended changes nothing in the store that is news to us.
                 () = self.shared.landed.notified() => {}
-                () = tokio::time::sleep(pause) => looks |= pause == SLEEP_MAX,
+                () = tokio::time::sleep(pause) => {}
             }
         }
         self.shared.stopping.store(true, Ordering::Relaxed);

@@ -60,8 +60,27 @@ impl Process {
 
     /// The same, with these variables in its environment and no others.
     pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        Self::spawn(command, environment)
+    }
+
+    /// The same under a tracer, which writes what it sees to `log`; the process is the
+    /// program all the same, and has not ended before the tracer has.
+    pub(crate) fn start_traced(tracer: &Path, calls: &str, log: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(tracer);
+        command
+            .args(["-D", "-f", "-q", "-y", "-xx", "-s", "1000000"])
+            .arg(format!("--trace={calls}"))
+            .arg("-o")
+            .arg(log)
+            .arg(PROGRAM)
+            .args(arguments);
+        Self::spawn(command, &[])
+    }
+
+    fn spawn(mut command: Command, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -234,7 +253,12 @@ pub(crate) struct Daemon {
 impl Daemon {
     #[track_caller]
     pub(crate) fn start(config: &str) -> Self {
-        let mut process = Process::start(&["run", "--config", config]);
+        Self::ready(Process::start(&["run", "--config", config]))
+    }
+
+    /// The daemon in this process, once it is ready.
+    #[track_caller]
+    pub(crate) fn ready(mut process: Process) -> Self {
         let line = process.line_with("\"message\":\"starting\"");
         let starting: Value = serde_json::from_str(&line).unwrap();
         let url = format!("http://{}", starting["listen"].as_str().unwrap());

@@ -43,6 +43,7 @@ fn record(delivery: &Delivery, settlement: Settlement) -> AttemptRecord {
     let failed = settlement != Settlement::Delivered;
     AttemptRecord {
         delivery: delivery.id,
+        number: delivery.attempts + 1,
         settlement,
         at: at(5),
         took: TOOK,
@@ -110,8 +111,11 @@ pub(crate) async fn each_attempt_is_kept_with_what_it_came_to(database: &impl Da
 pub(crate) async fn only_the_latest_attempts_are_kept(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store, 0).await;
-    for n in 0..30 {
-        let again = record(&claimed[0], Settlement::Again(at(n)));
+    for number in 1..=30 {
+        let again = AttemptRecord {
+            number,
+            ..record(&claimed[0], Settlement::Again(at(1)))
+        };
         store.settle(vec![again]).await.unwrap();
     }
     let (delivery, attempts) = one(&store, claimed[0].id).await;
@@ -125,8 +129,11 @@ pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
 ) {
     let store = owing(database, 1, &["hook"]).await;
     let first = claim(&store, 0).await;
-    for _ in 0..9 {
-        let again = record(&first[0], Settlement::Again(at(1)));
+    for number in 1..=9 {
+        let again = AttemptRecord {
+            number,
+            ..record(&first[0], Settlement::Again(at(1)))
+        };
         store.settle(vec![again]).await.unwrap();
     }
     give_up(&store, 1).await;
@@ -150,6 +157,23 @@ pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
         .await
         .unwrap();
     assert_eq!(one(&store, first[0].id).await.1.len(), 11);
+}
+
+pub(crate) async fn an_attempt_that_is_recorded_twice_counts_once(database: &impl Database) {
+    let store = owing(database, 1, &["hook"]).await;
+    let claimed = claim(&store, 0).await;
+    let again = record(&claimed[0], Settlement::Again(at(10)));
+    store.settle(vec![again.clone()]).await.unwrap();
+    store.settle(vec![again]).await.unwrap();
+    let (delivery, attempts) = one(&store, claimed[0].id).await;
+    assert_eq!((delivery.attempts, attempts.len()), (1, 1));
+    // An end counts, whoever tells it: somebody else may have made the attempt before.
+    let late = record(&claimed[0], Settlement::Delivered);
+    store.settle(vec![late]).await.unwrap();
+    assert_eq!(
+        one(&store, claimed[0].id).await.0.state,
+        DeliveryState::Delivered
+    );
 }
 
 pub(crate) async fn what_is_not_dead_is_driven_again_by_force_only(database: &impl Database) {

@@ -14,7 +14,6 @@ use crate::store::samples::accepted;
 use crate::store::samples::at;
 use crate::store::samples::submission;
 use crate::store::samples::watch;
-use crate::store::suite;
 
 /// A folder of its own.
 struct Folder(TempDir);
@@ -43,48 +42,7 @@ impl Database for Folder {
     }
 }
 
-suite! {
-    Folder::new();
-    contract:
-        a_watch_is_read_as_it_was_stored
-        the_same_job_again_gives_the_watch_there_is
-        service_params_and_job_id_together_make_a_watch
-        submissions_are_answered_in_their_order
-        a_batch_is_stored_whole_or_not_at_all
-        a_final_watch_is_never_changed
-        a_transition_from_an_old_revision_is_refused
-        a_transition_of_no_watch_is_refused
-        of_many_transitions_at_once_one_is_applied
-        a_transition_its_event_and_its_deliveries_commit_together
-        a_delivery_that_cannot_be_owed_undoes_the_transition
-        what_was_stored_is_there_after_it_is_opened_again
-        an_event_is_appended_once_and_changes_nothing_about_its_watch
-        what_ended_without_a_verdict_is_found_until_one_came_late
-        a_closed_store_says_so;
-    listing:
-        pages_are_newest_first_and_meet_without_gap
-        a_full_last_page_has_no_next
-        filters_hold_together
-        what_is_watching_comes_in_the_order_of_acceptance
-        events_of_a_watch_are_its_last_ones_in_order
-        news_is_what_others_did_since
-        much_news_comes_in_pieces
-        watches_are_counted_by_state;
-    deliveries:
-        each_sink_is_owed_its_own_delivery
-        what_is_claimed_is_nobody_elses_until_its_lease_ends
-        no_more_is_claimed_than_asked_for
-        nothing_is_claimed_before_it_is_due
-        what_is_settled_is_not_claimed_again
-        a_late_record_does_not_undo_what_is_settled
-        what_is_owed_is_owed_after_it_is_opened_again
-        each_attempt_is_kept_with_what_it_came_to
-        only_the_latest_attempts_are_kept
-        a_dead_letter_begins_a_new_schedule_and_keeps_its_history
-        what_is_not_dead_is_driven_again_by_force_only
-        the_dead_of_one_sink_are_driven_again_since_a_time
-        deliveries_are_listed_newest_first_by_state_and_sink;
-}
+crate::store::whole_suite!(Folder::new());
 
 #[tokio::test]
 async fn a_second_program_on_the_same_file_is_refused() {

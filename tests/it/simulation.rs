@@ -1,0 +1,244 @@
+//! The real poller, courier, intake and definitions through random histories on models of
+//! everything outside: cloud, disk, receivers, clock. Crashes come at any call.
+//!
+//! Time is the runtime's own and stands still until everybody waits, so that an hour takes
+//! milliseconds and the same seed gives the same history. `JOBWATCH_SEED` repeats one of
+//! them, with a journal; `JOBWATCH_HISTORIES` says how many there are.
+
+mod checks;
+mod cloud;
+mod disk;
+mod life;
+mod plan;
+mod receiver;
+mod world;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+use std::panic;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use jobwatch::clock::machine_seeded_rng;
+use jobwatch::schedule::backoff::Intervals;
+use jobwatch::schedule::budget::Limits;
+use rand::Rng;
+
+use self::plan::Job;
+use self::plan::Plan;
+use self::plan::SERVICES;
+use self::plan::SINKS;
+use self::plan::StoreFault;
+use self::plan::Trouble;
+use self::plan::Verdict;
+use self::world::World;
+use jobwatch::store::delivery::DeliveryState;
+
+/// How many histories there are, unless the environment says otherwise.
+const HISTORIES: u64 = 10_000;
+/// After so many that went wrong, the others tell nothing new.
+const WRONGS_MAX: usize = 5;
+
+/// What happened in some histories.
+#[derive(Debug, Default)]
+struct Tally(BTreeMap<String, usize>);
+
+impl Tally {
+    fn add(&mut self, what: impl Into<String>, times: usize) {
+        *self.0.entry(what.into()).or_default() += times;
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        for (what, times) in other.0 {
+            self.add(what, times);
+        }
+    }
+}
+
+thread_local! {
+    /// Whether anything panicked in this thread, be it in a task whose end nobody reads.
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Lives through one history.
+///
+/// # Errors
+/// What went wrong in it.
+fn history(seed: u64, keeps_journal: bool) -> Result<Tally, String> {
+    let world = World::new(Plan::of(seed), keeps_journal);
+    PANICKED.set(false);
+    let lived = panic::catch_unwind(AssertUnwindSafe(|| {
+        life::run(&world);
+        checks::all(&world);
+    }));
+    if let Some(journal) = &world.state().journal {
+        eprintln!("{:#?}\n{}", world.plan, journal.join("\n"));
+    }
+    if lived.is_err() || PANICKED.get() {
+        return Err("something panicked".to_owned());
+    }
+    let wrongs = std::mem::take(&mut world.state().wrongs);
+    if wrongs.is_empty() {
+        Ok(tally(&world))
+    } else {
+        Err(wrongs.join("\n  "))
+    }
+}
+
+fn tally(world: &World) -> Tally {
+    let mut tally = Tally::default();
+    let rows = world.memory.rows();
+    let state = world.state();
+    tally.add("histories", 1);
+    tally.add("processes", state.life);
+    tally.add("polls", state.visits.total);
+    tally.add("events", rows.events.len());
+    tally.add("writes in vain", state.applies_in_vain);
+    for watch in &rows.watches {
+        tally.add(format!("watches {}", watch.state), 1);
+    }
+    for owed in &rows.deliveries {
+        tally.add("attempts", usize::try_from(owed.attempts).unwrap());
+        tally.add(
+            "dead letters",
+            usize::from(owed.state == DeliveryState::Dead),
+        );
+    }
+    for book in &state.books {
+        let again = book.taken.values().map(|taken| taken - 1).sum();
+        tally.add("events taken again", again);
+    }
+    tally
+}
+
+/// Lives through `histories` of them, those of consecutive seeds, on all processors.
+fn live_through(first: u64, histories: u64) -> (Tally, Vec<String>) {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut tally = Tally::default();
+        let mut wrongs = Vec::new();
+        while wrongs.len() < WRONGS_MAX {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= histories {
+                break;
+            }
+            let seed = first.wrapping_add(n);
+            match history(seed, false) {
+                Ok(more) => tally += more,
+                Err(wrong) => wrongs.push(format!("JOBWATCH_SEED={seed}\n  {wrong}")),
+            }
+        }
+        (tally, wrongs)
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = (Tally::default(), Vec::new());
+        for thread in threads {
+            let (tally, wrongs) = thread.join().unwrap();
+            all.0 += tally;
+            all.1.extend(wrongs);
+        }
+        all
+    })
+}
+
+#[test]
+fn whatever_happens_the_invariants_hold() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        PANICKED.set(true);
+        usual(info);
+    }));
+    if let Some(seed) = number("JOBWATCH_SEED") {
+        history(seed, true).unwrap_or_else(|wrong| panic!("JOBWATCH_SEED={seed}\n  {wrong}"));
+        return;
+    }
+    let histories = number("JOBWATCH_HISTORIES").unwrap_or(HISTORIES);
+    let first = machine_seeded_rng().next_u64();
+    let (tally, wrongs) = live_through(first, histories);
+    eprintln!("from seed {first}: {:#?}", tally.0);
+    assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+    // A model in which nothing happens proves nothing.
+    for outcome in [
+        "succeeded",
+        "failed",
+        "lost",
+        "unknown",
+        "unwatched",
+        "timed_out",
+    ] {
+        let ended = tally.0.get(&format!("watches {outcome}"));
+        assert!(histories < HISTORIES || ended.is_some(), "none {outcome}");
+    }
+    let happened = |what: &str| tally.0.get(what).is_some_and(|times| *times > 0);
+    for what in ["dead letters", "events taken again", "writes in vain"] {
+        assert!(histories < HISTORIES || happened(what), "no {what}");
+    }
+}
+
+/// The client is told that the store failed, and then that the watch exists: nobody wakes
+/// the poller, which is never idle.
+#[test]
+fn a_watch_whose_acceptance_seemed_to_fail_is_polled_all_the_same() {
+    let second = Duration::from_secs(1);
+    let mut plan = Plan {
+        jobs: Vec::new(),
+        cloud: Vec::new(),
+        sinks: vec![Vec::new(); SINKS.len()],
+        stops: Vec::new(),
+        jumps: Vec::new(),
+        calm_at: second * 11,
+        dead_sink: None,
+        store: vec![Trouble {
+            from: second * 10,
+            to: second * 10 + second / 100,
+            share: 1.0,
+            fault: StoreFault::After,
+        }],
+        limits: Limits {
+            rate: 1000.0,
+            burst: 10,
+            concurrency: 10,
+        },
+        intervals: Intervals {
+            first: second,
+            initial: second,
+            multiplier: 1.0,
+            max: second,
+            jitter: 0.0,
+            max_retry_after: second,
+        },
+        ..Plan::of(1)
+    };
+    for (n, submit_at) in [(1, second), (2, second * 10)] {
+        plan.jobs.push(Job {
+            id: format!("job-{n}"),
+            service: SERVICES[0],
+            submit_at,
+            deadline: second * 300,
+            visible_at: Duration::ZERO,
+            runs_at: Duration::ZERO,
+            ends_at: second * 120,
+            verdict: Verdict::Succeeded,
+            forgotten_at: None,
+            unwatch_at: None,
+            wish: None,
+        });
+    }
+    let world = World::new(plan, false);
+    life::run(&world);
+    checks::all(&world);
+    let wrongs = std::mem::take(&mut world.state().wrongs);
+    assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+}

@@ -1,0 +1,215 @@
+//! The store with faults: it fails before it commits, or after, or takes its time.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jobwatch::store::Applied;
+use jobwatch::store::AttemptRecord;
+use jobwatch::store::Delivery;
+use jobwatch::store::DeliveryCounts;
+use jobwatch::store::News;
+use jobwatch::store::Page;
+use jobwatch::store::Query;
+use jobwatch::store::SharedStore;
+use jobwatch::store::Store;
+use jobwatch::store::StoreError;
+use jobwatch::store::StoredEvent;
+use jobwatch::store::Submission;
+use jobwatch::store::Submitted;
+use jobwatch::store::Transition;
+use jobwatch::store::delivery::DeliveryPage;
+use jobwatch::store::delivery::DeliveryQuery;
+use jobwatch::store::delivery::Redriven;
+use jobwatch::store::delivery::SinkBacklog;
+use jobwatch::store::delivery::StoredAttempt;
+use jobwatch::store::delivery::StoredDelivery;
+use jobwatch::watch::State;
+use jobwatch::watch::Watch;
+use jobwatch::watch::WatchId;
+use jobwatch::watch::event::Event;
+
+use crate::simulation::plan::StoreFault;
+use crate::simulation::world::World;
+use crate::store::memory::MemoryStore;
+
+/// The longest that a slow call takes, in milliseconds.
+const SLOW_MS: u64 = 8000;
+
+/// See the module.
+pub(super) struct Disk {
+    store: MemoryStore,
+    world: World,
+}
+
+impl Disk {
+    pub(super) fn open(world: &World) -> SharedStore {
+        Arc::new(Self {
+            store: world.memory.reopen(),
+            world: world.clone(),
+        })
+    }
+
+    async fn call<T: Send>(
+        &self,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.world.step().await;
+        let fault = self.world.draw(&self.world.plan.store);
+        if fault.is_some() {
+            self.world.note(|| format!("disk: {doing} {fault:?}"));
+        }
+        let failed = || StoreError::Failed {
+            doing,
+            source: "a fault".into(),
+        };
+        if fault == Some(StoreFault::Before) {
+            return Err(failed());
+        }
+        if fault == Some(StoreFault::Slow) {
+            self.world.lasts(self.world.millis(SLOW_MS)).await;
+        }
+        let result = work.await;
+        if fault == Some(StoreFault::Slow) {
+            self.world.lasts(self.world.millis(SLOW_MS)).await;
+        }
+        self.world.step().await;
+        match fault {
+            Some(StoreFault::After) => Err(failed()),
+            _ => result,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Disk {
+    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
+        self.call("submit", self.store.submit(submissions)).await
+    }
+
+    async fn apply(&self, transition: Transition) -> Result<Applied, StoreError> {
+        let id = transition.watch.id;
+        let kind = transition.event.kind;
+        let applied = self.call("apply", self.store.apply(transition)).await;
+        self.world
+            .note(|| format!("disk: {id} {kind:?} {applied:?}"));
+        if !matches!(applied, Ok(Applied::Applied)) {
+            self.world.state().applies_in_vain += 1;
+        }
+        applied
+    }
+
+    async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
+        self.call("watch", self.store.watch(id)).await
+    }
+
+    async fn watches(&self, query: Query) -> Result<Page, StoreError> {
+        self.call("watches", self.store.watches(query)).await
+    }
+
+    async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.call("events_of", self.store.events_of(id, limit))
+            .await
+    }
+
+    async fn position(&self) -> Result<i64, StoreError> {
+        self.call("position", self.store.position()).await
+    }
+
+    async fn watching(&self, after: i64, limit: usize) -> Result<Vec<(i64, Watch)>, StoreError> {
+        self.call("watching", self.store.watching(after, limit))
+            .await
+    }
+
+    async fn news(&self, position: i64, limit: usize) -> Result<News, StoreError> {
+        self.call("news", self.store.news(position, limit)).await
+    }
+
+    async fn claim_deliveries(
+        &self,
+        sink: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let claim = self.store.claim_deliveries(sink, now, lease_until, limit);
+        self.call("claim", claim).await
+    }
+
+    async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+        self.call("settle", self.store.settle(records)).await
+    }
+
+    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.call("next_due", self.store.next_delivery_due(sink))
+            .await
+    }
+
+    async fn append(
+        &self,
+        id: WatchId,
+        event: Event,
+        owed: Vec<String>,
+    ) -> Result<Applied, StoreError> {
+        self.call("append", self.store.append(id, event, owed))
+            .await
+    }
+
+    async fn without_verdict(
+        &self,
+        since: Timestamp,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Watch)>, StoreError> {
+        let found = self.store.without_verdict(since, after, limit);
+        self.call("without_verdict", found).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError> {
+        self.call("backlog", self.store.backlog()).await
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        self.call("deliveries", self.store.deliveries(query)).await
+    }
+
+    async fn delivery(
+        &self,
+        id: i64,
+    ) -> Result<Option<(StoredDelivery, Vec<StoredAttempt>)>, StoreError> {
+        self.call("delivery", self.store.delivery(id)).await
+    }
+
+    async fn redrive(&self, id: i64, force: bool, now: Timestamp) -> Result<Redriven, StoreError> {
+        self.call("redrive", self.store.redrive(id, force, now))
+            .await
+    }
+
+    async fn redrive_dead(
+        &self,
+        sink: &str,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let redriven = self.store.redrive_dead(sink, since, now);
+        self.call("redrive_dead", redriven).await
+    }
+
+    async fn watch_counts(&self) -> Result<Vec<(State, u64)>, StoreError> {
+        self.call("watch_counts", self.store.watch_counts()).await
+    }
+
+    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
+        self.call("delivery_counts", self.store.delivery_counts())
+            .await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.call("check", self.store.check()).await
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}

@@ -1,0 +1,334 @@
+//! One process after the other: the real poller, courier and intake on the models, until
+//! everything is settled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jobwatch::clock::SharedClock;
+use jobwatch::clock::seeded_rng;
+use jobwatch::clock::until;
+use jobwatch::credential::Credential;
+use jobwatch::credential::none::Nothing;
+use jobwatch::definition::Definition;
+use jobwatch::definition::catalog::Catalog;
+use jobwatch::intake;
+use jobwatch::intake::Intake;
+use jobwatch::intake::IntakeError;
+use jobwatch::intake::WatchRequest;
+use jobwatch::metrics::Metrics;
+use jobwatch::schedule::backoff::Policy;
+use jobwatch::service::Base;
+use jobwatch::service::Service;
+use jobwatch::service::Services;
+use jobwatch::service::transport::SharedTransport;
+use jobwatch::sink::SharedSink;
+use jobwatch::store::SharedStore;
+use jobwatch::watch::event::Instance;
+use jobwatch::watch::subscription::EventFilter;
+use jobwatch::watch::subscription::Filter;
+use jobwatch::watch::subscription::Subscriptions;
+use jobwatch::workers::courier;
+use jobwatch::workers::courier::Courier;
+use jobwatch::workers::poller;
+use jobwatch::workers::poller::Poller;
+use rand::Rng;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::simulation::checks;
+use crate::simulation::checks::Left;
+use crate::simulation::cloud::Cloud;
+use crate::simulation::disk::Disk;
+use crate::simulation::plan::Job;
+use crate::simulation::plan::Plan;
+use crate::simulation::plan::SERVICES;
+use crate::simulation::plan::SINKS;
+use crate::simulation::plan::Stop;
+use crate::simulation::receiver::Receiver;
+use crate::simulation::world::LifeClock;
+use crate::simulation::world::World;
+
+/// How often the outside looks whether all is settled.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Nothing due for longer than this is not waited for by a living process.
+const IDLE: Duration = Duration::from_mins(2);
+/// How long a process may take to stop in order.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a client tries again.
+const CLIENT_PAUSE: Duration = Duration::from_secs(1);
+/// More processes than any history needs.
+const LIVES_MAX: usize = 300;
+
+static DEFINITION: LazyLock<Arc<Definition>> =
+    LazyLock::new(|| Arc::clone(Catalog::built_in().get("dcs").unwrap()));
+
+/// Why a process ended.
+enum Ended {
+    Died,
+    Stopped,
+    /// Nothing is due for so long.
+    Idle(Duration),
+    Settled,
+    /// What should have been settled is not.
+    Stuck,
+}
+
+/// Runs a history to its end.
+pub(super) fn run(world: &World) {
+    for n in 0..LIVES_MAX {
+        let stop = world.plan.stops.get(n).copied();
+        match live(world, stop) {
+            Ended::Settled | Ended::Stuck => return,
+            Ended::Idle(time) => world.pass(time),
+            Ended::Died | Ended::Stopped => {
+                let down = world.millis(20_000);
+                world.pass(down);
+            }
+        }
+    }
+    world.wrong("4", "what is owed is never settled");
+}
+
+/// One process. Whatever is in memory is dropped with its runtime.
+fn live(world: &World, stop: Option<Stop>) -> Ended {
+    let (fuse, orderly) = match stop {
+        Some(Stop::Crash(calls)) => (Some(calls), None),
+        Some(Stop::Orderly(after)) => (None, Some(after)),
+        None => (None, None),
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        world.begin_life(fuse);
+        let ended = tokio::select! {
+            biased;
+            () = death(world) => Ended::Died,
+            ended = act(world, orderly) => ended,
+        };
+        world.end_life();
+        ended
+    })
+}
+
+async fn death(world: &World) {
+    while !world.state().is_dead {
+        world.dies.notified().await;
+    }
+    world.note(|| "dies".to_owned());
+}
+
+async fn act(world: &World, orderly: Option<Duration>) -> Ended {
+    let stop = CancellationToken::new();
+    let tracker = TaskTracker::new();
+    let process = Process::build(world, &tracker);
+    // As the program does: without its watches it does not start.
+    if process.poller.load().await.is_err() {
+        return Ended::Stopped;
+    }
+    process.courier.run(&stop, &tracker);
+    let poller = process.poller.clone();
+    let polling = stop.clone();
+    tracker.spawn(async move { poller.run(polling, Arc::new(|| {})).await });
+    let mut clients = JoinSet::new();
+    for (n, job) in world.plan.jobs.iter().enumerate() {
+        // Some submitters are two.
+        for _ in 0..=usize::from(n % 3 == 0) {
+            clients.spawn(client(
+                world.clone(),
+                Arc::clone(&process.intake),
+                job.clone(),
+            ));
+        }
+    }
+    let ended = until_settled(world, orderly).await;
+    stop.cancel();
+    tracker.close();
+    // What does not end in time is abandoned, as by the program.
+    let _ = timeout(STOP_TIMEOUT, tracker.wait()).await;
+    process.store.close().await;
+    checks::look(world);
+    ended
+}
+
+async fn until_settled(world: &World, orderly: Option<Duration>) -> Ended {
+    let began = world.elapsed();
+    loop {
+        world.lasts(LOOK_EVERY).await;
+        checks::look(world);
+        let elapsed = world.elapsed();
+        match checks::left(world) {
+            Left::Nothing => return Ended::Settled,
+            Left::Overdue => return Ended::Stuck,
+            Left::Gone if elapsed >= world.plan.calm_at => return Ended::Idle(LOOK_EVERY),
+            Left::Deliveries(due) => {
+                let idle = until(world.wall(), due);
+                if idle > IDLE {
+                    return Ended::Idle(idle.saturating_sub(LOOK_EVERY));
+                }
+            }
+            Left::Gone | Left::Watches => {}
+        }
+        if orderly.is_some_and(|after| elapsed >= began + after) {
+            return Ended::Stopped;
+        }
+    }
+}
+
+/// Somebody who submits a job until it is acknowledged, and may end the watch later.
+async fn client(world: World, intake: Arc<Intake>, job: Job) {
+    let wait = |at: Duration| world.lasts(at.saturating_sub(world.elapsed()));
+    wait(job.submit_at).await;
+    let request = WatchRequest {
+        service: job.service.to_owned(),
+        job_id: job.id.clone(),
+        deadline: Some(format!("{}ms", job.deadline.as_millis())),
+        ..WatchRequest::default()
+    };
+    let known = world.state().acknowledged.get(&job.id).copied();
+    let id = loop {
+        if let Some(known) = known {
+            break known;
+        }
+        match intake.submit(&request).await {
+            Ok(submitted) => {
+                let id = submitted.watch().id;
+                checks::acknowledged(&world, &job, submitted.watch());
+                break id;
+            }
+            Err(IntakeError::Refused(faults)) => {
+                world.wrong("intake", &format!("{faults:?}"));
+                return;
+            }
+            Err(IntakeError::Store(_)) => world.lasts(CLIENT_PAUSE).await,
+        }
+    };
+    let Some(unwatch_at) = job.unwatch_at else {
+        return;
+    };
+    wait(unwatch_at).await;
+    while !world.state().unwatched.contains(&job.id) {
+        match intake.unwatch(id, |_| {}).await {
+            Ok(Some(_)) => {
+                world.state().unwatched.insert(job.id.clone());
+            }
+            Ok(None) => world.wrong("2", "an acknowledged watch is not there to be ended"),
+            Err(_) => world.lasts(CLIENT_PAUSE).await,
+        }
+    }
+}
+
+/// The parts of the program, wired as the program wires them.
+struct Process {
+    store: SharedStore,
+    poller: Poller,
+    courier: Courier,
+    intake: Arc<Intake>,
+}
+
+impl Process {
+    fn build(world: &World, tracker: &TaskTracker) -> Self {
+        let store = Disk::open(world);
+        let clock: SharedClock = Arc::new(LifeClock(world.clone()));
+        let rng = || seeded_rng(world.state().rng.next_u64());
+        let services = services(world, &clock);
+        let subscriptions = Arc::new(subscriptions());
+        let instance = Instance("model".to_owned());
+        let courier = Courier::new(courier::Parts {
+            store: Arc::clone(&store),
+            sinks: sinks(world),
+            clock: Arc::clone(&clock),
+            rng: rng(),
+            metrics: Metrics::shared(),
+        });
+        let poller = Poller::new(poller::Parts {
+            store: Arc::clone(&store),
+            services: services.clone(),
+            subscriptions: Arc::clone(&subscriptions),
+            instance: instance.clone(),
+            clock: Arc::clone(&clock),
+            rng: rng(),
+            metrics: Metrics::shared(),
+            tracker: tracker.clone(),
+            courier: courier.wake_handle(),
+        });
+        let mut wake = poller.wake_handle();
+        wake.join(courier.wake_handle());
+        let parts = intake::Parts {
+            store: Arc::clone(&store),
+            services,
+            subscriptions,
+            instance,
+            clock,
+            wake,
+            callback_hosts: None,
+        };
+        Self {
+            store,
+            poller,
+            courier,
+            intake: Arc::new(Intake::new(parts, rng())),
+        }
+    }
+}
+
+fn services(world: &World, clock: &SharedClock) -> Services {
+    let Plan {
+        intervals,
+        patience,
+        limits,
+        ..
+    } = &*world.plan;
+    let credential = Credential::new("none", "none", Box::new(Nothing), Arc::clone(clock));
+    let credential = Arc::new(credential);
+    let transport: SharedTransport = Arc::new(Cloud(world.clone()));
+    Services::new(SERVICES.map(|name| Service {
+        name: Arc::from(name),
+        definition: Arc::clone(&DEFINITION),
+        base: Base::Url(format!("https://cloud.example/{name}")),
+        credential: Arc::clone(&credential),
+        params: [("project_id".to_owned(), "p".to_owned())].into(),
+        policy: Policy::new(*intervals),
+        patience: *patience,
+        limits: *limits,
+        transport: Arc::clone(&transport),
+        refusals: Arc::new(Mutex::default()),
+    }))
+}
+
+fn sinks(world: &World) -> BTreeMap<String, SharedSink> {
+    let sink = |index| -> SharedSink {
+        let world = world.clone();
+        Arc::new(Receiver { world, index })
+    };
+    let sinks = SINKS.iter().enumerate();
+    sinks
+        .map(|(index, (name, _))| ((*name).to_owned(), sink(index)))
+        .collect()
+}
+
+fn subscriptions() -> Subscriptions {
+    let filter = |is_told_all: bool| Filter {
+        events: if is_told_all {
+            Vec::new()
+        } else {
+            vec![EventFilter::Finished]
+        },
+        ..Filter::default()
+    };
+    let sinks = SINKS.iter();
+    Subscriptions {
+        sinks: sinks
+            .map(|(name, is_told_all)| ((*name).to_owned(), filter(*is_told_all)))
+            .collect(),
+        ..Subscriptions::default()
+    }
+}

@@ -1,0 +1,325 @@
+//! What a history is made of, drawn from its seed before it begins.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use jobwatch::clock::seeded_rng;
+use jobwatch::schedule::backoff::Intervals;
+use jobwatch::schedule::budget::Limits;
+use jobwatch::service::Patience;
+use jobwatch::watch::Outcome;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+/// The services' names; both are one endpoint with one credential, and so one budget.
+pub(super) const SERVICES: [&str; 2] = ["east", "west"];
+/// The sinks' names, and whether each is told of every event or of ends only.
+pub(super) const SINKS: [(&str, bool); 2] = [("all", true), ("ends", false)];
+/// How long a receiver may take before an attempt counts as failed.
+pub(super) const SINK_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How a job ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Succeeded,
+    Failed,
+}
+
+impl Verdict {
+    pub(super) fn outcome(self) -> Outcome {
+        match self {
+            Self::Succeeded => Outcome::Succeeded,
+            Self::Failed => Outcome::Failed,
+        }
+    }
+}
+
+/// One job and the watch on it; times are since the beginning.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) service: &'static str,
+    pub(super) submit_at: Duration,
+    pub(super) deadline: Duration,
+    /// Before, the service does not know it.
+    pub(super) visible_at: Duration,
+    pub(super) runs_at: Duration,
+    pub(super) ends_at: Duration,
+    pub(super) verdict: Verdict,
+    /// From then on the service does not know it any more.
+    pub(super) forgotten_at: Option<Duration>,
+    /// When an operator ends the watch.
+    pub(super) unwatch_at: Option<Duration>,
+    /// What the service wishes with every sighting.
+    pub(super) wish: Option<Duration>,
+}
+
+/// What goes wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CloudFault {
+    Refused,
+    Hangs,
+    Status(u16),
+    /// A status with the wish to be left alone for so many seconds.
+    Wish(u16, u64),
+    Garbage,
+    WrongJob,
+    NoStatus,
+}
+
+/// What goes wrong with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SinkFault {
+    Fails,
+    /// It fails, with the wish to be left alone for so many seconds.
+    Wish(u64),
+    /// It takes the event, and answers too late.
+    TakesAndHangs,
+    Hangs,
+    Gone,
+}
+
+/// A time in which something goes wrong with this probability.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble<F> {
+    pub(super) from: Duration,
+    pub(super) to: Duration,
+    pub(super) share: f64,
+    pub(super) fault: F,
+}
+
+/// What goes wrong with a call of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoreFault {
+    Before,
+    /// It is committed, and the answer says it failed.
+    After,
+    Slow,
+}
+
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Dropped at this many calls to the store, the cloud or a sink.
+    Crash(u64),
+    /// Asked to stop after so long.
+    Orderly(Duration),
+}
+
+/// Everything about one history that is not decided on the way.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) intervals: Intervals,
+    pub(super) patience: Patience,
+    pub(super) limits: Limits,
+    pub(super) sink_concurrency: usize,
+    pub(super) jobs: Vec<Job>,
+    pub(super) cloud: Vec<Trouble<CloudFault>>,
+    pub(super) sinks: Vec<Vec<Trouble<SinkFault>>>,
+    pub(super) store: Vec<Trouble<StoreFault>>,
+    pub(super) stops: Vec<Stop>,
+    /// When the wall clock is set, and by how much.
+    pub(super) jumps: Vec<(Duration, SignedDuration)>,
+    /// From then on nothing goes wrong any more, but for sinks that are dead.
+    pub(super) calm_at: Duration,
+    /// A sink that never takes anything.
+    pub(super) dead_sink: Option<usize>,
+}
+
+fn secs(rng: &mut StdRng, from: f64, to: f64) -> Duration {
+    // Whole milliseconds, as every clock here.
+    let millis = rng.random_range(from..=to) * 1000.0;
+    Duration::from_millis(Duration::from_secs_f64(millis).as_secs())
+}
+
+fn one_of<T: Copy>(rng: &mut StdRng, all: &[T]) -> T {
+    all[rng.random_range(0..all.len())]
+}
+
+impl Plan {
+    pub(super) fn of(seed: u64) -> Self {
+        let rng = &mut seeded_rng(seed);
+        let calm_at = if rng.random_bool(0.15) {
+            Duration::ZERO
+        } else {
+            secs(rng, 1.0, 120.0)
+        };
+        let jobs = match rng.random_range(0..20) {
+            0..12 => 1,
+            12..19 => 2,
+            _ => rng.random_range(3..=8),
+        };
+        let jobs = (0..jobs).map(|n| job(rng, n)).collect();
+        let troubled = !calm_at.is_zero();
+        let mut plan = Self {
+            seed,
+            intervals: intervals(rng),
+            patience: Patience {
+                after_watch: Duration::ZERO,
+                deadline: Duration::from_hours(24),
+                request_timeout: secs(rng, 3.0, 20.0),
+                not_found_grace: secs(rng, 10.0, 40.0),
+                give_up_after: secs(rng, 10.0, 60.0),
+            },
+            limits: Limits {
+                rate: one_of(rng, &[0.7, 2.0, 10.0, 1000.0]),
+                burst: rng.random_range(1..5),
+                concurrency: rng.random_range(1..5),
+            },
+            sink_concurrency: rng.random_range(1..4),
+            jobs,
+            cloud: Vec::new(),
+            sinks: vec![Vec::new(); SINKS.len()],
+            store: Vec::new(),
+            stops: Vec::new(),
+            jumps: Vec::new(),
+            calm_at,
+            dead_sink: rng
+                .random_bool(0.01)
+                .then(|| rng.random_range(0..SINKS.len())),
+        };
+        if troubled {
+            plan.add_troubles(rng);
+        }
+        plan
+    }
+
+    fn add_troubles(&mut self, rng: &mut StdRng) {
+        let calm_at = self.calm_at;
+        for _ in 0..rng.random_range(0..5) {
+            let fault = cloud_fault(rng);
+            self.cloud.push(trouble(rng, calm_at, fault));
+        }
+        if rng.random_bool(0.1) {
+            self.cloud.push(Trouble {
+                from: Duration::ZERO,
+                to: calm_at,
+                share: 1.0,
+                fault: cloud_fault(rng),
+            });
+        }
+        for sink in &mut self.sinks {
+            for _ in 0..rng.random_range(0..3) {
+                let fault = match rng.random_range(0..10) {
+                    0..4 => SinkFault::Fails,
+                    4 => SinkFault::Wish(rng.random_range(0..100)),
+                    5..7 => SinkFault::TakesAndHangs,
+                    7..9 => SinkFault::Hangs,
+                    _ => SinkFault::Gone,
+                };
+                sink.push(trouble(rng, calm_at, fault));
+            }
+        }
+        if rng.random_bool(0.6) {
+            for _ in 0..rng.random_range(1..4) {
+                let fault = one_of(
+                    rng,
+                    &[StoreFault::Before, StoreFault::After, StoreFault::Slow],
+                );
+                self.store.push(trouble(rng, calm_at, fault));
+            }
+        }
+        if rng.random_bool(0.6) {
+            for _ in 0..rng.random_range(1..5) {
+                let stop = if rng.random_bool(0.8) {
+                    Stop::Crash(rng.random_range(1..150))
+                } else {
+                    Stop::Orderly(secs(rng, 0.0, 60.0))
+                };
+                self.stops.push(stop);
+            }
+        }
+        if rng.random_bool(0.1) {
+            let by = rng.random_range(-300..300);
+            let at = secs(rng, 0.0, calm_at.as_secs_f64());
+            self.jumps.push((at, SignedDuration::from_secs(by)));
+        }
+    }
+
+    /// Whether processes live on and the store does what it says.
+    pub(super) fn is_orderly(&self) -> bool {
+        self.store.is_empty() && self.stops.is_empty() && self.jumps.is_empty()
+    }
+
+    pub(super) fn job(&self, id: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.id == id)
+    }
+}
+
+fn job(rng: &mut StdRng, n: usize) -> Job {
+    let submit_at = secs(rng, 0.0, 30.0);
+    let deadline = secs(rng, 15.0, 180.0);
+    let visible_at = if rng.random_bool(0.8) {
+        Duration::ZERO
+    } else {
+        submit_at + secs(rng, 0.0, 30.0)
+    };
+    let runs_at = visible_at + secs(rng, 0.0, 60.0);
+    let ends_at = runs_at + secs(rng, 0.0, 120.0);
+    let forgotten_at = rng
+        .random_bool(0.15)
+        .then(|| visible_at + secs(rng, 0.0, 200.0));
+    let unwatch_at = rng
+        .random_bool(0.15)
+        .then(|| submit_at + secs(rng, 0.0, 200.0));
+    let wish = rng.random_bool(0.1).then(|| secs(rng, 0.0, 40.0));
+    Job {
+        id: format!("job-{n}"),
+        service: one_of(rng, &SERVICES),
+        submit_at,
+        deadline,
+        visible_at,
+        runs_at,
+        ends_at,
+        verdict: one_of(rng, &[Verdict::Succeeded, Verdict::Failed]),
+        forgotten_at,
+        unwatch_at,
+        wish,
+    }
+}
+
+fn intervals(rng: &mut StdRng) -> Intervals {
+    let is_quick = rng.random_bool(0.1);
+    let initial = secs(rng, 0.5, if is_quick { 1.0 } else { 15.0 });
+    Intervals {
+        first: secs(rng, 0.0, 5.0),
+        initial,
+        multiplier: one_of(rng, &[1.0, 1.3, 2.0]),
+        max: if is_quick {
+            initial
+        } else {
+            initial.max(secs(rng, 2.0, 60.0))
+        },
+        jitter: one_of(rng, &[0.0, 0.2, 0.5]),
+        max_retry_after: secs(rng, 10.0, 60.0).max(initial),
+    }
+}
+
+fn cloud_fault(rng: &mut StdRng) -> CloudFault {
+    match rng.random_range(0..14) {
+        0 => CloudFault::Refused,
+        1 => CloudFault::Hangs,
+        2..4 => CloudFault::Status(one_of(rng, &[500, 502, 503, 408])),
+        4 => CloudFault::Status(429),
+        5 => CloudFault::Wish(429, rng.random_range(0..90)),
+        6 => CloudFault::Wish(503, rng.random_range(0..90)),
+        7 => CloudFault::Status(401),
+        8..10 => CloudFault::Status(403),
+        10 => CloudFault::Status(400),
+        11 => CloudFault::Garbage,
+        12 => CloudFault::WrongJob,
+        _ => CloudFault::NoStatus,
+    }
+}
+
+fn trouble<F>(rng: &mut StdRng, calm_at: Duration, fault: F) -> Trouble<F> {
+    let end = calm_at.as_secs_f64();
+    let from = secs(rng, 0.0, end);
+    Trouble {
+        from,
+        to: secs(rng, from.as_secs_f64(), end).min(calm_at),
+        share: one_of(rng, &[0.05, 0.3, 0.7, 1.0]),
+        fault,
+    }
+}
