@@ -39,9 +39,9 @@ use crate::program::process::post;
 
 const KILLS: usize = 200;
 /// Those who submit at the same time.
-const SUBMITTERS: usize = 3;
+const SUBMITTERS: usize = 8;
 /// The most lines of the log before a kill; a start alone prints some six.
-const LINES_MAX: usize = 150;
+const LINES_MAX: usize = 80;
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {
