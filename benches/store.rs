@@ -220,32 +220,42 @@ async fn end(store: &SharedStore, submission: Submission) {
     store.apply(transition).await.expect("a store that works");
 }
 
-/// The rows of each table.
-struct Rows([Vec<Vec<Value>>; 3]);
+/// The rows of each table, and the statements that make the tables.
+struct Rows {
+    schema: Vec<String>,
+    tables: [Vec<Vec<Value>>; 4],
+}
 
-const TABLES: [&str; 3] = ["watches", "events", "deliveries"];
+const TABLES: [&str; 4] = ["watches", "events", "deliveries", "attempts"];
 
 fn rows_of(folder: &Path) -> Rows {
     let database = Connection::open(folder.join("jobwatch.db")).expect("the database");
-    Rows(TABLES.map(|table| {
+    let mut schema = database
+        .prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
+        .expect("a schema");
+    let schema = schema.query_map([], |row| row.get(0)).expect("a schema");
+    let schema = schema.map(|sql| sql.expect("a statement")).collect();
+    let tables = TABLES.map(|table| {
         let mut statement = database
             .prepare(&format!("SELECT * FROM {table} ORDER BY 1"))
             .expect("a table");
         let columns = statement.column_count();
         let rows = statement.query_map([], |row| (0..columns).map(|n| row.get(n)).collect());
         rows.expect("rows").map(|row| row.expect("a row")).collect()
-    }))
+    });
+    Rows { schema, tables }
 }
 
 impl Rows {
-    fn len_of_each(&self) -> [usize; 3] {
-        [self.0[0].len(), self.0[1].len(), self.0[2].len()]
+    fn len_of_each(&self) -> [usize; 4] {
+        [0, 1, 2, 3].map(|n| self.tables[n].len())
     }
 
     /// What came later; of the watches all, since each was changed.
-    fn without(mut self, known: &[usize; 3]) -> Self {
-        self.0[1].drain(..known[1]);
-        self.0[2].drain(..known[2]);
+    fn without(mut self, known: &[usize; 4]) -> Self {
+        for (table, known) in self.tables.iter_mut().zip(known).skip(1) {
+            table.drain(..known);
+        }
         self
     }
 }
@@ -253,8 +263,9 @@ impl Rows {
 /// Inserts the rows of `at_once` watches in each transaction, with all that belongs to them.
 fn insert(path: &Path, rows: &Rows, at_once: usize) -> Duration {
     let mut database = Connection::open(path).expect("a database");
-    let schema = include_str!("../src/store/migrations/sqlite/0001_first.sql");
-    database.execute_batch(schema).expect("the schema");
+    database
+        .execute_batch(&rows.schema.join(";"))
+        .expect("the schema");
     database
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;",
@@ -262,10 +273,10 @@ fn insert(path: &Path, rows: &Rows, at_once: usize) -> Duration {
         .expect("the pragmas");
     let clock = SystemClock::shared();
     let before = clock.uptime();
-    let transactions = rows.0[0].len().div_ceil(at_once);
+    let transactions = rows.tables[0].len().div_ceil(at_once);
     for n in 0..transactions {
         let transaction = database.transaction().expect("a transaction");
-        for (table, rows) in TABLES.iter().zip(&rows.0) {
+        for (table, rows) in TABLES.iter().zip(&rows.tables) {
             let share = rows.len().div_ceil(transactions);
             let rows = rows.iter().skip(n * share).take(share);
             for row in rows {
