@@ -141,17 +141,30 @@ impl Policy {
     }
 
     /// The delay before the next such look; the last falls exactly on `ends_at`, and
-    /// after it there is none.
+    /// after it there is none. A server's wish is never undercut, so that one that goes
+    /// beyond `ends_at` leaves no look at all. Neither does an `after_watch` of nothing,
+    /// be `ends_at` in the future because the clock was set back.
     pub fn late_poll(
         &self,
         after_watch: Duration,
+        retry_after: Option<Duration>,
         now: Timestamp,
         ends_at: Timestamp,
         rng: &mut impl Rng,
     ) -> Option<Duration> {
         let left = until(now, ends_at);
+        let wish = retry_after.map_or(Duration::ZERO, |wish| self.respected(wish));
+        if after_watch.is_zero() || left.is_zero() || wish > left {
+            return None;
+        }
         let interval = self.spread(self.late_interval(after_watch), rng);
-        (!left.is_zero()).then(|| interval.min(left))
+        Some(interval.max(wish).min(left))
+    }
+
+    /// The longest that any wish is respected: how long a service whose last wish is not
+    /// known any more may still want to be left alone.
+    pub fn longest_wish(&self) -> Duration {
+        self.respected(Duration::MAX)
     }
 
     /// How much of a server's wish is respected: not more than `max_retry_after`, and not
@@ -299,14 +312,40 @@ mod tests {
             let interval = policy.late_interval(Duration::from_secs(after_watch));
             assert_eq!(interval, Duration::from_secs(secs), "{after_watch}");
         }
-        let hour = Duration::from_hours(1);
-        let next = |left: u64| {
-            let ends_at = later(start(), Duration::from_secs(left));
-            policy.late_poll(hour, start(), ends_at, &mut seeded_rng(1))
-        };
-        assert_eq!(next(1000), Some(Duration::from_mins(5)));
-        assert_eq!(next(7), Some(Duration::from_secs(7)));
+        let next = |left: u64| next_late(&policy, Duration::from_hours(1), None, left);
+        assert_eq!(next(1000), Some(300));
+        assert_eq!(next(7), Some(7));
         assert_eq!(next(0), None);
+    }
+
+    /// The seconds until the next late look, when so many are left.
+    fn next_late(policy: &Policy, after: Duration, wish: Option<u64>, left: u64) -> Option<u64> {
+        let ends_at = later(start(), Duration::from_secs(left));
+        let wish = wish.map(Duration::from_secs);
+        let next = policy.late_poll(after, wish, start(), ends_at, &mut seeded_rng(1));
+        next.map(|next| next.as_secs())
+    }
+
+    #[test]
+    fn a_late_look_respects_the_servers_wish() {
+        let policy = Policy::new(Intervals {
+            jitter: 0.0,
+            max_retry_after: Duration::from_mins(15),
+            ..numbers()
+        });
+        let next = |wish, left| next_late(&policy, Duration::from_hours(1), Some(wish), left);
+        assert_eq!(next(20, 3600), Some(300), "not sooner because of it");
+        assert_eq!(next(600, 3600), Some(600));
+        assert_eq!(next(600, 601), Some(600));
+        assert_eq!(next(600, 599), None, "it ends before the wish does");
+        assert_eq!(next(10_000, 3600), Some(900));
+        assert_eq!(policy.longest_wish().as_secs(), 900);
+    }
+
+    #[test]
+    fn there_is_no_late_look_without_after_watch_though_the_clock_was_set_back() {
+        let policy = Policy::new(numbers());
+        assert_eq!(next_late(&policy, Duration::ZERO, None, 27), None);
     }
 
     prop_compose! {

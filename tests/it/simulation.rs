@@ -36,7 +36,9 @@ use self::plan::StoreFault;
 use self::plan::Trouble;
 use self::plan::Verdict;
 use self::world::World;
+use crate::store::memory::Logged;
 use jobwatch::store::delivery::DeliveryState;
+use jobwatch::watch::event::EventKind;
 
 /// How many histories there are, unless the environment says otherwise.
 const HISTORIES: u64 = 10_000;
@@ -104,6 +106,8 @@ fn tally(world: &World) -> Tally {
     tally.add("polls", state.visits.total);
     tally.add("events", rows.events.len());
     tally.add("writes in vain", state.applies_in_vain);
+    let late = |logged: &&Logged| logged.event.kind == EventKind::LateResult;
+    tally.add("late results", rows.events.iter().filter(late).count());
     for watch in &rows.watches {
         tally.add(format!("watches {}", watch.state), 1);
     }
@@ -182,7 +186,12 @@ fn whatever_happens_the_invariants_hold() {
         assert!(histories < HISTORIES || ended.is_some(), "none {outcome}");
     }
     let happened = |what: &str| tally.0.get(what).is_some_and(|times| *times > 0);
-    for what in ["dead letters", "events taken again", "writes in vain"] {
+    for what in [
+        "dead letters",
+        "events taken again",
+        "late results",
+        "writes in vain",
+    ] {
         assert!(histories < HISTORIES || happened(what), "no {what}");
     }
 }

@@ -406,9 +406,14 @@ impl Shared {
             .watch(pending.id)
             .await
             .context("read the watch")?;
-        let Some(watch) = watch.filter(|watch| watch.state == State::Watching) else {
+        let Some(watch) = watch else {
             return Ok(Some(Committed::Over));
         };
+        if watch.state != State::Watching {
+            // Perhaps by us, when the answer to an earlier try was lost.
+            self.look_late(&watch, pending);
+            return Ok(Some(Committed::Over));
+        }
         let Decision::Step { after, step, .. } = &pending.decision else {
             return Ok(Some(Committed::Over));
         };
@@ -434,7 +439,7 @@ impl Shared {
             Applied::Applied => {
                 self.courier.wake();
                 if let Some(ended) = &ended {
-                    self.look_late(ended);
+                    self.look_late(ended, pending);
                 }
                 Some(outcome.map_or(Committed::Watching, |_| Committed::Over))
             }

@@ -19,6 +19,7 @@ use crate::schedule::agenda::Ticket;
 use crate::schedule::budget::Admission;
 use crate::service::Service;
 use crate::store::StoreError;
+use crate::watch::Outcome;
 use crate::watch::Watch;
 use crate::watch::event::Event;
 use crate::watch::event::EventKind;
@@ -92,17 +93,27 @@ impl Shared {
             };
             after = *last;
             for (_, watch) in page {
-                self.add_late(&watch, true);
+                self.add_late(&watch, None, true);
             }
         }
     }
 
-    /// Begins to look for a late verdict on a watch that has just ended.
-    pub(super) fn look_late(&self, watch: &Watch) {
-        self.add_late(watch, false);
+    /// Begins to look for a late verdict on a watch that has just ended by `pending`, if
+    /// one may come. One that ended without a poll may have ended because the service
+    /// wished to be left alone beyond its deadline.
+    pub(super) fn look_late(&self, watch: &Watch, pending: &Pending) {
+        if !watch.state.outcome().is_some_and(Outcome::may_come_late) {
+            return;
+        }
+        let service = self.services.get(&watch.service);
+        let wish = match &pending.observation {
+            Some(observation) => observation.retry_after(),
+            None => service.map(|service| service.policy.longest_wish()),
+        };
+        self.add_late(watch, wish, false);
     }
 
-    fn add_late(&self, watch: &Watch, is_resumed: bool) {
+    fn add_late(&self, watch: &Watch, wish: Option<Duration>, is_resumed: bool) {
         let (Some(service), Some(finished_at)) =
             (self.services.get(&watch.service), watch.finished_at)
         else {
@@ -117,7 +128,7 @@ impl Shared {
         entry.deadline = later(finished_at, after_watch);
         let next = service
             .policy
-            .late_poll(after_watch, now, entry.deadline, &mut board.rng);
+            .late_poll(after_watch, wish, now, entry.deadline, &mut board.rng);
         let Some(mut next) = next else { return };
         if is_resumed {
             // A restart spreads them.
@@ -201,9 +212,10 @@ impl Look {
         }
         let after_watch = service.patience.after_watch;
         let board = &mut *board;
+        let wish = observation.retry_after();
         let next = service
             .policy
-            .late_poll(after_watch, now, entry.deadline, &mut board.rng);
+            .late_poll(after_watch, wish, now, entry.deadline, &mut board.rng);
         match next {
             Some(next) => board
                 .late

@@ -28,6 +28,8 @@ const ATTEMPTS_MAX: u32 = 10;
 const SLACK: Duration = Duration::from_secs(90);
 /// How long a new watch may wait for what is polled before it.
 const ASKED_WITHIN: Duration = Duration::from_secs(20);
+/// How long a late look may be put off, and take.
+const LATE_SLACK: Duration = Duration::from_mins(1);
 /// The longest pause after a 401 that no renewal cured.
 const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
@@ -40,6 +42,8 @@ pub(super) enum Left {
     Deliveries(Timestamp),
     /// Deliveries to sinks that want nothing from this process any more.
     Gone,
+    /// Watches that ended without a verdict, for one that comes late.
+    Late,
     Nothing,
 }
 
@@ -78,9 +82,30 @@ pub(super) fn left(world: &World) -> Left {
     let (gone, due): (Vec<_>, Vec<_>) = pending.partition(|owed| is_gone(&owed.sink));
     match due.iter().map(|owed| owed.due_at).min() {
         Some(at) => Left::Deliveries(at),
-        None if gone.is_empty() => Left::Nothing,
-        None => Left::Gone,
+        None if !gone.is_empty() => Left::Gone,
+        None => {
+            let now = wall_at(state.elapsed());
+            let after_watch = world.plan.patience.after_watch;
+            let is_looked_at = |watch: &Watch| is_looked_at(watch, after_watch, now);
+            if rows.watches.iter().any(is_looked_at) {
+                Left::Late
+            } else {
+                Left::Nothing
+            }
+        }
     }
+}
+
+/// Whether the time for a late verdict is not over.
+fn is_looked_at(watch: &Watch, after_watch: Duration, now: Timestamp) -> bool {
+    let passed = watch.finished_at.map(|finished_at| until(finished_at, now));
+    may_come_late(watch)
+        && !after_watch.is_zero()
+        && passed.is_some_and(|passed| passed < after_watch + LATE_SLACK)
+}
+
+fn may_come_late(watch: &Watch) -> bool {
+    watch.state.outcome().is_some_and(Outcome::may_come_late)
 }
 
 /// How long all processes together may have been down.
@@ -158,6 +183,8 @@ pub(super) fn all(world: &World) {
         if let Some(job) = world.plan.job(&watch.job_id) {
             outcome(world, job, watch, &told, &wrong);
             in_time(world, job, watch, &told, &wrong);
+            let is_late = |it: &&Logged| it.event.kind == EventKind::LateResult;
+            late(world, job, watch, events.iter().any(is_late), &wrong);
         }
     }
     deliveries(world, &rows);
@@ -165,7 +192,12 @@ pub(super) fn all(world: &World) {
 
 /// State, events and deliveries tell the same (3), and there is one end (5).
 fn agreeing(rows: &Rows, watch: &Watch, events: &[&Logged], wrong: &impl Fn(&str, &str)) {
-    if events.len() != usize::try_from(watch.revision).unwrap() + 1 {
+    let is_late = |it: &&&Logged| it.event.kind == EventKind::LateResult;
+    let late = events.iter().filter(is_late).count();
+    if late > usize::from(may_come_late(watch)) {
+        wrong("5", &format!("{late} late results"));
+    }
+    if events.len() != usize::try_from(watch.revision).unwrap() + 1 + late {
         wrong("3", "the number of events is not that of its changes");
     }
     if events.first().map(|it| it.event.kind) != Some(EventKind::Accepted) {
@@ -177,7 +209,8 @@ fn agreeing(rows: &Rows, watch: &Watch, events: &[&Logged], wrong: &impl Fn(&str
     if ends.count() != usize::from(watch.state != State::Watching) {
         wrong("5", "its ends are not one");
     }
-    if let (Some(outcome), Some(last)) = (watch.state.outcome(), events.last())
+    let last = events.len().checked_sub(1 + late);
+    if let (Some(outcome), Some(last)) = (watch.state.outcome(), last.map(|n| events[n]))
         && last.event.kind != EventKind::Finished(outcome)
     {
         wrong("3", "its last event is not its end");
@@ -187,7 +220,8 @@ fn agreeing(rows: &Rows, watch: &Watch, events: &[&Logged], wrong: &impl Fn(&str
             wrong("3", "an event does not carry its id");
         }
         for (sink, is_told_all) in SINKS {
-            let is_wanted = is_told_all || matches!(event.kind, EventKind::Finished(_));
+            let is_end = matches!(event.kind, EventKind::Finished(_) | EventKind::LateResult);
+            let is_wanted = is_told_all || is_end;
             let owed = rows.deliveries.iter();
             let owed = owed.filter(|owed| owed.event_id == event.id && owed.sink == sink);
             if owed.count() != usize::from(is_wanted) {
@@ -221,7 +255,11 @@ fn outcome(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
         Outcome::Lost => {
             let grace = world.plan.patience.not_found_grace;
             let appears_late = job.visible_at > job.submit_at + grace;
-            let is_known = told.news > 0 && job.forgotten_at.is_none() && !appears_late;
+            // A clock that was set ends the grace early, and late looks find the job.
+            let is_known = told.news > 0
+                && job.forgotten_at.is_none()
+                && !appears_late
+                && world.plan.jumps.is_empty();
             if told.unknown == 0 || is_known {
                 wrong("1", "the service knows the job");
             }
@@ -282,6 +320,30 @@ fn in_time(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
     let is_timed_out = watch.state == State::Final(Outcome::TimedOut);
     if is_timed_out && job.forgotten_at.is_none() && visible < deadline {
         wrong("a verdict is seen", &format!("{visible:?} < {deadline:?}"));
+    }
+}
+
+/// A verdict that comes after the end is told, while somebody looks, and only then.
+fn late(world: &World, job: &Job, watch: &Watch, is_told: bool, wrong: &impl Fn(&str, &str)) {
+    let plan = &world.plan;
+    let after_watch = plan.patience.after_watch;
+    let told = world.state().visits.told.get(&job.id).cloned();
+    let verdict_at = told.and_then(|told| told.verdict_at);
+    if is_told && (after_watch.is_zero() || verdict_at.is_none()) {
+        wrong("late results", "the service never said so");
+    }
+    let is_one_life = world.state().life == 1 && plan.jumps.is_empty();
+    let is_quiet = job.wish.is_some() || job.forgotten_at.is_some();
+    if is_told || !may_come_late(watch) || !is_one_life || is_quiet {
+        return;
+    }
+    let well_from = plan.calm_at + plan.intervals.max_retry_after + REFUSED_PAUSE;
+    let looked_until = until(
+        wall_at(Duration::ZERO),
+        watch.finished_at.unwrap_or(Timestamp::MIN),
+    ) + after_watch;
+    if well_from.max(job.ends_at) + SLACK < looked_until {
+        wrong("late results", "a verdict came in time and nobody told");
     }
 }
 

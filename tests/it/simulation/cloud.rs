@@ -44,7 +44,8 @@ pub(super) struct Visits {
     pub(super) told: BTreeMap<String, Told>,
     begun: Vec<Duration>,
     in_flight: u32,
-    paused_until: Duration,
+    /// When a throttling last wished for a pause, and until when.
+    paused: (Duration, Duration),
     pub(super) total: usize,
 }
 
@@ -52,7 +53,7 @@ impl Visits {
     pub(super) fn begin_life(&mut self) {
         self.begun.clear();
         self.in_flight = 0;
-        self.paused_until = Duration::ZERO;
+        self.paused = (Duration::ZERO, Duration::ZERO);
         self.told
             .values_mut()
             .for_each(|told| told.quiet_until = None);
@@ -166,8 +167,10 @@ impl Cloud {
                 break;
             }
         }
-        if uptime < visits.paused_until {
-            let what = format!("asked at {uptime:?}, before {:?}", visits.paused_until);
+        let (paused_at, paused_until) = visits.paused;
+        // What was on its way in the same instant could not know of it.
+        if uptime > paused_at && uptime < paused_until {
+            let what = format!("asked at {uptime:?}, before {paused_until:?}");
             wrongs.push(("Retry-After of a throttling", what));
         }
         let quiet = visits.told.get(job_id).and_then(|told| told.quiet_until);
@@ -237,7 +240,7 @@ impl Cloud {
             let until = uptime + wish.min(policy.max_retry_after).max(least);
             told.quiet_until = Some(until);
             if status == 429 {
-                visits.paused_until = visits.paused_until.max(until);
+                visits.paused = (uptime, visits.paused.1.max(until));
             }
         }
     }

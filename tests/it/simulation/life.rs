@@ -175,7 +175,7 @@ async fn until_settled(world: &World, orderly: Option<Duration>) -> Ended {
                     return Ended::Idle(idle.saturating_sub(LOOK_EVERY));
                 }
             }
-            Left::Gone | Left::Watches => {}
+            Left::Gone | Left::Watches | Left::Late => {}
         }
         if orderly.is_some_and(|after| elapsed >= began + after) {
             return Ended::Stopped;

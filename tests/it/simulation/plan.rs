@@ -156,7 +156,11 @@ impl Plan {
             seed,
             intervals: intervals(rng),
             patience: Patience {
-                after_watch: Duration::ZERO,
+                after_watch: if rng.random_bool(0.2) {
+                    secs(rng, 60.0, 600.0)
+                } else {
+                    Duration::ZERO
+                },
                 deadline: Duration::from_hours(24),
                 request_timeout: secs(rng, 3.0, 20.0),
                 not_found_grace: secs(rng, 10.0, 40.0),
