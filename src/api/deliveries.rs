@@ -19,17 +19,15 @@ use crate::api::delivery_view::RedriveView;
 use crate::api::delivery_view::SinkView;
 use crate::api::delivery_view::SinksView;
 use crate::api::error::ApiError;
+use crate::api::query::PAGE_DEFAULT;
+use crate::api::query::terms;
 use crate::clock::parse_duration;
-use crate::store::PAGE_MAX;
 use crate::store::delivery::DeliveryQuery;
 use crate::store::delivery::DeliveryState;
 use crate::store::delivery::Redriven;
 use crate::store::delivery::SinkBacklog;
 use crate::store::delivery::StoredDelivery;
 use crate::workers::courier::SinkStatus;
-
-/// How many deliveries a page has when nobody says.
-const PAGE_DEFAULT: usize = 100;
 
 /// The body of a wish to drive one delivery again.
 #[derive(Deserialize, Default)]
@@ -243,34 +241,16 @@ fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
         limit: PAGE_DEFAULT,
         ..DeliveryQuery::default()
     };
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        let wrong = |allowed: &str| {
-            ApiError::malformed(format!(
-                "the query has {name}={value}; it must be {allowed}"
-            ))
-        };
-        match &*name {
+    for term in terms(text) {
+        match &*term.name {
             "state" => {
-                let state = value.parse().map_err(|_| wrong(&states()))?;
+                let state = term.value.parse().map_err(|_| term.wrong(&states()))?;
                 query.state = Some(state);
             }
-            "sink" => query.sink = Some(value.clone().into_owned()),
-            "cursor" => {
-                let id = value.parse().map_err(|_| wrong("the `next` of a page"))?;
-                query.before = Some(id);
-            }
-            "limit" => {
-                query.limit = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=PAGE_MAX).contains(limit))
-                    .ok_or_else(|| wrong(&format!("1 to {PAGE_MAX}")))?;
-            }
-            _ => {
-                return Err(ApiError::malformed(format!(
-                    "the query has `{name}`; it may have state, sink, cursor and limit"
-                )));
-            }
+            "sink" => query.sink = Some(term.value.clone().into_owned()),
+            "cursor" => query.before = Some(term.cursor()?),
+            "limit" => query.limit = term.limit()?,
+            _ => return Err(term.unknown("state, sink, cursor and limit")),
         }
     }
     Ok(query)

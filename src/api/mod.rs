@@ -7,6 +7,7 @@ pub mod auth;
 mod deliveries;
 pub mod delivery_view;
 pub mod error;
+mod query;
 pub mod server;
 mod status;
 pub mod view;

@@ -14,18 +14,17 @@ use http::header;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::api::query::PAGE_DEFAULT;
+use crate::api::query::terms;
 use crate::api::view::PageView;
 use crate::api::view::WatchView;
 use crate::intake::WatchRequest;
-use crate::store::PAGE_MAX;
 use crate::store::Query;
 use crate::store::Submitted;
 use crate::watch::State as WatchState;
 use crate::watch::Watch;
 use crate::watch::WatchId;
 
-/// How many watches a page has when nobody says.
-const PAGE_DEFAULT: usize = 100;
 /// How many transitions one watch is shown with: the latest.
 const TRANSITIONS_SHOWN: usize = 50;
 
@@ -117,34 +116,19 @@ fn parse_query(text: &str) -> Result<Query, ApiError> {
         limit: PAGE_DEFAULT,
         ..Query::default()
     };
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        let wrong = |allowed: &str| {
-            ApiError::malformed(format!(
-                "the query has {name}={value}; it must be {allowed}"
-            ))
-        };
-        match &*name {
-            "state" => query.state = Some(parse_state(&value).ok_or_else(|| wrong(&states()))?),
+    for term in terms(text) {
+        let value = &term.value;
+        match &*term.name {
+            "state" => {
+                query.state = Some(parse_state(value).ok_or_else(|| term.wrong(&states()))?);
+            }
             "service" => query.service = Some(value.clone().into_owned()),
             "label" => {
-                query.label = Some(parse_label(&value).ok_or_else(|| wrong("NAME=VALUE"))?);
+                query.label = Some(parse_label(value).ok_or_else(|| term.wrong("NAME=VALUE"))?);
             }
-            "cursor" => {
-                let number = value.parse().map_err(|_| wrong("the `next` of a page"))?;
-                query.before = Some(number);
-            }
-            "limit" => {
-                query.limit = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=PAGE_MAX).contains(limit))
-                    .ok_or_else(|| wrong(&format!("1 to {PAGE_MAX}")))?;
-            }
-            _ => {
-                return Err(ApiError::malformed(format!(
-                    "the query has `{name}`; it may have state, service, label, cursor and limit"
-                )));
-            }
+            "cursor" => query.before = Some(term.cursor()?),
+            "limit" => query.limit = term.limit()?,
+            _ => return Err(term.unknown("state, service, label, cursor and limit")),
         }
     }
     Ok(query)

@@ -56,6 +56,16 @@ pub(super) struct Answer<T> {
     pub(super) body: T,
 }
 
+/// The query for a page of a list: the terms that were given.
+pub(super) fn query_of(limit: u32, terms: &[(&str, Option<&str>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &limit.to_string());
+    let given = terms
+        .iter()
+        .filter_map(|(name, value)| Some((name, (*value)?)));
+    query.extend_pairs(given).finish()
+}
+
 /// A connection to the daemon.
 pub(super) struct Client {
     http: reqwest::Client,

@@ -8,6 +8,7 @@ use crate::api::delivery_view::DeliveryPageView;
 use crate::api::delivery_view::DeliveryView;
 use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
+use crate::cli::client::query_of;
 use crate::cli::output::Paint;
 use crate::cli::output::Table;
 use crate::cli::output::or_dash;
@@ -98,18 +99,14 @@ impl Deliveries {
     }
 
     fn query(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &self.limit.to_string());
-        for (name, value) in [
-            ("state", &self.state),
-            ("sink", &self.sink),
-            ("cursor", &self.cursor),
-        ] {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
-        }
-        query.finish()
+        query_of(
+            self.limit,
+            &[
+                ("state", self.state.as_deref()),
+                ("sink", self.sink.as_deref()),
+                ("cursor", self.cursor.as_deref()),
+            ],
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use crate::api::view::PageView;
 use crate::api::view::WatchView;
 use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
+use crate::cli::client::query_of;
 use crate::cli::output::Paint;
 use crate::cli::output::Table;
 use crate::cli::output::or_dash;
@@ -68,19 +69,15 @@ impl List {
     }
 
     fn query(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &self.limit.to_string());
-        for (name, value) in [
-            ("state", &self.state),
-            ("service", &self.service),
-            ("label", &self.label),
-            ("cursor", &self.cursor),
-        ] {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
-        }
-        query.finish()
+        query_of(
+            self.limit,
+            &[
+                ("state", self.state.as_deref()),
+                ("service", self.service.as_deref()),
+                ("label", self.label.as_deref()),
+                ("cursor", self.cursor.as_deref()),
+            ],
+        )
     }
 }
 
