@@ -29,7 +29,7 @@ use crate::settings::accounts::Account;
 use crate::settings::accounts::location;
 use crate::settings::reader::Reader;
 use crate::settings::reader::not_among;
-use crate::settings::services::http_url;
+use crate::settings::url::base_url;
 
 /// The name that a service gives for no credential at all.
 pub const NO_CREDENTIAL: &str = "none";
@@ -398,12 +398,7 @@ fn auth_url(section: &Reader<'_>) -> Option<Url> {
 }
 
 fn checked_url(section: &Reader<'_>, key: &str, text: &str) -> Option<Url> {
-    let url = http_url(text).and_then(|url| {
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err("must have no `?` and no `#`".to_owned());
-        }
-        Ok(url)
-    });
+    let url = base_url(text);
     url.inspect_err(|message| section.problem(key, message))
         .ok()
 }

@@ -9,7 +9,7 @@ use crate::service::Base;
 use crate::settings::CredentialSettings;
 use crate::settings::credentials::region;
 use crate::settings::reader::Reader;
-use crate::settings::services::http_url;
+use crate::settings::url::base_url;
 
 /// What a host pattern has in the place of the region.
 const REGION: &str = "{region}";
@@ -128,20 +128,13 @@ fn filled(pattern: &str, region: Option<&str>) -> Option<String> {
 
 fn stated(section: &Reader<'_>, plan: Option<&Plan>) -> Option<String> {
     let text = section.expanded("url")?;
-    let url = match http_url(&text) {
+    let url = match base_url(&text) {
         Ok(url) => url,
         Err(message) => {
             section.problem("url", message);
             return None;
         }
     };
-    if url.query().is_some() || url.fragment().is_some() {
-        section.problem(
-            "url",
-            "must have no `?` and no `#`: the definition has the rest of the path",
-        );
-        return None;
-    }
     let is_secret = plan.is_some_and(|plan| !matches!(plan, Plan::None));
     if url.scheme() == "http" && !is_local(&text) && is_secret {
         section.warn("url", "the credential is sent unencrypted; use https://");

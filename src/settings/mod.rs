@@ -20,6 +20,7 @@ mod sinks;
 mod source;
 #[cfg(test)]
 mod tests;
+mod url;
 mod webhooks;
 
 use std::collections::BTreeMap;

@@ -99,20 +99,6 @@ fn service(
     })
 }
 
-/// An absolute http or https URL without a user name.
-pub(super) fn http_url(text: &str) -> Result<reqwest::Url, String> {
-    // The text is not shown: a URL of a webhook may be a secret in itself.
-    let allowed = "must be an absolute URL, as https://dcs.eu-de.otc.t-systems.com";
-    let url = reqwest::Url::parse(text).map_err(|error| format!("{allowed} ({error})"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(allowed.to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must hold no user name or password".to_owned());
-    }
-    Ok(url)
-}
-
 /// What a service may be asked when nothing is said: gentle, and enough for hundreds of
 /// watches at the usual intervals.
 const RATE: f64 = 5.0;

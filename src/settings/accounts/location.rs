@@ -2,6 +2,8 @@
 
 use reqwest::Url;
 
+use crate::settings::url::without_query;
+
 /// How a `clouds.yaml` leaves a place for the region: as openstacksdk does, and as its
 /// predecessor os-client-config did.
 const REGION_PLACES: [&str; 2] = ["{region_name}", "%(region_name)s"];
@@ -20,16 +22,14 @@ pub(in crate::settings) fn auth_url(text: &str, region: Option<&str>) -> Result<
     };
     let allowed =
         "must be the URL of an identity service, as https://iam.eu-de.otc.t-systems.com/v3";
-    let mut url = Url::parse(&text).map_err(|error| format!("{allowed} ({error})"))?;
+    let url = Url::parse(&text).map_err(|error| format!("{allowed} ({error})"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(allowed.to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must hold no user name or password".to_owned());
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must have no `?` and no `#`".to_owned());
-    }
+    let mut url = without_query(url)?;
     let path = path_of_version_3(url.path())?;
     url.set_path(&path);
     Ok(url)

@@ -1,0 +1,36 @@
+//! URLs in settings. What is wrong with one is told without the text: somebody may have put a
+//! password into it, and the URL of a webhook may be a secret in itself.
+
+use reqwest::Url;
+
+/// An absolute http or https URL without a user name.
+pub(super) fn http_url(text: &str) -> Result<Url, String> {
+    let allowed = "must be an absolute URL, as https://dcs.eu-de.otc.t-systems.com";
+    let url = Url::parse(text).map_err(|error| format!("{allowed} ({error})"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(allowed.to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must hold no user name or password".to_owned());
+    }
+    Ok(url)
+}
+
+/// As [`http_url`], of something below which paths are put.
+///
+/// # Errors
+/// What it must be; the text is not shown.
+pub(super) fn base_url(text: &str) -> Result<Url, String> {
+    http_url(text).and_then(without_query)
+}
+
+/// The URL, when a path can be put below it.
+///
+/// # Errors
+/// It has a query or a fragment.
+pub(super) fn without_query(url: Url) -> Result<Url, String> {
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must have no `?` and no `#`".to_owned());
+    }
+    Ok(url)
+}
