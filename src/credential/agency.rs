@@ -109,7 +109,7 @@ impl AgencyIssuer {
         if reply.status == StatusCode::BAD_REQUEST {
             reply = self.send(held, ask(TOKEN_KEYS[1]), &attempt, now).await?;
         }
-        granted(&reply, &attempt, ADVICE, now)
+        granted(&reply, &self.plan.auth_url, &attempt, ADVICE, now)
     }
 
     async fn issue_key(&self, held: &Held, now: Timestamp) -> Result<Grant, IssueError> {

@@ -218,6 +218,6 @@ impl Signed<'_> {
         if !reply.status.is_success() {
             return Err(reply.failure(&attempt, ADVICE));
         }
-        Ok(catalog_in(&reply.json()["catalog"]))
+        Ok(catalog_in(&reply.json()["catalog"], self.auth_url))
     }
 }

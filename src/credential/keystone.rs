@@ -85,7 +85,8 @@ impl Issuer for TokenIssuer {
         let request = token_request(&self.plan.auth_url, &body, self.wants_catalog);
         let attempt = self.attempt();
         let reply = self.exchange.send(request, redaction, &attempt, now);
-        granted(&reply.await?, &attempt, &self.advice(), now)
+        let reply = reply.await?;
+        granted(&reply, &self.plan.auth_url, &attempt, &self.advice(), now)
     }
 }
 
@@ -265,6 +266,7 @@ pub(super) fn post(url: &Url, body: &Value) -> reqwest::Request {
 /// The token of an answer, and what it is good for.
 pub(super) fn granted(
     reply: &Reply,
+    auth_url: &Url,
     attempt: &str,
     advice: &str,
     now: Timestamp,
@@ -286,7 +288,7 @@ pub(super) fn granted(
     Ok(Grant {
         proof: Proof::Header(TOKEN_HEADER, token),
         lifetime: lifetime_of(&body["token"], now),
-        scope: scope_in(&body["token"]),
+        scope: scope_in(&body["token"], auth_url),
         clock_ahead_s: clock_ahead_s(&reply.headers, now),
     })
 }
@@ -298,7 +300,7 @@ fn lifetime_of(token: &Value, now: Timestamp) -> Option<Duration> {
     time("expires_at").map(|expires_at| until(issued_at, expires_at))
 }
 
-fn scope_in(token: &Value) -> Scope {
+fn scope_in(token: &Value, auth_url: &Url) -> Scope {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let project = &token["project"];
     let domain = if project.is_object() {
@@ -312,12 +314,12 @@ fn scope_in(token: &Value) -> Scope {
         project: text(&project["name"]),
         domain_id: text(&domain["id"]),
         domain: text(&domain["name"]),
-        catalog: catalog_in(&token["catalog"]),
+        catalog: catalog_in(&token["catalog"], auth_url),
     }
 }
 
-/// The public endpoints of a catalog.
-pub(super) fn catalog_in(catalog: &Value) -> Vec<Endpoint> {
+/// The public endpoints of the catalog of the identity service at `auth_url`.
+pub(super) fn catalog_in(catalog: &Value, auth_url: &Url) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for service in catalog.as_array().into_iter().flatten() {
         let of_service = service["endpoints"].as_array().into_iter().flatten();
@@ -333,10 +335,15 @@ pub(super) fn catalog_in(catalog: &Value) -> Vec<Endpoint> {
                 service_type: service_type.to_owned(),
                 region: region.unwrap_or("*").to_owned(),
                 url: url.to_owned(),
+                is_exposed: auth_url.scheme() == "https" && is_unencrypted(url),
             });
         }
     }
     endpoints
+}
+
+fn is_unencrypted(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| url.scheme() == "http")
 }
 
 #[cfg(test)]
@@ -366,7 +373,8 @@ mod tests {
     fn a_recorded_token_tells_its_scope_and_lifetime() {
         let body = include_str!("../../tests/it/credentials/iam/token_created.json");
         let body: Value = serde_json::from_str(body).unwrap();
-        let scope = scope_in(&body["token"]);
+        let auth_url = Url::parse("https://iam.example.com/v3").unwrap();
+        let scope = scope_in(&body["token"], &auth_url);
         assert_eq!(scope.user.unwrap(), "user A");
         assert_eq!(scope.domain.unwrap(), "domain A");
         assert_eq!(scope.project_id, None);

@@ -31,6 +31,8 @@ pub struct Endpoint {
     pub region: String,
     /// The URL, with the issuer's idea of version and project in its path.
     pub url: String,
+    /// It would show the secret to whoever listens, while the issuer is asked over TLS.
+    pub is_exposed: bool,
 }
 
 impl Scope {
@@ -51,7 +53,7 @@ impl Scope {
     /// versions than the job API's (`dcsv1` ends in `/v1.0`, its jobs are under `/v2`).
     ///
     /// # Errors
-    /// There is none, or without a region nobody can say which: another region's service
+    /// There is none, or none that keeps the secret, or without a region nobody can say which: another region's service
     /// would not know the jobs, and they would be taken for lost.
     pub fn base_url(&self, types: &[String], region: Option<&str>) -> Result<String, String> {
         let of_type = |wanted: &String| -> Vec<&Endpoint> {
@@ -72,7 +74,13 @@ impl Scope {
                 regions.join(", ")
             ));
         }
-        let url = endpoints.first().and_then(|it| before_version(&it.url));
+        let kept = endpoints.iter().find(|it| !it.is_exposed);
+        if kept.is_none() && !endpoints.is_empty() {
+            return Err(format!(
+                "the credential's catalog has {types_shown} only unencrypted, while its `auth_url` is https://: set `url` of the service"
+            ));
+        }
+        let url = kept.and_then(|it| before_version(&it.url));
         url.ok_or_else(|| {
             format!(
                 "the credential's catalog has no endpoint {types_shown} in the region {}: set `url` of the service",
@@ -114,6 +122,7 @@ mod tests {
             service_type: service_type.into(),
             region: region.into(),
             url: url.into(),
+            is_exposed: false,
         };
         Scope {
             project_id: Some("p".into()),
@@ -152,6 +161,22 @@ mod tests {
         }
         let error = base("dcsv1", None).unwrap_err();
         assert!(error.contains("(eu-de, eu-nl): set `region`"), "{error}");
+    }
+
+    #[test]
+    fn what_would_expose_the_secret_is_not_taken() {
+        let mut scope = scope();
+        let types = ["dcsv1".to_owned()];
+        scope.catalog[1].is_exposed = true;
+        let error = scope.base_url(&types, Some("eu-de")).unwrap_err();
+        assert!(error.contains("only unencrypted"), "{error}");
+        scope.catalog.push(Endpoint {
+            is_exposed: false,
+            url: "https://other.example.com/v1.0/p".into(),
+            ..scope.catalog[1].clone()
+        });
+        let url = scope.base_url(&types, Some("eu-de")).unwrap();
+        assert_eq!(url, "https://other.example.com");
     }
 
     #[test]

@@ -54,8 +54,12 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
 
 /// Whether `url` names this machine, as that of a simulator does.
 pub fn is_local(url: &str) -> bool {
-    let url = reqwest::Url::parse(url);
-    url.is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
+    reqwest::Url::parse(url).is_ok_and(|url| names_this_machine(&url))
+}
+
+/// As [`is_local`].
+pub fn names_this_machine(url: &reqwest::Url) -> bool {
+    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
 #[cfg(test)]

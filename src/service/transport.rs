@@ -43,6 +43,15 @@ pub struct HttpTransport {
     max_body: usize,
 }
 
+/// Goes past the proxy of the environment to this machine, which to a proxy would be the
+/// proxy's own; decided for each request, as a catalog may say anything.
+pub struct ByDistance {
+    /// To this machine.
+    pub near: HttpTransport,
+    /// To any other.
+    pub far: HttpTransport,
+}
+
 /// An answer, read whole.
 #[derive(Debug)]
 pub struct Received {
@@ -74,8 +83,7 @@ impl HttpTransport {
         Self::from(outbound::client(), max_body)
     }
 
-    /// As [`new`](Self::new), past the proxy of the environment: for a service on this
-    /// machine, which to a proxy would be a service on the proxy's.
+    /// As [`new`](Self::new), past the proxy of the environment.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -141,6 +149,17 @@ impl Transport for HttpTransport {
             headers,
             body,
         })
+    }
+}
+
+#[async_trait]
+impl Transport for ByDistance {
+    async fn send(&self, request: reqwest::Request) -> Result<Received, Problem> {
+        if outbound::names_this_machine(request.url()) {
+            self.near.send(request).await
+        } else {
+            self.far.send(request).await
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::service::Base;
 use crate::service::Patience;
 use crate::service::Service;
 use crate::service::Services;
+use crate::service::transport::ByDistance;
 use crate::service::transport::HttpTransport;
 use crate::service::transport::SharedTransport;
 use crate::settings::ServiceSettings;
@@ -41,25 +42,28 @@ const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the 
 /// # Errors
 /// TLS cannot be set up.
 pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Services> {
-    let transport = HttpTransport::new(settings.max_body).context(NO_TLS)?;
-    let transport: SharedTransport = Arc::new(transport);
-    let is_any_local = settings.services.values().any(|it| is_near(&it.base));
-    let direct = is_any_local.then(|| HttpTransport::direct(settings.max_body));
-    let direct = direct.transpose().context(NO_TLS)?;
-    let direct = direct.map(|direct| Arc::new(direct) as SharedTransport);
+    let transport = transport(settings).context(NO_TLS)?;
     let credentials = credentials(settings, clock)?;
     let services = settings.services.iter().map(|(name, service)| {
         let credential = credentials.get(&service.credential).with_context(|| {
             format!("the credential `{}` is not configured", service.credential)
         })?;
-        let direct = direct.as_ref().filter(|_| is_near(&service.base));
-        service_of(name, service, credential, direct.unwrap_or(&transport))
+        service_of(name, service, credential, &transport)
     });
     Ok(Services::new(services.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
-fn is_near(base: &Base) -> bool {
-    matches!(base, Base::Url(url) if is_local(url))
+fn transport(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
+    let far = HttpTransport::new(settings.max_body)?;
+    let may_be_near = |base: &Base| match base {
+        Base::Url(url) => is_local(url),
+        Base::Catalog { .. } => true,
+    };
+    if !settings.services.values().any(|it| may_be_near(&it.base)) {
+        return Ok(Arc::new(far));
+    }
+    let near = HttpTransport::direct(settings.max_body)?;
+    Ok(Arc::new(ByDistance { near, far }))
 }
 
 /// The configured credentials, by name.

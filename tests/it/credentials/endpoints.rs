@@ -1,5 +1,6 @@
 //! Where services without a `url` are: by region and host, and by the catalog of the token.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use crate::credentials::cloud::PROJECT;
 use crate::credentials::cloud::TOKENS;
 use crate::credentials::cloud::token;
 use crate::credentials::stand::Answer;
+use crate::program::process::Folder;
+use crate::program::process::Process;
 
 /// Where the catalog is asked for.
 const CATALOG: &str = "/v3/auth/catalog";
@@ -238,4 +241,29 @@ async fn a_key_asks_for_the_catalog_by_itself() {
         assert_eq!(cloud.identity.count_of("GET", CATALOG), 1);
         assert_eq!(cloud.jobs.last().header("x-project-id"), Some(PROJECT));
     }
+}
+
+/// To a proxy, this machine would be the proxy's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_on_this_machine_that_the_catalog_names_is_asked_without_a_proxy() {
+    let cloud = Cloud::start();
+    let register = Arc::clone(&cloud.register);
+    let entries = catalog(&cloud.jobs.url);
+    cloud
+        .identity
+        .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+    let folder = Folder::new();
+    let settings = cloud.filled(&format!("{KEYSTONE}{}", service("jobs", "")));
+    let settings = folder.write("jobwatch.toml", &settings);
+    let settings = settings.display().to_string();
+    // Taken, and never answered.
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
+    let environment = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+    let environment = environment.map(|name| (name, proxy_url.as_str()));
+    let arguments = ["probe", "jobs", "job-1", "--config", &settings];
+    let mut probe = Process::start_with(&arguments, &environment);
+    let status = probe.ended();
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert_eq!(cloud.jobs.count(), 1);
 }
