@@ -49,7 +49,7 @@ struct Which {
 const CHECK_HELP: &str = "\
 Reads every page, and changes nothing: it takes as long as reading the file does.
 
-Exit codes: 0 sound, 1 damaged, not readable, or written by a newer jobwatch.";
+Exit codes: 0 sound, 1 damaged, not readable, or written by a newer jobwatch or another program.";
 
 /// Looks for damage.
 #[derive(Args)]
@@ -181,6 +181,7 @@ fn in_words(file: &Path, inspection: &Inspection) -> String {
     };
     let (schema, newest) = (inspection.schema, inspection.newest);
     let schema = match schema.cmp(&newest) {
+        _ if !inspection.is_ours => schema.to_string(),
         std::cmp::Ordering::Less => format!("{schema}; `jobwatch run` brings it to {newest}"),
         std::cmp::Ordering::Equal => schema.to_string(),
         std::cmp::Ordering::Greater => {
@@ -189,6 +190,8 @@ fn in_words(file: &Path, inspection: &Inspection) -> String {
     };
     let result = if inspection.is_sound() {
         paint.as_state("succeeded", "sound")
+    } else if !inspection.is_ours {
+        paint.as_state("failed", "a database of another program")
     } else if inspection.findings.is_empty() {
         paint.as_state("failed", "newer than this jobwatch")
     } else {

@@ -38,11 +38,26 @@ pub(super) fn version_of(connection: &Connection) -> Result<u32, rusqlite::Error
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Takes the steps that this database has not taken.
+/// Whether a database is one of ours, or empty. Other programs number their schemas too.
+pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    connection.query_row(
+        "SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table'
+                    AND name IN ('watches', 'events', 'deliveries')) = 3
+             OR ((SELECT user_version FROM pragma_user_version) = 0
+                    AND NOT EXISTS (SELECT 1 FROM sqlite_schema))",
+        [],
+        |row| row.get(0),
+    )
+}
+
+/// Whether this program may work with a database; writes nothing.
 ///
 /// # Errors
-/// Says why it cannot: written by a newer version, or SQL that fails.
-pub(super) fn run(connection: &mut Connection) -> Result<(), String> {
+/// Says why not: it belongs to another program, or was written by a newer version.
+pub(super) fn check(connection: &Connection) -> Result<(), String> {
+    if !is_ours(connection).map_err(|error| in_words(&error))? {
+        return Err("the database belongs to another program; store.url must name one of jobwatch, or a file that is not there yet".to_owned());
+    }
     let version = version_of(connection).map_err(|error| in_words(&error))?;
     if version > newest() {
         return Err(format!(
@@ -50,6 +65,15 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), String> {
             newest()
         ));
     }
+    Ok(())
+}
+
+/// Takes the steps that this database has not taken.
+///
+/// # Errors
+/// Says which cannot be taken, and why.
+pub(super) fn run(connection: &mut Connection) -> Result<(), String> {
+    let version = version_of(connection).map_err(|error| in_words(&error))?;
     for step in STEPS.iter().filter(|step| step.version > version) {
         take(connection, step)
             .map_err(|error| format!("migration {} failed: {}", step.version, in_words(&error)))?;
@@ -71,11 +95,31 @@ mod tests {
     #[test]
     fn a_database_is_migrated_once_and_a_newer_one_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
-        run(&mut connection).unwrap();
-        run(&mut connection).unwrap();
+        for _ in 0..2 {
+            check(&connection).unwrap();
+            run(&mut connection).unwrap();
+        }
         connection.pragma_update(None, "user_version", 99).unwrap();
-        let error = run(&mut connection).unwrap_err();
+        let error = check(&connection).unwrap_err();
         assert!(error.contains("version 99"), "{error}");
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused_whatever_its_version() {
+        for version in [0, 2, 99] {
+            let connection = Connection::open_in_memory().unwrap();
+            connection
+                .execute_batch("CREATE TABLE watches (url TEXT)")
+                .unwrap();
+            connection
+                .pragma_update(None, "user_version", version)
+                .unwrap();
+            let error = check(&connection).unwrap_err();
+            assert!(error.contains("another program"), "{error}");
+        }
+        let numbered = Connection::open_in_memory().unwrap();
+        numbered.pragma_update(None, "user_version", 1).unwrap();
+        check(&numbered).unwrap_err();
     }
 
     #[test]

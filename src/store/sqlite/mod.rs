@@ -3,21 +3,21 @@
 //! All writes go through one thread that commits whatever waits in one transaction, so
 //! that a hundred waiting writes cost one sync ([`writer`]). `synchronous=FULL` in WAL
 //! mode: what was acknowledged survives a power cut. One process owns the file; a lock
-//! beside it keeps a second one out.
+//! beside it keeps a second one out ([`place`]).
 
 mod attempts;
 mod deliveries;
 mod migration;
 mod news;
+mod place;
 mod readers;
 mod trouble;
 pub mod upkeep;
 mod watches;
 mod writer;
 
-use std::fs::File;
 use std::path::Path;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,7 +43,9 @@ use crate::store::delivery::Redriven;
 use crate::store::delivery::SinkBacklog;
 use crate::store::delivery::StoredAttempt;
 use crate::store::delivery::StoredDelivery;
+use crate::store::sqlite::place::Place;
 use crate::store::sqlite::readers::Readers;
+use crate::store::sqlite::trouble::Damage;
 use crate::store::sqlite::trouble::in_words;
 use crate::store::sqlite::writer::Writer;
 use crate::watch::State;
@@ -62,9 +64,9 @@ const READERS: usize = 4;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
-    /// Held for as long as the store is open; the system releases it when the process
-    /// ends, however it ends.
-    _lock: File,
+    damage: Arc<Damage>,
+    /// Given up last.
+    _place: Place,
 }
 
 impl SqliteStore {
@@ -72,11 +74,13 @@ impl SqliteStore {
     ///
     /// # Errors
     /// Says what is wrong: the folder is missing or not writable, another process has the
-    /// file, it was written by a newer version, or it is no database.
+    /// file, it was written by a newer version or another program, or it is no database.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = lock(path)?;
+        let place = Place::take(path)?;
         let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
-        let mut connection = Connection::open(path).map_err(fail)?;
+        let mut connection = Connection::open(place.path()).map_err(fail)?;
+        // Before anything is written: it may belong to somebody else.
+        migration::check(&connection).map_err(|reason| open_error(path, &reason))?;
         prepare(&connection).map_err(fail)?;
         migration::run(&mut connection).map_err(|reason| open_error(path, &reason))?;
         // Nobody else is here, so what was claimed belongs to a process that is gone.
@@ -87,14 +91,18 @@ impl SqliteStore {
             )
             .map_err(fail)?;
         let readers = (0..READERS)
-            .map(|_| reader(path))
+            .map(|_| reader(place.path()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(fail)?;
+        let damage = Arc::new(Damage::default());
+        let begun = place
+            .presence()
+            .and_then(|presence| Writer::start(connection, presence, Arc::clone(&damage)));
         Ok(Self {
-            writer: Writer::start(connection)
-                .map_err(|error| open_error(path, &error.to_string()))?,
-            readers: Readers::new(readers),
-            _lock: lock,
+            writer: begun.map_err(|error| open_error(path, &error.to_string()))?,
+            readers: Readers::new(readers, Arc::clone(&damage)),
+            damage,
+            _place: place,
         })
     }
 }
@@ -103,42 +111,6 @@ fn open_error(path: &Path, reason: &str) -> StoreError {
     StoreError::Open {
         url: format!("sqlite://{}", path.display()),
         reason: reason.to_owned(),
-    }
-}
-
-/// The file whose lock tells that a daemon has the database at `path`.
-fn lock_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
-}
-
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let name = lock_name(path);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|error| {
-            open_error(
-                path,
-                &format!(
-                    "cannot make {}: {error}; the folder must exist and be writable",
-                    name.display()
-                ),
-            )
-        })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(open_error(
-            path,
-            "another jobwatch has it open; stop that one, or give this one its own store.url",
-        )),
-        Err(std::fs::TryLockError::Error(error)) => Err(open_error(
-            path,
-            &format!("cannot lock {}: {error}", name.display()),
-        )),
     }
 }
 
@@ -164,8 +136,10 @@ type SqlError = Box<dyn std::error::Error + Send + Sync>;
 #[async_trait]
 impl Store for SqliteStore {
     async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
+        let damage = Arc::clone(&self.damage);
         self.writer
             .run("accept watches", move |db| {
+                damage.refuse()?;
                 watches::submit(db, &submissions)
             })
             .await
@@ -338,8 +312,10 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        let damage = Arc::clone(&self.damage);
         self.writer
-            .run("commit", |db| {
+            .run("commit", move |db| {
+                damage.refuse()?;
                 // It must reach the disk: a write that changes nothing would not.
                 db.execute(
                     "INSERT INTO replicas (id, seen_at, version) VALUES (x'00', 0, '')
@@ -352,7 +328,8 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        self.writer.close().await;
+        // The last connection to go leaves everything in one file: that of the writer.
         self.readers.close();
+        self.writer.close().await;
     }
 }

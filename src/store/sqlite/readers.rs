@@ -9,25 +9,31 @@ use tokio::sync::Semaphore;
 
 use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
-use crate::store::sqlite::trouble::explained;
+use crate::store::sqlite::trouble::Damage;
 
 /// Runs reads, as many at a time as there are connections.
 pub(super) struct Readers {
     free: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    damage: Arc<Damage>,
 }
 
 impl Readers {
-    pub(super) fn new(connections: Vec<Connection>) -> Self {
+    pub(super) fn new(connections: Vec<Connection>, damage: Arc<Damage>) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(connections.len())),
             free: Arc::new(Mutex::new(connections)),
+            damage,
         }
     }
 
-    /// Lets no further read begin.
+    /// Lets no further read begin, and closes the connections that nobody reads by.
     pub(super) fn close(&self) {
         self.permits.close();
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Runs `read` off the async threads: `SQLite` blocks.
@@ -42,11 +48,9 @@ impl Readers {
             .map_err(|_| StoreError::Closed)?;
         let free = Arc::clone(&self.free);
         let reading = tokio::task::spawn_blocking(move || {
-            let connection = free
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop()
-                .expect("there is a connection for each permit");
+            let taken = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            // There is one for each permit, unless they were closed just now.
+            let connection = taken.ok_or("the store is closed")?;
             let result = read(&connection);
             free.lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -60,7 +64,7 @@ impl Readers {
             .map_err(|_| StoreError::Closed)?
             .map_err(|source| StoreError::Failed {
                 doing,
-                source: explained(source),
+                source: self.damage.explained(source),
             })
     }
 }

@@ -1,5 +1,7 @@
 //! What went wrong in `SQLite`, in words that say what to do about it.
 
+use std::sync::OnceLock;
+
 use rusqlite::ErrorCode;
 
 use crate::store::sqlite::SqlError;
@@ -12,11 +14,41 @@ pub(super) fn in_words(error: &rusqlite::Error) -> String {
     }
 }
 
-/// The same for an error that may be one of `SQLite`.
-pub(super) fn explained(error: SqlError) -> SqlError {
-    match error.downcast_ref() {
-        Some(known) => in_words(known).into(),
-        None => error,
+/// Damage of the file, met by whoever met it first. It does not heal by itself: nothing
+/// more is accepted until the database is opened again.
+#[derive(Debug, Default)]
+pub(super) struct Damage(OnceLock<String>);
+
+impl Damage {
+    /// The same as [`in_words`]; damage is remembered.
+    pub(super) fn in_words(&self, error: &rusqlite::Error) -> String {
+        let is_damage = matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        );
+        if is_damage {
+            self.0.get_or_init(|| error.to_string());
+        }
+        in_words(error)
+    }
+
+    /// The same for an error that may be one of `SQLite`.
+    pub(super) fn explained(&self, error: SqlError) -> SqlError {
+        match error.downcast_ref() {
+            Some(known) => self.in_words(known).into(),
+            None => error,
+        }
+    }
+
+    /// Refuses what must not go to a damaged file.
+    pub(super) fn refuse(&self) -> Result<(), SqlError> {
+        match self.0.get() {
+            None => Ok(()),
+            Some(first) => Err(format!(
+                "the database was found damaged ({first}): `jobwatch db check` shows where; stop jobwatch, restore a backup of `jobwatch db backup` and start again"
+            )
+            .into()),
+        }
     }
 }
 

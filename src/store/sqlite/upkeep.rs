@@ -5,14 +5,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::ErrorCode;
 use rusqlite::OpenFlags;
 
 use crate::store::StoreError;
 use crate::store::sqlite::BUSY_TIMEOUT;
 use crate::store::sqlite::SqlError;
-use crate::store::sqlite::lock_name;
 use crate::store::sqlite::migration;
 use crate::store::sqlite::open_error;
+use crate::store::sqlite::place;
 use crate::store::sqlite::trouble::in_words;
 
 /// The most findings that are told.
@@ -23,6 +24,8 @@ const TABLES: [&str; 5] = ["watches", "events", "deliveries", "attempts", "durat
 /// What a look at a database showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
+    /// Whether it is one of ours; every program numbers its schemas.
+    pub is_ours: bool,
     /// The version of its schema.
     pub schema: u32,
     /// The newest version this program knows.
@@ -45,7 +48,7 @@ pub struct Inspection {
 impl Inspection {
     /// Nothing is wrong, and this program can work with it.
     pub fn is_sound(&self) -> bool {
-        self.findings.is_empty() && self.schema <= self.newest
+        self.is_ours && self.findings.is_empty() && self.schema <= self.newest
     }
 }
 
@@ -57,20 +60,24 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     let db = read_only(path)?;
     let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
     let schema = migration::version_of(&db).map_err(fail)?;
-    let pages = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let bytes = pages("page_count").map_err(fail)? * pages("page_size").map_err(fail)?;
+    // Not by counting its pages: where the schema is damaged, that fails.
+    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
     let mut inspection = Inspection {
+        // Where damage hides it, the damage is told.
+        is_ours: migration::is_ours(&db).unwrap_or(true),
         schema,
         newest: migration::newest(),
-        in_use: is_in_use(path),
-        bytes: u64::try_from(bytes).unwrap_or_default(),
+        in_use: place::is_taken(path),
+        bytes,
         findings: Vec::new(),
         rows: Vec::new(),
         watches: Vec::new(),
         deliveries: Vec::new(),
     };
     if let Err(error) = damage(&db, &mut inspection.findings) {
-        inspection.findings.push(error.to_string());
+        inspection
+            .findings
+            .push(format!("not all of it can be read: {error}"));
     }
     // What can still be counted of a damaged database is worth telling.
     for table in TABLES {
@@ -114,7 +121,7 @@ fn fill(db: &Connection, copy: &Path, file: &File) -> Result<u64, SqlError> {
         .to_str()
         .ok_or("the name of the copy must be UTF-8 text")?;
     db.execute("VACUUM INTO ?1", [name])
-        .map_err(|error| in_words(&error))?;
+        .map_err(|error| not_filled(copy, &error))?;
     let mut findings = Vec::new();
     damage(&read_only(copy)?, &mut findings)?;
     if let Some(first) = findings.first() {
@@ -126,6 +133,19 @@ fn fill(db: &Connection, copy: &Path, file: &File) -> Result<u64, SqlError> {
         .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(file.metadata()?.len())
+}
+
+/// What there is no room for is the copy.
+fn not_filled(copy: &Path, error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => {
+            format!(
+                "there is no room for {}; name a file elsewhere, or make room",
+                copy.display()
+            )
+        }
+        _ => in_words(error),
+    }
 }
 
 fn not_made(copy: &Path, error: &std::io::Error) -> String {
@@ -154,22 +174,17 @@ fn read_only(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-fn is_in_use(path: &Path) -> bool {
-    // Only looked at: a lock that is not there is not made.
-    let lock = File::open(lock_name(path));
-    lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
-}
-
 fn damage(db: &Connection, findings: &mut Vec<String>) -> Result<(), SqlError> {
     let wanted = format!("PRAGMA integrity_check({FINDINGS_MAX})");
     let mut statement = db.prepare(&wanted)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next().map_err(|error| in_words(&error))? {
-        let finding: String = row.get(0)?;
-        if finding != "ok" {
-            findings.push(finding);
-        }
+        // One row may tell of many.
+        let found: String = row.get(0)?;
+        let lines = found.lines().filter(|line| *line != "ok");
+        findings.extend(lines.map(str::to_owned));
     }
+    findings.truncate(FINDINGS_MAX);
     let mut statement = db.prepare("PRAGMA foreign_key_check")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next().map_err(|error| in_words(&error))? {

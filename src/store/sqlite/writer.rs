@@ -4,6 +4,7 @@
 //! go out after the commit, never before; when the commit fails, every piece fails.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::thread;
 
 use rusqlite::Connection;
@@ -13,8 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
-use crate::store::sqlite::trouble::explained;
-use crate::store::sqlite::trouble::in_words;
+use crate::store::sqlite::place::Presence;
+use crate::store::sqlite::trouble::Damage;
 
 /// How much work may wait; whoever brings more waits with it.
 const QUEUE_MAX: usize = 4096;
@@ -30,23 +31,41 @@ type Work = Box<dyn FnOnce(Result<&Connection, SqlError>) -> Answer + Send>;
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Work>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
+    damage: Arc<Damage>,
+}
+
+/// The writing connection, and what is known of its file.
+struct File {
+    connection: Connection,
+    presence: Presence,
+    damage: Arc<Damage>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        presence: Presence,
+        damage: Arc<Damage>,
+    ) -> std::io::Result<Self> {
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let (ending, ended) = oneshot::channel();
+        let file = File {
+            connection,
+            presence,
+            damage: Arc::clone(&damage),
+        };
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                write_until_closed(&connection, work);
-                drop(connection);
+                write_until_closed(&file, work);
+                drop(file);
                 // Nobody waits for it when the process simply ends.
                 let _ = ending.send(());
             })?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             ended: Mutex::new(Some(ended)),
+            damage,
         })
     }
 
@@ -60,8 +79,13 @@ impl Writer {
         let work: Work = Box::new(move |db| {
             let result = db.and_then(|db| in_savepoint(db, work));
             Box::new(move |committed| {
+                // What failed by itself says more than that everything was undone.
+                let told = match result {
+                    Err(own) => Err(own),
+                    Ok(done) => committed.map(|()| done),
+                };
                 // The asker may have gone; what was committed stays.
-                let _ = answer.send(committed.and(result));
+                let _ = answer.send(told);
             })
         });
         let queue = self.queue.lock().await.clone().ok_or(StoreError::Closed)?;
@@ -72,7 +96,7 @@ impl Writer {
             .map_err(|_| StoreError::Closed)?
             .map_err(|source| StoreError::Failed {
                 doing,
-                source: explained(source),
+                source: self.damage.explained(source),
             })
     }
 
@@ -85,16 +109,17 @@ impl Writer {
     }
 }
 
-fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Work>) {
+fn write_until_closed(file: &File, mut queue: mpsc::Receiver<Work>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-        write_batch(connection, batch.drain(..));
+        write_batch(file, batch.drain(..));
     }
 }
 
-fn write_batch(connection: &Connection, batch: impl Iterator<Item = Work>) {
+fn write_batch(file: &File, batch: impl Iterator<Item = Work>) {
+    let connection = &file.connection;
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-        let text = in_words(&error);
+        let text = file.damage.in_words(&error);
         for work in batch {
             work(Err(text.clone().into()))(Ok(()));
         }
@@ -120,17 +145,25 @@ fn write_batch(connection: &Connection, batch: impl Iterator<Item = Work>) {
         }
         return;
     }
-    match connection.execute_batch("COMMIT") {
+    match file.commit() {
         Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
-        Err(error) => {
+        Err(text) => {
             if let Err(again) = connection.execute_batch("ROLLBACK") {
                 tracing::debug!(error = %again, "the failed transaction was rolled back already");
             }
-            let text = in_words(&error);
             for answer in answers {
                 answer(Err(text.clone().into()));
             }
         }
+    }
+}
+
+impl File {
+    fn commit(&self) -> Result<(), String> {
+        self.presence.check()?;
+        self.connection
+            .execute_batch("COMMIT")
+            .map_err(|error| self.damage.in_words(&error))
     }
 }
 
@@ -146,9 +179,42 @@ fn in_savepoint<T>(
 ) -> Result<T, SqlError> {
     db.execute_batch("SAVEPOINT work")?;
     let result = work(db);
-    if result.is_err() {
+    // A full disk, among others, has undone everything already; why says the first error.
+    if result.is_err() && !db.is_autocommit() {
         db.execute_batch("ROLLBACK TO work")?;
     }
-    db.execute_batch("RELEASE work")?;
+    if !db.is_autocommit() {
+        db.execute_batch("RELEASE work")?;
+    }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::place::Place;
+
+    #[tokio::test]
+    async fn what_undoes_everything_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::take(&folder.path().join("jobwatch.db")).unwrap();
+        let db = Connection::open(place.path()).unwrap();
+        // No page more than there are: the disk is full in the middle of a statement.
+        db.execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (x); PRAGMA max_page_count = 1",
+        )
+        .unwrap();
+        let writer = Writer::start(db, place.presence().unwrap(), Arc::default()).unwrap();
+        let written = writer
+            .run("write", |db| {
+                db.execute("INSERT INTO t VALUES (zeroblob(100000))", [])?;
+                Ok(())
+            })
+            .await;
+        let error = anyhow::Error::from(written.unwrap_err());
+        let said = format!("{error:#}");
+        assert!(said.contains("make room"), "{said}");
+        writer.run("read", |_| Ok(())).await.unwrap();
+        writer.close().await;
+    }
 }

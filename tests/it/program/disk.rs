@@ -1,6 +1,7 @@
 //! Trouble with the disk under the real program, and looking after its file.
 
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -65,6 +66,98 @@ async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_tol
         .line_with("kept in memory until the store returns");
     is_in_trouble(&daemon, "another process holds a lock").await;
     other.execute_batch("ROLLBACK").unwrap();
+    daemon.process.line_with("dev.jobwatch.job.succeeded");
+    assert_eq!(readiness(&daemon).await.0, 200);
+    assert_eq!(daemon.process.terminate().code(), Some(0));
+}
+
+/// Overwrites every page of the database but the first, which has the schema, and those of
+/// the row by which a commit is tried: who looks at nothing else sees nothing.
+fn damage(folder: &Folder) {
+    let database = Connection::open(folder.path().join("jobwatch.db")).unwrap();
+    let number = |name| -> u32 {
+        database
+            .pragma_query_value(None, name, |row| row.get(0))
+            .unwrap()
+    };
+    let (pages, size) = (number("page_count"), number("page_size"));
+    let mut spared = database
+        .prepare("SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'replicas'")
+        .unwrap();
+    let spared = spared.query_map([], |row| row.get(0)).unwrap();
+    let spared: Vec<u32> = spared.collect::<Result<_, _>>().unwrap();
+    assert!(pages > 20 && !spared.is_empty());
+    let file = std::fs::File::options()
+        .write(true)
+        .open(folder.path().join("jobwatch.db"))
+        .unwrap();
+    let rubbish = vec![0x5a; usize::try_from(size).unwrap()];
+    for page in (2..=pages).filter(|page| !spared.contains(page)) {
+        let at = u64::from(page - 1) * u64::from(size);
+        file.write_all_at(&rubbish, at).unwrap();
+    }
+}
+
+/// Puts a copy in the place of the database.
+fn restore(folder: &Folder, copy: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let old = format!("{}{end}", database(folder));
+        // Some are gone since the daemon ended in order.
+        let _ = std::fs::remove_file(old);
+    }
+    std::fs::rename(copy, database(folder)).unwrap();
+}
+
+#[tokio::test]
+async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
+    let simulator = Simulator::start(&[]);
+    let folder = Folder::new();
+    let config = folder.configure(&simulator.url, "");
+    let mut daemon = Daemon::start(&config);
+    let job = json!({"service": "dcs", "duration": "1h", "outcome": "succeeded"});
+    let job_id = simulator.create(&job).await;
+    daemon.ask_json(&["submit", "dcs", &job_id]);
+    daemon.process.line_with("dev.jobwatch.job.changed");
+    let copy = folder.path().join("copy.db");
+    let name = copy.display().to_string();
+    let output = run(&["db", "backup", &name, "--config", &config]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    // Ends in order, so that the pages are in the file and not in its log.
+    daemon.process.terminate();
+    let mut daemon = Daemon::start(&config);
+    damage(&folder);
+    is_in_trouble(&daemon, "malformed").await;
+    simulator.forget(&job_id).await;
+    daemon
+        .process
+        .line_with("kept in memory until the store returns");
+    // Also what would find all its pages sound is refused, and readiness does not recover.
+    is_in_trouble(&daemon, "restore a backup").await;
+    assert_eq!(daemon.process.terminate().code(), Some(0));
+    let output = run(&["db", "check", "--config", &config]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stdout(&output);
+    assert!(said.contains("damaged"), "{said}{}", stderr(&output));
+
+    restore(&folder, &copy);
+    let mut daemon = Daemon::start(&config);
+    daemon.process.line_with("dev.jobwatch.job.lost");
+    assert_eq!(readiness(&daemon).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_database_that_was_moved_away_takes_nothing_until_it_is_back() {
+    let simulator = Simulator::start(&[]);
+    let folder = Folder::new();
+    let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
+    watched_job(&simulator, &mut daemon).await;
+    let (here, away) = (database(&folder), folder.path().join("away.db"));
+    std::fs::rename(&here, &away).unwrap();
+    daemon
+        .process
+        .line_with("kept in memory until the store returns");
+    is_in_trouble(&daemon, "was removed").await;
+    std::fs::rename(&away, &here).unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
     assert_eq!(readiness(&daemon).await.0, 200);
     assert_eq!(daemon.process.terminate().code(), Some(0));
@@ -204,12 +297,7 @@ async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
     assert_eq!(check()["in_use"], false);
 
     // The copy in the place of the database: the watch goes on.
-    for end in ["", "-wal", "-shm"] {
-        let old = format!("{}{end}", database(&folder));
-        // Some are gone since the daemon ended in order.
-        let _ = std::fs::remove_file(old);
-    }
-    std::fs::rename(&copy, database(&folder)).unwrap();
+    restore(&folder, &copy);
     let daemon = Daemon::start(&config);
     let listed = daemon.ask_json(&["list", "--state", "watching"]);
     assert_eq!(listed["watches"][0]["job_id"], job_id.as_str());
@@ -268,6 +356,18 @@ fn what_is_no_database_is_told_so_and_a_newer_one_is_named() {
         stderr(&text).contains("not a database"),
         "{}",
         stderr(&text)
+    );
+    let foreign = folder.path().join("foreign.db");
+    let database = Connection::open(&foreign).unwrap();
+    database
+        .execute_batch("CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 2")
+        .unwrap();
+    let other = check(&foreign);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        stdout(&other).contains("another program"),
+        "{}",
+        stdout(&other)
     );
     let mut daemon = Daemon::start(&folder.configure("http://127.0.0.1:1", ""));
     daemon.process.terminate();

@@ -203,6 +203,14 @@ impl Simulator {
         assert_eq!(status, 201, "{body}");
         body["job_id"].as_str().unwrap().to_owned()
     }
+
+    /// Has it know nothing of a job any more.
+    pub(crate) async fn forget(&self, job_id: &str) {
+        let client = outbound::client().no_proxy().build().unwrap();
+        let url = format!("{}/_sim/jobs/{job_id}", self.url);
+        let answer = client.delete(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
 }
 
 /// A folder with a configuration.

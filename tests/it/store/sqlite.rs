@@ -1,10 +1,12 @@
 //! The suite over `SQLite`, and what only a file can do.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jobwatch::store::SharedStore;
 use jobwatch::store::StoreError;
+use jobwatch::store::Submitted;
 use jobwatch::store::sqlite::SqliteStore;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -57,6 +59,71 @@ async fn a_second_program_on_the_same_file_is_refused() {
     accepted(&first, watch(1)).await;
     drop(first);
     folder.open().unwrap();
+}
+
+#[test]
+fn a_second_program_is_refused_by_whatever_name_it_comes() {
+    let folder = Folder::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let refusal = |name: &Path| match SqliteStore::open(name) {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error.to_string(),
+    };
+    let link = elsewhere.path().join("link.db");
+    std::os::unix::fs::symlink(folder.file(), &link).unwrap();
+    // The first comes by a link that leads to nothing yet.
+    let first = SqliteStore::open(&link).unwrap();
+    let said = folder.refusal();
+    assert!(said.contains("another jobwatch has it open"), "{said}");
+    drop(first);
+    let first = folder.open().unwrap();
+    let said = refusal(&link);
+    assert!(said.contains("another jobwatch has it open"), "{said}");
+    let other = elsewhere.path().join("other.db");
+    std::fs::hard_link(folder.file(), &other).unwrap();
+    let said = refusal(&other);
+    assert!(said.contains("2 names"), "{said}");
+    drop(first);
+    std::fs::remove_file(&other).unwrap();
+    folder.open().unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
+    let folder = Folder::new();
+    for (n, end) in (0..).step_by(2).zip(["", "-wal", "-shm", ".lock"]) {
+        let store = folder.open().unwrap();
+        accepted(&store, watch(n)).await;
+        let name = format!("{}{end}", folder.file().display());
+        let away = format!("{name}.away");
+        std::fs::rename(&name, &away).unwrap();
+        let refused = || store.submit(vec![submission(watch(n + 1), &[])]);
+        let why = |error: StoreError| std::error::Error::source(&error).unwrap().to_string();
+        let said = why(refused().await.unwrap_err());
+        assert!(said.contains(&format!("{name} was removed")), "{said}");
+        std::fs::write(&name, "").unwrap();
+        let said = why(store.check().await.unwrap_err());
+        assert!(said.contains(&format!("{name} was replaced")), "{said}");
+        std::fs::rename(&away, &name).unwrap();
+        assert!(matches!(
+            refused().await.unwrap()[0],
+            Submitted::Accepted(_)
+        ));
+        store.check().await.unwrap();
+    }
+}
+
+#[test]
+fn the_database_of_another_program_is_left_as_it_is() {
+    let folder = Folder::new();
+    let database = Connection::open(folder.file()).unwrap();
+    database
+        .execute_batch("CREATE TABLE bookmarks (url TEXT)")
+        .unwrap();
+    let before = std::fs::read(folder.file()).unwrap();
+    let said = folder.refusal();
+    assert!(said.contains("another program"), "{said}");
+    assert_eq!(std::fs::read(folder.file()).unwrap(), before);
 }
 
 #[tokio::test]
@@ -131,4 +198,22 @@ async fn what_is_acknowledged_is_on_disk() {
     }
     let found = copy.open().unwrap().watch(watch(1).id).await.unwrap();
     assert_eq!(found, Some(watch(1)));
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_leaves_everything_in_one_file() {
+    let folder = Folder::new();
+    let store = folder.open().unwrap();
+    accepted(&store, watch(1)).await;
+    store.close().await;
+    // Somebody may still have it when the process ends.
+    let error = store.watch(watch(1).id).await.unwrap_err();
+    assert!(matches!(error, StoreError::Closed), "{error}");
+    let copy = folder.0.path().join("copy.db");
+    std::fs::copy(folder.file(), &copy).unwrap();
+    let watches: i64 = Connection::open(&copy)
+        .unwrap()
+        .query_row("SELECT count(*) FROM watches", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(watches, 1);
 }
