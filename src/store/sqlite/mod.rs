@@ -312,10 +312,22 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        let was_damaged = self.damage.refuse().is_err();
+        if was_damaged {
+            let damage = Arc::clone(&self.damage);
+            let look = move |db: &Connection| {
+                damage.look_again(|| upkeep::is_sound(db));
+                Ok(())
+            };
+            self.readers.run("look for damage", look).await?;
+        }
         let damage = Arc::clone(&self.damage);
         self.writer
             .run("commit", move |db| {
                 damage.refuse()?;
+                if was_damaged {
+                    upkeep::forget_pages(db)?;
+                }
                 // It must reach the disk: a write that changes nothing would not.
                 db.execute(
                     "INSERT INTO replicas (id, seen_at, version) VALUES (x'00', 0, '')

@@ -1,6 +1,10 @@
 //! What went wrong in `SQLite`, in words that say what to do about it.
 
-use std::sync::OnceLock;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use rusqlite::ErrorCode;
 
@@ -14,10 +18,14 @@ pub(super) fn in_words(error: &rusqlite::Error) -> String {
     }
 }
 
-/// Damage of the file, met by whoever met it first. It does not heal by itself: nothing
-/// more is accepted until the database is opened again.
+/// Damage of the file, met by whoever met it first: nothing more is accepted until all of
+/// the file was found sound. A disk that fails for a while can look like damage, too.
 #[derive(Debug, Default)]
-pub(super) struct Damage(OnceLock<String>);
+pub(super) struct Damage {
+    first: Mutex<Option<String>>,
+    /// Somebody looks through the file; that takes a while.
+    is_looking: AtomicBool,
+}
 
 impl Damage {
     /// The same as [`in_words`]; damage is remembered.
@@ -27,7 +35,7 @@ impl Damage {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         );
         if is_damage {
-            self.0.get_or_init(|| error.to_string());
+            self.first().get_or_insert_with(|| error.to_string());
         }
         in_words(error)
     }
@@ -42,13 +50,29 @@ impl Damage {
 
     /// Refuses what must not go to a damaged file.
     pub(super) fn refuse(&self) -> Result<(), SqlError> {
-        match self.0.get() {
+        match &*self.first() {
             None => Ok(()),
             Some(first) => Err(format!(
                 "the database was found damaged ({first}): `jobwatch db check` shows where; stop jobwatch, restore a backup of `jobwatch db backup` and start again"
             )
             .into()),
         }
+    }
+
+    /// Looks through the file, unless somebody is at it, and forgets the damage when it
+    /// is sound.
+    pub(super) fn look_again(&self, is_sound: impl FnOnce() -> bool) {
+        if self.is_looking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if is_sound() && self.first().take().is_some() {
+            tracing::info!("the database is sound after all; watches are accepted again");
+        }
+        self.is_looking.store(false, Ordering::Relaxed);
+    }
+
+    fn first(&self) -> MutexGuard<'_, Option<String>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -60,8 +60,11 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     let db = read_only(path)?;
     let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
     let schema = migration::version_of(&db).map_err(fail)?;
-    // Not by counting its pages: where the schema is damaged, that fails.
-    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    let pages = |name| db.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    let bytes = pages("page_count")
+        .and_then(|count| Ok(u64::from(count) * u64::from(pages("page_size")?)))
+        // Where the schema is damaged, pages are not counted.
+        .unwrap_or_else(|_| std::fs::metadata(path).map_or(0, |file| file.len()));
     let mut inspection = Inspection {
         // Where damage hides it, the damage is told.
         is_ours: migration::is_ours(&db).unwrap_or(true),
@@ -172,6 +175,17 @@ fn read_only(path: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open_with_flags(path, flags).map_err(fail)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
     Ok(db)
+}
+
+/// Whether nothing is wrong with any page.
+pub(super) fn is_sound(db: &Connection) -> bool {
+    let mut findings = Vec::new();
+    forget_pages(db).is_ok() && damage(db, &mut findings).is_ok() && findings.is_empty()
+}
+
+/// Has a connection read pages again that it keeps in memory.
+pub(super) fn forget_pages(db: &Connection) -> Result<(), rusqlite::Error> {
+    db.execute_batch("PRAGMA shrink_memory")
 }
 
 fn damage(db: &Connection, findings: &mut Vec<String>) -> Result<(), SqlError> {

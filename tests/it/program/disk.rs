@@ -98,16 +98,6 @@ fn damage(folder: &Folder) {
     }
 }
 
-/// Puts a copy in the place of the database.
-fn restore(folder: &Folder, copy: &Path) {
-    for end in ["", "-wal", "-shm"] {
-        let old = format!("{}{end}", database(folder));
-        // Some are gone since the daemon ended in order.
-        let _ = std::fs::remove_file(old);
-    }
-    std::fs::rename(copy, database(folder)).unwrap();
-}
-
 #[tokio::test]
 async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
     let simulator = Simulator::start(&[]);
@@ -118,31 +108,34 @@ async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
     let job_id = simulator.create(&job).await;
     daemon.ask_json(&["submit", "dcs", &job_id]);
     daemon.process.line_with("dev.jobwatch.job.changed");
-    let copy = folder.path().join("copy.db");
-    let name = copy.display().to_string();
-    let output = run(&["db", "backup", &name, "--config", &config]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     // Ends in order, so that the pages are in the file and not in its log.
     daemon.process.terminate();
     let mut daemon = Daemon::start(&config);
+    let sound = std::fs::read(database(&folder)).unwrap();
     damage(&folder);
     is_in_trouble(&daemon, "malformed").await;
     simulator.forget(&job_id).await;
     daemon
         .process
         .line_with("kept in memory until the store returns");
-    // Also what would find all its pages sound is refused, and readiness does not recover.
+    // Also what would find all its pages sound is refused.
     is_in_trouble(&daemon, "restore a backup").await;
-    assert_eq!(daemon.process.terminate().code(), Some(0));
     let output = run(&["db", "check", "--config", &config]);
     assert_eq!(output.status.code(), Some(1));
     let said = stdout(&output);
     assert!(said.contains("damaged"), "{said}{}", stderr(&output));
 
-    restore(&folder, &copy);
-    let mut daemon = Daemon::start(&config);
+    // As a disk that was out of order for a while.
+    let file = std::fs::File::options()
+        .write(true)
+        .open(database(&folder))
+        .unwrap();
+    file.write_all_at(&sound, 0).unwrap();
+    let (status, shown) = readiness(&daemon).await;
+    assert_eq!(status, 200, "{shown}");
     daemon.process.line_with("dev.jobwatch.job.lost");
-    assert_eq!(readiness(&daemon).await.0, 200);
+    daemon.ask_json(&["submit", "dcs", "another"]);
+    assert_eq!(daemon.process.terminate().code(), Some(0));
 }
 
 #[tokio::test]
@@ -297,7 +290,12 @@ async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
     assert_eq!(check()["in_use"], false);
 
     // The copy in the place of the database: the watch goes on.
-    restore(&folder, &copy);
+    for end in ["", "-wal", "-shm"] {
+        let old = format!("{}{end}", database(&folder));
+        // Some are gone since the daemon ended in order.
+        let _ = std::fs::remove_file(old);
+    }
+    std::fs::rename(&copy, database(&folder)).unwrap();
     let daemon = Daemon::start(&config);
     let listed = daemon.ask_json(&["list", "--state", "watching"]);
     assert_eq!(listed["watches"][0]["job_id"], job_id.as_str());
