@@ -42,11 +42,16 @@ impl Place {
     /// Another process has it, or there can be no file.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let real = real_name(path).map_err(|error| {
-            let reason = format!("{error}; the file and its folder must exist and be writable");
+            let reason = format!("{error}; its folder must exist and be writable");
             open_error(path, &reason)
         })?;
+        let file = std::fs::metadata(&real)
+            .map_err(|error| open_error(path, &format!("cannot look at it: {error}")))?;
+        if !file.is_file() {
+            return Err(open_error(path, "it is no file; store.url must name one"));
+        }
         let lock = lock(path, &real)?;
-        let names = std::fs::metadata(&real).map_or(1, |file| file.nlink());
+        let names = file.nlink();
         if names > 1 {
             let reason = format!(
                 "the file has {names} names (hard links), and under another one a second jobwatch would not be noticed; remove the others"

@@ -114,6 +114,14 @@ async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
 }
 
 #[test]
+fn a_folder_is_no_database() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.file()).unwrap();
+    let said = folder.refusal();
+    assert!(said.contains("it is no file"), "{said}");
+}
+
+#[test]
 fn the_database_of_another_program_is_left_as_it_is() {
     let folder = Folder::new();
     let database = Connection::open(folder.file()).unwrap();
