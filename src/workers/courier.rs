@@ -5,6 +5,7 @@
 //! id (invariant 4).
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -40,6 +41,9 @@ use crate::wake::woken_within;
 const LEASE: Duration = Duration::from_mins(1);
 /// The longest a loop sleeps without looking.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
+/// How often a loop looks for what is due again while attempts are under way; what is new
+/// wakes it.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long a loop waits after the store failed once, and at most.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -178,32 +182,46 @@ impl Round {
     /// Attempts what is due, a bounded number at a time, until nothing is due or `stop`.
     ///
     /// No more is claimed than can be attempted at once: what waited here for its turn
-    /// could outlive its lease and be sent twice. When the store fails, what is under way
-    /// is not broken off: its records wait until the store returns.
+    /// could outlive its lease and be sent twice. What comes due meanwhile takes the places
+    /// that are free: an event that its receiver swallows holds up no other. When the store
+    /// fails, what is under way is not broken off: its records wait until the store returns.
     async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
         self.record(Vec::new()).await?;
         let mut under_way = JoinSet::new();
+        let mut ids = BTreeSet::new();
         let mut attempts = 0;
         let mut trouble = None;
         loop {
+            let is_open = !stop.is_cancelled() && trouble.is_none() && self.gone_since().is_none();
             let free = self.sink.concurrency().saturating_sub(under_way.len());
-            if free > 0 && !stop.is_cancelled() && trouble.is_none() && self.gone_since().is_none()
-            {
+            if free > 0 && is_open {
                 match self.claim(free).await {
                     Ok(claimed) => {
                         for delivery in claimed {
-                            under_way.spawn(Arc::clone(self).attempt(delivery));
+                            // One that outlasts its lease is still under way.
+                            if ids.insert(delivery.id) {
+                                under_way.spawn(Arc::clone(self).attempt(delivery));
+                            }
                         }
                     }
                     Err(error) => trouble = Some(error),
                 }
             }
-            let Some(first) = under_way.join_next().await else {
+            let has_room = under_way.len() < self.sink.concurrency();
+            let ended = tokio::select! {
+                biased;
+                ended = under_way.join_next() => ended,
+                () = woken_within(LOOK, &self.woken), if has_room && is_open => continue,
+            };
+            let Some(first) = ended else {
                 return trouble.map_or(Ok(attempts), Err);
             };
             let mut records: Vec<AttemptRecord> = first.into_iter().collect();
             while let Some(other) = under_way.try_join_next() {
                 records.extend(other);
+            }
+            for record in &records {
+                ids.remove(&record.delivery);
             }
             attempts += records.len();
             if let Err(error) = self.record(records).await {

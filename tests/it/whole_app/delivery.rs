@@ -139,6 +139,26 @@ async fn a_silent_receiver_delays_no_other() {
 }
 
 #[tokio::test]
+async fn an_event_that_is_never_answered_holds_up_no_other_of_its_sink() {
+    let app = accepting().await;
+    app.receiver.answers([Reply::Never]);
+    submitted(&app, 1).await;
+    let stop = CancellationToken::new();
+    app.program.courier.run(&stop, &app.tracker);
+    tokio::time::timeout(HANGS, app.receiver.first())
+        .await
+        .unwrap();
+    let arrived = app.receiver.news();
+    submitted(&app, 1).await;
+    app.program.courier.wake_handle().wake();
+    tokio::time::timeout(HANGS, arrived).await.unwrap();
+    let received = app.receiver.received();
+    let ids: BTreeSet<&str> = received.iter().map(Received::id).collect();
+    assert_eq!((received.len(), ids.len()), (2, 2));
+    stop.cancel();
+}
+
+#[tokio::test]
 async fn a_redirected_webhook_is_a_failed_one() {
     let app = accepting().await;
     app.receiver.answers([Reply::Status(308)]);
