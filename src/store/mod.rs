@@ -162,6 +162,9 @@ pub enum Settlement {
     Again(Timestamp),
     /// Not any more: a dead letter.
     Dead,
+    /// The receiver is gone: owed as before. The attempt is recorded and is none of the
+    /// schedule, which a restart must not use up.
+    Gone,
 }
 
 /// The record of one attempt.

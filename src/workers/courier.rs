@@ -277,7 +277,7 @@ impl Round {
             Verdict::Gone => {
                 self.close_down();
                 let reason = "the receiver is gone (410)".to_owned();
-                (Settlement::Again(self.clock.now()), Some(reason), "gone")
+                (Settlement::Gone, Some(reason), "gone")
             }
         };
         self.metrics.attempted(&self.name, result);

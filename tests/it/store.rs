@@ -73,6 +73,7 @@ macro_rules! whole_suite {
                 a_late_record_does_not_undo_what_is_settled
                 what_is_owed_is_owed_after_it_is_opened_again
                 each_attempt_is_kept_with_what_it_came_to
+                an_attempt_at_a_receiver_that_is_gone_is_none_of_the_schedule
                 an_attempt_that_is_recorded_twice_counts_once
                 only_the_latest_attempts_are_kept
                 a_dead_letter_begins_a_new_schedule_and_keeps_its_history

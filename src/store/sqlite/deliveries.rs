@@ -53,9 +53,11 @@ pub(super) fn claim(
 pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), SqlError> {
     let mut statement = db.prepare_cached(
         "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at), lease_until = 0,
-            attempts = attempts + 1, last_status = ?4, last_error = ?5, settled_at = ?6
+            attempts = attempts + 1, earlier_attempts = earlier_attempts + ?8,
+            last_status = ?4, last_error = ?5, settled_at = ?6
          WHERE id = ?1 AND state = 'pending'
             AND (?2 <> 'pending' OR attempts - earlier_attempts = ?7 - 1)
+            AND NOT (?8 AND EXISTS (SELECT 1 FROM attempts WHERE delivery = ?1 AND at = ?9))
          RETURNING attempts",
     )?;
     for record in records {
@@ -64,6 +66,7 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
             Settlement::Delivered => (DeliveryState::Delivered, None, Some(ended)),
             Settlement::Dead => (DeliveryState::Dead, None, Some(ended)),
             Settlement::Again(due_at) => (DeliveryState::Pending, Some(due_at), None),
+            Settlement::Gone => (DeliveryState::Pending, None, None),
         };
         let values = params![
             record.delivery,
@@ -73,6 +76,8 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
             record.error,
             settled_at.map(row::micros),
             record.number,
+            record.settlement == Settlement::Gone,
+            row::micros(record.at),
         ];
         let number: Option<u32> = statement.query_row(values, |row| row.get(0)).optional()?;
         if let Some(number) = number {

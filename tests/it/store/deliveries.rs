@@ -176,6 +176,29 @@ pub(crate) async fn an_attempt_that_is_recorded_twice_counts_once(database: &imp
     );
 }
 
+pub(crate) async fn an_attempt_at_a_receiver_that_is_gone_is_none_of_the_schedule(
+    database: &impl Database,
+) {
+    let store = owing(database, 1, &["hook"]).await;
+    for secs in 0..3 {
+        let claimed = claim(&store, secs).await;
+        assert_eq!((claimed.len(), claimed[0].attempts), (1, 0));
+        let gone = AttemptRecord {
+            at: at(secs),
+            ..record(&claimed[0], Settlement::Gone)
+        };
+        store.settle(vec![gone.clone()]).await.unwrap();
+        store.settle(vec![gone]).await.unwrap();
+    }
+    let claimed = claim(&store, 3).await;
+    let again = record(&claimed[0], Settlement::Again(at(10)));
+    store.settle(vec![again]).await.unwrap();
+    assert_eq!(claim(&store, 10).await[0].attempts, 1);
+    let (delivery, attempts) = one(&store, claimed[0].id).await;
+    assert_eq!(delivery.state, DeliveryState::Pending);
+    assert_eq!((delivery.attempts, attempts.len()), (4, 4));
+}
+
 pub(crate) async fn what_is_not_dead_is_driven_again_by_force_only(database: &impl Database) {
     let store = owing(database, 2, &["hook"]).await;
     let claimed = claim(&store, 0).await;

@@ -207,8 +207,11 @@ impl Rows {
 
     fn settle(&mut self, record: &AttemptRecord) {
         let owed = &mut self.deliveries[after(record.delivery) - 1];
-        let is_known = matches!(record.settlement, Settlement::Again(_))
-            && owed.attempts - owed.earlier != record.number - 1;
+        let is_known = match record.settlement {
+            Settlement::Delivered | Settlement::Dead => false,
+            Settlement::Again(_) => owed.attempts - owed.earlier != record.number - 1,
+            Settlement::Gone => owed.history.iter().any(|kept| kept.at == record.at),
+        };
         if owed.state != DeliveryState::Pending || is_known {
             return;
         }
@@ -233,6 +236,10 @@ impl Rows {
             Settlement::Dead => owed.state = DeliveryState::Dead,
             Settlement::Again(due_at) => {
                 owed.due_at = due_at;
+                owed.settled_at = None;
+            }
+            Settlement::Gone => {
+                owed.earlier += 1;
                 owed.settled_at = None;
             }
         }

@@ -111,6 +111,24 @@ async fn a_receiver_that_is_gone_is_sent_nothing_until_a_restart() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_is_gone_uses_up_no_attempt_of_the_schedule() {
+    let mut app = accepting().await;
+    app.receiver.always_answers(Reply::Status(410));
+    submitted(&app, 1).await;
+    for _ in 0..12 {
+        app.advance(Duration::from_secs(1)).await;
+        app = app.restart().await;
+    }
+    app.receiver.answers([Reply::Status(500)]);
+    app.receiver.always_answers(Reply::Status(204));
+    app.tick().await;
+    app.advance(Duration::from_secs(6)).await;
+    let counts = app.program.store.delivery_counts().await.unwrap();
+    assert_eq!((counts.pending, counts.dead), (0, 0));
+    assert_eq!(app.receiver.received().len(), 14);
+}
+
+#[tokio::test]
 async fn a_silent_receiver_delays_no_other() {
     let app = App::start().await;
     let other = Receiver::start(&app.tracker).await;
