@@ -32,6 +32,9 @@ use crate::sink::tls::Tls;
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the body of an answer is waited for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// From which length on a part of a path may be a secret by itself: shorter ones are words
+/// that an answer may use.
+const SECRET_SEGMENT_MIN: usize = 16;
 /// How much of an answer is read before the connection is closed instead of reused.
 const DRAINED_BYTES_MAX: usize = 64 * 1024;
 
@@ -103,6 +106,9 @@ impl Manner {
             })?;
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
+            // A receiver may repeat the token alone, without `Bearer` before it.
+            let token = text.expose_secret().rsplit(' ').next();
+            shown.extend(token.map(SecretString::from));
             shown.push(text);
         }
         let mut values = BTreeMap::new();
@@ -189,8 +195,9 @@ impl Sender {
             Ok(mut response) => {
                 let attempt = judge(response.status(), response.headers(), now);
                 let bytes = read(&mut response).await;
-                // The path of a webhook is often its secret.
-                let redaction = proofs.redaction.and(&Redaction::of([url.path()]));
+                let parts = secret_parts(url);
+                let parts = Redaction::of(parts.iter().map(String::as_str));
+                let redaction = proofs.redaction.and(&parts);
                 Attempt {
                     answer: answer::beginning(&bytes, &redaction),
                     ..attempt
@@ -202,6 +209,25 @@ impl Sender {
             }),
         }
     }
+}
+
+/// What of a URL is kept out of what is told: a chat's webhook is a secret by its path, a
+/// workflow's by a value of its query. A receiver may repeat all of it or a part.
+fn secret_parts(url: &Url) -> Vec<String> {
+    let query = url.query().unwrap_or_default();
+    let written = query.split('&').filter_map(|pair| pair.split_once('='));
+    let whole = [url.path(), query].map(str::to_owned);
+    let segments = url.path_segments().into_iter().flatten();
+    whole
+        .into_iter()
+        .chain(written.map(|(_, value)| value.to_owned()))
+        .chain(url.query_pairs().map(|(_, value)| value.into_owned()))
+        .chain(
+            segments
+                .filter(|segment| segment.len() >= SECRET_SEGMENT_MIN)
+                .map(str::to_owned),
+        )
+        .collect()
 }
 
 /// Reads the answer, so that the connection can serve the next event: so much and so long.
@@ -231,8 +257,13 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
             StatusCode::SERVICE_UNAVAILABLE,
         ]
         .contains(&status);
+        let hint = if status.is_redirection() {
+            "; redirects are not followed: give the URL that it leads to"
+        } else {
+            ""
+        };
         Verdict::Failed {
-            reason: format!("the receiver answered {status}"),
+            reason: format!("the receiver answered {status}{hint}"),
             retry_after: retry_after::read(headers, now).filter(|_| obeys),
         }
     };

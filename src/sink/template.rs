@@ -3,7 +3,9 @@
 //! A template sees the event: `type`, `subject`, `time`, `data` and so on. In JSON every
 //! `{{ value }}` is written as JSON, quotes and all, so that no text of a job can break out
 //! of its string. A template is the operator's, but what it is filled with is not: it is
-//! bounded in steps and in size, and what comes out is parsed before it is signed.
+//! bounded in steps and in what it makes, and what comes out is parsed before it is signed.
+//! What it keeps in between is not bounded: a template that multiplies a text by a number
+//! has to know the number.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,8 +57,10 @@ impl Template {
 
     fn compile(file: String, source: String, content_type: &str) -> Result<Self, String> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
-        let is_json = essence == "application/json" || essence.ends_with("+json");
-        let escape = match essence {
+        // Case does not matter (RFC 9110, section 8.3.1); it must not turn escaping off.
+        let essence = essence.to_ascii_lowercase();
+        let is_json = essence.ends_with("/json") || essence.ends_with("+json");
+        let escape = match essence.as_str() {
             _ if is_json => AutoEscape::Json,
             "text/html" => AutoEscape::Html,
             _ => AutoEscape::None,
@@ -183,6 +187,7 @@ mod tests {
         assert_eq!(told("text/plain; charset=utf-8"), "<b>&");
         assert_eq!(told("text/html"), "&lt;b&gt;&amp;");
         assert_eq!(told("application/vnd.x+json"), r#""<b>&""#);
+        assert_eq!(told("Application/JSON; charset=UTF-8"), r#""<b>&""#);
     }
 
     #[test]

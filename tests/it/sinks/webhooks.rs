@@ -133,6 +133,10 @@ async fn of_an_answer_the_beginning_is_kept_without_secrets() {
         ),
         Reply::Told(500, &LARGE),
         Reply::Told(204, b""),
+        Reply::Told(
+            403,
+            b"token canary-of-the-bearer, sig=canary/of the+query, canary%2Fof%20the%2Bquery, canary-of-the-segment",
+        ),
     ]);
     let attempt = sink.deliver(&failed(), now()).await;
     assert_eq!(attempt.http_status, Some(400));
@@ -145,6 +149,20 @@ async fn of_an_answer_the_beginning_is_kept_without_secrets() {
         (attempt.verdict, attempt.answer),
         (Verdict::Delivered, None)
     );
+    let manner = Manner {
+        headers: vec![(
+            http::header::AUTHORIZATION,
+            Secret::Text("Bearer canary-of-the-bearer".into()),
+        )],
+        ..Manner::plain()
+    };
+    let secret = "/services/canary-of-the-segment?v=1&sig=canary%2Fof%20the%2Bquery";
+    let url = receiver.url().replace("/hook", secret);
+    let kept = webhook(&url, &manner).deliver(&failed(), now()).await;
+    assert_eq!(
+        kept.answer.unwrap(),
+        "token [REDACTED], sig=[REDACTED], [REDACTED], [REDACTED]"
+    );
 }
 
 #[tokio::test]
@@ -155,6 +173,7 @@ async fn a_redirect_is_not_followed() {
     receiver.answers([Reply::Elsewhere(other.url().to_owned().leak())]);
     let reason = failure(&webhook(receiver.url(), &Manner::plain()), &failed()).await;
     assert!(reason.contains("307"), "{reason}");
+    assert!(reason.contains("redirects are not followed"), "{reason}");
     assert!(other.received().is_empty());
 }
 
