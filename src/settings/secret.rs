@@ -20,6 +20,13 @@ impl Reader<'_> {
         self.readable(key, path)
     }
 
+    /// As [`file`](Self::file), with a secret in it.
+    pub(super) fn secret_file(&self, key: &str) -> Option<PathBuf> {
+        let path = self.file(key)?;
+        self.warn_if_readable_by_all(key, &path);
+        Some(path)
+    }
+
     fn readable(&self, key: &str, path: PathBuf) -> Option<PathBuf> {
         // Opening a pipe would wait for whoever writes into it.
         let is_other = std::fs::metadata(&path).is_ok_and(|file| !file.is_file());
@@ -28,10 +35,7 @@ impl Reader<'_> {
             return None;
         }
         match std::fs::File::open(&path) {
-            Ok(_) => {
-                self.warn_if_readable_by_all(key, &path);
-                Some(path)
-            }
+            Ok(_) => Some(path),
             Err(error) => {
                 self.problem(key, format!("cannot read {}: {error}", path.display()));
                 None
@@ -43,7 +47,7 @@ impl Reader<'_> {
     /// read now.
     pub(super) fn secret_source(&self, name: &str) -> Option<Secret> {
         let key = format!("{name}_file");
-        let Some(path) = self.file(&key) else {
+        let Some(path) = self.secret_file(&key) else {
             return self.inline_secret(name).map(Secret::Text);
         };
         if self.ask(name).is_some() {
@@ -68,6 +72,7 @@ impl Reader<'_> {
             let Some(path) = path.ok().and_then(|path| self.readable(key, path)) else {
                 continue;
             };
+            self.warn_if_readable_by_all(key, &path);
             let secret = Secret::File(path);
             match secret.read() {
                 Ok(_) => drop(secrets.insert(name, secret)),

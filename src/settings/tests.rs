@@ -313,6 +313,20 @@ fn a_secret_that_everybody_can_read_is_a_warning() {
 }
 
 #[test]
+fn a_template_that_everybody_can_read_is_none() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new().with("chat.j2", "{{ data.outcome }}");
+    let template = folder.path("chat.j2");
+    std::fs::set_permissions(&template, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let text = format!(
+        "[sinks.chat]\nkind = \"webhook\"\nurl = \"https://x\"\ntemplate_file = {template:?}\n"
+    );
+    let loaded = folder.with("jobwatch.toml", &text).load().unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_told(&warnings, &[]);
+}
+
+#[test]
 fn what_is_wrong_with_a_webhook_is_told() {
     let folder = Folder::new()
         .with("broken.j2", "{\n{{ data.reason")

@@ -192,7 +192,7 @@ fn sample() -> Event {
 fn tls(section: &Reader<'_>, url: Option<&Url>) -> Tls {
     let ca = section.file("ca_file");
     let certificate = section.file("client_cert_file");
-    let key = section.file("client_key_file");
+    let key = section.secret_file("client_key_file");
     for (one, other) in [
         ("client_cert_file", "client_key_file"),
         ("client_key_file", "client_cert_file"),
