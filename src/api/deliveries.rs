@@ -70,7 +70,7 @@ pub(super) async fn show(
     let number = parse_id(&id)?;
     let found = api.store.delivery(number).await?;
     let (delivery, attempts) = found.ok_or_else(|| ApiError::no_such_delivery(&id))?;
-    let mut view = DeliveryView::from(delivery);
+    let mut view = api.delivery_view(delivery);
     view.history = Some(attempts.into_iter().map(AttemptView::from).collect());
     Ok(Json(view))
 }
@@ -92,7 +92,7 @@ pub(super) async fn redrive(
     match api.store.redrive(number, wish.force, now).await? {
         Redriven::Owed(delivery) => {
             api.courier.wake_handle().wake();
-            Ok(Json(delivery.into()))
+            Ok(Json(api.delivery_view(delivery)))
         }
         Redriven::NotDead(delivery) => Err(ApiError::not_dead(why_not(&delivery))),
         Redriven::Missing => Err(ApiError::no_such_delivery(&id)),
@@ -167,6 +167,15 @@ impl Api {
     fn sink(&self, name: &str) -> Option<SinkStatus> {
         self.courier.sinks().find(|status| status.name == name)
     }
+
+    /// A delivery, and whether its sink takes any.
+    fn delivery_view(&self, delivery: StoredDelivery) -> DeliveryView {
+        let gone_since = self.sink(&delivery.sink).and_then(|sink| sink.gone_since);
+        DeliveryView {
+            gone_since,
+            ..delivery.into()
+        }
+    }
 }
 
 fn sink_view(status: SinkStatus, owed: Option<&SinkBacklog>) -> SinkView {
@@ -195,7 +204,7 @@ fn sinks_of(named: Option<String>, backlog: Vec<SinkBacklog>) -> Vec<String> {
 
 fn why_not(delivery: &StoredDelivery) -> String {
     let id = delivery.id;
-    let force = "{\"force\": true}";
+    let force = "force (`--force`, {\"force\": true})";
     match delivery.due_at {
         Some(due_at) => format!(
             "delivery {id} is pending, its next attempt is due at {due_at}; with {force} it is made now and the schedule begins anew"

@@ -35,6 +35,10 @@ pub struct DeliveryView {
     pub last_error: Option<String>,
     /// When it was delivered or given up.
     pub settled_at: Option<Timestamp>,
+    /// Since when the receiver of its sink is gone (410): nothing is sent until a restart.
+    /// Absent while it is not, and in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<Timestamp>,
     /// The latest attempts, oldest first; only when one delivery is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<AttemptView>>,
@@ -118,6 +122,7 @@ impl From<StoredDelivery> for DeliveryView {
             last_status: delivery.last_status,
             last_error: delivery.last_error,
             settled_at: delivery.settled_at,
+            gone_since: None,
             history: None,
         }
     }

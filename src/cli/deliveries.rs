@@ -170,6 +170,16 @@ fn in_words(delivery: &DeliveryView) -> String {
     row("watch", delivery.watch_id.clone());
     row("attempts", Some(delivery.attempts.to_string()));
     row("due", delivery.due_at.map(time));
+    let is_owed = delivery.due_at.is_some();
+    row(
+        "gone",
+        delivery.gone_since.filter(|_| is_owed).map(|since| {
+            format!(
+                "its receiver, since {} (410); it waits until jobwatch is restarted",
+                time(since)
+            )
+        }),
+    );
     row("settled", delivery.settled_at.map(time));
     let attempts = delivery.history.as_deref().unwrap_or_default();
     if attempts.is_empty() {

@@ -26,9 +26,15 @@ stays in its history. The event keeps its id, so a receiver that has it already 
   jobwatch redrive --since 2h           of all sinks, given up in the last two hours
   jobwatch redrive 4711 --force         although it is pending or was delivered";
 
+/// Without it, only the ids would be said to be missing where nothing is given.
+const USAGE: &str = "\
+jobwatch redrive [OPTIONS] <DELIVERY_ID>...
+       jobwatch redrive [OPTIONS] --sink <SINK> [--since <TIME>]
+       jobwatch redrive [OPTIONS] --since <TIME>";
+
 /// Owes dead letters again.
 #[derive(Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, override_usage = USAGE)]
 pub(super) struct Redrive {
     /// The ids of deliveries
     #[arg(
@@ -78,11 +84,13 @@ impl Redrive {
         let delivery = answer.await?.body;
         if self.json {
             say_json(&delivery);
-        } else {
-            say(&format!(
-                "{} is owed to {} again",
-                delivery.id,
-                plain(&delivery.sink)
+            return Ok(());
+        }
+        let sink = plain(&delivery.sink);
+        say(&format!("{} is owed to {sink} again", delivery.id));
+        if delivery.gone_since.is_some() {
+            complain(&format!(
+                "{sink}: its receiver is gone (410); it waits until jobwatch is restarted"
             ));
         }
         Ok(())

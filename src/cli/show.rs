@@ -129,6 +129,7 @@ fn facts(watch: &WatchView) -> String {
             ))
         }),
     );
+    row("callback", watch.callback_host.as_deref().map(plain));
     row("labels", pairs(&watch.labels));
     row("params", pairs(&watch.params));
     let resources = watch

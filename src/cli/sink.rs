@@ -37,6 +37,7 @@ use crate::watch::event::EventKind;
 use crate::watch::event::Instance;
 use crate::watch::observation::Job;
 use crate::watch::observation::JobState;
+use crate::watch::subscription::CALLBACK;
 
 /// The job id of a sample event, by which receivers can tell it from a real one.
 const SAMPLE_JOB: &str = "jobwatch-sink-test";
@@ -73,6 +74,7 @@ daemon is needed and nothing is stored. Its job_id is `jobwatch-sink-test`, its 
 
   jobwatch sink test ops --config jobwatch.toml
   jobwatch sink test ops --event job.failed      how does it look there?
+  jobwatch sink test callback --callback-url https://hooks.example.com/deploys/42
 
 Exit codes: 0 the sink took it, 1 it did not, 2 there is no such sink.";
 
@@ -85,6 +87,9 @@ struct Test {
     /// The type of the event, with or without `dev.jobwatch.`
     #[arg(long, default_value = "job.succeeded", value_name = "TYPE")]
     event: String,
+    /// For the sink `callback`: a URL as a watch would bring it
+    #[arg(long, value_name = "URL")]
+    callback_url: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -167,13 +172,14 @@ impl Test {
             ));
             return Err(Exit::Usage);
         };
+        self.check_url()?;
         let clock = SystemClock::shared();
         let event = sample(kind, &settings.instance, clock.now());
         let parcel = Parcel {
             event_id: event.id,
             type_name: kind.type_name().to_owned(),
             body: event.body,
-            to: None,
+            to: self.callback_url.clone(),
         };
         let began = clock.uptime();
         let attempt = sink.deliver(&parcel, clock.now()).await;
@@ -199,6 +205,23 @@ impl Test {
         } else {
             Exit::Failed
         })
+    }
+
+    /// The sink `callback` needs a URL, and no other takes one.
+    fn check_url(&self) -> Result<(), Exit> {
+        let message = match (self.name == CALLBACK, &self.callback_url) {
+            (true, None) => {
+                "the sink `callback` sends to the URL of each watch; give one with --callback-url"
+                    .to_owned()
+            }
+            (false, Some(_)) => format!(
+                "the sink `{}` has its own place to send to; --callback-url is for the sink `callback`",
+                self.name
+            ),
+            _ => return Ok(()),
+        };
+        complain(&message);
+        Err(Exit::Usage)
     }
 
     fn kind(&self) -> Result<EventKind, Exit> {

@@ -62,6 +62,48 @@ async fn a_sink_is_tried_with_a_signed_sample_and_nothing_is_stored() {
         stderr(&unknown)
     );
     assert_eq!(test(&["--event", "job.exploded"]).status.code(), Some(2));
+    let output = test(&["--callback-url", "https://localhost/"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("has its own place"));
+}
+
+#[test]
+fn the_callbacks_of_watches_are_tried_with_a_url() {
+    let folder = Folder::new();
+    let api = "[api]\nallow_callback_hosts = [\"localhost\"]";
+    let config = folder.write("callbacks.toml", api).display().to_string();
+    let test = |more: &[&str]| {
+        let arguments = ["sink", "test", "callback", "--json", "--config", &config];
+        run(&[&arguments[..], more].concat())
+    };
+    let without = test(&[]);
+    assert_eq!(without.status.code(), Some(2));
+    let said = stderr(&without);
+    assert!(said.contains("give one with --callback-url"), "{said}");
+    for (url, told) in [
+        ("https://localhost:1/hunter2", "no public address"),
+        ("https://evil.example/hunter2", "allow_callback_hosts"),
+    ] {
+        let output = test(&["--callback-url", url]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = stdout(&output);
+        assert!(said.contains(told) && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_watch_is_shown_with_the_host_of_its_callback() {
+    let folder = Folder::new();
+    let config = folder.configure("http://127.0.0.1:1", "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let api = "[api]\nallow_callback_hosts = [\"hooks.example.com\"]\n";
+    folder.write("jobwatch.toml", &text.replace("[api]\n", api));
+    let daemon = Daemon::start(&config);
+    let url = "https://hooks.example.com/hunter2";
+    let watch = daemon.ask_json(&["submit", "dcs", "1", "--callback-url", url]);
+    let shown = stdout(&daemon.ask(&["show", watch["id"].as_str().unwrap()]));
+    assert!(shown.contains("hooks.example.com"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

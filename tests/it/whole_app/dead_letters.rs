@@ -254,6 +254,12 @@ async fn a_receiver_that_is_gone_is_seen_to_be_gone() {
     assert_eq!(hook["pending"], 1);
     assert!(hook["gone_since"].is_string());
     assert_eq!(get(&app, "/readyz").await["gone_sinks"], json!(["hook"]));
+    let id = ids(&get(&app, "/v1/deliveries").await).remove(0);
+    let path = format!("/v1/deliveries/{id}");
+    assert!(get(&app, &path).await["gone_since"].is_string());
+    let force = json!({"force": true});
+    let (_, driven) = post(&app, &format!("{path}/redrive"), &force).await;
+    assert!(driven["gone_since"].is_string(), "{driven}");
     let text = metrics(&app).await;
     assert!(
         text.contains("jobwatch_sink_gone{sink=\"hook\"} 1"),
