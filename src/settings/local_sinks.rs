@@ -34,11 +34,7 @@ pub(super) fn lines(section: &Reader<'_>) -> Option<SinkKind> {
     });
     let max_bytes = section.whole("max_bytes", BYTES).map(u64::from);
     let keep_files = section.whole("keep_files", 0..=1000);
-    let fsync = if section.has("fsync") {
-        section.flag("fsync")
-    } else {
-        true
-    };
+    let fsync = section.flag("fsync") || !section.has("fsync");
     Some(SinkKind::File(file::Plan {
         path: path?,
         max_bytes: max_bytes.unwrap_or(BYTES_USUAL),

@@ -48,7 +48,12 @@ fn filter(section: &Reader<'_>, services: &[String]) -> Filter {
     let wanted = section.list("services");
     for name in wanted.iter().filter(|name| !services.contains(name)) {
         let names = services.iter().map(String::as_str);
-        section.problem("services", not_among(name, names));
+        let message = if services.is_empty() {
+            format!("\"{name}\" is no service; none is configured")
+        } else {
+            not_among(name, names)
+        };
+        section.problem("services", message);
     }
     Filter {
         events: events(section, "events"),

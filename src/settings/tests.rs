@@ -380,11 +380,37 @@ allow_callback_hosts = ["https://hooks.example.com/"]
     let text = format!(
         "[sinks.two]\nkind = \"webhook\"\nurl = \"https://x\"\ntemplate_file = \"{here}/unknown.j2\"\n"
     );
-    let loaded = folder.with("jobwatch.toml", &text).load().unwrap();
+    let folder = folder.with("jobwatch.toml", &text);
+    let loaded = folder.load().unwrap();
     let warning = loaded.warnings[0].to_string();
     assert!(
         warning.contains("unknown.j2:1: undefined value"),
         "{warning}"
+    );
+    let folder = folder.with("unknown.j2", "{\"text\": \"{{ data.reason }}\"}");
+    let loaded = folder.load().unwrap();
+    let warning = loaded.warnings[0].to_string();
+    assert!(
+        warning.contains("with a reason") && warning.contains("without quotes around it"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_mistyped_key_of_a_sink_is_told_with_the_nearest() {
+    let folder = Folder::new();
+    let here = folder.folder.path().display().to_string();
+    let text = format!(
+        "[sinks.a]\nkind = \"file\"\npath = \"{here}/a\"\nfsnc = true\nservices = [\"dcs\"]\n\
+         [sinks.b]\nkind = \"webhook\"\nurl = \"https://x\"\nmodes = \"binary\"\n"
+    );
+    assert_told(
+        &folder.with("jobwatch.toml", &text).problems(),
+        &[
+            "sinks.a.fsnc: is no setting; did you mean `fsync`?",
+            "sinks.a.services: \"dcs\" is no service; none is configured",
+            "sinks.b.modes: is no setting; did you mean `mode`?",
+        ],
     );
 }
 

@@ -27,6 +27,8 @@ use crate::watch::WatchId;
 use crate::watch::event::Event;
 use crate::watch::event::EventKind;
 use crate::watch::event::Instance;
+use crate::watch::observation::Job;
+use crate::watch::observation::JobState;
 use crate::watch::subscription::Filter;
 
 /// Headers that the request itself needs; and what begins so tells of the event.
@@ -117,7 +119,7 @@ fn headers(section: &Reader<'_>) -> Vec<(HeaderName, Secret)> {
 fn shape(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Option<Shape> {
     let content_type = section.text("content_type");
     let modes = [("structured", Shape::Structured), ("binary", Shape::Binary)];
-    let mode = section.has("mode").then(|| {
+    let mode = section.ask("mode").is_some().then(|| {
         let names = modes.each_ref().map(|(name, _)| (*name, *name));
         section.choice("mode", &names)
     });
@@ -150,19 +152,45 @@ fn shape(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Option<Shap
     })
 }
 
-/// A template that fails for a plain event will probably fail for real ones.
+/// A template that fails for one of these events will probably fail for real ones: what
+/// every event has may be absent, and where it is a text, quotes around it are too many.
 fn rehearse(section: &Reader<'_>, template: &Template, values: &BTreeMap<String, Secret>) {
     let read = |(name, secret): (&String, &Secret)| Some((name.clone(), secret.read().ok()?));
     let values = values.iter().filter_map(read).collect();
-    let event = serde_json::from_str(&sample().body).expect("an event is a JSON object");
-    if let Err(message) = template.render(&event, &values) {
-        let message = format!("fails for a plain `job.failed` event: {message}");
-        section.warn("template_file", message);
+    let samples = [
+        ("a plain `job.failed` event", None),
+        ("a `job.failed` event with a reason", Some(whole_job())),
+    ];
+    for (what, job) in samples {
+        let event = sample(job).body;
+        let event = serde_json::from_str(&event).expect("an event is a JSON object");
+        if let Err(message) = template.render(&event, &values) {
+            section.warn("template_file", format!("fails for {what}: {message}"));
+            return;
+        }
     }
 }
 
-/// An event of a failed job with no more than every event has.
-fn sample() -> Event {
+/// A job of which everything is known.
+fn whole_job() -> Job {
+    let said = || Some("sample".to_owned());
+    let at = Timestamp::UNIX_EPOCH;
+    Job {
+        state: JobState::Failed,
+        job_type: said(),
+        status: said(),
+        code: said(),
+        reason: said(),
+        began_at: Some(at),
+        ended_at: Some(at),
+        progress: said(),
+        resources: None,
+        children: Vec::new(),
+    }
+}
+
+/// An event of a failed job.
+fn sample(job: Option<Job>) -> Event {
     let at = Timestamp::UNIX_EPOCH;
     let outcome = Outcome::Failed;
     let watch = Watch {
@@ -177,7 +205,7 @@ fn sample() -> Event {
         submitted_at: at,
         deadline: at,
         state: State::Final(outcome),
-        job: None,
+        job,
         finished_at: Some(at),
         polls: 1,
         problems: 0,
