@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jobwatch::sink::Parcel;
 use jobwatch::sink::template::Template;
 use jobwatch::watch::Outcome;
 use secrecy::SecretString;
@@ -14,9 +15,13 @@ use crate::sinks::parcel;
 const NASTY: &str = "no \"capacity\"\n<!channel> & \\ {{ x }} \u{1b}";
 
 fn rendered(name: &str, outcome: Outcome, reason: &str) -> Value {
+    of(name, &parcel(outcome, reason))
+}
+
+fn of(name: &str, parcel: &Parcel) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/templates");
     let template = Template::read(&folder.join(name), "application/json").unwrap();
-    let event = serde_json::from_str(&parcel(outcome, reason).body).unwrap();
+    let event = serde_json::from_str(&parcel.body).unwrap();
     let key = SecretString::from("0123456789abcdef0123456789abcdef");
     let secrets = BTreeMap::from([("routing_key".to_owned(), key)]);
     let body = template.render(&event, &secrets).unwrap();
@@ -91,6 +96,56 @@ fn teams_gets_a_message_with_an_adaptive_card() {
         );
         assert!(reason.is_empty() || texts(card).contains(&reason));
     }
+}
+
+/// A late result tells of the verdict, and is no second alarm.
+#[test]
+fn a_late_verdict_is_told_as_what_it_is() {
+    let mut parcel = parcel(Outcome::TimedOut, "");
+    let mut late = |verdict: &str| {
+        let mut event: Value = serde_json::from_str(&parcel.body).unwrap();
+        event["data"]["verdict"] = verdict.into();
+        parcel.body = event.to_string();
+        ["pagerduty.json.j2", "slack.json.j2", "teams.json.j2"].map(|name| of(name, &parcel))
+    };
+    let [alert, chat, card] = late("succeeded");
+    assert_eq!(alert["event_action"], "resolve");
+    let told = "dcs job timed_out, later succeeded";
+    assert!(chat["text"].as_str().unwrap().starts_with(told), "{chat}");
+    assert!(
+        texts(&chat)
+            .iter()
+            .any(|text| text.contains(":white_check_mark:"))
+    );
+    assert!(texts(&card).contains(&told) && texts(&card).contains(&"Good"));
+    let [alert, chat, _] = late("failed");
+    assert_eq!(alert["event_action"], "trigger");
+    assert_eq!(alert["payload"]["severity"], "error");
+    assert!(texts(&chat).iter().any(|text| text.contains(":warning:")));
+}
+
+/// A job id and a status are texts of others, too.
+#[test]
+fn no_text_is_markup_in_slack() {
+    let mut parcel = parcel(Outcome::Failed, NASTY);
+    let mut event: Value = serde_json::from_str(&parcel.body).unwrap();
+    event["subject"] = "<!channel>".into();
+    event["data"]["outcome"] = Value::Null;
+    event["data"]["status"] = format!("<!here>{}", "x".repeat(5000)).into();
+    parcel.body = event.to_string();
+    let body = of("slack.json.j2", &parcel);
+    for text in [&body["text"], &body["blocks"][0]["text"]["text"]] {
+        let text = text.as_str().unwrap();
+        assert!(
+            !text.contains('<') && text.contains("&lt;!here&gt;"),
+            "{text}"
+        );
+    }
+    let fields = body["blocks"][1]["fields"].as_array().unwrap();
+    let lengths = fields
+        .iter()
+        .map(|field| field["text"].as_str().unwrap().len());
+    assert!(lengths.max() <= Some(2000));
 }
 
 /// developer.pagerduty.com, Events API v2: `routing_key` has 32 characters, `event_action`
