@@ -10,6 +10,12 @@ pub mod secret;
 
 use std::error::Error;
 
+/// How rustls says that nobody who is trusted vouches for a certificate.
+const UNKNOWN_ISSUER: &str = "UnknownIssuer";
+/// What helps then.
+const TRUST_HINT: &str =
+    "; if its authority is one of yours, name it in SSL_CERT_FILE or, for a webhook, in ca_file";
+
 /// A client builder with our manners: no redirects and no silent retries.
 ///
 /// Redirects are never followed: reqwest strips `Authorization` across hosts but would
@@ -35,8 +41,12 @@ pub fn in_words(error: &reqwest::Error) -> String {
     } else {
         "the request failed"
     };
-    match causes(error).last() {
-        Some(innermost) => format!("{what}: {innermost}"),
+    match causes(error).last().map(ToString::to_string) {
+        Some(innermost) => {
+            let is_unknown = innermost.contains(UNKNOWN_ISSUER);
+            let hint = if is_unknown { TRUST_HINT } else { "" };
+            format!("{what}: {innermost}{hint}")
+        }
         None => what.to_owned(),
     }
 }

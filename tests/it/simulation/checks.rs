@@ -358,7 +358,8 @@ fn deliveries(world: &World, rows: &Rows) {
         let tried = book.tried.get(&owed.event_id).copied().unwrap_or_default();
         let is_well = match owed.state {
             DeliveryState::Delivered => taken > 0,
-            DeliveryState::Dead => owed.attempts == ATTEMPTS_MAX,
+            // Those at a receiver that is gone are none of the schedule.
+            DeliveryState::Dead => owed.attempts - owed.earlier == ATTEMPTS_MAX,
             DeliveryState::Pending => false,
         };
         if !is_well || tried < usize::try_from(owed.attempts).unwrap() {

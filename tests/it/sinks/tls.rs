@@ -54,6 +54,7 @@ async fn only_the_authority_of_the_sink_is_trusted() {
     let sink = webhook(&receiver, Tls::default());
     let reason = failure(&sink, &failed()).await;
     assert!(reason.contains("certificate"), "by the system's: {reason}");
+    assert!(reason.contains("in ca_file"), "{reason}");
     assert!(receiver.received().is_empty());
     let sink = webhook(&receiver, trusting(&ours));
     assert_eq!(

@@ -56,7 +56,7 @@ pub(crate) struct Owed {
     pub(crate) due_at: Timestamp,
     pub(crate) attempts: u32,
     /// Attempts of schedules before the present one.
-    earlier: u32,
+    pub(crate) earlier: u32,
     last: Option<AttemptRecord>,
     settled_at: Option<Timestamp>,
     history: Vec<StoredAttempt>,
