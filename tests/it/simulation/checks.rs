@@ -69,6 +69,7 @@ pub(super) fn left(world: &World) -> Left {
         }
         return Left::Watches;
     }
+    let now = world.wall();
     let state = world.state();
     if state.acknowledged.len() < world.plan.jobs.len() {
         return Left::Watches;
@@ -84,7 +85,6 @@ pub(super) fn left(world: &World) -> Left {
         Some(at) => Left::Deliveries(at),
         None if !gone.is_empty() => Left::Gone,
         None => {
-            let now = wall_at(state.elapsed());
             let after_watch = world.plan.patience.after_watch;
             let is_looked_at = |watch: &Watch| is_looked_at(watch, after_watch, now);
             if rows.watches.iter().any(is_looked_at) {

@@ -84,7 +84,10 @@ pub(super) fn run(world: &World) {
     for n in 0..LIVES_MAX {
         let stop = world.plan.stops.get(n).copied();
         match live(world, stop) {
-            Ended::Settled | Ended::Stuck => return,
+            Ended::Stuck => return,
+            // What was under way may have owed something on the way out.
+            Ended::Settled if matches!(checks::left(world), Left::Nothing) => return,
+            Ended::Settled => {}
             Ended::Idle(time) => world.pass(time),
             Ended::Died | Ended::Stopped => {
                 let down = world.millis(20_000);
