@@ -26,14 +26,14 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// How long to wait after `attempts` failed attempts; `None` when there is no next one.
 ///
-/// A receiver's wish lengthens the delay and never shortens it.
+/// A receiver's wish lengthens the delay and never shortens it. It is spread as well: what
+/// was refused together would come back together.
 pub fn delay(attempts: u32, wish: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
     let index = usize::try_from(attempts.checked_sub(1)?).ok()?;
-    let scheduled = DELAYS
-        .get(index)?
-        .mul_f64(rng.random_range(1.0..=1.0 + JITTER));
+    let scheduled = *DELAYS.get(index)?;
     let wish = wish.unwrap_or_default().min(RETRY_AFTER_MAX);
-    Some(scheduled.max(wish))
+    let spread = rng.random_range(1.0..=1.0 + JITTER);
+    Some(scheduled.max(wish).mul_f64(spread))
 }
 
 #[cfg(test)]
@@ -54,12 +54,23 @@ mod tests {
     #[test]
     fn a_wish_lengthens_and_never_shortens() {
         let mut rng = seeded_rng(7);
-        let hour = Duration::from_hours(1);
-        assert_eq!(delay(1, Some(hour), &mut rng), Some(hour));
-        assert!(delay(9, Some(hour), &mut rng).unwrap() >= Duration::from_hours(8));
-        assert_eq!(
-            delay(1, Some(Duration::from_hours(1000)), &mut rng),
-            Some(RETRY_AFTER_MAX)
-        );
+        for (attempts, wish_h, least_h) in [(1, 1, 1), (9, 1, 8), (1, 1000, 24)] {
+            let wish = Duration::from_hours(wish_h);
+            let got = delay(attempts, Some(wish), &mut rng).unwrap();
+            let least = Duration::from_hours(least_h);
+            assert!(
+                got >= least && got <= least.mul_f64(1.0 + JITTER),
+                "{got:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_refused_together_does_not_come_back_together() {
+        let mut rng = seeded_rng(7);
+        let minute = Duration::from_mins(1);
+        let mut delays: Vec<_> = (0..20).map(|_| delay(1, Some(minute), &mut rng)).collect();
+        delays.dedup();
+        assert_eq!(delays.len(), 20);
     }
 }
