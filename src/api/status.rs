@@ -43,6 +43,11 @@ impl StoreProbe {
         at.is_some_and(|at| uptime.saturating_sub(at) < FRESH)
     }
 
+    /// Something was not stored: the next probe looks for itself.
+    pub(super) fn doubt(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn succeeded(&self, uptime: Duration) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(uptime);
     }
@@ -78,7 +83,8 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Ready>, ApiErr
     if !api.poller.is_loaded() {
         return Err(ApiError::unavailable("the watches are still being loaded"));
     }
-    if !api.probe.is_fresh(api.clock.uptime()) {
+    let waits = api.poller.unwritten() > 0;
+    if waits || !api.probe.is_fresh(api.clock.uptime()) {
         api.store.check().await?;
         api.probe.succeeded(api.clock.uptime());
     }

@@ -18,6 +18,7 @@ use crate::api::query::PAGE_DEFAULT;
 use crate::api::query::terms;
 use crate::api::view::PageView;
 use crate::api::view::WatchView;
+use crate::intake::IntakeError;
 use crate::intake::WatchRequest;
 use crate::store::Query;
 use crate::store::Submitted;
@@ -37,7 +38,12 @@ pub(super) async fn submit(
         body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
     let request: WatchRequest = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed(format!("the body is not a watch: {error}")))?;
-    let submitted = api.intake.submit(&request).await?;
+    let submitted = api.intake.submit(&request).await;
+    let submitted = submitted.inspect_err(|error| {
+        if matches!(error, IntakeError::Store(_)) {
+            api.probe.doubt();
+        }
+    })?;
     let status = match submitted {
         Submitted::Accepted(_) => StatusCode::CREATED,
         Submitted::Existing(_) => StatusCode::OK,

@@ -138,6 +138,9 @@ async fn a_deadline_holds_although_the_store_is_away() {
 #[tokio::test]
 async fn a_submission_is_refused_with_the_reason_and_nothing_of_it_is_stored() {
     let app = App::start().await;
+    // Green in this very second, which the probe would stand by for a while.
+    let (status, _) = app.call(Method::GET, "/readyz", "").await;
+    assert_eq!(status, StatusCode::OK);
     let trouble = Trouble::begin(&app, &["INSERT ON watches", "INSERT ON replicas"]);
     let body = r#"{"service":"dcs","job_id":"j"}"#;
     let (status, problem) = app.call(Method::POST, "/v1/watches", body).await;
