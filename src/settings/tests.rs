@@ -327,6 +327,22 @@ fn a_template_that_everybody_can_read_is_none() {
 }
 
 #[test]
+fn events_over_plain_http_to_another_machine_are_a_warning() {
+    for (url, told) in [
+        ("http://hooks.example.com", true),
+        ("https://hooks.example.com", false),
+        ("http://127.0.0.1:9", false),
+    ] {
+        let text = format!("[sinks.ops]\nkind = \"webhook\"\nurl = \"{url}\"\n");
+        let folder = Folder::new().with("jobwatch.toml", &text);
+        let warnings = folder.load().unwrap().warnings;
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let unencrypted = ["jobwatch.toml:3: sinks.ops.url: events are sent unencrypted"];
+        assert_told(&warnings, &unencrypted[..usize::from(told)]);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_webhook_is_told() {
     let folder = Folder::new()
         .with("broken.j2", "{\n{{ data.reason")

@@ -5,7 +5,7 @@ use reqwest::Url;
 
 /// An absolute http or https URL without a user name.
 pub(super) fn http_url(text: &str) -> Result<Url, String> {
-    let allowed = "must be an absolute URL, as https://dcs.eu-de.otc.t-systems.com";
+    let allowed = "must be an absolute URL that begins with https:// or http://";
     let url = Url::parse(text).map_err(|error| format!("{allowed} ({error})"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(allowed.to_owned());

@@ -9,6 +9,7 @@ use reqwest::Url;
 
 use crate::outbound::egress;
 use crate::outbound::egress::Hosts;
+use crate::outbound::names_this_machine;
 use crate::outbound::secret::Secret;
 use crate::settings::CallbackSettings;
 use crate::settings::SinkKind;
@@ -75,9 +76,13 @@ fn url(section: &Reader<'_>) -> Option<Url> {
         return None;
     }
     let text = section.expanded("url")?;
-    http_url(&text)
+    let url = http_url(&text)
         .inspect_err(|message| section.problem("url", message))
-        .ok()
+        .ok()?;
+    if url.scheme() == "http" && !names_this_machine(&url) {
+        section.warn("url", "events are sent unencrypted; use https://");
+    }
+    Some(url)
 }
 
 /// What signs, in this order; each is checked alone, so that the message names its file.
