@@ -192,10 +192,13 @@ impl Round {
         let mut attempts = 0;
         let mut trouble = None;
         loop {
-            let is_open = !stop.is_cancelled() && trouble.is_none() && self.gone_since().is_none();
+            let is_wanted = || !stop.is_cancelled() && self.gone_since().is_none();
+            let is_open = trouble.is_none() && is_wanted();
             let free = self.sink.concurrency().saturating_sub(under_way.len());
             if free > 0 && is_open {
                 match self.claim(free).await {
+                    // The receiver went while they were claimed: they are owed as before.
+                    Ok(_) if !is_wanted() => {}
                     Ok(claimed) => {
                         for delivery in claimed {
                             // One that outlasts its lease is still under way.
