@@ -167,14 +167,19 @@ fn catalog(url: &str) -> Value {
     ])
 }
 
-#[tokio::test]
-async fn a_token_brings_the_url_of_the_service() {
-    let cloud = Cloud::start();
+/// From now on tokens come with a catalog in which the service is at `url`.
+fn tokens_lead_to(cloud: &Cloud, url: &str) {
     let register = Arc::clone(&cloud.register);
-    let entries = catalog(&cloud.jobs.url);
+    let entries = catalog(url);
     cloud
         .identity
         .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+}
+
+#[tokio::test]
+async fn a_token_brings_the_url_of_the_service() {
+    let cloud = Cloud::start();
+    tokens_lead_to(&cloud, &cloud.jobs.url);
     let app = cloud
         .app_with(&format!("{KEYSTONE}{}", service("jobs", "")))
         .await;
@@ -186,10 +191,7 @@ async fn a_token_brings_the_url_of_the_service() {
     assert_eq!(poll.path, format!("/v2/{PROJECT}/jobs/job-1"));
     // Moved, it is found again with the next token.
     let moved = cloud.another_job_api();
-    let (register, entries) = (Arc::clone(&cloud.register), catalog(&moved.url));
-    cloud
-        .identity
-        .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+    tokens_lead_to(&cloud, &moved.url);
     cloud.register.revoke_all();
     app.advance_secs(2).await;
     assert_eq!(app.live(id).problems, 0);
@@ -199,11 +201,7 @@ async fn a_token_brings_the_url_of_the_service() {
 #[tokio::test]
 async fn a_region_that_the_catalog_has_not_is_told() {
     let cloud = Cloud::start();
-    let register = Arc::clone(&cloud.register);
-    let entries = catalog(&cloud.jobs.url);
-    cloud
-        .identity
-        .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+    tokens_lead_to(&cloud, &cloud.jobs.url);
     let settings = format!("{KEYSTONE}{}", service("jobs", "region = \"us-1\""));
     let app = cloud.app_with(&settings).await;
     let id = app.submit("jobs", "job-1").await;
@@ -247,11 +245,7 @@ async fn a_key_asks_for_the_catalog_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_on_this_machine_that_the_catalog_names_is_asked_without_a_proxy() {
     let cloud = Cloud::start();
-    let register = Arc::clone(&cloud.register);
-    let entries = catalog(&cloud.jobs.url);
-    cloud
-        .identity
-        .instead(move |asked| asked.is("POST", TOKENS).then(|| token(&register, &entries)));
+    tokens_lead_to(&cloud, &cloud.jobs.url);
     let folder = Folder::new();
     let settings = cloud.filled(&format!("{KEYSTONE}{}", service("jobs", "")));
     let settings = folder.write("jobwatch.toml", &settings);
