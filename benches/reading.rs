@@ -13,13 +13,10 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
-use jobwatch::definition::reading::Answer;
-use jobwatch::definition::reading::read;
+use jobwatch::definition::reading::{Answer, read};
 use jobwatch::watch::observation::Observation;
-use rustix::time::ClockId;
-use rustix::time::clock_gettime;
-use serde_json::Value;
-use serde_json::json;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
 
 /// Rounds of each kind.
 const ROUNDS: usize = 25;

@@ -10,30 +10,22 @@ use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use crate::api;
-use crate::api::Api;
-use crate::api::StoreProbe;
 use crate::api::auth::Guard;
-use crate::clock;
+use crate::api::{Api, StoreProbe};
 use crate::clock::SharedClock;
-use crate::intake;
-use crate::intake::Intake;
-use crate::intake::IntakeError;
-use crate::lifecycle;
+use crate::intake::{Intake, IntakeError};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::settings::Settings;
-use crate::settings::build;
-use crate::store::SharedStore;
-use crate::store::Submitted;
+use crate::settings::{Settings, build};
 use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{SharedStore, Submitted};
 use crate::watch::event::Instance;
 use crate::watch::subscription::CALLBACK;
-use crate::workers::courier;
 use crate::workers::courier::Courier;
-use crate::workers::poller;
 use crate::workers::poller::Poller;
+use crate::workers::{courier, poller};
+use crate::{api, clock, intake, lifecycle};
 
 /// The whole program, wired and not yet running.
 pub struct App {
@@ -204,7 +196,7 @@ impl App {
                 "abandoned what was still under way; it is repeated after the next start"
             );
         }
-        self.poller.write_down().await;
+        self.poller.flush().await;
         let unwritten = self.poller.unwritten();
         if unwritten > 0 {
             tracing::error!(

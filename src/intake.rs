@@ -5,48 +5,27 @@
 //! has been committed (invariant 2).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rand::Rng;
 use rand::rngs::StdRng;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::clock::SharedClock;
-use crate::clock::later;
-use crate::clock::parse_duration;
-use crate::clock::until;
-use crate::nearest;
+use crate::clock::{SharedClock, later, parse_duration, until};
 use crate::outbound::egress::Hosts;
-use crate::service::Service;
-use crate::service::Services;
-use crate::store::Applied;
-use crate::store::SharedStore;
-use crate::store::StoreError;
-use crate::store::Submission;
-use crate::store::Submitted;
-use crate::store::Transition;
+use crate::service::{Service, Services};
+use crate::store::{Applied, SharedStore, StoreError, Submission, Submitted, Transition};
+use crate::suggest;
 use crate::wake::Wake;
-use crate::watch::CallbackUrl;
-use crate::watch::JOB_ID_BYTES_MAX;
-use crate::watch::LABEL_BYTES_MAX;
-use crate::watch::LABELS_MAX;
-use crate::watch::Outcome;
-use crate::watch::Params;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::WatchId;
-use crate::watch::event::Event;
-use crate::watch::event::EventKind;
-use crate::watch::event::Instance;
+use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::subscription::Subscriptions;
-use crate::watch::transition;
-use crate::watch::transition::Step;
-use crate::watch::transition::Tracking;
+use crate::watch::transition::{Step, Tracking};
+use crate::watch::{
+    CallbackUrl, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX, Outcome, Params, State, Watch,
+    WatchId, transition,
+};
 
 /// The longest a watch may take.
 pub const DEADLINE_MAX: Duration = Duration::from_hours(24 * 365);
@@ -294,7 +273,7 @@ fn fault(field: &str, message: impl Into<String>) -> Fault {
 /// "there is no service `dsc`; did you mean `dcs`? (dcs, sdrs)"
 fn unknown_name<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
-    let hint = nearest::hint(name, names.iter().copied());
+    let hint = suggest::did_you_mean(name, names.iter().copied());
     let all = if names.is_empty() {
         "none is configured".to_owned()
     } else {

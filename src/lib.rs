@@ -19,7 +19,7 @@
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `metrics` | what is counted |
-//! | `clock`, `wake`, `nearest`, `toml_line`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, what outgoing HTTP shares |
+//! | `clock`, `wake`, `suggest`, `toml_line`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, what outgoing HTTP shares |
 //!
 //! # How a watch travels
 //!
@@ -54,7 +54,6 @@ pub mod definition;
 pub mod intake;
 pub mod lifecycle;
 pub mod metrics;
-pub mod nearest;
 pub mod outbound;
 pub mod schedule;
 pub mod service;
@@ -62,6 +61,7 @@ pub mod settings;
 pub mod simulator;
 pub mod sink;
 pub mod store;
+pub mod suggest;
 pub mod telemetry;
 pub mod toml_line;
 pub mod wake;

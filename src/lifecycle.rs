@@ -4,15 +4,11 @@
 //! is begun. Then tasks under way get a bounded time; what is not done by then is
 //! abandoned, which costs nothing, since a poll is repeated and a delivery is still owed.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::Signal;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,7 +35,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// The system gives no signal handlers.
-    pub fn obey_signals(&self) -> std::io::Result<()> {
+    pub fn handle_signals(&self) -> std::io::Result<()> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let hangup = signal(SignalKind::hangup())?;

@@ -8,8 +8,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::settings::LogFormat;
-use crate::settings::LogSettings;
+use crate::settings::{LogFormat, LogSettings};
 
 /// Starts logging for the whole process.
 ///

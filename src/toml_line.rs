@@ -1,8 +1,7 @@
 //! On which line of a TOML text a key stands, for errors found after parsing.
 
 use toml::Spanned;
-use toml::de::DeTable;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 /// The line, from 1, on which `path` stands in `text`, or the nearest table around it.
 /// Elements of arrays are named by their number.

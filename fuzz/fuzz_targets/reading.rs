@@ -7,8 +7,7 @@ use std::sync::LazyLock;
 use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::catalog::Catalog;
-use jobwatch::definition::reading::Answer;
-use jobwatch::definition::reading::read;
+use jobwatch::definition::reading::{Answer, read};
 use jobwatch::watch::observation::Observation;
 use libfuzzer_sys::fuzz_target;
 

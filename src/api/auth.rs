@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::HeaderMap;
-use http::Method;
-use http::header;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
-use sha2::Digest;
-use sha2::Sha256;
+use http::{HeaderMap, Method, header};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 
 use crate::api::error::ApiError;
 

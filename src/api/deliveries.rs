@@ -2,31 +2,20 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::Path;
-use axum::extract::RawQuery;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use axum::extract::{Path, RawQuery, State};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::Api;
-use crate::api::delivery_view::AttemptView;
-use crate::api::delivery_view::DeliveryPageView;
-use crate::api::delivery_view::DeliveryView;
-use crate::api::delivery_view::RedriveView;
-use crate::api::delivery_view::SinkView;
-use crate::api::delivery_view::SinksView;
+use crate::api::delivery_view::{
+    AttemptView, DeliveryPageView, DeliveryView, RedriveView, SinkView, SinksView,
+};
 use crate::api::error::ApiError;
-use crate::api::query::PAGE_DEFAULT;
-use crate::api::query::terms;
+use crate::api::query::{PAGE_DEFAULT, terms};
 use crate::clock::parse_duration;
-use crate::store::delivery::DeliveryQuery;
-use crate::store::delivery::DeliveryState;
-use crate::store::delivery::Redriven;
-use crate::store::delivery::SinkBacklog;
-use crate::store::delivery::StoredDelivery;
+use crate::store::delivery::{DeliveryQuery, DeliveryState, Redriven, SinkBacklog, StoredDelivery};
 use crate::workers::courier::SinkStatus;
 
 /// The body of a wish to drive one delivery again.

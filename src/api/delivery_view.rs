@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::store::delivery::StoredAttempt;
-use crate::store::delivery::StoredDelivery;
+use crate::store::delivery::{StoredAttempt, StoredDelivery};
 
 /// A delivery. Absent values are `null`; times are RFC 3339, UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use http::HeaderValue;
-use http::Method;
-use http::StatusCode;
-use http::header;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
-use crate::intake::Fault;
-use crate::intake::IntakeError;
+use crate::intake::{Fault, IntakeError};
 use crate::store::StoreError;
 
 /// A problem document.

@@ -18,15 +18,11 @@ pub use crate::api::status::StoreProbe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::extract::Request;
-use axum::middleware;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::Next;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use axum::routing::get;
-use axum::routing::post;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
 
 use crate::api::auth::Guard;
 use crate::api::error::ApiError;

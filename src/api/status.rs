@@ -1,8 +1,6 @@
 //! Probes: alive, and ready for work.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
@@ -44,7 +42,7 @@ impl StoreProbe {
     }
 
     /// Something was not stored: the next probe looks for itself.
-    pub(super) fn doubt(&self) {
+    pub(super) fn invalidate(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -3,18 +3,12 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::store::StoredEvent;
-use crate::watch::Labels;
-use crate::watch::Params;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::observation::Child;
-use crate::watch::observation::Job;
-use crate::watch::observation::ProblemNote;
+use crate::watch::observation::{Child, Job, ProblemNote};
+use crate::watch::{Labels, Params, State, Watch};
 use crate::workers::poller::Live;
 
 /// A watch. Absent values are `null`; times are RFC 3339, UTC.

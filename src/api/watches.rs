@@ -2,29 +2,18 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::Path;
-use axum::extract::RawQuery;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::api::query::PAGE_DEFAULT;
-use crate::api::query::terms;
-use crate::api::view::PageView;
-use crate::api::view::WatchView;
-use crate::intake::IntakeError;
-use crate::intake::WatchRequest;
-use crate::store::Query;
-use crate::store::Submitted;
-use crate::watch::State as WatchState;
-use crate::watch::Watch;
-use crate::watch::WatchId;
+use crate::api::query::{PAGE_DEFAULT, terms};
+use crate::api::view::{PageView, WatchView};
+use crate::intake::{IntakeError, WatchRequest};
+use crate::store::{Query, Submitted};
+use crate::watch::{State as WatchState, Watch, WatchId};
 
 /// How many transitions one watch is shown with: the latest.
 const TRANSITIONS_SHOWN: usize = 50;
@@ -41,7 +30,7 @@ pub(super) async fn submit(
     let submitted = api.intake.submit(&request).await;
     let submitted = submitted.inspect_err(|error| {
         if matches!(error, IntakeError::Store(_)) {
-            api.probe.doubt();
+            api.probe.invalidate();
         }
     })?;
     let status = match submitted {
@@ -90,7 +79,7 @@ pub(super) async fn stop(
 ) -> Result<Json<WatchView>, ApiError> {
     let watch_id = parse_id(&id)?;
     // A verdict that was seen and waits for the store comes before the operator's word.
-    api.poller.write_down().await;
+    api.poller.flush().await;
     let live = api.poller.live(watch_id);
     let stopped = api
         .intake

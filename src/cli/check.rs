@@ -3,26 +3,14 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::complain;
-use crate::cli::output::or_dash;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
+use crate::cli::output::{Paint, Table, complain, or_dash, say, say_json};
+use crate::cli::{ConfigArgs, Exit};
 use crate::clock::show_duration;
-use crate::settings::Loaded;
-use crate::settings::NO_CREDENTIAL;
-use crate::settings::Problem;
-use crate::settings::ServiceSettings;
-use crate::settings::Settings;
-use crate::settings::SinkKind;
-use crate::sink::post::Manner;
-use crate::sink::shape::Shape;
+use crate::settings::{Diagnostic, Loaded, NO_CREDENTIAL, ServiceSettings, Settings, SinkKind};
+use crate::sink::body_format::BodyFormat;
+use crate::sink::post::DeliveryOptions;
 use crate::watch::subscription::CALLBACK;
 
 /// Reads the configuration as `run` would, without doing anything.
@@ -53,7 +41,7 @@ impl Check {
     }
 }
 
-fn notes(problems: &[Problem]) -> Vec<Value> {
+fn notes(problems: &[Diagnostic]) -> Vec<Value> {
     problems
         .iter()
         .map(|problem| {
@@ -83,7 +71,7 @@ fn as_json(loaded: &Loaded) -> Value {
     let credentials = settings.credentials.iter();
     let credentials: BTreeMap<&String, &str> = credentials
         .filter(|(name, _)| *name != NO_CREDENTIAL)
-        .map(|(name, credential)| (name, credential.plan.kind()))
+        .map(|(name, credential)| (name, credential.spec.kind()))
         .collect();
     json!({
         "valid": true,
@@ -186,7 +174,7 @@ fn credentials(settings: &Settings) -> Option<String> {
         is_empty = false;
         table.row(vec![
             name.clone(),
-            credential.plan.kind().to_owned(),
+            credential.spec.kind().to_owned(),
             or_dash(credential.region.as_deref()),
         ]);
     }
@@ -204,18 +192,18 @@ fn schedule(service: &ServiceSettings) -> String {
 }
 
 /// How events are posted, in a few words.
-fn told(manner: &Manner) -> String {
-    let form = match manner.shape {
-        Shape::Structured => None,
-        Shape::Binary => Some("binary"),
-        Shape::Template { .. } => Some("by template"),
+fn told(options: &DeliveryOptions) -> String {
+    let form = match options.format {
+        BodyFormat::Structured => None,
+        BodyFormat::Binary => Some("binary"),
+        BodyFormat::Template { .. } => Some("by template"),
     };
-    let signed = if manner.keys.is_empty() {
+    let signed = if options.keys.is_empty() {
         "not signed"
     } else {
         "signed"
     };
-    let address = manner.only_public.then_some("public addresses only");
+    let address = options.only_public.then_some("public addresses only");
     let words = [Some(signed), form, address];
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -226,17 +214,17 @@ fn sinks(settings: &Settings) -> String {
         let to = match &sink.kind {
             SinkKind::Log => "this log".to_owned(),
             // Only the origin: the path of a webhook is often its secret.
-            SinkKind::Webhook { url, manner } => {
-                format!("{} ({})", url.origin().ascii_serialization(), told(manner))
+            SinkKind::Webhook { url, options } => {
+                format!("{} ({})", url.origin().ascii_serialization(), told(options))
             }
-            SinkKind::File(plan) => plan.path.display().to_string(),
+            SinkKind::File(spec) => spec.path.display().to_string(),
             // Not the arguments: there may be a secret among them.
-            SinkKind::Exec(plan) => plan.program.clone(),
+            SinkKind::Exec(spec) => spec.program.clone(),
         };
         table.row(vec![name.clone(), kind_of(&sink.kind).to_owned(), to]);
     }
     if let Some(callback) = &settings.api.callback {
-        let to = format!("the callback_url of watches ({})", told(&callback.manner));
+        let to = format!("the callback_url of watches ({})", told(&callback.options));
         table.row(vec![CALLBACK.to_owned(), CALLBACK.to_owned(), to]);
     }
     table.render()

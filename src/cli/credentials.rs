@@ -9,27 +9,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::complain;
-use crate::cli::output::or_dash;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
-use crate::cli::output::time;
-use crate::clock::SharedClock;
-use crate::clock::SystemClock;
-use crate::clock::show_duration;
-use crate::credential::CredentialError;
-use crate::credential::SharedCredential;
-use crate::credential::Verified;
+use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json, time};
+use crate::cli::{ConfigArgs, Exit};
+use crate::clock::{SharedClock, SystemClock, show_duration};
 use crate::credential::scope::Scope;
-use crate::nearest;
-use crate::settings::NO_CREDENTIAL;
-use crate::settings::Settings;
-use crate::settings::build;
+use crate::credential::{CredentialError, SharedCredential, Verified};
+use crate::settings::{NO_CREDENTIAL, Settings, build};
+use crate::suggest;
 
 /// Tries credentials for real: logs in, asks, or reads the file, as the daemon would.
 #[derive(Args)]
@@ -88,7 +74,7 @@ impl Credentials {
         if let Some(name) = &self.name
             && !credentials.contains_key(name)
         {
-            let hint = nearest::hint(name, configured().map(String::as_str));
+            let hint = suggest::did_you_mean(name, configured().map(String::as_str));
             let names: Vec<&str> = configured().map(String::as_str).collect();
             return Err(format!(
                 "there is no credential `{name}`{hint} (configured: {})",

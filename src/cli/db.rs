@@ -1,25 +1,15 @@
 //! `jobwatch db`: looking after the database file.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
-use clap::Subcommand;
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
 
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::complain;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
+use crate::cli::output::{Paint, Table, complain, plain, say, say_json};
+use crate::cli::{ConfigArgs, Exit};
 use crate::store::StoreError;
-use crate::store::sqlite::upkeep;
-use crate::store::sqlite::upkeep::Inspection;
+use crate::store::sqlite::maintenance;
+use crate::store::sqlite::maintenance::Inspection;
 
 /// Checks the database, or makes a copy of it; the daemon may run meanwhile.
 #[derive(Args)]
@@ -109,7 +99,7 @@ impl Which {
 impl Check {
     fn check(&self) -> Result<Exit, Exit> {
         let file = self.which.file()?;
-        let inspection = upkeep::inspect(&file).map_err(|error| failed(&error))?;
+        let inspection = maintenance::inspect(&file).map_err(|error| failed(&error))?;
         if self.json {
             say_json(&as_json(&file, &inspection));
         } else {
@@ -126,7 +116,7 @@ impl Check {
 impl Backup {
     fn back_up(&self) -> Result<Exit, Exit> {
         let file = self.which.file()?;
-        let bytes = upkeep::back_up(&file, &self.copy).map_err(|error| failed(&error))?;
+        let bytes = maintenance::back_up(&file, &self.copy).map_err(|error| failed(&error))?;
         say(&format!(
             "{} was copied to {} ({bytes} bytes)",
             file.display(),

@@ -3,19 +3,10 @@
 use clap::Args;
 use http::Method;
 
-use crate::api::delivery_view::AttemptView;
-use crate::api::delivery_view::DeliveryPageView;
-use crate::api::delivery_view::DeliveryView;
+use crate::api::delivery_view::{AttemptView, DeliveryPageView, DeliveryView};
 use crate::cli::Exit;
-use crate::cli::client::DaemonArgs;
-use crate::cli::client::query_of;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::or_dash;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
-use crate::cli::output::time;
+use crate::cli::client::{DaemonArgs, query_of};
+use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
 
 const HELP: &str = "\
 An event that a sink is owed is a delivery. It is pending until the sink has taken it

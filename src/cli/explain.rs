@@ -1,32 +1,20 @@
 //! `jobwatch explain`: how a recorded answer is read, and why.
 
 use std::io::Read;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::complain;
-use crate::cli::output::or_dash;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
+use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
+use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::definition::Definition;
 use crate::definition::catalog::load_file;
-use crate::definition::explain::Explanation;
-use crate::definition::explain::SightingExplained;
-use crate::definition::explain::explain;
+use crate::definition::explain::{Explanation, SightingExplained, explain};
 use crate::definition::reading::Answer;
-use crate::nearest;
+use crate::suggest;
 
 /// The largest recorded answer, in bytes.
 const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -119,7 +107,7 @@ pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, S
         .settings
         .catalog;
     catalog.get(name).cloned().ok_or_else(|| {
-        let hint = nearest::hint(name, catalog.names());
+        let hint = suggest::did_you_mean(name, catalog.names());
         format!("there is no definition `{name}`{hint} (`jobwatch services` lists them; a file ends in .toml)")
     })
 }

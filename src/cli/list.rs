@@ -3,18 +3,10 @@
 use clap::Args;
 use http::Method;
 
-use crate::api::view::PageView;
-use crate::api::view::WatchView;
+use crate::api::view::{PageView, WatchView};
 use crate::cli::Exit;
-use crate::cli::client::DaemonArgs;
-use crate::cli::client::query_of;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::or_dash;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
-use crate::cli::output::time;
+use crate::cli::client::{DaemonArgs, query_of};
+use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
 
 /// Lists watches.
 #[derive(Args)]

@@ -27,15 +27,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
-use clap::Parser;
-use clap::Subcommand;
+use clap::{Args, Parser, Subcommand};
 
 use crate::cli::output::complain;
 use crate::settings;
-use crate::settings::Loaded;
-use crate::settings::Problems;
-use crate::settings::Sources;
+use crate::settings::{Diagnostics, Loaded, Sources};
 
 /// Where the settings are when nobody says.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
@@ -130,7 +126,7 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    fn load(&self) -> Result<Loaded, Problems> {
+    fn load(&self) -> Result<Loaded, Diagnostics> {
         let mut files = self.files.clone();
         let default = PathBuf::from(CONFIG_DEFAULT);
         if files.is_empty() && default.exists() {

@@ -1,8 +1,7 @@
 //! What commands print: tables, colours only on a terminal, errors on standard error.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 
 use jiff::Timestamp;
 use serde::Serialize;

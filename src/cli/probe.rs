@@ -6,20 +6,15 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
 use crate::cli::explain::in_words;
-use crate::cli::output::complain;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
+use crate::cli::output::{complain, plain, say, say_json};
 use crate::cli::submit::pair;
-use crate::clock::SharedClock;
-use crate::clock::SystemClock;
+use crate::cli::{ConfigArgs, Exit};
+use crate::clock::{SharedClock, SystemClock};
 use crate::definition::explain::Explanation;
-use crate::nearest;
 use crate::service::Probed;
 use crate::settings::build;
+use crate::suggest;
 
 /// Polls a job once and prints what came of it. Nothing is stored and nobody is told.
 #[derive(Args)]
@@ -68,7 +63,7 @@ impl Probe {
             .map_err(|problems| problems.to_string())?;
         let services = build::services(&loaded.settings, clock).map_err(|e| format!("{e:#}"))?;
         let service = services.get(&self.service).ok_or_else(|| {
-            let hint = nearest::hint(&self.service, services.names());
+            let hint = suggest::did_you_mean(&self.service, services.names());
             let names: Vec<&str> = services.names().collect();
             format!(
                 "there is no service `{}`{hint} (configured: {})",

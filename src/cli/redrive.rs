@@ -2,20 +2,13 @@
 
 use clap::Args;
 use http::Method;
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::api::delivery_view::DeliveryView;
-use crate::api::delivery_view::RedriveView;
+use crate::api::delivery_view::{DeliveryView, RedriveView};
 use crate::cli::Exit;
-use crate::cli::client::Client;
-use crate::cli::client::DaemonArgs;
+use crate::cli::client::{Client, DaemonArgs};
 use crate::cli::deliveries::path_of;
-use crate::cli::output::complain;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
+use crate::cli::output::{complain, plain, say, say_json};
 
 const HELP: &str = "\
 A redriven delivery begins its ten attempts anew, the first at once; what was tried before

@@ -1,8 +1,6 @@
 //! A recorded HTTP answer: a bare body, or all of it as `curl -i` prints it.
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// An answer read from a file.
 #[derive(Debug)]

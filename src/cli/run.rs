@@ -5,9 +5,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use crate::app::App;
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
 use crate::cli::output::complain;
+use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::settings::Loaded;
@@ -56,7 +55,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
     }
     let lifecycle = Lifecycle::default();
     lifecycle
-        .obey_signals()
+        .handle_signals()
         .context("install signal handlers")?;
     let listen = loaded.settings.api.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {

@@ -2,22 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use clap::Subcommand;
-use serde_json::Value;
-use serde_json::json;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::complain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
+use crate::cli::output::{Paint, Table, complain, say, say_json};
+use crate::cli::{ConfigArgs, Exit};
 use crate::definition::Definition;
 use crate::definition::catalog::load_file;
-use crate::nearest;
 use crate::settings::Settings;
+use crate::suggest;
 
 /// Lists definitions and configured services, describes one definition, or checks files.
 #[derive(Args)]
@@ -68,7 +61,7 @@ impl Services {
             return Exit::Done;
         };
         let Some(definition) = settings.catalog.get(name) else {
-            let hint = nearest::hint(name, settings.catalog.names());
+            let hint = suggest::did_you_mean(name, settings.catalog.names());
             complain(&format!(
                 "there is no definition `{name}`{hint} (`jobwatch services` lists them)"
             ));

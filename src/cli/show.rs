@@ -6,13 +6,7 @@ use http::Method;
 use crate::api::view::WatchView;
 use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::or_dash;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
-use crate::cli::output::time;
+use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
 
 /// Shows one watch.
 #[derive(Args)]

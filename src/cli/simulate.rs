@@ -7,12 +7,10 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::Exit;
-use crate::cli::output::complain;
-use crate::cli::output::say;
+use crate::cli::output::{complain, say};
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
-use crate::simulator::Simulator;
-use crate::simulator::SimulatorOptions;
+use crate::simulator::{Simulator, SimulatorOptions};
 
 /// Serves DCS, SFS Turbo and SDRS as documented, with jobs that you create.
 #[derive(Args)]
@@ -47,7 +45,7 @@ impl Simulate {
             ..SimulatorOptions::default()
         };
         let lifecycle = Lifecycle::default();
-        lifecycle.obey_signals()?;
+        lifecycle.handle_signals()?;
         let simulator = Simulator::bind_with(self.listen, SystemClock::shared(), options)?;
         say(&instructions(simulator.local_addr()));
         simulator.serve(lifecycle.stop.clone()).await;

@@ -1,43 +1,23 @@
 //! `jobwatch sink`: what sinks there are, and whether one takes an event.
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use http::Method;
 use jiff::Timestamp;
 use rand::Rng;
 use serde::Serialize;
 
 use crate::api::delivery_view::SinksView;
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::cli::output::complain;
-use crate::cli::output::or_dash;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
-use crate::clock;
-use crate::clock::SystemClock;
-use crate::clock::later;
-use crate::nearest;
-use crate::settings::Settings;
-use crate::settings::build;
-use crate::sink::Attempt;
-use crate::sink::Parcel;
-use crate::sink::Verdict;
-use crate::telemetry;
-use crate::watch::Outcome;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::WatchId;
-use crate::watch::event::Event;
-use crate::watch::event::EventKind;
-use crate::watch::event::Instance;
-use crate::watch::observation::Job;
-use crate::watch::observation::JobState;
+use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
+use crate::cli::{ConfigArgs, Exit};
+use crate::clock::{SystemClock, later};
+use crate::settings::{Settings, build};
+use crate::sink::{Attempt, AttemptResult, Parcel};
+use crate::watch::event::{Event, EventKind, Instance};
+use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::CALLBACK;
+use crate::watch::{Outcome, State, Watch, WatchId};
+use crate::{clock, suggest, telemetry};
 
 /// The job id of a sample event, by which receivers can tell it from a real one.
 const SAMPLE_JOB: &str = "jobwatch-sink-test";
@@ -167,7 +147,7 @@ impl Test {
             complain(&format!(
                 "there is no sink `{}`{}; configured are: {}",
                 self.name,
-                nearest::hint(&self.name, names()),
+                suggest::did_you_mean(&self.name, names()),
                 names().collect::<Vec<_>>().join(", ")
             ));
             return Err(Exit::Usage);
@@ -189,7 +169,7 @@ impl Test {
             kind: sink.kind(),
             event_id: parcel.event_id.to_string(),
             type_name: kind.type_name(),
-            delivered: attempt.verdict == Verdict::Delivered,
+            delivered: attempt.result == AttemptResult::Delivered,
             http_status: attempt.http_status,
             took_ms: took.as_millis(),
             error: error_of(&attempt),
@@ -257,10 +237,10 @@ impl Test {
 }
 
 fn error_of(attempt: &Attempt) -> Option<String> {
-    match &attempt.verdict {
-        Verdict::Delivered => None,
-        Verdict::Failed { reason, .. } | Verdict::Never { reason } => Some(reason.clone()),
-        Verdict::Gone => Some(
+    match &attempt.result {
+        AttemptResult::Delivered => None,
+        AttemptResult::Failed { reason, .. } | AttemptResult::Never { reason } => Some(reason.clone()),
+        AttemptResult::ReceiverGone => Some(
             "the receiver is gone (410): the daemon would send it nothing more until it is restarted"
                 .to_owned(),
         ),

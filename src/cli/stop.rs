@@ -6,8 +6,7 @@ use http::Method;
 use crate::api::view::WatchView;
 use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
+use crate::cli::output::{say, say_json};
 use crate::cli::show::path_of;
 
 /// Ends watches as `unwatched`. A watch that is final stays as it is.

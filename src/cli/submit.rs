@@ -1,23 +1,16 @@
 //! `jobwatch submit`: have the daemon watch a job.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::api::view::WatchView;
-use crate::cli::ConfigArgs;
-use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
-use crate::cli::explain::find;
-use crate::cli::explain::read_body;
-use crate::cli::output::complain;
-use crate::cli::output::say;
-use crate::cli::output::say_json;
-use crate::cli::output::time;
+use crate::cli::explain::{find, read_body};
+use crate::cli::output::{complain, say, say_json, time};
 use crate::cli::response::Response;
+use crate::cli::{ConfigArgs, Exit};
 use crate::intake::WatchRequest;
 use crate::watch::CallbackUrl;
 

@@ -11,31 +11,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::StatusCode;
 use jiff::Timestamp;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::credential::Grant;
-use crate::credential::Held;
-use crate::credential::IssueError;
-use crate::credential::Issuer;
-use crate::credential::Renewal;
-use crate::credential::SharedCredential;
-use crate::credential::exchange::Exchange;
-use crate::credential::exchange::Reply;
+use crate::credential::exchange::{Exchange, Reply};
 use crate::credential::keys::Signed;
-use crate::credential::keystone::auth_body;
-use crate::credential::keystone::below;
-use crate::credential::keystone::granted;
-use crate::credential::keystone::post;
-use crate::credential::keystone::project_of;
-use crate::credential::keystone::token_request;
+use crate::credential::keystone::{auth_body, below, granted, post, project_of, token_request};
 use crate::credential::metadata::temporary;
-use crate::credential::plan::Agency;
-use crate::credential::plan::Domain;
-use crate::credential::plan::Project;
-use crate::credential::proof::Proof;
-use crate::credential::refusal;
+use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
+use crate::credential::spec::{Agency, Domain, Project};
+use crate::credential::{
+    Grant, IssueError, IssuedSecret, Issuer, Renewal, SharedCredential, refusal,
+};
 
 /// How the agency's name is called: the documents' tables say the second, their examples
 /// and python-otcextensions the first.
@@ -49,7 +36,7 @@ const ADVICE: &str =
 
 /// Assumes an agency.
 pub(super) struct AgencyIssuer {
-    pub(super) plan: Agency,
+    pub(super) spec: Agency,
     pub(super) source: SharedCredential,
     pub(super) exchange: Exchange,
     /// Somebody needs the URLs of services.
@@ -59,7 +46,7 @@ pub(super) struct AgencyIssuer {
 #[async_trait]
 impl Issuer for AgencyIssuer {
     fn gives(&self) -> &'static [&'static str] {
-        match (&self.plan.project, &self.plan.account) {
+        match (&self.spec.project, &self.spec.account) {
             // A project that is known by id alone says nothing about its domain.
             (Some(Project::Id(_)), Domain::Name(_)) => &["project_id", "tenant_id"],
             (Some(_), _) => &["project_id", "tenant_id", "domain_id"],
@@ -73,54 +60,60 @@ impl Issuer for AgencyIssuer {
     }
 
     async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
-        let held = self.source_held(now).await?;
-        if held.signs() {
-            self.issue_key(&held, now).await
+        let issued = self.source_held(now).await?;
+        if issued.signs() {
+            self.issue_key(&issued, now).await
         } else {
-            self.issue_token(&held, now).await
+            self.issue_token(&issued, now).await
         }
     }
 }
 
 impl AgencyIssuer {
-    async fn source_held(&self, now: Timestamp) -> Result<Arc<Held>, IssueError> {
-        let held = self.source.present(now).await;
-        held.map_err(|error| IssueError::passing(error.to_string()))
+    async fn source_held(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, IssueError> {
+        let issued = self.source.present(now).await;
+        issued.map_err(|error| IssueError::passing(error.to_string()))
     }
 
     fn attempt(&self) -> String {
-        let (Domain::Id(account) | Domain::Name(account)) = &self.plan.account;
-        let (agency, url) = (&self.plan.agency, &self.plan.auth_url);
+        let (Domain::Id(account) | Domain::Name(account)) = &self.spec.account;
+        let (agency, url) = (&self.spec.agency, &self.spec.auth_url);
         format!("assume the agency `{agency}` of the account `{account}` at {url}")
     }
 
-    async fn issue_token(&self, held: &Held, now: Timestamp) -> Result<Grant, IssueError> {
+    async fn issue_token(
+        &self,
+        issued: &IssuedSecret,
+        now: Timestamp,
+    ) -> Result<Grant, IssueError> {
         let attempt = self.attempt();
-        let scope = match (&self.plan.project, &self.plan.account) {
+        let scope = match (&self.spec.project, &self.spec.account) {
             (Some(project), _) => json!({ "project": project_of(project) }),
             (None, Domain::Id(id)) => json!({ "domain": { "id": id } }),
             (None, Domain::Name(name)) => json!({ "domain": { "name": name } }),
         };
         let ask = |key: &'static str| {
             let body = auth_body(&self.identity(key, None), Some(&scope));
-            move || token_request(&self.plan.auth_url, &body, self.wants_catalog)
+            move || token_request(&self.spec.auth_url, &body, self.wants_catalog)
         };
-        let mut reply = self.send(held, ask(TOKEN_KEYS[0]), &attempt, now).await?;
+        let mut reply = self.send(issued, ask(TOKEN_KEYS[0]), &attempt, now).await?;
         if reply.status == StatusCode::BAD_REQUEST {
-            reply = self.send(held, ask(TOKEN_KEYS[1]), &attempt, now).await?;
+            reply = self.send(issued, ask(TOKEN_KEYS[1]), &attempt, now).await?;
         }
-        granted(&reply, &self.plan.auth_url, &attempt, ADVICE, now)
+        granted(&reply, &self.spec.auth_url, &attempt, ADVICE, now)
     }
 
-    async fn issue_key(&self, held: &Held, now: Timestamp) -> Result<Grant, IssueError> {
+    async fn issue_key(&self, issued: &IssuedSecret, now: Timestamp) -> Result<Grant, IssueError> {
         let attempt = self.attempt();
         let body = json!({ "auth": { "identity": self.identity(KEY_KEY, Some(DURATION_S)) } });
         let url = self.security_tokens_url();
-        let reply = self.send(held, || post(&url, &body), &attempt, now).await?;
+        let reply = self
+            .send(issued, || post(&url, &body), &attempt, now)
+            .await?;
         if !reply.status.is_success() {
             return Err(reply.failure(&attempt, ADVICE));
         }
-        let domain_id = match &self.plan.account {
+        let domain_id = match &self.spec.account {
             Domain::Id(id) => Some(id.clone()),
             Domain::Name(_) => None,
         };
@@ -135,15 +128,15 @@ impl AgencyIssuer {
     /// The project's id, asked for with the key itself where only its name is known, and
     /// the catalog where somebody needs it.
     async fn with_project(&self, mut grant: Grant, now: Timestamp) -> Result<Grant, IssueError> {
-        let Proof::Key(key) = &mut grant.proof else {
+        let RequestAuth::Key(key) = &mut grant.auth else {
             return Ok(grant);
         };
         let identity = Signed {
             exchange: &self.exchange,
-            auth_url: &self.plan.auth_url,
+            auth_url: &self.spec.auth_url,
             now,
         };
-        match &self.plan.project {
+        match &self.spec.project {
             None => {}
             Some(Project::Id(id)) => grant.scope.project_id = Some(id.clone()),
             // Signed for the account, since the project is not known yet.
@@ -157,11 +150,11 @@ impl AgencyIssuer {
     }
 
     fn identity(&self, agency_key: &str, duration_s: Option<u32>) -> Value {
-        let mut role = match &self.plan.account {
+        let mut role = match &self.spec.account {
             Domain::Id(id) => json!({ "domain_id": id }),
             Domain::Name(name) => json!({ "domain_name": name }),
         };
-        role[agency_key] = self.plan.agency.as_str().into();
+        role[agency_key] = self.spec.agency.as_str().into();
         if let Some(seconds) = duration_s {
             role["duration_seconds"] = seconds.into();
         }
@@ -170,37 +163,37 @@ impl AgencyIssuer {
 
     /// `https://iam.…/v3.0/OS-CREDENTIAL/securitytokens` beside `https://iam.…/v3`.
     fn security_tokens_url(&self) -> reqwest::Url {
-        let mut url = self.plan.auth_url.clone();
+        let mut url = self.spec.auth_url.clone();
         let path = url.path().trim_end_matches('/');
         let path = path.strip_suffix("/v3").unwrap_or(path).to_owned();
         url.set_path(&path);
         below(&url, "/v3.0/OS-CREDENTIAL/securitytokens")
     }
 
-    /// Sends what `make` makes with the source's proof; refused, it has the source renewed,
+    /// Sends what `make` makes with the source's auth; refused, it has the source renewed,
     /// or its time corrected, and sends once more.
     async fn send(
         &self,
-        held: &Held,
+        issued: &IssuedSecret,
         make: impl Fn() -> reqwest::Request,
         attempt: &str,
         now: Timestamp,
     ) -> Result<Reply, IssueError> {
-        let host = self.plan.auth_url.host_str().unwrap_or_default();
+        let host = self.spec.auth_url.host_str().unwrap_or_default();
         let time = || self.source.time_at(host, now);
         let before = time();
-        let reply = self.send_once(held, make(), attempt, now).await?;
+        let reply = self.send_once(issued, make(), attempt, now).await?;
         if !refusal::is_refused(reply.status, reply.bytes()) {
             return Ok(reply);
         }
-        match self.source.renew(held.generation).await {
+        match self.source.renew(issued.generation).await {
             Ok(Renewal::Renewed) => {
-                let held = self.source_held(now).await?;
-                self.send_once(&held, make(), attempt, now).await
+                let issued = self.source_held(now).await?;
+                self.send_once(&issued, make(), attempt, now).await
             }
             // It was our clock that was refused.
-            Ok(Renewal::Same) if held.signs() && time() != before => {
-                self.send_once(held, make(), attempt, now).await
+            Ok(Renewal::Same) if issued.signs() && time() != before => {
+                self.send_once(issued, make(), attempt, now).await
             }
             _ => Ok(reply),
         }
@@ -208,23 +201,23 @@ impl AgencyIssuer {
 
     async fn send_once(
         &self,
-        held: &Held,
+        issued: &IssuedSecret,
         mut request: reqwest::Request,
         attempt: &str,
         now: Timestamp,
     ) -> Result<Reply, IssueError> {
-        let signature = self.source.authorise(held, &mut request, now).await;
+        let signature = self.source.authorise(issued, &mut request, now).await;
         let signature = signature.map_err(|error| IssueError::passing(error.to_string()))?;
-        let redaction = held.redaction.clone().and(&signature);
+        let redaction = issued.redaction.clone().and(&signature);
         let sent = self.exchange.send(request, redaction, attempt, now).await;
         match &sent {
             Ok(reply) => {
-                let heard = refusal::heard(reply.status, reply.bytes());
-                let host = self.plan.auth_url.host_str().unwrap_or_default();
+                let result = refusal::signature_result(reply.status, reply.bytes());
+                let host = self.spec.auth_url.host_str().unwrap_or_default();
                 self.source
-                    .answered(held, heard, (host, &reply.headers), now);
+                    .answered(issued, result, (host, &reply.headers), now);
             }
-            Err(_) => self.source.unanswered(held),
+            Err(_) => self.source.unanswered(issued),
         }
         sent
     }

@@ -4,23 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::SharedClock;
-use crate::credential::Credential;
-use crate::credential::Issuer;
-use crate::credential::SharedCredential;
 use crate::credential::agency::AgencyIssuer;
 use crate::credential::exchange::Exchange;
 use crate::credential::keys::KeyIssuer;
 use crate::credential::keystone::TokenIssuer;
 use crate::credential::metadata::MetadataIssuer;
 use crate::credential::none::Nothing;
-use crate::credential::plan::AgencySource;
-use crate::credential::plan::Plan;
+use crate::credential::spec::{AgencySource, CredentialSpec};
+use crate::credential::{Credential, Issuer, SharedCredential};
 
-/// A plan, and what is needed of it.
+/// A spec, and what is needed of it.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// How it proves who asks.
-    pub plan: Plan,
+    pub spec: CredentialSpec,
     /// Whether somebody needs the URLs of services from it.
     pub catalog: bool,
 }
@@ -85,7 +82,7 @@ impl Factory<'_> {
             return Err(unknown());
         }
         self.under_way.push(name.to_owned());
-        let credential = self.credential(name, &wanted.plan, wanted.catalog)?;
+        let credential = self.credential(name, &wanted.spec, wanted.catalog)?;
         self.under_way.pop();
         self.built.insert(name.to_owned(), Arc::clone(&credential));
         Ok(credential)
@@ -94,34 +91,34 @@ impl Factory<'_> {
     fn credential(
         &mut self,
         name: &str,
-        plan: &Plan,
+        spec: &CredentialSpec,
         wants_catalog: bool,
     ) -> Result<SharedCredential, BuildError> {
-        let issuer: Box<dyn Issuer> = match plan.clone() {
-            Plan::None => Box::new(Nothing),
-            Plan::Header(header) => Box::new(header),
-            Plan::Keystone(plan) => Box::new(TokenIssuer {
-                exchange: exchange_with(&plan.auth_url)?,
-                plan,
+        let issuer: Box<dyn Issuer> = match spec.clone() {
+            CredentialSpec::None => Box::new(Nothing),
+            CredentialSpec::Header(header) => Box::new(header),
+            CredentialSpec::Keystone(spec) => Box::new(TokenIssuer {
+                exchange: exchange_with(&spec.auth_url)?,
+                spec,
                 wants_catalog,
             }),
-            Plan::Keys(plan) => Box::new(KeyIssuer {
-                exchange: plan.auth_url.as_ref().map(exchange_with).transpose()?,
-                plan,
+            CredentialSpec::Keys(spec) => Box::new(KeyIssuer {
+                exchange: spec.auth_url.as_ref().map(exchange_with).transpose()?,
+                spec,
                 wants_catalog,
             }),
-            Plan::Metadata(plan) => Box::new(MetadataIssuer {
-                plan,
+            CredentialSpec::Metadata(spec) => Box::new(MetadataIssuer {
+                spec,
                 exchange: Exchange::direct()?,
             }),
-            Plan::Agency(plan) => Box::new(AgencyIssuer {
-                source: self.source(name, &plan.source)?,
-                exchange: exchange_with(&plan.auth_url)?,
-                plan,
+            CredentialSpec::Agency(spec) => Box::new(AgencyIssuer {
+                source: self.source(name, &spec.source)?,
+                exchange: exchange_with(&spec.auth_url)?,
+                spec,
                 wants_catalog,
             }),
         };
-        let credential = Credential::new(name, plan.kind(), issuer, Arc::clone(self.clock));
+        let credential = Credential::new(name, spec.kind(), issuer, Arc::clone(self.clock));
         Ok(Arc::new(credential))
     }
 
@@ -132,7 +129,7 @@ impl Factory<'_> {
     ) -> Result<SharedCredential, BuildError> {
         match source {
             AgencySource::Named(source) => self.named(source),
-            AgencySource::Own(plan) => self.credential(name, plan, false),
+            AgencySource::Own(spec) => self.credential(name, spec, false),
         }
     }
 }

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::HeaderMap;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -23,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const BODY_MAX: usize = 4 * 1024 * 1024;
 /// The longest message of another service that we repeat.
 const MESSAGE_BYTES_MAX: usize = 300;
-/// The longest wish to be left alone that is granted.
+/// The longest retry_after to be left alone that is granted.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 
 /// Sends requests; clones share one connection pool.
@@ -137,9 +136,9 @@ impl Reply {
                 StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
             );
         if is_passing {
-            let wish = retry_after::read(&self.headers, self.now);
+            let retry_after = retry_after::read(&self.headers, self.now);
             return IssueError {
-                retry_after: wish.map(|wish| wish.min(RETRY_AFTER_MAX)),
+                retry_after: retry_after.map(|retry_after| retry_after.min(RETRY_AFTER_MAX)),
                 ..IssueError::passing(format!("cannot {attempt}: HTTP {status}{said}"))
             };
         }

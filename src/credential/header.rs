@@ -5,17 +5,11 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::credential::Grant;
-use crate::credential::Held;
-use crate::credential::IssueError;
-use crate::credential::Issuer;
-use crate::credential::Verified;
-use crate::credential::plan::Header;
-use crate::credential::plan::HeaderForm;
-use crate::credential::proof::Proof;
+use crate::credential::request_auth::RequestAuth;
+use crate::credential::spec::{Header, HeaderForm};
+use crate::credential::{Grant, IssueError, IssuedSecret, Issuer, Verified};
 use crate::outbound::secret::Stamp;
 
 #[async_trait]
@@ -24,12 +18,12 @@ impl Issuer for Header {
         vec![self.secret.stamp()]
     }
 
-    async fn verify(&self, _held: &Held, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(&self, _held: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
         Ok(Verified::ReadOnly)
     }
 
     async fn issue(&self, _now: Timestamp) -> Result<Grant, IssueError> {
-        Ok(Grant::of(self.proof()?))
+        Ok(Grant::of(self.auth()?))
     }
 }
 
@@ -38,7 +32,7 @@ impl Header {
     ///
     /// # Errors
     /// The secret cannot be read, or cannot stand in a header.
-    pub fn proof(&self) -> Result<Proof, IssueError> {
+    pub fn auth(&self) -> Result<RequestAuth, IssueError> {
         let secret = self.secret.read()?;
         let is_token = matches!(self.kind, "token" | "bearer");
         // A service would refuse it anyway; here the message can name the file.
@@ -54,7 +48,7 @@ impl Header {
                 format!("Basic {}", BASE64_STANDARD.encode(pair))
             }
         };
-        Proof::header(self.name.clone(), &SecretString::from(value))
+        RequestAuth::header(self.name.clone(), &SecretString::from(value))
             .map_err(|problem| self.unusable(problem))
     }
 

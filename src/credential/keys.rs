@@ -5,38 +5,27 @@
 //! `GET /v3/auth/catalog`.
 
 use async_trait::async_trait;
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::credential::Grant;
-use crate::credential::Held;
-use crate::credential::IssueError;
-use crate::credential::Issuer;
-use crate::credential::Verified;
-use crate::credential::exchange::Exchange;
-use crate::credential::exchange::Reply;
-use crate::credential::keystone::below;
-use crate::credential::keystone::catalog_in;
-use crate::credential::plan::Keys;
-use crate::credential::proof::Proof;
-use crate::credential::refusal::clock_ahead_s;
-use crate::credential::refusal::time_to_sign;
-use crate::credential::scope::Endpoint;
-use crate::credential::scope::Scope;
-use crate::credential::signing;
+use crate::credential::exchange::{Exchange, Reply};
+use crate::credential::keystone::{below, catalog_in};
+use crate::credential::refusal::{clock_ahead_s, time_to_sign};
+use crate::credential::request_auth::RequestAuth;
+use crate::credential::scope::{Endpoint, Scope};
 use crate::credential::signing::SigningKey;
+use crate::credential::spec::Keys;
+use crate::credential::{Grant, IssueError, IssuedSecret, Issuer, Verified, signing};
 use crate::outbound::redaction::Redaction;
-use crate::outbound::secret::Secret;
-use crate::outbound::secret::Stamp;
+use crate::outbound::secret::{Secret, Stamp};
 
 const ADVICE: &str = "check `access_key` and `secret_key`";
 
 /// Reads a key, and asks what it is good for.
 pub(super) struct KeyIssuer {
-    pub(super) plan: Keys,
+    pub(super) spec: Keys,
     pub(super) exchange: Option<Exchange>,
     /// Somebody needs the URLs of services.
     pub(super) wants_catalog: bool,
@@ -45,11 +34,11 @@ pub(super) struct KeyIssuer {
 #[async_trait]
 impl Issuer for KeyIssuer {
     fn gives(&self) -> &'static [&'static str] {
-        let plan = &self.plan;
-        let is_asked_for = plan.project.is_some() && plan.auth_url.is_some();
+        let spec = &self.spec;
+        let is_asked_for = spec.project.is_some() && spec.auth_url.is_some();
         match (
-            plan.project_id.is_some() || is_asked_for,
-            plan.domain_id.is_some() || is_asked_for,
+            spec.project_id.is_some() || is_asked_for,
+            spec.domain_id.is_some() || is_asked_for,
         ) {
             (true, true) => &["project_id", "tenant_id", "domain_id"],
             (true, false) => &["project_id", "tenant_id"],
@@ -63,11 +52,11 @@ impl Issuer for KeyIssuer {
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
-        let plan = &self.plan;
+        let spec = &self.spec;
         let secrets = [
-            Some(&plan.access_key),
-            Some(&plan.secret_key),
-            plan.security_token.as_ref(),
+            Some(&spec.access_key),
+            Some(&spec.secret_key),
+            spec.security_token.as_ref(),
         ];
         secrets.into_iter().flatten().map(Secret::stamp).collect()
     }
@@ -80,14 +69,14 @@ impl Issuer for KeyIssuer {
             ..Scope::default()
         };
         let mut ahead = None;
-        if let (Some(exchange), Some(auth_url)) = (&self.exchange, &self.plan.auth_url) {
+        if let (Some(exchange), Some(auth_url)) = (&self.exchange, &self.spec.auth_url) {
             let identity = Signed {
                 exchange,
                 auth_url,
                 now,
             };
             if let Some(name) = self
-                .plan
+                .spec
                 .project
                 .as_ref()
                 .filter(|_| key.project_id.is_none())
@@ -103,13 +92,13 @@ impl Issuer for KeyIssuer {
         Ok(Grant {
             scope,
             clock_ahead_s: ahead,
-            ..Grant::of(Proof::Key(key))
+            ..Grant::of(RequestAuth::Key(key))
         })
     }
 
-    async fn verify(&self, held: &Held, now: Timestamp) -> Result<Verified, IssueError> {
-        let (Some(exchange), Some(auth_url), Proof::Key(key)) =
-            (&self.exchange, &self.plan.auth_url, &held.proof)
+    async fn verify(&self, issued: &IssuedSecret, now: Timestamp) -> Result<Verified, IssueError> {
+        let (Some(exchange), Some(auth_url), RequestAuth::Key(key)) =
+            (&self.exchange, &self.spec.auth_url, &issued.auth)
         else {
             return Ok(Verified::ReadOnly);
         };
@@ -132,13 +121,13 @@ impl Issuer for KeyIssuer {
 
 impl KeyIssuer {
     fn key(&self) -> Result<SigningKey, IssueError> {
-        let plan = &self.plan;
+        let spec = &self.spec;
         Ok(SigningKey {
-            access_key: plan.access_key.read()?,
-            secret_key: plan.secret_key.read()?,
-            security_token: plan.security_token.as_ref().map(Secret::read).transpose()?,
-            project_id: plan.project_id.clone(),
-            domain_id: plan.domain_id.clone(),
+            access_key: spec.access_key.read()?,
+            secret_key: spec.secret_key.read()?,
+            security_token: spec.security_token.as_ref().map(Secret::read).transpose()?,
+            project_id: spec.project_id.clone(),
+            domain_id: spec.domain_id.clone(),
         })
     }
 }
@@ -172,7 +161,7 @@ impl Signed<'_> {
         let mut request = reqwest::Request::new(Method::GET, url);
         let signature = signing::sign(&mut request, key, signed_at)
             .map_err(|error| IssueError::refused(format!("cannot {attempt}: {error}")))?;
-        let redaction = Proof::Key(key.clone()).redaction();
+        let redaction = RequestAuth::Key(key.clone()).redaction();
         let redaction = redaction.and(&Redaction::of([signature.as_str()]));
         self.exchange
             .send(request, redaction, attempt, self.now)

@@ -8,45 +8,30 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
-use http::Method;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::Url;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
-use serde_json::Value;
-use serde_json::json;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
 use totp_rs::Builder;
 
 use crate::clock::until;
-use crate::credential::Grant;
-use crate::credential::IssueError;
-use crate::credential::Issuer;
-use crate::credential::exchange::Exchange;
-use crate::credential::exchange::Reply;
-use crate::credential::plan::Domain;
-use crate::credential::plan::Identity;
-use crate::credential::plan::Keystone;
-use crate::credential::plan::Project;
-use crate::credential::plan::ScopeWanted;
-use crate::credential::plan::User;
-use crate::credential::proof::Proof;
-use crate::credential::proof::TOKEN_HEADER;
+use crate::credential::exchange::{Exchange, Reply};
 use crate::credential::refusal::clock_ahead_s;
-use crate::credential::scope::Endpoint;
-use crate::credential::scope::Scope;
+use crate::credential::request_auth::{RequestAuth, TOKEN_HEADER};
+use crate::credential::scope::{Endpoint, Scope};
+use crate::credential::spec::{Domain, Identity, Keystone, Project, ScopeWanted, User};
+use crate::credential::{Grant, IssueError, Issuer};
 use crate::outbound::redaction::Redaction;
-use crate::outbound::secret::Secret;
-use crate::outbound::secret::Stamp;
+use crate::outbound::secret::{Secret, Stamp};
 
 /// The header with the token of an answer.
 const SUBJECT_TOKEN: &str = "x-subject-token";
 
 /// Logs in.
 pub(super) struct TokenIssuer {
-    pub(super) plan: Keystone,
+    pub(super) spec: Keystone,
     pub(super) exchange: Exchange,
     /// Somebody needs the URLs of services.
     pub(super) wants_catalog: bool,
@@ -55,7 +40,7 @@ pub(super) struct TokenIssuer {
 #[async_trait]
 impl Issuer for TokenIssuer {
     fn gives(&self) -> &'static [&'static str] {
-        match (&self.plan.identity, &self.plan.scope) {
+        match (&self.spec.identity, &self.spec.scope) {
             // An application credential belongs to a project.
             (Identity::Application { .. }, _) | (_, ScopeWanted::Project(_)) => {
                 &["project_id", "tenant_id", "domain_id"]
@@ -70,7 +55,7 @@ impl Issuer for TokenIssuer {
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
-        let secrets = match &self.plan.identity {
+        let secrets = match &self.spec.identity {
             Identity::Password { password, totp, .. } => vec![Some(password), totp.as_ref()],
             Identity::Token { token } => vec![Some(token)],
             Identity::Application { secret, .. } => vec![Some(secret)],
@@ -79,21 +64,21 @@ impl Issuer for TokenIssuer {
     }
 
     async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
-        let (identity, secrets) = identity_of(&self.plan.identity, now)?;
+        let (identity, secrets) = identity_of(&self.spec.identity, now)?;
         let redaction = Redaction::of(secrets.iter().map(ExposeSecret::expose_secret));
-        let body = auth_body(&identity, scope_of(&self.plan.scope).as_ref());
-        let request = token_request(&self.plan.auth_url, &body, self.wants_catalog);
+        let body = auth_body(&identity, scope_of(&self.spec.scope).as_ref());
+        let request = token_request(&self.spec.auth_url, &body, self.wants_catalog);
         let attempt = self.attempt();
         let reply = self.exchange.send(request, redaction, &attempt, now);
         let reply = reply.await?;
-        granted(&reply, &self.plan.auth_url, &attempt, &self.advice(), now)
+        granted(&reply, &self.spec.auth_url, &attempt, &self.advice(), now)
     }
 }
 
 impl TokenIssuer {
     fn attempt(&self) -> String {
-        let url = &self.plan.auth_url;
-        match &self.plan.identity {
+        let url = &self.spec.auth_url;
+        match &self.spec.identity {
             Identity::Password { user, .. } => match user {
                 User::Id(id) => format!("log in at {url} as the user with the id `{id}`"),
                 User::Name(name, Domain::Id(domain) | Domain::Name(domain)) => {
@@ -108,12 +93,12 @@ impl TokenIssuer {
     }
 
     fn advice(&self) -> String {
-        let scope = match &self.plan.scope {
+        let scope = match &self.spec.scope {
             ScopeWanted::Project(Project::Id(_)) => ", and `project_id`",
             ScopeWanted::Project(Project::Name(..)) => ", and `project`",
             ScopeWanted::Domain(_) | ScopeWanted::Default => "",
         };
-        match &self.plan.identity {
+        match &self.spec.identity {
             Identity::Password { password, totp, .. } => {
                 let factor = if totp.is_some() {
                     ", the seed `totp`"
@@ -286,7 +271,7 @@ pub(super) fn granted(
     let mut token = token.clone();
     token.set_sensitive(true);
     Ok(Grant {
-        proof: Proof::Header(TOKEN_HEADER, token),
+        auth: RequestAuth::Header(TOKEN_HEADER, token),
         lifetime: lifetime_of(&body["token"], now),
         scope: scope_in(&body["token"], auth_url),
         clock_ahead_s: clock_ahead_s(&reply.headers, now),

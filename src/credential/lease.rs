@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock::later;
-use crate::clock::until;
+use crate::clock::{later, until};
 
 /// Renewal begins when this part of a lifetime is left: 10 minutes of an hour, which is
 /// when the metadata service has the next key (Elastic Cloud Server, "Obtaining Metadata").
@@ -61,7 +60,7 @@ impl Lease {
 /// Whether a failure may pass by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failing {
-    /// Nothing was heard, or the other side has trouble.
+    /// Nothing was result, or the other side has trouble.
     Passing,
     /// We were understood and refused: somebody has to change something.
     Refused,

@@ -5,26 +5,20 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::clock::until;
-use crate::credential::Grant;
-use crate::credential::IssueError;
-use crate::credential::Issuer;
-use crate::credential::exchange::Exchange;
-use crate::credential::exchange::Reply;
+use crate::credential::exchange::{Exchange, Reply};
 use crate::credential::keystone::below;
-use crate::credential::plan::Metadata;
-use crate::credential::proof::Proof;
 use crate::credential::refusal::clock_ahead_s;
+use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
 use crate::credential::signing::SigningKey;
+use crate::credential::spec::Metadata;
+use crate::credential::{Grant, IssueError, Issuer};
 use crate::outbound::redaction::Redaction;
 
 /// How long a session token is asked for, in seconds.
@@ -34,14 +28,14 @@ const SESSION: HeaderName = HeaderName::from_static("x-metadata-token");
 
 /// Asks the metadata service.
 pub(super) struct MetadataIssuer {
-    pub(super) plan: Metadata,
+    pub(super) spec: Metadata,
     pub(super) exchange: Exchange,
 }
 
 #[async_trait]
 impl Issuer for MetadataIssuer {
     fn gives(&self) -> &'static [&'static str] {
-        match (&self.plan.project_id, &self.plan.domain_id) {
+        match (&self.spec.project_id, &self.spec.domain_id) {
             (Some(_), Some(_)) => &["project_id", "tenant_id", "domain_id"],
             (Some(_), None) => &["project_id", "tenant_id"],
             (None, Some(_)) => &["domain_id"],
@@ -51,7 +45,7 @@ impl Issuer for MetadataIssuer {
 
     async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
         let session = self.session(now).await?;
-        let url = below(&self.plan.url, "/openstack/latest/securitykey");
+        let url = below(&self.spec.url, "/openstack/latest/securitykey");
         let attempt = format!("get this server's key from {url}");
         let mut request = reqwest::Request::new(Method::GET, url);
         if let Some(session) = session {
@@ -65,8 +59,8 @@ impl Issuer for MetadataIssuer {
             return Err(reply.failure(&attempt, "has this server an agency? assign one to it"));
         }
         let scope = Scope {
-            project_id: self.plan.project_id.clone(),
-            domain_id: self.plan.domain_id.clone(),
+            project_id: self.spec.project_id.clone(),
+            domain_id: self.spec.domain_id.clone(),
             ..Scope::default()
         };
         temporary(&reply, &attempt, scope, now)
@@ -76,7 +70,7 @@ impl Issuer for MetadataIssuer {
 impl MetadataIssuer {
     /// A session token; `None` where the metadata service knows none.
     async fn session(&self, now: Timestamp) -> Result<Option<HeaderValue>, IssueError> {
-        let url = below(&self.plan.url, "/meta-data/latest/api/token");
+        let url = below(&self.spec.url, "/meta-data/latest/api/token");
         let attempt = format!("begin a session at {url}");
         let mut request = reqwest::Request::new(Method::PUT, url);
         request.headers_mut().insert(SESSION_LIFETIME, SESSION_S);
@@ -123,7 +117,7 @@ pub(super) fn temporary(
     };
     let ahead = clock_ahead_s(&reply.headers, now);
     Ok(Grant {
-        proof: Proof::Key(key),
+        auth: RequestAuth::Key(key),
         lifetime: lifetime_of(credential, ahead, now),
         scope,
         clock_ahead_s: ahead,

@@ -1,10 +1,10 @@
 //! How a request proves who asks.
 //!
-//! [`plan::Plan`] says what a credential is to be; [`build`] makes a [`Credential`] of it: an
+//! [`spec::CredentialSpec`] says what a credential is to be; [`build`] makes a [`Credential`] of it: an
 //! [`Issuer`] (one file for each kind), and around it what all kinds share. A credential is
 //! shared by all services and watches that use it. It has its issuer issue once, whoever
 //! asks at the same time, renews before the [`lease`] ends and after a refusal, waits
-//! longer after each failure, stops signing before the key is locked ([`trust`]), and
+//! longer after each failure, stops signing before the key is locked ([`gate`]), and
 //! notices a wrong clock. Polls take what it [`holds`](Credential::present) and put it on
 //! their requests.
 //!
@@ -14,20 +14,20 @@ pub mod agency;
 pub mod build;
 mod exchange;
 pub mod header;
-mod held;
+mod issued;
 pub mod keys;
 pub mod keystone;
 pub mod lease;
 pub mod metadata;
 pub mod none;
-pub mod plan;
-pub mod proof;
 pub mod refusal;
 mod renewal;
+pub mod request_auth;
 pub mod scope;
 pub mod signing;
+pub mod signing_gate;
 pub mod skew;
-pub mod trust;
+pub mod spec;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +37,11 @@ use jiff::Timestamp;
 
 use crate::clock::show_duration;
 use crate::credential::lease::Failing;
-use crate::credential::proof::Proof;
+use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
-use crate::outbound::secret::SecretError;
-use crate::outbound::secret::Stamp;
+use crate::outbound::secret::{SecretError, Stamp};
 
-pub use crate::credential::held::Held;
+pub use crate::credential::issued::IssuedSecret;
 pub use crate::credential::renewal::Credential;
 
 /// A credential shared by everything that uses it.
@@ -65,7 +64,7 @@ pub enum Renewal {
 /// What an issuer gave.
 pub struct Grant {
     /// What is put on requests.
-    pub proof: Proof,
+    pub auth: RequestAuth,
     /// How long it holds, by the issuer's own clock; `None` is until it is refused.
     pub lifetime: Option<Duration>,
     /// What it is good for.
@@ -75,10 +74,10 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A proof that holds until it is refused, and of which nothing else is known.
-    pub fn of(proof: Proof) -> Self {
+    /// A auth that holds until it is refused, and of which nothing else is known.
+    pub fn of(auth: RequestAuth) -> Self {
         Self {
-            proof,
+            auth,
             lifetime: None,
             scope: Scope::default(),
             clock_ahead_s: None,
@@ -157,7 +156,7 @@ pub trait Issuer: Send + Sync {
     ///
     /// # Errors
     /// It is not right, or nobody answers.
-    async fn verify(&self, _held: &Held, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(&self, _held: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
         Ok(Verified::Issued)
     }
 }

@@ -1,14 +1,10 @@
-//! No proof at all: for services that ask for none.
+//! No auth at all: for services that ask for none.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::credential::Grant;
-use crate::credential::Held;
-use crate::credential::IssueError;
-use crate::credential::Issuer;
-use crate::credential::Verified;
-use crate::credential::proof::Proof;
+use crate::credential::request_auth::RequestAuth;
+use crate::credential::{Grant, IssueError, IssuedSecret, Issuer, Verified};
 
 /// Issues nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,11 +12,11 @@ pub struct Nothing;
 
 #[async_trait]
 impl Issuer for Nothing {
-    async fn verify(&self, _held: &Held, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(&self, _held: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
         Ok(Verified::ReadOnly)
     }
 
     async fn issue(&self, _now: Timestamp) -> Result<Grant, IssueError> {
-        Ok(Grant::of(Proof::None))
+        Ok(Grant::of(RequestAuth::None))
     }
 }

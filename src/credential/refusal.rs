@@ -1,13 +1,11 @@
 //! What an answer says about the secret that was sent. Pure.
 
-use http::HeaderMap;
-use http::StatusCode;
 use http::header::DATE;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use http::{HeaderMap, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::credential::trust::Heard;
+use crate::credential::signing_gate::SignatureResult;
 
 /// The API gateway's codes for a signature or token it does not accept.
 const REFUSED_CODES: [&str; 2] = ["APIGW.0301", "APIG.0301"];
@@ -41,7 +39,7 @@ fn says_bad_token(body: &[u8]) -> bool {
 }
 
 /// What an answer says about a signature.
-pub fn heard(http_status: StatusCode, body: &[u8]) -> Heard {
+pub fn signature_result(http_status: StatusCode, body: &[u8]) -> SignatureResult {
     let text = String::from_utf8_lossy(body);
     let is_lost = http_status == StatusCode::NOT_FOUND
         && NO_ROUTE_CODES.iter().any(|code| text.contains(code));
@@ -51,18 +49,18 @@ pub fn heard(http_status: StatusCode, body: &[u8]) -> Heard {
         || http_status == StatusCode::TOO_MANY_REQUESTS
     {
         // The gateway may not have looked.
-        return Heard::Nothing;
+        return SignatureResult::Nothing;
     }
     if http_status != StatusCode::UNAUTHORIZED {
-        return Heard::Accepted;
+        return SignatureResult::Accepted;
     }
     if text.contains(LOCKED) {
-        Heard::Locked
+        SignatureResult::Locked
     } else if REFUSED_CODES.iter().any(|code| text.contains(code)) || !text.contains("code") {
-        Heard::Refused
+        SignatureResult::Refused
     } else {
         // The service behind the gateway refuses, so the gateway did not.
-        Heard::Nothing
+        SignatureResult::Nothing
     }
 }
 
@@ -124,35 +122,43 @@ mod tests {
             (
                 UNAUTHORIZED,
                 gateway("verify aksk signature fail"),
-                Heard::Refused,
+                SignatureResult::Refused,
             ),
             (
                 UNAUTHORIZED,
                 gateway("AK access failed to reach the limit"),
-                Heard::Locked,
+                SignatureResult::Locked,
             ),
-            (UNAUTHORIZED, String::new(), Heard::Refused),
+            (UNAUTHORIZED, String::new(), SignatureResult::Refused),
             (
                 UNAUTHORIZED,
                 r#"{"error":{"code":"111401004","message":"project mismatch"}}"#.to_owned(),
-                Heard::Nothing,
+                SignatureResult::Nothing,
             ),
-            (FORBIDDEN, gateway("no rights"), Heard::Accepted),
-            (StatusCode::OK, String::new(), Heard::Accepted),
-            (StatusCode::BAD_GATEWAY, String::new(), Heard::Nothing),
-            (StatusCode::FOUND, String::new(), Heard::Nothing),
+            (FORBIDDEN, gateway("no rights"), SignatureResult::Accepted),
+            (StatusCode::OK, String::new(), SignatureResult::Accepted),
+            (
+                StatusCode::BAD_GATEWAY,
+                String::new(),
+                SignatureResult::Nothing,
+            ),
+            (StatusCode::FOUND, String::new(), SignatureResult::Nothing),
             (
                 StatusCode::NOT_FOUND,
                 r#"{"error_code":"APIGW.0101","error_msg":"no such API"}"#.to_owned(),
-                Heard::Nothing,
+                SignatureResult::Nothing,
             ),
             (
                 StatusCode::NOT_FOUND,
                 r#"{"error_code":"DCS.4004","error_msg":"no such job"}"#.to_owned(),
-                Heard::Accepted,
+                SignatureResult::Accepted,
             ),
         ] {
-            assert_eq!(heard(status, body.as_bytes()), wanted, "{status} {body}");
+            assert_eq!(
+                signature_result(status, body.as_bytes()),
+                wanted,
+                "{status} {body}"
+            );
         }
     }
 

@@ -1,36 +1,23 @@
 //! A credential: an issuer, and what all kinds share. It has the secret issued once for all
 //! who ask together, renews it in time, and knows when to leave the issuer alone.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::clock::SharedClock;
-use crate::clock::show_duration;
-use crate::credential::CredentialError;
-use crate::credential::Generation;
-use crate::credential::Grant;
-use crate::credential::Held;
-use crate::credential::IssueError;
-use crate::credential::Issuer;
-use crate::credential::Renewal;
-use crate::credential::Verified;
-use crate::credential::lease;
+use crate::clock::{SharedClock, show_duration};
 use crate::credential::lease::Lease;
-use crate::credential::proof::Proof;
 use crate::credential::refusal::clock_ahead_s;
-use crate::credential::signing;
-use crate::credential::skew::Clocks;
-use crate::credential::skew::ISSUER;
-use crate::credential::trust::Heard;
-use crate::credential::trust::Leave;
-use crate::credential::trust::Trust;
+use crate::credential::request_auth::RequestAuth;
+use crate::credential::signing_gate::{GateAnswer, SignatureResult, SigningGate};
+use crate::credential::skew::{Clocks, ISSUER};
+use crate::credential::{
+    CredentialError, Generation, Grant, IssueError, IssuedSecret, Issuer, Renewal, Verified, lease,
+    signing,
+};
 use crate::outbound::redaction::Redaction;
 use crate::outbound::secret::Stamp;
 
@@ -50,7 +37,7 @@ pub struct Credential {
     issuer: Box<dyn Issuer>,
     clock: SharedClock,
     state: Mutex<State>,
-    /// Held by whoever has the issuer issue; the others wait for it, or go on with what
+    /// IssuedSecret by whoever has the issuer issue; the others wait for it, or go on with what
     /// there is.
     issuing: tokio::sync::Mutex<()>,
     /// Told whenever a request on trial was answered.
@@ -59,18 +46,18 @@ pub struct Credential {
 
 #[derive(Default)]
 struct State {
-    held: Option<Arc<Held>>,
+    issued: Option<Arc<IssuedSecret>>,
     failure: Option<Failure>,
     stamps: Vec<Option<Stamp>>,
     looked_at: Duration,
-    trust: Trust,
+    gate: SigningGate,
     clocks: Clocks,
 }
 
 impl State {
-    fn is_present(&self, held: &Held) -> bool {
-        let present = self.held.as_ref();
-        present.is_some_and(|present| present.generation == held.generation)
+    fn is_present(&self, issued: &IssuedSecret) -> bool {
+        let present = self.issued.as_ref();
+        present.is_some_and(|present| present.generation == issued.generation)
     }
 }
 
@@ -83,9 +70,9 @@ struct Failure {
 
 /// What to do about a secret.
 enum Next {
-    Use(Arc<Held>),
+    Use(Arc<IssuedSecret>),
     /// It still holds; whoever comes first renews it.
-    Renew(Arc<Held>),
+    Renew(Arc<IssuedSecret>),
     Issue,
     Fail(CredentialError),
 }
@@ -128,18 +115,18 @@ impl Credential {
     ///
     /// # Errors
     /// There is no secret that may be used.
-    pub async fn present(&self, now: Timestamp) -> Result<Arc<Held>, CredentialError> {
+    pub async fn present(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, CredentialError> {
         match self.next(now) {
-            Next::Use(held) => Ok(held),
+            Next::Use(issued) => Ok(issued),
             Next::Fail(error) => Err(error),
-            Next::Renew(held) => {
+            Next::Renew(issued) => {
                 // Who finds it under way goes on with what there is.
                 let Ok(_turn) = self.issuing.try_lock() else {
-                    return Ok(held);
+                    return Ok(issued);
                 };
                 match self.next(now) {
-                    Next::Renew(held) => Ok(self.issue().await.unwrap_or(held)),
-                    Next::Use(held) => Ok(held),
+                    Next::Renew(issued) => Ok(self.issue().await.unwrap_or(issued)),
+                    Next::Use(issued) => Ok(issued),
                     Next::Issue => self.issue().await,
                     Next::Fail(error) => Err(error),
                 }
@@ -147,7 +134,7 @@ impl Credential {
             Next::Issue => {
                 let _turn = self.issuing.lock().await;
                 match self.next(now) {
-                    Next::Use(held) | Next::Renew(held) => Ok(held),
+                    Next::Use(issued) | Next::Renew(issued) => Ok(issued),
                     Next::Issue => self.issue().await,
                     Next::Fail(error) => Err(error),
                 }
@@ -155,34 +142,34 @@ impl Credential {
         }
     }
 
-    /// Puts the proof on `request`. What becomes of the request must be told to
+    /// Puts the auth on `request`. What becomes of the request must be told to
     /// [`answered`](Self::answered) or [`unanswered`](Self::unanswered).
     ///
-    /// Returns what must be kept out of messages beside what [`Held::redacted`] knows: the
+    /// Returns what must be kept out of messages beside what [`IssuedSecret::redacted`] knows: the
     /// signature.
     ///
     /// # Errors
     /// Nothing may be signed now, or this request cannot be.
     pub async fn authorise(
         &self,
-        held: &Held,
+        issued: &IssuedSecret,
         request: &mut reqwest::Request,
         now: Timestamp,
     ) -> Result<Redaction, CredentialError> {
-        match &held.proof {
-            Proof::None => {}
-            Proof::Header(name, value) => {
+        match &issued.auth {
+            RequestAuth::None => {}
+            RequestAuth::Header(name, value) => {
                 request.headers_mut().insert(name, value.clone());
             }
-            Proof::Key(key) => {
-                self.leave_to_sign(held).await?;
+            RequestAuth::Key(key) => {
+                self.leave_to_sign(issued).await?;
                 let host = request.url().host_str().unwrap_or_default();
                 let signed_at = self.time_at(host, now);
                 let signed = signing::sign(request, key, signed_at);
                 return match signed {
                     Ok(signature) => Ok(Redaction::of([signature.as_str()])),
                     Err(error) => {
-                        self.unanswered(held);
+                        self.unanswered(issued);
                         Err(CredentialError::Unsigned {
                             credential: self.name.clone(),
                             message: error.to_string(),
@@ -201,32 +188,32 @@ impl Credential {
     /// No other secret can be had.
     pub async fn renew(&self, refused: Generation) -> Result<Renewal, CredentialError> {
         let _turn = self.issuing.lock().await;
-        let is_newer = |held: &Arc<Held>| held.generation > refused;
-        if self.state().held.as_ref().is_some_and(is_newer) {
+        let is_newer = |issued: &Arc<IssuedSecret>| issued.generation > refused;
+        if self.state().issued.as_ref().is_some_and(is_newer) {
             return Ok(Renewal::Renewed);
         }
         if let Some(error) = self.still_failing() {
             return Err(error);
         }
-        let held = self.issue().await?;
-        Ok(if is_newer(&held) {
+        let issued = self.issue().await?;
+        Ok(if is_newer(&issued) {
             Renewal::Renewed
         } else {
             Renewal::Same
         })
     }
 
-    /// Takes note of the answer of `host` to a request that `held` was put on.
+    /// Takes note of the answer of `host` to a request that `issued` was put on.
     pub fn answered(
         &self,
-        held: &Held,
-        heard: Heard,
+        issued: &IssuedSecret,
+        result: SignatureResult,
         (host, headers): (&str, &HeaderMap),
         now: Timestamp,
     ) {
-        self.note_heard(held, heard);
+        self.record_signature(issued, result);
         let is_fresh = self.state().clocks.is_fresh(host, self.clock.uptime());
-        if is_fresh && heard == Heard::Accepted {
+        if is_fresh && result == SignatureResult::Accepted {
             return;
         }
         if let Some(ahead_s) = clock_ahead_s(headers, now) {
@@ -234,9 +221,9 @@ impl Credential {
         }
     }
 
-    /// Takes note that a request that `held` was put on had no answer.
-    pub fn unanswered(&self, held: &Held) {
-        self.note_heard(held, Heard::Nothing);
+    /// Takes note that a request that `issued` was put on had no answer.
+    pub fn unanswered(&self, issued: &IssuedSecret) {
+        self.record_signature(issued, SignatureResult::Nothing);
     }
 
     /// How far the clocks of those who answer are ahead of ours, in seconds: the largest
@@ -249,8 +236,12 @@ impl Credential {
     ///
     /// # Errors
     /// It is not right, or nobody answers.
-    pub async fn verify(&self, held: &Held, now: Timestamp) -> Result<Verified, IssueError> {
-        let verified = self.issuer.verify(held, now).await.inspect_err(|error| {
+    pub async fn verify(
+        &self,
+        issued: &IssuedSecret,
+        now: Timestamp,
+    ) -> Result<Verified, IssueError> {
+        let verified = self.issuer.verify(issued, now).await.inspect_err(|error| {
             if let Some(ahead_s) = error.clock_ahead_s {
                 self.note_skew(ISSUER, ahead_s);
             }
@@ -275,19 +266,19 @@ impl Credential {
         let failure = state.failure.as_ref();
         let failing = failure.filter(|failure| uptime < failure.again_at && !is_replaced);
         let usable = state
-            .held
+            .issued
             .as_ref()
-            .filter(|held| held.lease.is_none_or(|lease| !lease.is_over(now)));
-        let Some(held) = usable else {
+            .filter(|issued| issued.lease.is_none_or(|lease| !lease.is_over(now)));
+        let Some(issued) = usable else {
             return failing.map_or(Next::Issue, |failure| {
                 Next::Fail(self.told(failure, uptime))
             });
         };
-        let is_due = is_replaced || held.lease.is_some_and(|lease| lease.is_due(now));
+        let is_due = is_replaced || issued.lease.is_some_and(|lease| lease.is_due(now));
         if is_due && failing.is_none() {
-            Next::Renew(Arc::clone(held))
+            Next::Renew(Arc::clone(issued))
         } else {
-            Next::Use(Arc::clone(held))
+            Next::Use(Arc::clone(issued))
         }
     }
 
@@ -304,7 +295,7 @@ impl Credential {
     }
 
     /// Has the issuer issue; to be called by whoever holds the turn.
-    async fn issue(&self) -> Result<Arc<Held>, CredentialError> {
+    async fn issue(&self) -> Result<Arc<IssuedSecret>, CredentialError> {
         // Not the time of the poll, which may have waited: a second factor is of this minute.
         let now = self.clock.now();
         // Before they are read: a file replaced meanwhile is found to be another.
@@ -344,34 +335,36 @@ impl Credential {
         Ok(grant)
     }
 
-    fn take(&self, state: &mut State, grant: Grant, now: Timestamp) -> Arc<Held> {
-        let before = state.held.as_deref();
-        let is_same = before.is_some_and(|before| before.proof.is(&grant.proof));
-        let generation = before.map_or(0, |held| held.generation.0) + u64::from(!is_same);
-        let held = Arc::new(Held {
+    fn take(&self, state: &mut State, grant: Grant, now: Timestamp) -> Arc<IssuedSecret> {
+        let before = state.issued.as_deref();
+        let is_same = before.is_some_and(|before| before.auth.is(&grant.auth));
+        let generation = before.map_or(0, |issued| issued.generation.0) + u64::from(!is_same);
+        let issued = Arc::new(IssuedSecret {
             generation: Generation(generation),
             lease: grant.lifetime.map(|lifetime| Lease::new(now, lifetime)),
             scope: grant.scope,
-            redaction: grant.proof.redaction(),
-            proof: grant.proof,
+            redaction: grant.auth.redaction(),
+            auth: grant.auth,
         });
         if !is_same {
-            state.trust = Trust::default();
+            state.gate = SigningGate::default();
             self.proven.notify_waiters();
         }
         if state.failure.take().is_some() {
             tracing::info!(credential = self.name, "issued again");
         }
-        let until = held.lease.map(|lease| lease.until.to_string());
+        let until = issued.lease.map(|lease| lease.until.to_string());
         tracing::debug!(credential = self.name, generation, until, "issued");
-        state.held = Some(Arc::clone(&held));
-        held
+        state.issued = Some(Arc::clone(&issued));
+        issued
     }
 
     fn fail(&self, state: &mut State, error: IssueError, uptime: Duration) -> CredentialError {
         let run = state.failure.as_ref().map_or(0, |failure| failure.run) + 1;
         let own = lease::pause(error.failing, run);
-        let pause = error.retry_after.map_or(own, |wish| wish.max(own));
+        let pause = error
+            .retry_after
+            .map_or(own, |retry_after| retry_after.max(own));
         tracing::warn!(
             credential = self.name, %error, next_attempt_in = show_duration(pause),
             "a credential was not issued; watches go on"
@@ -405,8 +398,8 @@ impl Credential {
     }
 
     /// Waits for its turn, for a bounded time: each trial may take as long as a request.
-    async fn leave_to_sign(&self, held: &Held) -> Result<(), CredentialError> {
-        let waited = tokio::time::timeout(TRIAL_WAIT, self.turn_to_sign(held)).await;
+    async fn leave_to_sign(&self, issued: &IssuedSecret) -> Result<(), CredentialError> {
+        let waited = tokio::time::timeout(TRIAL_WAIT, self.turn_to_sign(issued)).await;
         waited.unwrap_or_else(|_| {
             Err(CredentialError::Unproven {
                 credential: self.name.clone(),
@@ -414,53 +407,53 @@ impl Credential {
         })
     }
 
-    async fn turn_to_sign(&self, held: &Held) -> Result<(), CredentialError> {
+    async fn turn_to_sign(&self, issued: &IssuedSecret) -> Result<(), CredentialError> {
         loop {
             // Listening before asking, so that no answer falls between.
             let proven = self.proven.notified();
             let (leave, refusals) = {
                 let mut state = self.state();
-                // Waiting outlasts a key, and the trust is in the next one by then.
-                if !state.is_present(held) {
+                // Waiting outlasts a key, and the gate is in the next one by then.
+                if !state.is_present(issued) {
                     return Err(CredentialError::Replaced {
                         credential: self.name.clone(),
                     });
                 }
-                let leave = state.trust.ask(self.clock.uptime());
-                (leave, state.trust.refusals())
+                let leave = state.gate.ask(self.clock.uptime());
+                (leave, state.gate.refusals())
             };
             match leave {
-                Leave::Sign => return Ok(()),
-                Leave::Stopped(again_in) => {
+                GateAnswer::Sign => return Ok(()),
+                GateAnswer::Stopped(again_in) => {
                     return Err(CredentialError::Stopped {
                         credential: self.name.clone(),
                         refusals,
                         again_in: Duration::from_secs(again_in.as_secs()),
                     });
                 }
-                Leave::Wait => proven.await,
+                GateAnswer::Wait => proven.await,
             }
         }
     }
 
-    fn note_heard(&self, held: &Held, heard: Heard) {
-        if !held.signs() {
+    fn record_signature(&self, issued: &IssuedSecret, result: SignatureResult) {
+        if !issued.signs() {
             return;
         }
         let mut state = self.state();
         // What an earlier key was told says nothing about this one.
-        if !state.is_present(held) {
+        if !state.is_present(issued) {
             return;
         }
-        let before = state.trust;
-        state.trust.heard(heard, self.clock.uptime());
-        if state.trust != before {
+        let before = state.gate;
+        state.gate.record(result, self.clock.uptime());
+        if state.gate != before {
             self.proven.notify_waiters();
         }
-        if state.trust.is_stopped() && !before.is_stopped() {
+        if state.gate.is_stopped() && !before.is_stopped() {
             tracing::warn!(
                 credential = self.name,
-                refusals = state.trust.refusals(),
+                refusals = state.gate.refusals(),
                 "signatures are refused; nothing is signed for five minutes, so that the key is not locked for longer"
             );
         }

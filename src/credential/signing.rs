@@ -8,23 +8,13 @@
 
 use std::collections::BTreeSet;
 
-use hmac::Hmac;
-use hmac::KeyInit;
-use hmac::Mac;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::header::AUTHORIZATION;
-use http::header::CONTENT_TYPE;
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use percent_encoding::AsciiSet;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::percent_decode_str;
-use percent_encoding::utf8_percent_encode;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
-use sha2::Digest;
-use sha2::Sha256;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 
 const ALGORITHM: &str = "SDK-HMAC-SHA256";
 /// The form of `X-Sdk-Date`, in UTC.

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::definition::Definition;
-use crate::definition::DefinitionError;
 use crate::definition::compile::compile;
+use crate::definition::{Definition, DefinitionError};
 
 /// Embeds `config/services/NAME.toml`.
 macro_rules! built_in {

@@ -9,37 +9,21 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use crate::clock::parse_duration;
-use crate::definition::Definition;
-use crate::definition::DefinitionError;
-use crate::definition::ErrorBody;
-use crate::definition::ErrorRule;
-use crate::definition::JobSelectors;
-use crate::definition::PollOverrides;
-use crate::definition::hint::Hint;
-use crate::definition::hint::Unit;
-use crate::definition::language::ChildTable;
-use crate::definition::language::ErrorTable;
-use crate::definition::language::File;
-use crate::definition::language::JobTable;
-use crate::definition::language::PollTable;
-use crate::definition::language::RetryTable;
-use crate::definition::language::RuleTable;
-use crate::definition::language::Selection;
-use crate::definition::language::SelectorText;
-use crate::definition::language::StatesTable;
-use crate::definition::language::SubmitTable;
+use crate::definition::created_job::{SubmitAnswer, TextPattern};
+use crate::definition::file::{
+    ChildTable, ErrorTable, File, JobTable, PollTable, RetryTable, RuleTable, Selection,
+    SelectorText, StatesTable, SubmitTable,
+};
 use crate::definition::pattern::Pattern;
-use crate::definition::request;
 use crate::definition::request::RequestTemplate;
-use crate::definition::rules::Condition;
-use crate::definition::rules::Rule;
-use crate::definition::selector::Selector;
-use crate::definition::selector::Selectors;
+use crate::definition::retry_hint::{RetryHint, Unit};
+use crate::definition::rules::{Condition, Rule};
+use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::States;
-use crate::definition::submission::SubmitAnswer;
-use crate::definition::submission::TextPattern;
-use crate::toml_line::line_at;
-use crate::toml_line::line_of_key;
+use crate::definition::{
+    Definition, DefinitionError, ErrorBody, ErrorRule, JobSelectors, PollOverrides, request,
+};
+use crate::toml_line::{line_at, line_of_key};
 use crate::watch::observation::JobState;
 
 /// Where error codes stand when a definition does not say: the shapes seen over the
@@ -342,13 +326,13 @@ impl Check<'_> {
         rules
     }
 
-    fn hints(&mut self, tables: &[RetryTable]) -> Vec<Hint> {
+    fn hints(&mut self, tables: &[RetryTable]) -> Vec<RetryHint> {
         let mut hints = Vec::new();
         for (n, table) in tables.iter().enumerate() {
             let hint = hint_of(table);
             hints.extend(self.ok(&format!("retry.{n}"), hint));
         }
-        hints.extend(Hint::of_the_gateway());
+        hints.extend(RetryHint::of_the_gateway());
         hints
     }
 
@@ -405,13 +389,13 @@ fn children_member(resources: &Selection, children: &Selection) -> Option<String
     Some(rest.strip_suffix("[*]").unwrap_or(rest).to_owned())
 }
 
-fn hint_of(table: &RetryTable) -> Result<Hint, String> {
+fn hint_of(table: &RetryTable) -> Result<RetryHint, String> {
     match (&table.header, &table.message, table.unit) {
-        (Some(header), None, unit) => Ok(Hint::Header {
+        (Some(header), None, unit) => Ok(RetryHint::Header {
             name: header_name(header)?,
             unit: unit.unwrap_or(Unit::Seconds),
         }),
-        (None, Some(message), None) => Hint::in_message(message),
+        (None, Some(message), None) => RetryHint::in_message(message),
         (None, Some(_), Some(_)) => {
             Err("the unit of a `message` stands in its placeholder".to_owned())
         }

@@ -5,17 +5,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::show_duration;
-use crate::definition::Definition;
-use crate::definition::reading;
-use crate::definition::reading::Answer;
-use crate::definition::reading::Ground;
-use crate::definition::selector::Selectors;
-use crate::definition::selector::View;
-use crate::watch::observation::Child;
-use crate::watch::observation::Observation;
-use crate::watch::observation::Problem;
-use crate::watch::observation::ProblemKind;
-use crate::watch::observation::Sighting;
+use crate::definition::reading::{Answer, Ground};
+use crate::definition::selector::{Selectors, View};
+use crate::definition::{Definition, reading};
+use crate::watch::observation::{Child, Observation, Problem, ProblemKind, Sighting};
 
 /// The largest body that is read, as the daemon reads by default (`poll.max_body`).
 const MAX_BODY: usize = 1024 * 1024;

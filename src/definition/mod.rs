@@ -1,23 +1,23 @@
 //! What a family of job APIs looks like: a TOML file, checked and compiled.
 //!
-//! A definition is data; a new API needs no code. [`language`] is the file as written,
+//! A definition is data; a new API needs no code. [`file`](mod@file) is the file as written,
 //! [`compile`](mod@compile) checks it and makes a [`Definition`], [`catalog`] is where
 //! definitions are found, [`request`] how the job is asked for, [`reading`] how an answer
 //! becomes an observation, and [`explain`] says why.
 
 pub mod catalog;
 pub mod compile;
+pub mod created_job;
 pub mod explain;
-pub mod hint;
-mod language;
+mod file;
+mod lint;
 pub mod pattern;
 pub mod reading;
 pub mod request;
+pub mod retry_hint;
 pub mod rules;
 pub mod selector;
-mod sense;
 pub mod states;
-pub mod submission;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;
@@ -26,14 +26,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::definition::hint::Hint;
+use crate::definition::created_job::SubmitAnswer;
 use crate::definition::pattern::Pattern;
 use crate::definition::request::RequestTemplate;
+use crate::definition::retry_hint::RetryHint;
 use crate::definition::rules::Rule;
-use crate::definition::selector::Selector;
-use crate::definition::selector::Selectors;
+use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::States;
-use crate::definition::submission::SubmitAnswer;
 use crate::watch::observation::ProblemKind;
 
 pub use crate::watch::transition::NotFoundMeans;
@@ -76,8 +75,8 @@ pub struct Definition {
     pub error_body: ErrorBody,
     /// Answers whose meaning differs from what their HTTP status says; first match wins.
     pub errors: Vec<ErrorRule>,
-    /// Where a wish to wait stands, beside `Retry-After`.
-    pub hints: Vec<Hint>,
+    /// Where a retry_after to wait stands, beside `Retry-After`.
+    pub hints: Vec<RetryHint>,
     /// Where the answer of the creating call has the job's id.
     pub submit: SubmitAnswer,
     /// The schedule this family asks for by default.
@@ -183,7 +182,7 @@ pub struct PollOverrides {
     pub not_found_grace: Option<Duration>,
     /// How long the service may refuse before the watch ends as `unknown`.
     pub give_up_after: Option<Duration>,
-    /// The longest wish of a server that is respected.
+    /// The longest retry_after of a server that is respected.
     pub max_retry_after: Option<Duration>,
     /// How long a watch that ended without a verdict is looked at for a late one.
     pub after_watch: Option<Duration>,

@@ -9,23 +9,13 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::definition::ChildrenVerdict;
-use crate::definition::Definition;
-use crate::definition::JobSelectors;
-use crate::definition::selector::Selector;
-use crate::definition::selector::Selectors;
-use crate::definition::selector::View;
-use crate::definition::timestamp;
+use crate::definition::selector::{Selector, Selectors, View};
+use crate::definition::{ChildrenVerdict, Definition, JobSelectors, timestamp};
 use crate::outbound::retry_after;
 use crate::watch::Outcome;
-use crate::watch::observation::Child;
-use crate::watch::observation::Job;
-use crate::watch::observation::JobState;
-use crate::watch::observation::Observation;
-use crate::watch::observation::Problem;
-use crate::watch::observation::ProblemKind;
-use crate::watch::observation::Sighting;
-use crate::watch::observation::bounded;
+use crate::watch::observation::{
+    Child, Job, JobState, Observation, Problem, ProblemKind, Sighting, bounded,
+};
 
 /// The most children carried into an event; the verdict counts all of them.
 pub const CHILDREN_MAX: usize = 200;
@@ -42,7 +32,7 @@ const ROUTE_CODES: [&str; 2] = ["APIGW.0101", "APIG.0101"];
 pub struct Answer<'a> {
     /// The HTTP status.
     pub http_status: u16,
-    /// The headers; only a wish for the next poll is read from them.
+    /// The headers; only a retry_after for the next poll is read from them.
     pub headers: &'a HeaderMap,
     /// The body, decoded and bounded by the caller.
     pub body: &'a [u8],

@@ -2,14 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::HeaderName;
-use http::HeaderValue;
-use percent_encoding::AsciiSet;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::utf8_percent_encode;
+use http::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::definition::language::Method;
-use crate::definition::language::RequestTable;
+use crate::definition::file::{Method, RequestTable};
 
 /// The placeholder of the job's id.
 pub const JOB_ID: &str = "job_id";

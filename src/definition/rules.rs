@@ -6,9 +6,7 @@
 use std::fmt;
 
 use crate::definition::pattern::Pattern;
-use crate::definition::selector::HTTP;
-use crate::definition::selector::Selector;
-use crate::definition::selector::View;
+use crate::definition::selector::{HTTP, Selector, View};
 use crate::watch::observation::JobState;
 
 /// How deep conditions may stand in one another.
@@ -241,8 +239,7 @@ fn scalar(value: &toml::Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn rule(when: &str) -> Rule {
         let table: toml::Table = toml::from_str(&format!("when = {{ {when} }}")).unwrap();

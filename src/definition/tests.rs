@@ -5,13 +5,9 @@ use jiff::Timestamp;
 
 use crate::definition::Definition;
 use crate::definition::compile::compile;
-use crate::definition::explain::Explanation;
-use crate::definition::explain::explain;
-use crate::definition::reading::Answer;
-use crate::definition::reading::read;
-use crate::watch::observation::JobState;
-use crate::watch::observation::Observation;
-use crate::watch::observation::ProblemKind;
+use crate::definition::explain::{Explanation, explain};
+use crate::definition::reading::{Answer, read};
+use crate::watch::observation::{JobState, Observation, ProblemKind};
 
 const HEAD: &str =
     "title = \"t\"\ndocs = \"d\"\n[request]\nmethod = \"GET\"\npath = \"/{job_id}\"\n";

@@ -6,17 +6,11 @@
 //! parsed host: the parser has by then made `127.0.0.1` of `2130706433`, `0x7f.1`,
 //! `0177.0.0.1` and full-width digits.
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::Url;
-use reqwest::dns::Addrs;
-use reqwest::dns::Name;
-use reqwest::dns::Resolve;
-use reqwest::dns::Resolving;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// IPv4 networks that are not the public internet: the IANA IPv4 Special-Purpose Address
 /// Registry (RFC 6890) and multicast, and one address that a cloud uses inside.
@@ -230,8 +224,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn is_refused(address: &str) -> bool {
         !is_public(address.parse().unwrap())

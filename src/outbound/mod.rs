@@ -1,6 +1,6 @@
 //! What every outgoing HTTP exchange shares, whether it asks a job API or tells a
 //! webhook: how a client is built, where a [`secret`] comes from and how it is kept out of
-//! what is told ([`redaction`]), how a server's wish to wait is read ([`retry_after`]), where
+//! what is told ([`redaction`]), how a server's retry_after to wait is read ([`retry_after`]), where
 //! a URL given from outside may lead ([`egress`]), and how a failure is put into words.
 
 pub mod egress;

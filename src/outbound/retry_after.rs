@@ -1,4 +1,4 @@
-//! The server's wish for the next poll, from the headers of an answer.
+//! The server's retry_after for the next poll, from the headers of an answer.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::clock::until;
 const RETRY_AFTER_MS: &str = "retry-after-ms";
 
 /// Reads `retry-after-ms`, or `Retry-After` as seconds or as an HTTP date (RFC 9110,
-/// section 10.2.3). A wish that cannot be read is no wish; a date that has passed is a
-/// wish of zero.
+/// section 10.2.3). A retry_after that cannot be read is no retry_after; a date that has passed is a
+/// retry_after of zero.
 pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text(RETRY_AFTER_MS).and_then(|text| text.parse().ok()) {
         return Some(Duration::from_millis(millis));
     }
-    let wish = text(http::header::RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = wish.parse::<u64>() {
+    let retry_after = text(http::header::RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = retry_after.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = httpdate::parse_http_date(wish).ok()?;
+    let date = httpdate::parse_http_date(retry_after).ok()?;
     Some(until(now, Timestamp::try_from(date).ok()?))
 }
 
@@ -30,7 +30,7 @@ pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn wish(name: &'static str, text: &str) -> Option<Duration> {
+    fn retry_after(name: &'static str, text: &str) -> Option<Duration> {
         let mut headers = HeaderMap::new();
         headers.insert(name, text.parse().unwrap());
         read(&headers, "2026-11-22T10:00:00Z".parse().unwrap())
@@ -38,9 +38,12 @@ mod tests {
 
     #[test]
     fn seconds_dates_and_milliseconds_are_read() {
-        assert_eq!(wish("retry-after", "120"), Some(Duration::from_mins(2)));
         assert_eq!(
-            wish("retry-after-ms", "250"),
+            retry_after("retry-after", "120"),
+            Some(Duration::from_mins(2))
+        );
+        assert_eq!(
+            retry_after("retry-after-ms", "250"),
             Some(Duration::from_millis(250))
         );
         for date in [
@@ -49,7 +52,7 @@ mod tests {
             "Sun Nov 22 10:00:30 2026",
         ] {
             assert_eq!(
-                wish("retry-after", date),
+                retry_after("retry-after", date),
                 Some(Duration::from_secs(30)),
                 "{date}"
             );
@@ -59,11 +62,11 @@ mod tests {
     #[test]
     fn a_date_that_has_passed_means_now_and_nonsense_means_nothing() {
         assert_eq!(
-            wish("retry-after", "Sun, 22 Nov 2020 10:00:30 GMT"),
+            retry_after("retry-after", "Sun, 22 Nov 2020 10:00:30 GMT"),
             Some(Duration::ZERO)
         );
         for nonsense in ["-5", "soon", "1.5", ""] {
-            assert_eq!(wish("retry-after", nonsense), None, "{nonsense}");
+            assert_eq!(retry_after("retry-after", nonsense), None, "{nonsense}");
         }
     }
 }

@@ -9,16 +9,14 @@
 //! removed; a removal while taken makes the later `schedule` a no-op.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::watch::Params;
-use crate::watch::WatchId;
 use crate::watch::transition::Tracking;
+use crate::watch::{Params, WatchId};
 
 /// The part of a watch that stays in memory.
 #[derive(Debug, Clone)]

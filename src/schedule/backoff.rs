@@ -11,8 +11,7 @@ use std::time::Duration;
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 use jiff::Timestamp;
-use rand::Rng;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 
 use crate::clock::until;
 use crate::watch::transition::Tracking;
@@ -38,7 +37,7 @@ pub struct Intervals {
     pub max: Duration,
     /// The fraction by which an interval is randomised, up and down; 0 to 1.
     pub jitter: f64,
-    /// The longest wish of a server that is respected.
+    /// The longest retry_after of a server that is respected.
     pub max_retry_after: Duration,
 }
 
@@ -105,7 +104,7 @@ impl Policy {
     /// The delay before the poll that follows an observation made at `now`.
     ///
     /// Sightings and problems count their own intervals, so that one 502 does not stretch
-    /// the schedule. A server's wish replaces the interval and is never undercut. The
+    /// the schedule. A server's retry_after replaces the interval and is never undercut. The
     /// last poll falls exactly on the deadline.
     pub fn next_poll(
         &self,
@@ -116,12 +115,12 @@ impl Policy {
         rng: &mut impl Rng,
     ) -> Next {
         let left = until(now, deadline);
-        if let Some(wish) = retry_after {
-            let wish = self.respected(wish);
-            return if wish > left {
+        if let Some(retry_after) = retry_after {
+            let retry_after = self.respected(retry_after);
+            return if retry_after > left {
                 Next::Expire(left)
             } else {
-                Next::Poll(self.spread_up(wish, rng).min(left))
+                Next::Poll(self.spread_up(retry_after, rng).min(left))
             };
         }
         let n = match tracking.problems_in_a_row {
@@ -141,7 +140,7 @@ impl Policy {
     }
 
     /// The delay before the next such look; the last falls exactly on `ends_at`, and
-    /// after it there is none. A server's wish is never undercut, so that one that goes
+    /// after it there is none. A server's retry_after is never undercut, so that one that goes
     /// beyond `ends_at` leaves no look at all. Neither does an `after_watch` of nothing,
     /// be `ends_at` in the future because the clock was set back.
     pub fn late_poll(
@@ -153,25 +152,27 @@ impl Policy {
         rng: &mut impl Rng,
     ) -> Option<Duration> {
         let left = until(now, ends_at);
-        let wish = retry_after.map_or(Duration::ZERO, |wish| self.respected(wish));
-        if after_watch.is_zero() || left.is_zero() || wish > left {
+        let retry_after =
+            retry_after.map_or(Duration::ZERO, |retry_after| self.respected(retry_after));
+        if after_watch.is_zero() || left.is_zero() || retry_after > left {
             return None;
         }
         let interval = self.spread(self.late_interval(after_watch), rng);
-        Some(interval.max(wish).min(left))
+        Some(interval.max(retry_after).min(left))
     }
 
-    /// The longest that any wish is respected: how long a service whose last wish is not
+    /// The longest that any retry_after is respected: how long a service whose last retry_after is not
     /// known any more may still want to be left alone.
-    pub fn longest_wish(&self) -> Duration {
+    pub fn longest_retry_after(&self) -> Duration {
         self.respected(Duration::MAX)
     }
 
-    /// How much of a server's wish is respected: not more than `max_retry_after`, and not
-    /// less than the first interval. A wish of nothing, or a date that has passed by a
+    /// How much of a server's retry_after is respected: not more than `max_retry_after`, and not
+    /// less than the first interval. A retry_after of nothing, or a date that has passed by a
     /// clock that differs from ours, is no leave to ask without a pause.
-    pub fn respected(&self, wish: Duration) -> Duration {
-        wish.min(self.numbers.max_retry_after)
+    pub fn respected(&self, retry_after: Duration) -> Duration {
+        retry_after
+            .min(self.numbers.max_retry_after)
             .max(self.numbers.initial.min(self.numbers.max))
     }
 
@@ -180,8 +181,8 @@ impl Policy {
         interval.mul_f64(rng.random_range(1.0 - jitter..=1.0 + jitter))
     }
 
-    fn spread_up(&self, wish: Duration, rng: &mut impl Rng) -> Duration {
-        wish.mul_f64(rng.random_range(1.0..=1.0 + self.numbers.jitter))
+    fn spread_up(&self, retry_after: Duration, rng: &mut impl Rng) -> Duration {
+        retry_after.mul_f64(rng.random_range(1.0..=1.0 + self.numbers.jitter))
     }
 
     fn interval_at_age(&self, age: Duration) -> Duration {
@@ -229,8 +230,7 @@ fn whole_microseconds(interval: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::later;
-    use crate::clock::seeded_rng;
+    use crate::clock::{later, seeded_rng};
     use proptest::prelude::*;
 
     fn numbers() -> Intervals {
@@ -319,10 +319,15 @@ mod tests {
     }
 
     /// The seconds until the next late look, when so many are left.
-    fn next_late(policy: &Policy, after: Duration, wish: Option<u64>, left: u64) -> Option<u64> {
+    fn next_late(
+        policy: &Policy,
+        after: Duration,
+        retry_after: Option<u64>,
+        left: u64,
+    ) -> Option<u64> {
         let ends_at = later(start(), Duration::from_secs(left));
-        let wish = wish.map(Duration::from_secs);
-        let next = policy.late_poll(after, wish, start(), ends_at, &mut seeded_rng(1));
+        let retry_after = retry_after.map(Duration::from_secs);
+        let next = policy.late_poll(after, retry_after, start(), ends_at, &mut seeded_rng(1));
         next.map(|next| next.as_secs())
     }
 
@@ -333,13 +338,15 @@ mod tests {
             max_retry_after: Duration::from_mins(15),
             ..numbers()
         });
-        let next = |wish, left| next_late(&policy, Duration::from_hours(1), Some(wish), left);
+        let next = |retry_after, left| {
+            next_late(&policy, Duration::from_hours(1), Some(retry_after), left)
+        };
         assert_eq!(next(20, 3600), Some(300), "not sooner because of it");
         assert_eq!(next(600, 3600), Some(600));
         assert_eq!(next(600, 601), Some(600));
-        assert_eq!(next(600, 599), None, "it ends before the wish does");
+        assert_eq!(next(600, 599), None, "it ends before the retry_after does");
         assert_eq!(next(10_000, 3600), Some(900));
-        assert_eq!(policy.longest_wish().as_secs(), 900);
+        assert_eq!(policy.longest_retry_after().as_secs(), 900);
     }
 
     #[test]
@@ -393,20 +400,20 @@ mod tests {
 
         #[test]
         fn a_schedule_never_undercuts_a_servers_wish(
-            numbers in any_intervals(), seed: u64, left in 0_u64..100_000_000, wish in 0_u64..100_000_000,
+            numbers in any_intervals(), seed: u64, left in 0_u64..100_000_000, retry_after in 0_u64..100_000_000,
         ) {
             let policy = Policy::new(numbers);
             let left = Duration::from_millis(left);
-            let wish = Duration::from_millis(wish);
+            let retry_after = Duration::from_millis(retry_after);
             let deadline = later(start(), left);
-            match policy.next_poll(&Tracking::default(), Some(wish), start(), deadline, &mut seeded_rng(seed)) {
+            match policy.next_poll(&Tracking::default(), Some(retry_after), start(), deadline, &mut seeded_rng(seed)) {
                 Next::Poll(after) => {
-                    prop_assert!(after >= policy.respected(wish));
+                    prop_assert!(after >= policy.respected(retry_after));
                     prop_assert!(after <= left);
                 }
                 Next::Expire(after) => {
                     prop_assert_eq!(after, left);
-                    prop_assert!(policy.respected(wish) > left);
+                    prop_assert!(policy.respected(retry_after) > left);
                 }
             }
         }

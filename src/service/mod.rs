@@ -8,36 +8,23 @@ pub mod refusals;
 pub mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::clock::show_duration;
-use crate::credential::CredentialError;
-use crate::credential::Held;
-use crate::credential::Renewal;
-use crate::credential::SharedCredential;
-use crate::credential::refusal;
 use crate::credential::scope::Scope;
-use crate::definition::Definition;
-use crate::definition::explain::Explanation;
-use crate::definition::explain::ProblemExplained;
-use crate::definition::explain::explain;
-use crate::definition::reading;
+use crate::credential::{CredentialError, IssuedSecret, Renewal, SharedCredential, refusal};
+use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::JOB_ID;
+use crate::definition::{Definition, reading};
 use crate::schedule::backoff::Policy;
 use crate::schedule::budget::Limits;
 use crate::service::refusals::Refusals;
-use crate::service::transport::Received;
-use crate::service::transport::SharedTransport;
+use crate::service::transport::{Received, SharedTransport};
 use crate::watch::Params;
-use crate::watch::observation::Observation;
-use crate::watch::observation::Problem;
-use crate::watch::observation::ProblemKind;
+use crate::watch::observation::{Observation, Problem, ProblemKind};
 
 /// Everything a service is made of.
 #[derive(Clone)]
@@ -188,7 +175,7 @@ impl Service {
     /// Polls one job once, as [`observe`](Self::observe) does, and explains what came.
     pub async fn probe(&self, job_id: &str, params: &Params, now: Timestamp) -> Probed {
         let request = match self.credential.present(now).await {
-            Ok(held) => self.request(job_id, params, &held.scope),
+            Ok(issued) => self.request(job_id, params, &issued.scope),
             Err(error) => {
                 return Probed::problem(self.definition.request.shown(), no_secret(&error));
             }
@@ -244,27 +231,27 @@ impl Service {
         params: &Params,
         now: Timestamp,
     ) -> Result<Sent, CredentialError> {
-        let held = self.credential.present(now).await?;
-        let quiet = self.refusals().quiet_for(held.generation, now);
+        let issued = self.credential.present(now).await?;
+        let quiet = self.refusals().quiet_for(issued.generation, now);
         if !quiet.is_zero() {
             return Ok(Sent::Problem(self.not_shown(quiet)));
         }
-        let sent = self.send(&held, job_id, params, now).await?;
+        let sent = self.send(&issued, job_id, params, now).await?;
         if !self.is_refused(&sent, job_id, now) {
-            self.note_accepted(&sent, &held);
+            self.note_accepted(&sent, &issued);
             return Ok(sent);
         }
         if !self.refusals().may_renew(now) {
             return Ok(sent);
         }
-        let Some(renewed) = self.renewed(&held, now).await else {
-            let generation = held.generation;
+        let Some(renewed) = self.renewed(&issued, now).await else {
+            let generation = issued.generation;
             self.refusals().cured_nothing(generation, generation, now);
             return Ok(sent);
         };
         let again = self.send(&renewed, job_id, params, now).await?;
         if self.is_refused(&again, job_id, now) {
-            let (refused, renewed) = (held.generation, renewed.generation);
+            let (refused, renewed) = (issued.generation, renewed.generation);
             self.refusals().cured_nothing(refused, renewed, now);
         } else if matches!(again, Sent::Received(_)) {
             self.refusals().cured();
@@ -277,11 +264,11 @@ impl Service {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_accepted(&self, sent: &Sent, held: &Held) {
+    fn note_accepted(&self, sent: &Sent, issued: &IssuedSecret) {
         if let Sent::Received(received) = sent
             && !received.http_status.is_server_error()
         {
-            self.refusals().accepted(held.generation);
+            self.refusals().accepted(issued.generation);
         }
     }
 
@@ -310,7 +297,7 @@ impl Service {
     }
 
     /// Another secret than the refused one, if there is any.
-    async fn renewed(&self, refused: &Held, now: Timestamp) -> Option<Arc<Held>> {
+    async fn renewed(&self, refused: &IssuedSecret, now: Timestamp) -> Option<Arc<IssuedSecret>> {
         match self.credential.renew(refused.generation).await {
             Ok(Renewal::Renewed) => self.credential.present(now).await.ok(),
             Ok(Renewal::Same) => None,
@@ -324,28 +311,28 @@ impl Service {
 
     async fn send(
         &self,
-        held: &Held,
+        issued: &IssuedSecret,
         job_id: &str,
         params: &Params,
         now: Timestamp,
     ) -> Result<Sent, CredentialError> {
-        let mut request = match self.request(job_id, params, &held.scope) {
+        let mut request = match self.request(job_id, params, &issued.scope) {
             Ok(request) => request,
             Err(problem) => return Ok(Sent::Problem(problem)),
         };
         let credential = &self.credential;
-        let signature = credential.authorise(held, &mut request, now).await?;
+        let signature = credential.authorise(issued, &mut request, now).await?;
         let host = request.url().host_str().unwrap_or_default().to_owned();
         Ok(match self.transport.send(request).await {
             Ok(mut received) => {
-                let heard = refusal::heard(received.http_status, &received.body);
+                let result = refusal::signature_result(received.http_status, &received.body);
                 let answer = (host.as_str(), &received.headers);
-                self.credential.answered(held, heard, answer, now);
-                received.body = signature.body(held.redacted(received.body));
+                self.credential.answered(issued, result, answer, now);
+                received.body = signature.body(issued.redacted(received.body));
                 Sent::Received(received)
             }
             Err(problem) => {
-                self.credential.unanswered(held);
+                self.credential.unanswered(issued);
                 Sent::Problem(problem)
             }
         })

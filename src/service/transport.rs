@@ -5,15 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use bytes::BytesMut;
-use http::HeaderMap;
-use http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
 
 use crate::definition::reading::Answer;
 use crate::outbound;
-use crate::watch::observation::Problem;
-use crate::watch::observation::ProblemKind;
+use crate::watch::observation::{Problem, ProblemKind};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +42,7 @@ pub struct HttpTransport {
 
 /// Goes past the proxy of the environment to this machine, which to a proxy would be the
 /// proxy's own; decided for each request, as a catalog may say anything.
-pub struct ByDistance {
+pub struct LocalBypass {
     /// To this machine.
     pub near: HttpTransport,
     /// To any other.
@@ -153,7 +150,7 @@ impl Transport for HttpTransport {
 }
 
 #[async_trait]
-impl Transport for ByDistance {
+impl Transport for LocalBypass {
     async fn send(&self, request: reqwest::Request) -> Result<Received, Problem> {
         if outbound::names_this_machine(request.url()) {
             self.near.send(request).await

@@ -3,36 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Context;
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 
 use crate::clock::SharedClock;
 use crate::credential;
 use crate::credential::SharedCredential;
-use crate::credential::build::BuildError;
-use crate::credential::build::Wanted;
+use crate::credential::build::{BuildError, Wanted};
 use crate::definition::PollOverrides;
 use crate::outbound::is_local;
-use crate::schedule::backoff::Intervals;
-use crate::schedule::backoff::Policy;
-use crate::service::Base;
-use crate::service::Patience;
-use crate::service::Service;
-use crate::service::Services;
-use crate::service::transport::ByDistance;
-use crate::service::transport::HttpTransport;
-use crate::service::transport::SharedTransport;
-use crate::settings::ServiceSettings;
-use crate::settings::Settings;
-use crate::settings::SinkKind;
+use crate::schedule::backoff::{Intervals, Policy};
+use crate::service::transport::{HttpTransport, LocalBypass, SharedTransport};
+use crate::service::{Base, Patience, Service, Services};
+use crate::settings::{ServiceSettings, Settings, SinkKind};
 use crate::sink::SharedSink;
 use crate::sink::callback::Callback;
 use crate::sink::exec::Exec;
 use crate::sink::file::Lines;
 use crate::sink::log::Log;
 use crate::sink::webhook::Webhook;
-use crate::watch::subscription::CALLBACK;
-use crate::watch::subscription::Subscriptions;
+use crate::watch::subscription::{CALLBACK, Subscriptions};
 
 /// What to do when TLS cannot be set up; the cause alone does not say.
 const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
@@ -63,7 +52,7 @@ fn transport(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
         return Ok(Arc::new(far));
     }
     let near = HttpTransport::direct(settings.max_body)?;
-    Ok(Arc::new(ByDistance { near, far }))
+    Ok(Arc::new(LocalBypass { near, far }))
 }
 
 /// The configured credentials, by name.
@@ -80,7 +69,7 @@ pub fn credentials(
     };
     let wanted = settings.credentials.iter().map(|(name, credential)| {
         let wanted = Wanted {
-            plan: credential.plan.clone(),
+            spec: credential.spec.clone(),
             catalog: needs_catalog(name),
         };
         (name.clone(), wanted)
@@ -144,7 +133,7 @@ pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>
         sinks.insert(name.clone(), sink);
     }
     if let Some(callback) = &settings.api.callback {
-        let sink = Callback::new(callback.hosts.clone(), &callback.manner);
+        let sink = Callback::new(callback.hosts.clone(), &callback.options);
         let sink = sink.map_err(|reason| anyhow!(reason)).context(NO_TLS)?;
         sinks.insert(CALLBACK.to_owned(), Arc::new(sink));
     }
@@ -154,12 +143,12 @@ pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>
 fn sink(kind: &SinkKind) -> anyhow::Result<SharedSink> {
     Ok(match kind {
         SinkKind::Log => Arc::new(Log),
-        SinkKind::Webhook { url, manner } => {
-            let webhook = Webhook::new(url.clone(), manner);
+        SinkKind::Webhook { url, options } => {
+            let webhook = Webhook::new(url.clone(), options);
             Arc::new(webhook.map_err(|reason| anyhow!(reason)).context(NO_TLS)?)
         }
-        SinkKind::File(plan) => Arc::new(Lines::new(plan.clone())),
-        SinkKind::Exec(plan) => Arc::new(Exec::new(plan.clone())),
+        SinkKind::File(spec) => Arc::new(Lines::new(spec.clone())),
+        SinkKind::Exec(spec) => Arc::new(Exec::new(spec.clone())),
     })
 }
 

@@ -2,34 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderName;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
 use reqwest::Url;
 
-use crate::credential::plan::Agency;
-use crate::credential::plan::AgencySource;
-use crate::credential::plan::Domain;
-use crate::credential::plan::Header;
-use crate::credential::plan::HeaderForm;
-use crate::credential::plan::Identity;
-use crate::credential::plan::Keys;
-use crate::credential::plan::Keystone;
-use crate::credential::plan::Metadata;
-use crate::credential::plan::Plan;
-use crate::credential::plan::Project;
-use crate::credential::plan::ScopeWanted;
-use crate::credential::plan::User;
-use crate::credential::proof::TOKEN_HEADER;
+use crate::credential::request_auth::TOKEN_HEADER;
+use crate::credential::spec::{
+    Agency, AgencySource, CredentialSpec, Domain, Header, HeaderForm, Identity, Keys, Keystone,
+    Metadata, Project, ScopeWanted, User,
+};
 use crate::outbound::is_local;
 use crate::outbound::secret::Secret;
-use crate::settings::CredentialSettings;
-use crate::settings::accounts;
-use crate::settings::accounts::Account;
-use crate::settings::accounts::location;
-use crate::settings::reader::Reader;
-use crate::settings::reader::not_among;
+use crate::settings::accounts::{Account, location};
+use crate::settings::reader::{Reader, not_among};
 use crate::settings::url::base_url;
+use crate::settings::{CredentialSettings, accounts};
 
 /// The name that a service gives for no credential at all.
 pub const NO_CREDENTIAL: &str = "none";
@@ -52,17 +39,17 @@ const KINDS: [(&str, Read); 12] = [
     ("header", header),
     ("clouds", clouds),
     ("env", environment),
-    (NO_CREDENTIAL, |_| Some(Plan::None.into())),
+    (NO_CREDENTIAL, |_| Some(CredentialSpec::None.into())),
 ];
 
 /// Everyone who may be asked with, by name.
 pub(super) fn credentials(root: &Reader<'_>) -> BTreeMap<String, CredentialSettings> {
-    let nobody = (NO_CREDENTIAL.to_owned(), Plan::None.into());
+    let nobody = (NO_CREDENTIAL.to_owned(), CredentialSpec::None.into());
     let mut credentials = BTreeMap::from([nobody]);
     let sections = root.sections("credentials");
     for (name, section) in &sections {
         if name == NO_CREDENTIAL {
-            section.problem("", "the name is taken: it stands for no credential");
+            section.report("", "the name is taken: it stands for no credential");
         }
         // Of an unknown kind nobody can say which keys belong to it.
         let Some(read) = section.choice("kind", &KINDS) else {
@@ -89,7 +76,7 @@ pub(super) fn region(section: &Reader<'_>, key: &str) -> Option<String> {
     if is_region(&text) {
         return Some(text);
     }
-    section.problem(
+    section.report(
         key,
         format!("\"{text}\" must be made of letters, digits and -, as eu-de"),
     );
@@ -110,8 +97,8 @@ fn check_source(
     known: &[String],
     credentials: &BTreeMap<String, CredentialSettings>,
 ) {
-    let source_of = |name: &str| match &credentials.get(name)?.plan {
-        Plan::Agency(agency) => match &agency.source {
+    let source_of = |name: &str| match &credentials.get(name)?.spec {
+        CredentialSpec::Agency(agency) => match &agency.source {
             AgencySource::Named(source) => Some(source),
             AgencySource::Own(_) => None,
         },
@@ -122,9 +109,9 @@ fn check_source(
     };
     if !known.contains(source) {
         let known = known.iter().map(String::as_str);
-        section.problem("source", not_among(source, known));
+        section.report("source", not_among(source, known));
     } else if source == name || source_of(source).is_some() {
-        section.problem("source", "must be a credential that is no agency itself");
+        section.report("source", "must be a credential that is no agency itself");
     }
 }
 
@@ -138,7 +125,7 @@ fn keystone(section: &Reader<'_>) -> Option<CredentialSettings> {
     if let Some(application) = application {
         let (id, secret) = application?;
         return Some(
-            Plan::Keystone(Keystone {
+            CredentialSpec::Keystone(Keystone {
                 auth_url: auth_url?,
                 identity: Identity::Application { id, secret },
                 scope: ScopeWanted::Default,
@@ -159,12 +146,12 @@ fn keystone(section: &Reader<'_>) -> Option<CredentialSettings> {
         password: password?,
         totp,
     };
-    let plan = Plan::Keystone(Keystone {
+    let spec = CredentialSpec::Keystone(Keystone {
         auth_url: auth_url?,
         identity,
         scope: project.map_or(ScopeWanted::Default, ScopeWanted::Project),
     });
-    Some(plan.into())
+    Some(spec.into())
 }
 
 fn keystone_token(section: &Reader<'_>) -> Option<CredentialSettings> {
@@ -173,17 +160,17 @@ fn keystone_token(section: &Reader<'_>) -> Option<CredentialSettings> {
     let domain = domain(section, "domain", "domain_id");
     let project = project(section, domain);
     if project.is_none() {
-        section.problem(
+        section.report(
             "",
             "needs `project` or `project_id`: what the token is to be exchanged for",
         );
     }
-    let plan = Plan::Keystone(Keystone {
+    let spec = CredentialSpec::Keystone(Keystone {
         auth_url: auth_url?,
         identity: Identity::Token { token: token? },
         scope: ScopeWanted::Project(project?),
     });
-    Some(plan.into())
+    Some(spec.into())
 }
 
 fn aksk(section: &Reader<'_>) -> Option<CredentialSettings> {
@@ -194,12 +181,12 @@ fn aksk(section: &Reader<'_>) -> Option<CredentialSettings> {
     let project = section.expanded("project");
     let project_id = section.expanded("project_id");
     if project.is_some() && project_id.is_none() && auth_url.is_none() {
-        section.problem(
+        section.report(
             "project",
             "needs `auth_url`, where its id is asked for; or give `project_id`",
         );
     }
-    let plan = Plan::Keys(Keys {
+    let spec = CredentialSpec::Keys(Keys {
         access_key: access_key?,
         secret_key: secret_key?,
         security_token,
@@ -211,7 +198,7 @@ fn aksk(section: &Reader<'_>) -> Option<CredentialSettings> {
             None => None,
         },
     });
-    Some(plan.into())
+    Some(spec.into())
 }
 
 fn agency(section: &Reader<'_>) -> Option<CredentialSettings> {
@@ -221,20 +208,20 @@ fn agency(section: &Reader<'_>) -> Option<CredentialSettings> {
     let name = section.missing("agency_name", name);
     let account = domain(section, "domain", "domain_id");
     if account.is_none() {
-        section.problem(
+        section.report(
             "",
             "needs `domain` or `domain_id`: the account that made the agency",
         );
     }
     let project = project(section, account.clone());
-    let plan = Plan::Agency(Agency {
+    let spec = CredentialSpec::Agency(Agency {
         source: AgencySource::Named(source?),
         auth_url: auth_url?,
         agency: name?,
         account: account?,
         project,
     });
-    Some(plan.into())
+    Some(spec.into())
 }
 
 fn metadata(section: &Reader<'_>) -> Option<CredentialSettings> {
@@ -242,12 +229,12 @@ fn metadata(section: &Reader<'_>) -> Option<CredentialSettings> {
         Some(text) => checked_url(section, "url", &text),
         None => Url::parse(METADATA_URL).ok(),
     };
-    let plan = Plan::Metadata(Metadata {
+    let spec = CredentialSpec::Metadata(Metadata {
         project_id: section.expanded("project_id"),
         domain_id: section.expanded("domain_id"),
         url: url?,
     });
-    Some(plan.into())
+    Some(spec.into())
 }
 
 fn token(section: &Reader<'_>) -> Option<CredentialSettings> {
@@ -271,7 +258,7 @@ fn header(section: &Reader<'_>) -> Option<CredentialSettings> {
     let name = section.required_text("header").and_then(|text| {
         let name = HeaderName::try_from(&text).ok();
         if name.is_none() {
-            section.problem(
+            section.report(
                 "header",
                 format!("\"{text}\" is no name of a header, as PRIVATE-TOKEN is"),
             );
@@ -280,7 +267,7 @@ fn header(section: &Reader<'_>) -> Option<CredentialSettings> {
     });
     let prefix = section.text("prefix").unwrap_or_default();
     if HeaderValue::from_str(&prefix).is_err() {
-        section.problem("prefix", "holds characters that no header may have");
+        section.report("prefix", "holds characters that no header may have");
     }
     let value = section.required_secret("value");
     in_header(section, "header", "value", (name?, prefix), value)
@@ -308,7 +295,7 @@ fn basic(section: &Reader<'_>) -> Option<CredentialSettings> {
         // RFC 7617, section 2: the first colon ends the name.
         let is_plain = !name.contains(':') && !name.chars().any(char::is_control);
         if !is_plain {
-            section.problem("username", "must hold no `:`");
+            section.report("username", "must hold no `:`");
         }
         is_plain
     });
@@ -324,17 +311,17 @@ fn basic(section: &Reader<'_>) -> Option<CredentialSettings> {
 
 /// A secret that cannot stand in its header is told of now, not at the first poll.
 fn checked_header(section: &Reader<'_>, key: &str, header: Header) -> Option<CredentialSettings> {
-    if let Err(error) = header.proof() {
+    if let Err(error) = header.auth() {
         let key_file = format!("{key}_file");
         let key = if section.has(&key_file) {
             &key_file
         } else {
             key
         };
-        section.problem(key, error);
+        section.report(key, error);
         return None;
     }
-    Some(Plan::Header(header).into())
+    Some(CredentialSpec::Header(header).into())
 }
 
 fn clouds(section: &Reader<'_>) -> Option<CredentialSettings> {
@@ -368,13 +355,13 @@ fn elsewhere(
                 is_plain
             });
             Some(CredentialSettings {
-                plan: account.plan,
+                spec: account.spec,
                 region,
             })
         }
-        Err(problems) => {
-            for problem in problems {
-                section.problem(key, problem);
+        Err(diagnostics) => {
+            for problem in diagnostics {
+                section.report(key, problem);
             }
             None
         }
@@ -387,7 +374,7 @@ fn auth_url(section: &Reader<'_>) -> Option<Url> {
     let url = match location::auth_url(&text, None) {
         Ok(url) => url,
         Err(message) => {
-            section.problem("auth_url", message);
+            section.report("auth_url", message);
             return None;
         }
     };
@@ -399,8 +386,7 @@ fn auth_url(section: &Reader<'_>) -> Option<Url> {
 
 fn checked_url(section: &Reader<'_>, key: &str, text: &str) -> Option<Url> {
     let url = base_url(text);
-    url.inspect_err(|message| section.problem(key, message))
-        .ok()
+    url.inspect_err(|message| section.report(key, message)).ok()
 }
 
 fn user(section: &Reader<'_>, domain: Option<Domain>) -> Option<User> {
@@ -410,7 +396,7 @@ fn user(section: &Reader<'_>, domain: Option<Domain>) -> Option<User> {
         (Some(id), None) => Some(User::Id(id)),
         (None, Some(name)) => {
             if domain.is_none() {
-                section.problem(
+                section.report(
                     "username",
                     "needs `domain` or `domain_id`: names are unique only within a domain",
                 );
@@ -418,7 +404,7 @@ fn user(section: &Reader<'_>, domain: Option<Domain>) -> Option<User> {
             Some(User::Name(name, domain?))
         }
         (Some(_), Some(_)) => {
-            section.problem("user_id", "is set beside `username`; keep one of them");
+            section.report("user_id", "is set beside `username`; keep one of them");
             None
         }
         (None, None) => section.missing("username", None),
@@ -429,7 +415,7 @@ fn domain(section: &Reader<'_>, name_key: &str, id_key: &str) -> Option<Domain> 
     let name = section.expanded(name_key);
     let id = section.expanded(id_key);
     if name.is_some() && id.is_some() {
-        section.problem(
+        section.report(
             id_key,
             format!("is set beside `{name_key}`; keep one of them"),
         );
@@ -445,7 +431,7 @@ fn project(section: &Reader<'_>, domain_of_user: Option<Domain>) -> Option<Proje
         (Some(id), None) => Some(Project::Id(id)),
         (None, Some(name)) => Some(Project::Name(name, own.or(domain_of_user))),
         (Some(id), Some(_)) => {
-            section.problem("project_id", "is set beside `project`; keep one of them");
+            section.report("project_id", "is set beside `project`; keep one of them");
             Some(Project::Id(id))
         }
         (None, None) => None,

@@ -1,15 +1,15 @@
 //! Where a service is: as its `url` says, or as follows from its region and the host
 //! pattern of the definition, or from the catalog of the credential's identity service.
 
-use crate::credential::plan::Plan;
+use crate::credential::spec::CredentialSpec;
 use crate::definition::Definition;
-use crate::nearest;
 use crate::outbound::is_local;
 use crate::service::Base;
 use crate::settings::CredentialSettings;
 use crate::settings::credentials::region;
 use crate::settings::reader::Reader;
 use crate::settings::url::base_url;
+use crate::suggest;
 
 /// What a host pattern has in the place of the region.
 const REGION: &str = "{region}";
@@ -31,8 +31,8 @@ pub(super) fn base(
     let own_region = region(section, "region");
     let own_cloud = section.text("cloud");
     if section.has("url") {
-        let plan = credential.map(|credential| &credential.plan);
-        return stated(section, plan).map(Base::Url);
+        let spec = credential.map(|credential| &credential.spec);
+        return stated(section, spec).map(Base::Url);
     }
     let definition = definition?;
     let region = own_region.or_else(|| credential?.region.clone());
@@ -43,7 +43,7 @@ pub(super) fn base(
     {
         return Some(Base::Url(url));
     }
-    let has_catalog = credential.is_some_and(|credential| credential.plan.has_catalog());
+    let has_catalog = credential.is_some_and(|credential| credential.spec.has_catalog());
     if has_catalog && !definition.catalog.is_empty() {
         return Some(Base::Catalog {
             types: definition.catalog.clone(),
@@ -54,7 +54,7 @@ pub(super) fn base(
         // Told already.
         return None;
     }
-    section.problem(
+    section.report(
         "url",
         missing(definition, region.as_deref(), pattern.is_some()),
     );
@@ -88,9 +88,9 @@ fn cloud(
             return Some(own);
         }
         let names = definition.hosts.keys().map(String::as_str);
-        let hint = nearest::hint(&own, names.clone());
+        let hint = suggest::did_you_mean(&own, names.clone());
         let names: Vec<&str> = names.collect();
-        section.problem(
+        section.report(
             "cloud",
             format!(
                 "the definition has no host for \"{own}\"{hint} (known: {})",
@@ -100,7 +100,7 @@ fn cloud(
         return None;
     }
     let known = |cloud: &String| definition.hosts.contains_key(cloud);
-    let auth_url = credential.and_then(|credential| credential.plan.auth_url());
+    let auth_url = credential.and_then(|credential| credential.spec.auth_url());
     if let Some(auth_url) = auth_url {
         // The secret of one cloud is nothing for the only one that the definition knows.
         let host = auth_url.host_str()?;
@@ -126,16 +126,16 @@ fn filled(pattern: &str, region: Option<&str>) -> Option<String> {
     Some(pattern.replace(REGION, label))
 }
 
-fn stated(section: &Reader<'_>, plan: Option<&Plan>) -> Option<String> {
+fn stated(section: &Reader<'_>, spec: Option<&CredentialSpec>) -> Option<String> {
     let text = section.expanded("url")?;
     let url = match base_url(&text) {
         Ok(url) => url,
         Err(message) => {
-            section.problem("url", message);
+            section.report("url", message);
             return None;
         }
     };
-    let is_secret = plan.is_some_and(|plan| !matches!(plan, Plan::None));
+    let is_secret = spec.is_some_and(|spec| !matches!(spec, CredentialSpec::None));
     if url.scheme() == "http" && !is_local(&text) && is_secret {
         section.warn("url", "the credential is sent unencrypted; use https://");
     }

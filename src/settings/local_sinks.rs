@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::settings::SinkKind;
-use crate::settings::SinkSettings;
 use crate::settings::reader::Reader;
-use crate::sink::exec;
-use crate::sink::file;
+use crate::settings::{SinkKind, SinkSettings};
+use crate::sink::{exec, file};
 
 /// The longest a command may take: a delivery is taken for abandoned after a minute.
 const COMMAND_MAX: Duration = Duration::from_secs(45);
@@ -27,7 +24,7 @@ pub(super) fn lines(section: &Reader<'_>) -> Option<SinkKind> {
     }
     let path = path.filter(|path| match unfit(path) {
         Some(message) => {
-            section.problem("path", message);
+            section.report("path", message);
             false
         }
         None => true,
@@ -35,7 +32,7 @@ pub(super) fn lines(section: &Reader<'_>) -> Option<SinkKind> {
     let max_bytes = section.whole("max_bytes", BYTES).map(u64::from);
     let keep_files = section.whole("keep_files", 0..=1000);
     let fsync = section.flag("fsync") || !section.has("fsync");
-    Some(SinkKind::File(file::Plan {
+    Some(SinkKind::File(file::FileSettings {
         path: path?,
         max_bytes: max_bytes.unwrap_or(BYTES_USUAL),
         keep_files: keep_files.unwrap_or(KEPT_USUAL),
@@ -64,7 +61,7 @@ pub(super) fn check_paths(root: &Reader<'_>, sinks: &BTreeMap<String, SinkSettin
         };
         if let Some(other) = writers.insert(&plan.path, name) {
             let message = format!("writes the same file as the sink `{other}`");
-            root.section("sinks").problem(name, message);
+            root.section("sinks").report(name, message);
         }
     }
 }
@@ -72,23 +69,23 @@ pub(super) fn check_paths(root: &Reader<'_>, sinks: &BTreeMap<String, SinkSettin
 pub(super) fn command(section: &Reader<'_>) -> Option<SinkKind> {
     let command = section.list("command");
     if !section.has("command") {
-        section.problem("command", "is missing and has no default");
+        section.report("command", "is missing and has no default");
     }
     let timeout = section.duration("timeout", Duration::from_millis(1));
     if timeout.is_some_and(|timeout| timeout > COMMAND_MAX) {
-        section.problem("timeout", "must be at most 45s");
+        section.report("timeout", "must be at most 45s");
     }
     let concurrency = section.whole("concurrency", 1..=64);
     let Some((program, arguments)) = command.split_first() else {
         if section.has("command") {
-            section.problem("command", "must name a program");
+            section.report("command", "must name a program");
         }
         return None;
     };
     if let Err(message) = runnable(Path::new(program)) {
-        section.problem("command", message);
+        section.report("command", message);
     }
-    Some(SinkKind::Exec(exec::Plan {
+    Some(SinkKind::Exec(exec::ExecSettings {
         program: program.clone(),
         arguments: arguments.to_vec(),
         timeout: timeout.unwrap_or(COMMAND_USUAL),

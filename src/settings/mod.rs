@@ -9,9 +9,9 @@
 mod accounts;
 pub mod build;
 mod credentials;
+mod diagnostic;
 mod endpoint;
 mod local_sinks;
-mod problem;
 mod reader;
 mod secret;
 mod sections;
@@ -31,23 +31,20 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::credential::plan::Plan;
-use crate::definition::Definition;
-use crate::definition::PollOverrides;
+use crate::credential::spec::CredentialSpec;
 use crate::definition::catalog::Catalog;
+use crate::definition::{Definition, PollOverrides};
 use crate::intake::WatchRequest;
 use crate::outbound::egress::Hosts;
 use crate::schedule::budget::Limits;
 use crate::service::Base;
-use crate::sink::exec;
-use crate::sink::file;
-use crate::sink::post::Manner;
+use crate::sink::post::DeliveryOptions;
+use crate::sink::{exec, file};
 use crate::watch::Params;
 use crate::watch::subscription::Filter;
 
 pub use crate::settings::credentials::NO_CREDENTIAL;
-pub use crate::settings::problem::Problem;
-pub use crate::settings::problem::Problems;
+pub use crate::settings::diagnostic::{Diagnostic, Diagnostics};
 pub use crate::settings::source::Sources;
 
 /// The embedded defaults, with every key documented.
@@ -121,7 +118,7 @@ pub struct CallbackSettings {
     /// The hosts it may name.
     pub hosts: Hosts,
     /// How it is posted to.
-    pub manner: Manner,
+    pub options: DeliveryOptions,
     /// What it is told.
     pub filter: Filter,
 }
@@ -130,17 +127,17 @@ pub struct CallbackSettings {
 #[derive(Debug, Clone)]
 pub struct CredentialSettings {
     /// How it proves who asks.
-    pub plan: Plan,
+    pub spec: CredentialSpec,
     /// The region it belongs to, if anybody says.
     pub region: Option<String>,
 }
 
-impl From<Plan> for CredentialSettings {
-    fn from(plan: Plan) -> Self {
-        let project = plan.project_name();
+impl From<CredentialSpec> for CredentialSettings {
+    fn from(spec: CredentialSpec) -> Self {
+        let project = spec.project_name();
         let region = project.and_then(accounts::location::region_of_project);
         let region = region.map(str::to_owned);
-        Self { plan, region }
+        Self { spec, region }
     }
 }
 
@@ -180,12 +177,12 @@ pub enum SinkKind {
         /// The URL.
         url: reqwest::Url,
         /// How.
-        manner: Box<Manner>,
+        options: Box<DeliveryOptions>,
     },
     /// To a file.
-    File(file::Plan),
+    File(file::FileSettings),
     /// To a command.
-    Exec(exec::Plan),
+    Exec(exec::ExecSettings),
 }
 
 /// Settings, and what a person should know about them although they work.
@@ -193,7 +190,7 @@ pub struct Loaded {
     /// The settings.
     pub settings: Settings,
     /// Warnings.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<Diagnostic>,
     /// The files that were read, in order.
     pub files: Vec<PathBuf>,
 }
@@ -202,17 +199,17 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Everything that is wrong, at once.
-pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     let layered = source::layer(sources)?;
     let (settings, notes, also_read) = sections::read(&layered);
-    let (problems, warnings): (Vec<_>, Vec<_>) =
+    let (diagnostics, warnings): (Vec<_>, Vec<_>) =
         notes.into_iter().partition(|note| !note.is_warning);
     match settings {
-        Some(settings) if problems.is_empty() => Ok(Loaded {
+        Some(settings) if diagnostics.is_empty() => Ok(Loaded {
             settings,
             warnings,
             files: [layered.files(), also_read].concat(),
         }),
-        _ => Err(Problems(problems)),
+        _ => Err(Diagnostics(diagnostics)),
     }
 }

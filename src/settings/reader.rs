@@ -4,22 +4,18 @@
 //! reported with the nearest key that is known here.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::Value;
-use config::ValueKind;
+use config::{Value, ValueKind};
 
 use crate::clock::parse_duration;
-use crate::nearest;
-use crate::settings::problem::Problem;
-use crate::settings::source::ENVIRONMENT;
-use crate::settings::source::Layered;
-use crate::settings::source::origin_of;
+use crate::settings::diagnostic::Diagnostic;
+use crate::settings::source::{ENVIRONMENT, Layered, origin_of};
+use crate::suggest;
 
 /// How many names an error lists; of more, only the nearest helps.
 const LISTED_MAX: usize = 16;
@@ -29,7 +25,7 @@ const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
 /// What all readers of one load share.
 pub(super) struct Context<'a> {
     layered: &'a Layered,
-    notes: RefCell<Vec<Problem>>,
+    notes: RefCell<Vec<Diagnostic>>,
     /// Files of other tools that were read.
     files: RefCell<Vec<PathBuf>>,
     /// Every key that was asked for, names of entries written as `*`: what the manual
@@ -70,7 +66,7 @@ impl<'a> Context<'a> {
     }
 
     /// Everything that is to be told, and the files of other tools that were read.
-    pub(super) fn into_notes(self) -> (Vec<Problem>, Vec<PathBuf>) {
+    pub(super) fn into_notes(self) -> (Vec<Diagnostic>, Vec<PathBuf>) {
         (self.notes.into_inner(), self.files.into_inner())
     }
 
@@ -97,7 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a problem with the value of `key`.
-    pub(super) fn problem(&self, key: &str, message: impl Display) {
+    pub(super) fn report(&self, key: &str, message: impl Display) {
         self.note(key, message, false);
     }
 
@@ -116,7 +112,7 @@ impl<'a> Reader<'a> {
         let value = self.peek(key).or(self.value).unwrap_or(&layered.root);
         let origin = origin_of(value);
         let line = layered.line(&origin, &path);
-        self.context.notes.borrow_mut().push(Problem {
+        self.context.notes.borrow_mut().push(Diagnostic {
             origin,
             line,
             key: path.join("."),
@@ -128,7 +124,7 @@ impl<'a> Reader<'a> {
     /// Reports that a key without a default is missing.
     pub(super) fn missing<T>(&self, key: &str, found: Option<T>) -> Option<T> {
         if found.is_none() && self.peek(key).is_none() {
-            self.problem(key, "is missing and has no default");
+            self.report(key, "is missing and has no default");
         }
         found
     }
@@ -160,7 +156,7 @@ impl<'a> Reader<'a> {
         if let ValueKind::String(text) = &value.kind {
             return Some(text.clone());
         }
-        self.problem(key, format!("{} must be a text in quotes", shown(value)));
+        self.report(key, format!("{} must be a text in quotes", shown(value)));
         None
     }
 
@@ -176,7 +172,7 @@ impl<'a> Reader<'a> {
         match expand(&text, &self.context.layered.environment) {
             Ok(text) => Some(text),
             Err(message) => {
-                self.problem(key, message);
+                self.report(key, message);
                 None
             }
         }
@@ -187,17 +183,17 @@ impl<'a> Reader<'a> {
         let text = self.text(key)?;
         match parse_duration(&text) {
             Ok(duration) if duration > DURATION_MAX => {
-                self.problem(key, format!("\"{text}\" must be at most 365 days"));
+                self.report(key, format!("\"{text}\" must be at most 365 days"));
                 None
             }
             Ok(duration) if duration >= least => Some(duration),
             Ok(_) => {
                 let least = crate::clock::show_duration(least);
-                self.problem(key, format!("\"{text}\" must be at least {least}"));
+                self.report(key, format!("\"{text}\" must be at least {least}"));
                 None
             }
             Err(allowed) => {
-                self.problem(key, format!("\"{text}\" must be {allowed}"));
+                self.report(key, format!("\"{text}\" must be {allowed}"));
                 None
             }
         }
@@ -216,7 +212,7 @@ impl<'a> Reader<'a> {
         let found = number.filter(|number| range.contains(number));
         if found.is_none() {
             let (least, most) = range.into_inner();
-            self.problem(
+            self.report(
                 key,
                 format!("{} must be a number from {least} to {most}", shown(value)),
             );
@@ -235,7 +231,7 @@ impl<'a> Reader<'a> {
         let found = number.filter(|number| range.contains(number));
         if found.is_none() {
             let (least, most) = range.into_inner();
-            self.problem(
+            self.report(
                 key,
                 format!(
                     "{} must be a whole number from {least} to {most}",
@@ -257,7 +253,7 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         if found.is_none() {
-            self.problem(key, format!("{} must be true or false", shown(value)));
+            self.report(key, format!("{} must be true or false", shown(value)));
         }
         found.unwrap_or_default()
     }
@@ -267,7 +263,7 @@ impl<'a> Reader<'a> {
         let word = self.required_text(key)?;
         let found = choices.iter().find(|(name, _)| *name == word);
         if found.is_none() {
-            self.problem(key, not_among(&word, choices.iter().map(|(name, _)| *name)));
+            self.report(key, not_among(&word, choices.iter().map(|(name, _)| *name)));
         }
         found.map(|(_, choice)| *choice)
     }
@@ -285,7 +281,7 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         texts.unwrap_or_else(|| {
-            self.problem(
+            self.report(
                 key,
                 format!("{} must be a list of texts in quotes", shown(value)),
             );
@@ -306,7 +302,7 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         texts.unwrap_or_else(|| {
-            self.problem(key, "must be a table of texts, as { name = \"value\" }");
+            self.report(key, "must be a table of texts, as { name = \"value\" }");
             BTreeMap::new()
         })
     }
@@ -315,7 +311,7 @@ impl<'a> Reader<'a> {
     pub(super) fn section(&self, key: &str) -> Reader<'a> {
         let value = self.ask(key);
         if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
-            self.problem(key, "must be a table");
+            self.report(key, "must be a table");
         }
         self.within(key, key, value)
     }
@@ -332,9 +328,9 @@ impl<'a> Reader<'a> {
         for name in names {
             let value = table.get(name);
             if !is_name(name) {
-                outer.problem(name, "the name must be made of a-z, 0-9 and -, at most 64, so that it also works in the environment");
+                outer.report(name, "the name must be made of a-z, 0-9 and -, at most 64, so that it also works in the environment");
             } else if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
-                outer.problem(name, "must be a table");
+                outer.report(name, "must be a table");
             } else {
                 sections.push((name.clone(), outer.within(name, "*", value)));
             }
@@ -356,7 +352,7 @@ impl<'a> Reader<'a> {
             return Vec::new();
         };
         let ValueKind::Array(elements) = &value.kind else {
-            self.problem(key, format!("must be a list of tables, as [[{key}]]"));
+            self.report(key, format!("must be a list of tables, as [[{key}]]"));
             return Vec::new();
         };
         let outer = self.within(key, key, Some(value));
@@ -387,9 +383,9 @@ impl<'a> Reader<'a> {
         let mut names: Vec<&String> = table.keys().filter(|name| !known.contains(*name)).collect();
         names.sort();
         for name in names {
-            let hint = nearest::hint(name, known.iter().map(String::as_str));
+            let hint = suggest::did_you_mean(name, known.iter().map(String::as_str));
             let all: Vec<&str> = known.iter().map(String::as_str).collect();
-            self.problem(
+            self.report(
                 name,
                 format!("is no setting{hint} (known here: {})", all.join(", ")),
             );
@@ -400,7 +396,7 @@ impl<'a> Reader<'a> {
 /// "`josn` must be one of auto, human, json; did you mean `json`?"
 pub(super) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.collect();
-    let hint = nearest::hint(word, words.iter().copied());
+    let hint = suggest::did_you_mean(word, words.iter().copied());
     if words.len() > LISTED_MAX {
         return format!("\"{word}\" is none of the {} there are{hint}", words.len());
     }

@@ -2,16 +2,12 @@
 //! environment, and is never shown.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
 use crate::outbound::secret::Secret;
-use crate::settings::reader::Reader;
-use crate::settings::reader::expand;
-use crate::settings::reader::is_environment;
-use crate::settings::reader::text_of;
+use crate::settings::reader::{Reader, expand, is_environment, text_of};
 
 impl Reader<'_> {
     /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
@@ -31,13 +27,13 @@ impl Reader<'_> {
         // Opening a pipe would wait for whoever writes into it.
         let is_other = std::fs::metadata(&path).is_ok_and(|file| !file.is_file());
         if is_other {
-            self.problem(key, format!("{} is not a file", path.display()));
+            self.report(key, format!("{} is not a file", path.display()));
             return None;
         }
         match std::fs::File::open(&path) {
             Ok(_) => Some(path),
             Err(error) => {
-                self.problem(key, format!("cannot read {}: {error}", path.display()));
+                self.report(key, format!("cannot read {}: {error}", path.display()));
                 None
             }
         }
@@ -51,13 +47,13 @@ impl Reader<'_> {
             return self.inline_secret(name).map(Secret::Text);
         };
         if self.ask(name).is_some() {
-            self.problem(name, format!("is set beside `{key}`; keep one of them"));
+            self.report(name, format!("is set beside `{key}`; keep one of them"));
         }
         let secret = Secret::File(path);
         match secret.read() {
             Ok(_) => Some(secret),
             Err(error) => {
-                self.problem(&key, error);
+                self.report(&key, error);
                 None
             }
         }
@@ -68,7 +64,7 @@ impl Reader<'_> {
         let mut secrets = BTreeMap::new();
         for (name, text) in self.texts(key) {
             let path = expand(&text, self.environment()).map(PathBuf::from);
-            let path = path.inspect_err(|message| self.problem(key, format!("`{name}` {message}")));
+            let path = path.inspect_err(|message| self.report(key, format!("`{name}` {message}")));
             let Some(path) = path.ok().and_then(|path| self.readable(key, path)) else {
                 continue;
             };
@@ -76,7 +72,7 @@ impl Reader<'_> {
             let secret = Secret::File(path);
             match secret.read() {
                 Ok(_) => drop(secrets.insert(name, secret)),
-                Err(error) => self.problem(key, error),
+                Err(error) => self.report(key, error),
             }
         }
         secrets
@@ -87,7 +83,7 @@ impl Reader<'_> {
         let found = self.secret_source(name);
         let key = format!("{name}_file");
         if found.is_none() && !self.has(name) && !self.has(&key) {
-            self.problem(&key, "is missing and has no default");
+            self.report(&key, "is missing and has no default");
         }
         found
     }
@@ -101,7 +97,7 @@ impl Reader<'_> {
         let value = self.ask(name)?;
         let Some(text) = text_of(value) else {
             // Not through `text`, whose message would show the value.
-            self.problem(name, "must be a text in quotes");
+            self.report(name, "must be a text in quotes");
             return None;
         };
         if !text.contains("${") && !is_environment(value) {
@@ -112,7 +108,7 @@ impl Reader<'_> {
         }
         let secret = self.expanded(name)?;
         if secret.is_empty() || secret.chars().any(char::is_control) {
-            self.problem(name, "is empty, or has more than one line");
+            self.report(name, "is empty, or has more than one line");
             return None;
         }
         Some(SecretString::from(secret))

@@ -6,30 +6,23 @@ use std::time::Duration;
 
 use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
-use crate::intake::WatchRequest;
-use crate::intake::check_callback;
-use crate::intake::check_request;
+use crate::intake::{WatchRequest, check_callback, check_request};
 use crate::outbound::egress::Hosts;
-use crate::settings::ApiSettings;
-use crate::settings::LogFormat;
-use crate::settings::LogSettings;
-use crate::settings::Settings;
 use crate::settings::credentials::credentials;
-use crate::settings::problem::Problem;
-use crate::settings::reader::Context;
-use crate::settings::reader::Reader;
-use crate::settings::reader::not_among;
+use crate::settings::diagnostic::Diagnostic;
+use crate::settings::reader::{Context, Reader, not_among};
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
 use crate::settings::source::Layered;
 use crate::settings::webhooks::callback;
+use crate::settings::{ApiSettings, LogFormat, LogSettings, Settings};
 use crate::watch::CallbackUrl;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads all settings. The settings are there unless something essential is wrong, and
-/// then the problems say so.
-pub(super) fn read(layered: &Layered) -> (Option<Settings>, Vec<Problem>, Vec<PathBuf>) {
+/// then the diagnostics say so.
+pub(super) fn read(layered: &Layered) -> (Option<Settings>, Vec<Diagnostic>, Vec<PathBuf>) {
     let context = Context::new(layered);
     let settings = read_in(&context);
     let (notes, files) = context.into_notes();
@@ -70,7 +63,7 @@ fn instance(root: &Reader<'_>) -> Option<String> {
     let name = root.required_text("instance")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) {
-        root.problem(
+        root.report(
             "instance",
             format!("\"{name}\" must have 1 to 64 letters, digits, `.`, `_` or `-`"),
         );
@@ -83,7 +76,7 @@ fn catalog(root: &Reader<'_>) -> Catalog {
     let mut catalog = Catalog::built_in();
     if let Some(folder) = root.expanded("services_dir") {
         for error in catalog.add_folder(&PathBuf::from(folder)) {
-            root.problem("services_dir", error);
+            root.report("services_dir", error);
         }
     }
     catalog
@@ -100,7 +93,7 @@ fn log(root: &Reader<'_>) -> Option<LogSettings> {
     let filter = section.required_text("filter").filter(|filter| {
         let parsed = tracing_subscriber::EnvFilter::try_new(filter);
         if let Err(error) = &parsed {
-            section.problem("filter", format!("\"{filter}\" cannot be used: {error}"));
+            section.report("filter", format!("\"{filter}\" cannot be used: {error}"));
         }
         parsed.is_ok()
     });
@@ -120,7 +113,7 @@ fn store(root: &Reader<'_>) -> Option<PathBuf> {
         Some(path) if !path.is_empty() && !path.starts_with(':') => Some(PathBuf::from(path)),
         _ => {
             // Not shown: other kinds of URL carry a password.
-            section.problem(
+            section.report(
                 "url",
                 "must be sqlite:// and a path, as sqlite:///var/lib/jobwatch/jobwatch.db",
             );
@@ -134,7 +127,7 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     let listen = section.required_text("listen").and_then(|text| {
         let parsed: Option<SocketAddr> = text.parse().ok();
         if parsed.is_none() {
-            section.problem(
+            section.report(
                 "listen",
                 format!(
                     "\"{text}\" must be an address and a port, as 127.0.0.1:8620 or [::1]:8620"
@@ -150,7 +143,7 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     section.finish();
     let listen = listen?;
     if !listen.ip().is_loopback() && (read_token.is_none() || write_token.is_none()) {
-        section.problem(
+        section.report(
             "listen",
             format!("{listen} can be reached from other machines: set read_token_file and write_token_file, or listen on 127.0.0.1"),
         );
@@ -200,7 +193,7 @@ fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchReques
             let known = |names: Vec<String>, key: &str, name: &str| {
                 if !names.iter().any(|known| known == name) {
                     let names = names.iter().map(String::as_str);
-                    section.problem(key, not_among(name, names));
+                    section.report(key, not_among(name, names));
                 }
             };
             known(root.names("services"), "service", &request.service);
@@ -210,10 +203,10 @@ fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchReques
             if let Some(url) = &request.callback_url
                 && let Err(message) = check_callback(url, callback_hosts)
             {
-                section.problem("callback_url", message);
+                section.report("callback_url", message);
             }
             for fault in check_request(&request) {
-                section.problem(&fault.field, fault.message);
+                section.report(&fault.field, fault.message);
             }
             Some(request)
         })

@@ -6,13 +6,10 @@ use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::intake::check_param;
 use crate::schedule::budget::Limits;
-use crate::settings::CredentialSettings;
-use crate::settings::ServiceSettings;
 use crate::settings::credentials::NO_CREDENTIAL;
-use crate::settings::endpoint;
-use crate::settings::reader::Reader;
-use crate::settings::reader::not_among;
+use crate::settings::reader::{Reader, not_among};
 use crate::settings::sections::poll;
+use crate::settings::{CredentialSettings, ServiceSettings, endpoint};
 
 /// Everything that can be watched, by name.
 pub(super) fn services(
@@ -50,7 +47,7 @@ fn service(
     let definition = section.required_text("definition").and_then(|name| {
         let found = catalog.get(&name).cloned();
         if found.is_none() {
-            section.problem("definition", not_among(&name, catalog.names()));
+            section.report("definition", not_among(&name, catalog.names()));
         }
         found
     });
@@ -58,7 +55,7 @@ fn service(
         let is_known = credentials.names.contains(name);
         if !is_known {
             let names = credentials.names.iter().map(String::as_str);
-            section.problem("credential", not_among(name, names));
+            section.report("credential", not_among(name, names));
         }
         is_known
     });
@@ -78,16 +75,16 @@ fn service(
         .filter(|name| !definition.params.contains(name))
     {
         let names = definition.params.iter().map(String::as_str);
-        section.problem("params", not_among(name, names));
+        section.report("params", not_among(name, names));
     }
     for (name, value) in &params {
         if let Err(allowed) = check_param(value) {
-            section.problem("params", format!("`{name}` {allowed}"));
+            section.report("params", format!("`{name}` {allowed}"));
         }
     }
     let poll = own_poll.over(definition.poll.over(poll_defaults));
     if poll.initial > poll.max {
-        section.problem("poll", "initial is longer than max");
+        section.report("poll", "initial is longer than max");
     }
     Some(ServiceSettings {
         definition,

@@ -2,17 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::settings::SinkKind;
-use crate::settings::SinkSettings;
-use crate::settings::local_sinks::check_paths;
-use crate::settings::local_sinks::command;
-use crate::settings::local_sinks::lines;
-use crate::settings::reader::Reader;
-use crate::settings::reader::not_among;
+use crate::settings::local_sinks::{check_paths, command, lines};
+use crate::settings::reader::{Reader, not_among};
 use crate::settings::webhooks::webhook;
-use crate::watch::subscription::CALLBACK;
-use crate::watch::subscription::EventFilter;
-use crate::watch::subscription::Filter;
+use crate::settings::{SinkKind, SinkSettings};
+use crate::watch::subscription::{CALLBACK, EventFilter, Filter};
 
 /// How to read the settings of one kind of sink.
 type Read = fn(&Reader<'_>) -> Option<SinkKind>;
@@ -24,7 +18,7 @@ pub(super) fn sinks(root: &Reader<'_>) -> BTreeMap<String, SinkSettings> {
     for (name, section) in root.sections("sinks") {
         if name == CALLBACK {
             let message = "is the sink of the `callback_url` of watches; choose another name";
-            section.problem("", message);
+            section.report("", message);
         }
         let kinds: [(&str, Read); 4] = [
             ("log", |_| Some(SinkKind::Log)),
@@ -53,7 +47,7 @@ fn filter(section: &Reader<'_>, services: &[String]) -> Filter {
         } else {
             not_among(name, names)
         };
-        section.problem("services", message);
+        section.report("services", message);
     }
     Filter {
         events: events(section, "events"),
@@ -68,7 +62,7 @@ pub(super) fn events(section: &Reader<'_>, key: &str) -> Vec<EventFilter> {
     for word in section.list(key) {
         match EventFilter::parse(&word) {
             Some(filter) => events.push(filter),
-            None => section.problem(key, not_among(&word, EventFilter::words())),
+            None => section.report(key, not_among(&word, EventFilter::words())),
         }
     }
     events

@@ -4,26 +4,16 @@
 //! its keys tell later on which line a wrong value stands.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use config::Config;
-use config::ConfigError;
-use config::Environment;
-use config::File;
-use config::FileFormat;
-use config::Format;
-use config::Map;
-use config::Source;
-use config::Value;
-use config::ValueKind;
+use config::{
+    Config, ConfigError, Environment, File, FileFormat, Format, Map, Source, Value, ValueKind,
+};
 use toml::de::DeTable;
 
 use crate::settings::DEFAULT;
-use crate::settings::problem::Problem;
-use crate::settings::problem::Problems;
-use crate::toml_line::line_at;
-use crate::toml_line::line_of_key;
+use crate::settings::diagnostic::{Diagnostic, Diagnostics};
+use crate::toml_line::{line_at, line_of_key};
 
 /// What the environment variables begin with.
 const PREFIX: &str = "JOBWATCH";
@@ -53,20 +43,20 @@ pub(super) struct Layered {
 }
 
 /// Reads and layers all sources.
-pub(super) fn layer(sources: &Sources) -> Result<Layered, Problems> {
-    let mut problems = Vec::new();
+pub(super) fn layer(sources: &Sources) -> Result<Layered, Diagnostics> {
+    let mut diagnostics = Vec::new();
     let mut texts = Vec::new();
-    for path in with_drop_ins(&sources.files, &mut problems) {
+    for path in with_drop_ins(&sources.files, &mut diagnostics) {
         match read(&path) {
             Ok(text) => texts.push((path, text)),
-            Err(problem) => problems.push(problem),
+            Err(problem) => diagnostics.push(problem),
         }
     }
-    if !problems.is_empty() {
-        return Err(Problems(problems));
+    if !diagnostics.is_empty() {
+        return Err(Diagnostics(diagnostics));
     }
     let root = build(&texts, &sources.environment)
-        .map_err(|error| Problems(vec![whole_file("the settings", None, error.to_string())]))?;
+        .map_err(|error| Diagnostics(vec![whole_file("the settings", None, error.to_string())]))?;
     Ok(Layered {
         root,
         environment: sources.environment.clone(),
@@ -113,7 +103,7 @@ impl Source for TomlText {
 }
 
 /// Each file, followed by `conf.d/*.toml` beside it.
-fn with_drop_ins(files: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+fn with_drop_ins(files: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for file in files {
         all.push(file.clone());
@@ -121,7 +111,7 @@ fn with_drop_ins(files: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf>
         let Ok(entries) = std::fs::read_dir(&folder) else {
             if folder.exists() {
                 let origin = folder.display().to_string();
-                problems.push(whole_file(
+                diagnostics.push(whole_file(
                     &origin,
                     None,
                     "the folder cannot be listed".to_owned(),
@@ -145,7 +135,7 @@ fn with_drop_ins(files: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf>
     all
 }
 
-fn read(path: &Path) -> Result<String, Problem> {
+fn read(path: &Path) -> Result<String, Diagnostic> {
     let origin = path.display().to_string();
     let unreadable = |error: std::io::Error| {
         whole_file(&origin, None, format!("the file cannot be read: {error}"))
@@ -166,8 +156,8 @@ fn read(path: &Path) -> Result<String, Problem> {
     }
 }
 
-fn whole_file(origin: &str, line: Option<usize>, message: String) -> Problem {
-    Problem {
+fn whole_file(origin: &str, line: Option<usize>, message: String) -> Diagnostic {
+    Diagnostic {
         origin: origin.to_owned(),
         line,
         key: String::new(),

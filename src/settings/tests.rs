@@ -3,14 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::settings::DEFAULT;
-use crate::settings::Loaded;
-use crate::settings::Problems;
-use crate::settings::Sources;
-use crate::settings::load;
 use crate::settings::reader::Context;
-use crate::settings::sections;
-use crate::settings::source;
+use crate::settings::{DEFAULT, Diagnostics, Loaded, Sources, load, sections, source};
 
 struct Folder {
     folder: tempfile::TempDir,
@@ -50,16 +44,16 @@ impl Folder {
         }
     }
 
-    fn load(&self) -> Result<Loaded, Problems> {
+    fn load(&self) -> Result<Loaded, Diagnostics> {
         load(&self.sources())
     }
 
     /// Every problem as it is printed, less the folder's name.
-    fn problems(&self) -> Vec<String> {
+    fn diagnostics(&self) -> Vec<String> {
         let folder = format!("{}/", self.folder.path().display());
         match self.load() {
             Ok(_) => Vec::new(),
-            Err(Problems(problems)) => problems
+            Err(Diagnostics(diagnostics)) => diagnostics
                 .iter()
                 .map(|problem| problem.to_string().replace(&folder, ""))
                 .collect(),
@@ -72,14 +66,14 @@ fn config(text: &str) -> Folder {
 }
 
 #[track_caller]
-fn assert_told(problems: &[String], wanted: &[&str]) {
+fn assert_told(diagnostics: &[String], wanted: &[&str]) {
     for part in wanted {
         assert!(
-            problems.iter().any(|problem| problem.contains(part)),
-            "{part:?} is not among {problems:#?}"
+            diagnostics.iter().any(|problem| problem.contains(part)),
+            "{part:?} is not among {diagnostics:#?}"
         );
     }
-    assert_eq!(problems.len(), wanted.len(), "{problems:#?}");
+    assert_eq!(diagnostics.len(), wanted.len(), "{diagnostics:#?}");
 }
 
 #[test]
@@ -115,7 +109,7 @@ events = ["finishd"]
 "#,
     );
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &[
             "jobwatch.toml:1: instanse: is no setting; did you mean `instance`?",
             "jobwatch.toml:3: poll.max: \"1 parsec\" must be a number with a unit",
@@ -137,7 +131,7 @@ fn a_param_that_the_definition_does_not_know_is_told() {
         "[services.dcs]\ndefinition = \"dcs\"\nurl = \"https://x\"\ncredential = \"none\"\nparams = { projekt_id = \"p\" }\n",
     );
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &[
             "jobwatch.toml:5: services.dcs.params: \"projekt_id\" must be one of project_id; did you mean `project_id`?",
         ],
@@ -150,33 +144,33 @@ fn a_missing_file_is_told_by_name() {
         files: vec![PathBuf::from("nowhere/jobwatch.toml")],
         ..Sources::default()
     };
-    let Err(problems) = load(&missing) else {
+    let Err(diagnostics) = load(&missing) else {
         panic!("a file that is not there was read")
     };
     assert!(
-        problems
+        diagnostics
             .to_string()
             .contains("nowhere/jobwatch.toml: the file cannot be read")
     );
     let folder = config("[credentials.otc]\nkind = \"token\"\ntoken_file = \"${DIR}/token\"\n");
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &["token_file: uses ${DIR}, which is not set"],
     );
     let folder = folder.env("DIR", "/nowhere");
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &["token_file: cannot read /nowhere/token"],
     );
 }
 
 #[test]
 fn toml_that_cannot_be_read_is_told_with_its_line() {
-    let problems = config("[api]\nlisten = \n").problems();
-    assert_eq!(problems.len(), 1);
+    let diagnostics = config("[api]\nlisten = \n").diagnostics();
+    assert_eq!(diagnostics.len(), 1);
     assert!(
-        problems[0].starts_with("jobwatch.toml:2: not TOML:"),
-        "{problems:?}"
+        diagnostics[0].starts_with("jobwatch.toml:2: not TOML:"),
+        "{diagnostics:?}"
     );
 }
 
@@ -208,7 +202,7 @@ fn the_environment_sets_numbers_and_lists_and_its_mistakes_are_told() {
         .env("JOBWATCH__API__CONNECTIONS", "many")
         .env("JOBWATCH__API__LISTN", "127.0.0.1:1");
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &[
             "the environment: api.connections: \"many\" must be a whole number",
             "the environment: api.listn: is no setting; did you mean `listen`?",
@@ -219,14 +213,17 @@ fn the_environment_sets_numbers_and_lists_and_its_mistakes_are_told() {
 #[test]
 fn an_open_address_needs_both_tokens() {
     let folder = config("[api]\nlisten = \"0.0.0.0:8620\"\n");
-    assert_told(&folder.problems(), &["can be reached from other machines"]);
+    assert_told(
+        &folder.diagnostics(),
+        &["can be reached from other machines"],
+    );
     let folder = folder.with("r", "reader").with("w", "writer");
     let text = format!(
         "[api]\nlisten = \"0.0.0.0:8620\"\nread_token_file = {:?}\nwrite_token_file = {:?}\n",
         folder.path("r"),
         folder.path("w")
     );
-    assert_told(&folder.with("jobwatch.toml", &text).problems(), &[]);
+    assert_told(&folder.with("jobwatch.toml", &text).diagnostics(), &[]);
 }
 
 #[test]
@@ -240,16 +237,16 @@ fn a_secret_is_never_shown_and_is_kept_byte_for_byte() {
     let folder = config(
         "[api]\nread_token = 31337\n[sinks.ops]\nkind = \"webhook\"\nurl = \"https://user:hunter2@x\"\nsecret = \"hunter2\"\n",
     );
-    let problems = folder.problems();
+    let diagnostics = folder.diagnostics();
     assert_told(
-        &problems,
+        &diagnostics,
         &[
             "api.read_token: must be a text",
             "sinks.ops.url: must hold no user name",
             "sinks.ops.secret_file: must begin with",
         ],
     );
-    let all = problems.join("\n");
+    let all = diagnostics.join("\n");
     assert!(!all.contains("hunter2") && !all.contains("31337"), "{all}");
 }
 
@@ -261,7 +258,7 @@ fn configured_watches_are_checked_like_submitted_ones() {
          [[watches]]\nservice = \"dsc\"\njob_id = \"..\"\ndeadline = \"yesterday\"\nsinks = [\"lgo\"]\n",
     );
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &[
             "jobwatch.toml:5: services.dcs.params: `project_id` must have",
             "jobwatch.toml:7: watches.0.service: \"dsc\" must be one of dcs; did you mean `dcs`?",
@@ -283,15 +280,15 @@ fn what_is_no_file_with_a_secret_is_told() {
     };
     let (empty, directory) = (token("empty"), token("folder"));
     let folder = folder.with("jobwatch.toml", &empty);
-    assert_told(&folder.problems(), &["token_file: empty is empty"]);
+    assert_told(&folder.diagnostics(), &["token_file: empty is empty"]);
     let folder = folder.with("jobwatch.toml", &directory);
-    assert_told(&folder.problems(), &["folder is not a file"]);
+    assert_told(&folder.diagnostics(), &["folder is not a file"]);
     let folder = folder.with(
         "jobwatch.toml",
         "[api]\nread_token = \"\"\n[store]\nurl = \"sqlite://:memory:\"\n",
     );
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &["api.read_token: is empty", "store.url: must be sqlite://"],
     );
 }
@@ -374,7 +371,7 @@ allow_callback_hosts = ["https://hooks.example.com/"]
 "#;
     let folder = folder.with("jobwatch.toml", &text.replace("{here}", &here));
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &[
             "sinks.callback: is the sink of the `callback_url`",
             "sinks.one.url: the URL leads to 10.0.0.1",
@@ -421,7 +418,7 @@ fn a_mistyped_key_of_a_sink_is_told_with_the_nearest() {
          [sinks.b]\nkind = \"webhook\"\nurl = \"https://x\"\nmodes = \"binary\"\n"
     );
     assert_told(
-        &folder.with("jobwatch.toml", &text).problems(),
+        &folder.with("jobwatch.toml", &text).diagnostics(),
         &[
             "sinks.a.fsnc: is no setting; did you mean `fsync`?",
             "sinks.a.services: \"dcs\" is no service; none is configured",
@@ -470,7 +467,7 @@ command = "/bin/true"
 "#;
     let folder = folder.with("jobwatch.toml", &text.replace("{here}", &here));
     assert_told(
-        &folder.problems(),
+        &folder.diagnostics(),
         &[
             "sinks.a.path: must be an absolute path",
             "sinks.a.max_bytes: 1 must be a whole number",
@@ -500,17 +497,17 @@ fn a_url_of_a_watch_needs_a_host_that_is_listed() {
         )
     };
     let allowed = "[api]\nallow_callback_hosts = [\"*.example.com\"]\n";
-    let problems = |text: &str| config(text).problems();
-    let not_listed = problems(&format!("{}{allowed}", watch("a.example.org")));
+    let diagnostics = |text: &str| config(text).diagnostics();
+    let not_listed = diagnostics(&format!("{}{allowed}", watch("a.example.org")));
     assert_told(
         &not_listed,
         &["watches.0.callback_url: leads to a.example.org, which"],
     );
-    let switched_off = problems(&watch("a.example.com"));
+    let switched_off = diagnostics(&watch("a.example.com"));
     assert_told(&switched_off, &["watches.0.callback_url: is not allowed"]);
     assert!(!format!("{not_listed:?}{switched_off:?}").contains("hunter2"));
     assert_told(
-        &problems(&format!("{}{allowed}", watch("a.example.com"))),
+        &diagnostics(&format!("{}{allowed}", watch("a.example.com"))),
         &[],
     );
 }
@@ -585,7 +582,7 @@ fn manual_folder() -> Folder {
 
 #[test]
 fn the_manual_is_valid_with_all_its_examples() {
-    assert_told(&manual_folder().problems(), &[]);
+    assert_told(&manual_folder().diagnostics(), &[]);
 }
 
 #[test]

@@ -2,35 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use reqwest::Url;
 
-use crate::outbound::egress;
 use crate::outbound::egress::Hosts;
-use crate::outbound::names_this_machine;
 use crate::outbound::secret::Secret;
-use crate::settings::CallbackSettings;
-use crate::settings::SinkKind;
+use crate::outbound::{egress, names_this_machine};
 use crate::settings::reader::Reader;
 use crate::settings::sinks::events;
 use crate::settings::url::http_url;
-use crate::sink::post::Manner;
-use crate::sink::shape::Shape;
+use crate::settings::{CallbackSettings, SinkKind};
+use crate::sink::body_format::BodyFormat;
+use crate::sink::post::DeliveryOptions;
 use crate::sink::signature::Signer;
 use crate::sink::template::Template;
 use crate::sink::tls::Tls;
-use crate::watch::Outcome;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::WatchId;
-use crate::watch::event::Event;
-use crate::watch::event::EventKind;
-use crate::watch::event::Instance;
-use crate::watch::observation::Job;
-use crate::watch::observation::JobState;
+use crate::watch::event::{Event, EventKind, Instance};
+use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::Filter;
+use crate::watch::{Outcome, State, Watch, WatchId};
 
 /// Headers that the request itself needs; and what begins so tells of the event.
 const OWN_HEADERS: [&str; 6] = [
@@ -48,16 +39,16 @@ pub(super) fn webhook(section: &Reader<'_>) -> Option<SinkKind> {
     let keys = keys(section, ["secret", "old_secret"]);
     let headers = headers(section);
     let values = section.secret_files("value_files");
-    let shape = shape(section, &values);
+    let body_format = body_format(section, &values);
     let tls = tls(section, url.as_ref());
     let only_public = section.flag("deny_private");
     if let Some(url) = url.as_ref().filter(|_| only_public)
         && let Err(reason) = egress::check_literal(url)
     {
-        section.problem("url", format!("{reason}, and deny_private is set"));
+        section.report("url", format!("{reason}, and deny_private is set"));
     }
-    let manner = Manner {
-        shape: shape?,
+    let options = DeliveryOptions {
+        format: body_format?,
         keys,
         headers,
         values,
@@ -66,7 +57,7 @@ pub(super) fn webhook(section: &Reader<'_>) -> Option<SinkKind> {
     };
     Some(SinkKind::Webhook {
         url: url?,
-        manner: Box::new(manner),
+        options: Box::new(options),
     })
 }
 
@@ -77,7 +68,7 @@ fn url(section: &Reader<'_>) -> Option<Url> {
     }
     let text = section.expanded("url")?;
     let url = http_url(&text)
-        .inspect_err(|message| section.problem("url", message))
+        .inspect_err(|message| section.report("url", message))
         .ok()?;
     if url.scheme() == "http" && !names_this_machine(&url) {
         section.warn("url", "events are sent unencrypted; use https://");
@@ -94,7 +85,7 @@ fn keys<const N: usize>(section: &Reader<'_>, names: [&str; N]) -> Vec<Secret> {
         };
         let read = secret.read().map_err(|error| error.to_string());
         if let Err(message) = read.and_then(|text| Signer::new(&[text]).map(drop)) {
-            section.problem(&format!("{name}_file"), message);
+            section.report(&format!("{name}_file"), message);
         }
         keys.push(secret);
     }
@@ -106,7 +97,7 @@ fn headers(section: &Reader<'_>) -> Vec<(HeaderName, Secret)> {
     let mut headers = Vec::new();
     for (name, secret) in section.secret_files(key) {
         let Ok(header) = HeaderName::try_from(name.as_str()) else {
-            section.problem(key, format!("`{name}` is no name of a header"));
+            section.report(key, format!("`{name}` is no name of a header"));
             continue;
         };
         let is_own = OWN_HEADERS.contains(&header.as_str())
@@ -114,16 +105,19 @@ fn headers(section: &Reader<'_>) -> Vec<(HeaderName, Secret)> {
                 .iter()
                 .any(|begin| header.as_str().starts_with(begin));
         if is_own {
-            section.problem(key, format!("`{header}` is set by jobwatch itself"));
+            section.report(key, format!("`{header}` is set by jobwatch itself"));
         }
         headers.push((header, secret));
     }
     headers
 }
 
-fn shape(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Option<Shape> {
+fn body_format(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Option<BodyFormat> {
     let content_type = section.text("content_type");
-    let modes = [("structured", Shape::Structured), ("binary", Shape::Binary)];
+    let modes = [
+        ("structured", BodyFormat::Structured),
+        ("binary", BodyFormat::Binary),
+    ];
     let mode = section.ask("mode").is_some().then(|| {
         let names = modes.each_ref().map(|(name, _)| (*name, *name));
         section.choice("mode", &names)
@@ -132,26 +126,26 @@ fn shape(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Option<Shap
     if !section.has("template_file") {
         for key in ["content_type", "value_files"] {
             if section.has(key) {
-                section.problem(key, "has no use without a template_file");
+                section.report(key, "has no use without a template_file");
             }
         }
         let name = mode.map_or(Some("structured"), |chosen| chosen)?;
-        let [structured, binary] = modes.map(|(_, shape)| shape);
+        let [structured, binary] = modes.map(|(_, body_format)| body_format);
         return Some(if name == "binary" { binary } else { structured });
     }
     if section.has("mode") {
-        section.problem("mode", "has no use beside template_file, which is the form");
+        section.report("mode", "has no use beside template_file, which is the form");
     }
     let content_type = content_type.unwrap_or_else(|| "application/json".to_owned());
     let Ok(header) = HeaderValue::from_str(&content_type) else {
-        section.problem("content_type", "cannot stand in a header");
+        section.report("content_type", "cannot stand in a header");
         return None;
     };
     let template = Template::read(&file?, &content_type)
-        .inspect_err(|message| section.problem("template_file", message))
+        .inspect_err(|message| section.report("template_file", message))
         .ok()?;
     rehearse(section, &template, values);
-    Some(Shape::Template {
+    Some(BodyFormat::Template {
         template,
         content_type: header,
     })
@@ -231,7 +225,7 @@ fn tls(section: &Reader<'_>, url: Option<&Url>) -> Tls {
         ("client_key_file", "client_cert_file"),
     ] {
         if section.has(one) && !section.has(other) {
-            section.problem(one, format!("needs {other} beside it"));
+            section.report(one, format!("needs {other} beside it"));
         }
     }
     let tls = Tls {
@@ -247,10 +241,10 @@ fn tls(section: &Reader<'_>, url: Option<&Url>) -> Tls {
         return tls;
     }
     if url.is_some_and(|url| url.scheme() == "http") {
-        section.problem(place, "has no use with an http:// URL");
+        section.report(place, "has no use with an http:// URL");
     }
     if let Err(message) = tls.check() {
-        section.problem(place, message);
+        section.report(place, message);
     }
     tls
 }
@@ -261,7 +255,7 @@ pub(super) fn callback(api: &Reader<'_>) -> Option<CallbackSettings> {
     let keys = keys(api, ["callback_secret", "old_callback_secret"]);
     let events = events(api, "callback_events");
     let hosts = Hosts::parse(&listed)
-        .inspect_err(|message| api.problem("allow_callback_hosts", message))
+        .inspect_err(|message| api.report("allow_callback_hosts", message))
         .ok()?;
     if listed.is_empty() {
         return None;
@@ -274,10 +268,10 @@ pub(super) fn callback(api: &Reader<'_>) -> Option<CallbackSettings> {
     }
     Some(CallbackSettings {
         hosts,
-        manner: Manner {
+        options: DeliveryOptions {
             keys,
             only_public: true,
-            ..Manner::plain()
+            ..DeliveryOptions::plain()
         },
         filter: Filter {
             events,

@@ -7,14 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::dcs;
 use super::faults::Turn;
-use super::gateway;
 use super::gateway::Credential;
 use super::job::Job;
-use super::sdrs;
 use super::service::Service;
-use super::sfs_turbo;
+use super::{dcs, gateway, sdrs, sfs_turbo};
 
 /// An HTTP answer, before anything is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,15 +127,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::simulator::faults::Faults;
-    use crate::simulator::faults::RetryAfter;
-    use crate::simulator::faults::Throttle;
-    use crate::simulator::job::FirstToken;
-    use crate::simulator::job::PollNote;
-    use crate::simulator::job::tests::at_ms;
-    use crate::simulator::job::tests::job as created;
-    use crate::simulator::spec::Ending;
-    use crate::simulator::spec::JobSpec;
+    use crate::simulator::faults::{Faults, RetryAfter, Throttle};
+    use crate::simulator::job::tests::{at_ms, job as created};
+    use crate::simulator::job::{FirstToken, PollNote};
+    use crate::simulator::spec::{Ending, JobSpec};
 
     const GOOD: Request<'_> = Request {
         credential: Credential::Token(1),

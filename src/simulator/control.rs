@@ -6,9 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::answer::Answer;
-use super::registry::JobView;
-use super::registry::Refusal;
-use super::registry::Registry;
+use super::registry::{JobView, Refusal, Registry};
 use super::spec::JobSpec;
 
 /// The prefix of the paths that no service has.

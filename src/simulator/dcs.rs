@@ -6,10 +6,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::answer::Answer;
-use super::answer::ServiceError;
-use super::job::Defaults;
-use super::job::Snapshot;
+use super::answer::{Answer, ServiceError};
+use super::job::{Defaults, Snapshot};
 
 // The page lists two types; no code, since the body has no place for one.
 pub(super) const DEFAULTS: Defaults = Defaults {
@@ -96,16 +94,12 @@ fn epoch_ms(time: Timestamp) -> String {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::Value;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::simulator::job::tests::at_ms;
-    use crate::simulator::job::tests::job as created;
-    use crate::simulator::job::tests::members;
+    use crate::simulator::job::tests::{at_ms, job as created, members};
     use crate::simulator::service::Service;
-    use crate::simulator::spec::Ending;
-    use crate::simulator::spec::JobSpec;
+    use crate::simulator::spec::{Ending, JobSpec};
 
     fn shown(outcome: Ending, ms: i64) -> Value {
         let spec = JobSpec::new(Service::Dcs, Duration::from_secs(10), outcome);

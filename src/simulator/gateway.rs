@@ -3,19 +3,15 @@
 //! Its bodies are `{error_msg, error_code, request_id}`; the codes are those of "API Gateway,
 //! Error Codes", the texts those of recorded answers.
 
-use std::hash::DefaultHasher;
-use std::hash::Hash;
-use std::hash::Hasher;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::answer::Answer;
-use super::answer::Request;
+use super::answer::{Answer, Request};
 use super::dcs;
-use super::faults::DATE_AHEAD;
-use super::faults::RetryAfter;
+use super::faults::{DATE_AHEAD, RetryAfter};
 use super::job::Job;
 use super::service::Service;
 use crate::clock::later;

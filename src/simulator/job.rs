@@ -10,15 +10,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::dcs;
-use super::ids;
-use super::sdrs;
 use super::service::Service;
-use super::sfs_turbo;
-use super::spec::Ending;
-use super::spec::JobSpec;
-use crate::clock::later;
-use crate::clock::until;
+use super::spec::{Ending, JobSpec};
+use super::{dcs, ids, sdrs, sfs_turbo};
+use crate::clock::{later, until};
 
 /// How many of its latest polls a job remembers.
 pub(super) const MAX_RECENT_POLLS: usize = 50;

@@ -6,16 +6,11 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::faults::Faults;
-use super::faults::RetryAfter;
-use super::faults::Throttle;
+use super::faults::{Faults, RetryAfter, Throttle};
 use super::service::Service;
-use super::spec::Ending;
-use super::spec::JobSpec;
-use super::spec::SubJobSpec;
+use super::spec::{Ending, JobSpec, SubJobSpec};
 
 const JOB_KEYS: &[&str] = &[
     "service", "job_id", "job_type", "duration", "outcome", "code", "reason", "sub_jobs", "faults",

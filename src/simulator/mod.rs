@@ -33,24 +33,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::faults::Faults;
-pub use self::faults::RetryAfter;
-pub use self::faults::Throttle;
-pub use self::registry::CreatedJob;
-pub use self::registry::JobView;
-pub use self::registry::PollView;
-use self::registry::Refusal;
-use self::registry::Registry;
-pub use self::service::PROJECT_ID;
-pub use self::service::Service;
-pub use self::spec::Ending;
-pub use self::spec::JobSpec;
-pub use self::spec::SubJobSpec;
+pub use self::faults::{Faults, RetryAfter, Throttle};
+pub use self::registry::{CreatedJob, JobView, PollView};
+use self::registry::{Refusal, Registry};
+pub use self::service::{PROJECT_ID, Service};
+pub use self::spec::{Ending, JobSpec, SubJobSpec};
 use crate::clock::SharedClock;
 
 /// Most jobs at a time, unless the options say otherwise.

@@ -4,30 +4,18 @@
 //! while holding it (a slow answer is slept out by the connection).
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::SimulatorOptions;
-use super::answer::Answer;
-use super::answer::Request;
-use super::answer::to_poll;
-use super::gateway;
+use super::answer::{Answer, Request, to_poll};
 use super::gateway::Credential;
-use super::ids;
-use super::job::FirstToken;
-use super::job::Job;
-use super::job::PollNote;
-use super::job::Polls;
+use super::job::{FirstToken, Job, PollNote, Polls};
 use super::service::Service;
-use super::spec::Ending;
-use super::spec::JobSpec;
+use super::spec::{Ending, JobSpec};
+use super::{SimulatorOptions, gateway, ids};
 use crate::clock::SharedClock;
 
 /// A job just created.

@@ -6,11 +6,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::answer::Answer;
-use super::answer::ServiceError;
+use super::answer::{Answer, ServiceError};
 use super::ids;
-use super::job::Defaults;
-use super::job::Snapshot;
+use super::job::{Defaults, Snapshot};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
     job_type: "createProtectionGroupNoCG",
@@ -106,17 +104,12 @@ fn time_or_empty(time: Option<Timestamp>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::Value;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::simulator::job::tests::at_ms;
-    use crate::simulator::job::tests::job as created;
-    use crate::simulator::job::tests::members;
-    use crate::simulator::job::tests::part;
+    use crate::simulator::job::tests::{at_ms, job as created, members, part};
     use crate::simulator::service::Service;
-    use crate::simulator::spec::Ending;
-    use crate::simulator::spec::JobSpec;
+    use crate::simulator::spec::{Ending, JobSpec};
 
     fn spec(outcome: Ending) -> JobSpec {
         JobSpec::new(Service::Sdrs, Duration::from_secs(10), outcome)

@@ -8,32 +8,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use http_body_util::LengthLimitError;
-use http_body_util::Limited;
-use hyper::Method;
-use hyper::Request;
-use hyper::Response;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answer;
 use super::answer::Answer;
-use super::control;
-use super::gateway;
 use super::gateway::Credential;
 use super::payload::Payload;
 use super::registry::Registry;
 use super::service::asked_for;
+use super::{answer, control, gateway};
 
 /// Most connections at a time; further clients wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;

@@ -3,10 +3,7 @@
 //! What differs between them in more than a word (bodies and errors) is in one file each:
 //! `dcs`, `sfs_turbo`, `sdrs`.
 
-use percent_encoding::AsciiSet;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::percent_decode_str;
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
 /// The project id in the paths the simulator hands out; any other is accepted as well.

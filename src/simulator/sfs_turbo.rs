@@ -6,10 +6,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::answer::Answer;
-use super::answer::ServiceError;
-use super::job::Defaults;
-use super::job::Snapshot;
+use super::answer::{Answer, ServiceError};
+use super::job::{Defaults, Snapshot};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
     job_type: "create_share",
@@ -80,17 +78,12 @@ fn without_zone(time: Timestamp) -> String {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::Value;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::simulator::job::tests::at_ms;
-    use crate::simulator::job::tests::job as created;
-    use crate::simulator::job::tests::members;
-    use crate::simulator::job::tests::part;
+    use crate::simulator::job::tests::{at_ms, job as created, members, part};
     use crate::simulator::service::Service;
-    use crate::simulator::spec::Ending;
-    use crate::simulator::spec::JobSpec;
+    use crate::simulator::spec::{Ending, JobSpec};
 
     fn spec(outcome: Ending) -> JobSpec {
         JobSpec::new(Service::SfsTurbo, Duration::from_secs(10), outcome)

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::faults::Faults;
-use super::faults::MAX_SLOW;
+use super::faults::{Faults, MAX_SLOW};
 use super::service::Service;
 
 /// The longest job id.

@@ -8,12 +8,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::outbound::egress::Hosts;
-use crate::sink::Attempt;
-use crate::sink::Parcel;
-use crate::sink::Sink;
-use crate::sink::Verdict;
-use crate::sink::post::Manner;
-use crate::sink::post::Sender;
+use crate::sink::post::{DeliveryOptions, Sender};
+use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
 
 /// How many attempts may be under way at once, to all receivers together: more than for one
 /// webhook, so that one silent receiver does not hold up the others.
@@ -30,8 +26,8 @@ impl Callback {
     ///
     /// # Errors
     /// A file cannot be used, or TLS cannot be set up.
-    pub fn new(hosts: Hosts, manner: &Manner) -> Result<Self, String> {
-        let sender = Sender::new(manner)?;
+    pub fn new(hosts: Hosts, options: &DeliveryOptions) -> Result<Self, String> {
+        let sender = Sender::new(options)?;
         Ok(Self { hosts, sender })
     }
 }
@@ -47,7 +43,7 @@ impl Sink for Callback {
     }
 
     async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Attempt {
-        let never = |reason: String| Attempt::of(Verdict::Never { reason });
+        let never = |reason: String| Attempt::of(AttemptResult::Never { reason });
         let Some(text) = &parcel.to else {
             return never("the watch has no callback_url".to_owned());
         };
@@ -56,10 +52,10 @@ impl Sink for Callback {
             Err(reason) => return never(format!("the callback_url {reason}")),
         };
         let attempt = self.sender.post(&url, parcel, now).await;
-        match attempt.verdict {
+        match attempt.result {
             // Of this receiver; the other ones are not gone.
-            Verdict::Gone => Attempt {
-                verdict: Verdict::Never {
+            AttemptResult::ReceiverGone => Attempt {
+                result: AttemptResult::Never {
                     reason: "the receiver is gone (410)".to_owned(),
                 },
                 ..attempt

@@ -6,28 +6,17 @@
 //! takes too long or jobwatch stops.
 
 use std::ffi::OsString;
-use std::process::ExitStatus;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rustix::process::Pid;
-use rustix::process::Signal;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Child;
-use tokio::process::ChildStdin;
-use tokio::process::Command;
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::outbound::redaction::Redaction;
-use crate::sink::ANSWER_BYTES_MAX;
-use crate::sink::Attempt;
-use crate::sink::Parcel;
-use crate::sink::Sink;
-use crate::sink::Verdict;
-use crate::sink::answer;
+use crate::sink::{ANSWER_BYTES_MAX, Attempt, AttemptResult, Parcel, Sink, answer};
 
 /// How long output is waited for after the end of the command: what it left running may
 /// hold the pipes open.
@@ -37,7 +26,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct ExecSettings {
     /// The program, as an absolute path.
     pub program: String,
     /// Its arguments.
@@ -50,7 +39,7 @@ pub struct Plan {
 
 /// Runs a command for each event.
 pub struct Exec {
-    plan: Plan,
+    settings: ExecSettings,
     path: OsString,
 }
 
@@ -58,17 +47,17 @@ pub struct Exec {
 struct Group(Option<Pid>);
 
 impl Exec {
-    /// A sink by this plan.
-    pub fn new(plan: Plan) -> Self {
+    /// A sink by this settings.
+    pub fn new(settings: ExecSettings) -> Self {
         Self {
-            plan,
+            settings,
             path: std::env::var_os("PATH").unwrap_or_else(|| PATH.into()),
         }
     }
 
     fn start(&self, parcel: &Parcel) -> std::io::Result<Child> {
-        Command::new(&self.plan.program)
-            .args(&self.plan.arguments)
+        Command::new(&self.settings.program)
+            .args(&self.settings.arguments)
             .env_clear()
             .env("PATH", &self.path)
             .env("JOBWATCH_EVENT_ID", parcel.event_id.to_string())
@@ -86,7 +75,10 @@ impl Exec {
         let mut child = match self.start(parcel) {
             Ok(child) => child,
             Err(error) => {
-                return failed(format!("cannot run {}: {error}", self.plan.program), None);
+                return failed(
+                    format!("cannot run {}: {error}", self.settings.program),
+                    None,
+                );
             }
         };
         let mut group = Group::of(&child);
@@ -109,7 +101,7 @@ impl Exec {
                     () = &mut speaking => (child.wait().await, true),
                 }
             };
-            match tokio::time::timeout(self.plan.timeout, whole).await {
+            match tokio::time::timeout(self.settings.timeout, whole).await {
                 Ok((ended, is_read)) => {
                     group.0 = None;
                     if !is_read {
@@ -127,18 +119,18 @@ impl Exec {
         match ended {
             Some(Ok(status)) if status.success() => Attempt {
                 answer: said,
-                ..Attempt::of(Verdict::Delivered)
+                ..Attempt::of(AttemptResult::Delivered)
             },
-            Some(Ok(status)) => failed(in_words(&self.plan.program, status), said),
+            Some(Ok(status)) => failed(in_words(&self.settings.program, status), said),
             Some(Err(error)) => failed(
-                format!("cannot wait for {}: {error}", self.plan.program),
+                format!("cannot wait for {}: {error}", self.settings.program),
                 said,
             ),
             None => failed(
                 format!(
                     "{} took longer than {} and was killed",
-                    self.plan.program,
-                    crate::clock::show_duration(self.plan.timeout)
+                    self.settings.program,
+                    crate::clock::show_duration(self.settings.timeout)
                 ),
                 said,
             ),
@@ -153,7 +145,7 @@ impl Sink for Exec {
     }
 
     fn concurrency(&self) -> usize {
-        self.plan.concurrency
+        self.settings.concurrency
     }
 
     async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
@@ -179,13 +171,13 @@ impl Drop for Group {
 }
 
 fn failed(reason: String, answer: Option<String>) -> Attempt {
-    let verdict = Verdict::Failed {
+    let result = AttemptResult::Failed {
         reason,
         retry_after: None,
     };
     Attempt {
         answer,
-        ..Attempt::of(verdict)
+        ..Attempt::of(result)
     }
 }
 

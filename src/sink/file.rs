@@ -4,27 +4,17 @@
 //! One that ends in the middle of a line, as a crash or a full disk leaves it, gets a line
 //! end first: what is broken is then that line alone, and the event is in the next one.
 
-use std::fs::File;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::io::Read;
-use std::io::Seek;
-use std::io::SeekFrom;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::sink::Attempt;
-use crate::sink::Parcel;
-use crate::sink::Sink;
-use crate::sink::Verdict;
+use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
 
 /// How many events are taken at once; they are written one after the other.
 const CONCURRENCY: usize = 16;
@@ -33,7 +23,7 @@ const MODE: u32 = 0o600;
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct FileSettings {
     /// The file.
     pub path: PathBuf,
     /// The size from which on another line goes into a new file, in bytes.
@@ -46,16 +36,16 @@ pub struct Plan {
 
 /// Appends events to a file.
 pub struct Lines {
-    plan: Arc<Plan>,
+    settings: Arc<FileSettings>,
     /// One writer at a time.
     turn: Arc<Mutex<()>>,
 }
 
 impl Lines {
-    /// A sink by this plan.
-    pub fn new(plan: Plan) -> Self {
+    /// A sink by this settings.
+    pub fn new(settings: FileSettings) -> Self {
         Self {
-            plan: Arc::new(plan),
+            settings: Arc::new(settings),
             turn: Arc::default(),
         }
     }
@@ -72,28 +62,28 @@ impl Sink for Lines {
     }
 
     async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
-        let (plan, turn) = (Arc::clone(&self.plan), Arc::clone(&self.turn));
+        let (settings, turn) = (Arc::clone(&self.settings), Arc::clone(&self.turn));
         let body = parcel.body.clone();
         let written = tokio::task::spawn_blocking(move || {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            plan.append(&body)
+            settings.append(&body)
         });
-        let failed = |reason: String| Verdict::Failed {
+        let failed = |reason: String| AttemptResult::Failed {
             reason,
             retry_after: None,
         };
         Attempt::of(match written.await {
-            Ok(Ok(())) => Verdict::Delivered,
+            Ok(Ok(())) => AttemptResult::Delivered,
             Ok(Err(error)) => failed(format!(
                 "cannot write to {}: {error}",
-                self.plan.path.display()
+                self.settings.path.display()
             )),
             Err(error) => failed(format!("the writer ended: {error}")),
         })
     }
 }
 
-impl Plan {
+impl FileSettings {
     fn append(&self, body: &str) -> io::Result<()> {
         self.rotate_before(body.len() as u64 + 1)?;
         let is_new = !self.path.exists();

@@ -5,10 +5,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::sink::Attempt;
-use crate::sink::Parcel;
-use crate::sink::Sink;
-use crate::sink::Verdict;
+use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
 
 /// The `tracing` target of all event lines.
 pub const TARGET: &str = "jobwatch::event";
@@ -42,9 +39,9 @@ impl Sink for Log {
         match serde_json::from_str(&parcel.body) {
             Ok(event) => {
                 write(&parcel.type_name, &event);
-                Attempt::of(Verdict::Delivered)
+                Attempt::of(AttemptResult::Delivered)
             }
-            Err(error) => Attempt::of(Verdict::Failed {
+            Err(error) => Attempt::of(AttemptResult::Failed {
                 reason: format!("the stored event is not JSON: {error}"),
                 retry_after: None,
             }),
@@ -66,7 +63,7 @@ macro_rules! line {
             job_id = text(&$data["job_id"]),
             job_type = text(&$data["job_type"]),
             outcome = text(&$data["outcome"]),
-            verdict = text(&$data["verdict"]),
+            result = text(&$data["result"]),
             status = text(&$data["status"]),
             code = text(&$data["code"]),
             reason = text(&$data["reason"]),

@@ -3,20 +3,20 @@
 //! A sink makes one attempt and says what came of it. It keeps nothing and retries
 //! nothing: what is owed stands in the store, and [`retry`] says when to try again.
 //!
-//! [`webhook`] and [`callback`] post: [`post`] makes one request of an event's [`shape`],
+//! [`webhook`] and [`callback`] post: [`post`] makes one request of an event's [`body_format`],
 //! which a [`template`] may give, its [`signature`] and the certificates of [`tls`]. What
-//! stands in files is kept [`fresh`]; what comes back is an [`answer`]. [`log`], [`mod@file`] and
+//! stands in files is kept [`reloading`]; what comes back is an [`answer`]. [`log`], [`mod@file`] and
 //! [`exec`] stay on this machine.
 
 pub mod answer;
+pub mod body_format;
 pub mod callback;
 pub mod exec;
 pub mod file;
-pub mod fresh;
 pub mod log;
 pub mod post;
+pub mod reloading;
 pub mod retry;
-pub mod shape;
 pub mod signature;
 pub mod template;
 pub mod tls;
@@ -52,7 +52,7 @@ pub const ANSWER_BYTES_MAX: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Whether the sink has the event.
-    pub verdict: Verdict,
+    pub result: AttemptResult,
     /// The HTTP status, where there is one.
     pub http_status: Option<u16>,
     /// The beginning of the answer, at most [`ANSWER_BYTES_MAX`], without our secrets.
@@ -61,14 +61,14 @@ pub struct Attempt {
 
 /// Whether a sink has an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AttemptResult {
     /// It has.
     Delivered,
     /// It has not; try again.
     Failed {
         /// Why, in words.
         reason: String,
-        /// The receiver's wish for the next attempt.
+        /// The receiver's retry_after for the next attempt.
         retry_after: Option<Duration>,
     },
     /// It has not and, as things stand, never will: the event cannot be made into what the
@@ -79,14 +79,14 @@ pub enum Verdict {
         reason: String,
     },
     /// The receiver wants no events any more (410).
-    Gone,
+    ReceiverGone,
 }
 
 impl Attempt {
-    /// A verdict without an answer.
-    pub fn of(verdict: Verdict) -> Self {
+    /// A result without an answer.
+    pub fn of(result: AttemptResult) -> Self {
         Self {
-            verdict,
+            result,
             http_status: None,
             answer: None,
         }

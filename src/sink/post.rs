@@ -3,30 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use reqwest::Url;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::outbound;
-use crate::outbound::egress;
 use crate::outbound::redaction::Redaction;
-use crate::outbound::retry_after;
 use crate::outbound::secret::Secret;
-use crate::sink::Attempt;
-use crate::sink::Parcel;
-use crate::sink::Verdict;
-use crate::sink::answer;
-use crate::sink::fresh;
-use crate::sink::fresh::Fresh;
-use crate::sink::shape::Shape;
-use crate::sink::signature::Signer;
-use crate::sink::signature::timestamp_of;
+use crate::outbound::{egress, retry_after};
+use crate::sink::body_format::BodyFormat;
+use crate::sink::reloading::Reloading;
+use crate::sink::signature::{Signer, timestamp_of};
 use crate::sink::tls::Tls;
+use crate::sink::{Attempt, AttemptResult, Parcel, answer, reloading};
 
 /// How long one attempt may take; Standard Webhooks asks for 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -40,9 +30,9 @@ const DRAINED_BYTES_MAX: usize = 64 * 1024;
 
 /// How events are posted, whatever the URL.
 #[derive(Clone)]
-pub struct Manner {
+pub struct DeliveryOptions {
     /// Their form.
-    pub shape: Shape,
+    pub format: BodyFormat,
     /// The keys that sign, each as `whsec_…` or `whsk_…`.
     pub keys: Vec<Secret>,
     /// Headers with a secret.
@@ -55,12 +45,12 @@ pub struct Manner {
     pub only_public: bool,
 }
 
-/// Posts events in one manner.
+/// Posts events in one options.
 pub struct Sender {
-    shape: Shape,
+    format: BodyFormat,
     only_public: bool,
-    client: Fresh<reqwest::Client>,
-    proofs: Fresh<Proofs>,
+    client: Reloading<reqwest::Client>,
+    proofs: Reloading<Proofs>,
 }
 
 /// What is secret in a request.
@@ -72,11 +62,11 @@ struct Proofs {
     redaction: Redaction,
 }
 
-impl Manner {
+impl DeliveryOptions {
     /// In the open: structured, unsigned, to any address.
     pub fn plain() -> Self {
         Self {
-            shape: Shape::Structured,
+            format: BodyFormat::Structured,
             keys: Vec::new(),
             headers: Vec::new(),
             values: BTreeMap::new(),
@@ -150,17 +140,19 @@ impl Manner {
 }
 
 impl Sender {
-    /// A sender of this manner.
+    /// A sender of this options.
     ///
     /// # Errors
     /// A file cannot be used, or TLS cannot be set up.
-    pub fn new(manner: &Manner) -> Result<Self, String> {
-        let (of_client, of_proofs) = (manner.clone(), manner.clone());
+    pub fn new(options: &DeliveryOptions) -> Result<Self, String> {
+        let (of_client, of_proofs) = (options.clone(), options.clone());
         Ok(Self {
-            shape: manner.shape.clone(),
-            only_public: manner.only_public,
-            client: Fresh::new(fresh::files(manner.tls.files()), move || of_client.client())?,
-            proofs: Fresh::new(manner.secrets(), move || of_proofs.proofs())?,
+            format: options.format.clone(),
+            only_public: options.only_public,
+            client: Reloading::new(reloading::files(options.tls.files()), move || {
+                of_client.client()
+            })?,
+            proofs: Reloading::new(options.secrets(), move || of_proofs.proofs())?,
         })
     }
 
@@ -170,12 +162,12 @@ impl Sender {
         if self.only_public
             && let Err(reason) = egress::check_literal(url)
         {
-            return Attempt::of(Verdict::Never { reason });
+            return Attempt::of(AttemptResult::Never { reason });
         }
         let proofs = self.proofs.now();
-        let shaped = match self.shape.of(&parcel.body, &proofs.values) {
-            Ok(shaped) => shaped,
-            Err(reason) => return Attempt::of(Verdict::Never { reason }),
+        let formatted = match self.format.of(&parcel.body, &proofs.values) {
+            Ok(formatted) => formatted,
+            Err(reason) => return Attempt::of(AttemptResult::Never { reason }),
         };
         // The timestamp is the attempt's, not the event's: receivers refuse old ones.
         let timestamp = timestamp_of(now);
@@ -184,14 +176,14 @@ impl Sender {
             .now()
             .post(url.clone())
             .headers(proofs.headers)
-            .headers(shaped.headers)
+            .headers(formatted.headers)
             .header("webhook-id", parcel.event_id.to_string())
             .header("webhook-timestamp", timestamp.to_string());
         if let Some(signer) = &proofs.signer {
-            let signature = signer.sign(parcel.event_id, timestamp, &shaped.body);
+            let signature = signer.sign(parcel.event_id, timestamp, &formatted.body);
             request = request.header("webhook-signature", signature);
         }
-        match request.body(shaped.body).send().await {
+        match request.body(formatted.body).send().await {
             Ok(mut response) => {
                 let attempt = judge(response.status(), response.headers(), now);
                 let bytes = read(&mut response).await;
@@ -203,7 +195,7 @@ impl Sender {
                     ..attempt
                 }
             }
-            Err(error) => Attempt::of(Verdict::Failed {
+            Err(error) => Attempt::of(AttemptResult::Failed {
                 reason: outbound::in_words(&error),
                 retry_after: None,
             }),
@@ -247,10 +239,10 @@ async fn read(response: &mut reqwest::Response) -> Vec<u8> {
 }
 
 fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
-    let verdict = if status.is_success() {
-        Verdict::Delivered
+    let result = if status.is_success() {
+        AttemptResult::Delivered
     } else if status == StatusCode::GONE {
-        Verdict::Gone
+        AttemptResult::ReceiverGone
     } else {
         let obeys = [
             StatusCode::TOO_MANY_REQUESTS,
@@ -262,13 +254,13 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
         } else {
             ""
         };
-        Verdict::Failed {
+        AttemptResult::Failed {
             reason: format!("the receiver answered {status}{hint}"),
             retry_after: retry_after::read(headers, now).filter(|_| obeys),
         }
     };
     Attempt {
         http_status: Some(status.as_u16()),
-        ..Attempt::of(verdict)
+        ..Attempt::of(result)
     }
 }

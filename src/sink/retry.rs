@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 
 /// The delay before each attempt after the first; after the last one fails, the delivery
 /// is dead. Together about 15 hours 43 minutes: a receiver may be down overnight.
@@ -21,19 +20,19 @@ const DELAYS: [Duration; 9] = [
 /// The fraction by which a delay is randomised, upwards: a receiver that comes back must
 /// not meet everything at once.
 const JITTER: f64 = 0.1;
-/// The longest wish of a receiver that is respected.
+/// The longest retry_after of a receiver that is respected.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// How long to wait after `attempts` failed attempts; `None` when there is no next one.
 ///
-/// A receiver's wish lengthens the delay and never shortens it. It is spread as well: what
+/// A receiver's retry_after lengthens the delay and never shortens it. It is spread as well: what
 /// was refused together would come back together.
-pub fn delay(attempts: u32, wish: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
+pub fn delay(attempts: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
     let index = usize::try_from(attempts.checked_sub(1)?).ok()?;
     let scheduled = *DELAYS.get(index)?;
-    let wish = wish.unwrap_or_default().min(RETRY_AFTER_MAX);
+    let retry_after = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
     let spread = rng.random_range(1.0..=1.0 + JITTER);
-    Some(scheduled.max(wish).mul_f64(spread))
+    Some(scheduled.max(retry_after).mul_f64(spread))
 }
 
 #[cfg(test)]
@@ -55,8 +54,8 @@ mod tests {
     fn a_wish_lengthens_and_never_shortens() {
         let mut rng = seeded_rng(7);
         for (attempts, wish_h, least_h) in [(1, 1, 1), (9, 1, 8), (1, 1000, 24)] {
-            let wish = Duration::from_hours(wish_h);
-            let got = delay(attempts, Some(wish), &mut rng).unwrap();
+            let retry_after = Duration::from_hours(wish_h);
+            let got = delay(attempts, Some(retry_after), &mut rng).unwrap();
             let least = Duration::from_hours(least_h);
             assert!(
                 got >= least && got <= least.mul_f64(1.0 + JITTER),

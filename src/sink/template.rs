@@ -13,13 +13,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use minijinja::AutoEscape;
-use minijinja::Environment;
-use minijinja::Error;
-use minijinja::UndefinedBehavior;
 use minijinja::value::Serde;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
+use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 /// The largest body a template may make.

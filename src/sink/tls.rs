@@ -3,12 +3,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use reqwest::Certificate;
-use reqwest::ClientBuilder;
-use reqwest::Identity;
+use reqwest::{Certificate, ClientBuilder, Identity};
 
 use crate::outbound;
 

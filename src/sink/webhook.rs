@@ -4,11 +4,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::Url;
 
-use crate::sink::Attempt;
-use crate::sink::Parcel;
-use crate::sink::Sink;
-use crate::sink::post::Manner;
-use crate::sink::post::Sender;
+use crate::sink::post::{DeliveryOptions, Sender};
+use crate::sink::{Attempt, Parcel, Sink};
 
 /// How many attempts one receiver sees at once.
 const CONCURRENCY: usize = 8;
@@ -24,8 +21,8 @@ impl Webhook {
     ///
     /// # Errors
     /// A file cannot be used, or TLS cannot be set up.
-    pub fn new(url: Url, manner: &Manner) -> Result<Self, String> {
-        let sender = Sender::new(manner)?;
+    pub fn new(url: Url, options: &DeliveryOptions) -> Result<Self, String> {
+        let sender = Sender::new(options)?;
         Ok(Self { url, sender })
     }
 }

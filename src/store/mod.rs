@@ -19,16 +19,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::store::delivery::DeliveryPage;
-use crate::store::delivery::DeliveryQuery;
-use crate::store::delivery::Redriven;
-use crate::store::delivery::SinkBacklog;
-use crate::store::delivery::StoredAttempt;
-use crate::store::delivery::StoredDelivery;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::WatchId;
+use crate::store::delivery::{
+    DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
+};
 use crate::watch::event::Event;
+use crate::watch::{State, Watch, WatchId};
 
 /// A store shared by everything.
 pub type SharedStore = Arc<dyn Store>;
@@ -112,7 +107,7 @@ pub struct Page {
 
 /// What others did to watches since one last looked.
 #[derive(Debug, Clone, Default)]
-pub struct News {
+pub struct Changes {
     /// Watches accepted and still watching.
     pub accepted: Vec<Watch>,
     /// Watches that an operator ended.
@@ -159,12 +154,12 @@ pub enum Settlement {
     /// The sink has the event.
     Delivered,
     /// Try again then.
-    Again(Timestamp),
+    RetryAt(Timestamp),
     /// Not any more: a dead letter.
     Dead,
     /// The receiver is gone: owed as before. The attempt is recorded and is none of the
     /// schedule, which a restart must not use up.
-    Gone,
+    ReceiverGone,
 }
 
 /// The record of one attempt.
@@ -253,7 +248,7 @@ pub trait Store: Send + Sync {
     /// The events of one watch, oldest first, the last `limit` of them.
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// Where the log of events ends now: what happens later is news.
+    /// Where the log of events ends now: what happens later is changes.
     async fn position(&self) -> Result<i64, StoreError>;
 
     /// Watches still watching, in the order of acceptance, after the one numbered
@@ -270,7 +265,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<(i64, Watch)>, StoreError>;
 
     /// What others did to watches since `position`.
-    async fn news(&self, position: i64, limit: usize) -> Result<News, StoreError>;
+    async fn changes(&self, position: i64, limit: usize) -> Result<Changes, StoreError>;
 
     /// Takes deliveries that are due for `sink`; nobody else takes them before `lease_until`.
     async fn claim_deliveries(

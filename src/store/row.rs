@@ -3,11 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::Digest;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
-use crate::watch::Params;
-use crate::watch::Watch;
+use crate::watch::{Params, Watch};
 
 /// A stored value that this program did not write.
 #[derive(Debug, thiserror::Error)]

@@ -11,12 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::watch::Outcome;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::observation::Child;
-use crate::watch::observation::Job;
-use crate::watch::observation::ProblemNote;
+use crate::watch::observation::{Child, Job, ProblemNote};
+use crate::watch::{Outcome, State, Watch};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -18,8 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::watch::observation::Job;
-use crate::watch::observation::ProblemNote;
+use crate::watch::observation::{Job, ProblemNote};
 
 /// The longest job id accepted, in bytes. Real ones have 32 or 36.
 pub const JOB_ID_BYTES_MAX: usize = 512;

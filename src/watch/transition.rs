@@ -9,21 +9,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::until;
-use crate::watch::Outcome;
-use crate::watch::State;
-use crate::watch::Watch;
 use crate::watch::event::EventKind;
-use crate::watch::observation::Job;
-use crate::watch::observation::JobState;
-use crate::watch::observation::Observation;
-use crate::watch::observation::Problem;
-use crate::watch::observation::ProblemKind;
-use crate::watch::observation::ProblemNote;
-use crate::watch::observation::Sighting;
+use crate::watch::observation::{
+    Job, JobState, Observation, Problem, ProblemKind, ProblemNote, Sighting,
+};
+use crate::watch::{Outcome, State, Watch};
 
 /// How many `not_found` in a row end a watch on a job that was once seen.
 pub const NOT_FOUND_CONFIRMATIONS: u8 = 3;
@@ -125,8 +118,8 @@ pub fn decide(
 ) -> Step {
     tracking.polls = tracking.polls.saturating_add(1);
     let step = match observation {
-        Observation::Sighting(sighting) => sighted(tracking, sighting),
-        Observation::Problem(problem) => hidden(tracking, problem, terms, now),
+        Observation::Sighting(sighting) => on_sighting(tracking, sighting),
+        Observation::Problem(problem) => on_problem(tracking, problem, terms, now),
     };
     match step {
         Step::Finished(_) => step,
@@ -135,7 +128,7 @@ pub fn decide(
     }
 }
 
-fn sighted(tracking: &mut Tracking, sighting: &Sighting) -> Step {
+fn on_sighting(tracking: &mut Tracking, sighting: &Sighting) -> Step {
     let looks = fingerprint(&sighting.job);
     let is_new = !tracking.seen || looks != tracking.fingerprint;
     let was_held = tracking.held;
@@ -154,7 +147,7 @@ fn sighted(tracking: &mut Tracking, sighting: &Sighting) -> Step {
     }
 }
 
-fn hidden(tracking: &mut Tracking, problem: &Problem, terms: &Terms, now: Timestamp) -> Step {
+fn on_problem(tracking: &mut Tracking, problem: &Problem, terms: &Terms, now: Timestamp) -> Step {
     tracking.problems = tracking.problems.saturating_add(1);
     tracking.problems_in_a_row = tracking.problems_in_a_row.saturating_add(1);
     tracking.last_problem = Some(Box::new(ProblemNote::new(problem, now)));

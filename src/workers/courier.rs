@@ -4,12 +4,8 @@
 //! the process dies in between, it is claimed again and sent again under the same event
 //! id (invariant 4).
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,22 +16,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::SharedClock;
-use crate::clock::later;
-use crate::clock::until;
+use crate::clock::{SharedClock, later, until};
 use crate::metrics::Metrics;
-use crate::sink::ANSWER_BYTES_MAX;
-use crate::sink::Parcel;
-use crate::sink::SharedSink;
-use crate::sink::Verdict;
-use crate::sink::retry;
-use crate::store::AttemptRecord;
-use crate::store::Delivery;
-use crate::store::Settlement;
-use crate::store::SharedStore;
-use crate::store::StoreError;
-use crate::wake::Wake;
-use crate::wake::woken_within;
+use crate::sink::{ANSWER_BYTES_MAX, AttemptResult, Parcel, SharedSink, retry};
+use crate::store::{AttemptRecord, Delivery, Settlement, SharedStore, StoreError};
+use crate::wake::{Wake, woken_within};
 
 /// How long a claimed delivery is left to its claimant: longer than any attempt takes.
 const LEASE: Duration = Duration::from_mins(1);
@@ -267,20 +252,20 @@ impl Round {
         let took = self.clock.uptime().saturating_sub(began);
         let made = delivery.attempts.saturating_add(1);
         let http_status = attempt.http_status;
-        let (settlement, error, result) = match attempt.verdict {
-            Verdict::Delivered => (Settlement::Delivered, None, "delivered"),
-            Verdict::Failed {
+        let (settlement, error, result) = match attempt.result {
+            AttemptResult::Delivered => (Settlement::Delivered, None, "delivered"),
+            AttemptResult::Failed {
                 reason,
                 retry_after,
             } => match self.after_failure(made, retry_after) {
                 Settlement::Dead => (Settlement::Dead, Some(reason), "dead"),
                 again => (again, Some(reason), "failed"),
             },
-            Verdict::Never { reason } => (Settlement::Dead, Some(reason), "dead"),
-            Verdict::Gone => {
+            AttemptResult::Never { reason } => (Settlement::Dead, Some(reason), "dead"),
+            AttemptResult::ReceiverGone => {
                 self.close_down();
                 let reason = "the receiver is gone (410)".to_owned();
-                (Settlement::Gone, Some(reason), "gone")
+                (Settlement::ReceiverGone, Some(reason), "gone")
             }
         };
         self.metrics.attempted(&self.name, result);
@@ -302,10 +287,10 @@ impl Round {
         }
     }
 
-    fn after_failure(&self, made: u32, wish: Option<Duration>) -> Settlement {
+    fn after_failure(&self, made: u32, retry_after: Option<Duration>) -> Settlement {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        match retry::delay(made, wish, &mut *rng) {
-            Some(delay) => Settlement::Again(later(self.clock.now(), delay)),
+        match retry::delay(made, retry_after, &mut *rng) {
+            Some(delay) => Settlement::RetryAt(later(self.clock.now(), delay)),
             None => Settlement::Dead,
         }
     }

@@ -2,19 +2,16 @@
 //! `config/services/examples/NAME/CASE.json`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
-use jobwatch::definition::explain::Explanation;
-use jobwatch::definition::explain::explain;
+use jobwatch::definition::explain::{Explanation, explain};
 use jobwatch::definition::reading::Answer;
 use serde::Deserialize;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -25,21 +24,12 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use jobwatch::app;
-use jobwatch::clock::Clock;
-use jobwatch::clock::SteppedClock;
-use jobwatch::clock::later;
-use jobwatch::clock::until;
+use jobwatch::clock::{Clock, SteppedClock, later, until};
 use jobwatch::intake::WatchRequest;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::JobSpec;
-use jobwatch::simulator::Service;
-use jobwatch::simulator::SimulatorHandle;
+use jobwatch::simulator::{Ending, Faults, JobSpec, Service, SimulatorHandle};
 use jobwatch::store::Submitted;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::Watch;
-use jobwatch::watch::WatchId;
 use jobwatch::watch::observation::ProblemKind;
+use jobwatch::watch::{Outcome, Watch, WatchId};
 use jobwatch::workers::poller::Live;
 
 use self::receiver::Receiver;

@@ -10,12 +10,11 @@ mod login;
 mod renewal;
 mod watcher;
 
-use std::env;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::thread;
 use std::time::Duration;
+use std::{env, thread};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;

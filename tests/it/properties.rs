@@ -10,32 +10,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::Applied;
-use jobwatch::store::SharedStore;
-use jobwatch::store::Transition;
 use jobwatch::store::sqlite::SqliteStore;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::Watch;
-use jobwatch::watch::event::Event;
-use jobwatch::watch::event::Instance;
-use jobwatch::watch::observation::JobState;
-use jobwatch::watch::observation::Observation;
-use jobwatch::watch::observation::ProblemKind;
-use jobwatch::watch::transition;
-use jobwatch::watch::transition::NotFoundMeans;
-use jobwatch::watch::transition::Step;
-use jobwatch::watch::transition::Terms;
-use jobwatch::watch::transition::Tracking;
+use jobwatch::store::{Applied, SharedStore, Transition};
+use jobwatch::watch::event::{Event, Instance};
+use jobwatch::watch::observation::{JobState, Observation, ProblemKind};
+use jobwatch::watch::transition::{NotFoundMeans, Step, Terms, Tracking};
+use jobwatch::watch::{Outcome, Watch, transition};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use self::observations::STATES;
-use self::observations::TRANSIENT;
-use self::observations::any_observation;
-use self::observations::any_problem;
-use self::observations::problem;
-use self::observations::sequence;
-use self::observations::sighting;
+use self::observations::{
+    STATES, TRANSIENT, any_observation, any_problem, problem, sequence, sighting,
+};
 use crate::store::samples;
 
 /// The terms of [`samples::watch`].

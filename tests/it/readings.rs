@@ -15,9 +15,7 @@ use jobwatch::definition::catalog::Catalog;
 use jobwatch::definition::reading;
 use jobwatch::definition::reading::Answer;
 use jobwatch::watch::Outcome;
-use jobwatch::watch::observation::Observation;
-use jobwatch::watch::observation::Problem;
-use jobwatch::watch::observation::Sighting;
+use jobwatch::watch::observation::{Observation, Problem, Sighting};
 use serde::Deserialize;
 use serde_json::Value;
 

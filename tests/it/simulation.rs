@@ -16,25 +16,17 @@ mod world;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
-use std::panic;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::{panic, thread};
 
 use jobwatch::clock::machine_seeded_rng;
 use jobwatch::schedule::backoff::Intervals;
 use jobwatch::schedule::budget::Limits;
 use rand::Rng;
 
-use self::plan::Job;
-use self::plan::Plan;
-use self::plan::SERVICES;
-use self::plan::SINKS;
-use self::plan::StoreFault;
-use self::plan::Trouble;
-use self::plan::Verdict;
+use self::plan::{Job, Plan, SERVICES, SINKS, StoreFault, Trouble, Verdict};
 use self::world::World;
 use crate::store::memory::Logged;
 use jobwatch::store::delivery::DeliveryState;

@@ -8,19 +8,12 @@ mod tls;
 mod webhooks;
 
 use jiff::Timestamp;
-use jobwatch::sink::Parcel;
-use jobwatch::sink::Sink;
-use jobwatch::sink::Verdict;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::State;
-use jobwatch::watch::event::Event;
-use jobwatch::watch::event::EventKind;
-use jobwatch::watch::event::Instance;
-use jobwatch::watch::observation::Job;
-use jobwatch::watch::observation::JobState;
+use jobwatch::sink::{AttemptResult, Parcel, Sink};
+use jobwatch::watch::event::{Event, EventKind, Instance};
+use jobwatch::watch::observation::{Job, JobState};
+use jobwatch::watch::{Outcome, State};
 
-use crate::store::samples::at;
-use crate::store::samples::watch;
+use crate::store::samples::{at, watch};
 
 /// The event of a watch whose job ended so, for `reason`.
 pub(crate) fn parcel(outcome: Outcome, reason: &str) -> Parcel {
@@ -64,16 +57,16 @@ pub(crate) fn now() -> Timestamp {
 
 /// Why an attempt failed that may be made again.
 pub(crate) async fn failure(sink: &dyn Sink, parcel: &Parcel) -> String {
-    match sink.deliver(parcel, now()).await.verdict {
-        Verdict::Failed { reason, .. } => reason,
+    match sink.deliver(parcel, now()).await.result {
+        AttemptResult::Failed { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }
 
 /// Why an attempt failed that is not made again.
 pub(crate) async fn refusal(sink: &dyn Sink, parcel: &Parcel) -> String {
-    match sink.deliver(parcel, now()).await.verdict {
-        Verdict::Never { reason } => reason,
+    match sink.deliver(parcel, now()).await.result {
+        AttemptResult::Never { reason } => reason,
         other => panic!("{other:?}"),
     }
 }

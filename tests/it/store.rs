@@ -11,8 +11,7 @@ pub(crate) mod samples;
 mod sqlite;
 mod upgrade;
 
-use jobwatch::store::SharedStore;
-use jobwatch::store::StoreError;
+use jobwatch::store::{SharedStore, StoreError};
 
 /// Where a store keeps what it keeps, for one test.
 pub(crate) trait Database {

@@ -20,7 +20,7 @@ const ANY: &[&str] = &["*"];
 const LAYERS: &[Layer] = &[
     // The pure core and what it stands on.
     ("clock", &[]),
-    ("nearest", &[]),
+    ("suggest", &[]),
     ("toml_line", &[]),
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
@@ -55,7 +55,7 @@ const LAYERS: &[Layer] = &[
             "store",
             "service",
             "wake",
-            "nearest",
+            "suggest",
             "outbound::egress",
         ],
     ),
@@ -84,7 +84,7 @@ const LAYERS: &[Layer] = &[
             "service",
             "sink",
             "intake",
-            "nearest",
+            "suggest",
             "toml_line",
             "outbound",
         ],

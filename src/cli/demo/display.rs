@@ -3,14 +3,10 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::cli::demo::progress::News;
-use crate::cli::demo::progress::Progress;
+use crate::cli::demo::progress::{News, Progress};
 use crate::cli::demo::table;
 use crate::cli::demo::table::Size;
-use crate::cli::output::Paint;
-use crate::cli::output::plain;
-use crate::cli::output::say;
-use crate::cli::output::width;
+use crate::cli::output::{Paint, plain, say, width};
 
 /// The size of a terminal that does not say.
 const SIZE_USUAL: Size = Size {

@@ -17,20 +17,15 @@ mod verdict;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::Signal;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::cli::Exit;
 use crate::cli::demo::display::Display;
 use crate::cli::demo::progress::Progress;
 use crate::cli::demo::stage::Stage;
-use crate::cli::output::Paint;
-use crate::cli::output::complain;
-use crate::cli::output::say;
-use crate::clock::SharedClock;
-use crate::clock::SystemClock;
+use crate::cli::output::{Paint, complain, say};
+use crate::clock::{SharedClock, SystemClock};
 
 /// The configuration of the demo.
 pub const CONFIG: &str = include_str!("../../../config/demo.toml");

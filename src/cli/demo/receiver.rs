@@ -5,16 +5,13 @@
 //! a retry is seen.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use http::HeaderMap;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api;
 use crate::clock::SharedClock;
-use crate::sink::signature::Signer;
-use crate::sink::signature::timestamp_of;
+use crate::sink::signature::{Signer, timestamp_of};
 
 /// How far the timestamp of a message may be from now, in seconds (Standard Webhooks
 /// leaves the number to the receiver; its libraries take five minutes).

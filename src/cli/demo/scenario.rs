@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use crate::simulator::Ending;
-use crate::simulator::Faults;
-use crate::simulator::JobSpec;
-use crate::simulator::RetryAfter;
-use crate::simulator::Service;
-use crate::simulator::SubJobSpec;
-use crate::simulator::Throttle;
+use crate::simulator::{Ending, Faults, JobSpec, RetryAfter, Service, SubJobSpec, Throttle};
 use crate::watch::Outcome;
 
 /// When the token in the file is replaced by a good one. The first token expires for one

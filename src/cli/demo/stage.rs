@@ -5,15 +5,12 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Method;
@@ -23,8 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::api::view::PageView;
-use crate::api::view::WatchView;
+use crate::api::view::{PageView, WatchView};
 use crate::app::App;
 use crate::cli::Exit;
 use crate::cli::client::Client;
@@ -32,17 +28,13 @@ use crate::cli::demo::CONFIG;
 use crate::cli::demo::receiver::Receiver;
 use crate::cli::demo::scenario::Act;
 use crate::cli::output::complain;
-use crate::clock;
 use crate::clock::SharedClock;
 use crate::intake::WatchRequest;
 use crate::lifecycle::Lifecycle;
-use crate::settings;
-use crate::settings::Loaded;
-use crate::settings::Sources;
-use crate::simulator::Service;
-use crate::simulator::Simulator;
-use crate::simulator::SimulatorHandle;
+use crate::settings::{Loaded, Sources};
+use crate::simulator::{Service, Simulator, SimulatorHandle};
 use crate::sink::signature::Signer;
+use crate::{clock, settings};
 
 /// How long the parts may take to end, one after the other.
 const END_MAX: Duration = Duration::from_secs(5);

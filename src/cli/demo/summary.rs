@@ -7,11 +7,9 @@ use serde_json::Value;
 
 use crate::cli::demo::progress::Progress;
 use crate::cli::demo::receiver::Event;
-use crate::cli::output::Paint;
-use crate::cli::output::Table;
-use crate::watch::Outcome;
-use crate::watch::State;
+use crate::cli::output::{Paint, Table};
 use crate::watch::event::EventKind;
+use crate::watch::{Outcome, State};
 
 /// The same configuration for the real cloud.
 const REAL: &str = r#"[credentials.cloud]
@@ -178,9 +176,7 @@ fn indented(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::progress::tests::begun;
-    use crate::cli::demo::progress::tests::inbox;
-    use crate::cli::demo::progress::tests::watch;
+    use crate::cli::demo::progress::tests::{begun, inbox, watch};
     use crate::cli::demo::stage::write;
     use crate::settings;
     use crate::settings::Sources;

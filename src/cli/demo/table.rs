@@ -3,12 +3,8 @@
 use std::time::Duration;
 
 use crate::api::view::WatchView;
-use crate::cli::demo::progress::Progress;
-use crate::cli::demo::progress::Row;
-use crate::cli::demo::progress::Told;
-use crate::cli::output::Paint;
-use crate::cli::output::plain;
-use crate::cli::output::width;
+use crate::cli::demo::progress::{Progress, Row, Told};
+use crate::cli::output::{Paint, plain, width};
 
 /// How many columns of the terminal the news must have, or other columns give way.
 const NEWS_MIN: usize = 20;
@@ -175,9 +171,7 @@ pub(super) fn clip(text: &str, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::progress::tests::begun;
-    use crate::cli::demo::progress::tests::inbox;
-    use crate::cli::demo::progress::tests::watch;
+    use crate::cli::demo::progress::tests::{begun, inbox, watch};
     use crate::cli::demo::scenario::acts;
 
     fn shown(columns: usize, lines: usize) -> Vec<String> {

@@ -1,8 +1,6 @@
 //! Whether the demo went as the scenario says.
 
-use crate::cli::demo::progress::Progress;
-use crate::cli::demo::progress::Row;
-use crate::cli::demo::progress::Told;
+use crate::cli::demo::progress::{Progress, Row, Told};
 
 /// Everything that differs from what the scenario expects; nothing when all is well.
 pub(super) fn differences(progress: &Progress) -> Vec<String> {
@@ -40,9 +38,7 @@ fn of_row(row: &Row) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::progress::tests::begun;
-    use crate::cli::demo::progress::tests::inbox;
-    use crate::cli::demo::progress::tests::watch;
+    use crate::cli::demo::progress::tests::{begun, inbox, watch};
     use crate::cli::demo::receiver::Inbox;
 
     #[test]

@@ -8,24 +8,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::DeserializeSeed;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
-use serde_saphyr::Error;
-use serde_saphyr::NonFiniteFloatPolicy;
-use serde_saphyr::alias_limits;
-use serde_saphyr::budget;
-use serde_saphyr::options;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::{Error, NonFiniteFloatPolicy, alias_limits, budget, options};
 
-use crate::settings::accounts::entry::Fact;
-use crate::settings::accounts::entry::Words;
+use crate::settings::accounts::entry::{Fact, Words};
 use crate::settings::accounts::text_file;
 
 /// Under what all clouds stand.

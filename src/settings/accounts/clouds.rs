@@ -6,23 +6,14 @@
 //! next, we say what is wrong: silently using another account helps nobody.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::nearest;
-use crate::settings::accounts::Account;
-use crate::settings::accounts::cloud_file::Cloud;
-use crate::settings::accounts::cloud_file::CloudFile;
-use crate::settings::accounts::cloud_file::Region;
-use crate::settings::accounts::cloud_file::WORDS;
-use crate::settings::accounts::cloud_file::bare;
-use crate::settings::accounts::deduction;
+use crate::settings::accounts::cloud_file::{Cloud, CloudFile, Region, WORDS, bare};
 use crate::settings::accounts::deduction::region_of_project;
-use crate::settings::accounts::entry::Entry;
-use crate::settings::accounts::entry::Fact;
-use crate::settings::accounts::profiles;
+use crate::settings::accounts::entry::{Entry, Fact};
 use crate::settings::accounts::profiles::Profile;
-use crate::settings::accounts::readable_by_all;
+use crate::settings::accounts::{Account, deduction, profiles, readable_by_all};
+use crate::suggest;
 
 /// What the files are called, without the ending.
 const CLOUDS: &str = "clouds";
@@ -149,7 +140,7 @@ impl Search<'_> {
         } else {
             ""
         };
-        let hint = nearest::hint(name, names.iter().copied());
+        let hint = suggest::did_you_mean(name, names.iter().copied());
         let listed = listed(&names);
         Err(format!(
             "there is no cloud `{name}`{who} in {place}{hint} (there are: {listed})"
@@ -205,11 +196,11 @@ fn both(
     one: Result<Option<CloudFile>, String>,
     other: Result<Option<CloudFile>, String>,
 ) -> Result<Vec<CloudFile>, Vec<String>> {
-    let (files, problems): (Vec<_>, Vec<_>) = [one, other].into_iter().partition(Result::is_ok);
-    if problems.is_empty() {
+    let (files, diagnostics): (Vec<_>, Vec<_>) = [one, other].into_iter().partition(Result::is_ok);
+    if diagnostics.is_empty() {
         Ok(files.into_iter().flatten().flatten().collect())
     } else {
-        Err(problems.into_iter().filter_map(Result::err).collect())
+        Err(diagnostics.into_iter().filter_map(Result::err).collect())
     }
 }
 
@@ -284,7 +275,7 @@ fn profile(entry: &Entry) -> Result<Option<&'static Profile>, String> {
         return Ok(None);
     };
     profiles::profile(name).map(Some).ok_or_else(|| {
-        let hint = nearest::hint(name, profiles::names());
+        let hint = suggest::did_you_mean(name, profiles::names());
         let known: Vec<&str> = profiles::names().collect();
         format!(
             "{}: the profile `{name}` is not known here{hint} (known are: {}); `auth.auth_url` says the same",
@@ -298,9 +289,7 @@ fn profile(entry: &Entry) -> Result<Option<&'static Profile>, String> {
 mod tests {
     use super::*;
     use crate::settings::accounts::from_clouds;
-    use crate::settings::accounts::tests::Home;
-    use crate::settings::accounts::tests::assert_told;
-    use crate::settings::accounts::tests::line;
+    use crate::settings::accounts::tests::{Home, assert_told, line};
 
     const URL: &str = "https://iam.eu-de.otc.t-systems.com/v3";
 
@@ -325,9 +314,12 @@ mod tests {
         }
 
         #[track_caller]
-        fn problems(&self, name: Option<&str>) -> Vec<String> {
-            let problems = self.account(name).unwrap_err();
-            problems.iter().map(|problem| self.short(problem)).collect()
+        fn diagnostics(&self, name: Option<&str>) -> Vec<String> {
+            let diagnostics = self.account(name).unwrap_err();
+            diagnostics
+                .iter()
+                .map(|problem| self.short(problem))
+                .collect()
         }
 
         fn warnings(&self) -> Vec<String> {
@@ -427,7 +419,10 @@ mod tests {
         let home = cloud(&format!(
             "{{ target_domain_id: d, auth: {{ auth_url: {URL}, token: t }} }}"
         ));
-        assert_told(&home.problems(None), &["`target_agency_name` is missing"]);
+        assert_told(
+            &home.diagnostics(None),
+            &["`target_agency_name` is missing"],
+        );
     }
 
     #[test]
@@ -463,19 +458,19 @@ mod tests {
             ),
             ("auth_type: aksk, auth: { ak: A }", "`auth.sk` is missing"),
         ] {
-            assert_told(&cloud(&format!("{{ {body} }}")).problems(None), &[told]);
+            assert_told(&cloud(&format!("{{ {body} }}")).diagnostics(None), &[told]);
         }
         let home = cloud(&format!(
             "{{ auth_type: v3totp, auth: {{ auth_url: {URL}, user_id: u, password: p, passcode: 1 }} }}"
         ));
-        assert_told(&home.problems(None), &["`auth.totp_seed` is missing"]);
+        assert_told(&home.diagnostics(None), &["`auth.totp_seed` is missing"]);
     }
 
     #[test]
     fn everything_that_is_missing_is_told_at_once() {
         let home = cloud("{ auth: { username: u, auth_url: 'https://x/v2.0' } }");
         assert_told(
-            &home.problems(None),
+            &home.diagnostics(None),
             &[
                 "cwd/clouds.yaml, cloud `otc`: `auth.auth_url` ends in `v2.0`",
                 "`auth.password` is missing",
@@ -483,17 +478,17 @@ mod tests {
             ],
         );
         assert_told(
-            &cloud("{ auth: { sk: S, project_name: x } }").problems(None),
+            &cloud("{ auth: { sk: S, project_name: x } }").diagnostics(None),
             &[
                 "`auth.ak` is missing",
                 "`auth.auth_url` is missing: the project's id",
             ],
         );
         assert_told(
-            &cloud("{}").problems(None),
+            &cloud("{}").diagnostics(None),
             &["nothing to prove who asks: set `auth.username` and `auth.password`, or `auth.ak`"],
         );
-        assert_told(&cloud("").problems(None), &["nothing to prove who asks"]);
+        assert_told(&cloud("").diagnostics(None), &["nothing to prove who asks"]);
     }
 
     #[test]
@@ -535,9 +530,9 @@ mod tests {
             ),
             ("!!int 31337", "clouds.yaml:1: this value has another form"),
         ] {
-            let problems = auth(&format!("user_id: u, password: {written}")).problems(None);
-            assert_told(&problems, &[told]);
-            let all = problems.join("");
+            let diagnostics = auth(&format!("user_id: u, password: {written}")).diagnostics(None);
+            assert_told(&diagnostics, &[told]);
+            let all = diagnostics.join("");
             assert!(!all.contains("hunter2") && !all.contains("31337"), "{all}");
         }
     }
@@ -571,10 +566,13 @@ mod tests {
             ("password: hunter2\n", "there are no `clouds` in it"),
             ("", "there are no `clouds` in it"),
         ] {
-            let problems = Home::new().with("cwd/clouds.yaml", text).problems(None);
-            assert_told(&problems, &[told]);
-            assert!(problems[0].starts_with("cwd/clouds.yaml:"), "{problems:?}");
-            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+            let diagnostics = Home::new().with("cwd/clouds.yaml", text).diagnostics(None);
+            assert_told(&diagnostics, &[told]);
+            assert!(
+                diagnostics[0].starts_with("cwd/clouds.yaml:"),
+                "{diagnostics:?}"
+            );
+            assert!(!diagnostics[0].contains("hunter2"), "{diagnostics:?}");
         }
     }
 
@@ -597,7 +595,7 @@ mod tests {
             (large, "has more than 4194304 bytes"),
         ] {
             let home = Home::new().with("cwd/clouds.yaml", &format!("{text}\nclouds: {{}}\n"));
-            assert_told(&home.problems(None), &[told]);
+            assert_told(&home.diagnostics(None), &[told]);
         }
     }
 
@@ -610,7 +608,7 @@ mod tests {
         assert!(line(&home.found(Some("otc"))).starts_with("id:u p at"));
         assert!(line(&home.found(Some("again"))).starts_with("id:u q at"));
         assert_told(
-            &home.problems(Some("other")),
+            &home.diagnostics(Some("other")),
             &["clouds.yaml:3: this value"],
         );
     }
@@ -686,7 +684,7 @@ mod tests {
             home = home.with("cwd/clouds.yaml", &changed);
             let told = match home.account(None) {
                 Ok(account) => account.warnings,
-                Err(problems) => problems,
+                Err(diagnostics) => diagnostics,
             };
             assert!(!told.concat().contains("Qz7"), "{changed}: {told:?}");
         }
@@ -694,7 +692,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_told_and_not_passed_over() {
-        let told = Home::new().problems(None);
+        let told = Home::new().diagnostics(None);
         assert_eq!(told.len(), 1);
         assert!(
             told[0].starts_with("there is no clouds.yaml in any of cwd, "),
@@ -704,7 +702,7 @@ mod tests {
             .with("cwd/clouds.yaml/x", "")
             .env("OS_CLIENT_SECURE_FILE", "nowhere.yaml");
         assert_told(
-            &home.problems(None),
+            &home.diagnostics(None),
             &[
                 "cwd/clouds.yaml is not a file",
                 "cannot read cwd/nowhere.yaml: No such file or directory (os error 2) (OS_CLIENT_SECURE_FILE names it)",
@@ -729,7 +727,7 @@ mod tests {
         assert_eq!(account.files.len(), 2);
         assert_eq!(line(&home.found(Some("c"))), "x-auth-token t in -");
         assert_told(
-            &home.problems(Some("b")),
+            &home.diagnostics(Some("b")),
             &[".config/openstack/secure.yaml and cwd/clouds.yaml, cloud `b`: there is nothing"],
         );
     }
@@ -739,11 +737,11 @@ mod tests {
         let text = "clouds:\n  otc: { auth: { token: a } }\n  other: { auth: { token: b } }\n";
         let home = Home::new().with("cwd/clouds.yaml", text);
         assert_told(
-            &home.problems(None),
+            &home.diagnostics(None),
             &["there are several clouds (otc, other); name one, here or in OS_CLOUD"],
         );
         assert_told(
-            &home.problems(Some("otcc")),
+            &home.diagnostics(Some("otcc")),
             &[
                 "there is no cloud `otcc` in cwd/clouds.yaml; did you mean `otc`? (there are: otc, other)",
             ],
@@ -752,9 +750,12 @@ mod tests {
         assert_eq!(line(&home.found(None)), "x-auth-token b in -");
         assert_eq!(line(&home.found(Some("otc"))), "x-auth-token a in -");
         let home = home.env("OS_CLOUD", "othr");
-        assert_told(&home.problems(None), &["`othr`, which OS_CLOUD names, in"]);
+        assert_told(
+            &home.diagnostics(None),
+            &["`othr`, which OS_CLOUD names, in"],
+        );
         let home = Home::new().with("cwd/clouds.yaml", "clouds: {}");
-        assert_told(&home.problems(None), &["there is no cloud in it"]);
+        assert_told(&home.diagnostics(None), &["there is no cloud in it"]);
     }
 
     #[test]
@@ -793,7 +794,7 @@ mod tests {
         }
         let told =
             "the profile `otcc` is not known here; did you mean `otc`? (known are: otc, otc-swiss)";
-        assert_told(&cloud("{ profile: otcc }").problems(None), &[told]);
+        assert_told(&cloud("{ profile: otcc }").diagnostics(None), &[told]);
         let home = cloud("{ profile: otcc, auth: { token: t, auth_url: 'https://x' } }");
         assert_told(&home.warnings(), &[told, "`auth.token` ends"]);
     }

@@ -7,13 +7,8 @@ use std::path::Path;
 
 use configparser::ini::Ini;
 
-use crate::settings::accounts::Account;
-use crate::settings::accounts::deduction;
-use crate::settings::accounts::entry::Entry;
-use crate::settings::accounts::entry::Fact;
-use crate::settings::accounts::entry::Words;
-use crate::settings::accounts::readable_by_all;
-use crate::settings::accounts::text_file;
+use crate::settings::accounts::entry::{Entry, Fact, Words};
+use crate::settings::accounts::{Account, deduction, readable_by_all, text_file};
 
 /// The variable that names the file.
 const VARIABLE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
@@ -40,7 +35,7 @@ pub(super) fn account(
     if let Some(path) = set(VARIABLE) {
         let named = |problem| format!("{problem} ({VARIABLE} names it)");
         let account = account_in(Path::new(path));
-        return Some(account.map_err(|problems| problems.into_iter().map(named).collect()));
+        return Some(account.map_err(|diagnostics| diagnostics.into_iter().map(named).collect()));
     }
     let path = Path::new(set("HOME")?).join(USUAL);
     path.exists().then(|| account_in(&path))
@@ -78,9 +73,7 @@ fn entry(path: &Path) -> Result<Entry, String> {
 #[cfg(test)]
 mod tests {
     use crate::settings::accounts::from_environment;
-    use crate::settings::accounts::tests::Home;
-    use crate::settings::accounts::tests::assert_told;
-    use crate::settings::accounts::tests::line;
+    use crate::settings::accounts::tests::{Home, assert_told, line};
 
     #[test]
     fn the_file_is_read_as_the_sdk_reads_it() {
@@ -150,9 +143,9 @@ mod tests {
             ("[basic]\nak = A\nsk\n", "`sk` is missing"),
         ] {
             let home = Home::new().with(".huaweicloud/credentials", text);
-            let problems = from_environment(&home.environment).unwrap_err();
-            assert_told(&problems, &[told]);
-            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+            let diagnostics = from_environment(&home.environment).unwrap_err();
+            assert_told(&diagnostics, &[told]);
+            assert!(!diagnostics[0].contains("hunter2"), "{diagnostics:?}");
         }
     }
 }

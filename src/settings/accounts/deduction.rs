@@ -1,4 +1,4 @@
-//! From what a source says of an account to the plan of its credential.
+//! From what a source says of an account to the spec of its credential.
 //!
 //! Whoever says several things at once gets the first of token, AK/SK, application
 //! credential and password, unless an `auth_type` asks for one: the order of
@@ -9,25 +9,15 @@ use std::path::PathBuf;
 
 use http::HeaderName;
 
-use crate::credential::plan::Agency;
-use crate::credential::plan::AgencySource;
-use crate::credential::plan::Domain;
-use crate::credential::plan::Header;
-use crate::credential::plan::HeaderForm;
-use crate::credential::plan::Identity;
-use crate::credential::plan::Keys;
-use crate::credential::plan::Keystone;
-use crate::credential::plan::Plan;
-use crate::credential::plan::Project;
-use crate::credential::plan::ScopeWanted;
-use crate::credential::plan::User;
-use crate::nearest;
+use crate::credential::spec::{
+    Agency, AgencySource, CredentialSpec, Domain, Header, HeaderForm, Identity, Keys, Keystone,
+    Project, ScopeWanted, User,
+};
 use crate::outbound::secret::Secret;
-use crate::settings::accounts::Account;
-use crate::settings::accounts::entry::Entry;
-use crate::settings::accounts::entry::Fact;
+use crate::settings::accounts::entry::{Entry, Fact};
 use crate::settings::accounts::inquiry::Inquiry;
-use crate::settings::accounts::location;
+use crate::settings::accounts::{Account, location};
+use crate::suggest;
 
 /// By what an account proves itself, the preferred first.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,19 +99,21 @@ pub(super) fn account(
     files: Vec<PathBuf>,
 ) -> Result<Account, Vec<String>> {
     let mut inquiry = Inquiry::new(entry, region.as_deref());
-    let plan = inquiry.plan();
+    let spec = inquiry.spec();
     inquiry.warn_about_transport();
     let Inquiry {
-        problems, warnings, ..
+        diagnostics,
+        warnings,
+        ..
     } = inquiry;
-    match plan {
-        Some(plan) if problems.is_empty() => Ok(Account {
-            plan,
+    match spec {
+        Some(spec) if diagnostics.is_empty() => Ok(Account {
+            spec,
             region,
             warnings,
             files,
         }),
-        _ => Err(problems),
+        _ => Err(diagnostics),
     }
 }
 
@@ -149,7 +141,7 @@ fn domain(entry: &Entry, facts: &[(Fact, Fact)]) -> Option<Domain> {
 }
 
 impl Inquiry<'_> {
-    fn plan(&mut self) -> Option<Plan> {
+    fn spec(&mut self) -> Option<CredentialSpec> {
         let proof = self.proof()?;
         let has_agency = sign(self.entry, &Fact::AGENCY).is_some();
         if !has_agency {
@@ -163,7 +155,7 @@ impl Inquiry<'_> {
         let auth_url = self.need_auth_url("the rights of an agency are asked for there");
         let (agency, account) = (agency?, account?);
         let project = self.entry.first(&[Fact::AgencyProject]);
-        Some(Plan::Agency(Agency {
+        Some(CredentialSpec::Agency(Agency {
             source: AgencySource::Own(Box::new(source?)),
             auth_url: auth_url?,
             agency,
@@ -190,10 +182,10 @@ impl Inquiry<'_> {
             let found = AUTH_TYPES.iter().find(|(name, _)| *name == word);
             if found.is_none() {
                 let names = AUTH_TYPES.map(|(name, _)| name);
-                let hint = nearest::hint(word, names);
+                let hint = suggest::did_you_mean(word, names);
                 let name = self.entry.name(Fact::AuthType);
                 let names = names.join(", ");
-                self.problem(format!(
+                self.report(format!(
                     "`{name}` is `{word}`, which is not one of {names}{hint}"
                 ));
             }
@@ -227,11 +219,11 @@ impl Inquiry<'_> {
             name(Fact::AccessKey),
             name(Fact::SecretKey),
         );
-        self.problem(message);
+        self.report(message);
     }
 
-    /// The plan of the account itself, for work in `project`.
-    fn own(&mut self, proof: Proof, project: Option<Project>) -> Option<Plan> {
+    /// The spec of the account itself, for work in `project`.
+    fn own(&mut self, proof: Proof, project: Option<Project>) -> Option<CredentialSpec> {
         match proof {
             Proof::Token => self.token(project),
             Proof::Keys => self.keys(project),
@@ -244,17 +236,17 @@ impl Inquiry<'_> {
 
     /// A token is used as it is; one that can be exchanged for one of the wanted project
     /// is exchanged.
-    fn token(&mut self, project: Option<Project>) -> Option<Plan> {
+    fn token(&mut self, project: Option<Project>) -> Option<CredentialSpec> {
         self.warn_about_end(Fact::Token);
         let auth_url = self.auth_url();
         let token = self.need_secret(Fact::Token, "a token is asked for")?;
         Some(match (auth_url, project) {
-            (Some(auth_url), Some(project)) => Plan::Keystone(Keystone {
+            (Some(auth_url), Some(project)) => CredentialSpec::Keystone(Keystone {
                 auth_url,
                 identity: Identity::Token { token },
                 scope: ScopeWanted::Project(project),
             }),
-            _ => Plan::Header(Header {
+            _ => CredentialSpec::Header(Header {
                 kind: "token",
                 name: HeaderName::from_static("x-auth-token"),
                 form: HeaderForm::Prefixed(String::new()),
@@ -263,7 +255,7 @@ impl Inquiry<'_> {
         })
     }
 
-    fn keys(&mut self, project: Option<Project>) -> Option<Plan> {
+    fn keys(&mut self, project: Option<Project>) -> Option<CredentialSpec> {
         if self.entry.has(Fact::SecurityToken) {
             self.warn_about_end(Fact::SecurityToken);
         }
@@ -282,7 +274,7 @@ impl Inquiry<'_> {
         } else {
             self.auth_url()
         };
-        Some(Plan::Keys(Keys {
+        Some(CredentialSpec::Keys(Keys {
             access_key: access_key?,
             secret_key: secret_key?,
             security_token: self.entry.secret(Fact::SecurityToken),
@@ -293,12 +285,12 @@ impl Inquiry<'_> {
         }))
     }
 
-    fn application(&mut self) -> Option<Plan> {
+    fn application(&mut self) -> Option<CredentialSpec> {
         let why = "an application credential is an id and a secret";
         let id = self.need(Fact::ApplicationId, why);
         let secret = self.need_secret(Fact::ApplicationSecret, why);
         let auth_url = self.need_auth_url("an application credential logs in there");
-        Some(Plan::Keystone(Keystone {
+        Some(CredentialSpec::Keystone(Keystone {
             auth_url: auth_url?,
             identity: Identity::Application {
                 id: id?,
@@ -308,7 +300,11 @@ impl Inquiry<'_> {
         }))
     }
 
-    fn password(&mut self, project: Option<Project>, needs_second_factor: bool) -> Option<Plan> {
+    fn password(
+        &mut self,
+        project: Option<Project>,
+        needs_second_factor: bool,
+    ) -> Option<CredentialSpec> {
         let auth_url = self.need_auth_url("a user logs in there");
         let user = self.user();
         let password = self.need_secret(Fact::Password, "a user logs in with a password");
@@ -317,7 +313,7 @@ impl Inquiry<'_> {
             Some(project) => ScopeWanted::Project(project),
             None => self.scope_without_project(),
         };
-        Some(Plan::Keystone(Keystone {
+        Some(CredentialSpec::Keystone(Keystone {
             auth_url: auth_url?,
             identity: Identity::Password {
                 user: user?,

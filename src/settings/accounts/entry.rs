@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use crate::outbound::secret::SECRET_BYTES_MAX;
-use crate::outbound::secret::Secret;
+use crate::outbound::secret::{SECRET_BYTES_MAX, Secret};
 
 /// What can be said of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,7 +91,7 @@ pub(super) struct Entry {
     pub(super) place: String,
     words: &'static Words,
     said: BTreeMap<Fact, Said>,
-    problems: Vec<String>,
+    diagnostics: Vec<String>,
 }
 
 struct Said {
@@ -107,7 +106,7 @@ impl Entry {
             place,
             words,
             said: BTreeMap::new(),
-            problems: Vec::new(),
+            diagnostics: Vec::new(),
         }
     }
 
@@ -132,7 +131,7 @@ impl Entry {
             return;
         }
         if let Err(problem) = checked(text) {
-            self.problems
+            self.diagnostics
                 .push(format!("{}: `{name}` {problem}", self.place));
         }
         let name = name.to_owned();
@@ -173,8 +172,8 @@ impl Entry {
     }
 
     /// What is wrong with values in themselves.
-    pub(super) fn problems(&self) -> &[String] {
-        &self.problems
+    pub(super) fn diagnostics(&self) -> &[String] {
+        &self.diagnostics
     }
 }
 

@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::settings::accounts::Account;
-use crate::settings::accounts::credentials_file;
-use crate::settings::accounts::deduction;
 use crate::settings::accounts::deduction::region_of_project;
-use crate::settings::accounts::entry::Entry;
-use crate::settings::accounts::entry::Fact;
-use crate::settings::accounts::entry::Words;
+use crate::settings::accounts::entry::{Entry, Fact, Words};
+use crate::settings::accounts::{Account, credentials_file, deduction};
 
 /// The words of openstacksdk and keystoneauth, then those that
 /// terraform-provider-opentelekomcloud adds; `OS_TOTP_SEED` is ours.
@@ -159,9 +155,7 @@ fn from_file(environment: &BTreeMap<String, String>) -> Result<Account, Vec<Stri
 #[cfg(test)]
 mod tests {
     use crate::settings::accounts::from_environment;
-    use crate::settings::accounts::tests::Home;
-    use crate::settings::accounts::tests::assert_told;
-    use crate::settings::accounts::tests::line;
+    use crate::settings::accounts::tests::{Home, assert_told, line};
 
     const LOGIN: &str = "OS_AUTH_URL=https://x OS_USERNAME=u OS_PASSWORD=p OS_DOMAIN_NAME=D OS_PROJECT_NAME=eu-de_x";
 

@@ -1,19 +1,18 @@
-//! Asks an entry for what a plan needs, and notes what is missing, wrong, or not done as
+//! Asks an entry for what a spec needs, and notes what is missing, wrong, or not done as
 //! asked.
 
 use reqwest::Url;
 
 use crate::outbound::is_local;
 use crate::outbound::secret::Secret;
-use crate::settings::accounts::entry::Entry;
-use crate::settings::accounts::entry::Fact;
+use crate::settings::accounts::entry::{Entry, Fact};
 use crate::settings::accounts::location;
 
 /// An entry, and what came of asking it.
 pub(super) struct Inquiry<'a> {
     pub(super) entry: &'a Entry,
     region: Option<&'a str>,
-    pub(super) problems: Vec<String>,
+    pub(super) diagnostics: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -22,15 +21,15 @@ impl<'a> Inquiry<'a> {
         Self {
             entry,
             region,
-            problems: entry.problems().to_vec(),
+            diagnostics: entry.diagnostics().to_vec(),
             warnings: Vec::new(),
         }
     }
 
-    pub(super) fn problem(&mut self, message: impl AsRef<str>) {
+    pub(super) fn report(&mut self, message: impl AsRef<str>) {
         let message = format!("{}: {}", self.entry.place, message.as_ref());
-        if !self.problems.contains(&message) {
-            self.problems.push(message);
+        if !self.diagnostics.contains(&message) {
+            self.diagnostics.push(message);
         }
     }
 
@@ -43,7 +42,7 @@ impl<'a> Inquiry<'a> {
 
     pub(super) fn missing(&mut self, fact: Fact, why: &str) {
         let name = self.entry.name(fact);
-        self.problem(format!("`{name}` is missing: {why}"));
+        self.report(format!("`{name}` is missing: {why}"));
     }
 
     pub(super) fn need(&mut self, fact: Fact, why: &str) -> Option<String> {
@@ -82,7 +81,7 @@ impl<'a> Inquiry<'a> {
                 Some(url)
             }
             Err(message) => {
-                self.problem(format!("`{name}` {message}"));
+                self.report(format!("`{name}` {message}"));
                 None
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! [`clouds`] reads `clouds.yaml`, [`environment`] reads variables and the credentials file
 //! of Huawei Cloud's SDK ([`credentials_file`]). Each says what it found in one vocabulary
-//! ([`entry`]), of which [`deduction`] makes the plan of a credential, or else says all that is
+//! ([`entry`]), of which [`deduction`] makes the spec of a credential, or else says all that is
 //! missing ([`inquiry`]).
 
 mod cloud_file;
@@ -19,17 +19,16 @@ mod tests;
 mod text_file;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::credential::plan::Plan;
+use crate::credential::spec::CredentialSpec;
 use crate::settings::secret::is_readable_by_all;
 
 /// A credential found where other tools keep theirs.
 #[derive(Debug)]
 pub(super) struct Account {
     /// How it proves who asks.
-    pub(super) plan: Plan,
+    pub(super) spec: CredentialSpec,
     /// The region.
     pub(super) region: Option<String>,
     /// What a person should know although it works.

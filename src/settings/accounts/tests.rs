@@ -6,13 +6,9 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret;
 
-use crate::credential::plan::AgencySource;
-use crate::credential::plan::Domain;
-use crate::credential::plan::Identity;
-use crate::credential::plan::Plan;
-use crate::credential::plan::Project;
-use crate::credential::plan::ScopeWanted;
-use crate::credential::plan::User;
+use crate::credential::spec::{
+    AgencySource, CredentialSpec, Domain, Identity, Project, ScopeWanted, User,
+};
 use crate::outbound::secret::Secret;
 use crate::settings::accounts::Account;
 
@@ -85,13 +81,13 @@ pub(super) fn assert_told(messages: &[String], wanted: &[&str]) {
 /// The account on one line, with its secrets.
 pub(super) fn line(account: &Account) -> String {
     let region = account.region.as_deref().unwrap_or("-");
-    format!("{} in {region}", plan(&account.plan))
+    format!("{} in {region}", spec(&account.spec))
 }
 
-fn plan(plan: &Plan) -> String {
-    match plan {
-        Plan::Header(header) => format!("{} {}", header.name, secret(&header.secret)),
-        Plan::Keystone(keystone) => {
+fn spec(spec: &CredentialSpec) -> String {
+    match spec {
+        CredentialSpec::Header(header) => format!("{} {}", header.name, secret(&header.secret)),
+        CredentialSpec::Keystone(keystone) => {
             let scope = match &keystone.scope {
                 ScopeWanted::Project(wanted) => project(wanted),
                 ScopeWanted::Domain(wanted) => domain(wanted),
@@ -100,7 +96,7 @@ fn plan(plan: &Plan) -> String {
             let who = identity(&keystone.identity);
             format!("{who} at {} for {scope}", keystone.auth_url)
         }
-        Plan::Keys(keys) => {
+        CredentialSpec::Keys(keys) => {
             let optional = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
             let url = keys.auth_url.as_ref().map(ToString::to_string);
             format!(
@@ -114,19 +110,19 @@ fn plan(plan: &Plan) -> String {
                 optional(&url),
             )
         }
-        Plan::Agency(agency) => {
+        CredentialSpec::Agency(agency) => {
             let AgencySource::Own(source) = &agency.source else {
                 panic!("no account names another credential")
             };
             let wanted = agency.project.as_ref().map_or("-".to_owned(), project);
             let (name, account) = (&agency.agency, domain(&agency.account));
-            let source = self::plan(source);
+            let source = self::spec(source);
             format!(
                 "agency {name} of {account} for {wanted} at {} by ({source})",
                 agency.auth_url
             )
         }
-        Plan::None | Plan::Metadata(_) => panic!("no account is of this kind"),
+        CredentialSpec::None | CredentialSpec::Metadata(_) => panic!("no account is of this kind"),
     }
 }
 

@@ -3,24 +3,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
-use rusqlite::Row;
-use rusqlite::named_params;
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use uuid::Uuid;
 
-use crate::store::AttemptRecord;
-use crate::store::PAGE_MAX;
-use crate::store::delivery::ATTEMPTS_KEPT;
-use crate::store::delivery::DeliveryPage;
-use crate::store::delivery::DeliveryQuery;
-use crate::store::delivery::DeliveryState;
-use crate::store::delivery::Redriven;
-use crate::store::delivery::StoredAttempt;
-use crate::store::delivery::StoredDelivery;
-use crate::store::row;
+use crate::store::delivery::{
+    ATTEMPTS_KEPT, DeliveryPage, DeliveryQuery, DeliveryState, Redriven, StoredAttempt,
+    StoredDelivery,
+};
 use crate::store::sqlite::SqlError;
+use crate::store::{AttemptRecord, PAGE_MAX, row};
 use crate::watch::WatchId;
 
 const COLUMNS: &str = "d.id, d.event_id, e.watch_id, e.type, d.sink, d.state, d.attempts, \

@@ -1,20 +1,12 @@
 //! Deliveries in `SQLite`: what is owed, who is at it, what came of it.
 
 use jiff::Timestamp;
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::clock::later;
-use crate::store::AttemptRecord;
-use crate::store::Delivery;
-use crate::store::DeliveryCounts;
-use crate::store::Settlement;
-use crate::store::delivery::DeliveryState;
-use crate::store::delivery::SinkBacklog;
-use crate::store::row;
-use crate::store::sqlite::SqlError;
-use crate::store::sqlite::attempts;
+use crate::store::delivery::{DeliveryState, SinkBacklog};
+use crate::store::sqlite::{SqlError, attempts};
+use crate::store::{AttemptRecord, Delivery, DeliveryCounts, Settlement, row};
 
 pub(super) fn claim(
     db: &Connection,
@@ -65,8 +57,8 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
         let (state, due_at, settled_at) = match record.settlement {
             Settlement::Delivered => (DeliveryState::Delivered, None, Some(ended)),
             Settlement::Dead => (DeliveryState::Dead, None, Some(ended)),
-            Settlement::Again(due_at) => (DeliveryState::Pending, Some(due_at), None),
-            Settlement::Gone => (DeliveryState::Pending, None, None),
+            Settlement::RetryAt(due_at) => (DeliveryState::Pending, Some(due_at), None),
+            Settlement::ReceiverGone => (DeliveryState::Pending, None, None),
         };
         let values = params![
             record.delivery,
@@ -76,7 +68,7 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
             record.error,
             settled_at.map(row::micros),
             record.number,
-            record.settlement == Settlement::Gone,
+            record.settlement == Settlement::ReceiverGone,
             row::micros(record.at),
         ];
         let number: Option<u32> = statement.query_row(values, |row| row.get(0)).optional()?;

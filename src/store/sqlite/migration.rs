@@ -1,9 +1,8 @@
 //! The schema, brought forward step by step; `user_version` is that of the last step taken.
 
-use rusqlite::Connection;
-use rusqlite::TransactionBehavior;
+use rusqlite::{Connection, TransactionBehavior};
 
-use crate::store::sqlite::trouble::in_words;
+use crate::store::sqlite::damage::in_words;
 
 /// One step: the version a database has after it, and the SQL that brings it there.
 struct Step {

@@ -3,16 +3,16 @@
 //! All writes go through one thread that commits whatever waits in one transaction, so
 //! that a hundred waiting writes cost one sync ([`writer`]). `synchronous=FULL` in WAL
 //! mode: what was acknowledged survives a power cut. One process owns the file; a lock
-//! beside it keeps a second one out ([`place`]).
+//! beside it keeps a second one out ([`file_lock`]).
 
 mod attempts;
+mod changes;
+mod damage;
 mod deliveries;
+mod file_lock;
+pub mod maintenance;
 mod migration;
-mod news;
-mod place;
 mod readers;
-mod trouble;
-pub mod upkeep;
 mod watches;
 mod writer;
 
@@ -24,34 +24,19 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use crate::store::Applied;
-use crate::store::AttemptRecord;
-use crate::store::Delivery;
-use crate::store::DeliveryCounts;
-use crate::store::News;
-use crate::store::Page;
-use crate::store::Query;
-use crate::store::Store;
-use crate::store::StoreError;
-use crate::store::StoredEvent;
-use crate::store::Submission;
-use crate::store::Submitted;
-use crate::store::Transition;
-use crate::store::delivery::DeliveryPage;
-use crate::store::delivery::DeliveryQuery;
-use crate::store::delivery::Redriven;
-use crate::store::delivery::SinkBacklog;
-use crate::store::delivery::StoredAttempt;
-use crate::store::delivery::StoredDelivery;
-use crate::store::sqlite::place::Place;
+use crate::store::delivery::{
+    DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
+};
+use crate::store::sqlite::damage::{Damage, in_words};
+use crate::store::sqlite::file_lock::FileLock;
 use crate::store::sqlite::readers::Readers;
-use crate::store::sqlite::trouble::Damage;
-use crate::store::sqlite::trouble::in_words;
 use crate::store::sqlite::writer::Writer;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::WatchId;
+use crate::store::{
+    Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, Page, Query, Store, StoreError,
+    StoredEvent, Submission, Submitted, Transition,
+};
 use crate::watch::event::Event;
+use crate::watch::{State, Watch, WatchId};
 
 /// How long a lock of somebody else is waited for. Short: what waits behind it is told
 /// that the store has failed, and is tried again.
@@ -66,7 +51,7 @@ pub struct SqliteStore {
     readers: Readers,
     damage: Arc<Damage>,
     /// Given up last.
-    _place: Place,
+    _lock: FileLock,
 }
 
 impl SqliteStore {
@@ -76,9 +61,9 @@ impl SqliteStore {
     /// Says what is wrong: the folder is missing or not writable, another process has the
     /// file, it was written by a newer version or another program, or it is no database.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let place = Place::take(path)?;
+        let lock = FileLock::take(path)?;
         let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
-        let mut connection = Connection::open(place.path()).map_err(fail)?;
+        let mut connection = Connection::open(lock.path()).map_err(fail)?;
         // Before anything is written: it may belong to somebody else.
         migration::check(&connection).map_err(|reason| open_error(path, &reason))?;
         prepare(&connection).map_err(fail)?;
@@ -91,18 +76,18 @@ impl SqliteStore {
             )
             .map_err(fail)?;
         let readers = (0..READERS)
-            .map(|_| reader(place.path()))
+            .map(|_| reader(lock.path()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(fail)?;
         let damage = Arc::new(Damage::default());
-        let begun = place
+        let begun = lock
             .presence()
             .and_then(|presence| Writer::start(connection, presence, Arc::clone(&damage)));
         Ok(Self {
             writer: begun.map_err(|error| open_error(path, &error.to_string()))?,
             readers: Readers::new(readers, Arc::clone(&damage)),
             damage,
-            _place: place,
+            _lock: lock,
         })
     }
 }
@@ -181,14 +166,14 @@ impl Store for SqliteStore {
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.readers
             .run("read the events of a watch", move |db| {
-                news::events_of(db, id, limit)
+                changes::events_of(db, id, limit)
             })
             .await
     }
 
     async fn position(&self) -> Result<i64, StoreError> {
         self.readers
-            .run("read the log of events", news::position)
+            .run("read the log of events", changes::position)
             .await
     }
 
@@ -213,10 +198,10 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn news(&self, position: i64, limit: usize) -> Result<News, StoreError> {
+    async fn changes(&self, position: i64, limit: usize) -> Result<Changes, StoreError> {
         self.readers
             .run("read the log of events", move |db| {
-                news::since(db, position, limit)
+                changes::since(db, position, limit)
             })
             .await
     }
@@ -316,7 +301,7 @@ impl Store for SqliteStore {
         if was_damaged {
             let damage = Arc::clone(&self.damage);
             let look = move |db: &Connection| {
-                damage.look_again(|| upkeep::is_sound(db));
+                damage.look_again(|| maintenance::is_sound(db));
                 Ok(())
             };
             self.readers.run("look for damage", look).await?;
@@ -326,7 +311,7 @@ impl Store for SqliteStore {
             .run("commit", move |db| {
                 damage.refuse()?;
                 if was_damaged {
-                    upkeep::forget_pages(db)?;
+                    maintenance::forget_pages(db)?;
                 }
                 // It must reach the disk: a write that changes nothing would not.
                 db.execute(

@@ -1,15 +1,13 @@
 //! A few read-only connections, handed round.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
-use crate::store::sqlite::trouble::Damage;
+use crate::store::sqlite::damage::Damage;
 
 /// Runs reads, as many at a time as there are connections.
 pub(super) struct Readers {

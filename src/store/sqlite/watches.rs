@@ -1,28 +1,13 @@
 //! Watches in `SQLite`: accepting, changing, reading.
 
 use jiff::Timestamp;
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
-use rusqlite::Row;
-use rusqlite::named_params;
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use uuid::Uuid;
 
-use crate::store::Applied;
-use crate::store::PAGE_MAX;
-use crate::store::Page;
-use crate::store::Query;
-use crate::store::Submission;
-use crate::store::Submitted;
-use crate::store::Transition;
-use crate::store::row;
 use crate::store::sqlite::SqlError;
-use crate::watch::CallbackUrl;
-use crate::watch::State;
-use crate::watch::Watch;
-use crate::watch::WatchId;
-use crate::watch::event::Event;
-use crate::watch::event::EventKind;
+use crate::store::{Applied, PAGE_MAX, Page, Query, Submission, Submitted, Transition, row};
+use crate::watch::event::{Event, EventKind};
+use crate::watch::{CallbackUrl, State, Watch, WatchId};
 
 const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
     callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \

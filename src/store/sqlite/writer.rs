@@ -8,14 +8,12 @@ use std::sync::Arc;
 use std::thread;
 
 use rusqlite::Connection;
-use tokio::sync::Mutex;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
-use crate::store::sqlite::place::Presence;
-use crate::store::sqlite::trouble::Damage;
+use crate::store::sqlite::damage::Damage;
+use crate::store::sqlite::file_lock::Presence;
 
 /// How much work may wait; whoever brings more waits with it.
 const QUEUE_MAX: usize = 4096;
@@ -192,19 +190,19 @@ fn in_savepoint<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::place::Place;
+    use crate::store::sqlite::file_lock::FileLock;
 
     #[tokio::test]
     async fn what_undoes_everything_says_why() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::take(&folder.path().join("jobwatch.db")).unwrap();
-        let db = Connection::open(place.path()).unwrap();
+        let lock = FileLock::take(&folder.path().join("jobwatch.db")).unwrap();
+        let db = Connection::open(lock.path()).unwrap();
         // No page more than there are: the disk is full in the middle of a statement.
         db.execute_batch(
             "PRAGMA journal_mode = WAL; CREATE TABLE t (x); PRAGMA max_page_count = 1",
         )
         .unwrap();
-        let writer = Writer::start(db, place.presence().unwrap(), Arc::default()).unwrap();
+        let writer = Writer::start(db, lock.presence().unwrap(), Arc::default()).unwrap();
         let written = writer
             .run("write", |db| {
                 db.execute("INSERT INTO t VALUES (zeroblob(100000))", [])?;

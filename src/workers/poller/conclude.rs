@@ -6,26 +6,15 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 
-use crate::schedule::agenda::Duty;
-use crate::schedule::agenda::Entry;
-use crate::schedule::agenda::Ticket;
+use crate::schedule::agenda::{Duty, Entry, Ticket};
 use crate::service::Service;
-use crate::store::Applied;
-use crate::store::Transition;
-use crate::watch::Outcome;
-use crate::watch::Params;
-use crate::watch::State;
-use crate::watch::WatchId;
+use crate::store::{Applied, Transition};
 use crate::watch::event::Event;
-use crate::watch::observation::Observation;
-use crate::watch::observation::ProblemKind;
-use crate::watch::transition;
-use crate::watch::transition::Step;
-use crate::watch::transition::Terms;
-use crate::watch::transition::Tracking;
-use crate::workers::poller::Board;
-use crate::workers::poller::Shared;
+use crate::watch::observation::{Observation, ProblemKind};
+use crate::watch::transition::{Step, Terms, Tracking};
+use crate::watch::{Outcome, Params, State, WatchId, transition};
 use crate::workers::poller::load::duty_of;
+use crate::workers::poller::{Board, Shared};
 
 /// How often a commit is tried that somebody else came before.
 const COMMIT_TRIES: usize = 5;
@@ -212,8 +201,8 @@ impl Flight {
         match (committed, service) {
             (Committed::Over, _) => board.agenda.remove(self.ticket),
             (Committed::Watching, Some(service)) => {
-                let wish = pending.wish();
-                board.put_back(self.ticket, service, wish, pending.at, uptime);
+                let retry_after = pending.retry_after();
+                board.put_back(self.ticket, service, retry_after, pending.at, uptime);
             }
             (Committed::Watching, None) => {
                 board
@@ -232,7 +221,7 @@ impl Pending {
         matches!(step, Step::Finished(_))
     }
 
-    fn wish(&self) -> Option<Duration> {
+    fn retry_after(&self) -> Option<Duration> {
         self.observation.as_ref().and_then(Observation::retry_after)
     }
 }
@@ -265,11 +254,11 @@ impl Board {
         service: Option<&Arc<Service>>,
         uptime: Duration,
     ) {
-        let (wish, at) = (pending.wish(), pending.at);
+        let (retry_after, at) = (pending.retry_after(), pending.at);
         let is_over = pending.ends_watch();
         match (self.unwritten.keep(pending, uptime), service) {
             (Ok(()), Some(service)) if !is_over => {
-                self.put_back(ticket, service, wish, at, uptime);
+                self.put_back(ticket, service, retry_after, at, uptime);
             }
             (Ok(()), _) => self.agenda.remove(ticket),
             (Err(pending), service) => {
@@ -293,17 +282,20 @@ impl Board {
         &mut self,
         ticket: Ticket,
         service: &Service,
-        wish: Option<Duration>,
+        retry_after: Option<Duration>,
         now: Timestamp,
         uptime: Duration,
     ) {
         let Some(entry) = self.agenda.entry(ticket) else {
             return;
         };
-        let next =
-            service
-                .policy
-                .next_poll(&entry.tracking, wish, now, entry.deadline, &mut self.rng);
+        let next = service.policy.next_poll(
+            &entry.tracking,
+            retry_after,
+            now,
+            entry.deadline,
+            &mut self.rng,
+        );
         self.agenda
             .schedule(ticket, duty_of(next), uptime.saturating_add(next.after()));
     }
@@ -322,7 +314,7 @@ impl Board {
             && problem.kind == ProblemKind::Throttled
         {
             budget.throttled(uptime, |run| match problem.retry_after {
-                Some(wish) => service.policy.respected(wish),
+                Some(retry_after) => service.policy.respected(retry_after),
                 None => service.policy.interval(run),
             });
         }

@@ -5,16 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::until;
-use crate::schedule::agenda::Duty;
-use crate::schedule::agenda::Ticket;
+use crate::schedule::agenda::{Duty, Ticket};
 use crate::schedule::budget::Admission;
-use crate::workers::poller::Board;
-use crate::workers::poller::SLEEP_MAX;
-use crate::workers::poller::Shared;
 use crate::workers::poller::conclude::Flight;
-use crate::workers::poller::late;
 use crate::workers::poller::late::Look;
 use crate::workers::poller::unwritten::Writing;
+use crate::workers::poller::{Board, SLEEP_MAX, Shared, late};
 
 /// How long a watch may wait for its budget when its deadline has passed. Not at once: what
 /// comes late from a restart is worth a look, and its verdict counts.

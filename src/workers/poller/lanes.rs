@@ -3,15 +3,13 @@
 //! Watches that are due but not admitted wait here, in order, so that one slow service
 //! never holds up another.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::schedule::agenda::Ticket;
 use crate::schedule::budget::Budget;
-use crate::service::BudgetKey;
-use crate::service::Services;
+use crate::service::{BudgetKey, Services};
 
 /// How often one lane warns of its problems.
 const WARN_EVERY: Duration = Duration::from_mins(1);
@@ -37,7 +35,7 @@ impl Lane {
         may
     }
 
-    /// Whether a problem should be warned of now: an outage is news once, not a thousand
+    /// Whether a problem should be warned of now: an outage is changes once, not a thousand
     /// times a second.
     pub(super) fn may_warn(&mut self, uptime: Duration) -> bool {
         let quiet = self

@@ -13,24 +13,16 @@ use jiff::SignedDuration;
 use rand::RngExt;
 
 use crate::clock::later;
-use crate::schedule::agenda::Duty;
-use crate::schedule::agenda::Entry;
-use crate::schedule::agenda::Ticket;
+use crate::schedule::agenda::{Duty, Entry, Ticket};
 use crate::schedule::budget::Admission;
 use crate::service::Service;
 use crate::store::StoreError;
-use crate::watch::Outcome;
-use crate::watch::Watch;
-use crate::watch::event::Event;
-use crate::watch::event::EventKind;
+use crate::watch::event::{Event, EventKind};
 use crate::watch::observation::Observation;
-use crate::watch::transition;
-use crate::workers::poller::Board;
-use crate::workers::poller::Shared;
-use crate::workers::poller::conclude::Decision;
-use crate::workers::poller::conclude::Pending;
-use crate::workers::poller::load::LOAD_PAGE;
-use crate::workers::poller::load::entry_of;
+use crate::watch::{Outcome, Watch, transition};
+use crate::workers::poller::conclude::{Decision, Pending};
+use crate::workers::poller::load::{LOAD_PAGE, entry_of};
+use crate::workers::poller::{Board, Shared};
 
 /// How long a look is put off for which there is no room in the budget.
 const LATER: Duration = Duration::from_secs(30);
@@ -106,14 +98,14 @@ impl Shared {
             return;
         }
         let service = self.services.get(&watch.service);
-        let wish = match &pending.observation {
+        let retry_after = match &pending.observation {
             Some(observation) => observation.retry_after(),
-            None => service.map(|service| service.policy.longest_wish()),
+            None => service.map(|service| service.policy.longest_retry_after()),
         };
-        self.add_late(watch, wish, false);
+        self.add_late(watch, retry_after, false);
     }
 
-    fn add_late(&self, watch: &Watch, wish: Option<Duration>, is_resumed: bool) {
+    fn add_late(&self, watch: &Watch, retry_after: Option<Duration>, is_resumed: bool) {
         let (Some(service), Some(finished_at)) =
             (self.services.get(&watch.service), watch.finished_at)
         else {
@@ -126,9 +118,13 @@ impl Shared {
         let board = &mut *board;
         let mut entry = entry_of(board, watch, Some(service));
         entry.deadline = later(finished_at, after_watch);
-        let next = service
-            .policy
-            .late_poll(after_watch, wish, now, entry.deadline, &mut board.rng);
+        let next = service.policy.late_poll(
+            after_watch,
+            retry_after,
+            now,
+            entry.deadline,
+            &mut board.rng,
+        );
         let Some(mut next) = next else { return };
         if is_resumed {
             // A restart spreads them.
@@ -212,10 +208,14 @@ impl Look {
         }
         let after_watch = service.patience.after_watch;
         let board = &mut *board;
-        let wish = observation.retry_after();
-        let next = service
-            .policy
-            .late_poll(after_watch, wish, now, entry.deadline, &mut board.rng);
+        let retry_after = observation.retry_after();
+        let next = service.policy.late_poll(
+            after_watch,
+            retry_after,
+            now,
+            entry.deadline,
+            &mut board.rng,
+        );
         match next {
             Some(next) => board
                 .late

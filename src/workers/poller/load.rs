@@ -4,23 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::until;
-use crate::schedule::agenda::Duty;
-use crate::schedule::agenda::Entry;
+use crate::schedule::agenda::{Duty, Entry};
 use crate::schedule::backoff::Next;
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::watch::Watch;
-use crate::watch::observation::Problem;
-use crate::watch::observation::ProblemKind;
-use crate::watch::observation::ProblemNote;
+use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::transition::Tracking;
-use crate::workers::poller::Board;
-use crate::workers::poller::Shared;
+use crate::workers::poller::{Board, Shared};
 
 /// How many watches are read at a time.
 pub(super) const LOAD_PAGE: usize = 10_000;
 /// How many events are looked through at a time.
-const NEWS_PAGE: usize = 1000;
+const CHANGES_PAGE: usize = 1000;
 
 /// Whether a watch is old or new to the agenda.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +32,7 @@ impl Shared {
         if self.board().position.is_some() {
             return Ok(());
         }
-        // The position comes first: what is accepted while the pages are read is news.
+        // The position comes first: what is accepted while the pages are read is changes.
         let position = self.store.position().await?;
         let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
         let mut after = 0;
@@ -63,21 +59,21 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) async fn read_news(&self) -> Result<(), StoreError> {
+    pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
             let Some(position) = self.board().position else {
                 return Ok(());
             };
-            let news = self.store.news(position, NEWS_PAGE).await?;
-            for watch in &news.accepted {
+            let changes = self.store.changes(position, CHANGES_PAGE).await?;
+            for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
             let mut board = self.board();
-            for id in news.ended {
+            for id in changes.ended {
                 board.agenda.forget(id);
             }
-            board.position = Some(news.position);
-            if !news.more {
+            board.position = Some(changes.position);
+            if !changes.more {
                 return Ok(());
             }
         }

@@ -15,12 +15,8 @@ mod load;
 mod unwritten;
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -32,16 +28,14 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
-use crate::store::SharedStore;
-use crate::store::StoreError;
+use crate::store::{SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::event::Instance;
 use crate::watch::subscription::Subscriptions;
 use crate::workers::Heartbeat;
 use crate::workers::poller::lanes::Lanes;
-use crate::workers::poller::unwritten::Unwritten;
-use crate::workers::poller::unwritten::Writing;
+use crate::workers::poller::unwritten::{Unwritten, Writing};
 
 pub use crate::workers::poller::live::Live;
 
@@ -178,7 +172,7 @@ impl Poller {
     /// The store could not be read; nothing was polled.
     pub async fn run_once(&self) -> Result<Round, StoreError> {
         self.shared.load().await?;
-        self.shared.read_news().await?;
+        self.shared.read_changes().await?;
         let before = self.shared.board().started;
         loop {
             self.shared.dispatch();
@@ -213,7 +207,7 @@ impl Poller {
                 biased;
                 () = stop.cancelled() => {}
                 () = self.shared.woken.notified() => looks = true,
-                // A poll that has ended changes nothing in the store that is news to us.
+                // A poll that has ended changes nothing in the store that is changes to us.
                 () = self.shared.landed.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -222,7 +216,7 @@ impl Poller {
     }
 
     /// Writes down what waits for the store, once and now, unless somebody is at it.
-    pub async fn write_down(&self) {
+    pub async fn flush(&self) {
         if let Some(writing) = Writing::begin(&self.shared) {
             writing.write().await;
         }
@@ -240,7 +234,7 @@ impl Poller {
 
     async fn look(&self) -> Result<(), StoreError> {
         self.shared.load().await?;
-        self.shared.read_news().await
+        self.shared.read_changes().await
     }
 }
 

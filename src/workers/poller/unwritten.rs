@@ -5,9 +5,7 @@
 //! Nothing here is acknowledged to anybody. Its size is bounded; what finds no room is
 //! forgotten as if it had not been seen, and the job is polled again.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +14,7 @@ use tokio::task::JoinSet;
 use crate::watch::WatchId;
 use crate::watch::observation::Observation;
 use crate::workers::poller::Shared;
-use crate::workers::poller::conclude::Committed;
-use crate::workers::poller::conclude::Pending;
+use crate::workers::poller::conclude::{Committed, Pending};
 
 /// How many decisions are kept.
 const KEPT_MAX: usize = 10_000;
@@ -230,9 +227,7 @@ async fn write_batch(shared: &Arc<Shared>, batch: Vec<Kept>) -> (Vec<Kept>, Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::observation::Job;
-    use crate::watch::observation::JobState;
-    use crate::watch::observation::Sighting;
+    use crate::watch::observation::{Job, JobState, Sighting};
     use crate::workers::poller::conclude::Decision;
     use jiff::Timestamp;
     use uuid::Uuid;

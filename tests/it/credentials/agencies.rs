@@ -4,16 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::DOMAIN;
-use crate::credentials::cloud::KEYS;
-use crate::credentials::cloud::KEYSTONE;
-use crate::credentials::cloud::PASSWORD;
-use crate::credentials::cloud::PROJECT;
-use crate::credentials::cloud::TOKENS;
+use crate::credentials::cloud::{Cloud, DOMAIN, KEYS, KEYSTONE, PASSWORD, PROJECT, TOKENS};
 use crate::credentials::register::parts;
-use crate::credentials::stand::Answer;
-use crate::credentials::stand::Asked;
+use crate::credentials::stand::{Answer, Asked};
 
 const AGENCY: &str = "[credentials.otc]\nkind = \"agency\"\nsource = \"source\"\n\
     auth_url = \"{iam}\"\nagency_name = \"watchers\"\n";

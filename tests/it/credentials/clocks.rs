@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use jobwatch::clock::later;
 
-use crate::credentials::cloud::AKSK;
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::HOUR;
-use crate::credentials::cloud::KEYSTONE;
+use crate::credentials::cloud::{AKSK, Cloud, HOUR, KEYSTONE};
 use crate::credentials::log::Log;
 use crate::credentials::register::signed_at;
-use crate::credentials::stand::Answer;
-use crate::credentials::stand::Stand;
+use crate::credentials::stand::{Answer, Stand};
 
 const AHEAD: Duration = Duration::from_mins(20);
 

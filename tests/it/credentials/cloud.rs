@@ -1,24 +1,18 @@
 //! A cloud: an identity service, which is the metadata service as well, and a job API.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jobwatch::clock::SteppedClock;
-use jobwatch::clock::later;
+use jobwatch::clock::{SteppedClock, later};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::credentials::register::Register;
-use crate::credentials::stand::Answer;
-use crate::credentials::stand::Asked;
-use crate::credentials::stand::Stand;
-use crate::harness::App;
-use crate::harness::Setup;
+use crate::credentials::stand::{Answer, Asked, Stand};
+use crate::harness::{App, Setup};
 
 /// The project that every scope has, and its domain.
 pub(super) const PROJECT: &str = "project-id-of-the-stand-in";

@@ -5,21 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jobwatch::service::Base;
-use jobwatch::settings::Sources;
-use jobwatch::settings::load;
+use jobwatch::settings::{Sources, load};
 use jobwatch::watch::observation::ProblemKind;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::credentials::cloud::AKSK;
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::KEYSTONE;
-use crate::credentials::cloud::PROJECT;
-use crate::credentials::cloud::TOKENS;
-use crate::credentials::cloud::token;
+use crate::credentials::cloud::{AKSK, Cloud, KEYSTONE, PROJECT, TOKENS, token};
 use crate::credentials::stand::Answer;
-use crate::program::process::Folder;
-use crate::program::process::Process;
+use crate::program::process::{Folder, Process};
 
 /// Where the catalog is asked for.
 const CATALOG: &str = "/v3/auth/catalog";

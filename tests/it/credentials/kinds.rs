@@ -1,15 +1,9 @@
 //! What each kind sends: the body of a login, and the header of a poll.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::KEYSTONE;
-use crate::credentials::cloud::PASSWORD;
-use crate::credentials::cloud::PROJECT;
-use crate::credentials::cloud::TOKENS;
-use crate::credentials::stand::Answer;
-use crate::credentials::stand::Asked;
+use crate::credentials::cloud::{Cloud, KEYSTONE, PASSWORD, PROJECT, TOKENS};
+use crate::credentials::stand::{Answer, Asked};
 
 /// Has `credential` make one poll; returns the login and the poll.
 async fn login_and_poll(cloud: &Cloud, credential: &str) -> (Asked, Asked) {

@@ -6,14 +6,9 @@ use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::ProblemKind;
 use serde_json::json;
 
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::HOUR;
-use crate::credentials::cloud::KEYS;
-use crate::credentials::cloud::KEYSTONE;
-use crate::credentials::cloud::PROJECT;
-use crate::credentials::cloud::TOKENS;
-use crate::credentials::cloud::bare_token;
-use crate::credentials::cloud::watches;
+use crate::credentials::cloud::{
+    Cloud, HOUR, KEYS, KEYSTONE, PROJECT, TOKENS, bare_token, watches,
+};
 use crate::credentials::stand::Answer;
 
 /// Takes on an agency, with the credential `source`.

@@ -5,11 +5,7 @@ use std::time::Duration;
 
 use jobwatch::watch::observation::ProblemKind;
 
-use crate::credentials::cloud::ACCESS_KEY;
-use crate::credentials::cloud::AKSK;
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::SECRET_KEY;
-use crate::credentials::cloud::watches;
+use crate::credentials::cloud::{ACCESS_KEY, AKSK, Cloud, SECRET_KEY, watches};
 use crate::credentials::log::Log;
 use crate::credentials::stand::Answer;
 

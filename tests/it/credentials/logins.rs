@@ -7,12 +7,7 @@ use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::ProblemKind;
 use serde_json::json;
 
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::HOUR;
-use crate::credentials::cloud::KEYSTONE;
-use crate::credentials::cloud::PASSWORD;
-use crate::credentials::cloud::TOKENS;
-use crate::credentials::cloud::watches;
+use crate::credentials::cloud::{Cloud, HOUR, KEYSTONE, PASSWORD, TOKENS, watches};
 use crate::credentials::log::Log;
 use crate::credentials::stand::Answer;
 

@@ -6,10 +6,7 @@ use jobwatch::watch::WatchId;
 use jobwatch::watch::observation::ProblemKind;
 use serde_json::json;
 
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::HOUR;
-use crate::credentials::cloud::KEYSTONE;
-use crate::credentials::cloud::watches;
+use crate::credentials::cloud::{Cloud, HOUR, KEYSTONE, watches};
 use crate::credentials::stand::Answer;
 use crate::harness::App;
 

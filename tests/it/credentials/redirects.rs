@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::credentials::cloud::AKSK;
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::KEYSTONE;
-use crate::credentials::cloud::PASSWORD;
+use crate::credentials::cloud::{AKSK, Cloud, KEYSTONE, PASSWORD};
 use crate::credentials::stand::Answer;
 
 #[tokio::test]

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::ProblemKind;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::HOUR;
-use crate::credentials::cloud::KEYSTONE;
+use crate::credentials::cloud::{Cloud, HOUR, KEYSTONE};
 use crate::credentials::stand::Answer;
 
 fn recorded_403() -> Value {

@@ -1,18 +1,14 @@
 //! Whom the stand-ins know: tokens and keys, as long as they hold.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jobwatch::clock::Clock;
-use jobwatch::clock::SteppedClock;
-use jobwatch::clock::later;
-use jobwatch::credential::signing::SigningKey;
-use jobwatch::credential::signing::sign;
+use jobwatch::clock::{Clock, SteppedClock, later};
+use jobwatch::credential::signing::{SigningKey, sign};
 use secrecy::SecretString;
 
 use crate::credentials::stand::Asked;

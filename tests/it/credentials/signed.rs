@@ -1,13 +1,8 @@
 //! Access keys: what is signed, and what is asked for beforehand.
 
-use crate::credentials::cloud::ACCESS_KEY;
-use crate::credentials::cloud::AKSK;
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::PROJECT;
-use crate::credentials::register::parts;
-use crate::credentials::register::signed_at;
-use crate::credentials::stand::Answer;
-use crate::credentials::stand::Asked;
+use crate::credentials::cloud::{ACCESS_KEY, AKSK, Cloud, PROJECT};
+use crate::credentials::register::{parts, signed_at};
+use crate::credentials::stand::{Answer, Asked};
 use serde_json::json;
 
 /// Has `credential` make one poll, which the job API must accept: it signs again what

@@ -1,27 +1,17 @@
 //! A server on a real socket that answers as a test says and remembers what it was asked.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use http::HeaderMap;
-use http::Method;
-use http::Response;
-use http::Uri;
-use jiff::SignedDuration;
-use jiff::Timestamp;
-use jobwatch::clock::Clock;
-use jobwatch::clock::SteppedClock;
-use serde_json::Value;
-use serde_json::json;
+use http::{HeaderMap, Method, Response, Uri};
+use jiff::{SignedDuration, Timestamp};
+use jobwatch::clock::{Clock, SteppedClock};
+use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -96,8 +86,8 @@ struct Inside {
     asked: Mutex<Vec<Asked>>,
     refused: AtomicUsize,
     ahead_s: AtomicI64,
-    /// Whether answers are held back.
-    held: watch::Sender<bool>,
+    /// Whether answers are issued back.
+    issued: watch::Sender<bool>,
 }
 
 /// The server, seen from the test.
@@ -133,7 +123,7 @@ impl Stand {
                 asked: Mutex::default(),
                 refused: AtomicUsize::new(0),
                 ahead_s: AtomicI64::new(0),
-                held: watch::Sender::new(false),
+                issued: watch::Sender::new(false),
             }),
             open: Arc::default(),
         };
@@ -172,7 +162,7 @@ impl Stand {
 
     /// Holds answers back, or no longer.
     pub(super) fn hold(&self, is_held: bool) {
-        self.inside.held.send_replace(is_held);
+        self.inside.issued.send_replace(is_held);
     }
 
     /// Everything it was asked, in order.
@@ -277,8 +267,8 @@ async fn answer(
         body,
     };
     inside.asked.lock().unwrap().push(asked.clone());
-    let mut held = inside.held.subscribe();
-    held.wait_for(|is_held| !is_held).await.unwrap();
+    let mut issued = inside.issued.subscribe();
+    issued.wait_for(|is_held| !is_held).await.unwrap();
     let instead = inside.instead.lock().unwrap().clone();
     let answer = instead
         .and_then(|instead| instead(&asked))

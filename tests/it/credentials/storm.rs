@@ -2,22 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jobwatch::intake::WatchRequest;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use crate::credentials::cloud::Cloud;
-use crate::credentials::cloud::KEYSTONE;
-use crate::harness::App;
-use crate::harness::Setup;
+use crate::credentials::cloud::{Cloud, KEYSTONE};
+use crate::harness::{App, Setup};
 
 const WATCHES: usize = 10_000;
 /// The token that is revoked.

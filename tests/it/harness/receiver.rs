@@ -1,17 +1,13 @@
 //! A webhook receiver on a real socket that remembers what it got and answers as told.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use http::HeaderMap;
-use http::StatusCode;
-use http::header;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
 use rustls::ServerConfig;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -21,9 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use jobwatch::sink::signature::Signer;
 
-use crate::harness::WEBHOOK_SECRET;
-use crate::harness::serve;
-use crate::harness::tls;
+use crate::harness::{WEBHOOK_SECRET, serve, tls};
 
 /// How the receiver answers one request.
 #[derive(Debug, Clone, Copy)]

@@ -7,19 +7,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use jobwatch::app;
 use jobwatch::clock::SteppedClock;
 use jobwatch::lifecycle::Lifecycle;
-use jobwatch::settings;
 use jobwatch::settings::Sources;
-use jobwatch::simulator::Simulator;
-use jobwatch::simulator::SimulatorHandle;
-use jobwatch::simulator::SimulatorOptions;
+use jobwatch::simulator::{Simulator, SimulatorHandle, SimulatorOptions};
+use jobwatch::{app, settings};
 
-use crate::harness::App;
-use crate::harness::TOKEN;
-use crate::harness::WEBHOOK_SECRET;
 use crate::harness::receiver::Receiver;
+use crate::harness::{App, TOKEN, WEBHOOK_SECRET};
 
 /// When every test begins.
 const START: &str = "2026-11-22T10:00:00Z";

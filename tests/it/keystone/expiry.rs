@@ -2,14 +2,11 @@
 
 use jobwatch::clock::SystemClock;
 
-use super::BRIEF;
 use super::identity::PASSWORD;
 use super::jobs::tokens;
 use super::login::by_name;
-use super::shared;
-use super::watcher::Wanted;
-use super::watcher::Watcher;
-use super::watcher::caller;
+use super::watcher::{Wanted, Watcher, caller};
+use super::{BRIEF, shared};
 
 /// What a token of the brief Keystone lives at least, in seconds.
 const LIFETIME_MIN_S: u64 = 3;

@@ -1,23 +1,16 @@
 //! A Keystone as a process, which ends with ours, and what its administrator does.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use jobwatch::outbound;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::PATIENCE;
-use super::RUNTIME;
+use super::{PATIENCE, RUNTIME};
 
 /// The password of those users that are there from the start.
 pub(super) const PASSWORD: &str = "canary-of-the-password";

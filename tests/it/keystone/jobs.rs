@@ -1,28 +1,19 @@
 //! A job API that accepts a token when Keystone does, and keeps no verdict.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Condvar;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex};
 
-use axum::Json;
-use axum::Router;
-use axum::extract::Path;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::routing::get;
-use http::HeaderMap;
-use http::StatusCode;
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode};
 use jobwatch::outbound;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::PATIENCE;
-use super::RUNTIME;
 use super::identity::Keystone;
+use super::{PATIENCE, RUNTIME};
 
 /// The job API. The id of a job begins with its group, which is a test's own.
 pub(super) struct JobApi {

@@ -1,12 +1,8 @@
 //! Every way to log in, and what is said when there is none.
 
-use super::Cloud;
-use super::LASTING;
 use super::identity::PASSWORD;
-use super::shared;
-use super::watcher::Wanted;
-use super::watcher::Watcher;
-use super::watcher::caller;
+use super::watcher::{Wanted, Watcher, caller};
+use super::{Cloud, LASTING, shared};
 
 /// A user and a project by name, as people know them.
 pub(super) fn by_name(cloud: &Cloud) -> String {

@@ -1,13 +1,10 @@
 //! Tokens that are revoked while watches go on.
 
-use super::LASTING;
 use super::identity::PASSWORD;
 use super::jobs::tokens;
 use super::login::by_name;
-use super::shared;
-use super::watcher::Wanted;
-use super::watcher::Watcher;
-use super::watcher::caller;
+use super::watcher::{Wanted, Watcher, caller};
+use super::{LASTING, shared};
 
 #[test]
 fn a_revoked_token_is_replaced_once_for_all_and_no_watch_is_disturbed() {

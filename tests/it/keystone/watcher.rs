@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use jobwatch::outbound;
 use serde_json::Value;
 
-use super::Cloud;
-use super::RUNTIME;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
+use super::{Cloud, RUNTIME};
+use crate::program::process::{Daemon, Folder};
 
 /// What is wanted of it.
 pub(super) struct Wanted<'a> {

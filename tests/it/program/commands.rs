@@ -1,9 +1,6 @@
 //! Commands that run to their end: what they print and how they exit.
 
-use crate::program::process::Folder;
-use crate::program::process::run;
-use crate::program::process::stderr;
-use crate::program::process::stdout;
+use crate::program::process::{Folder, run, stderr, stdout};
 
 const COMMANDS: [&str; 13] = [
     "run",

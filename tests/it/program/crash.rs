@@ -1,20 +1,14 @@
 //! `kill -9` right after an acknowledgement: what was acknowledged is there and finishes.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::harness::receiver::Receiver;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::PATIENCE;
-use crate::program::process::Simulator;
-use crate::program::process::post;
+use crate::program::process::{Daemon, Folder, PATIENCE, Simulator, post};
 
 const ROUNDS: usize = 10;
 const SUBMISSIONS: usize = 8;

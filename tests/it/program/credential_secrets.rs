@@ -7,29 +7,18 @@
 use std::fmt::Write as _;
 
 use axum::Router;
-use axum::extract::Path;
-use axum::extract::Request;
-use axum::extract::State;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use axum::routing::any;
-use axum::routing::get;
-use axum::routing::put;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, put};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use jobwatch::outbound;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 use crate::harness::receiver::Receiver;
 use crate::harness::serve;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::PATIENCE;
-use crate::program::process::run;
-use crate::program::process::stderr;
-use crate::program::process::stdout;
+use crate::program::process::{Daemon, Folder, PATIENCE, run, stderr, stdout};
 
 /// What is kept in files, and what identity services issue. Each is looked for.
 const SECRETS: [(&str, &str); 12] = [

@@ -6,13 +6,7 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use crate::harness::serve;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::Process;
-use crate::program::process::Simulator;
-use crate::program::process::run;
-use crate::program::process::stderr;
-use crate::program::process::stdout;
+use crate::program::process::{Daemon, Folder, Process, Simulator, run, stderr, stdout};
 
 #[tokio::test]
 async fn a_job_is_submitted_watched_shown_and_told() {

@@ -1,15 +1,9 @@
 //! Working on definitions from the command line: explain, probe, check, and ids taken
 //! from the answer of a creating call.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::Simulator;
-use crate::program::process::run;
-use crate::program::process::stderr;
-use crate::program::process::stdout;
+use crate::program::process::{Daemon, Folder, Simulator, run, stderr, stdout};
 
 const FAILED: &str = r#"{"job_id":"j","job_type":"t","status":"FAIL","error_code":"SDRS.0406","fail_reason":"no quota","entities":{}}"#;
 

@@ -1,23 +1,14 @@
 //! Trouble with the disk under the real program, and looking after its file.
 
 use std::io::Write;
-use std::os::unix::fs::FileExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 use rusqlite::Connection;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::PROGRAM;
-use crate::program::process::Simulator;
-use crate::program::process::post;
-use crate::program::process::run;
-use crate::program::process::stderr;
-use crate::program::process::stdout;
+use crate::program::process::{Daemon, Folder, PROGRAM, Simulator, post, run, stderr, stdout};
 
 /// Watches a job that ends while the store takes nothing; returns its id.
 async fn watched_job(simulator: &Simulator, daemon: &mut Daemon) -> String {

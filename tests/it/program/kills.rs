@@ -6,36 +6,24 @@
 //! says what must be there. `JOBWATCH_KILLS` sets how often, and `JOBWATCH_SEED` repeats a
 //! run.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use http::StatusCode;
-use jobwatch::clock::machine_seeded_rng;
-use jobwatch::clock::seeded_rng;
-use rand::Rng;
-use rand::RngExt;
+use jobwatch::clock::{machine_seeded_rng, seeded_rng};
 use rand::rngs::StdRng;
-use rusqlite::Connection;
-use rusqlite::OpenFlags;
-use serde_json::Value;
-use serde_json::json;
-use tokio::sync::Notify;
-use tokio::sync::watch;
+use rand::{Rng, RngExt};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::harness::serve;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::PATIENCE;
-use crate::program::process::Process;
-use crate::program::process::Simulator;
-use crate::program::process::post;
+use crate::program::process::{Daemon, Folder, PATIENCE, Process, Simulator, post};
 
 const KILLS: usize = 200;
 /// Those who submit at the same time.

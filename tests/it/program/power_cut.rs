@@ -8,27 +8,19 @@
 mod files;
 mod trace;
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jobwatch::clock::machine_seeded_rng;
-use jobwatch::clock::seeded_rng;
-use rand::Rng;
-use rand::RngExt;
+use jobwatch::clock::{machine_seeded_rng, seeded_rng};
+use rand::{Rng, RngExt};
 use rusqlite::Connection;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use self::files::Files;
-use self::files::Kept;
+use self::files::{Files, Kept};
 use self::trace::Call;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::Process;
-use crate::program::process::post;
+use crate::program::process::{Daemon, Folder, Process, post};
 
 /// Enough that the write-ahead log is carried over to the database in between.
 const SUBMISSIONS: usize = 200;

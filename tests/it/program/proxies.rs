@@ -3,10 +3,7 @@
 use tokio_util::task::TaskTracker;
 
 use crate::harness::receiver::Receiver;
-use crate::program::process::Folder;
-use crate::program::process::PATIENCE;
-use crate::program::process::Process;
-use crate::program::process::Simulator;
+use crate::program::process::{Folder, PATIENCE, Process, Simulator};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_does_not_go_by_a_proxy_of_the_environment() {

@@ -5,14 +5,8 @@ use std::process::Output;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use crate::harness::receiver::Receiver;
-use crate::harness::receiver::Reply;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::Simulator;
-use crate::program::process::run;
-use crate::program::process::stderr;
-use crate::program::process::stdout;
+use crate::harness::receiver::{Receiver, Reply};
+use crate::program::process::{Daemon, Folder, Simulator, run, stderr, stdout};
 
 /// Each is looked for; the webhook's secret is base64 of a text that is looked for as well.
 const TOKEN: &str = "canary-of-the-service-token";

@@ -2,9 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use crate::program::process::Folder;
-use crate::program::process::PATIENCE;
-use crate::program::process::Process;
+use crate::program::process::{Folder, PATIENCE, Process};
 
 /// Reads what the program tells until `wanted` comes; returns everything up to it.
 #[track_caller]

@@ -5,14 +5,8 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use crate::harness::WEBHOOK_SECRET;
-use crate::harness::receiver::Receiver;
-use crate::harness::receiver::Reply;
-use crate::program::process::Daemon;
-use crate::program::process::Folder;
-use crate::program::process::Simulator;
-use crate::program::process::run;
-use crate::program::process::stderr;
-use crate::program::process::stdout;
+use crate::harness::receiver::{Receiver, Reply};
+use crate::program::process::{Daemon, Folder, Simulator, run, stderr, stdout};
 
 fn configure(folder: &Folder, simulator: &str, receiver: &Receiver) -> String {
     folder.write("webhook-secret", WEBHOOK_SECRET);

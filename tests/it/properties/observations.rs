@@ -1,11 +1,6 @@
 //! Observations of every kind, and strategies that make sequences of them.
 
-use jobwatch::watch::observation::Job;
-use jobwatch::watch::observation::JobState;
-use jobwatch::watch::observation::Observation;
-use jobwatch::watch::observation::Problem;
-use jobwatch::watch::observation::ProblemKind;
-use jobwatch::watch::observation::Sighting;
+use jobwatch::watch::observation::{Job, JobState, Observation, Problem, ProblemKind, Sighting};
 use proptest::prelude::*;
 use proptest::sample::select;
 

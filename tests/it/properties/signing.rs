@@ -3,22 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
-use jobwatch::credential::signing::SigningError;
-use jobwatch::credential::signing::SigningKey;
-use jobwatch::credential::signing::canonical_headers;
-use jobwatch::credential::signing::canonical_path;
-use jobwatch::credential::signing::canonical_query;
-use jobwatch::credential::signing::sign;
-use jobwatch::credential::signing::signed_headers;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::percent_decode_str;
-use percent_encoding::percent_encode_byte;
-use percent_encoding::utf8_percent_encode;
+use jobwatch::credential::signing::{
+    SigningError, SigningKey, canonical_headers, canonical_path, canonical_query, sign,
+    signed_headers,
+};
+use percent_encoding::{
+    NON_ALPHANUMERIC, percent_decode_str, percent_encode_byte, utf8_percent_encode,
+};
 use proptest::prelude::*;
 use secrecy::SecretString;
 

@@ -3,14 +3,10 @@
 //! None of these was recorded: the references show successful jobs only.
 
 use jobwatch::watch::Outcome;
-use jobwatch::watch::observation::JobState;
-use jobwatch::watch::observation::ProblemKind;
-use serde_json::Value;
-use serde_json::json;
+use jobwatch::watch::observation::{JobState, ProblemKind};
+use serde_json::{Value, json};
 
-use crate::readings::problem;
-use crate::readings::read;
-use crate::readings::sighting;
+use crate::readings::{problem, read, sighting};
 
 /// Reads `body`, with the id of the job that is asked about put into it.
 fn seen(definition: &str, mut body: Value) -> jobwatch::watch::observation::Sighting {

@@ -4,12 +4,9 @@ use http::HeaderMap;
 use jobwatch::definition::compile::compile;
 use jobwatch::definition::reading;
 use jobwatch::definition::reading::Answer;
-use jobwatch::watch::observation::JobState;
-use jobwatch::watch::observation::ProblemKind;
+use jobwatch::watch::observation::{JobState, ProblemKind};
 
-use crate::readings::problem;
-use crate::readings::read;
-use crate::readings::sighting;
+use crate::readings::{problem, read, sighting};
 
 const DEFINITIONS: [&str; 3] = ["dcs", "sfs-turbo", "sdrs"];
 

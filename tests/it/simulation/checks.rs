@@ -6,20 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::until;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::State;
-use jobwatch::watch::Watch;
 use jobwatch::watch::event::EventKind;
+use jobwatch::watch::{Outcome, State, Watch};
 
 use crate::simulation::cloud::Told;
-use crate::simulation::plan::CloudFault;
-use crate::simulation::plan::Job;
-use crate::simulation::plan::SINKS;
-use crate::simulation::plan::Stop;
-use crate::simulation::world::World;
-use crate::simulation::world::wall_at;
-use crate::store::memory::Logged;
-use crate::store::memory::Rows;
+use crate::simulation::plan::{CloudFault, Job, SINKS, Stop};
+use crate::simulation::world::{World, wall_at};
+use crate::store::memory::{Logged, Rows};
 use jobwatch::store::delivery::DeliveryState;
 
 /// How many attempts are made before a delivery is dead.
@@ -177,7 +170,7 @@ pub(super) fn all(world: &World) {
         let changes = events
             .iter()
             .filter(|it| matches!(it.event.kind, EventKind::Changed | EventKind::Held));
-        if changes.count() > told.news {
+        if changes.count() > told.changes {
             wrong("6", "more changes were written than seen");
         }
         if let Some(job) = world.plan.job(&watch.job_id) {
@@ -256,7 +249,7 @@ fn outcome(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
             let grace = world.plan.patience.not_found_grace;
             let appears_late = job.visible_at > job.submit_at + grace;
             // A clock that was set ends the grace early, and late looks find the job.
-            let is_known = told.news > 0
+            let is_known = told.changes > 0
                 && job.forgotten_at.is_none()
                 && !appears_late
                 && world.plan.jumps.is_empty();

@@ -6,25 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderValue;
-use http::StatusCode;
 use http::header::RETRY_AFTER;
-use jobwatch::service::transport::Received;
-use jobwatch::service::transport::Transport;
-use jobwatch::watch::observation::Problem;
-use jobwatch::watch::observation::ProblemKind;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jobwatch::service::transport::{Received, Transport};
+use jobwatch::watch::observation::{Problem, ProblemKind};
 
-use crate::simulation::plan::CloudFault;
-use crate::simulation::plan::Job;
-use crate::simulation::plan::Verdict;
+use crate::simulation::plan::{CloudFault, Job, Verdict};
 use crate::simulation::world::World;
 
 /// What the service told of one job, as far as it arrived.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
     /// How often what was told differed from what was told before.
-    pub(super) news: usize,
+    pub(super) changes: usize,
     last: Option<&'static str>,
     pub(super) verdict_at: Option<Duration>,
     pub(super) unknown: usize,
@@ -228,7 +222,7 @@ impl Cloud {
         told.unknown += usize::from(status == 404);
         let Some(answer) = answer else { return };
         if let Some(shown) = answer.shown {
-            told.news += usize::from(told.last != Some(shown));
+            told.changes += usize::from(told.last != Some(shown));
             told.last = Some(shown);
             if matches!(shown, "SUCCESS" | "FAIL") {
                 told.verdict_at.get_or_insert(at);

@@ -4,30 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use jobwatch::store::Applied;
-use jobwatch::store::AttemptRecord;
-use jobwatch::store::Delivery;
-use jobwatch::store::DeliveryCounts;
-use jobwatch::store::News;
-use jobwatch::store::Page;
-use jobwatch::store::Query;
-use jobwatch::store::SharedStore;
-use jobwatch::store::Store;
-use jobwatch::store::StoreError;
-use jobwatch::store::StoredEvent;
-use jobwatch::store::Submission;
-use jobwatch::store::Submitted;
-use jobwatch::store::Transition;
-use jobwatch::store::delivery::DeliveryPage;
-use jobwatch::store::delivery::DeliveryQuery;
-use jobwatch::store::delivery::Redriven;
-use jobwatch::store::delivery::SinkBacklog;
-use jobwatch::store::delivery::StoredAttempt;
-use jobwatch::store::delivery::StoredDelivery;
-use jobwatch::watch::State;
-use jobwatch::watch::Watch;
-use jobwatch::watch::WatchId;
+use jobwatch::store::delivery::{
+    DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
+};
+use jobwatch::store::{
+    Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, Page, Query, SharedStore, Store,
+    StoreError, StoredEvent, Submission, Submitted, Transition,
+};
 use jobwatch::watch::event::Event;
+use jobwatch::watch::{State, Watch, WatchId};
 
 use crate::simulation::plan::StoreFault;
 use crate::simulation::world::World;
@@ -122,8 +107,9 @@ impl Store for Disk {
             .await
     }
 
-    async fn news(&self, position: i64, limit: usize) -> Result<News, StoreError> {
-        self.call("news", self.store.news(position, limit)).await
+    async fn changes(&self, position: i64, limit: usize) -> Result<Changes, StoreError> {
+        self.call("changes", self.store.changes(position, limit))
+            .await
     }
 
     async fn claim_deliveries(

@@ -2,38 +2,27 @@
 //! everything is settled.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::LazyLock;
-use std::sync::Mutex;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use jobwatch::clock::SharedClock;
-use jobwatch::clock::seeded_rng;
-use jobwatch::clock::until;
+use jobwatch::clock::{SharedClock, seeded_rng, until};
 use jobwatch::credential::Credential;
 use jobwatch::credential::none::Nothing;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::intake;
-use jobwatch::intake::Intake;
-use jobwatch::intake::IntakeError;
-use jobwatch::intake::WatchRequest;
+use jobwatch::intake::{Intake, IntakeError, WatchRequest};
 use jobwatch::metrics::Metrics;
 use jobwatch::schedule::backoff::Policy;
-use jobwatch::service::Base;
-use jobwatch::service::Service;
-use jobwatch::service::Services;
 use jobwatch::service::transport::SharedTransport;
+use jobwatch::service::{Base, Service, Services};
 use jobwatch::sink::SharedSink;
 use jobwatch::store::SharedStore;
 use jobwatch::watch::event::Instance;
-use jobwatch::watch::subscription::EventFilter;
-use jobwatch::watch::subscription::Filter;
-use jobwatch::watch::subscription::Subscriptions;
-use jobwatch::workers::courier;
+use jobwatch::watch::subscription::{EventFilter, Filter, Subscriptions};
 use jobwatch::workers::courier::Courier;
-use jobwatch::workers::poller;
 use jobwatch::workers::poller::Poller;
+use jobwatch::workers::{courier, poller};
 use rand::Rng;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -45,14 +34,9 @@ use crate::simulation::checks;
 use crate::simulation::checks::Left;
 use crate::simulation::cloud::Cloud;
 use crate::simulation::disk::Disk;
-use crate::simulation::plan::Job;
-use crate::simulation::plan::Plan;
-use crate::simulation::plan::SERVICES;
-use crate::simulation::plan::SINKS;
-use crate::simulation::plan::Stop;
+use crate::simulation::plan::{Job, Plan, SERVICES, SINKS, Stop};
 use crate::simulation::receiver::Receiver;
-use crate::simulation::world::LifeClock;
-use crate::simulation::world::World;
+use crate::simulation::world::{LifeClock, World};
 
 /// How often the outside looks whether all is settled.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

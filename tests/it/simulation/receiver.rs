@@ -1,20 +1,15 @@
 //! The receivers behind the sinks: they fail, are slow, take an event and do not say so, or
 //! want none any more. Each keeps a book of what it took.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use jobwatch::sink::Attempt;
-use jobwatch::sink::Parcel;
-use jobwatch::sink::Sink;
-use jobwatch::sink::Verdict;
+use jobwatch::sink::{Attempt, AttemptResult, Parcel, Sink};
 use uuid::Uuid;
 
-use crate::simulation::plan::SINK_TIMEOUT;
-use crate::simulation::plan::SinkFault;
+use crate::simulation::plan::{SINK_TIMEOUT, SinkFault};
 use crate::simulation::world::World;
 
 /// What one receiver saw.
@@ -90,8 +85,8 @@ impl Receiver {
         }
     }
 
-    async fn receive(&self, parcel: &Parcel) -> Verdict {
-        let failed = |reason: &str, wish: Option<u64>| Verdict::Failed {
+    async fn receive(&self, parcel: &Parcel) -> AttemptResult {
+        let failed = |reason: &str, wish: Option<u64>| AttemptResult::Failed {
             reason: reason.to_owned(),
             retry_after: wish.map(Duration::from_secs),
         };
@@ -102,7 +97,7 @@ impl Receiver {
         match fault {
             None => {
                 self.take(parcel, 0);
-                Verdict::Delivered
+                AttemptResult::Delivered
             }
             Some(SinkFault::Fails) => failed("500", None),
             Some(SinkFault::Wish(wish)) => failed("503", Some(wish)),
@@ -115,7 +110,7 @@ impl Receiver {
                 self.world.lasts(SINK_TIMEOUT).await;
                 failed("timed out", None)
             }
-            Some(SinkFault::Gone) => Verdict::Gone,
+            Some(SinkFault::Gone) => AttemptResult::ReceiverGone,
         }
     }
 
@@ -126,19 +121,19 @@ impl Receiver {
         book.untold += untold;
     }
 
-    fn close(&self, parcel: &Parcel, verdict: &Verdict) {
+    fn close(&self, parcel: &Parcel, verdict: &AttemptResult) {
         let uptime = self.world.uptime();
         let mut state = self.world.state();
         let book = &mut state.books[self.index];
         book.under_way.remove(&parcel.event_id);
         match verdict {
-            Verdict::Failed {
+            AttemptResult::Failed {
                 retry_after: Some(wish),
                 ..
             } => {
                 book.quiet_until.insert(parcel.event_id, uptime + *wish);
             }
-            Verdict::Gone => {
+            AttemptResult::ReceiverGone => {
                 book.gone_at.get_or_insert(uptime);
             }
             _ => {}

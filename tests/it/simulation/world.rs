@@ -1,29 +1,21 @@
 //! What outlives a process: time, what was stored, what the outside saw, and what is wrong.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
-use jobwatch::clock::Clock;
-use jobwatch::clock::later;
-use jobwatch::clock::seeded_rng;
+use jiff::{SignedDuration, Timestamp};
+use jobwatch::clock::{Clock, later, seeded_rng};
 use jobwatch::watch;
 use jobwatch::watch::WatchId;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
-use tokio::time::Instant;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::simulation::cloud::Visits;
-use crate::simulation::plan::Plan;
-use crate::simulation::plan::Trouble;
+use crate::simulation::plan::{Plan, Trouble};
 use crate::simulation::receiver::Book;
 use crate::store::memory::Memory;
 

@@ -2,23 +2,16 @@
 
 use jobwatch::outbound::egress::Hosts;
 use jobwatch::outbound::secret::Secret;
-use jobwatch::sink::Parcel;
-use jobwatch::sink::Sink;
-use jobwatch::sink::Verdict;
 use jobwatch::sink::callback::Callback;
-use jobwatch::sink::post::Manner;
+use jobwatch::sink::post::DeliveryOptions;
 use jobwatch::sink::tls::Tls;
+use jobwatch::sink::{AttemptResult, Parcel, Sink};
 use tokio_util::task::TaskTracker;
 
 use crate::harness::WEBHOOK_SECRET;
-use crate::harness::receiver::Receiver;
-use crate::harness::receiver::Reply;
-use crate::harness::tls::Authority;
-use crate::harness::tls::server;
-use crate::sinks::failed;
-use crate::sinks::failure;
-use crate::sinks::now;
-use crate::sinks::refusal;
+use crate::harness::receiver::{Receiver, Reply};
+use crate::harness::tls::{Authority, server};
+use crate::sinks::{failed, failure, now, refusal};
 
 fn to(url: &str) -> Parcel {
     Parcel {
@@ -27,9 +20,9 @@ fn to(url: &str) -> Parcel {
     }
 }
 
-fn callback(host: &str, manner: &Manner) -> Callback {
+fn callback(host: &str, options: &DeliveryOptions) -> Callback {
     let hosts = Hosts::parse(&[host.to_owned()]).unwrap();
-    Callback::new(hosts, manner).unwrap()
+    Callback::new(hosts, options).unwrap()
 }
 
 #[tokio::test]
@@ -41,19 +34,19 @@ async fn a_listed_host_is_sent_signed_events_and_its_410_is_its_own() {
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, authority.pem()).unwrap();
     // In earnest only public addresses are; a test has none.
-    let manner = Manner {
+    let options = DeliveryOptions {
         keys: vec![Secret::Text(WEBHOOK_SECRET.into())],
         tls: Tls {
             ca: Some(ca),
             client: None,
         },
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
-    let sink = callback("localhost", &manner);
+    let sink = callback("localhost", &options);
     let parcel = to(receiver.url());
     assert_eq!(
-        sink.deliver(&parcel, now()).await.verdict,
-        Verdict::Delivered
+        sink.deliver(&parcel, now()).await.result,
+        AttemptResult::Delivered
     );
     assert!(receiver.first().await.is_genuine());
     receiver.answers([Reply::Status(410)]);
@@ -62,7 +55,7 @@ async fn a_listed_host_is_sent_signed_events_and_its_410_is_its_own() {
 
 #[tokio::test]
 async fn a_url_that_is_not_allowed_any_more_is_sent_nothing() {
-    let sink = callback("hooks.example.com", &Manner::plain());
+    let sink = callback("hooks.example.com", &DeliveryOptions::plain());
     for (url, said) in [
         ("https://other.example.com/hunter2", "does not list"),
         ("http://hooks.example.com/hunter2", "https://"),
@@ -83,11 +76,11 @@ async fn a_listed_name_that_leads_inside_is_not_connected_to() {
     let authority = Authority::new();
     let config = server(&authority.identity("localhost"), None);
     let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
-    let manner = Manner {
+    let options = DeliveryOptions {
         only_public: true,
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
-    let sink = callback("localhost", &manner);
+    let sink = callback("localhost", &options);
     let reason = failure(&sink, &to(receiver.url())).await;
     assert!(reason.contains("localhost leads to"), "{reason}");
     assert!(receiver.received().is_empty());

@@ -1,25 +1,19 @@
 //! Commands: what they see, what their end means, and that none outlives its time.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jobwatch::sink::ANSWER_BYTES_MAX;
-use jobwatch::sink::Sink;
-use jobwatch::sink::Verdict;
-use jobwatch::sink::exec::Exec;
-use jobwatch::sink::exec::Plan;
+use jobwatch::sink::exec::{Exec, ExecSettings};
+use jobwatch::sink::{ANSWER_BYTES_MAX, AttemptResult, Sink};
 
-use crate::sinks::failed;
-use crate::sinks::failure;
-use crate::sinks::now;
+use crate::sinks::{failed, failure, now};
 
 /// Longer than any of these commands takes.
 const AMPLE: Duration = Duration::from_secs(20);
 
 /// A shell script; the shell is the program here, as it is for whoever configures one.
-fn script(text: &str) -> Plan {
-    Plan {
+fn script(text: &str) -> ExecSettings {
+    ExecSettings {
         program: "/bin/sh".to_owned(),
         arguments: ["-c", text].map(str::to_owned).to_vec(),
         timeout: AMPLE,
@@ -38,7 +32,7 @@ async fn a_command_has_the_event_on_its_input_and_little_else() {
     )));
     let parcel = failed();
     let attempt = sink.deliver(&parcel, now()).await;
-    assert_eq!(attempt.verdict, Verdict::Delivered);
+    assert_eq!(attempt.result, AttemptResult::Delivered);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!(read("input"), format!("{}\n", parcel.body));
     let mut names: Vec<String> = read("env")
@@ -57,7 +51,7 @@ async fn a_command_has_the_event_on_its_input_and_little_else() {
 
 #[tokio::test]
 async fn nothing_is_expanded_and_no_shell_is_between() {
-    let sink = Exec::new(Plan {
+    let sink = Exec::new(ExecSettings {
         program: "/bin/echo".to_owned(),
         arguments: ["$HOME", "`id`", "a b", "; exit 1"]
             .map(str::to_owned)
@@ -66,8 +60,8 @@ async fn nothing_is_expanded_and_no_shell_is_between() {
     });
     let attempt = sink.deliver(&failed(), now()).await;
     assert_eq!(
-        attempt.verdict,
-        Verdict::Delivered,
+        attempt.result,
+        AttemptResult::Delivered,
         "though it reads no input"
     );
     assert_eq!(attempt.answer.unwrap(), "$HOME `id` a b ; exit 1");
@@ -78,11 +72,11 @@ async fn another_status_than_zero_is_a_failure_with_what_was_said() {
     let sink = Exec::new(script("echo out; printf 'no \\033[31mqueue' >&2; exit 3"));
     let attempt = sink.deliver(&failed(), now()).await;
     assert!(
-        matches!(&attempt.verdict, Verdict::Failed { reason, .. } if reason.contains("exit status: 3")),
+        matches!(&attempt.result, AttemptResult::Failed { reason, .. } if reason.contains("exit status: 3")),
         "{attempt:?}"
     );
     assert_eq!(attempt.answer.unwrap(), "out  no  [31mqueue");
-    let absent = Exec::new(Plan {
+    let absent = Exec::new(ExecSettings {
         program: "/nowhere/program".to_owned(),
         ..script("")
     });
@@ -97,7 +91,7 @@ async fn another_status_than_zero_is_a_failure_with_what_was_said() {
 async fn much_output_is_read_and_little_is_kept() {
     let sink = Exec::new(script("head -c 3000000 /dev/zero | tr '\\0' x; exit 0"));
     let attempt = sink.deliver(&failed(), now()).await;
-    assert_eq!(attempt.verdict, Verdict::Delivered);
+    assert_eq!(attempt.result, AttemptResult::Delivered);
     assert_eq!(attempt.answer.unwrap().len(), ANSWER_BYTES_MAX);
 }
 
@@ -107,7 +101,7 @@ fn endless(folder: &Path, timeout: Duration) -> (Exec, PathBuf) {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
     let text = format!("exec 9>'{}'; sleep 600 & wait", pipe.display());
-    let sink = Exec::new(Plan {
+    let sink = Exec::new(ExecSettings {
         timeout,
         ..script(&text)
     });
@@ -151,7 +145,7 @@ async fn what_is_left_running_holds_up_nothing() {
     )));
     let attempt = tokio::time::timeout(AMPLE, sink.deliver(&failed(), now())).await;
     let attempt = attempt.unwrap();
-    assert_eq!(attempt.verdict, Verdict::Delivered);
+    assert_eq!(attempt.result, AttemptResult::Delivered);
     assert_eq!(attempt.answer.as_deref(), Some("done"));
     let id = std::fs::read_to_string(&ids).unwrap();
     let id = rustix::process::Pid::from_raw(id.trim().parse().unwrap()).unwrap();

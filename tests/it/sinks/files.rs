@@ -1,23 +1,17 @@
 //! Files of JSON lines: whole lines, few files, and none lost to a crash or a full disk.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jobwatch::sink::Parcel;
-use jobwatch::sink::Sink;
-use jobwatch::sink::Verdict;
-use jobwatch::sink::file::Lines;
-use jobwatch::sink::file::Plan;
+use jobwatch::sink::file::{FileSettings, Lines};
+use jobwatch::sink::{AttemptResult, Parcel, Sink};
 use serde_json::Value;
 
-use crate::sinks::failed;
-use crate::sinks::failure;
-use crate::sinks::now;
+use crate::sinks::{failed, failure, now};
 
-fn plan(path: &Path) -> Plan {
-    Plan {
+fn settings(path: &Path) -> FileSettings {
+    FileSettings {
         path: path.to_owned(),
         max_bytes: 1024 * 1024,
         keep_files: 2,
@@ -35,8 +29,8 @@ fn numbered(n: usize) -> Parcel {
 
 async fn write(sink: &Lines, parcel: &Parcel) {
     assert_eq!(
-        sink.deliver(parcel, now()).await.verdict,
-        Verdict::Delivered
+        sink.deliver(parcel, now()).await.result,
+        AttemptResult::Delivered
     );
 }
 
@@ -55,7 +49,7 @@ fn file() -> (tempfile::TempDir, PathBuf) {
 #[tokio::test]
 async fn each_event_is_a_line_that_only_the_owner_reads() {
     let (_folder, path) = file();
-    let sink = Lines::new(plan(&path));
+    let sink = Lines::new(settings(&path));
     let parcel = failed();
     write(&sink, &parcel).await;
     write(&sink, &numbered(2)).await;
@@ -67,9 +61,9 @@ async fn each_event_is_a_line_that_only_the_owner_reads() {
 #[tokio::test]
 async fn events_at_once_do_not_mix() {
     let (_folder, path) = file();
-    let sink = Lines::new(Plan {
+    let sink = Lines::new(FileSettings {
         fsync: false,
-        ..plan(&path)
+        ..settings(&path)
     });
     let parcels: Vec<Parcel> = (0..100).map(numbered).collect();
     let mut all = tokio::task::JoinSet::new();
@@ -94,9 +88,9 @@ async fn events_at_once_do_not_mix() {
 #[tokio::test]
 async fn a_full_file_is_renamed_and_the_oldest_falls_off() {
     let (folder, path) = file();
-    let sink = Lines::new(Plan {
+    let sink = Lines::new(FileSettings {
         max_bytes: 20,
-        ..plan(&path)
+        ..settings(&path)
     });
     // Eight bytes each: two to a file.
     for n in 0..7 {
@@ -112,10 +106,10 @@ async fn a_full_file_is_renamed_and_the_oldest_falls_off() {
         ["{\"n\":2}", "{\"n\":3}"]
     );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
-    let none_kept = Lines::new(Plan {
+    let none_kept = Lines::new(FileSettings {
         max_bytes: 10,
         keep_files: 0,
-        ..plan(&path)
+        ..settings(&path)
     });
     write(&none_kept, &numbered(7)).await;
     assert_eq!(lines(&path), ["{\"n\":7}"]);
@@ -125,7 +119,7 @@ async fn a_full_file_is_renamed_and_the_oldest_falls_off() {
 async fn a_line_that_broke_off_spoils_no_other() {
     let (_folder, path) = file();
     std::fs::write(&path, "{\"n\":0}\n{\"n\":").unwrap();
-    let sink = Lines::new(plan(&path));
+    let sink = Lines::new(settings(&path));
     write(&sink, &numbered(1)).await;
     assert_eq!(lines(&path), ["{\"n\":0}", "{\"n\":", "{\"n\":1}"]);
 }
@@ -133,7 +127,7 @@ async fn a_line_that_broke_off_spoils_no_other() {
 #[tokio::test]
 async fn a_file_that_is_moved_away_is_made_anew() {
     let (folder, path) = file();
-    let sink = Lines::new(plan(&path));
+    let sink = Lines::new(settings(&path));
     write(&sink, &numbered(0)).await;
     let moved = folder.path().join("moved");
     std::fs::rename(&path, &moved).unwrap();
@@ -144,7 +138,7 @@ async fn a_file_that_is_moved_away_is_made_anew() {
 
 #[tokio::test]
 async fn a_full_disk_is_a_failure_that_is_tried_again() {
-    let sink = Lines::new(plan(Path::new("/dev/full")));
+    let sink = Lines::new(settings(Path::new("/dev/full")));
     let reason = failure(&sink, &failed()).await;
     assert!(
         reason.contains("cannot write to /dev/full") && reason.contains("No space left"),
@@ -153,7 +147,7 @@ async fn a_full_disk_is_a_failure_that_is_tried_again() {
     let (folder, path) = file();
     drop(folder);
     assert!(
-        failure(&Lines::new(plan(&path)), &failed())
+        failure(&Lines::new(settings(&path)), &failed())
             .await
             .contains("No such file")
     );

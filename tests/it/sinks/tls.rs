@@ -1,22 +1,16 @@
 //! Certificates: a receiver's is always checked, and ours is shown to those who ask.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use jobwatch::sink::Sink;
-use jobwatch::sink::Verdict;
-use jobwatch::sink::post::Manner;
+use jobwatch::sink::post::DeliveryOptions;
 use jobwatch::sink::tls::Tls;
 use jobwatch::sink::webhook::Webhook;
+use jobwatch::sink::{AttemptResult, Sink};
 use tokio_util::task::TaskTracker;
 
 use crate::harness::receiver::Receiver;
-use crate::harness::tls::Authority;
-use crate::harness::tls::Identity;
-use crate::harness::tls::server;
-use crate::sinks::failed;
-use crate::sinks::failure;
-use crate::sinks::now;
+use crate::harness::tls::{Authority, Identity, server};
+use crate::sinks::{failed, failure, now};
 
 fn put(folder: &Path, name: &str, content: &str) -> PathBuf {
     let file = folder.join(name);
@@ -32,11 +26,11 @@ fn client(folder: &Path, identity: &Identity) -> (PathBuf, PathBuf) {
 }
 
 fn webhook(receiver: &Receiver, tls: Tls) -> Webhook {
-    let manner = Manner {
+    let options = DeliveryOptions {
         tls,
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
-    Webhook::new(receiver.url().parse().unwrap(), &manner).unwrap()
+    Webhook::new(receiver.url().parse().unwrap(), &options).unwrap()
 }
 
 #[tokio::test]
@@ -58,8 +52,8 @@ async fn only_the_authority_of_the_sink_is_trusted() {
     assert!(receiver.received().is_empty());
     let sink = webhook(&receiver, trusting(&ours));
     assert_eq!(
-        sink.deliver(&failed(), now()).await.verdict,
-        Verdict::Delivered
+        sink.deliver(&failed(), now()).await.result,
+        AttemptResult::Delivered
     );
 }
 
@@ -106,7 +100,7 @@ async fn a_receiver_that_asks_is_shown_the_certificate_that_is_there_now() {
     assert!(receiver.received().is_empty());
     client(folder.path(), &clients.identity("jobwatch.example.com"));
     assert_eq!(
-        sink.deliver(&failed(), now()).await.verdict,
-        Verdict::Delivered
+        sink.deliver(&failed(), now()).await.result,
+        AttemptResult::Delivered
     );
 }

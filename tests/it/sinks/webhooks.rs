@@ -3,24 +3,18 @@
 use std::path::Path;
 
 use jobwatch::outbound::secret::Secret;
-use jobwatch::sink::ANSWER_BYTES_MAX;
-use jobwatch::sink::Sink;
-use jobwatch::sink::Verdict;
-use jobwatch::sink::post::Manner;
-use jobwatch::sink::shape::Shape;
+use jobwatch::sink::body_format::BodyFormat;
+use jobwatch::sink::post::DeliveryOptions;
 use jobwatch::sink::signature::Signer;
 use jobwatch::sink::webhook::Webhook;
+use jobwatch::sink::{ANSWER_BYTES_MAX, AttemptResult, Sink};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use crate::harness::WEBHOOK_SECRET;
-use crate::harness::receiver::Receiver;
-use crate::harness::receiver::Reply;
-use crate::sinks::failed;
-use crate::sinks::failure;
-use crate::sinks::now;
-use crate::sinks::refusal;
+use crate::harness::receiver::{Receiver, Reply};
+use crate::sinks::{failed, failure, now, refusal};
 
 /// An Ed25519 private key, of the Svix server's tests.
 const PRIVATE_KEY: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=";
@@ -34,8 +28,8 @@ fn secret(folder: &Path, name: &str, content: &str) -> Secret {
     Secret::File(file)
 }
 
-fn webhook(url: &str, manner: &Manner) -> Webhook {
-    Webhook::new(url.parse().unwrap(), manner).unwrap()
+fn webhook(url: &str, options: &DeliveryOptions) -> Webhook {
+    Webhook::new(url.parse().unwrap(), options).unwrap()
 }
 
 fn proves(key: &str, arrived: &crate::harness::receiver::Received) -> bool {
@@ -51,16 +45,16 @@ fn proves(key: &str, arrived: &crate::harness::receiver::Received) -> bool {
 #[tokio::test]
 async fn the_binary_mode_signs_the_data_it_sends() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
-    let manner = Manner {
-        shape: Shape::Binary,
+    let options = DeliveryOptions {
+        format: BodyFormat::Binary,
         keys: vec![Secret::Text(WEBHOOK_SECRET.into())],
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
     let parcel = failed();
-    let attempt = webhook(receiver.url(), &manner)
+    let attempt = webhook(receiver.url(), &options)
         .deliver(&parcel, now())
         .await;
-    assert_eq!(attempt.verdict, Verdict::Delivered);
+    assert_eq!(attempt.result, AttemptResult::Delivered);
     let arrived = receiver.first().await;
     let event: Value = serde_json::from_str(&parcel.body).unwrap();
     assert_eq!(arrived.body, event["data"]);
@@ -82,15 +76,15 @@ async fn keys_and_headers_are_read_again_when_their_files_change() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, content: &str| secret(folder.path(), name, content);
-    let manner = Manner {
+    let options = DeliveryOptions {
         keys: vec![put("key", WEBHOOK_SECRET), put("old", PRIVATE_KEY)],
         headers: vec![(
             http::header::AUTHORIZATION,
             put("authorization", "Bearer first\n"),
         )],
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
-    let sink = webhook(receiver.url(), &manner);
+    let sink = webhook(receiver.url(), &options);
     sink.deliver(&failed(), now()).await;
     put("authorization", "Bearer the-second");
     put("key", OTHER_SECRET);
@@ -117,15 +111,15 @@ async fn keys_and_headers_are_read_again_when_their_files_change() {
 #[tokio::test]
 async fn of_an_answer_the_beginning_is_kept_without_secrets() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
-    let manner = Manner {
+    let options = DeliveryOptions {
         headers: vec![(
             http::HeaderName::from_static("x-api-key"),
             Secret::Text("canary-of-the-header".into()),
         )],
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
     let url = receiver.url().replace("/hook", "/canary-of-the-path");
-    let sink = webhook(&url, &manner);
+    let sink = webhook(&url, &options);
     receiver.answers([
         Reply::Told(
             400,
@@ -146,19 +140,19 @@ async fn of_an_answer_the_beginning_is_kept_without_secrets() {
     assert_eq!(kept.len(), ANSWER_BYTES_MAX);
     let attempt = sink.deliver(&failed(), now()).await;
     assert_eq!(
-        (attempt.verdict, attempt.answer),
-        (Verdict::Delivered, None)
+        (attempt.result, attempt.answer),
+        (AttemptResult::Delivered, None)
     );
-    let manner = Manner {
+    let options = DeliveryOptions {
         headers: vec![(
             http::header::AUTHORIZATION,
             Secret::Text("Bearer canary-of-the-bearer".into()),
         )],
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
     let secret = "/services/canary-of-the-segment?v=1&sig=canary%2Fof%20the%2Bquery";
     let url = receiver.url().replace("/hook", secret);
-    let kept = webhook(&url, &manner).deliver(&failed(), now()).await;
+    let kept = webhook(&url, &options).deliver(&failed(), now()).await;
     assert_eq!(
         kept.answer.unwrap(),
         "token [REDACTED], sig=[REDACTED], [REDACTED], [REDACTED]"
@@ -171,7 +165,11 @@ async fn a_redirect_is_not_followed() {
     let receiver = Receiver::start(&tracker).await;
     let other = Receiver::start(&tracker).await;
     receiver.answers([Reply::Elsewhere(other.url().to_owned().leak())]);
-    let reason = failure(&webhook(receiver.url(), &Manner::plain()), &failed()).await;
+    let reason = failure(
+        &webhook(receiver.url(), &DeliveryOptions::plain()),
+        &failed(),
+    )
+    .await;
     assert!(reason.contains("307"), "{reason}");
     assert!(reason.contains("redirects are not followed"), "{reason}");
     assert!(other.received().is_empty());
@@ -180,21 +178,21 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn with_deny_private_nothing_private_is_connected_to() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
-    let manner = Manner {
+    let options = DeliveryOptions {
         only_public: true,
-        ..Manner::plain()
+        ..DeliveryOptions::plain()
     };
-    let literal = webhook(receiver.url(), &manner);
+    let literal = webhook(receiver.url(), &options);
     let reason = refusal(&literal, &failed()).await;
     assert!(
         reason.contains("127.0.0.1, which is no public address"),
         "{reason}"
     );
     let name = receiver.url().replace("127.0.0.1", "localhost");
-    let reason = failure(&webhook(&name, &manner), &failed()).await;
+    let reason = failure(&webhook(&name, &options), &failed()).await;
     assert!(reason.contains("localhost leads to"), "{reason}");
     assert!(receiver.received().is_empty());
-    webhook(receiver.url(), &Manner::plain())
+    webhook(receiver.url(), &DeliveryOptions::plain())
         .deliver(&failed(), now())
         .await;
     assert_eq!(receiver.received().len(), 1, "else an internal URL is fine");

@@ -3,18 +3,13 @@
 use std::future::ready;
 use std::path::Path;
 
-use jobwatch::store::Query;
-use jobwatch::store::SharedStore;
-use jobwatch::store::Store;
 use jobwatch::store::sqlite::SqliteStore;
-use jobwatch::watch::Watch;
-use jobwatch::watch::WatchId;
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
+use jobwatch::store::{Query, SharedStore, Store};
+use jobwatch::watch::{Watch, WatchId};
+use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::store::samples::submission;
-use crate::store::samples::watch;
+use crate::store::samples::{submission, watch};
 
 /// Enough that a read of all of them takes a while.
 const WATCHES: u128 = 3000;

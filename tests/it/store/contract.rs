@@ -1,23 +1,12 @@
 //! Watches: accepting and changing them, and what commits together.
 
-use jobwatch::store::Applied;
-use jobwatch::store::SharedStore;
-use jobwatch::store::StoreError;
-use jobwatch::store::Submitted;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::Watch;
-use jobwatch::watch::WatchId;
+use jobwatch::store::{Applied, SharedStore, StoreError, Submitted};
 use jobwatch::watch::event::EventKind;
+use jobwatch::watch::{Outcome, Watch, WatchId};
 use uuid::Uuid;
 
 use crate::store::Database;
-use crate::store::samples::accepted;
-use crate::store::samples::at;
-use crate::store::samples::change;
-use crate::store::samples::end;
-use crate::store::samples::submission;
-use crate::store::samples::transition;
-use crate::store::samples::watch;
+use crate::store::samples::{accepted, at, change, end, submission, transition, watch};
 
 async fn stored(store: &SharedStore, watch: &Watch) -> Watch {
     store.watch(watch.id).await.unwrap().unwrap()

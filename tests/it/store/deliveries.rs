@@ -4,22 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jobwatch::clock::later;
-use jobwatch::store::AttemptRecord;
-use jobwatch::store::Delivery;
-use jobwatch::store::DeliveryCounts;
-use jobwatch::store::Settlement;
-use jobwatch::store::SharedStore;
-use jobwatch::store::delivery::DeliveryQuery;
-use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::delivery::Redriven;
-use jobwatch::store::delivery::SinkBacklog;
-use jobwatch::store::delivery::StoredAttempt;
-use jobwatch::store::delivery::StoredDelivery;
+use jobwatch::store::delivery::{
+    DeliveryQuery, DeliveryState, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
+};
+use jobwatch::store::{AttemptRecord, Delivery, DeliveryCounts, Settlement, SharedStore};
 
 use crate::store::Database;
-use crate::store::samples::at;
-use crate::store::samples::submission;
-use crate::store::samples::watch;
+use crate::store::samples::{at, submission, watch};
 
 /// How long each attempt takes.
 const TOOK: Duration = Duration::from_millis(123);
@@ -72,7 +63,7 @@ pub(crate) async fn each_attempt_is_kept_with_what_it_came_to(database: &impl Da
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store, 0).await;
     let id = claimed[0].id;
-    let again = record(&claimed[0], Settlement::Again(at(10)));
+    let again = record(&claimed[0], Settlement::RetryAt(at(10)));
     let done = AttemptRecord {
         at: at(10),
         ..record(&claimed[0], Settlement::Delivered)
@@ -114,7 +105,7 @@ pub(crate) async fn only_the_latest_attempts_are_kept(database: &impl Database) 
     for number in 1..=30 {
         let again = AttemptRecord {
             number,
-            ..record(&claimed[0], Settlement::Again(at(1)))
+            ..record(&claimed[0], Settlement::RetryAt(at(1)))
         };
         store.settle(vec![again]).await.unwrap();
     }
@@ -132,7 +123,7 @@ pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
     for number in 1..=9 {
         let again = AttemptRecord {
             number,
-            ..record(&first[0], Settlement::Again(at(1)))
+            ..record(&first[0], Settlement::RetryAt(at(1)))
         };
         store.settle(vec![again]).await.unwrap();
     }
@@ -162,7 +153,7 @@ pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
 pub(crate) async fn an_attempt_that_is_recorded_twice_counts_once(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store, 0).await;
-    let again = record(&claimed[0], Settlement::Again(at(10)));
+    let again = record(&claimed[0], Settlement::RetryAt(at(10)));
     store.settle(vec![again.clone()]).await.unwrap();
     store.settle(vec![again]).await.unwrap();
     let (delivery, attempts) = one(&store, claimed[0].id).await;
@@ -185,13 +176,13 @@ pub(crate) async fn an_attempt_at_a_receiver_that_is_gone_is_none_of_the_schedul
         assert_eq!((claimed.len(), claimed[0].attempts), (1, 0));
         let gone = AttemptRecord {
             at: at(secs),
-            ..record(&claimed[0], Settlement::Gone)
+            ..record(&claimed[0], Settlement::ReceiverGone)
         };
         store.settle(vec![gone.clone()]).await.unwrap();
         store.settle(vec![gone]).await.unwrap();
     }
     let claimed = claim(&store, 3).await;
-    let again = record(&claimed[0], Settlement::Again(at(10)));
+    let again = record(&claimed[0], Settlement::RetryAt(at(10)));
     store.settle(vec![again]).await.unwrap();
     assert_eq!(claim(&store, 10).await[0].attempts, 1);
     let (delivery, attempts) = one(&store, claimed[0].id).await;
@@ -204,7 +195,7 @@ pub(crate) async fn what_is_not_dead_is_driven_again_by_force_only(database: &im
     let claimed = claim(&store, 0).await;
     let records = vec![
         record(&claimed[0], Settlement::Delivered),
-        record(&claimed[1], Settlement::Again(at(3600))),
+        record(&claimed[1], Settlement::RetryAt(at(3600))),
     ];
     store.settle(records).await.unwrap();
     for delivery in &claimed {
@@ -349,7 +340,7 @@ pub(crate) async fn nothing_is_claimed_before_it_is_due(database: &impl Database
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store, 0).await;
     store
-        .settle(vec![record(&claimed[0], Settlement::Again(at(30)))])
+        .settle(vec![record(&claimed[0], Settlement::RetryAt(at(30)))])
         .await
         .unwrap();
     assert_eq!(store.next_delivery_due("hook").await.unwrap(), Some(at(30)));
@@ -365,7 +356,7 @@ pub(crate) async fn what_is_settled_is_not_claimed_again(database: &impl Databas
     let records = vec![
         record(&claimed[0], Settlement::Delivered),
         record(&claimed[1], Settlement::Dead),
-        record(&claimed[2], Settlement::Again(at(10))),
+        record(&claimed[2], Settlement::RetryAt(at(10))),
     ];
     store.settle(records).await.unwrap();
     let counts = DeliveryCounts {
@@ -386,7 +377,7 @@ pub(crate) async fn a_late_record_does_not_undo_what_is_settled(database: &impl 
         .settle(vec![record(&claimed[0], Settlement::Delivered)])
         .await
         .unwrap();
-    for late in [Settlement::Dead, Settlement::Again(at(10))] {
+    for late in [Settlement::Dead, Settlement::RetryAt(at(10))] {
         store.settle(vec![record(&claimed[0], late)]).await.unwrap();
     }
     assert_eq!(store.delivery_counts().await.unwrap().delivered, 1);
@@ -401,7 +392,7 @@ pub(crate) async fn what_is_owed_is_owed_after_it_is_opened_again(database: &imp
         .await
         .unwrap();
     store
-        .settle(vec![record(&claimed[1], Settlement::Again(at(90)))])
+        .settle(vec![record(&claimed[1], Settlement::RetryAt(at(90)))])
         .await
         .unwrap();
     store.close().await;

@@ -1,17 +1,10 @@
-//! Watches and events: listing, counting, and what is news.
+//! Watches and events: listing, counting, and what is changes.
 
 use jobwatch::store::Query;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::State;
-use jobwatch::watch::Watch;
+use jobwatch::watch::{Outcome, State, Watch};
 
 use crate::store::Database;
-use crate::store::samples::accepted;
-use crate::store::samples::at;
-use crate::store::samples::change;
-use crate::store::samples::end;
-use crate::store::samples::submission;
-use crate::store::samples::watch;
+use crate::store::samples::{accepted, at, change, end, submission, watch};
 
 pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl Database) {
     let store = database.open().unwrap();
@@ -145,7 +138,7 @@ pub(crate) async fn news_is_what_others_did_since(database: &impl Database) {
     assert_eq!(store.position().await.unwrap(), 0);
     let old = accepted(&store, watch(1)).await;
     let position = store.position().await.unwrap();
-    let nothing = store.news(position, 10).await.unwrap();
+    let nothing = store.changes(position, 10).await.unwrap();
     assert_eq!(
         (nothing.accepted.len(), nothing.ended.len(), nothing.more),
         (0, 0, false)
@@ -158,13 +151,13 @@ pub(crate) async fn news_is_what_others_did_since(database: &impl Database) {
         .await
         .unwrap();
     store.apply(end(&old, Outcome::Unwatched)).await.unwrap();
-    let news = store.news(position, 10).await.unwrap();
-    assert_eq!(news.accepted, [new]);
-    assert_eq!(news.ended, [over_already.id, old.id]);
-    assert_eq!(news.position, store.position().await.unwrap());
+    let changes = store.changes(position, 10).await.unwrap();
+    assert_eq!(changes.accepted, [new]);
+    assert_eq!(changes.ended, [over_already.id, old.id]);
+    assert_eq!(changes.position, store.position().await.unwrap());
     assert!(
         store
-            .news(news.position, 10)
+            .changes(changes.position, 10)
             .await
             .unwrap()
             .accepted
@@ -180,11 +173,11 @@ pub(crate) async fn much_news_comes_in_pieces(database: &impl Database) {
     let mut jobs = Vec::new();
     let mut position = 0;
     loop {
-        let news = store.news(position, 2).await.unwrap();
-        assert!(news.accepted.len() <= 2);
-        position = news.position;
-        jobs.extend(news.accepted.into_iter().map(|watch| watch.job_id));
-        if !news.more {
+        let changes = store.changes(position, 2).await.unwrap();
+        assert!(changes.accepted.len() <= 2);
+        position = changes.position;
+        jobs.extend(changes.accepted.into_iter().map(|watch| watch.job_id));
+        if !changes.more {
             break;
         }
     }

@@ -1,48 +1,23 @@
 //! A store in memory: the model that the simulation runs on, held to the same suite as
 //! `SQLite`. What it keeps outlives each opening of it, as a disk does.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::Applied;
-use jobwatch::store::AttemptRecord;
-use jobwatch::store::Delivery;
-use jobwatch::store::DeliveryCounts;
-use jobwatch::store::News;
-use jobwatch::store::PAGE_MAX;
-use jobwatch::store::Page;
-use jobwatch::store::Query;
-use jobwatch::store::Settlement;
-use jobwatch::store::SharedStore;
-use jobwatch::store::Store;
-use jobwatch::store::StoreError;
-use jobwatch::store::StoredEvent;
-use jobwatch::store::Submission;
-use jobwatch::store::Submitted;
-use jobwatch::store::Transition;
-use jobwatch::store::delivery::ATTEMPTS_KEPT;
-use jobwatch::store::delivery::DeliveryPage;
-use jobwatch::store::delivery::DeliveryQuery;
-use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::delivery::Redriven;
-use jobwatch::store::delivery::SinkBacklog;
-use jobwatch::store::delivery::StoredAttempt;
-use jobwatch::store::delivery::StoredDelivery;
-use jobwatch::store::row;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::State;
-use jobwatch::watch::Watch;
-use jobwatch::watch::WatchId;
-use jobwatch::watch::event::Event;
-use jobwatch::watch::event::EventKind;
+use jobwatch::store::delivery::{
+    ATTEMPTS_KEPT, DeliveryPage, DeliveryQuery, DeliveryState, Redriven, SinkBacklog,
+    StoredAttempt, StoredDelivery,
+};
+use jobwatch::store::{
+    Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, PAGE_MAX, Page, Query, Settlement,
+    SharedStore, Store, StoreError, StoredEvent, Submission, Submitted, Transition, row,
+};
+use jobwatch::watch::event::{Event, EventKind};
+use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use uuid::Uuid;
 
 use crate::store::Database;
@@ -209,8 +184,8 @@ impl Rows {
         let owed = &mut self.deliveries[after(record.delivery) - 1];
         let is_known = match record.settlement {
             Settlement::Delivered | Settlement::Dead => false,
-            Settlement::Again(_) => owed.attempts - owed.earlier != record.number - 1,
-            Settlement::Gone => owed.history.iter().any(|kept| kept.at == record.at),
+            Settlement::RetryAt(_) => owed.attempts - owed.earlier != record.number - 1,
+            Settlement::ReceiverGone => owed.history.iter().any(|kept| kept.at == record.at),
         };
         if owed.state != DeliveryState::Pending || is_known {
             return;
@@ -234,11 +209,11 @@ impl Rows {
         match record.settlement {
             Settlement::Delivered => owed.state = DeliveryState::Delivered,
             Settlement::Dead => owed.state = DeliveryState::Dead,
-            Settlement::Again(due_at) => {
+            Settlement::RetryAt(due_at) => {
                 owed.due_at = due_at;
                 owed.settled_at = None;
             }
-            Settlement::Gone => {
+            Settlement::ReceiverGone => {
                 owed.earlier += 1;
                 owed.settled_at = None;
             }
@@ -343,25 +318,25 @@ impl Rows {
         }
     }
 
-    fn news(&self, position: i64, limit: usize) -> News {
-        let mut news = News {
+    fn changes(&self, position: i64, limit: usize) -> Changes {
+        let mut changes = Changes {
             position,
-            ..News::default()
+            ..Changes::default()
         };
         let since = self.events.iter().enumerate().skip(after(position));
         for (index, logged) in since.take(limit) {
-            news.position = number(index);
+            changes.position = number(index);
             let watch = self.watch(logged.watch).unwrap();
             match logged.event.kind {
                 EventKind::Accepted if watch.state == State::Watching => {
-                    news.accepted.push(watch.clone());
+                    changes.accepted.push(watch.clone());
                 }
-                EventKind::Finished(Outcome::Unwatched) => news.ended.push(watch.id),
+                EventKind::Finished(Outcome::Unwatched) => changes.ended.push(watch.id),
                 _ => {}
             }
         }
-        news.more = after(news.position) - after(position) == limit;
-        news
+        changes.more = after(changes.position) - after(position) == limit;
+        changes
     }
 
     fn page(&self, query: &Query) -> Page {
@@ -454,8 +429,8 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn news(&self, position: i64, limit: usize) -> Result<News, StoreError> {
-        Ok(self.rows()?.news(position, limit))
+    async fn changes(&self, position: i64, limit: usize) -> Result<Changes, StoreError> {
+        Ok(self.rows()?.changes(position, limit))
     }
 
     async fn claim_deliveries(

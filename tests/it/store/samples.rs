@@ -4,21 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::SharedStore;
-use jobwatch::store::Submission;
-use jobwatch::store::Submitted;
-use jobwatch::store::Transition;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::State;
-use jobwatch::watch::Watch;
-use jobwatch::watch::WatchId;
-use jobwatch::watch::event::Event;
-use jobwatch::watch::event::EventKind;
-use jobwatch::watch::event::Instance;
-use jobwatch::watch::observation::Job;
-use jobwatch::watch::observation::JobState;
-use jobwatch::watch::observation::ProblemKind;
-use jobwatch::watch::observation::ProblemNote;
+use jobwatch::store::{SharedStore, Submission, Submitted, Transition};
+use jobwatch::watch::event::{Event, EventKind, Instance};
+use jobwatch::watch::observation::{Job, JobState, ProblemKind, ProblemNote};
+use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use serde_json::json;
 use uuid::Uuid;
 

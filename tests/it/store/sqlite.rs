@@ -1,21 +1,15 @@
 //! The suite over `SQLite`, and what only a file can do.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jobwatch::store::SharedStore;
-use jobwatch::store::StoreError;
-use jobwatch::store::Submitted;
 use jobwatch::store::sqlite::SqliteStore;
+use jobwatch::store::{SharedStore, StoreError, Submitted};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::store::Database;
-use crate::store::samples::accepted;
-use crate::store::samples::at;
-use crate::store::samples::submission;
-use crate::store::samples::watch;
+use crate::store::samples::{accepted, at, submission, watch};
 
 /// A folder of its own.
 struct Folder(TempDir);

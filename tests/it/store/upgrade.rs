@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use jobwatch::store::DeliveryCounts;
-use jobwatch::store::Store;
 use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::sqlite::SqliteStore;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::State;
+use jobwatch::store::{DeliveryCounts, Store};
+use jobwatch::watch::{Outcome, State};
 use rusqlite::Connection;
 
 use crate::store::samples::at;

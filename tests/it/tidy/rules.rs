@@ -78,18 +78,18 @@ fn layer_breach(path: &Path<'_>, modules: &[&str], allowed: &[&str]) -> Option<(
     if !["crate", "jobwatch"].contains(&path.segments[0]) {
         return None;
     }
-    let Some(module) = path.segments.get(1) else {
-        let grouped = !path.group.is_empty();
-        return grouped.then(|| {
-            (
-                "`crate::{`".to_owned(),
-                "one `crate::module` a line, so that layers can be read".to_owned(),
-            )
-        });
+    let named = match path.segments.get(1) {
+        Some(module) => vec![*module],
+        None => path.group.clone(),
     };
-    if *module == modules[0] || is_allowed(path, module, allowed) {
-        return None;
-    }
+    let breach = named
+        .into_iter()
+        .find(|module| *module != modules[0] && !is_allowed(path, module, allowed))?;
+    let written = if path.segments.len() == 1 {
+        format!("{written}::{breach}")
+    } else {
+        written
+    };
     let reason = format!(
         "LAYERS lets `{}` name only [{}]",
         modules[0],

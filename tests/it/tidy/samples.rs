@@ -87,11 +87,11 @@ fn a_single_item_can_be_allowed() {
 }
 
 #[test]
-fn a_grouped_import_of_modules_is_found() {
-    let source = rust("src/app.rs", "pub(crate) use crate::{store, watch};");
+fn each_module_of_a_grouped_import_is_checked() {
+    let text = "use crate::{watch, sink};\nuse crate::{store, watch};";
     finds(
-        &rules::layers(&source, LAYERS),
-        &["src/app.rs:1: `crate::{`"],
+        &rules::layers(&rust("src/store/sqlite.rs", text), LAYERS),
+        &["src/store/sqlite.rs:1: `crate::sink`"],
     );
 }
 

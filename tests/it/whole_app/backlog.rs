@@ -7,17 +7,12 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use jobwatch::outbound;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Service};
 use jobwatch::watch::Outcome;
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::serve;
+use crate::harness::{App, Setup, job, serve};
 
 /// Longer than anything here takes, so that a test that would hang fails instead.
 const HANGS: Duration = Duration::from_secs(10);

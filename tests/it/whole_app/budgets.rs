@@ -8,15 +8,10 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use jobwatch::outbound;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use jobwatch::simulator::{Ending, Service};
+use tokio::sync::{Semaphore, watch};
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::serve;
+use crate::harness::{App, Setup, job, serve};
 
 /// Longer than anything here takes, so that a test that would hang fails instead.
 const HANGS: Duration = Duration::from_secs(10);

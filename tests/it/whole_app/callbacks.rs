@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use jobwatch::intake::WatchRequest;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Service};
 use jobwatch::watch::CallbackUrl;
 use serde_json::json;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
+use crate::harness::{App, Setup, job};
 
 const URL: &str = "https://localhost:1/hunter2";
 

@@ -3,21 +3,13 @@
 use std::time::Duration;
 
 use jobwatch::clock::until;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Faults, Service};
 use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::ProblemKind;
-use wiremock::Mock;
-use wiremock::MockServer;
-use wiremock::ResponseTemplate;
 use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::TOKEN;
-use crate::harness::job;
-use crate::harness::job_with;
+use crate::harness::{App, Setup, TOKEN, job, job_with};
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -4,22 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::Method;
-use http::Request;
-use http::StatusCode;
-use http::header;
+use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
-use serde_json::Value;
-use serde_json::json;
+use jobwatch::simulator::{Ending, Service};
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::receiver::Received;
-use crate::harness::receiver::Reply;
+use crate::harness::receiver::{Received, Reply};
+use crate::harness::{App, Setup, job};
 
 /// Tells of acceptances only, so that one submission is one event, and to no log.
 async fn accepting() -> App {

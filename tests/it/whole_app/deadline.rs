@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use jobwatch::clock::later;
 use jobwatch::intake::WatchRequest;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::JobSpec;
-use jobwatch::simulator::Service;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::WatchId;
+use jobwatch::simulator::{Ending, JobSpec, Service};
+use jobwatch::watch::{Outcome, WatchId};
 
-use crate::harness::App;
-use crate::harness::job;
+use crate::harness::{App, job};
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -4,16 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jobwatch::intake::WatchRequest;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Service};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::receiver::Received;
-use crate::harness::receiver::Receiver;
-use crate::harness::receiver::Reply;
+use crate::harness::receiver::{Received, Receiver, Reply};
+use crate::harness::{App, Setup, job};
 
 /// Longer than anything here takes, so that a test that would hang fails instead.
 const HANGS: Duration = Duration::from_secs(10);

@@ -3,19 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use jobwatch::clock::later;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Faults, Service};
 use jobwatch::watch::Outcome;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::receiver::Received;
-use crate::harness::receiver::Reply;
+use crate::harness::receiver::{Received, Reply};
+use crate::harness::{App, Setup, job};
 
 const HOUR: Duration = Duration::from_hours(1);
 

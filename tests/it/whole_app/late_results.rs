@@ -3,18 +3,12 @@
 use std::time::Duration;
 
 use jobwatch::clock::until;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::Service;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::WatchId;
+use jobwatch::simulator::{Ending, Faults, Service};
+use jobwatch::watch::{Outcome, WatchId};
 use rusqlite::Connection;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::job_with;
 use crate::harness::receiver::Received;
+use crate::harness::{App, Setup, job, job_with};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

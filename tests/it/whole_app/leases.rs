@@ -2,22 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
 use http::HeaderMap;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Service};
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::harness::App;
-use crate::harness::job;
-use crate::harness::serve;
+use crate::harness::{App, job, serve};
 
 /// Longer than anything here takes, so that a test that would hang fails instead.
 const HANGS: Duration = Duration::from_secs(10);

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use jobwatch::clock::until;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::JobSpec;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Faults, JobSpec, Service};
 use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::ProblemKind;
 
-use crate::harness::App;
-use crate::harness::job;
-use crate::harness::job_with;
+use crate::harness::{App, job, job_with};
 
 const HOUR: Duration = Duration::from_hours(1);
 const SERVICES: [Service; 3] = [Service::Dcs, Service::SfsTurbo, Service::Sdrs];

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::StatusCode;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::WatchId;
+use http::{Method, StatusCode};
+use jobwatch::simulator::{Ending, Service};
 use jobwatch::watch::observation::ProblemKind;
+use jobwatch::watch::{Outcome, WatchId};
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
+use crate::harness::{App, Setup, job};
 
 const HOUR: Duration = Duration::from_hours(1);
 

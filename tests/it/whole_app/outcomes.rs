@@ -4,17 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jobwatch::clock::later;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::JobSpec;
-use jobwatch::simulator::Service;
-use jobwatch::simulator::SubJobSpec;
-use jobwatch::watch::Outcome;
-use jobwatch::watch::State;
+use jobwatch::simulator::{Ending, Faults, JobSpec, Service, SubJobSpec};
+use jobwatch::watch::{Outcome, State};
 
-use crate::harness::App;
-use crate::harness::job;
 use crate::harness::receiver::Received;
+use crate::harness::{App, job};
 
 const HOUR: Duration = Duration::from_hours(1);
 

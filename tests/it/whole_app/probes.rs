@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use http::Method;
-use http::Request;
-use http::StatusCode;
-use http::header;
+use http::{Method, Request, StatusCode, header};
 use jobwatch::store::Query;
 use tower::ServiceExt;
 

@@ -4,17 +4,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Faults, Service};
 use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::ProblemKind;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::job_with;
-use crate::harness::serve;
+use crate::harness::{App, Setup, job, job_with, serve};
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::StatusCode;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::Service;
+use http::{Method, StatusCode};
+use jobwatch::simulator::{Ending, Faults, Service};
 use jobwatch::watch::Outcome;
 use rusqlite::Connection;
 
-use crate::harness::App;
-use crate::harness::job;
+use crate::harness::{App, job};
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -3,19 +3,11 @@
 use std::time::Duration;
 
 use http::Method;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Faults;
-use jobwatch::simulator::JobSpec;
-use jobwatch::simulator::RetryAfter;
-use jobwatch::simulator::Service;
-use jobwatch::simulator::Throttle;
+use jobwatch::simulator::{Ending, Faults, JobSpec, RetryAfter, Service, Throttle};
 use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::ProblemKind;
 
-use crate::harness::App;
-use crate::harness::Setup;
-use crate::harness::job;
-use crate::harness::job_with;
+use crate::harness::{App, Setup, job, job_with};
 
 const HOUR: Duration = Duration::from_hours(1);
 

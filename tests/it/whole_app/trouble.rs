@@ -5,18 +5,15 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use jobwatch::clock::later;
-use jobwatch::simulator::Ending;
-use jobwatch::simulator::Service;
+use jobwatch::simulator::{Ending, Service};
 use jobwatch::watch::Outcome;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::harness::App;
-use crate::harness::job;
 use crate::harness::receiver::Reply;
+use crate::harness::{App, job};
 
 /// What the database says while it is in trouble.
 const REASON: &str = "no more room";

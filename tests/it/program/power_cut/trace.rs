@@ -1,8 +1,7 @@
 //! What a tracer saw: the calls that write, sync, name and answer, in their order.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// What is traced.

@@ -4,23 +4,23 @@ use bytes::Bytes;
 
 use crate::credential::Generation;
 use crate::credential::lease::Lease;
-use crate::credential::proof::Proof;
+use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
 use crate::outbound::redaction::Redaction;
 
 /// What a credential has at a time; polls in flight keep the one they were sent with.
-pub struct Held {
+pub struct IssuedSecret {
     /// Which secret this is.
     pub generation: Generation,
     /// What it is good for.
     pub scope: Scope,
     /// How long it holds; `None` is until it is refused.
     pub lease: Option<Lease>,
-    pub(super) proof: Proof,
+    pub(super) auth: RequestAuth,
     pub(super) redaction: Redaction,
 }
 
-impl Held {
+impl IssuedSecret {
     /// An answer's body without the secrets that were sent for it.
     pub fn redacted(&self, body: Bytes) -> Bytes {
         self.redaction.body(body)
@@ -28,6 +28,6 @@ impl Held {
 
     /// Whether requests are signed with it, instead of carrying it.
     pub fn signs(&self) -> bool {
-        matches!(self.proof, Proof::Key(_))
+        matches!(self.auth, RequestAuth::Key(_))
     }
 }

@@ -3,8 +3,7 @@
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::definition::selector::Selectors;
-use crate::definition::selector::View;
+use crate::definition::selector::{Selectors, View};
 
 /// The placeholder for the id in a text pattern.
 const PLACEHOLDER: &str = "{job_id}";

@@ -8,7 +8,7 @@ use crate::outbound::secret::Secret;
 
 /// How a credential proves who asks.
 #[derive(Debug, Clone)]
-pub enum Plan {
+pub enum CredentialSpec {
     /// Not at all.
     None,
     /// A secret in a header.
@@ -23,7 +23,7 @@ pub enum Plan {
     Metadata(Metadata),
 }
 
-impl Plan {
+impl CredentialSpec {
     /// The word for its kind in the configuration.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -43,9 +43,9 @@ impl Plan {
     /// The identity service it asks, if it asks one.
     pub fn auth_url(&self) -> Option<&Url> {
         match self {
-            Self::Keystone(plan) => Some(&plan.auth_url),
-            Self::Agency(plan) => Some(&plan.auth_url),
-            Self::Keys(plan) => plan.auth_url.as_ref(),
+            Self::Keystone(spec) => Some(&spec.auth_url),
+            Self::Agency(spec) => Some(&spec.auth_url),
+            Self::Keys(spec) => spec.auth_url.as_ref(),
             Self::None | Self::Header(_) | Self::Metadata(_) => None,
         }
     }
@@ -62,8 +62,8 @@ impl Plan {
                 scope: ScopeWanted::Project(project),
                 ..
             }) => project,
-            Self::Agency(plan) => plan.project.as_ref()?,
-            Self::Keys(plan) => return plan.project.as_deref(),
+            Self::Agency(spec) => spec.project.as_ref()?,
+            Self::Keys(spec) => return spec.project.as_deref(),
             _ => return None,
         };
         match project {
@@ -211,7 +211,7 @@ pub enum AgencySource {
     /// The credential of this name in the configuration.
     Named(String),
     /// One of its own.
-    Own(Box<Plan>),
+    Own(Box<CredentialSpec>),
 }
 
 /// The temporary key of the server we run on.

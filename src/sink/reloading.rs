@@ -1,29 +1,27 @@
 //! A value that is made from files, and made anew when one of them changes.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
-use crate::outbound::secret::Secret;
-use crate::outbound::secret::Stamp;
+use crate::outbound::secret::{Secret, Stamp};
 
 /// Makes the value from what the files hold now.
 type Make<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
 /// A value made from files. A change that makes no sense, such as a file half written, is
 /// told of once; what was made before stays in use.
-pub struct Fresh<T> {
+pub struct Reloading<T> {
     files: Vec<Secret>,
     make: Make<T>,
-    held: Mutex<Held<T>>,
+    current: Mutex<Current<T>>,
 }
 
-struct Held<T> {
+struct Current<T> {
     stamps: Vec<Option<Stamp>>,
     value: T,
 }
 
-impl<T: Clone> Fresh<T> {
+impl<T: Clone> Reloading<T> {
     /// Makes the value for the first time.
     ///
     /// # Errors
@@ -38,29 +36,29 @@ impl<T: Clone> Fresh<T> {
         Ok(Self {
             files,
             make: Box::new(make),
-            held: Mutex::new(Held { stamps, value }),
+            current: Mutex::new(Current { stamps, value }),
         })
     }
 
     /// The value by what the files hold now.
     pub fn now(&self) -> T {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = stamps(&self.files);
-        if stamps != held.stamps {
-            held.stamps = stamps;
+        if stamps != current.stamps {
+            current.stamps = stamps;
             match (self.make)() {
-                Ok(value) => held.value = value,
+                Ok(value) => current.value = value,
                 Err(error) => tracing::warn!(
                     error,
-                    "a file of a sink changed and cannot be used; what it held before stays in use"
+                    "a file of a sink changed and cannot be used; what it current before stays in use"
                 ),
             }
         }
-        held.value.clone()
+        current.value.clone()
     }
 }
 
-/// Files as what [`Fresh`] watches.
+/// Files as what [`Reloading`] watches.
 pub fn files(paths: impl IntoIterator<Item = PathBuf>) -> Vec<Secret> {
     paths.into_iter().map(Secret::File).collect()
 }
@@ -79,7 +77,7 @@ mod tests {
         let path = folder.path().join("number");
         std::fs::write(&path, "1").unwrap();
         let from = path.clone();
-        let fresh = Fresh::new(files([path.clone()]), move || {
+        let fresh = Reloading::new(files([path.clone()]), move || {
             let text = std::fs::read_to_string(&from).map_err(|error| error.to_string())?;
             text.parse::<u32>().map_err(|error| error.to_string())
         })

@@ -8,8 +8,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
 use crate::store::sqlite::open_error;
@@ -20,7 +19,7 @@ const NAMES: [&str; 4] = ["", "-wal", "-shm", LOCK];
 
 /// A database file that is ours until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct FileLock {
     /// Its name without symbolic links.
     path: PathBuf,
     /// Held for as long as the store is open; the system releases it when the process
@@ -35,7 +34,7 @@ pub(super) struct Presence(Vec<(PathBuf, Identity)>);
 /// Names a file whatever its name is: device and number.
 type Identity = (u64, u64);
 
-impl Place {
+impl FileLock {
     /// Takes the database at `path`, which need not exist.
     ///
     /// # Errors

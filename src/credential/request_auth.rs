@@ -2,10 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::HeaderName;
-use http::HeaderValue;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
+use http::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::credential::signing::SigningKey;
 use crate::outbound::redaction::Redaction;
@@ -16,7 +14,7 @@ pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// What is put on a request.
 #[derive(Clone)]
-pub enum Proof {
+pub enum RequestAuth {
     /// Nothing.
     None,
     /// A header; its value is marked as sensitive.
@@ -25,7 +23,7 @@ pub enum Proof {
     Key(SigningKey),
 }
 
-impl Proof {
+impl RequestAuth {
     /// A header that carries `secret`.
     ///
     /// # Errors
@@ -37,7 +35,7 @@ impl Proof {
         Ok(Self::Header(name, value))
     }
 
-    /// Whether it is the same proof, so that a refusal of one is a refusal of the other.
+    /// Whether it is the same auth, so that a refusal of one is a refusal of the other.
     pub fn is(&self, other: &Self) -> bool {
         let same = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
         match (self, other) {

@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::definition::ChildrenVerdict;
-use crate::definition::NotFoundMeans;
-use crate::definition::hint::Unit;
-use crate::watch::observation::JobState;
-use crate::watch::observation::ProblemKind;
+use crate::definition::retry_hint::Unit;
+use crate::definition::{ChildrenVerdict, NotFoundMeans};
+use crate::watch::observation::{JobState, ProblemKind};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,18 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use percent_encoding::AsciiSet;
-use percent_encoding::CONTROLS;
-use percent_encoding::utf8_percent_encode;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::Map;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::sink::template::Template;
 
@@ -24,7 +19,7 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// The form of what is posted.
 #[derive(Clone)]
-pub enum Shape {
+pub enum BodyFormat {
     /// The whole `CloudEvent` as the body.
     Structured,
     /// The event's `data` as the body, the rest in headers `ce-…`.
@@ -40,14 +35,14 @@ pub enum Shape {
 
 /// What is posted.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Shaped {
+pub struct FormattedBody {
     /// Headers that tell of the body.
     pub headers: HeaderMap,
     /// The body, as it is signed.
     pub body: Vec<u8>,
 }
 
-impl Shape {
+impl BodyFormat {
     /// Gives the stored `event` its form.
     ///
     /// # Errors
@@ -56,9 +51,9 @@ impl Shape {
         &self,
         event: &str,
         secrets: &BTreeMap<String, SecretString>,
-    ) -> Result<Shaped, String> {
+    ) -> Result<FormattedBody, String> {
         match self {
-            Self::Structured => Ok(Shaped {
+            Self::Structured => Ok(FormattedBody {
                 headers: typed(HeaderValue::from_static("application/cloudevents+json")),
                 body: event.as_bytes().to_vec(),
             }),
@@ -68,7 +63,7 @@ impl Shape {
                 content_type,
             } => {
                 let event: Map<String, Value> = serde_json::from_str(event).map_err(unreadable)?;
-                Ok(Shaped {
+                Ok(FormattedBody {
                     headers: typed(content_type.clone()),
                     body: template.render(&event, secrets)?,
                 })
@@ -86,7 +81,7 @@ fn unreadable(error: serde_json::Error) -> String {
     format!("the stored event is no JSON object: {error}")
 }
 
-fn binary(event: &str) -> Result<Shaped, String> {
+fn binary(event: &str) -> Result<FormattedBody, String> {
     /// As it stands: what was stored is sent, to the last space.
     #[derive(Deserialize)]
     struct Data<'a> {
@@ -108,7 +103,7 @@ fn binary(event: &str) -> Result<Shaped, String> {
         };
         headers.insert(name, value);
     }
-    Ok(Shaped {
+    Ok(FormattedBody {
         headers,
         body: data.data.get().as_bytes().to_vec(),
     })
@@ -122,16 +117,19 @@ mod tests {
 
     #[test]
     fn the_structured_mode_sends_what_is_stored() {
-        let shaped = Shape::Structured.of(EVENT, &BTreeMap::new()).unwrap();
-        assert_eq!(shaped.body, EVENT.as_bytes());
-        assert_eq!(shaped.headers[CONTENT_TYPE], "application/cloudevents+json");
+        let formatted = BodyFormat::Structured.of(EVENT, &BTreeMap::new()).unwrap();
+        assert_eq!(formatted.body, EVENT.as_bytes());
+        assert_eq!(
+            formatted.headers[CONTENT_TYPE],
+            "application/cloudevents+json"
+        );
     }
 
     #[test]
     fn the_binary_mode_has_the_attributes_in_headers_and_the_data_as_it_stands() {
-        let shaped = Shape::Binary.of(EVENT, &BTreeMap::new()).unwrap();
-        assert_eq!(shaped.body, br#"{"b": 1.0, "a":null}"#);
-        let mut headers: Vec<(&str, &str)> = shaped
+        let formatted = BodyFormat::Binary.of(EVENT, &BTreeMap::new()).unwrap();
+        assert_eq!(formatted.body, br#"{"b": 1.0, "a":null}"#);
+        let mut headers: Vec<(&str, &str)> = formatted
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))

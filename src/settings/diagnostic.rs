@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One thing that is wrong, or worth a warning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct Diagnostic {
     /// The file, or `the environment`, or `the defaults`.
     pub origin: String,
     /// The line in that file, from 1.
@@ -17,7 +17,7 @@ pub struct Problem {
     pub is_warning: bool,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)?;
         if let Some(line) = self.line {
@@ -32,12 +32,12 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong, at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
+pub struct Diagnostics(pub Vec<Diagnostic>);
 
-impl fmt::Display for Problems {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        let noun = if count == 1 { "problem" } else { "problems" };
+        let noun = if count == 1 { "problem" } else { "diagnostics" };
         write!(f, "{count} {noun} in the settings")?;
         for problem in &self.0 {
             write!(f, "\n  {problem}")?;
@@ -46,4 +46,4 @@ impl fmt::Display for Problems {
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for Diagnostics {}

@@ -1,20 +1,13 @@
 //! The log of events in `SQLite`. One writer commits in order, so a position in the log is
 //! enough to find what is new.
 
-use rusqlite::Connection;
-use rusqlite::Row;
-use rusqlite::params;
+use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use crate::store::News;
-use crate::store::StoredEvent;
-use crate::store::row;
-use crate::store::sqlite::SqlError;
-use crate::store::sqlite::watches;
-use crate::watch::Outcome;
-use crate::watch::State;
-use crate::watch::WatchId;
+use crate::store::sqlite::{SqlError, watches};
+use crate::store::{Changes, StoredEvent, row};
 use crate::watch::event::EventKind;
+use crate::watch::{Outcome, State, WatchId};
 
 pub(super) fn position(db: &Connection) -> Result<i64, SqlError> {
     Ok(
@@ -24,36 +17,41 @@ pub(super) fn position(db: &Connection) -> Result<i64, SqlError> {
     )
 }
 
-pub(super) fn since(db: &Connection, position: i64, limit: usize) -> Result<News, SqlError> {
+pub(super) fn since(db: &Connection, position: i64, limit: usize) -> Result<Changes, SqlError> {
     let mut statement = db.prepare_cached(
         "SELECT seq, type, watch_id FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
     let mut rows = statement.query(params![position, i64::try_from(limit)?])?;
-    let mut news = News {
+    let mut changes = Changes {
         position,
-        ..News::default()
+        ..Changes::default()
     };
     let mut read = 0;
     while let Some(row) = rows.next()? {
         read += 1;
-        news.position = row.get(0)?;
+        changes.position = row.get(0)?;
         let (kind, watch): (String, Option<Uuid>) = (row.get(1)?, row.get(2)?);
         let (Some(kind), Some(watch)) = (EventKind::from_type_name(&kind), watch) else {
             continue;
         };
-        note(db, &mut news, kind, WatchId(watch))?;
+        note(db, &mut changes, kind, WatchId(watch))?;
     }
-    news.more = read == limit;
-    Ok(news)
+    changes.more = read == limit;
+    Ok(changes)
 }
 
-fn note(db: &Connection, news: &mut News, kind: EventKind, id: WatchId) -> Result<(), SqlError> {
+fn note(
+    db: &Connection,
+    changes: &mut Changes,
+    kind: EventKind,
+    id: WatchId,
+) -> Result<(), SqlError> {
     match kind {
         EventKind::Accepted => {
             let watch = watches::one(db, id)?.filter(|watch| watch.state == State::Watching);
-            news.accepted.extend(watch);
+            changes.accepted.extend(watch);
         }
-        EventKind::Finished(Outcome::Unwatched) => news.ended.push(id),
+        EventKind::Finished(Outcome::Unwatched) => changes.ended.push(id),
         _ => {}
     }
     Ok(())

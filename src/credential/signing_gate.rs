@@ -11,12 +11,12 @@ use std::time::Duration;
 pub const REFUSALS_MAX: u32 = 3;
 /// How long nothing is signed then: as long as the gateway's lock.
 pub const LOCK_WINDOW: Duration = Duration::from_mins(5);
-/// A trial whose end was not heard of within this time counts as abandoned.
+/// A trial whose end was not result of within this time counts as abandoned.
 const TRIAL_MAX: Duration = Duration::from_secs(40);
 
 /// What is known of an access key. Times are of the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trust {
+pub struct SigningGate {
     phase: Phase,
     refusals: u32,
 }
@@ -31,7 +31,7 @@ enum Phase {
 
 /// Whether a request may be signed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
+pub enum GateAnswer {
     /// Yes.
     Sign,
     /// Not before the request on trial is answered.
@@ -42,7 +42,7 @@ pub enum Leave {
 
 /// What came back for a signed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum SignatureResult {
     /// The signature was right, whatever else was said.
     Accepted,
     /// The signature was refused.
@@ -53,7 +53,7 @@ pub enum Heard {
     Nothing,
 }
 
-impl Default for Trust {
+impl Default for SigningGate {
     fn default() -> Self {
         Self {
             phase: Phase::Unproven,
@@ -62,31 +62,31 @@ impl Default for Trust {
     }
 }
 
-impl Trust {
-    /// Asks to sign a request; what becomes of it must be told to [`heard`](Self::heard).
-    pub fn ask(&mut self, uptime: Duration) -> Leave {
+impl SigningGate {
+    /// Asks to sign a request; what becomes of it must be told to [`record`](Self::record).
+    pub fn ask(&mut self, uptime: Duration) -> GateAnswer {
         match self.phase {
-            Phase::Proven => return Leave::Sign,
+            Phase::Proven => return GateAnswer::Sign,
             Phase::Trial { since } if uptime.saturating_sub(since) < TRIAL_MAX => {
-                return Leave::Wait;
+                return GateAnswer::Wait;
             }
             Phase::Stopped { until } if uptime < until => {
-                return Leave::Stopped(until.saturating_sub(uptime));
+                return GateAnswer::Stopped(until.saturating_sub(uptime));
             }
             Phase::Unproven | Phase::Trial { .. } | Phase::Stopped { .. } => {}
         }
         self.phase = Phase::Trial { since: uptime };
-        Leave::Sign
+        GateAnswer::Sign
     }
 
     /// Takes note of an answer.
-    pub fn heard(&mut self, heard: Heard, uptime: Duration) {
-        match heard {
-            Heard::Accepted => {
+    pub fn record(&mut self, result: SignatureResult, uptime: Duration) {
+        match result {
+            SignatureResult::Accepted => {
                 self.phase = Phase::Proven;
                 self.refusals = 0;
             }
-            Heard::Refused => {
+            SignatureResult::Refused => {
                 self.refusals = self.refusals.saturating_add(1);
                 if self.refusals > REFUSALS_MAX {
                     self.stop(uptime);
@@ -94,8 +94,8 @@ impl Trust {
                     self.phase = Phase::Unproven;
                 }
             }
-            Heard::Locked => self.stop(uptime),
-            Heard::Nothing => {
+            SignatureResult::Locked => self.stop(uptime),
+            SignatureResult::Nothing => {
                 if matches!(self.phase, Phase::Trial { .. }) {
                     self.phase = Phase::Unproven;
                 }
@@ -128,57 +128,57 @@ mod tests {
 
     #[test]
     fn a_key_nobody_accepted_signs_one_request_at_a_time() {
-        let mut trust = Trust::default();
-        assert_eq!(trust.ask(SECOND), Leave::Sign);
-        assert_eq!(trust.ask(SECOND), Leave::Wait);
-        trust.heard(Heard::Nothing, SECOND);
-        assert_eq!(trust.ask(SECOND), Leave::Sign);
-        trust.heard(Heard::Accepted, SECOND);
-        assert_eq!(trust.ask(SECOND), Leave::Sign);
-        assert_eq!(trust.ask(SECOND), Leave::Sign);
+        let mut gate = SigningGate::default();
+        assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
+        assert_eq!(gate.ask(SECOND), GateAnswer::Wait);
+        gate.record(SignatureResult::Nothing, SECOND);
+        assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
+        gate.record(SignatureResult::Accepted, SECOND);
+        assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
+        assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
     }
 
     #[test]
     fn a_trial_that_was_abandoned_is_not_waited_for_for_ever() {
-        let mut trust = Trust::default();
-        trust.ask(SECOND);
-        assert_eq!(trust.ask(SECOND + TRIAL_MAX), Leave::Sign);
+        let mut gate = SigningGate::default();
+        gate.ask(SECOND);
+        assert_eq!(gate.ask(SECOND + TRIAL_MAX), GateAnswer::Sign);
     }
 
     #[test]
     fn refusals_in_a_row_stop_signing_for_the_lock_window() {
-        let mut trust = Trust::default();
+        let mut gate = SigningGate::default();
         for _ in 0..=REFUSALS_MAX {
-            assert_eq!(trust.ask(SECOND), Leave::Sign);
-            trust.heard(Heard::Refused, SECOND);
+            assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
+            gate.record(SignatureResult::Refused, SECOND);
         }
-        assert_eq!(trust.ask(SECOND), Leave::Stopped(LOCK_WINDOW));
+        assert_eq!(gate.ask(SECOND), GateAnswer::Stopped(LOCK_WINDOW));
         let over = SECOND + LOCK_WINDOW;
         // One is tried; refused, it stops the next at once.
-        assert_eq!(trust.ask(over), Leave::Sign);
-        assert_eq!(trust.ask(over), Leave::Wait);
-        trust.heard(Heard::Refused, over);
-        assert_eq!(trust.ask(over), Leave::Stopped(LOCK_WINDOW));
+        assert_eq!(gate.ask(over), GateAnswer::Sign);
+        assert_eq!(gate.ask(over), GateAnswer::Wait);
+        gate.record(SignatureResult::Refused, over);
+        assert_eq!(gate.ask(over), GateAnswer::Stopped(LOCK_WINDOW));
     }
 
     #[test]
     fn a_refusal_between_acceptances_stops_nothing() {
-        let mut trust = Trust::default();
+        let mut gate = SigningGate::default();
         for _ in 0..100 {
-            assert_eq!(trust.ask(SECOND), Leave::Sign);
-            trust.heard(Heard::Refused, SECOND);
-            assert_eq!(trust.ask(SECOND), Leave::Sign);
-            trust.heard(Heard::Accepted, SECOND);
+            assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
+            gate.record(SignatureResult::Refused, SECOND);
+            assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
+            gate.record(SignatureResult::Accepted, SECOND);
         }
-        assert_eq!(trust.refusals(), 0);
+        assert_eq!(gate.refusals(), 0);
     }
 
     #[test]
     fn a_lock_that_was_told_of_stops_at_once() {
-        let mut trust = Trust::default();
-        trust.ask(SECOND);
-        trust.heard(Heard::Accepted, SECOND);
-        trust.heard(Heard::Locked, SECOND);
-        assert!(matches!(trust.ask(SECOND), Leave::Stopped(_)));
+        let mut gate = SigningGate::default();
+        gate.ask(SECOND);
+        gate.record(SignatureResult::Accepted, SECOND);
+        gate.record(SignatureResult::Locked, SECOND);
+        assert!(matches!(gate.ask(SECOND), GateAnswer::Stopped(_)));
     }
 }

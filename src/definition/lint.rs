@@ -2,13 +2,9 @@
 
 use crate::definition::JobSelectors;
 use crate::definition::compile::Check;
-use crate::definition::language::File;
-use crate::definition::language::Selection;
-use crate::definition::language::SelectorText;
-use crate::definition::language::StatesTable;
+use crate::definition::file::{File, Selection, SelectorText, StatesTable};
 use crate::definition::rules::Rule;
-use crate::definition::selector::HTTP;
-use crate::definition::selector::STATUS;
+use crate::definition::selector::{HTTP, STATUS};
 use crate::definition::states::States;
 use crate::watch::observation::JobState;
 

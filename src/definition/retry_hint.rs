@@ -1,4 +1,4 @@
-//! A wish to wait that stands elsewhere than in `Retry-After`: in a header of the
+//! A retry_after to wait that stands elsewhere than in `Retry-After`: in a header of the
 //! service's own, or in the words of its error.
 
 use std::time::Duration;
@@ -10,9 +10,9 @@ use serde::Deserialize;
 use crate::clock::until;
 use crate::definition::timestamp;
 
-/// Where a wish stands.
+/// Where a retry_after stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hint {
+pub enum RetryHint {
     /// In a header, as a number of this unit.
     Header {
         /// The header's name.
@@ -45,7 +45,7 @@ pub enum Unit {
     Epoch,
 }
 
-impl Hint {
+impl RetryHint {
     /// Reads a message pattern: `time:{seconds} second`.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Hint {
             .collect()
     }
 
-    /// The wish, if it stands there.
+    /// The retry_after, if it stands there.
     pub fn read(&self, headers: &HeaderMap, message: &str, now: Timestamp) -> Option<Duration> {
         match self {
             Self::Header { name, unit } => {
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_gateways_window_is_read_from_its_words() {
         let read = |message: &str| {
-            Hint::of_the_gateway()
+            RetryHint::of_the_gateway()
                 .iter()
                 .find_map(|hint| hint.read(&HeaderMap::new(), message, now()))
         };
@@ -156,7 +156,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-reset", "1800000030".parse().unwrap());
         headers.insert("x-wait", "2.5".parse().unwrap());
-        let hint = |name: &'static str, unit| Hint::Header {
+        let hint = |name: &'static str, unit| RetryHint::Header {
             name: http::HeaderName::from_static(name),
             unit,
         };
@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn a_message_pattern_needs_a_number_and_nonsense_is_no_wish() {
-        assert!(Hint::in_message("try later").is_err());
-        let hint = Hint::in_message("retry in {milliseconds}ms").unwrap();
+        assert!(RetryHint::in_message("try later").is_err());
+        let hint = RetryHint::in_message("retry in {milliseconds}ms").unwrap();
         let read = |message: &str| hint.read(&HeaderMap::new(), message, now());
         assert_eq!(
             read("please retry in 250ms."),

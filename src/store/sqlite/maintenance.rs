@@ -4,17 +4,11 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rusqlite::Connection;
-use rusqlite::ErrorCode;
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::StoreError;
-use crate::store::sqlite::BUSY_TIMEOUT;
-use crate::store::sqlite::SqlError;
-use crate::store::sqlite::migration;
-use crate::store::sqlite::open_error;
-use crate::store::sqlite::place;
-use crate::store::sqlite::trouble::in_words;
+use crate::store::sqlite::damage::in_words;
+use crate::store::sqlite::{BUSY_TIMEOUT, SqlError, file_lock, migration, open_error};
 
 /// The most findings that are told.
 const FINDINGS_MAX: usize = 100;
@@ -70,7 +64,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         is_ours: migration::is_ours(&db).unwrap_or(true),
         schema,
         newest: migration::newest(),
-        in_use: place::is_taken(path),
+        in_use: file_lock::is_taken(path),
         bytes,
         findings: Vec::new(),
         rows: Vec::new(),
