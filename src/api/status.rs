@@ -72,7 +72,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     }
     let text = api
         .metrics
-        .text(api.poller.watching(), api.poller.unwritten());
+        .text(api.poller.watching(), api.poller.unsaved());
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Ready>, ApiErr
     if !api.poller.is_loaded() {
         return Err(ApiError::unavailable("the watches are still being loaded"));
     }
-    let waits = api.poller.unwritten() > 0;
+    let waits = api.poller.unsaved() > 0;
     if waits || !api.probe.is_fresh(api.clock.uptime()) {
         api.store.check().await?;
         api.probe.succeeded(api.clock.uptime());
