@@ -380,7 +380,7 @@ fn deadline_of(
     faults: &mut Vec<Fault>,
 ) -> Option<Timestamp> {
     let Some(text) = &request.deadline else {
-        return service.map(|service| later(now, service.patience.deadline));
+        return service.map(|service| later(now, service.timing.deadline()));
     };
     // That it is neither was told already.
     let deadline = parse_deadline(text, now)?;

@@ -1,4 +1,4 @@
-//! When to poll: intervals ([`backoff`]), the order of next polls ([`agenda`]) and how
+//! When to poll: the next interval ([`backoff`]), the order of next polls ([`agenda`]) and how
 //! much one endpoint may be asked ([`budget`]).
 
 pub mod agenda;

@@ -6,6 +6,7 @@
 
 pub(crate) mod receiver;
 mod setup;
+pub(crate) mod timing;
 pub(crate) mod tls;
 
 use std::net::Ipv4Addr;

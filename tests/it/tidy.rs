@@ -25,11 +25,22 @@ const LAYERS: &[Layer] = &[
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
     ("wake", &[]),
-    ("watch", &["clock::later", "clock::until"]),
-    ("schedule", &["watch", "clock"]),
+    ("timing", &[]),
+    ("watch", &["clock::later", "clock::until", "timing"]),
+    ("schedule", &["watch", "clock", "timing"]),
     // The parts that touch the world; none of them knows another.
     ("outbound", &["clock"]),
-    ("definition", &["watch", "clock", "outbound", "toml_line"]),
+    (
+        "definition",
+        &[
+            "watch",
+            "clock",
+            "outbound",
+            "suggest",
+            "timing",
+            "toml_line",
+        ],
+    ),
     ("credential", &["clock", "outbound"]),
     ("store", &["watch", "clock"]),
     ("sink", &["watch", "clock", "outbound"]),
@@ -43,6 +54,7 @@ const LAYERS: &[Layer] = &[
             "definition",
             "credential",
             "schedule",
+            "timing",
             "outbound",
         ],
     ),
@@ -85,6 +97,7 @@ const LAYERS: &[Layer] = &[
             "sink",
             "intake",
             "suggest",
+            "timing",
             "toml_line",
             "outbound",
         ],
@@ -125,7 +138,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "backoff",
-        within: &["schedule/backoff.rs"],
+        within: &["timing/ladder.rs"],
         reason: "it is unmaintained and must stay easy to drop; name our module of that name `self::backoff`",
     },
 ];

@@ -289,7 +289,7 @@ impl Board {
         let Some(entry) = self.agenda.entry(ticket) else {
             return;
         };
-        let next = service.policy.next_poll(
+        let next = service.timing.next_poll(
             &entry.tracking,
             retry_after,
             now,
@@ -314,8 +314,8 @@ impl Board {
             && problem.kind == ProblemKind::Throttled
         {
             budget.throttled(uptime, |run| match problem.retry_after {
-                Some(retry_after) => service.policy.respected(retry_after),
-                None => service.policy.interval(run),
+                Some(retry_after) => service.timing.respected(retry_after),
+                None => service.timing.interval(run),
             });
         }
     }
@@ -440,12 +440,11 @@ impl Shared {
     }
 }
 
-fn terms_of(entry: &Entry, service: &Service) -> Terms {
+fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
     Terms {
         submitted_at: entry.submitted_at,
         deadline: entry.deadline,
-        not_found_grace: service.patience.not_found_grace,
-        give_up_after: service.patience.give_up_after,
+        timing: &service.timing,
         not_found_means: service.definition.not_found_means,
     }
 }

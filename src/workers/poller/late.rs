@@ -69,7 +69,7 @@ pub(super) fn take_due(board: &mut Board, uptime: Duration) -> Vec<Due> {
 impl Shared {
     /// Finds in the store what is still to be looked at.
     pub(super) async fn load_late(&self) -> Result<(), StoreError> {
-        let times = self.services.all().map(|it| it.patience.after_watch);
+        let times = self.services.all().map(|it| it.timing.after_watch());
         let longest = times.max().unwrap_or_default();
         if longest.is_zero() {
             return Ok(());
@@ -100,7 +100,7 @@ impl Shared {
         let service = self.services.get(&watch.service);
         let retry_after = match &pending.observation {
             Some(observation) => observation.retry_after(),
-            None => service.map(|service| service.policy.longest_retry_after()),
+            None => service.map(|service| service.timing.longest_retry_after()),
         };
         self.add_late(watch, retry_after, false);
     }
@@ -111,20 +111,14 @@ impl Shared {
         else {
             return;
         };
-        let after_watch = service.patience.after_watch;
         let now = self.clock.now();
         let uptime = self.clock.uptime();
         let mut board = self.board();
         let board = &mut *board;
         let mut entry = entry_of(board, watch, Some(service));
-        entry.deadline = later(finished_at, after_watch);
-        let next = service.policy.late_poll(
-            after_watch,
-            retry_after,
-            now,
-            entry.deadline,
-            &mut board.rng,
-        );
+        entry.deadline = later(finished_at, service.timing.after_watch());
+        let timing = &service.timing;
+        let next = timing.late_poll(retry_after, now, entry.deadline, &mut board.rng);
         let Some(mut next) = next else { return };
         if is_resumed {
             // A restart spreads them.
@@ -206,16 +200,10 @@ impl Look {
                 at: now,
             });
         }
-        let after_watch = service.patience.after_watch;
         let board = &mut *board;
         let retry_after = observation.retry_after();
-        let next = service.policy.late_poll(
-            after_watch,
-            retry_after,
-            now,
-            entry.deadline,
-            &mut board.rng,
-        );
+        let timing = &service.timing;
+        let next = timing.late_poll(retry_after, now, entry.deadline, &mut board.rng);
         match next {
             Some(next) => board
                 .late
@@ -239,7 +227,7 @@ impl Look {
         if kept.is_ok() {
             board.late.remove(self.due.ticket);
         } else {
-            let again = uptime + service.policy.late_interval(service.patience.after_watch);
+            let again = uptime + service.timing.late_interval();
             board.late.schedule(self.due.ticket, Duty::Poll, again);
         }
     }

@@ -88,8 +88,8 @@ impl Shared {
         let mut entry = entry_of(board, watch, service);
         let (duty, after) = if let Some(service) = service {
             let next = match arrival {
-                Arrival::New => service.policy.first_poll(now, watch.deadline),
-                Arrival::Resumed => service.policy.resumed_poll(
+                Arrival::New => service.timing.first_poll(now, watch.deadline),
+                Arrival::Resumed => service.timing.resumed_poll(
                     watch.submitted_at,
                     now,
                     watch.deadline,
