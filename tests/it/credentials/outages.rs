@@ -1,4 +1,4 @@
-//! An identity service that is down, busy or throttles, for an hour.
+//! An identity service that is down, fails or throttles for an hour.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::credentials::cloud::{Cloud, HOUR, KEYSTONE, watches};
 use crate::credentials::stand::Answer;
 use crate::harness::App;
 
-/// An hour without tokens: nothing ends, nothing is asked.
+/// An hour without tokens: no watch ends, and no poll is made.
 async fn an_hour_without(cloud: &Cloud, app: &App) -> Vec<WatchId> {
     let ids = watches(app, 8).await;
     app.advance_secs(3600).await;
@@ -22,7 +22,7 @@ async fn an_hour_without(cloud: &Cloud, app: &App) -> Vec<WatchId> {
     ids
 }
 
-/// Within a minute of its return every watch sees its job, and from then on at every poll.
+/// Within a minute of its return every watch sees its job, and then at every poll.
 async fn all_recover(cloud: &Cloud, app: &App, ids: &[WatchId]) {
     app.advance_secs(60).await;
     let asked = cloud.jobs.asked();
@@ -61,7 +61,7 @@ async fn failing_identity_service_is_asked_once_a_minute() {
         .always(Answer::text(503, "<html>maintenance</html>"));
     let app = cloud.app(KEYSTONE).await;
     let ids = an_hour_without(&cloud, &app).await;
-    // 1, 2, 4, 8, 16 and 32 seconds, then a minute each.
+    // Pauses of 1, 2, 4, 8, 16 and 32 seconds, then of a minute.
     let attempts = cloud.logins();
     assert!((60..=66).contains(&attempts), "{attempts} attempts");
     let problem = app.progress(ids[0]).last_problem.unwrap().message;
@@ -80,7 +80,7 @@ async fn retry_after_of_the_identity_service_is_respected() {
     let app = cloud.app(KEYSTONE).await;
     let ids = an_hour_without(&cloud, &app).await;
     assert_eq!(cloud.logins(), 12);
-    // A wish of hours is cut, and one of nothing is no leave to hammer.
+    // A Retry-After of hours is cut, and one of zero still pauses.
     cloud.identity.always(busy("86400"));
     app.advance_secs(5).await;
     assert_eq!(cloud.logins(), 13);
@@ -103,7 +103,7 @@ async fn an_outage_shorter_than_the_token_has_no_effect() {
         let app = cloud.app(KEYSTONE).await;
         let ids = watches(&app, 2).await;
         app.advance_secs(5).await;
-        // From here on it cannot be renewed; it is due after 100 minutes.
+        // From here on the token cannot be renewed; its renewal is due after 100 minutes.
         let closed = if down {
             Some(cloud.identity.close().await)
         } else {
