@@ -1,4 +1,4 @@
-//! The table of what came back and what it means, row by row.
+//! The reading table, row by row: each kind of answer and its meaning.
 
 use http::HeaderMap;
 use jobwatch::definition::compile::compile;
@@ -35,7 +35,7 @@ fn an_answer_that_does_not_describe_the_job_is_unreadable() {
         ("an empty status", 200, br#"{"job_id":"j","status":""}"#),
         ("a null status", 200, br#"{"job_id":"j","status":null}"#),
         (
-            "a status that is no scalar",
+            "a status that is not a scalar",
             200,
             br#"{"job_id":"j","status":{"a":1}}"#,
         ),
@@ -97,7 +97,7 @@ fn every_other_http_status_is_a_problem_with_any_body() {
         (Throttled, &[429]),
         (Misconfigured, &[100, 199, 600, 999]),
     ];
-    // Even a body that would be a verdict: it came with an error.
+    // The body would be a verdict, but the HTTP status is an error.
     let bodies: [&[u8]; 4] = [
         br#"{"job_id":"j","status":"FAIL","fail_reason":"x"}"#,
         br#"{"job_id":"j","status":"success"}"#,
