@@ -13,13 +13,13 @@ mod upgrade;
 
 use jobwatch::store::{SharedStore, StoreError};
 
-/// Where a store keeps what it keeps, for one test.
+/// The storage of a store, for one test.
 pub(crate) trait Database {
-    /// Opens the store; what was stored before is there.
+    /// Opens the store with everything that was stored before.
     fn open(&self) -> Result<SharedStore, StoreError>;
 }
 
-/// Has each of these functions run as a test over one kind of database.
+/// Runs each of these functions as a test over one kind of database.
 macro_rules! suite {
     ($database:expr; $($topic:ident: $($name:ident)+;)+) => {
         $($(
@@ -33,7 +33,7 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// Has every function of the contract run as a test over one kind of database.
+/// Runs every function of the contract as a test over one kind of database.
 macro_rules! whole_suite {
     ($database:expr) => {
         crate::store::suite! {

@@ -1,4 +1,4 @@
-//! Callbacks: the URL of a watch is judged again whenever something is sent to it.
+//! Callbacks: the URL of a watch is checked again before each delivery.
 
 use jobwatch::outbound::egress::Hosts;
 use jobwatch::outbound::secret::Secret;
@@ -33,7 +33,7 @@ async fn a_listed_host_gets_signed_events_and_its_410_counts_alone() {
     let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, authority.pem()).unwrap();
-    // In earnest only public addresses are; a test has none.
+    // The program connects to public addresses only; a test has none.
     let options = DeliveryOptions {
         keys: vec![Secret::Text(WEBHOOK_SECRET.into())],
         tls: Tls {

@@ -1,4 +1,4 @@
-//! Deliveries: who is owed what, who is at it, and what came of it.
+//! Deliveries: their claims, attempts and results.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use jobwatch::store::{AttemptRecord, Delivery, DeliveryCounts, Settlement, Share
 use crate::store::Database;
 use crate::store::samples::{at, submission, watch};
 
-/// How long each attempt takes.
+/// The duration of each attempt.
 const TOOK: Duration = Duration::from_millis(123);
 
 async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedStore {
@@ -22,7 +22,7 @@ async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedS
     store
 }
 
-/// What is due for `hook` at `secs`, taken for a minute.
+/// Claims the deliveries due for `hook` at `secs`, for a minute.
 async fn claim(store: &SharedStore, secs: u64) -> Vec<Delivery> {
     let claimed = store
         .claim_deliveries("hook", at(secs), at(secs + 60), 100)
@@ -44,7 +44,7 @@ fn record(delivery: &Delivery, settlement: Settlement) -> AttemptRecord {
     }
 }
 
-/// Gives up what is due for `hook` at `secs`, in one attempt.
+/// Makes the deliveries due for `hook` at `secs` dead, in one attempt.
 async fn give_up(store: &SharedStore, secs: u64) -> Vec<Delivery> {
     let claimed = claim(store, secs).await;
     let dead = claimed.iter().map(|one| AttemptRecord {
@@ -156,7 +156,7 @@ pub(crate) async fn an_attempt_recorded_twice_counts_once(database: &impl Databa
     store.settle(vec![again]).await.unwrap();
     let (delivery, attempts) = one(&store, claimed[0].id).await;
     assert_eq!((delivery.attempts, attempts.len()), (1, 1));
-    // An end counts, whoever tells it: somebody else may have made the attempt before.
+    // A settlement counts although its attempt is recorded: another process may have made it.
     let late = record(&claimed[0], Settlement::Delivered);
     store.settle(vec![late]).await.unwrap();
     assert_eq!(
@@ -205,7 +205,7 @@ pub(crate) async fn only_force_redrives_a_delivery_that_is_not_dead(database: &i
     let again = claim(&store, 10).await;
     assert_eq!(again.len(), 2);
     assert!(again.iter().all(|delivery| delivery.attempts == 0));
-    // While somebody is at it, it is nobody else's, whatever the force.
+    // A claimed delivery is not redriven, even by force.
     store.redrive(again[0].id, true, at(11)).await.unwrap();
     assert!(claim(&store, 11).await.is_empty());
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Watches and events: listing, counting, and what is changes.
+//! Watches and events: listing, counting, and changes.
 
 use jobwatch::store::Query;
 use jobwatch::watch::{Outcome, State, Watch};

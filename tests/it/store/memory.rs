@@ -1,5 +1,5 @@
-//! A store in memory: the model that the simulation runs on, held to the same suite as
-//! `SQLite`. What it keeps outlives each opening of it, as a disk does.
+//! A store in memory: the model for the simulation. It passes the same suite as `SQLite`,
+//! and its data outlive each opening, like those on a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::store::Database;
 
-/// One event owed to one sink.
+/// One delivery of an event to a sink.
 #[derive(Debug, Clone)]
 pub(crate) struct Owed {
     pub(crate) event_id: Uuid,
@@ -31,7 +31,7 @@ pub(crate) struct Owed {
     pub(crate) state: DeliveryState,
     pub(crate) due_at: Timestamp,
     pub(crate) attempts: u32,
-    /// Attempts of schedules before the present one.
+    /// The number of attempts of earlier schedules.
     pub(crate) earlier: u32,
     last: Option<AttemptRecord>,
     settled_at: Option<Timestamp>,
@@ -39,14 +39,14 @@ pub(crate) struct Owed {
     lease_until: Timestamp,
 }
 
-/// One event in the log; its place is its index plus 1.
+/// One event in the log; its number is its index plus 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Logged {
     pub(crate) event: Event,
     pub(crate) watch: WatchId,
 }
 
-/// Everything there is. Watches and deliveries are numbered by their index plus 1.
+/// All data. Watches and deliveries are numbered by their index plus 1.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
     pub(crate) watches: Vec<Watch>,
@@ -57,7 +57,7 @@ pub(crate) struct Rows {
     event_ids: BTreeMap<Uuid, usize>,
 }
 
-/// What outlives each opening.
+/// The data that outlive each opening.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Mutex<Rows>>);
 
@@ -66,8 +66,7 @@ impl Memory {
         self.0.lock().unwrap()
     }
 
-    /// Opens it as a process does that has just begun: what was claimed belonged to one
-    /// that is gone.
+    /// Opens it like a new process: earlier claims belonged to an ended process.
     pub(crate) fn reopen(&self) -> MemoryStore {
         for owed in &mut self.rows().deliveries {
             owed.lease_until = Timestamp::MIN;
@@ -111,7 +110,7 @@ fn number(index: usize) -> i64 {
     i64::try_from(index).unwrap() + 1
 }
 
-/// The index after the row of this number.
+/// The index after the row with this number.
 fn after(number: i64) -> usize {
     usize::try_from(number).unwrap_or_default()
 }
@@ -125,7 +124,7 @@ impl Rows {
         self.event_ids.get(&id).map(|index| &self.events[*index])
     }
 
-    /// What `SQLite` refuses by its unique indexes.
+    /// Returns the error that `SQLite` gives for its unique indexes.
     fn may_log(&self, event: &Event, owed: &[String]) -> Result<(), StoreError> {
         let sinks: BTreeSet<&String> = owed.iter().collect();
         if self.event_ids.contains_key(&event.id) || sinks.len() < owed.len() {
@@ -466,7 +465,7 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<(i64, Watch)>, StoreError> {
         let rows = self.rows()?;
-        let is_told = |watch: &Watch| {
+        let has_late_result = |watch: &Watch| {
             let mut late = rows.events.iter();
             late.any(|it| it.watch == watch.id && it.event.kind == EventKind::LateResult)
         };
@@ -477,7 +476,7 @@ impl Store for MemoryStore {
         };
         let later = rows.watches.iter().enumerate().skip(after(number_before));
         Ok(later
-            .filter(|(_, watch)| ended(watch) && !is_told(watch))
+            .filter(|(_, watch)| ended(watch) && !has_late_result(watch))
             .take(limit)
             .map(|(index, watch)| (number(index), watch.clone()))
             .collect())

@@ -1,4 +1,4 @@
-//! The suite over `SQLite`, and what only a file can do.
+//! The suite over `SQLite`, and the tests of its files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::store::Database;
 use crate::store::samples::{accepted, at, submission, watch};
 
-/// A folder of its own.
+/// A folder with one database.
 struct Folder(TempDir);
 
 impl Folder {
@@ -23,7 +23,7 @@ impl Folder {
         self.0.path().join("jobwatch.db")
     }
 
-    /// Why it cannot be opened.
+    /// The error of an open that must fail.
     fn refusal(&self) -> String {
         match self.open() {
             Ok(_) => panic!("it was opened"),
@@ -65,7 +65,7 @@ fn a_second_process_is_refused_behind_any_link() {
     };
     let link = elsewhere.path().join("link.db");
     std::os::unix::fs::symlink(folder.file(), &link).unwrap();
-    // The first comes by a link that leads to nothing yet.
+    // The first process opens a link whose target does not exist yet.
     let first = SqliteStore::open(&link).unwrap();
     let said = folder.refusal();
     assert!(said.contains("another jobwatch has it open"), "{said}");
@@ -192,7 +192,7 @@ async fn acknowledged_watches_are_on_disk() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;
-    // A copy made now is what a power cut would leave.
+    // A copy made now is equal to the files after a power cut.
     let copy = Folder::new();
     for end in ["", "-wal"] {
         let name = format!("jobwatch.db{end}");
@@ -208,7 +208,7 @@ async fn a_closed_store_leaves_everything_in_one_file() {
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;
     store.close().await;
-    // Somebody may still have it when the process ends.
+    // Other parts may still hold the store when the process ends.
     let error = store.watch(watch(1).id).await.unwrap_err();
     assert!(matches!(error, StoreError::Closed), "{error}");
     let copy = folder.0.path().join("copy.db");
