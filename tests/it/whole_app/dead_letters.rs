@@ -1,4 +1,4 @@
-//! What could not be delivered: seen, explained, and driven again.
+//! Dead letters: listed, explained, and redriven.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use crate::harness::receiver::{Received, Reply};
 use crate::harness::{App, Setup, job};
 
-/// Tells of acceptances only, so that one submission is one event, and to no log.
+/// A sink of acceptances only, so that one submission is one event; without a log sink.
 async fn accepting() -> App {
     let setup = Setup {
         hook: "events = [\"watch.accepted\"]".to_owned(),
@@ -23,7 +23,7 @@ async fn accepting() -> App {
     setup.start().await
 }
 
-/// Has `count` events given up by a receiver that is broken for days.
+/// Makes `count` dead letters at a receiver that is broken for days.
 async fn given_up(app: &App, count: usize) {
     app.receiver.always_answers(Reply::Status(500));
     for _ in 0..count {
@@ -271,7 +271,7 @@ async fn unknown_deliveries_and_wrong_queries_are_refused() {
         let (status, _) = app.call(Method::POST, &format!("{path}/redrive"), "").await;
         assert_eq!(status, StatusCode::NOT_FOUND);
     }
-    for (query, told) in [
+    for (query, wanted) in [
         ("state=lost", "pending, delivered, dead"),
         ("limit=0", "1 to 1000"),
         ("cursor=x", "`next`"),
@@ -281,6 +281,6 @@ async fn unknown_deliveries_and_wrong_queries_are_refused() {
         let (status, problem) = app.call(Method::GET, &path, "").await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(told), "{detail}");
+        assert!(detail.contains(wanted), "{detail}");
     }
 }
