@@ -193,7 +193,7 @@ mod tests {
     use crate::store::sqlite::file_lock::FileLock;
 
     #[tokio::test]
-    async fn what_undoes_everything_says_why() {
+    async fn a_failed_batch_reports_its_cause() {
         let folder = tempfile::tempdir().unwrap();
         let lock = FileLock::take(&folder.path().join("jobwatch.db")).unwrap();
         let db = Connection::open(lock.path()).unwrap();

@@ -6,7 +6,7 @@ use jobwatch::watch::{Outcome, State, Watch};
 use crate::store::Database;
 use crate::store::samples::{accepted, at, change, end, submission, watch};
 
-pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl Database) {
+pub(crate) async fn pages_are_newest_first_and_have_no_gap(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..7 {
         accepted(&store, watch(n)).await;
@@ -28,7 +28,7 @@ pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl 
     assert_eq!(pages, ["job-6 job-5 job-4", "job-3 job-2 job-1", "job-0"]);
 }
 
-pub(crate) async fn a_full_last_page_has_no_next(database: &impl Database) {
+pub(crate) async fn a_full_last_page_has_no_next_page(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..3 {
         accepted(&store, watch(n)).await;
@@ -41,7 +41,7 @@ pub(crate) async fn a_full_last_page_has_no_next(database: &impl Database) {
     assert_eq!((page.watches.len(), page.next), (3, None));
 }
 
-pub(crate) async fn filters_hold_together(database: &impl Database) {
+pub(crate) async fn filters_are_combined(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..6 {
         let service = if n % 2 == 0 { "dcs" } else { "sdrs" };
@@ -96,7 +96,7 @@ pub(crate) async fn filters_hold_together(database: &impl Database) {
     }
 }
 
-pub(crate) async fn what_is_watching_comes_in_the_order_of_acceptance(database: &impl Database) {
+pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..6 {
         let watch = accepted(&store, watch(n)).await;
@@ -115,7 +115,7 @@ pub(crate) async fn what_is_watching_comes_in_the_order_of_acceptance(database: 
     assert_eq!(seen, ["job-1", "job-3", "job-5"]);
 }
 
-pub(crate) async fn events_of_a_watch_are_its_last_ones_in_order(database: &impl Database) {
+pub(crate) async fn the_latest_events_of_a_watch_are_listed_in_order(database: &impl Database) {
     let store = database.open().unwrap();
     let mut last = accepted(&store, watch(1)).await;
     accepted(&store, watch(2)).await;
@@ -133,7 +133,7 @@ pub(crate) async fn events_of_a_watch_are_its_last_ones_in_order(database: &impl
     assert_eq!(store.events_of(last.id, 2).await.unwrap(), all[3..]);
 }
 
-pub(crate) async fn news_is_what_others_did_since(database: &impl Database) {
+pub(crate) async fn changes_since_a_position_are_listed(database: &impl Database) {
     let store = database.open().unwrap();
     assert_eq!(store.position().await.unwrap(), 0);
     let old = accepted(&store, watch(1)).await;
@@ -165,7 +165,7 @@ pub(crate) async fn news_is_what_others_did_since(database: &impl Database) {
     );
 }
 
-pub(crate) async fn much_news_comes_in_pieces(database: &impl Database) {
+pub(crate) async fn many_changes_are_read_in_pages(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..5 {
         accepted(&store, watch(n)).await;

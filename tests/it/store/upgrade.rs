@@ -76,7 +76,7 @@ async fn a_database_of_the_first_schema_keeps_everything() {
 }
 
 #[test]
-fn a_migration_that_fails_leaves_the_database_as_it_was() {
+fn a_failed_migration_does_not_change_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobwatch.db");
     let database = Connection::open(&file).unwrap();
