@@ -54,7 +54,7 @@ async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_tol
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "another process holds a lock").await;
     other.execute_batch("ROLLBACK").unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -108,7 +108,7 @@ async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
     simulator.forget(&job_id).await;
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     // Also what would find all its pages sound is refused.
     is_in_trouble(&daemon, "restore a backup").await;
     let output = run(&["db", "check", "--config", &config]);
@@ -139,7 +139,7 @@ async fn a_database_that_was_moved_away_takes_nothing_until_it_is_back() {
     std::fs::rename(&here, &away).unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "was removed").await;
     std::fs::rename(&away, &here).unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -180,7 +180,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_i
     }
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "the file system failed").await;
     assert!(limit_files(&daemon, "unlimited"));
     daemon.process.line_with("dev.jobwatch.job.succeeded");
