@@ -1,9 +1,10 @@
-//! Decisions that could not be stored yet: they are kept in memory, in order, and saved once
-//! the store works again. A verdict that was observed once is not lost when the service
-//! forgets the job meanwhile.
+//! Decisions that could not be stored yet. They are kept in memory, in order, and saved when
+//! the store works again, so that a verdict is not lost if the service forgets the job
+//! meanwhile.
 //!
-//! No subscriber has heard of these decisions. Their number and size are bounded; a decision
-//! without room is forgotten as if the poll had not been made, and the job is polled again.
+//! Their events do not exist before they are saved. Their number and size are bounded; a
+//! decision without room is forgotten as if the poll had not been made, and the job is polled
+//! again.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,11 +20,11 @@ use crate::workers::poller::commit::Committed;
 use crate::workers::poller::in_flight::InFlight;
 use crate::workers::poller::poll::Decision;
 
-/// The most decisions that are kept.
+/// The most decisions that wait.
 const DECISIONS_MAX: usize = 10_000;
-/// The most bytes that their jobs may take together, as JSON.
+/// The most bytes of their jobs together, as JSON.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The most decisions that are committed side by side.
+/// The most decisions that are committed at the same time.
 const BATCH_MAX: usize = 256;
 /// The pause after a failure of the store, and the longest pause after several.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -51,12 +52,12 @@ impl Backlog {
         self.waiting.len()
     }
 
-    /// True if a decision about this watch waits: the next one must wait behind it.
+    /// True if a decision about this watch waits: the next one must wait for it.
     pub(super) fn holds(&self, id: WatchId) -> bool {
         self.by_watch.contains_key(&id)
     }
 
-    /// Keeps a decision; false when there is no room.
+    /// Keeps a decision. Returns false if there is no room.
     pub(super) fn keep(&mut self, decision: &Arc<Decision>, uptime: Duration) -> bool {
         let bytes = size_of(decision);
         if self.len() >= DECISIONS_MAX || self.bytes.saturating_add(bytes) > BYTES_MAX {
@@ -74,7 +75,7 @@ impl Backlog {
         true
     }
 
-    /// The time of the next flush; `None` while nothing waits or a flush is under way.
+    /// Returns the uptime of the next flush; `None` while nothing waits or a flush is under way.
     pub(super) fn due(&self) -> Option<Duration> {
         (!self.is_flushing && !self.waiting.is_empty()).then_some(self.retry_at)
     }
@@ -142,14 +143,14 @@ fn size_of(decision: &Decision) -> usize {
     }
 }
 
-/// The flush under way; however it ends, the next may begin.
+/// The flush under way. When it ends, also by a panic, the next may begin.
 pub(super) struct Flush {
     shared: Arc<Shared>,
     _in_flight: InFlight,
 }
 
 impl Flush {
-    /// Begins a flush, if decisions wait and no flush is under way.
+    /// Begins a flush. Returns `None` if no decision waits or a flush is under way.
     pub(super) fn begin(shared: &Arc<Shared>) -> Option<Self> {
         let mut state = shared.state();
         state.backlog.due()?;
@@ -160,7 +161,7 @@ impl Flush {
         })
     }
 
-    /// Saves decisions until none waits or the store fails.
+    /// Saves decisions until none waits or the store fails again.
     pub(super) async fn run(self) {
         let shared = &self.shared;
         loop {
@@ -178,14 +179,14 @@ impl Flush {
                 tracing::error!(
                     waiting,
                     error,
-                    "the store still fails; transitions are kept in memory"
+                    "the store still fails; transitions stay in memory"
                 );
                 return;
             }
             tracing::info!(
                 saved = saved.len(),
                 waiting,
-                "saved transitions that had waited for the store"
+                "saved transitions that waited for the store"
             );
         }
     }
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_each_watch_once_in_order() {
+    fn batch_has_each_watch_once_in_order() {
         let mut backlog = Backlog::default();
         for n in [1, 2, 1, 3] {
             assert!(backlog.keep(&decision(n, ""), Duration::ZERO));
