@@ -205,7 +205,7 @@ async fn dead_letters_of_a_sink_that_is_no_more_are_kept_and_nobody_delivers_the
             problem["detail"]
                 .as_str()
                 .unwrap()
-                .contains("nobody will deliver")
+                .contains("kept and not sent")
         );
     }
     let (status, view) = post(&app, "/v1/deliveries/redrive", &json!({"since": "9000h"})).await;
