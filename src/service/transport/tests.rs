@@ -1,5 +1,8 @@
 //! The HTTP transport against servers on real sockets, with a clock that is stepped.
 
+mod http2;
+mod replay;
+
 use std::net::Ipv4Addr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
