@@ -19,7 +19,7 @@
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `metrics` | what is counted |
-//! | `clock`, `wake`, `suggest`, `toml_line`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, what outgoing HTTP shares |
+//! | `clock`, `wake`, `suggest`, `toml_line`, `line_writer`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, the thread that writes the log, what outgoing HTTP shares |
 //!
 //! # How a watch travels
 //!
@@ -53,6 +53,7 @@ pub mod credential;
 pub mod definition;
 pub mod intake;
 pub mod lifecycle;
+pub mod line_writer;
 pub mod metrics;
 pub mod outbound;
 pub mod schedule;

@@ -15,7 +15,8 @@ use crate::settings::services::services;
 use crate::settings::sinks::sinks;
 use crate::settings::source::Layered;
 use crate::settings::webhooks::callback;
-use crate::settings::{ApiSettings, LogFormat, LogSettings, Settings};
+use crate::settings::{ApiSettings, Settings};
+use crate::telemetry::{LogFormat, LogSettings};
 use crate::watch::CallbackUrl;
 
 const MILLISECOND: Duration = Duration::from_millis(1);

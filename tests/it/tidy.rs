@@ -22,6 +22,8 @@ const LAYERS: &[Layer] = &[
     ("clock", &[]),
     ("suggest", &[]),
     ("toml_line", &[]),
+    ("line_writer", &[]),
+    ("telemetry", &["line_writer"]),
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
     ("wake", &[]),
@@ -32,7 +34,7 @@ const LAYERS: &[Layer] = &[
     ("definition", &["watch", "clock", "outbound", "toml_line"]),
     ("credential", &["clock", "outbound"]),
     ("store", &["watch", "clock"]),
-    ("sink", &["watch", "clock", "outbound"]),
+    ("sink", &["watch", "clock", "outbound", "telemetry"]),
     ("simulator", &["clock"]),
     // A definition put to use: transport, credential and budget.
     (
@@ -87,10 +89,10 @@ const LAYERS: &[Layer] = &[
             "suggest",
             "toml_line",
             "outbound",
+            "telemetry",
         ],
     ),
-    ("telemetry", &["settings"]),
-    ("lifecycle", &["clock"]),
+    ("lifecycle", &["clock", "telemetry"]),
     // The shell.
     ("app", ANY),
     ("cli", ANY),
