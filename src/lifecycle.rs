@@ -4,9 +4,10 @@
 //! is begun. Then tasks under way get a bounded time; what is not done by then is
 //! abandoned, which costs nothing, since a poll is repeated and a delivery is still owed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -111,7 +112,7 @@ pub fn heartbeat(clock: SharedClock) -> Arc<dyn Fn() + Send + Sync> {
     let fed_at: Mutex<Option<Duration>> = Mutex::new(None);
     Arc::new(move || {
         let uptime = clock.uptime();
-        let mut fed_at = fed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fed_at = fed_at.lock();
         if fed_at.is_none_or(|at| uptime.saturating_sub(at) >= WATCHDOG_EVERY) {
             *fed_at = Some(uptime);
             notify(&[NotifyState::Watchdog]);
