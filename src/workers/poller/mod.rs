@@ -19,10 +19,11 @@ mod progress;
 mod report;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,6 @@ use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
 use crate::store::{SharedStore, StoreError};
-use crate::sync::locked;
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::change::Composer;
@@ -218,7 +218,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
+        self.state.lock()
     }
 
     /// Saves the decisions that wait for the store, unless another flush is under way.
