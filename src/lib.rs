@@ -20,7 +20,7 @@
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `metrics` | what is counted |
 //! | `timing/` | the settings of polling: as written, and ready for use |
-//! | `clock`, `wake`, `suggest`, `toml_line`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, what outgoing HTTP shares |
+//! | `clock`, `wake`, `suggest`, `toml_line`, `line_writer`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, the thread that writes the log, what outgoing HTTP shares |
 //!
 //! # How a watch travels
 //!
@@ -54,6 +54,7 @@ pub mod clock;
 pub mod credential;
 pub mod definition;
 pub mod lifecycle;
+pub mod line_writer;
 pub mod metrics;
 pub mod outbound;
 pub mod schedule;
@@ -63,7 +64,6 @@ pub mod simulator;
 pub mod sink;
 pub mod store;
 pub mod suggest;
-pub mod sync;
 pub mod telemetry;
 pub mod timing;
 pub mod toml_line;

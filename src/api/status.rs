@@ -1,12 +1,13 @@
 //! Probes: alive, and ready for work.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::api::Api;
@@ -37,17 +38,17 @@ const FRESH: Duration = Duration::from_secs(1);
 
 impl StoreProbe {
     fn is_fresh(&self, uptime: Duration) -> bool {
-        let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = *self.0.lock();
         at.is_some_and(|at| uptime.saturating_sub(at) < FRESH)
     }
 
     /// Something was not stored: the next probe looks for itself.
     pub(super) fn invalidate(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.lock() = None;
     }
 
     fn succeeded(&self, uptime: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(uptime);
+        *self.0.lock() = Some(uptime);
     }
 }
 

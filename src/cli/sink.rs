@@ -13,6 +13,7 @@ use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SystemClock, later};
 use crate::settings::{Settings, build};
 use crate::sink::{Attempt, AttemptResult, Parcel};
+use crate::telemetry::LogOutput;
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::CALLBACK;
@@ -137,8 +138,8 @@ impl List {
 impl Test {
     async fn test(&self) -> Result<Exit, Exit> {
         let kind = self.kind()?;
-        let settings = self.settings()?;
-        let mut sinks = build::sinks(&settings).map_err(|error| {
+        let (settings, log) = self.settings()?;
+        let mut sinks = build::sinks(&settings, &log).map_err(|error| {
             complain(&format!("{error:#}"));
             Exit::Failed
         })?;
@@ -164,6 +165,7 @@ impl Test {
         let began = clock.uptime();
         let attempt = sink.deliver(&parcel, clock.now()).await;
         let took = clock.uptime().saturating_sub(began);
+        log.flush();
         let tried = Tried {
             sink: &self.name,
             kind: sink.kind(),
@@ -222,7 +224,7 @@ impl Test {
         })
     }
 
-    fn settings(&self) -> Result<Settings, Exit> {
+    fn settings(&self) -> Result<(Settings, LogOutput), Exit> {
         let usage = |message: String| {
             complain(&message);
             Exit::Usage
@@ -230,9 +232,10 @@ impl Test {
         let loaded = self.config.load();
         let settings = loaded.map_err(|problems| usage(problems.to_string()))?;
         let settings = settings.settings;
-        // What goes to the log sink is a line of the log.
-        telemetry::start(&settings.log).map_err(|error| usage(format!("{error:#}")))?;
-        Ok(settings)
+        // The log sink writes to the log, so the log is started here too.
+        let log = telemetry::start(&settings.log);
+        let log = log.map_err(|error| usage(format!("{error:#}")))?;
+        Ok((settings, log))
     }
 }
 

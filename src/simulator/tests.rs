@@ -227,7 +227,7 @@ async fn refusals_of_the_control_pages_say_why() {
             "/_sim/jobs",
             r#"{"service":"x"}"#.to_owned(),
             400,
-            "must be one of dcs",
+            "expected one of `dcs`",
         ),
         (
             "POST",

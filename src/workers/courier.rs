@@ -5,10 +5,11 @@
 //! id (invariant 4).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
@@ -284,7 +285,7 @@ impl Round {
     }
 
     fn after_failure(&self, made: u32, retry_after: Option<Duration>) -> Settlement {
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rng = self.rng.lock();
         match retry::delay(made, retry_after, &mut *rng) {
             Some(delay) => Settlement::RetryAt(later(self.clock.now(), delay)),
             None => Settlement::Dead,
@@ -292,10 +293,7 @@ impl Round {
     }
 
     fn close_down(&self) {
-        let mut gone_since = self
-            .gone_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut gone_since = self.gone_since.lock();
         if gone_since.is_none() {
             *gone_since = Some(self.clock.now());
             self.metrics.sink_is_gone(&self.name);
@@ -307,16 +305,11 @@ impl Round {
     }
 
     fn gone_since(&self) -> Option<Timestamp> {
-        *self
-            .gone_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.gone_since.lock()
     }
 
     fn unrecorded(&self) -> MutexGuard<'_, Vec<AttemptRecord>> {
-        self.unrecorded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.unrecorded.lock()
     }
 
     /// How long nothing is due.

@@ -54,7 +54,7 @@ async fn locked_database_delays_the_end_but_not_polling() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "another process holds a lock").await;
     other.execute_batch("ROLLBACK").unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -108,7 +108,7 @@ async fn damaged_pages_stop_submissions_but_not_polling() {
     simulator.forget(&job_id).await;
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     // A submission that would touch no damaged page is refused too.
     is_in_trouble(&daemon, "restore a backup").await;
     let output = run(&["db", "check", "--config", &config]);
@@ -139,7 +139,7 @@ async fn a_moved_database_accepts_nothing_until_it_returns() {
     std::fs::rename(&here, &away).unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "was removed").await;
     std::fs::rename(&away, &here).unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -180,7 +180,7 @@ async fn full_disk_accepts_nothing_and_delays_the_end() {
     }
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "the file system failed").await;
     assert!(limit_files(&daemon, "unlimited"));
     daemon.process.line_with("dev.jobwatch.job.succeeded");

@@ -205,7 +205,7 @@ async fn removed_sink_keeps_its_dead_letters() {
             problem["detail"]
                 .as_str()
                 .unwrap()
-                .contains("nobody will deliver")
+                .contains("kept and not sent")
         );
     }
     let (status, view) = post(&app, "/v1/deliveries/redrive", &json!({"since": "9000h"})).await;
