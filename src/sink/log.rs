@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
+use crate::sink::{Attempt, AttemptResult, Sink};
+use crate::watch::delivery::Delivery;
 
 /// The `tracing` target of all event lines.
 pub const TARGET: &str = "jobwatch::event";
@@ -35,10 +36,10 @@ impl Sink for Log {
         64
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
-        match serde_json::from_str(&parcel.body) {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
+        match serde_json::from_str(&delivery.body) {
             Ok(event) => {
-                write(&parcel.type_name, &event);
+                write(&delivery.type_name, &event);
                 Attempt::of(AttemptResult::Delivered)
             }
             Err(error) => Attempt::of(AttemptResult::Failed {

@@ -5,6 +5,7 @@
 //! result. Read in this order: [`Watch`], [`observation`], [`transition`], [`event`],
 //! [`subscription`].
 
+pub mod delivery;
 pub mod event;
 pub mod observation;
 pub mod subscription;

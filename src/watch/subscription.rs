@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::watch::Watch;
+use crate::watch::delivery::{Owed, Target};
 use crate::watch::event::EventKind;
 
 /// The prefix that may be left out of a type in a filter.
@@ -87,16 +88,19 @@ pub struct Subscriptions {
 impl Subscriptions {
     /// The sinks that are owed an event of `kind` on `watch`. A watch that names its own
     /// sinks tells no other; one with a URL of its own tells that too.
-    pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<String> {
+    pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<Owed> {
         let callback = self.callback.as_ref();
-        let callback = callback.filter(|_| watch.callback_url.is_some());
         let callback = callback.filter(|filter| filter.admits(watch, kind));
+        let url = callback.and(watch.callback_url.as_ref());
         self.sinks
             .iter()
             .filter(|(sink, _)| watch.sinks.is_empty() || watch.sinks.contains(sink))
             .filter(|(_, filter)| filter.admits(watch, kind))
-            .map(|(sink, _)| sink.clone())
-            .chain(callback.map(|_| CALLBACK.to_owned()))
+            .map(|(sink, _)| Owed::to(sink))
+            .chain(url.map(|url| Owed {
+                sink: CALLBACK.to_owned(),
+                target: Some(Target::from(url)),
+            }))
             .collect()
     }
 }
