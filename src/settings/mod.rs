@@ -34,13 +34,13 @@ use secrecy::SecretString;
 use crate::credential::spec::CredentialSpec;
 use crate::definition::catalog::Catalog;
 use crate::definition::{Definition, PollOverrides};
-use crate::intake::WatchRequest;
 use crate::outbound::egress::Hosts;
 use crate::schedule::budget::Limits;
 use crate::service::Base;
 use crate::sink::post::DeliveryOptions;
 use crate::sink::{exec, file};
 use crate::watch::Params;
+use crate::watch::request::WatchRequest;
 use crate::watch::subscription::Filter;
 
 pub use crate::settings::credentials::NO_CREDENTIAL;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::actions::submit::check_callback;
 use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
-use crate::intake::{WatchRequest, check_callback, check_request};
 use crate::outbound::egress::Hosts;
 use crate::settings::credentials::credentials;
 use crate::settings::diagnostic::Diagnostic;
@@ -17,6 +17,7 @@ use crate::settings::source::Layered;
 use crate::settings::webhooks::callback;
 use crate::settings::{ApiSettings, LogFormat, LogSettings, Settings};
 use crate::watch::CallbackUrl;
+use crate::watch::request::WatchRequest;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -205,7 +206,7 @@ fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchReques
             {
                 section.report("callback_url", message);
             }
-            for fault in check_request(&request) {
+            for fault in request.check() {
                 section.report(&fault.field, fault.message);
             }
             Some(request)

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
-use crate::intake::check_param;
 use crate::schedule::budget::Limits;
 use crate::settings::credentials::NO_CREDENTIAL;
 use crate::settings::reader::{Reader, not_among};
 use crate::settings::sections::poll;
 use crate::settings::{CredentialSettings, ServiceSettings, endpoint};
+use crate::watch::request::check_param;
 
 /// Everything that can be watched, by name.
 pub(super) fn services(

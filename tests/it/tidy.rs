@@ -25,7 +25,11 @@ const LAYERS: &[Layer] = &[
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
     ("wake", &[]),
-    ("watch", &["clock::later", "clock::until"]),
+    ("sync", &[]),
+    (
+        "watch",
+        &["clock::later", "clock::until", "clock::parse_duration"],
+    ),
     ("schedule", &["watch", "clock"]),
     // The parts that touch the world; none of them knows another.
     ("outbound", &["clock"]),
@@ -46,16 +50,18 @@ const LAYERS: &[Layer] = &[
             "outbound",
         ],
     ),
-    // How a submission becomes a stored watch.
+    // The operations on watches and deliveries.
     (
-        "intake",
+        "actions",
         &[
             "watch",
             "clock",
             "store",
             "service",
+            "sink::SinkStatus",
             "wake",
             "suggest",
+            "sync",
             "outbound::egress",
         ],
     ),
@@ -63,13 +69,20 @@ const LAYERS: &[Layer] = &[
     (
         "workers",
         &[
-            "watch", "clock", "schedule", "service", "store", "sink", "intake", "wake", "metrics",
+            "watch", "clock", "schedule", "service", "store", "sink", "actions", "wake", "metrics",
         ],
     ),
     (
         "api",
         &[
-            "watch", "clock", "store", "service", "intake", "workers", "metrics",
+            "watch",
+            "clock",
+            "store",
+            "sink::SinkStatus",
+            "actions",
+            "workers",
+            "metrics",
+            "sync",
         ],
     ),
     // Turns values into the settings of these parts.
@@ -83,7 +96,7 @@ const LAYERS: &[Layer] = &[
             "credential",
             "service",
             "sink",
-            "intake",
+            "actions",
             "suggest",
             "toml_line",
             "outbound",
