@@ -13,8 +13,6 @@ mod status;
 pub mod view;
 mod watches;
 
-pub use crate::api::status::StoreProbe;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +53,6 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: SharedClock,
-    /// When the store was last seen to commit.
-    pub probe: StoreProbe,
 }
 
 /// The route table.

@@ -1,10 +1,9 @@
 //! The query of a list: what its terms have in common.
 
 use std::borrow::Cow;
-use std::str::FromStr;
 
 use crate::api::error::ApiError;
-use crate::store::PAGE_MAX;
+use crate::store::{PAGE_MAX, PageCursor};
 
 /// How many entries a page has when nobody says.
 pub(super) const PAGE_DEFAULT: usize = 100;
@@ -21,10 +20,9 @@ pub(super) fn terms(query: &str) -> impl Iterator<Item = Term<'_>> {
 }
 
 impl Term<'_> {
-    /// The place in the list where the page before ended.
-    pub(super) fn cursor<T: FromStr>(&self) -> Result<T, ApiError> {
-        let parsed = self.value.parse();
-        parsed.map_err(|_| self.wrong("the `next` of a page"))
+    /// The end of the page before; the store refuses one that it never gave.
+    pub(super) fn cursor(&self) -> PageCursor {
+        PageCursor::new(&*self.value)
     }
 
     /// How many entries the page may have.

@@ -372,9 +372,7 @@ impl Ended {
     fn record_at(&self, uptime: Duration) -> AttemptRecord {
         let waited = uptime.saturating_sub(self.at);
         let settlement = match self.record.settlement {
-            Settlement::RetryAfter(delay) => {
-                Settlement::RetryAfter(delay.saturating_sub(waited))
-            }
+            Settlement::RetryAfter(delay) => Settlement::RetryAfter(delay.saturating_sub(waited)),
             other => other,
         };
         AttemptRecord {

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::sqlite::SqliteStore;
 use jobwatch::store::{Applied, SharedStore};
 use jobwatch::watch::change::Change;
 use jobwatch::watch::event::{Event, Instance};
@@ -24,6 +23,7 @@ use self::observations::{
     STATES, TRANSIENT, any_observation, any_problem, problem, sequence, sighting,
 };
 use crate::store::samples;
+use crate::store::sqlite::opened;
 
 /// The terms of [`samples::watch`].
 fn terms(watch: &Watch) -> Terms {
@@ -238,7 +238,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
-            let store: SharedStore = Arc::new(SqliteStore::open(&folder.path().join("db")).unwrap());
+            let store: SharedStore = Arc::new(opened(&folder.path().join("db")).unwrap());
             let first = samples::accepted(&store, samples::watch(1)).await;
             let all: Vec<_> = before.iter().cloned().chain([(1, sighting(end, 9))]).chain(after.iter().cloned()).collect();
             let ended = observe_all(&store, &first, &all).await;

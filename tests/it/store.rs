@@ -8,15 +8,34 @@ mod deliveries;
 mod listing;
 pub(crate) mod memory;
 pub(crate) mod samples;
-mod sqlite;
+pub(crate) mod sqlite;
 mod upgrade;
+mod writers;
 
+use std::time::Duration;
+
+use jobwatch::clock::SteppedClock;
 use jobwatch::store::{SharedStore, StoreError};
 
 /// Where a store keeps what it keeps, for one test.
 pub(crate) trait Database {
     /// Opens the store; what was stored before is there.
     fn open(&self) -> Result<SharedStore, StoreError>;
+
+    /// The clock that the time of the store goes by. It begins at `at(0)`; the uptime of a
+    /// store that has a server's time is that of the server.
+    fn clock(&self) -> &SteppedClock;
+
+    /// Another writer on the same database, beside the one that was opened; `None` where one
+    /// process alone can have it.
+    fn second_writer(&self) -> Option<SharedStore> {
+        None
+    }
+
+    /// Lets time pass.
+    fn pass(&self, secs: u64) {
+        self.clock().advance(Duration::from_secs(secs));
+    }
 }
 
 /// Has each of these functions run as a test over one kind of database.
@@ -58,16 +77,24 @@ macro_rules! whole_suite {
                 pages_are_newest_first_and_meet_without_gap
                 a_full_last_page_has_no_next
                 filters_hold_together
+                a_cursor_of_another_store_is_refused
                 what_is_watching_comes_in_the_order_of_acceptance
                 events_of_a_watch_are_its_last_ones_in_order
-                news_is_what_others_did_since
-                much_news_comes_in_pieces
-                watches_are_counted_by_state;
+                changes_are_those_committed_after_the_cursor
+                many_changes_come_in_pieces;
+            writers:
+                changes_of_another_writer_are_read
+                of_two_writers_one_applies_a_transition
+                a_claim_of_another_writer_holds;
             deliveries:
                 each_sink_is_owed_its_own_delivery
                 what_is_claimed_is_nobody_elses_until_its_lease_ends
                 no_more_is_claimed_than_asked_for
                 nothing_is_claimed_before_it_is_due
+                a_delivery_keeps_its_target
+                a_wall_clock_that_is_set_moves_no_retry
+                a_wall_clock_that_is_set_moves_no_lease
+                a_retry_waits_no_longer_than_any_delay_after_opening_again
                 what_is_settled_is_not_claimed_again
                 a_late_record_does_not_undo_what_is_settled
                 what_is_owed_is_owed_after_it_is_opened_again

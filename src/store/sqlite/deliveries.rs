@@ -80,7 +80,9 @@ pub(super) fn settle(
         let (state, due_at, settled_at) = match record.settlement {
             Settlement::Delivered => (DeliveryState::Delivered, None, Some(ended)),
             Settlement::Dead => (DeliveryState::Dead, None, Some(ended)),
-            Settlement::RetryAfter(delay) => (DeliveryState::Pending, Some(later(now, delay)), None),
+            Settlement::RetryAfter(delay) => {
+                (DeliveryState::Pending, Some(later(now, delay)), None)
+            }
             Settlement::ReceiverGone => (DeliveryState::Pending, None, None),
         };
         let values = params![

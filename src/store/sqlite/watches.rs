@@ -25,11 +25,7 @@ pub(super) fn submit(
         .collect()
 }
 
-fn submit_one(
-    db: &Connection,
-    submission: &Change,
-    now: Timestamp,
-) -> Result<Submitted, SqlError> {
+fn submit_one(db: &Connection, submission: &Change, now: Timestamp) -> Result<Submitted, SqlError> {
     let key = row::key(&submission.watch);
     if let Some(existing) = by_key(db, &key)? {
         return Ok(Submitted::Existing(existing));
@@ -98,11 +94,7 @@ fn log_event(db: &Connection, change: &Change, now: Timestamp) -> Result<(), Sql
     Ok(())
 }
 
-pub(super) fn apply(
-    db: &Connection,
-    change: &Change,
-    now: Timestamp,
-) -> Result<Applied, SqlError> {
+pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<Applied, SqlError> {
     let watch = &change.watch;
     let changed = db
         .prepare_cached(
@@ -160,11 +152,7 @@ pub(super) fn one(db: &Connection, id: WatchId) -> Result<Option<Watch>, SqlErro
     found.transpose()
 }
 
-pub(super) fn page(
-    db: &Connection,
-    query: &Query,
-    before: Option<i64>,
-) -> Result<Page, SqlError> {
+pub(super) fn page(db: &Connection, query: &Query, before: Option<i64>) -> Result<Page, SqlError> {
     let limit = query.limit.clamp(1, PAGE_MAX);
     let mut statement = db.prepare_cached(&page_sql(query))?;
     let label = query.label.as_ref();

@@ -77,15 +77,15 @@ impl Shared {
         let longest = SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX);
         let since = self.clock.now().checked_sub(longest);
         let since = since.unwrap_or(jiff::Timestamp::MIN);
-        let mut after = 0;
+        let mut after = None;
         loop {
             let page = self.store.without_verdict(since, after, LOAD_PAGE).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = *last;
-            for (_, watch) in page {
+            for watch in page.watches {
                 self.add_late(&watch, None, true);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
             }
         }
     }

@@ -26,7 +26,7 @@ impl Poller {
 
     /// Whether every stored watch is on the agenda.
     pub fn is_loaded(&self) -> bool {
-        self.shared.board().position.is_some()
+        self.shared.board().changes_read.is_some()
     }
 
     /// How many watches are on the agenda.

@@ -29,22 +29,25 @@ enum Arrival {
 
 impl Shared {
     pub(super) async fn load(&self) -> Result<(), StoreError> {
-        if self.board().position.is_some() {
+        if self.board().changes_read.is_some() {
             return Ok(());
         }
-        // The position comes first: what is accepted while the pages are read is changes.
-        let position = self.store.position().await?;
+        // The cursor comes first: a watch that is accepted while the pages are read is among
+        // the changes after it.
+        let cursor = self.store.cursor().await?;
         let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
-        let mut after = 0;
+        let mut after = None;
         loop {
             let page = self.store.watching(after, LOAD_PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = *last;
-            for (_, watch) in page {
+            for watch in page.watches {
                 if self.services.get(&watch.service).is_none() {
                     *orphans.entry(watch.service.clone()).or_default() += 1;
                 }
                 self.add(&watch, Arrival::Resumed);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
             }
         }
         for (service, watches) in orphans {
@@ -55,16 +58,18 @@ impl Shared {
             );
         }
         self.load_late().await?;
-        self.board().position = Some(position);
+        self.board().changes_read = Some(cursor);
         Ok(())
     }
 
     pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
-            let Some(position) = self.board().position else {
+            let Some(cursor) = self.board().changes_read.clone() else {
                 return Ok(());
             };
-            let changes = self.store.changes(position, CHANGES_PAGE).await?;
+            let changes = self.store.changes(&cursor, CHANGES_PAGE).await?;
+            // A change may come again: a watch that is on the agenda stays as it is, and one
+            // that has ended is not there.
             for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
@@ -72,7 +77,7 @@ impl Shared {
             for id in changes.ended {
                 board.agenda.forget(id);
             }
-            board.position = Some(changes.position);
+            board.changes_read = Some(changes.next);
             if !changes.more {
                 return Ok(());
             }

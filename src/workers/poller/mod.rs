@@ -28,7 +28,7 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
-use crate::store::{SharedStore, StoreError};
+use crate::store::{Cursor, SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::change::Composer;
@@ -91,8 +91,8 @@ struct Board {
     agenda: Agenda,
     lanes: Lanes,
     rng: StdRng,
-    /// How far the store's log of events has been read; `None` before the first load.
-    position: Option<i64>,
+    /// The changes of the store that have been read; `None` before the first load.
+    changes_read: Option<Cursor>,
     /// Params that watches share, so that a million of them keep one copy.
     interned: HashSet<Arc<Params>>,
     in_flight: usize,
@@ -134,7 +134,7 @@ impl Poller {
                     agenda: Agenda::default(),
                     lanes,
                     rng: parts.rng,
-                    position: None,
+                    changes_read: None,
                     interned: HashSet::new(),
                     in_flight: 0,
                     started: 0,

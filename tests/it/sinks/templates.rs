@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jobwatch::watch::delivery::Delivery;
 use jobwatch::sink::template::Template;
 use jobwatch::watch::Outcome;
+use jobwatch::watch::delivery::Delivery;
 use secrecy::SecretString;
 use serde_json::Value;
 

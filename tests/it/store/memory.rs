@@ -19,7 +19,8 @@ use jobwatch::store::delivery::{
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
     Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, PAGE_MAX, Page,
-    PageCursor, Query, Settlement, SharedStore, StoreError, StoredEvent, Submitted, WatchStore, row,
+    PageCursor, Query, Settlement, SharedStore, StoreError, StoredEvent, Submitted, WatchStore,
+    row,
 };
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
@@ -307,13 +308,7 @@ impl Rows {
         }
     }
 
-    fn claim(
-        &mut self,
-        sink: &str,
-        lease: Duration,
-        limit: usize,
-        now: Timestamp,
-    ) -> Vec<Claimed> {
+    fn claim(&mut self, sink: &str, lease: Duration, limit: usize, now: Timestamp) -> Vec<Claimed> {
         let mut due: Vec<usize> = (0..self.deliveries.len())
             .filter(|index| {
                 let owed = &self.deliveries[*index];
@@ -493,7 +488,11 @@ impl WatchStore for MemoryStore {
 
     async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
         let rows = self.rows()?;
-        let left = rows.watches.iter().enumerate().skip(after_page(after.as_ref())?);
+        let left = rows
+            .watches
+            .iter()
+            .enumerate()
+            .skip(after_page(after.as_ref())?);
         let watching = left.filter(|(_, watch)| watch.state == State::Watching);
         Ok(page_of(watching, limit))
     }
@@ -514,7 +513,11 @@ impl WatchStore for MemoryStore {
             matches!(outcome, Some(Outcome::TimedOut | Outcome::Lost))
                 && watch.finished_at.is_some_and(|at| at >= since)
         };
-        let left = rows.watches.iter().enumerate().skip(after_page(after.as_ref())?);
+        let left = rows
+            .watches
+            .iter()
+            .enumerate()
+            .skip(after_page(after.as_ref())?);
         let wanted = left.filter(|(_, watch)| ended(watch) && !is_told(watch));
         Ok(page_of(wanted, limit))
     }
