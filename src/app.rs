@@ -10,8 +10,8 @@ use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use crate::actions::Actions;
 use crate::actions::submit::SubmitError;
+use crate::actions::{Actions, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
 use crate::clock::SharedClock;
@@ -177,7 +177,11 @@ impl App {
 
     /// Deliveries owed to a sink that is not configured any more are kept, and told of.
     async fn warn_of_orphans(&self) -> anyhow::Result<()> {
-        let backlog = self.store.backlog().await.context("read what is owed")?;
+        let backlog = self
+            .store
+            .backlog()
+            .await
+            .context("read the deliveries owed")?;
         for SinkBacklog { sink, pending, .. } in backlog {
             let is_callback = sink == CALLBACK && self.settings.api.callback.is_some();
             if pending > 0 && !is_callback && !self.settings.sinks.contains_key(&sink) {
@@ -199,12 +203,12 @@ impl App {
                 "abandoned what was still under way; it is repeated after the next start"
             );
         }
-        self.poller.flush().await;
-        let unwritten = self.poller.unwritten();
-        if unwritten > 0 {
+        Polling::flush(&self.poller).await;
+        let unsaved = self.poller.unsaved();
+        if unsaved > 0 {
             tracing::error!(
-                unwritten,
-                "the store took nothing to the end: these transitions are found again by polling after the next start"
+                unsaved,
+                "could not save these transitions before shutdown; they will be observed again after restart"
             );
         }
         self.store.close().await;

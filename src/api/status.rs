@@ -45,7 +45,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     }
     let text = api
         .metrics
-        .text(api.poller.watching(), api.poller.unwritten());
+        .text(api.poller.watching(), api.poller.unsaved());
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text)
 }
 

@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, terms};

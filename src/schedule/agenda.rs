@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::schedule::Duty;
 use crate::watch::transition::Tracking;
 use crate::watch::{Params, WatchId};
 
@@ -35,15 +36,6 @@ pub struct Entry {
     pub deadline: Timestamp,
     /// What polling has taught so far.
     pub tracking: Tracking,
-}
-
-/// What is to be done when an entry is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Duty {
-    /// Poll the job.
-    Poll,
-    /// End the watch without a poll: its deadline is here and no poll is allowed.
-    Expire,
 }
 
 /// A place in the agenda; valid until the entry is scheduled again or removed.
@@ -77,17 +69,14 @@ pub struct Agenda {
     free: Vec<u32>,
     by_id: HashMap<WatchId, u32>,
     queue: BinaryHeap<Queued>,
+    /// How many entries have the duty [`Duty::PollLate`].
+    late: usize,
 }
 
 impl Agenda {
-    /// How many watches are on it, queued or taken.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// True when no watch is on it.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+    /// Returns how many watches without an outcome are on it, queued or taken.
+    pub fn watching(&self) -> usize {
+        self.by_id.len() - self.late
     }
 
     /// Adds a watch, due at `due`. A watch that is already on the agenda stays as it is.
@@ -100,6 +89,7 @@ impl Agenda {
             u32::try_from(self.places.len() - 1).expect("fewer than 2^32 watches fit in memory")
         });
         self.by_id.insert(entry.id, index);
+        self.late += usize::from(duty == Duty::PollLate);
         let place = &mut self.places[index as usize];
         place.slot = Some(Box::new(Slot { entry, duty, due }));
         let turn = place.turn;
@@ -152,8 +142,10 @@ impl Agenda {
         let Some(slot) = self.slot_mut(ticket) else {
             return;
         };
-        slot.duty = duty;
+        let before = std::mem::replace(&mut slot.duty, duty);
         slot.due = due;
+        self.late -= usize::from(before == Duty::PollLate);
+        self.late += usize::from(duty == Duty::PollLate);
         let turn = self.next_turn(ticket.slot);
         self.queue.push(Reverse((due, ticket.slot, turn)));
     }
@@ -168,17 +160,18 @@ impl Agenda {
     /// Removes a watch, wherever it stands.
     pub fn forget(&mut self, id: WatchId) {
         if let Some(index) = self.by_id.remove(&id) {
-            self.places[index as usize].slot = None;
+            let slot = self.places[index as usize].slot.take();
+            self.late -= usize::from(slot.is_some_and(|slot| slot.duty == Duty::PollLate));
             self.next_turn(index);
             self.free.push(index);
         }
     }
 
-    /// What polling has taught about a watch, and when it is due.
+    /// Returns the entry of a watch that has no outcome yet, and the time when it is due.
     pub fn look_up(&self, id: WatchId) -> Option<(&Entry, Duration)> {
         let index = *self.by_id.get(&id)?;
         let slot = self.places[index as usize].slot.as_ref()?;
-        Some((&slot.entry, slot.due))
+        (slot.duty != Duty::PollLate).then_some((&slot.entry, slot.due))
     }
 
     fn slot(&self, ticket: Ticket) -> Option<&Slot> {
@@ -238,7 +231,7 @@ mod tests {
         assert_eq!(agenda.next_due(), Some(at(1)));
         assert_eq!(taken(&mut agenda, at(5)), [2, 1]);
         assert_eq!(agenda.next_due(), Some(at(9)));
-        assert_eq!(agenda.len(), 3, "what was taken is still on the agenda");
+        assert_eq!(agenda.watching(), 3, "a taken entry stays on the agenda");
     }
 
     #[test]
@@ -249,7 +242,7 @@ mod tests {
         agenda.forget(WatchId(Uuid::from_u128(1)));
         agenda.schedule(ticket, Duty::Poll, at(2));
         assert_eq!(agenda.take_due(at(9)), None);
-        assert!(agenda.is_empty());
+        assert_eq!(agenda.watching(), 0);
     }
 
     #[test]
@@ -261,7 +254,23 @@ mod tests {
         agenda.add(entry(2), Duty::Poll, at(5));
         assert!(agenda.entry(old).is_none());
         agenda.remove(old);
-        assert_eq!(agenda.len(), 1);
+        assert_eq!(agenda.watching(), 1);
+    }
+
+    #[test]
+    fn late_polls_are_not_counted_as_watching() {
+        let mut agenda = Agenda::default();
+        agenda.add(entry(1), Duty::PollLate, at(1));
+        agenda.add(entry(2), Duty::Poll, at(2));
+        assert_eq!(agenda.watching(), 1);
+        assert!(agenda.look_up(WatchId(Uuid::from_u128(1))).is_none());
+        let (ticket, duty) = agenda.take_due(at(1)).unwrap();
+        assert_eq!(duty, Duty::PollLate);
+        agenda.schedule(ticket, Duty::PollLate, at(3));
+        agenda.forget(WatchId(Uuid::from_u128(1)));
+        assert_eq!(agenda.watching(), 1);
+        agenda.forget(WatchId(Uuid::from_u128(2)));
+        assert_eq!(agenda.watching(), 0);
     }
 
     proptest! {

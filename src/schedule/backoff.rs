@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use rand::{Rng, RngExt};
 
 use crate::clock::until;
+use crate::schedule::Next;
 use crate::watch::transition::Tracking;
 
 /// The most steps a schedule climbs before it stays where it is.
@@ -48,24 +49,6 @@ pub struct Policy {
     ladder: Vec<Duration>,
 }
 
-/// What happens next to a watch that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Poll after this long.
-    Poll(Duration),
-    /// The deadline comes before the server wants to be asked again: end without a poll.
-    Expire(Duration),
-}
-
-impl Next {
-    /// The delay, whatever follows it.
-    pub fn after(self) -> Duration {
-        match self {
-            Self::Poll(after) | Self::Expire(after) => after,
-        }
-    }
-}
-
 impl Policy {
     /// Computes the intervals of `numbers`.
     pub fn new(numbers: Intervals) -> Self {
@@ -84,7 +67,7 @@ impl Policy {
 
     /// The delay before the first poll of a watch accepted at `now`.
     pub fn first_poll(&self, now: Timestamp, deadline: Timestamp) -> Next {
-        Next::Poll(self.numbers.first.min(until(now, deadline)))
+        Next::poll(self.numbers.first.min(until(now, deadline)))
     }
 
     /// The delay before the first poll after a restart: anywhere in the interval that a
@@ -98,7 +81,7 @@ impl Policy {
     ) -> Next {
         let interval = self.interval_at_age(until(submitted_at, now));
         let after = interval.mul_f64(rng.random_range(0.0..=1.0));
-        Next::Poll(after.min(until(now, deadline)))
+        Next::poll(after.min(until(now, deadline)))
     }
 
     /// The delay before the poll that follows an observation made at `now`.
@@ -118,16 +101,16 @@ impl Policy {
         if let Some(retry_after) = retry_after {
             let retry_after = self.respected(retry_after);
             return if retry_after > left {
-                Next::Expire(left)
+                Next::expire(left)
             } else {
-                Next::Poll(self.spread_up(retry_after, rng).min(left))
+                Next::poll(self.spread_up(retry_after, rng).min(left))
             };
         }
         let n = match tracking.problems_in_a_row {
             0 => tracking.sightings,
             run => run,
         };
-        Next::Poll(self.spread(self.interval(n), rng).min(left))
+        Next::poll(self.spread(self.interval(n), rng).min(left))
     }
 
     /// The interval between looks at a watch that has ended, for a verdict that comes
@@ -150,7 +133,7 @@ impl Policy {
         now: Timestamp,
         ends_at: Timestamp,
         rng: &mut impl Rng,
-    ) -> Option<Duration> {
+    ) -> Option<Next> {
         let left = until(now, ends_at);
         let retry_after =
             retry_after.map_or(Duration::ZERO, |retry_after| self.respected(retry_after));
@@ -158,7 +141,7 @@ impl Policy {
             return None;
         }
         let interval = self.spread(self.late_interval(after_watch), rng);
-        Some(interval.max(retry_after).min(left))
+        Some(Next::poll_late(interval.max(retry_after).min(left)))
     }
 
     /// The longest that any retry_after is respected: how long a service whose last retry_after is not
@@ -231,6 +214,7 @@ fn whole_microseconds(interval: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::clock::{later, seeded_rng};
+    use crate::schedule::Duty;
     use proptest::prelude::*;
 
     fn numbers() -> Intervals {
@@ -282,10 +266,10 @@ mod tests {
             ..Tracking::default()
         };
         let after_problem = policy.next_poll(&tracking, None, start(), deadline, &mut rng);
-        assert_eq!(after_problem, Next::Poll(policy.interval(1)));
+        assert_eq!(after_problem, Next::poll(policy.interval(1)));
         tracking.problems_in_a_row = 0;
         let after_sighting = policy.next_poll(&tracking, None, start(), deadline, &mut rng);
-        assert_eq!(after_sighting, Next::Poll(policy.interval(3)));
+        assert_eq!(after_sighting, Next::poll(policy.interval(3)));
     }
 
     #[test]
@@ -299,7 +283,7 @@ mod tests {
             deadline,
             &mut seeded_rng(1),
         );
-        assert_eq!(next, Next::Expire(Duration::from_secs(30)));
+        assert_eq!(next, Next::expire(Duration::from_secs(30)));
     }
 
     #[test]
@@ -328,7 +312,7 @@ mod tests {
         let ends_at = later(start(), Duration::from_secs(left));
         let retry_after = retry_after.map(Duration::from_secs);
         let next = policy.late_poll(after, retry_after, start(), ends_at, &mut seeded_rng(1));
-        next.map(|next| next.as_secs())
+        next.map(|next| next.after.as_secs())
     }
 
     #[test]
@@ -391,11 +375,11 @@ mod tests {
             let tracking = Tracking { sightings, problems_in_a_row, ..Tracking::default() };
             let n = if problems_in_a_row == 0 { sightings } else { problems_in_a_row };
             let next = policy.next_poll(&tracking, None, start(), later(start(), left), &mut seeded_rng(seed));
-            prop_assert!(next.after() <= left);
+            prop_assert!(next.after <= left);
             let interval = policy.interval(n);
-            prop_assert!(next.after() <= interval.mul_f64(1.0 + numbers.jitter) + Duration::from_nanos(1));
-            prop_assert!(next.after() <= numbers.max.mul_f64(1.0 + numbers.jitter) + Duration::from_nanos(1));
-            prop_assert!(next.after() + Duration::from_nanos(1) >= interval.mul_f64(1.0 - numbers.jitter).min(left));
+            prop_assert!(next.after <= interval.mul_f64(1.0 + numbers.jitter) + Duration::from_nanos(1));
+            prop_assert!(next.after <= numbers.max.mul_f64(1.0 + numbers.jitter) + Duration::from_nanos(1));
+            prop_assert!(next.after + Duration::from_nanos(1) >= interval.mul_f64(1.0 - numbers.jitter).min(left));
         }
 
         #[test]
@@ -406,15 +390,13 @@ mod tests {
             let left = Duration::from_millis(left);
             let retry_after = Duration::from_millis(retry_after);
             let deadline = later(start(), left);
-            match policy.next_poll(&Tracking::default(), Some(retry_after), start(), deadline, &mut seeded_rng(seed)) {
-                Next::Poll(after) => {
-                    prop_assert!(after >= policy.respected(retry_after));
-                    prop_assert!(after <= left);
-                }
-                Next::Expire(after) => {
-                    prop_assert_eq!(after, left);
-                    prop_assert!(policy.respected(retry_after) > left);
-                }
+            let next = policy.next_poll(&Tracking::default(), Some(retry_after), start(), deadline, &mut seeded_rng(seed));
+            if next.duty == Duty::Poll {
+                prop_assert!(next.after >= policy.respected(retry_after));
+                prop_assert!(next.after <= left);
+            } else {
+                prop_assert_eq!(next, Next::expire(left));
+                prop_assert!(policy.respected(retry_after) > left);
             }
         }
 
@@ -426,8 +408,8 @@ mod tests {
             let now = later(start(), Duration::from_millis(age));
             let left = Duration::from_millis(left);
             let next = policy.resumed_poll(start(), now, later(now, left), &mut seeded_rng(seed));
-            prop_assert!(next.after() <= numbers.max);
-            prop_assert!(next.after() <= left);
+            prop_assert!(next.after <= numbers.max);
+            prop_assert!(next.after <= left);
         }
     }
 }

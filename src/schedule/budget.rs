@@ -5,6 +5,7 @@
 //! token bucket without a refill timer): one instant per budget, and a pure function of
 //! the uptime passed in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The limits of a budget, as configured.
@@ -30,11 +31,18 @@ impl Limits {
     }
 }
 
+/// One of the polls that a budget allows in flight at a time. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Permit {
+    /// The budget counts the clones.
+    _counted: Arc<()>,
+}
+
 /// Whether one more poll may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Admission {
-    /// Yes, and it has been counted: [`Budget::release`] it when it ends.
-    Granted,
+    /// Yes.
+    Granted(Permit),
     /// Not before this uptime.
     NotBefore(Duration),
     /// Not before another poll ends.
@@ -42,14 +50,15 @@ pub enum Admission {
 }
 
 /// The shared limits of one endpoint-and-credential, in use.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Budget {
     limits: Limits,
     /// The time between two polls at the full rate.
     spacing: Duration,
     /// How far ahead of the rate a burst may run.
     tolerance: Duration,
-    in_flight: u32,
+    /// One clone for each permit in use.
+    permits: Arc<()>,
     arrival: Duration,
     paused_until: Duration,
     /// How long the last pause lasted.
@@ -65,7 +74,7 @@ impl Budget {
             limits,
             spacing,
             tolerance: spacing.saturating_mul(limits.burst.saturating_sub(1)),
-            in_flight: 0,
+            permits: Arc::default(),
             arrival: Duration::ZERO,
             paused_until: Duration::ZERO,
             last_pause: Duration::ZERO,
@@ -78,7 +87,7 @@ impl Budget {
         if let Some(until) = self.paused(uptime) {
             return Admission::NotBefore(until);
         }
-        if self.in_flight >= self.limits.concurrency {
+        if self.in_flight() >= self.limits.concurrency as usize {
             return Admission::Full;
         }
         let earliest = self.arrival.saturating_sub(self.tolerance);
@@ -86,13 +95,13 @@ impl Budget {
             return Admission::NotBefore(earliest);
         }
         self.arrival = self.arrival.max(uptime) + self.spacing;
-        self.in_flight += 1;
-        Admission::Granted
+        Admission::Granted(Permit {
+            _counted: Arc::clone(&self.permits),
+        })
     }
 
-    /// A poll that was granted has ended.
-    pub fn release(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    fn in_flight(&self) -> usize {
+        Arc::strong_count(&self.permits) - 1
     }
 
     /// Until when nothing may start because the service said so.
@@ -140,6 +149,17 @@ mod tests {
         })
     }
 
+    fn is_granted(admission: &Admission) -> bool {
+        matches!(admission, Admission::Granted(_))
+    }
+
+    fn not_before(admission: &Admission) -> Option<Duration> {
+        match admission {
+            Admission::NotBefore(at) => Some(*at),
+            _ => None,
+        }
+    }
+
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
     }
@@ -148,21 +168,21 @@ mod tests {
     fn a_burst_passes_and_then_the_rate_holds() {
         let mut budget = budget(10.0, 3, 100);
         for _ in 0..3 {
-            assert_eq!(budget.admit(ms(1000)), Admission::Granted);
+            assert!(is_granted(&budget.admit(ms(1000))));
         }
-        assert_eq!(budget.admit(ms(1000)), Admission::NotBefore(ms(1100)));
-        assert_eq!(budget.admit(ms(1100)), Admission::Granted);
-        assert_eq!(budget.admit(ms(1100)), Admission::NotBefore(ms(1200)));
+        assert_eq!(not_before(&budget.admit(ms(1000))), Some(ms(1100)));
+        assert!(is_granted(&budget.admit(ms(1100))));
+        assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1200)));
     }
 
     #[test]
     fn polls_in_flight_are_bounded() {
         let mut budget = budget(1000.0, 100, 2);
-        assert_eq!(budget.admit(ms(0)), Admission::Granted);
-        assert_eq!(budget.admit(ms(0)), Admission::Granted);
-        assert_eq!(budget.admit(ms(0)), Admission::Full);
-        budget.release();
-        assert_eq!(budget.admit(ms(0)), Admission::Granted);
+        let permits = [budget.admit(ms(0)), budget.admit(ms(0))];
+        assert!(permits.iter().all(is_granted));
+        assert!(matches!(budget.admit(ms(0)), Admission::Full));
+        drop(permits);
+        assert!(is_granted(&budget.admit(ms(0))));
     }
 
     #[test]
@@ -176,8 +196,8 @@ mod tests {
             });
         }
         assert_eq!(runs, [1, 1, 1]);
-        assert_eq!(budget.admit(ms(3)), Admission::NotBefore(ms(502)));
-        assert_eq!(budget.admit(ms(502)), Admission::Granted);
+        assert_eq!(not_before(&budget.admit(ms(3))), Some(ms(502)));
+        assert!(is_granted(&budget.admit(ms(502))));
     }
 
     #[test]
@@ -209,7 +229,7 @@ mod tests {
             let mut grants: Vec<u64> = Vec::new();
             for step in steps {
                 now += step;
-                while budget.admit(ms(now)) == Admission::Granted {
+                while is_granted(&budget.admit(ms(now))) {
                     grants.push(now);
                 }
             }

@@ -6,6 +6,7 @@
 
 pub(crate) mod receiver;
 mod setup;
+pub(crate) mod timing;
 pub(crate) mod tls;
 
 use std::net::Ipv4Addr;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use jobwatch::actions::Polling;
 use jobwatch::app;
 use jobwatch::clock::{Clock, SteppedClock, later, until};
 use jobwatch::simulator::{Ending, Faults, JobSpec, Service, SimulatorHandle};

@@ -110,7 +110,7 @@ async fn ten_thousand_watches_that_are_refused_together_log_in_once() {
 
     submit_all(&app).await;
     app.clock.advance(Duration::from_secs(1));
-    let polls = app.program.poller.run_once().await.unwrap().polls;
+    let polls = app.program.poller.run_once().await.unwrap();
     assert_eq!(polls, WATCHES as u64 + 1);
     assert_eq!(cloud.logins(), 2, "one more, for all of them");
     assert_eq!(jobs.seen.lock().unwrap().len(), WATCHES);

@@ -44,9 +44,9 @@ async fn the_rate_is_kept_by_all_watches_together() {
     // Every one of them is due by now.
     app.clock.advance(Duration::from_secs(30));
     for _ in 0..watches.len() {
-        assert_eq!(app.program.poller.run_once().await.unwrap().polls, 1);
+        assert_eq!(app.program.poller.run_once().await.unwrap(), 1);
         app.clock.advance(Duration::from_millis(499));
-        assert_eq!(app.program.poller.run_once().await.unwrap().polls, 0);
+        assert_eq!(app.program.poller.run_once().await.unwrap(), 0);
         app.clock.advance(Duration::from_millis(1));
     }
     let first_round: BTreeMap<u64, usize> = {
@@ -73,8 +73,8 @@ async fn a_burst_passes_after_a_quiet_time() {
         app.watch_new(job(Service::Dcs, 3600, Ending::Never)).await;
     }
     app.clock.advance(Duration::from_secs(30));
-    assert_eq!(app.program.poller.run_once().await.unwrap().polls, 4);
-    assert_eq!(app.program.poller.run_once().await.unwrap().polls, 0);
+    assert_eq!(app.program.poller.run_once().await.unwrap(), 4);
+    assert_eq!(app.program.poller.run_once().await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -169,10 +169,10 @@ async fn a_late_verdict_waits_for_a_store_that_takes_nothing() {
         BEGIN SELECT RAISE(ABORT, 'no more room'); END";
     database.execute_batch(trouble).unwrap();
     minutes(&app, 60).await;
-    assert_eq!(app.program.poller.unwritten(), 1);
+    assert_eq!(app.program.poller.unsaved(), 1);
     app.simulator.forget(&app.watch(id).await.job_id);
     database.execute_batch("DROP TRIGGER trouble").unwrap();
     minutes(&app, 2).await;
     assert_eq!(late(&app).len(), 1);
-    assert_eq!(app.program.poller.unwritten(), 0);
+    assert_eq!(app.program.poller.unsaved(), 0);
 }

@@ -66,7 +66,7 @@ async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
     let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
     app.advance_secs(20).await;
     assert_eq!(app.outcome(id).await, None);
-    assert_eq!(app.program.poller.unwritten(), 1);
+    assert_eq!(app.program.poller.unsaved(), 1);
     let seen_at = app.now();
     let polls = app.polls(id).await;
     app.simulator.forget(&app.watch(id).await.job_id);
@@ -75,7 +75,7 @@ async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
     trouble.end();
     app.advance_secs(20).await;
     assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
-    assert_eq!(app.program.poller.unwritten(), 0);
+    assert_eq!(app.program.poller.unsaved(), 0);
     let watch = app.watch(id).await;
     assert!(
         watch.finished_at.unwrap() <= seen_at,
@@ -96,7 +96,7 @@ async fn polling_goes_on_and_all_that_was_seen_is_told_in_its_order() {
     let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
     app.advance_secs(900).await;
     assert_eq!(app.told(id).await, before);
-    let waiting = app.program.poller.unwritten();
+    let waiting = app.program.poller.unsaved();
     assert!(waiting >= 2, "a change and the end, not {waiting}");
     trouble.end();
     app.advance_secs(30).await;

@@ -1,0 +1,331 @@
+//! Decisions that could not be stored yet: they are kept in memory, in order, and saved once
+//! the store works again. A verdict that was observed once is not lost when the service
+//! forgets the job meanwhile.
+//!
+//! No subscriber has heard of these decisions. Their number and size are bounded; a decision
+//! without room is forgotten as if the poll had not been made, and the job is polled again.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::watch::WatchId;
+use crate::watch::observation::Observation;
+use crate::workers::poller::Shared;
+use crate::workers::poller::commit::Committed;
+use crate::workers::poller::in_flight::InFlight;
+use crate::workers::poller::poll::Decision;
+
+/// The most decisions that are kept.
+const DECISIONS_MAX: usize = 10_000;
+/// The most bytes that their jobs may take together, as JSON.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The most decisions that are committed side by side.
+const BATCH_MAX: usize = 256;
+/// The pause after a failure of the store, and the longest pause after several.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Decisions that wait for the store.
+#[derive(Default)]
+pub(super) struct Backlog {
+    waiting: VecDeque<Unsaved>,
+    /// How many there are of each watch, with those that are being saved.
+    by_watch: HashMap<WatchId, usize>,
+    count: usize,
+    bytes: usize,
+    failures: u32,
+    tried_at: Duration,
+    retry_at: Duration,
+    is_flushing: bool,
+}
+
+struct Unsaved {
+    decision: Arc<Decision>,
+    bytes: usize,
+}
+
+impl Backlog {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// True if a decision about this watch waits: the next one must wait behind it.
+    pub(super) fn holds(&self, id: WatchId) -> bool {
+        self.by_watch.contains_key(&id)
+    }
+
+    /// Keeps a decision; false when there is no room.
+    pub(super) fn keep(&mut self, decision: &Arc<Decision>, uptime: Duration) -> bool {
+        let bytes = size_of(decision);
+        if self.count >= DECISIONS_MAX || self.bytes.saturating_add(bytes) > BYTES_MAX {
+            return false;
+        }
+        if self.count == 0 {
+            self.failures = 1;
+            self.tried_at = uptime;
+            self.retry_at = uptime + PAUSE;
+        }
+        self.count += 1;
+        self.bytes += bytes;
+        *self.by_watch.entry(decision.watch).or_default() += 1;
+        self.waiting.push_back(Unsaved {
+            decision: Arc::clone(decision),
+            bytes,
+        });
+        true
+    }
+
+    /// The time of the next flush; `None` while nothing waits or a flush is under way.
+    pub(super) fn due(&self) -> Option<Duration> {
+        (!self.is_flushing && !self.waiting.is_empty()).then_some(self.retry_at)
+    }
+
+    /// Notes that the store has just committed something: the next flush comes soon.
+    pub(super) fn store_works(&mut self, uptime: Duration) {
+        let soon = uptime.max(self.tried_at + PAUSE);
+        self.retry_at = self.retry_at.min(soon);
+    }
+
+    /// Takes the oldest decisions, at most one about each watch.
+    fn take(&mut self) -> Vec<Unsaved> {
+        let mut seen = HashSet::new();
+        let is_next =
+            |unsaved: &Unsaved| seen.len() < BATCH_MAX && seen.insert(unsaved.decision.watch);
+        let count = self
+            .waiting
+            .iter()
+            .map(is_next)
+            .take_while(|it| *it)
+            .count();
+        self.waiting.drain(..count).collect()
+    }
+
+    fn saved(&mut self, unsaved: &Unsaved) {
+        self.count -= 1;
+        self.bytes -= unsaved.bytes;
+        if let Some(count) = self.by_watch.get_mut(&unsaved.decision.watch) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_watch.remove(&unsaved.decision.watch);
+            }
+        }
+    }
+
+    fn put_back(&mut self, failed: Vec<Unsaved>) {
+        for unsaved in failed.into_iter().rev() {
+            self.waiting.push_front(unsaved);
+        }
+    }
+
+    fn failed(&mut self, uptime: Duration) {
+        let pause = PAUSE.saturating_mul(1 << self.failures.min(8));
+        self.failures = self.failures.saturating_add(1);
+        self.tried_at = uptime;
+        self.retry_at = uptime + pause.min(PAUSE_MAX);
+    }
+}
+
+/// Returns the size of the observed job; the rest of a decision is small.
+fn size_of(decision: &Decision) -> usize {
+    match &decision.observation {
+        Some(Observation::Sighting(sighting)) => {
+            serde_json::to_vec(&sighting.job).map_or(0, |text| text.len())
+        }
+        _ => 0,
+    }
+}
+
+/// The flush under way; however it ends, the next may begin.
+pub(super) struct Flush {
+    shared: Arc<Shared>,
+    _in_flight: InFlight,
+}
+
+impl Flush {
+    /// Begins a flush, if decisions wait and no flush is under way.
+    pub(super) fn begin(shared: &Arc<Shared>) -> Option<Self> {
+        let mut state = shared.state();
+        state.backlog.due()?;
+        state.backlog.is_flushing = true;
+        Some(Self {
+            shared: Arc::clone(shared),
+            _in_flight: shared.in_flight.enter(),
+        })
+    }
+
+    /// Saves decisions until none waits or the store fails.
+    pub(super) async fn run(self) {
+        let shared = &self.shared;
+        loop {
+            let batch = shared.state().backlog.take();
+            if batch.is_empty() {
+                return;
+            }
+            let tried = batch.len();
+            let (failed, error) = save_batch(shared, batch).await;
+            let saved = tried - failed.len();
+            let mut state = shared.state();
+            state.backlog.put_back(failed);
+            let waiting = state.backlog.len();
+            if saved == 0 {
+                state.backlog.failed(shared.clock.uptime());
+                drop(state);
+                tracing::error!(
+                    waiting,
+                    error,
+                    "the store still fails; transitions are kept in memory"
+                );
+                return;
+            }
+            drop(state);
+            tracing::info!(
+                saved,
+                waiting,
+                "saved transitions that had waited for the store"
+            );
+        }
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.shared.state().backlog.is_flushing = false;
+    }
+}
+
+/// Commits all of them side by side. Returns those that failed, in order, and a reason.
+async fn save_batch(shared: &Arc<Shared>, batch: Vec<Unsaved>) -> (Vec<Unsaved>, Option<String>) {
+    let mut commits = JoinSet::new();
+    for unsaved in &batch {
+        let (shared, decision) = (Arc::clone(shared), Arc::clone(&unsaved.decision));
+        commits.spawn(async move {
+            let committed = shared.commit(&decision).await?;
+            if let Committed::Over(watch) = committed {
+                shared.end(&decision, watch.as_deref());
+            }
+            anyhow::Ok(decision.watch)
+        });
+    }
+    let mut saved = HashSet::new();
+    let mut reason = None;
+    while let Some(ended) = commits.join_next().await {
+        match ended {
+            Ok(Ok(id)) => {
+                saved.insert(id);
+            }
+            Ok(Err(error)) => reason = Some(format!("{error:#}")),
+            // A panic fails one decision, not the batch.
+            Err(error) => reason = Some(error.to_string()),
+        }
+    }
+    let mut state = shared.state();
+    let mut failed = Vec::new();
+    for unsaved in batch {
+        if saved.contains(&unsaved.decision.watch) {
+            state.backlog.saved(&unsaved);
+        } else {
+            failed.push(unsaved);
+        }
+    }
+    (failed, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::observation::{Job, JobState, Sighting};
+    use crate::workers::poller::poll::Effect;
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    fn decision(n: u128, reason: &str) -> Arc<Decision> {
+        let job = Job {
+            state: JobState::Running,
+            job_type: None,
+            status: None,
+            code: None,
+            reason: Some(reason.to_owned()),
+            began_at: None,
+            ended_at: None,
+            progress: None,
+            resources: None,
+            children: Vec::new(),
+        };
+        Arc::new(Decision {
+            watch: WatchId(Uuid::from_u128(n)),
+            effect: Effect::LateResult,
+            observation: Some(Observation::Sighting(Sighting {
+                unknown_status: false,
+                job,
+                warnings: Vec::new(),
+                retry_after: None,
+            })),
+            at: Timestamp::UNIX_EPOCH,
+        })
+    }
+
+    fn ids(batch: &[Unsaved]) -> Vec<u128> {
+        batch
+            .iter()
+            .map(|kept| kept.decision.watch.0.as_u128())
+            .collect()
+    }
+
+    #[test]
+    fn a_batch_has_each_watch_once_in_order() {
+        let mut backlog = Backlog::default();
+        for n in [1, 2, 1, 3] {
+            assert!(backlog.keep(&decision(n, ""), Duration::ZERO));
+        }
+        let first = backlog.take();
+        assert_eq!(ids(&first), [1, 2]);
+        assert!(backlog.holds(first[1].decision.watch));
+        backlog.saved(&first[0]);
+        backlog.put_back(first.into_iter().skip(1).collect());
+        let second = backlog.take();
+        assert_eq!(ids(&second), [2, 1, 3]);
+        for kept in &second {
+            backlog.saved(kept);
+        }
+        assert_eq!((backlog.len(), backlog.bytes), (0, 0));
+        assert!(!backlog.holds(second[0].decision.watch));
+    }
+
+    #[test]
+    fn the_backlog_is_bounded() {
+        let mut backlog = Backlog::default();
+        let large = "x".repeat(1024 * 1024);
+        let mut kept = 0;
+        while backlog.keep(&decision(kept, &large), Duration::ZERO) {
+            kept += 1;
+        }
+        assert_eq!(kept, 63);
+        let mut backlog = Backlog::default();
+        for n in 0..DECISIONS_MAX as u128 {
+            assert!(backlog.keep(&decision(n, ""), Duration::ZERO));
+        }
+        assert!(backlog.keep(&decision(0, ""), Duration::ZERO) == false);
+    }
+
+    #[test]
+    fn pauses_grow_until_the_store_works() {
+        let mut backlog = Backlog::default();
+        assert_eq!(backlog.due(), None);
+        assert!(backlog.keep(&decision(1, ""), Duration::ZERO));
+        let mut pauses = Vec::new();
+        let mut uptime = backlog.due().unwrap();
+        for _ in 0..5 {
+            backlog.failed(uptime);
+            let due = backlog.due().unwrap();
+            pauses.push(due.saturating_sub(uptime).as_secs());
+            uptime = due;
+        }
+        assert_eq!(pauses, [2, 4, 8, 15, 15]);
+        backlog.failed(uptime);
+        backlog.store_works(uptime + PAUSE);
+        assert_eq!(backlog.due(), Some(uptime + PAUSE));
+    }
+}
