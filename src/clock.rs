@@ -12,6 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+/// The longest duration that a setting may have.
+const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
+
 /// Where the shell of the program reads the time.
 pub trait Clock: Send + Sync + 'static {
     /// Wall time, UTC.
@@ -127,6 +130,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "a number with a unit, such as `500ms`, `30s`, `5m` or `24h`".to_owned())?;
     Duration::try_from(signed).map_err(|_| "a duration that is not negative".to_owned())
+}
+
+/// Reads a duration as [`parse_duration`] does, of at least `least` and at most a year.
+///
+/// # Errors
+/// Says what is wrong with `text`, after its own words: `"0s" must be at least 1ms`.
+pub fn parse_duration_from(least: Duration, text: &str) -> Result<Duration, String> {
+    let allowed = match parse_duration(text) {
+        Ok(duration) if duration > DURATION_MAX => "at most 365 days".to_owned(),
+        Ok(duration) if duration >= least => return Ok(duration),
+        Ok(_) => format!("at least {}", show_duration(least)),
+        Err(allowed) => allowed,
+    };
+    Err(format!("\"{text}\" must be {allowed}"))
 }
 
 /// Writes a duration as [`parse_duration`] reads it.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `watch/` | the pure core: [`watch::Watch`], what a poll showed, what follows from it, what subscribers are told |
 //! | `definition/` | what a family of job APIs looks like: a TOML file; one answer becomes one observation |
-//! | `schedule/` | when to poll: intervals, the agenda of next polls, budgets |
+//! | `schedule/` | when to poll: the next interval, the agenda of next polls, budgets |
 //! | `credential/` | how a request proves who asks |
 //! | `service/` | a definition put to use: one poll over HTTP |
 //! | `store/` | what is durable, and what commits together; `sqlite/` is the embedded one |
@@ -19,6 +19,7 @@
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `metrics` | what is counted |
+//! | `timing/` | the settings of polling: as written, and ready for use |
 //! | `clock`, `wake`, `suggest`, `toml_line`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, what outgoing HTTP shares |
 //!
 //! # How a watch travels
@@ -64,6 +65,7 @@ pub mod store;
 pub mod suggest;
 pub mod sync;
 pub mod telemetry;
+pub mod timing;
 pub mod toml_line;
 pub mod wake;
 pub mod watch;

@@ -62,7 +62,7 @@ impl Actions {
             return Err(faults);
         };
         let params = params_of(request, service, &mut faults);
-        let deadline = match request.deadline_at(now, service.patience.deadline) {
+        let deadline = match request.deadline_at(now, service.timing.deadline()) {
             Ok(deadline) if faults.is_empty() => deadline,
             Ok(_) => return Err(faults),
             Err(fault) => {

@@ -157,7 +157,7 @@ fn services(settings: &Settings) -> String {
                 service.limits.rate, service.limits.concurrency
             ),
             schedule(service),
-            service.poll.deadline.map(show_duration).unwrap_or_default(),
+            show_duration(service.timing.deadline()),
         ]);
     }
     table.render()
@@ -182,12 +182,12 @@ fn credentials(settings: &Settings) -> Option<String> {
 }
 
 fn schedule(service: &ServiceSettings) -> String {
-    let shown = |duration: Option<_>| duration.map(show_duration).unwrap_or_default();
+    let timing = &service.timing;
     format!(
         "{} ×{} to {}",
-        shown(service.poll.initial),
-        service.poll.multiplier.unwrap_or_default(),
-        shown(service.poll.max)
+        show_duration(timing.initial()),
+        timing.multiplier(),
+        show_duration(timing.max())
     )
 }
 

@@ -5,14 +5,16 @@
 //! twice, a rule that never gets its turn.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::clock::parse_duration;
+use crate::clock::parse_duration_from;
 use crate::definition::created_job::{SubmitAnswer, TextPattern};
 use crate::definition::file::{
-    ChildTable, ErrorTable, File, JobTable, PollTable, RetryTable, RuleTable, Selection,
-    SelectorText, StatesTable, SubmitTable,
+    ChildTable, ErrorTable, File, JobTable, RetryTable, RuleTable, Selection, SelectorText,
+    StatesTable, SubmitTable,
 };
 use crate::definition::pattern::Pattern;
 use crate::definition::request::RequestTemplate;
@@ -20,9 +22,9 @@ use crate::definition::retry_hint::{RetryHint, Unit};
 use crate::definition::rules::{Condition, Rule};
 use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::States;
-use crate::definition::{
-    Definition, DefinitionError, ErrorBody, ErrorRule, JobSelectors, PollOverrides, request,
-};
+use crate::definition::{Definition, DefinitionError, ErrorBody, ErrorRule, JobSelectors, request};
+use crate::suggest;
+use crate::timing::{self, PollSettings};
 use crate::toml_line::{line_at, line_of_key};
 use crate::watch::observation::JobState;
 
@@ -346,35 +348,46 @@ impl Check<'_> {
         }
     }
 
-    fn poll(&mut self, table: &PollTable) -> PollOverrides {
-        let mut duration = |key: &str, text: &Option<String>| {
-            let read = parse_duration(text.as_deref()?);
-            let read = read.map_err(|allowed| format!("must be {allowed}"));
-            self.ok(&format!("poll.{key}"), read)
-        };
-        let overrides = PollOverrides {
-            first: duration("first", &table.first),
-            initial: duration("initial", &table.initial),
-            multiplier: table.multiplier,
-            max: duration("max", &table.max),
-            jitter: table.jitter,
-            deadline: duration("deadline", &table.deadline),
-            request_timeout: duration("request_timeout", &table.request_timeout),
-            not_found_grace: duration("not_found_grace", &table.not_found_grace),
-            give_up_after: duration("give_up_after", &table.give_up_after),
-            max_retry_after: duration("max_retry_after", &table.max_retry_after),
-            after_watch: duration("after_watch", &table.after_watch),
-        };
-        if let Some(multiplier) = table.multiplier.filter(|m| !(1.0..=100.0).contains(m)) {
+    fn poll(&mut self, table: &toml::Table) -> PollSettings {
+        let is_unknown = |key: &&String| !PollSettings::KEYS.contains(&key.as_str());
+        for key in table.keys().filter(is_unknown) {
+            let hint = suggest::did_you_mean(key, PollSettings::KEYS.iter().copied());
             self.wrong(
-                "poll.multiplier",
-                format!("{multiplier} is not from 1 to 100"),
+                &format!("poll.{key}"),
+                format!("unknown setting `{key}`{hint}"),
             );
         }
-        if let Some(jitter) = table.jitter.filter(|jitter| !(0.0..=1.0).contains(jitter)) {
-            self.wrong("poll.jitter", format!("{jitter} is not from 0 to 1"));
-        }
-        overrides
+        PollSettings::read(PollTable { check: self, table })
+    }
+}
+
+/// The table `[poll]` of a definition.
+struct PollTable<'a, 'b> {
+    check: &'a mut Check<'b>,
+    table: &'a toml::Table,
+}
+
+impl timing::Source for PollTable<'_, '_> {
+    fn duration(&mut self, key: &str, least: Duration) -> Option<Duration> {
+        let value = self.table.get(key)?;
+        let text = value.as_str().ok_or("must be a text in quotes".to_owned());
+        let read = text.and_then(|text| parse_duration_from(least, text));
+        self.check.ok(&format!("poll.{key}"), read)
+    }
+
+    fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        let value = self.table.get(key)?;
+        let number = match value {
+            toml::Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
+            value => value.as_float(),
+        };
+        let read = number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let (least, most) = (range.start(), range.end());
+                format!("{value} must be a number from {least} to {most}")
+            });
+        self.check.ok(&format!("poll.{key}"), read)
     }
 }
 

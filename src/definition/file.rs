@@ -42,7 +42,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) submit: SubmitTable,
     #[serde(default)]
-    pub(super) poll: PollTable,
+    pub(super) poll: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -190,20 +190,4 @@ pub(super) struct SubmitTable {
     pub(super) job_id: Selection,
     pub(super) header: Option<String>,
     pub(super) text: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct PollTable {
-    pub(super) first: Option<String>,
-    pub(super) initial: Option<String>,
-    pub(super) multiplier: Option<f64>,
-    pub(super) max: Option<String>,
-    pub(super) jitter: Option<f64>,
-    pub(super) deadline: Option<String>,
-    pub(super) request_timeout: Option<String>,
-    pub(super) not_found_grace: Option<String>,
-    pub(super) give_up_after: Option<String>,
-    pub(super) max_retry_after: Option<String>,
-    pub(super) after_watch: Option<String>,
 }

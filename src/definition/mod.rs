@@ -24,7 +24,6 @@ pub mod timestamp;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use crate::definition::created_job::SubmitAnswer;
 use crate::definition::pattern::Pattern;
@@ -33,6 +32,7 @@ use crate::definition::retry_hint::RetryHint;
 use crate::definition::rules::Rule;
 use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::States;
+use crate::timing::PollSettings;
 use crate::watch::observation::ProblemKind;
 
 pub use crate::watch::transition::NotFoundMeans;
@@ -80,7 +80,7 @@ pub struct Definition {
     /// Where the answer of the creating call has the job's id.
     pub submit: SubmitAnswer,
     /// The schedule this family asks for by default.
-    pub poll: PollOverrides,
+    pub poll: PollSettings,
 }
 
 /// Where the facts of a job stand.
@@ -158,53 +158,6 @@ impl ErrorRule {
         (self.http.is_empty() || has_all)
             && wider(&self.code, &later.code)
             && wider(&self.message, &later.message)
-    }
-}
-
-/// The parts of a schedule that a definition or a service sets; the rest is inherited.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct PollOverrides {
-    /// Delay before the first poll.
-    pub first: Option<Duration>,
-    /// The interval after the first poll.
-    pub initial: Option<Duration>,
-    /// What each interval is multiplied by.
-    pub multiplier: Option<f64>,
-    /// The longest interval.
-    pub max: Option<Duration>,
-    /// The fraction by which an interval is randomised.
-    pub jitter: Option<f64>,
-    /// How long a watch may take before it times out.
-    pub deadline: Option<Duration>,
-    /// How long one request may take.
-    pub request_timeout: Option<Duration>,
-    /// How long a job may stay unknown right after its submission.
-    pub not_found_grace: Option<Duration>,
-    /// How long the service may refuse before the watch ends as `unknown`.
-    pub give_up_after: Option<Duration>,
-    /// The longest retry_after of a server that is respected.
-    pub max_retry_after: Option<Duration>,
-    /// How long a watch that ended without a verdict is looked at for a late one.
-    pub after_watch: Option<Duration>,
-}
-
-impl PollOverrides {
-    /// These, and where they are silent, `base`.
-    #[must_use]
-    pub fn over(self, base: Self) -> Self {
-        Self {
-            first: self.first.or(base.first),
-            initial: self.initial.or(base.initial),
-            multiplier: self.multiplier.or(base.multiplier),
-            max: self.max.or(base.max),
-            jitter: self.jitter.or(base.jitter),
-            deadline: self.deadline.or(base.deadline),
-            request_timeout: self.request_timeout.or(base.request_timeout),
-            not_found_grace: self.not_found_grace.or(base.not_found_grace),
-            give_up_after: self.give_up_after.or(base.give_up_after),
-            max_retry_after: self.max_retry_after.or(base.max_retry_after),
-            after_watch: self.after_watch.or(base.after_watch),
-        }
     }
 }
 

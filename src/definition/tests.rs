@@ -79,6 +79,9 @@ text = "id"
 [poll]
 initial = "5"
 jitter = 2.0
+multiplier = "fast"
+max = "0s"
+jiter = 0.1
 "#;
     let told = told(text);
     for wanted in [
@@ -94,15 +97,18 @@ jitter = 2.0
         "x.toml:17: errors.1: 99 is no HTTP status",
         "x.toml:20: retry.0: \"soon\" has none of {seconds}",
         "x.toml:23: submit.text: \"id\" must hold {job_id}",
-        "x.toml:25: poll.initial: must be a number with a unit",
-        "x.toml:26: poll.jitter: 2 is not from 0 to 1",
+        "x.toml:25: poll.initial: \"5\" must be a number with a unit",
+        "x.toml:26: poll.jitter: 2.0 must be a number from 0 to 1",
+        "x.toml:27: poll.multiplier: \"fast\" must be a number from 1 to 100",
+        "x.toml:28: poll.max: \"0s\" must be at least 1ms",
+        "x.toml:29: poll.jiter: unknown setting `jiter`; did you mean `jitter`?",
     ] {
         assert!(
             told.iter().any(|error| error.starts_with(wanted)),
             "{wanted:?} is not in {told:#?}"
         );
     }
-    assert_eq!(told.len(), 14, "{told:#?}");
+    assert_eq!(told.len(), 17, "{told:#?}");
 }
 
 #[test]

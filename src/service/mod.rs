@@ -19,10 +19,10 @@ use crate::credential::{CredentialError, IssuedSecret, Renewal, SharedCredential
 use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::JOB_ID;
 use crate::definition::{Definition, reading};
-use crate::schedule::backoff::Policy;
 use crate::schedule::budget::Limits;
 use crate::service::refusals::Refusals;
 use crate::service::transport::{Received, SharedTransport};
+use crate::timing::Timing;
 use crate::watch::Params;
 use crate::watch::observation::{Observation, Problem, ProblemKind};
 
@@ -40,10 +40,8 @@ pub struct Service {
     /// Values for the definition's placeholders; a watch's own go first, the credential's
     /// scope last.
     pub params: Params,
-    /// When to poll.
-    pub policy: Policy,
-    /// How long to wait for what.
-    pub patience: Patience,
+    /// When to poll, and how long to wait for what.
+    pub timing: Timing,
     /// How much it may be asked.
     pub limits: Limits,
     /// Sends requests.
@@ -85,22 +83,6 @@ impl std::fmt::Display for Base {
             }
         }
     }
-}
-
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// How long a watch may take unless it says otherwise.
-    pub deadline: Duration,
-    /// How long one request may take.
-    pub request_timeout: Duration,
-    /// How long a job may stay unknown right after its submission.
-    pub not_found_grace: Duration,
-    /// How long the service may refuse.
-    pub give_up_after: Duration,
-    /// How long a watch that ended without a verdict is looked at for a late one; zero:
-    /// not at all.
-    pub after_watch: Duration,
 }
 
 /// Names a budget: one endpoint asked with one credential.
@@ -363,7 +345,7 @@ impl Service {
         let url = reqwest::Url::parse(&url)
             .map_err(|error| misconfigured(format!("{url} is no URL: {error}")))?;
         let mut request = reqwest::Request::new(rendered.method, url);
-        *request.timeout_mut() = Some(self.patience.request_timeout);
+        *request.timeout_mut() = Some(self.timing.request_timeout());
         for (name, value) in rendered.headers {
             request.headers_mut().insert(name, value);
         }

@@ -9,11 +9,9 @@ use crate::clock::SharedClock;
 use crate::credential;
 use crate::credential::SharedCredential;
 use crate::credential::build::{BuildError, Wanted};
-use crate::definition::PollOverrides;
 use crate::outbound::is_local;
-use crate::schedule::backoff::{Intervals, Policy};
 use crate::service::transport::{HttpTransport, LocalBypass, SharedTransport};
-use crate::service::{Base, Patience, Service, Services};
+use crate::service::{Base, Service, Services};
 use crate::settings::{ServiceSettings, Settings, SinkKind};
 use crate::sink::SharedSink;
 use crate::sink::callback::Callback;
@@ -37,7 +35,7 @@ pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Serv
         let credential = credentials.get(&service.credential).with_context(|| {
             format!("the credential `{}` is not configured", service.credential)
         })?;
-        service_of(name, service, credential, &transport)
+        Ok(service_of(name, service, credential, &transport))
     });
     Ok(Services::new(services.collect::<anyhow::Result<Vec<_>>>()?))
 }
@@ -86,40 +84,18 @@ fn service_of(
     service: &ServiceSettings,
     credential: &SharedCredential,
     transport: &SharedTransport,
-) -> anyhow::Result<Service> {
-    let numbers = numbers_of(&service.poll);
-    let (policy, patience) = numbers.context("a number of [poll] is missing from the defaults")?;
-    Ok(Service {
+) -> Service {
+    Service {
         name: Arc::from(name),
         definition: Arc::clone(&service.definition),
         base: service.base.clone(),
         credential: Arc::clone(credential),
         params: service.params.clone(),
-        policy: Policy::new(policy),
-        patience,
+        timing: service.timing.clone(),
         limits: service.limits,
         transport: Arc::clone(transport),
         refusals: Arc::default(),
-    })
-}
-
-fn numbers_of(poll: &PollOverrides) -> Option<(Intervals, Patience)> {
-    let intervals = Intervals {
-        first: poll.first?,
-        initial: poll.initial?,
-        multiplier: poll.multiplier?,
-        max: poll.max?,
-        jitter: poll.jitter?,
-        max_retry_after: poll.max_retry_after?,
-    };
-    let patience = Patience {
-        deadline: poll.deadline?,
-        request_timeout: poll.request_timeout?,
-        not_found_grace: poll.not_found_grace?,
-        give_up_after: poll.give_up_after?,
-        after_watch: poll.after_watch?,
-    };
-    Some((intervals, patience))
+    }
 }
 
 /// The configured sinks, by name, and the one for the URLs of watches.

@@ -32,13 +32,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::credential::spec::CredentialSpec;
+use crate::definition::Definition;
 use crate::definition::catalog::Catalog;
-use crate::definition::{Definition, PollOverrides};
 use crate::outbound::egress::Hosts;
 use crate::schedule::budget::Limits;
 use crate::service::Base;
 use crate::sink::post::DeliveryOptions;
 use crate::sink::{exec, file};
+use crate::timing::Timing;
 use crate::watch::Params;
 use crate::watch::request::WatchRequest;
 use crate::watch::subscription::Filter;
@@ -154,8 +155,8 @@ pub struct ServiceSettings {
     pub params: Params,
     /// How much it may be asked.
     pub limits: Limits,
-    /// When to poll; every field is set.
-    pub poll: PollOverrides,
+    /// When to poll, and how long to wait for what.
+    pub timing: Timing,
 }
 
 /// A sink.

@@ -12,15 +12,13 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
-use crate::clock::parse_duration;
+use crate::clock::parse_duration_from;
 use crate::settings::diagnostic::Diagnostic;
 use crate::settings::source::{ENVIRONMENT, Layered, origin_of};
 use crate::suggest;
 
 /// How many names an error lists; of more, only the nearest helps.
 const LISTED_MAX: usize = 16;
-/// The longest duration that means anything here.
-const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
 
 /// What all readers of one load share.
 pub(super) struct Context<'a> {
@@ -180,23 +178,8 @@ impl<'a> Reader<'a> {
 
     /// A duration of at least `least`.
     pub(super) fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
-        let text = self.text(key)?;
-        match parse_duration(&text) {
-            Ok(duration) if duration > DURATION_MAX => {
-                self.report(key, format!("\"{text}\" must be at most 365 days"));
-                None
-            }
-            Ok(duration) if duration >= least => Some(duration),
-            Ok(_) => {
-                let least = crate::clock::show_duration(least);
-                self.report(key, format!("\"{text}\" must be at least {least}"));
-                None
-            }
-            Err(allowed) => {
-                self.report(key, format!("\"{text}\" must be {allowed}"));
-                None
-            }
-        }
+        let read = parse_duration_from(least, &self.text(key)?);
+        read.map_err(|message| self.report(key, message)).ok()
     }
 
     /// A number in `range`.

@@ -1,11 +1,11 @@
 //! Which settings there are, and what each allows.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actions::submit::check_callback;
-use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::outbound::egress::Hosts;
 use crate::settings::credentials::credentials;
@@ -16,6 +16,7 @@ use crate::settings::sinks::sinks;
 use crate::settings::source::Layered;
 use crate::settings::webhooks::callback;
 use crate::settings::{ApiSettings, LogFormat, LogSettings, Settings};
+use crate::timing::{self, PollSettings};
 use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
 
@@ -34,7 +35,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     let root = &context.root();
     let catalog = catalog(root);
     let poll_section = root.section("poll");
-    let poll = poll(&poll_section);
+    let poll = PollSettings::read(&poll_section);
     let max_body = poll_section.whole("max_body", 1024..=64 * 1024 * 1024);
     poll_section.finish();
     let credentials = credentials(root);
@@ -158,20 +159,13 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     })
 }
 
-/// When to poll, as one table says.
-pub(super) fn poll(section: &Reader<'_>) -> PollOverrides {
-    PollOverrides {
-        first: section.duration("first", Duration::ZERO),
-        initial: section.duration("initial", MILLISECOND),
-        multiplier: section.number("multiplier", 1.0..=100.0),
-        max: section.duration("max", MILLISECOND),
-        jitter: section.number("jitter", 0.0..=1.0),
-        deadline: section.duration("deadline", MILLISECOND),
-        request_timeout: section.duration("request_timeout", MILLISECOND),
-        not_found_grace: section.duration("not_found_grace", Duration::ZERO),
-        give_up_after: section.duration("give_up_after", Duration::ZERO),
-        max_retry_after: section.duration("max_retry_after", MILLISECOND),
-        after_watch: section.duration("after_watch", Duration::ZERO),
+impl timing::Source for &Reader<'_> {
+    fn duration(&mut self, key: &str, least: Duration) -> Option<Duration> {
+        Reader::duration(self, key, least)
+    }
+
+    fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        Reader::number(self, key, range)
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::definition::PollOverrides;
 use crate::definition::catalog::Catalog;
 use crate::schedule::budget::Limits;
 use crate::settings::credentials::NO_CREDENTIAL;
 use crate::settings::reader::{Reader, not_among};
-use crate::settings::sections::poll;
 use crate::settings::{CredentialSettings, ServiceSettings, endpoint};
+use crate::timing::PollSettings;
 use crate::watch::request::check_param;
 
 /// Everything that can be watched, by name.
@@ -16,7 +15,7 @@ pub(super) fn services(
     root: &Reader<'_>,
     catalog: &Catalog,
     credentials: &BTreeMap<String, CredentialSettings>,
-    poll_defaults: PollOverrides,
+    poll_defaults: PollSettings,
 ) -> BTreeMap<String, ServiceSettings> {
     let known = Known {
         names: [root.names("credentials"), vec![NO_CREDENTIAL.to_owned()]].concat(),
@@ -42,7 +41,7 @@ fn service(
     section: &Reader<'_>,
     catalog: &Catalog,
     credentials: &Known<'_>,
-    poll_defaults: PollOverrides,
+    poll_defaults: PollSettings,
 ) -> Option<ServiceSettings> {
     let definition = section.required_text("definition").and_then(|name| {
         let found = catalog.get(&name).cloned();
@@ -66,7 +65,7 @@ fn service(
     let params = section.texts("params");
     let limits = limits(section);
     let own = section.section("poll");
-    let own_poll = poll(&own);
+    let own_poll = PollSettings::read(&own);
     own.finish();
     section.finish();
     let definition = definition?;
@@ -92,7 +91,7 @@ fn service(
         credential: credential?,
         params,
         limits: limits?,
-        poll,
+        timing: poll.complete()?,
     })
 }
 

@@ -6,12 +6,12 @@
 //! to the whole [`Watch`].
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::until;
+use crate::timing::Timing;
 use crate::watch::event::EventKind;
 use crate::watch::observation::{
     Job, JobState, Observation, Problem, ProblemKind, ProblemNote, Sighting,
@@ -83,17 +83,15 @@ impl NotFoundMeans {
     }
 }
 
-/// What the service gives us and what we give the service: the constants of one watch.
+/// The constants of one watch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// When the watch was accepted.
     pub submitted_at: Timestamp,
     /// When it times out.
     pub deadline: Timestamp,
-    /// How long a job may stay unknown right after its submission.
-    pub not_found_grace: Duration,
-    /// How long the service may refuse before we stop asking.
-    pub give_up_after: Duration,
+    /// How long its service may refuse, or not know the job.
+    pub timing: &'a Timing,
     /// What it means that the service does not know the job.
     pub not_found_means: NotFoundMeans,
 }
@@ -113,7 +111,7 @@ pub enum Step {
 pub fn decide(
     tracking: &mut Tracking,
     observation: &Observation,
-    terms: &Terms,
+    terms: &Terms<'_>,
     now: Timestamp,
 ) -> Step {
     tracking.polls = tracking.polls.saturating_add(1);
@@ -147,14 +145,19 @@ fn on_sighting(tracking: &mut Tracking, sighting: &Sighting) -> Step {
     }
 }
 
-fn on_problem(tracking: &mut Tracking, problem: &Problem, terms: &Terms, now: Timestamp) -> Step {
+fn on_problem(
+    tracking: &mut Tracking,
+    problem: &Problem,
+    terms: &Terms<'_>,
+    now: Timestamp,
+) -> Step {
     tracking.problems = tracking.problems.saturating_add(1);
     tracking.problems_in_a_row = tracking.problems_in_a_row.saturating_add(1);
     tracking.last_problem = Some(Box::new(ProblemNote::new(problem, now)));
     match problem.kind {
         ProblemKind::Forbidden | ProblemKind::Misconfigured => {
             let since = *tracking.refused_since.get_or_insert(now);
-            if until(since, now) >= terms.give_up_after {
+            if until(since, now) >= terms.timing.give_up_after() {
                 return Step::Finished(Outcome::Unknown);
             }
         }
@@ -176,11 +179,11 @@ fn on_problem(tracking: &mut Tracking, problem: &Problem, terms: &Terms, now: Ti
 
 /// A job never seen is lost once its grace is over: some services list a job only
 /// seconds after they named it. A job once seen is lost when its absence is confirmed.
-fn is_lost(tracking: &Tracking, terms: &Terms, now: Timestamp) -> bool {
+fn is_lost(tracking: &Tracking, terms: &Terms<'_>, now: Timestamp) -> bool {
     if tracking.seen {
         tracking.not_found_run >= NOT_FOUND_CONFIRMATIONS
     } else {
-        until(terms.submitted_at, now) >= terms.not_found_grace
+        until(terms.submitted_at, now) >= terms.timing.not_found_grace()
     }
 }
 
@@ -262,8 +265,12 @@ pub fn is_verdict(sighting: &Sighting) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::later;
+    use crate::timing::PollSettings;
+    use crate::timing::sample::least;
 
     fn start() -> Timestamp {
         "2026-11-22T10:00:00Z".parse().unwrap()
@@ -273,12 +280,20 @@ mod tests {
         later(start(), Duration::from_secs(secs))
     }
 
-    fn terms() -> Terms {
+    fn timing() -> Timing {
+        let settings = PollSettings {
+            not_found_grace: Some(Duration::from_mins(2)),
+            give_up_after: Some(Duration::from_mins(15)),
+            ..least()
+        };
+        settings.complete().unwrap()
+    }
+
+    fn terms(timing: &Timing) -> Terms<'_> {
         Terms {
             submitted_at: start(),
             deadline: at(3600),
-            not_found_grace: Duration::from_mins(2),
-            give_up_after: Duration::from_mins(15),
+            timing,
             not_found_means: NotFoundMeans::Lost,
         }
     }
@@ -358,8 +373,9 @@ mod tests {
     fn decide_all(observations: &[(u64, Observation)]) -> Vec<Step> {
         let mut tracking = Tracking::default();
         let mut steps = Vec::new();
+        let timing = timing();
         for (secs, observation) in observations {
-            let step = decide(&mut tracking, observation, &terms(), at(*secs));
+            let step = decide(&mut tracking, observation, &terms(&timing), at(*secs));
             steps.push(step);
             if matches!(step, Step::Finished(_)) {
                 break;

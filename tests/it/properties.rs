@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jobwatch::clock::later;
 use jobwatch::store::{Applied, SharedStore};
+use jobwatch::timing::{PollSettings, Timing};
 use jobwatch::watch::change::Change;
 use jobwatch::watch::event::{Event, Instance};
 use jobwatch::watch::observation::{JobState, Observation, ProblemKind};
@@ -22,16 +23,26 @@ use proptest::sample::select;
 use self::observations::{
     STATES, TRANSIENT, any_observation, any_problem, problem, sequence, sighting,
 };
+use crate::harness::timing::least;
 use crate::store::samples;
 use crate::store::sqlite::opened;
 
+/// How long the service of [`samples::watch`] may refuse, or not know the job.
+fn timing() -> Timing {
+    let settings = PollSettings {
+        not_found_grace: Some(Duration::from_mins(2)),
+        give_up_after: Some(Duration::from_mins(15)),
+        ..least()
+    };
+    settings.complete().unwrap()
+}
+
 /// The terms of [`samples::watch`].
-fn terms(watch: &Watch) -> Terms {
+fn terms<'a>(watch: &Watch, timing: &'a Timing) -> Terms<'a> {
     Terms {
         submitted_at: watch.submitted_at,
         deadline: watch.deadline,
-        not_found_grace: Duration::from_mins(2),
-        give_up_after: Duration::from_mins(15),
+        timing,
         not_found_means: NotFoundMeans::Lost,
     }
 }
@@ -48,7 +59,8 @@ struct Turn<'a> {
 /// Polls until the end, as the poller does: decide, and record what is worth telling.
 fn drive(observations: &[(u64, Observation)]) -> (Vec<Turn<'_>>, Tracking) {
     let mut watch = samples::watch(1);
-    let terms = terms(&watch);
+    let timing = timing();
+    let terms = terms(&watch, &timing);
     let mut tracking = Tracking::resume(&watch);
     let mut now = watch.submitted_at;
     let mut turns = Vec::new();
@@ -257,9 +269,11 @@ async fn observe_all(
     let mut ended: Option<Watch> = None;
     let mut tracking = Tracking::resume(first);
     let mut now = first.submitted_at;
+    let timing = timing();
+    let terms = terms(first, &timing);
     for (secs, observation) in all {
         now = later(now, Duration::from_secs(*secs));
-        let step = transition::decide(&mut tracking, observation, &terms(first), now);
+        let step = transition::decide(&mut tracking, observation, &terms, now);
         let watch = store.watch(first.id).await.unwrap().unwrap();
         let recorded = transition::record(&watch, &tracking, Some(observation), step, now);
         let Some((next, kind)) = recorded else {

@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{panic, thread};
 
-use jobwatch::clock::machine_seeded_rng;
-use jobwatch::schedule::backoff::Intervals;
+use jobwatch::clock::{machine_seeded_rng, seeded_rng};
 use jobwatch::schedule::budget::Limits;
+use jobwatch::timing::PollSettings;
 use rand::Rng;
 
 use self::plan::{Job, Plan, SERVICES, SINKS, StoreFault, Trouble, Verdict};
@@ -193,6 +193,15 @@ fn whatever_happens_the_invariants_hold() {
 #[test]
 fn a_watch_whose_acceptance_seemed_to_fail_is_polled_all_the_same() {
     let second = Duration::from_secs(1);
+    let timing = PollSettings {
+        first: Some(second),
+        initial: Some(second),
+        multiplier: Some(1.0),
+        max: Some(second),
+        jitter: Some(0.0),
+        max_retry_after: Some(second),
+        ..plan::poll_settings(&mut seeded_rng(1))
+    };
     let mut plan = Plan {
         jobs: Vec::new(),
         cloud: Vec::new(),
@@ -212,14 +221,7 @@ fn a_watch_whose_acceptance_seemed_to_fail_is_polled_all_the_same() {
             burst: 10,
             concurrency: 10,
         },
-        intervals: Intervals {
-            first: second,
-            initial: second,
-            multiplier: 1.0,
-            max: second,
-            jitter: 0.0,
-            max_retry_after: second,
-        },
+        timing: timing.complete().unwrap(),
         ..Plan::of(1)
     };
     for (n, submit_at) in [(1, second), (2, second * 10)] {

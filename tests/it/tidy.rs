@@ -26,14 +26,30 @@ const LAYERS: &[Layer] = &[
     ("metrics", &["watch"]),
     ("wake", &[]),
     ("sync", &[]),
+    ("timing", &[]),
     (
         "watch",
-        &["clock::later", "clock::until", "clock::parse_duration"],
+        &[
+            "clock::later",
+            "clock::until",
+            "clock::parse_duration",
+            "timing",
+        ],
     ),
-    ("schedule", &["watch", "clock"]),
+    ("schedule", &["watch", "clock", "timing"]),
     // The parts that touch the world; none of them knows another.
     ("outbound", &["clock"]),
-    ("definition", &["watch", "clock", "outbound", "toml_line"]),
+    (
+        "definition",
+        &[
+            "watch",
+            "clock",
+            "outbound",
+            "suggest",
+            "timing",
+            "toml_line",
+        ],
+    ),
     ("credential", &["clock", "outbound"]),
     ("store", &["watch", "clock"]),
     ("sink", &["watch", "clock", "outbound"]),
@@ -47,6 +63,7 @@ const LAYERS: &[Layer] = &[
             "definition",
             "credential",
             "schedule",
+            "timing",
             "outbound",
         ],
     ),
@@ -98,6 +115,7 @@ const LAYERS: &[Layer] = &[
             "sink",
             "actions",
             "suggest",
+            "timing",
             "toml_line",
             "outbound",
         ],
@@ -138,7 +156,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         name: "backoff",
-        within: &["schedule/backoff.rs"],
+        within: &["timing/ladder.rs"],
         reason: "it is unmaintained and must stay easy to drop; name our module of that name `self::backoff`",
     },
 ];

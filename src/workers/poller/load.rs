@@ -69,7 +69,7 @@ impl Shared {
 
     /// Loads the watches that ended without a verdict and may still get a late result.
     async fn load_late(&self) -> Result<(), StoreError> {
-        let times = self.services.all().map(|it| it.patience.after_watch);
+        let times = self.services.all().map(|it| it.timing.after_watch());
         let longest = times.max().unwrap_or_default();
         if longest.is_zero() {
             return Ok(());
@@ -125,12 +125,12 @@ impl Shared {
         }
         let mut entry = state.entry_of(watch, service);
         let next = match (service, arrival) {
-            (Some(service), Arrival::New) => service.policy.first_poll(now, watch.deadline),
+            (Some(service), Arrival::New) => service.timing.first_poll(now, watch.deadline),
             (Some(service), Arrival::Resumed) => {
                 let (submitted_at, deadline) = (watch.submitted_at, watch.deadline);
                 let rng = &mut state.rng;
                 service
-                    .policy
+                    .timing
                     .resumed_poll(submitted_at, now, deadline, rng)
             }
             (None, _) => {
@@ -154,15 +154,12 @@ impl Shared {
         else {
             return;
         };
-        let after_watch = service.patience.after_watch;
         let now = self.clock.now();
         let mut state = self.state();
         let mut entry = state.entry_of(watch, Some(service));
-        entry.deadline = later(finished_at, after_watch);
+        entry.deadline = later(finished_at, service.timing.after_watch());
         let (ends_at, rng) = (entry.deadline, &mut state.rng);
-        let next = service
-            .policy
-            .late_poll(after_watch, retry_after, now, ends_at, rng);
+        let next = service.timing.late_poll(retry_after, now, ends_at, rng);
         let Some(next) = next else { return };
         let due = self.clock.uptime() + next.after.mul_f64(spread);
         state.agenda.add(entry, next.duty, due);

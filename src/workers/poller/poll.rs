@@ -174,13 +174,11 @@ impl Poll {
             drop(state);
             return self.try_again();
         };
+        let timing = &service.timing;
         let next = if self.turn.duty == Duty::PollLate {
-            let after_watch = service.patience.after_watch;
-            let policy = &service.policy;
-            policy.late_poll(after_watch, retry_after, at, entry.deadline, rng)
+            timing.late_poll(retry_after, at, entry.deadline, rng)
         } else {
-            let policy = &service.policy;
-            Some(policy.next_poll(&entry.tracking, retry_after, at, entry.deadline, rng))
+            Some(timing.next_poll(&entry.tracking, retry_after, at, entry.deadline, rng))
         };
         match next {
             Some(next) => {
@@ -217,7 +215,7 @@ impl Shared {
             // It may have ended without a poll because the service asked to be left alone.
             None => {
                 let service = self.services.get(&watch.service);
-                service.map(|service| service.policy.longest_retry_after())
+                service.map(|service| service.timing.longest_retry_after())
             }
         };
         self.add_late(watch, retry_after);
@@ -252,12 +250,11 @@ fn is_verdict(observation: &Observation) -> bool {
     }
 }
 
-fn terms_of(entry: &Entry, service: &Service) -> Terms {
+fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
     Terms {
         submitted_at: entry.submitted_at,
         deadline: entry.deadline,
-        not_found_grace: service.patience.not_found_grace,
-        give_up_after: service.patience.give_up_after,
+        timing: &service.timing,
         not_found_means: service.definition.not_found_means,
     }
 }

@@ -20,8 +20,8 @@ impl BudgetQueue {
         {
             self.budget
                 .throttled(uptime, |run| match problem.retry_after {
-                    Some(retry_after) => service.policy.respected(retry_after),
-                    None => service.policy.interval(run),
+                    Some(retry_after) => service.timing.respected(retry_after),
+                    None => service.timing.interval(run),
                 });
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn left(world: &World) -> Left {
         Some(due_at) => Left::Deliveries(world.memory.until(due_at)),
         None if !gone.is_empty() => Left::Gone,
         None => {
-            let after_watch = world.plan.patience.after_watch;
+            let after_watch = world.plan.timing.after_watch();
             let is_looked_at = |watch: &Watch| is_looked_at(watch, after_watch, now);
             if rows.watches.iter().any(is_looked_at) {
                 Left::Late
@@ -246,7 +246,7 @@ fn outcome(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
             }
         }
         Outcome::Lost => {
-            let grace = world.plan.patience.not_found_grace;
+            let grace = world.plan.timing.not_found_grace();
             let appears_late = job.visible_at > job.submit_at + grace;
             // A clock that was set ends the grace early, and late looks find the job.
             let is_known = told.changes > 0
@@ -258,7 +258,7 @@ fn outcome(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
             }
         }
         Outcome::Unknown => {
-            let limit = world.plan.patience.give_up_after;
+            let limit = world.plan.timing.give_up_after();
             if told.refused_for + world.jumped() < limit {
                 wrong("1", &format!("refused for {:?} only", told.refused_for));
             }
@@ -295,8 +295,8 @@ fn in_time(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
             &format!("{finished:?} > {deadline:?}"),
         );
     }
-    let longest = (plan.intervals.max * 2 + plan.intervals.max_retry_after)
-        .mul_f64(1.0 + plan.intervals.jitter);
+    let longest =
+        (plan.timing.max() * 2 + plan.timing.max_retry_after()).mul_f64(1.0 + plan.timing.jitter());
     let asked = told.asked_at.unwrap_or(finished);
     let accepted = until(began, watch.submitted_at);
     if asked > accepted.max(well_from) + longest + ASKED_WITHIN && asked < deadline {
@@ -319,7 +319,7 @@ fn in_time(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
 /// A verdict that comes after the end is told, while somebody looks, and only then.
 fn late(world: &World, job: &Job, watch: &Watch, is_told: bool, wrong: &impl Fn(&str, &str)) {
     let plan = &world.plan;
-    let after_watch = plan.patience.after_watch;
+    let after_watch = plan.timing.after_watch();
     let told = world.state().visits.told.get(&job.id).cloned();
     let verdict_at = told.and_then(|told| told.verdict_at);
     if is_told && (after_watch.is_zero() || verdict_at.is_none()) {
@@ -330,7 +330,7 @@ fn late(world: &World, job: &Job, watch: &Watch, is_told: bool, wrong: &impl Fn(
     if is_told || !may_come_late(watch) || !is_one_life || is_quiet {
         return;
     }
-    let well_from = plan.calm_at + plan.intervals.max_retry_after + REFUSED_PAUSE;
+    let well_from = plan.calm_at + plan.timing.max_retry_after() + REFUSED_PAUSE;
     let looked_until = until(
         wall_at(Duration::ZERO),
         watch.finished_at.unwrap_or(Timestamp::MIN),

@@ -206,7 +206,7 @@ impl Cloud {
 
     /// The answer arrives.
     fn note(&self, job_id: &str, answer: Option<&Answer>, uptime: Duration) {
-        let policy = self.0.plan.intervals;
+        let timing = &self.0.plan.timing;
         let mut state = self.0.state();
         let at = state.elapsed();
         let visits = &mut state.visits;
@@ -229,9 +229,9 @@ impl Cloud {
             }
         }
         if let Some(wish) = answer.wish {
-            let least = policy.initial.min(policy.max);
+            let least = timing.initial().min(timing.max());
             let wish = Duration::from_secs(wish.as_secs());
-            let until = uptime + wish.min(policy.max_retry_after).max(least);
+            let until = uptime + wish.min(timing.max_retry_after()).max(least);
             told.quiet_until = Some(until);
             if status == 429 {
                 visits.paused = (uptime, visits.paused.1.max(until));

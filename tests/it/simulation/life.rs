@@ -13,7 +13,6 @@ use jobwatch::credential::none::Nothing;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::metrics::Metrics;
-use jobwatch::schedule::backoff::Policy;
 use jobwatch::service::transport::SharedTransport;
 use jobwatch::service::{Base, Service, Services};
 use jobwatch::sink::SharedSink;
@@ -267,12 +266,7 @@ impl Process {
 }
 
 fn services(world: &World, clock: &SharedClock) -> Services {
-    let Plan {
-        intervals,
-        patience,
-        limits,
-        ..
-    } = &*world.plan;
+    let Plan { timing, limits, .. } = &*world.plan;
     let credential = Credential::new("none", "none", Box::new(Nothing), Arc::clone(clock));
     let credential = Arc::new(credential);
     let transport: SharedTransport = Arc::new(Cloud(world.clone()));
@@ -282,8 +276,7 @@ fn services(world: &World, clock: &SharedClock) -> Services {
         base: Base::Url(format!("https://cloud.example/{name}")),
         credential: Arc::clone(&credential),
         params: [("project_id".to_owned(), "p".to_owned())].into(),
-        policy: Policy::new(*intervals),
-        patience: *patience,
+        timing: timing.clone(),
         limits: *limits,
         transport: Arc::clone(&transport),
         refusals: Arc::new(Mutex::default()),

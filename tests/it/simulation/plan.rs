@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use jobwatch::clock::seeded_rng;
-use jobwatch::schedule::backoff::Intervals;
 use jobwatch::schedule::budget::Limits;
-use jobwatch::service::Patience;
+use jobwatch::timing::{PollSettings, Timing};
 use jobwatch::watch::Outcome;
 use rand::RngExt;
 use rand::rngs::StdRng;
+
+use crate::harness::timing::least;
 
 /// The services' names; both are one endpoint with one credential, and so one budget.
 pub(super) const SERVICES: [&str; 2] = ["east", "west"];
@@ -110,8 +111,7 @@ pub(super) enum Stop {
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    pub(super) intervals: Intervals,
-    pub(super) patience: Patience,
+    pub(super) timing: Timing,
     pub(super) limits: Limits,
     pub(super) sink_concurrency: usize,
     pub(super) jobs: Vec<Job>,
@@ -154,18 +154,7 @@ impl Plan {
         let troubled = !calm_at.is_zero();
         let mut plan = Self {
             seed,
-            intervals: intervals(rng),
-            patience: Patience {
-                after_watch: if rng.random_bool(0.2) {
-                    secs(rng, 60.0, 600.0)
-                } else {
-                    Duration::ZERO
-                },
-                deadline: Duration::from_hours(24),
-                request_timeout: secs(rng, 3.0, 20.0),
-                not_found_grace: secs(rng, 10.0, 40.0),
-                give_up_after: secs(rng, 10.0, 60.0),
-            },
+            timing: poll_settings(rng).complete().expect("all are set"),
             limits: Limits {
                 rate: one_of(rng, &[0.7, 2.0, 10.0, 1000.0]),
                 burst: rng.random_range(1..5),
@@ -283,20 +272,33 @@ fn job(rng: &mut StdRng, n: usize) -> Job {
     }
 }
 
-fn intervals(rng: &mut StdRng) -> Intervals {
+pub(super) fn poll_settings(rng: &mut StdRng) -> PollSettings {
     let is_quick = rng.random_bool(0.1);
     let initial = secs(rng, 0.5, if is_quick { 1.0 } else { 15.0 });
-    Intervals {
-        first: secs(rng, 0.0, 5.0),
-        initial,
-        multiplier: one_of(rng, &[1.0, 1.3, 2.0]),
-        max: if is_quick {
+    let intervals = PollSettings {
+        first: Some(secs(rng, 0.0, 5.0)),
+        initial: Some(initial),
+        multiplier: Some(one_of(rng, &[1.0, 1.3, 2.0])),
+        max: Some(if is_quick {
             initial
         } else {
             initial.max(secs(rng, 2.0, 60.0))
-        },
-        jitter: one_of(rng, &[0.0, 0.2, 0.5]),
-        max_retry_after: secs(rng, 10.0, 60.0).max(initial),
+        }),
+        jitter: Some(one_of(rng, &[0.0, 0.2, 0.5])),
+        max_retry_after: Some(secs(rng, 10.0, 60.0).max(initial)),
+        ..least()
+    };
+    PollSettings {
+        after_watch: Some(if rng.random_bool(0.2) {
+            secs(rng, 60.0, 600.0)
+        } else {
+            Duration::ZERO
+        }),
+        deadline: Some(Duration::from_hours(24)),
+        request_timeout: Some(secs(rng, 3.0, 20.0)),
+        not_found_grace: Some(secs(rng, 10.0, 40.0)),
+        give_up_after: Some(secs(rng, 10.0, 60.0)),
+        ..intervals
     }
 }
 

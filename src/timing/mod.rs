@@ -1,0 +1,152 @@
+//! The settings of polling, in two shapes: [`PollSettings`] as written, each part optional,
+//! and [`Timing`], complete and ready for use.
+//!
+//! The table below declares each setting once: its meaning, its name, its kind and its
+//! range. Reading, inheritance and completeness follow from it. A new setting is a row
+//! here, its default in `config/default.toml`, and the place that uses it.
+
+mod ladder;
+#[cfg(test)]
+pub(crate) mod sample;
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// A table that poll settings are read from. An implementation reports what it refuses.
+pub trait Source {
+    /// The duration of `key`, which must be at least `least`.
+    fn duration(&mut self, key: &str, least: Duration) -> Option<Duration>;
+
+    /// The number of `key`, which must be in `range`.
+    fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64>;
+}
+
+macro_rules! poll_settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $read:ident($allowed:expr);)+) => {
+        /// The poll settings that one place has written; the rest is inherited.
+        #[derive(Debug, Clone, Copy, PartialEq, Default)]
+        pub struct PollSettings {
+            $($(#[doc = $doc])+ pub $name: Option<$kind>,)+
+        }
+
+        impl PollSettings {
+            /// The names of all poll settings.
+            pub const KEYS: &[&str] = &[$(stringify!($name)),+];
+
+            /// Reads every poll setting that `source` has.
+            pub fn read(mut source: impl Source) -> Self {
+                Self { $($name: source.$read(stringify!($name), $allowed),)+ }
+            }
+
+            /// Returns these settings, with those of `base` where they are silent.
+            #[must_use]
+            pub fn over(self, base: Self) -> Self {
+                Self { $($name: self.$name.or(base.$name),)+ }
+            }
+
+            /// Returns the settings ready for use; `None` if one is absent.
+            pub fn complete(self) -> Option<Timing> {
+                let mut timing = Timing { $($name: self.$name?,)+ ladder: Vec::new() };
+                timing.ladder = ladder::of(timing.initial, timing.multiplier, timing.max);
+                Some(timing)
+            }
+        }
+
+        /// When to poll a service, and how long to wait for what.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Timing {
+            $($name: $kind,)+
+            /// The intervals, computed once; never empty.
+            ladder: Vec<Duration>,
+        }
+
+        impl Timing {
+            $($(#[doc = $doc])+ pub fn $name(&self) -> $kind { self.$name })+
+        }
+    };
+}
+
+poll_settings! {
+    /// The delay before the first poll.
+    first: Duration = duration(Duration::ZERO);
+    /// The interval after the first poll.
+    initial: Duration = duration(MILLISECOND);
+    /// The factor from each interval to the next.
+    multiplier: f64 = number(1.0..=100.0);
+    /// The longest interval.
+    max: Duration = duration(MILLISECOND);
+    /// The fraction by which an interval is randomised, up and down.
+    jitter: f64 = number(0.0..=1.0);
+    /// How long a watch may take, unless it has a deadline of its own.
+    deadline: Duration = duration(MILLISECOND);
+    /// How long one request may take.
+    request_timeout: Duration = duration(MILLISECOND);
+    /// How long a job may stay unknown right after its submission.
+    not_found_grace: Duration = duration(Duration::ZERO);
+    /// How long the service may refuse before the watch ends as `unknown`.
+    give_up_after: Duration = duration(Duration::ZERO);
+    /// The longest `Retry-After` of a server that is respected.
+    max_retry_after: Duration = duration(MILLISECOND);
+    /// How long a watch that ended without a verdict is polled for a late one; zero: not
+    /// at all.
+    after_watch: Duration = duration(Duration::ZERO);
+}
+
+impl Timing {
+    /// Interval `n` (from 1), before it is randomised.
+    pub fn interval(&self, n: u32) -> Duration {
+        let last = self.ladder.len() - 1;
+        let index = usize::try_from(n.saturating_sub(1)).unwrap_or(last);
+        self.ladder[index.min(last)]
+    }
+
+    /// The interval that a watch of this `age` has reached, before it is randomised.
+    pub fn interval_at_age(&self, age: Duration) -> Duration {
+        let mut begins = self.first;
+        for &interval in &self.ladder {
+            begins = begins.saturating_add(interval);
+            if begins >= age {
+                return interval;
+            }
+        }
+        self.interval(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timing::sample::least;
+
+    #[test]
+    fn own_settings_go_before_inherited_ones() {
+        let own = PollSettings {
+            first: Some(Duration::from_secs(1)),
+            ..PollSettings::default()
+        };
+        let merged = own.over(PollSettings {
+            first: Some(Duration::from_secs(2)),
+            max: Some(Duration::from_secs(3)),
+            ..least()
+        });
+        assert_eq!(merged.first, Some(Duration::from_secs(1)));
+        assert_eq!(merged.max, Some(Duration::from_secs(3)));
+        assert!(merged.complete().is_some());
+        assert_eq!(own.complete(), None, "most are absent");
+    }
+
+    #[test]
+    fn intervals_stay_at_the_last_step() {
+        let settings = PollSettings {
+            initial: Some(Duration::from_secs(2)),
+            multiplier: Some(2.0),
+            max: Some(Duration::from_secs(5)),
+            ..least()
+        };
+        let timing = settings.complete().unwrap();
+        let secs = |n| timing.interval(n).as_secs();
+        assert_eq!([0, 1, 2, 3, u32::MAX].map(secs), [2, 2, 4, 5, 5]);
+    }
+}
