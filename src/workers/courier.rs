@@ -6,7 +6,7 @@
 //! The store decides what is due, by its own time: a wall clock that is set moves no retry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, AttemptResult, SharedSink, SinkStatus, retry};
 use crate::store::{AttemptRecord, Claimed, Settlement, SharedStore, StoreError};
+use crate::sync::locked;
 use crate::wake::{Wake, woken_within};
 
 /// How long a claim on a delivery lasts.
@@ -233,7 +234,7 @@ impl SinkQueue {
 
     /// Records attempts, together with those that could not be recorded before.
     async fn record(&self, ended: Vec<Ended>) -> Result<(), StoreError> {
-        let mut all = std::mem::take(&mut *self.unrecorded());
+        let mut all = std::mem::take(&mut *locked(&self.unrecorded));
         all.extend(ended);
         if all.is_empty() {
             return Ok(());
@@ -242,7 +243,7 @@ impl SinkQueue {
         let records = all.iter().map(|ended| ended.record_at(uptime)).collect();
         let recorded = self.store.settle(records).await;
         if recorded.is_err() {
-            *self.unrecorded() = all;
+            *locked(&self.unrecorded) = all;
         }
         recorded
     }
@@ -289,7 +290,7 @@ impl SinkQueue {
                 reason,
                 retry_after,
             } => {
-                let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut rng = locked(&self.rng);
                 match retry::delay(number, retry_after, &mut *rng) {
                     Some(delay) => (Settlement::RetryAfter(delay), Some(reason), "failed"),
                     None => (Settlement::Dead, Some(reason), "dead"),
@@ -305,10 +306,7 @@ impl SinkQueue {
     }
 
     fn close_down(&self) {
-        let mut gone_since = self
-            .gone_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut gone_since = locked(&self.gone_since);
         if gone_since.is_none() {
             *gone_since = Some(self.clock.now());
             self.metrics.sink_is_gone(&self.name);
@@ -320,16 +318,7 @@ impl SinkQueue {
     }
 
     fn gone_since(&self) -> Option<Timestamp> {
-        *self
-            .gone_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn unrecorded(&self) -> MutexGuard<'_, Vec<Ended>> {
-        self.unrecorded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.gone_since)
     }
 
     /// How long no delivery is due.
@@ -406,6 +395,28 @@ mod tests {
         assert_eq!(kept.len(), ANSWER_BYTES_MAX);
         let kept = beginning(format!("x{}", "é".repeat(ANSWER_BYTES_MAX)));
         assert_eq!(kept.len(), ANSWER_BYTES_MAX - 1);
+    }
+
+    #[test]
+    fn a_late_record_does_not_put_off_the_retry() {
+        let ended = Ended {
+            at: Duration::from_secs(100),
+            record: AttemptRecord {
+                delivery: 1,
+                schedule_attempt: 1,
+                settlement: Settlement::RetryAfter(Duration::from_secs(30)),
+                at: Timestamp::UNIX_EPOCH,
+                took: Duration::ZERO,
+                http_status: None,
+                error: None,
+                answer: None,
+            },
+        };
+        for (uptime, delay) in [(100, 30), (110, 20), (500, 0)] {
+            let record = ended.record_at(Duration::from_secs(uptime));
+            let delay = Duration::from_secs(delay);
+            assert_eq!(record.settlement, Settlement::RetryAfter(delay));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A new kind of store is one more [`Database`] and one more `whole_suite!`.
 
 pub(crate) mod abandoned;
+mod clocks;
 mod contract;
 mod deliveries;
 mod listing;
@@ -82,6 +83,10 @@ macro_rules! whole_suite {
                 events_of_a_watch_are_its_last_ones_in_order
                 changes_are_those_committed_after_the_cursor
                 many_changes_come_in_pieces;
+            clocks:
+                a_wall_clock_that_is_set_moves_no_retry
+                a_wall_clock_that_is_set_moves_no_lease
+                a_retry_waits_no_longer_than_any_delay_after_opening_again;
             writers:
                 changes_of_another_writer_are_read
                 of_two_writers_one_applies_a_transition
@@ -92,9 +97,6 @@ macro_rules! whole_suite {
                 no_more_is_claimed_than_asked_for
                 nothing_is_claimed_before_it_is_due
                 a_delivery_keeps_its_target
-                a_wall_clock_that_is_set_moves_no_retry
-                a_wall_clock_that_is_set_moves_no_lease
-                a_retry_waits_no_longer_than_any_delay_after_opening_again
                 what_is_settled_is_not_claimed_again
                 a_late_record_does_not_undo_what_is_settled
                 what_is_owed_is_owed_after_it_is_opened_again

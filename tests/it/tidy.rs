@@ -51,7 +51,7 @@ const LAYERS: &[Layer] = &[
         ],
     ),
     ("credential", &["clock", "outbound"]),
-    ("store", &["watch", "clock"]),
+    ("store", &["watch", "clock", "sync"]),
     ("sink", &["watch", "clock", "outbound"]),
     ("simulator", &["clock"]),
     // A definition put to use: transport, credential and budget.

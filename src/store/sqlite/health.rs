@@ -1,12 +1,13 @@
 //! Whether the store can commit: the kinds of writes that failed last, and the last proof.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::clock::until;
+use crate::sync::locked;
 
 /// How long a proof stands.
 const PROOF_STANDS: Duration = Duration::from_secs(1);
@@ -69,8 +70,13 @@ impl Health {
         }
     }
 
+    /// Ends the present proof: the store is closing.
+    pub(super) fn void(&self) {
+        self.state().proved_at = None;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

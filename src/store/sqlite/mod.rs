@@ -336,6 +336,7 @@ impl Maintenance for SqliteStore {
     }
 
     async fn close(&self) {
+        self.health.void();
         // The last connection to go leaves everything in one file: that of the writer.
         self.readers.close();
         self.writer.close().await;
@@ -361,5 +362,35 @@ impl SqliteStore {
         }
         self.health.proved(claim, self.time.now());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SteppedClock;
+
+    #[tokio::test]
+    async fn a_disk_with_room_for_small_writes_only_is_not_ready() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = SteppedClock::at(Timestamp::UNIX_EPOCH);
+        let clock: SharedClock = Arc::new(clock);
+        let store = SqliteStore::open(&folder.path().join("jobwatch.db"), clock).unwrap();
+        store.check().await.unwrap();
+        let limit_pages = async |count: u32| {
+            let limit =
+                move |db: &Connection| Ok(db.pragma_update(None, "max_page_count", count)?);
+            store.writer.run("limit the file", limit).await.unwrap();
+        };
+        // No page more than there are.
+        limit_pages(1).await;
+        let large = |db: &Connection| Ok(maintenance::write_proof(db, 10 * PROOF_BYTES)?);
+        store.writer.run("write much", large).await.unwrap_err();
+        let small = |db: &Connection| Ok(maintenance::write_proof(db, 0)?);
+        store.writer.run("write little", small).await.unwrap();
+        let error = anyhow::Error::from(store.check().await.unwrap_err());
+        assert!(format!("{error:#}").contains("make room"), "{error:#}");
+        limit_pages(1_000_000).await;
+        store.check().await.unwrap();
     }
 }

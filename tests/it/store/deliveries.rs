@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use jobwatch::clock::{Clock, later};
 use jobwatch::store::delivery::{
     DeliveryQuery, DeliveryState, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{AttemptRecord, Claimed, Settlement, SharedStore};
-use jobwatch::watch::delivery::{Owed, RETRY_DELAY_MAX, Target};
+use jobwatch::watch::delivery::{Owed, Target};
 
 use crate::store::Database;
 use crate::store::samples::{at, deliveries_in, submission, watch};
@@ -18,9 +17,8 @@ use crate::store::samples::{at, deliveries_in, submission, watch};
 const TOOK: Duration = Duration::from_millis(123);
 /// How long each claim lasts.
 const LEASE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
 
-async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedStore {
+pub(super) async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedStore {
     let store = database.open().unwrap();
     let batch = (0..watches).map(|n| submission(watch(n), sinks)).collect();
     store.submit(batch).await.unwrap();
@@ -28,7 +26,7 @@ async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedS
 }
 
 /// Claims all deliveries to `hook` that are due now.
-async fn claim(store: &SharedStore) -> Vec<Claimed> {
+pub(super) async fn claim(store: &SharedStore) -> Vec<Claimed> {
     claim_some(store, "hook", 100).await
 }
 
@@ -36,17 +34,11 @@ async fn claim_some(store: &SharedStore, sink: &str, limit: usize) -> Vec<Claime
     store.claim_deliveries(sink, LEASE, limit).await.unwrap()
 }
 
-fn retry_in(secs: u64) -> Settlement {
+pub(super) fn retry_in(secs: u64) -> Settlement {
     Settlement::RetryAfter(Duration::from_secs(secs))
 }
 
-/// Sets the wall clock alone.
-fn set_wall(database: &impl Database, by: SignedDuration) {
-    let clock = database.clock();
-    clock.set_wall(clock.now().checked_add(by).unwrap());
-}
-
-fn record(claimed: &Claimed, settlement: Settlement) -> AttemptRecord {
+pub(super) fn record(claimed: &Claimed, settlement: Settlement) -> AttemptRecord {
     let failed = settlement != Settlement::Delivered;
     AttemptRecord {
         delivery: claimed.id,
@@ -72,7 +64,7 @@ async fn give_up(database: &impl Database, store: &SharedStore) -> Vec<Claimed> 
     claimed
 }
 
-async fn one(store: &SharedStore, id: i64) -> (StoredDelivery, Vec<StoredAttempt>) {
+pub(super) async fn one(store: &SharedStore, id: i64) -> (StoredDelivery, Vec<StoredAttempt>) {
     store.delivery(id).await.unwrap().unwrap()
 }
 
@@ -363,7 +355,7 @@ pub(crate) async fn nothing_is_claimed_before_it_is_due(database: &impl Database
 }
 
 /// In how many seconds the next delivery to `hook` is due.
-async fn next_due(store: &SharedStore) -> Option<u64> {
+pub(super) async fn next_due(store: &SharedStore) -> Option<u64> {
     let due = store.next_delivery_due("hook").await.unwrap();
     due.map(|after| after.as_secs())
 }
@@ -388,74 +380,9 @@ pub(crate) async fn a_delivery_keeps_its_target(database: &impl Database) {
         .unwrap();
     store.redrive(claimed[0].id, false).await.unwrap();
     store.close().await;
+    drop(store);
     let store = database.open().unwrap();
     assert_eq!(claim(&store).await[0].delivery.target, target);
-}
-
-pub(crate) async fn a_wall_clock_that_is_set_moves_no_retry(database: &impl Database) {
-    let store = database.open().unwrap();
-    for (n, hours) in [(1, -1), (2, 1)] {
-        let change = submission(watch(n), &["hook"]);
-        store.submit(vec![change]).await.unwrap();
-        let claimed = claim(&store).await;
-        store
-            .settle(vec![record(&claimed[0], retry_in(5))])
-            .await
-            .unwrap();
-        set_wall(database, SignedDuration::from_hours(hours));
-        assert_eq!(next_due(&store).await, Some(5), "{hours} h");
-        let shown = one(&store, claimed[0].id).await.0.due_at;
-        let due_at = later(database.clock().now(), Duration::from_secs(5));
-        assert_eq!(shown, Some(due_at), "shown as the wall clock will read");
-        database.pass(4);
-        assert!(claim(&store).await.is_empty(), "{hours} h");
-        database.pass(1);
-        let again = claim(&store).await;
-        assert_eq!(again.len(), 1, "{hours} h");
-        // What is owed after the clock was set is due at once all the same.
-        let other = submission(watch(n + 10), &["hook"]);
-        store.submit(vec![other]).await.unwrap();
-        let new = claim(&store).await;
-        assert_eq!(new.len(), 1, "{hours} h");
-        let done = [again, new].concat();
-        let done = done.iter().map(|one| record(one, Settlement::Delivered));
-        store.settle(done.collect()).await.unwrap();
-        store.redrive(claimed[0].id, true).await.unwrap();
-        let redriven = claim(&store).await;
-        assert_eq!(redriven.len(), 1, "{hours} h");
-        store
-            .settle(vec![record(&redriven[0], Settlement::Delivered)])
-            .await
-            .unwrap();
-    }
-}
-
-pub(crate) async fn a_wall_clock_that_is_set_moves_no_lease(database: &impl Database) {
-    let store = owing(database, 1, &["hook"]).await;
-    let first = claim(&store).await;
-    set_wall(database, SignedDuration::from_hours(1));
-    assert!(claim(&store).await.is_empty(), "the attempt is under way");
-    set_wall(database, SignedDuration::from_hours(-2));
-    database.pass(60);
-    assert_eq!(claim(&store).await, first);
-}
-
-pub(crate) async fn a_retry_waits_no_longer_than_any_delay_after_opening_again(
-    database: &impl Database,
-) {
-    let store = owing(database, 1, &["hook"]).await;
-    let claimed = claim(&store).await;
-    store
-        .settle(vec![record(&claimed[0], Settlement::RetryAfter(HOUR))])
-        .await
-        .unwrap();
-    store.close().await;
-    drop(store);
-    // A year, as when a machine starts with a clock that its battery no longer keeps.
-    set_wall(database, SignedDuration::from_hours(-24 * 365));
-    let store = database.open().unwrap();
-    let due = store.next_delivery_due("hook").await.unwrap().unwrap();
-    assert!(due <= RETRY_DELAY_MAX, "{due:?}");
 }
 
 pub(crate) async fn what_is_settled_is_not_claimed_again(database: &impl Database) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use jobwatch::simulator::{Ending, Service};
 use jobwatch::store::delivery::DeliveryState;
 use jobwatch::watch::request::WatchRequest;
@@ -176,6 +177,26 @@ async fn an_event_that_is_never_answered_holds_up_no_other_of_its_sink() {
     let ids: BTreeSet<&str> = received.iter().map(Received::id).collect();
     assert_eq!((received.len(), ids.len()), (2, 2));
     stop.cancel();
+}
+
+/// The poller stands still here: it would notice the jump, too.
+#[tokio::test]
+async fn a_clock_that_is_set_moves_no_retry() {
+    for hours in [-1, 1] {
+        let app = accepting().await;
+        app.receiver.answers([Reply::Status(503)]);
+        submitted(&app, 1).await;
+        let deliver_after = async |secs| {
+            app.clock.advance(Duration::from_secs(secs));
+            app.program.courier.run_once().await.unwrap();
+            app.receiver.received().len()
+        };
+        assert_eq!(deliver_after(0).await, 1);
+        let set = app.now().checked_add(SignedDuration::from_hours(hours));
+        app.clock.set_wall(set.unwrap());
+        assert_eq!(deliver_after(4).await, 1, "{hours} h");
+        assert_eq!(deliver_after(2).await, 2, "{hours} h");
+    }
 }
 
 #[tokio::test]
