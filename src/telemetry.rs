@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_pass_whatever_filter_the_thread_has() {
+    async fn events_pass_any_filter_of_the_thread() {
         let (mut reader, output) = piped(LogFormat::Json);
         let silent = Layout::Json.dispatch(EnvFilter::new("off"), io::sink);
         let _guard = tracing::dispatcher::set_default(&silent);

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_handed_out_leads_back_to_its_job() {
+    fn a_returned_path_leads_to_its_job() {
         for service in Service::ALL {
             for id in ["odd id/%☃", "26f6b565-0000-4000-8000-03f0bd975433"] {
                 assert_eq!(asked_for(&service.path(id)), Some((service, id.to_owned())));

@@ -125,7 +125,7 @@ fn restart_delivers(config: &str) {
 }
 
 #[tokio::test]
-async fn sigterm_ends_a_daemon_whose_reader_is_gone() {
+async fn sigterm_ends_a_daemon_after_its_output_was_closed() {
     let folder = Folder::new();
     let config = configure(&folder);
     let (reader, writer) = io::pipe().unwrap();
@@ -141,7 +141,7 @@ async fn sigterm_ends_a_daemon_whose_reader_is_gone() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_a_daemon_whose_reader_is_stuck() {
+async fn sigterm_ends_a_daemon_with_blocked_output() {
     let folder = Folder::new();
     let config = configure(&folder);
     let (reader, writer) = io::pipe().unwrap();
@@ -157,7 +157,7 @@ async fn sigterm_ends_a_daemon_whose_reader_is_stuck() {
 }
 
 #[tokio::test]
-async fn a_new_reader_learns_how_many_lines_were_lost() {
+async fn lost_lines_are_reported_to_the_next_reader() {
     let folder = Folder::new();
     let config = configure(&folder);
     // A named pipe: one reader can go and another come.
@@ -215,7 +215,7 @@ async fn until_ready(url: &str) {
 }
 
 #[test]
-fn an_error_at_start_is_not_held_up_by_a_stuck_reader() {
+fn blocked_output_does_not_delay_a_start_error() {
     let folder = Folder::new();
     let config = configure(&folder);
     let _first = Daemon::start(&config);
@@ -225,7 +225,7 @@ fn an_error_at_start_is_not_held_up_by_a_stuck_reader() {
 }
 
 #[test]
-fn commands_end_quietly_when_the_reader_is_gone() {
+fn commands_end_quietly_when_their_output_is_closed() {
     let folder = Folder::new();
     let config = configure(&folder);
     let daemon = Daemon::start(&config);
