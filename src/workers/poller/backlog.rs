@@ -54,7 +54,7 @@ impl Backlog {
     }
 
     /// True if a decision about this watch waits: the next one must wait for it.
-    pub(super) fn holds(&self, id: WatchId) -> bool {
+    pub(super) fn contains(&self, id: WatchId) -> bool {
         self.by_watch.contains_key(&id)
     }
 
@@ -283,7 +283,7 @@ mod tests {
         }
         let first = backlog.take();
         assert_eq!(ids(&first), [1, 2]);
-        assert!(backlog.holds(first[1].decision.watch));
+        assert!(backlog.contains(first[1].decision.watch));
         backlog.saved(&first[0]);
         backlog.put_back(first.into_iter().skip(1).collect());
         let second = backlog.take();
@@ -292,7 +292,7 @@ mod tests {
             backlog.saved(kept);
         }
         assert_eq!((backlog.len(), backlog.bytes), (0, 0));
-        assert!(!backlog.holds(second[0].decision.watch));
+        assert!(!backlog.contains(second[0].decision.watch));
     }
 
     #[test]
