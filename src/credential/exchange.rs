@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::credential::IssueError;
+use crate::credential::lease::Failing;
 use crate::credential::refusal::clock_ahead_s;
 use crate::outbound;
 use crate::outbound::redaction::Redaction;
@@ -72,7 +73,7 @@ impl Exchange {
     ) -> Result<Reply, IssueError> {
         let failed = |error: &reqwest::Error| {
             let cause = redaction.text(&outbound::in_words(error));
-            IssueError::passing(format!("cannot {attempt}: {cause}"))
+            IssueError::new(Failing::Unreachable, format!("cannot {attempt}: {cause}"))
         };
         let mut response = self
             .client
@@ -130,16 +131,16 @@ impl Reply {
                 "cannot {attempt}: HTTP {status}, a redirect, is not followed: give the URL it leads to"
             ));
         }
-        let is_passing = self.status.is_server_error()
-            || matches!(
-                self.status,
-                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-            );
-        if is_passing {
+        let failing = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => Some(Failing::Throttled),
+            StatusCode::REQUEST_TIMEOUT => Some(Failing::ServerError),
+            status => status.is_server_error().then_some(Failing::ServerError),
+        };
+        if let Some(failing) = failing {
             let retry_after = retry_after::read(&self.headers, self.now);
             return IssueError {
                 retry_after: retry_after.map(|retry_after| retry_after.min(RETRY_AFTER_MAX)),
-                ..IssueError::passing(format!("cannot {attempt}: HTTP {status}{said}"))
+                ..IssueError::new(failing, format!("cannot {attempt}: HTTP {status}{said}"))
             };
         }
         IssueError::refused(format!("cannot {attempt}: HTTP {status}{said}; {advice}"))

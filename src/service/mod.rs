@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::show_duration;
+use crate::credential::lease::Failing;
 use crate::credential::scope::Scope;
 use crate::credential::{CredentialError, IssuedSecret, Renewal, SharedCredential, refusal};
 use crate::definition::explain::{Explanation, ProblemExplained, explain};
@@ -372,10 +373,34 @@ impl Service {
     }
 }
 
-/// Without a secret nothing was asked, so nothing was refused; like a refusal, it never
-/// ends a watch.
+/// Without a secret the service was not asked. If its identity service could not be reached,
+/// failed, or throttled, the problem says so; any other reason counts as a refusal. None of
+/// these kinds ever ends a watch.
+///
+/// The problem has no HTTP status, because there was no answer of the service. By that the
+/// poller knows that a throttled identity service is no reason to pause the budget of the
+/// service. The watch itself waits as long as the identity service asked for.
 fn no_secret(error: &CredentialError) -> Problem {
-    Problem::new(ProblemKind::Unauthorized, error.to_string())
+    let unauthorized = Problem::new(ProblemKind::Unauthorized, error.to_string());
+    let CredentialError::NotIssued {
+        error: cause,
+        again_in,
+        ..
+    } = error
+    else {
+        return unauthorized;
+    };
+    let kind = match cause.failing {
+        Failing::Unreachable => ProblemKind::Unreachable,
+        Failing::ServerError => ProblemKind::ServerError,
+        Failing::Throttled => ProblemKind::Throttled,
+        Failing::Unusable | Failing::Refused => ProblemKind::Unauthorized,
+    };
+    Problem {
+        kind,
+        retry_after: (kind == ProblemKind::Throttled).then_some(*again_in),
+        ..unauthorized
+    }
 }
 
 /// All configured services, by name.

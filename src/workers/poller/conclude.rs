@@ -10,7 +10,7 @@ use crate::schedule::agenda::{Duty, Entry, Ticket};
 use crate::service::Service;
 use crate::store::{Applied, Transition};
 use crate::watch::event::Event;
-use crate::watch::observation::{Observation, ProblemKind};
+use crate::watch::observation::Observation;
 use crate::watch::transition::{Step, Terms, Tracking};
 use crate::watch::{Outcome, Params, State, WatchId, transition};
 use crate::workers::poller::load::duty_of;
@@ -311,7 +311,7 @@ impl Board {
         let budget = &mut self.lanes.lane(lane).budget;
         budget.release();
         if let Observation::Problem(problem) = observation
-            && problem.kind == ProblemKind::Throttled
+            && problem.pauses_budget()
         {
             budget.throttled(uptime, |run| match problem.retry_after {
                 Some(retry_after) => service.policy.respected(retry_after),
