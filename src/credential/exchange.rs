@@ -13,7 +13,7 @@ use crate::credential::lease::Failing;
 use crate::credential::refusal::clock_ahead_s;
 use crate::outbound;
 use crate::outbound::redaction::Redaction;
-use crate::outbound::retry_after;
+use crate::outbound::{html, retry_after};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -154,7 +154,8 @@ impl Reply {
         ))
     }
 
-    /// The service's own words, without secrets: " (CODE MESSAGE)".
+    /// The service's own words, or those of a gateway's page, without secrets:
+    /// " (CODE MESSAGE)".
     fn said(&self) -> String {
         let body = self.json();
         let text = |paths: [&Value; 3]| {
@@ -170,7 +171,7 @@ impl Reply {
         let words: Vec<String> = code
             .filter(|code| *code != self.status.as_str())
             .into_iter()
-            .chain(message)
+            .chain(message.or_else(|| html::words(&self.body)))
             .collect();
         let mut said = self.redaction.text(&words.join(" "));
         said.retain(|c| !c.is_control());

@@ -20,6 +20,7 @@ use crate::credential::{CredentialError, IssuedSecret, Renewal, SharedCredential
 use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::JOB_ID;
 use crate::definition::{Definition, reading};
+use crate::outbound::redaction::Redaction;
 use crate::schedule::backoff::Policy;
 use crate::schedule::budget::Limits;
 use crate::service::refusals::Refusals;
@@ -136,8 +137,32 @@ impl Probed {
 
 /// What happened to one request, before it is read.
 enum Sent {
-    Received(Received),
+    Received(Answered),
     Problem(Problem),
+}
+
+/// An answer without the secrets of its request, and those secrets.
+struct Answered {
+    received: Received,
+    issued: Arc<IssuedSecret>,
+    signature: Redaction,
+}
+
+impl Answered {
+    fn new(mut received: Received, issued: &Arc<IssuedSecret>, signature: Redaction) -> Self {
+        received.body = signature.body(issued.redacted(received.body));
+        Self {
+            received,
+            issued: Arc::clone(issued),
+            signature,
+        }
+    }
+
+    /// Reading may decode a secret that the body spelled otherwise: `&#43;` for `+`.
+    fn redact(&self, text: &mut String) {
+        let without = self.issued.redacted(std::mem::take(text).into());
+        *text = String::from_utf8_lossy(&self.signature.body(without)).into_owned();
+    }
 }
 
 impl Service {
@@ -169,7 +194,7 @@ impl Service {
     pub async fn observe(&self, job_id: &str, params: &Params, now: Timestamp) -> Observation {
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Observation::Problem(problem),
-            Sent::Received(received) => self.read(job_id, &received, now),
+            Sent::Received(answered) => self.read(job_id, &answered, now),
         }
     }
 
@@ -187,9 +212,9 @@ impl Service {
         };
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Probed::problem(request, problem),
-            Sent::Received(received) => {
-                let answer = received.answer();
-                let observation = self.read(job_id, &received, now);
+            Sent::Received(answered) => {
+                let answer = answered.received.answer();
+                let observation = self.read(job_id, &answered, now);
                 Probed {
                     request,
                     http_status: Some(answer.http_status),
@@ -206,13 +231,16 @@ impl Service {
         }
     }
 
-    fn read(&self, job_id: &str, received: &Received, now: Timestamp) -> Observation {
+    fn read(&self, job_id: &str, answered: &Answered, now: Timestamp) -> Observation {
+        let received = &answered.received;
         let mut observation = reading::read(&self.definition, job_id, &received.answer(), now);
-        if let Observation::Problem(problem) = &mut observation
-            && problem.kind == ProblemKind::Forbidden
-            && refusal::is_refused(received.http_status, &received.body)
-        {
-            problem.kind = ProblemKind::Unauthorized;
+        if let Observation::Problem(problem) = &mut observation {
+            answered.redact(&mut problem.message);
+            if problem.kind == ProblemKind::Forbidden
+                && refusal::is_refused(received.http_status, &received.body)
+            {
+                problem.kind = ProblemKind::Unauthorized;
+            }
         }
         observation
     }
@@ -266,8 +294,8 @@ impl Service {
     }
 
     fn note_accepted(&self, sent: &Sent, issued: &IssuedSecret) {
-        if let Sent::Received(received) = sent
-            && !received.http_status.is_server_error()
+        if let Sent::Received(answered) = sent
+            && !answered.received.http_status.is_server_error()
         {
             self.refusals().accepted(issued.generation);
         }
@@ -275,13 +303,13 @@ impl Service {
 
     /// Whether the secret was refused, as far as the definition does not say otherwise.
     fn is_refused(&self, sent: &Sent, job_id: &str, now: Timestamp) -> bool {
-        let Sent::Received(received) = sent else {
+        let Sent::Received(answered) = sent else {
             return false;
         };
-        if !matches!(received.http_status.as_u16(), 401 | 403) {
+        if !matches!(answered.received.http_status.as_u16(), 401 | 403) {
             return false;
         }
-        let observation = self.read(job_id, received, now);
+        let observation = self.read(job_id, answered, now);
         matches!(observation, Observation::Problem(problem) if problem.kind == ProblemKind::Unauthorized)
     }
 
@@ -312,7 +340,7 @@ impl Service {
 
     async fn send(
         &self,
-        issued: &IssuedSecret,
+        issued: &Arc<IssuedSecret>,
         job_id: &str,
         params: &Params,
         now: Timestamp,
@@ -325,12 +353,11 @@ impl Service {
         let signature = credential.authorise(issued, &mut request, now).await?;
         let host = request.url().host_str().unwrap_or_default().to_owned();
         Ok(match self.transport.send(request).await {
-            Ok(mut received) => {
+            Ok(received) => {
                 let result = refusal::signature_result(received.http_status, &received.body);
                 let answer = (host.as_str(), &received.headers);
                 self.credential.answered(issued, result, answer, now);
-                received.body = signature.body(issued.redacted(received.body));
-                Sent::Received(received)
+                Sent::Received(Answered::new(received, issued, signature))
             }
             Err(problem) => {
                 self.credential.unanswered(issued);

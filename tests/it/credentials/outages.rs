@@ -65,7 +65,7 @@ async fn an_identity_service_that_fails_for_an_hour_is_asked_once_a_minute() {
     let attempts = cloud.logins();
     assert!((60..=66).contains(&attempts), "{attempts} attempts");
     let problem = app.live(ids[0]).last_problem.unwrap().message;
-    assert!(problem.contains("HTTP 503"), "{problem}");
+    assert!(problem.contains("HTTP 503 (maintenance)"), "{problem}");
     cloud.identity.as_usual();
     all_recover(&cloud, &app, &ids).await;
     assert_eq!(cloud.logins(), attempts + 1);
