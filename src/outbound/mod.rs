@@ -4,6 +4,7 @@
 //! a URL given from outside may lead ([`egress`]), and how a failure is put into words.
 
 pub mod egress;
+pub mod html;
 pub mod redaction;
 pub mod retry_after;
 pub mod secret;

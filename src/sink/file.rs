@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
+use crate::sink::{Attempt, AttemptResult, Sink};
+use crate::watch::delivery::Delivery;
 
 /// How many events are taken at once; they are written one after the other.
 const CONCURRENCY: usize = 16;
@@ -62,9 +63,9 @@ impl Sink for Lines {
         CONCURRENCY
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
         let (settings, turn) = (Arc::clone(&self.settings), Arc::clone(&self.turn));
-        let body = parcel.body.clone();
+        let body = delivery.body.clone();
         let written = tokio::task::spawn_blocking(move || {
             let _turn = turn.lock();
             settings.append(&body)

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
+use crate::sink::{Attempt, AttemptResult, Sink};
 use crate::telemetry::LogOutput;
+use crate::watch::delivery::Delivery;
 
 /// The `tracing` target of all event lines.
 const TARGET: &str = "jobwatch::event";
@@ -48,10 +49,10 @@ impl Sink for Log {
         64
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
-        let written = match serde_json::from_str(&parcel.body) {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
+        let written = match serde_json::from_str(&delivery.body) {
             Ok(event) => {
-                let emit = || emit(&parcel.type_name, &event);
+                let emit = || emit(&delivery.type_name, &event);
                 let written = self.output.write(emit).await;
                 written.map_err(|error| format!("cannot write to the log: {error}"))
             }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use crate::watch::delivery::RETRY_DELAY_MAX;
+
 /// The delay before each attempt after the first; after the last one fails, the delivery
 /// is dead. Together about 15 hours 43 minutes: a receiver may be down overnight.
 const DELAYS: [Duration; 9] = [
@@ -32,7 +34,8 @@ pub fn delay(attempts: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -
     let scheduled = *DELAYS.get(index)?;
     let retry_after = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
     let spread = rng.random_range(1.0..=1.0 + JITTER);
-    Some(scheduled.max(retry_after).mul_f64(spread))
+    let delay = scheduled.max(retry_after).mul_f64(spread);
+    Some(delay.min(RETRY_DELAY_MAX))
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::sqlite::SqliteStore;
 use jobwatch::store::{Applied, SharedStore};
 use jobwatch::timing::{PollSettings, Timing};
 use jobwatch::watch::change::Change;
@@ -26,6 +25,7 @@ use self::observations::{
 };
 use crate::harness::timing::least;
 use crate::store::samples;
+use crate::store::sqlite::opened;
 
 /// The limits for refusals and unknown jobs of the service of [`samples::watch`].
 fn timing() -> Timing {
@@ -250,7 +250,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
-            let store: SharedStore = Arc::new(SqliteStore::open(&folder.path().join("db")).unwrap());
+            let store: SharedStore = Arc::new(opened(&folder.path().join("db")).unwrap());
             let first = samples::accepted(&store, samples::watch(1)).await;
             let all: Vec<_> = before.iter().cloned().chain([(1, sighting(end, 9))]).chain(after.iter().cloned()).collect();
             let ended = observe_all(&store, &first, &all).await;

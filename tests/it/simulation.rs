@@ -104,7 +104,7 @@ fn tally(world: &World) -> Tally {
         tally.add(format!("watches {}", watch.state), 1);
     }
     for owed in &rows.deliveries {
-        tally.add("attempts", usize::try_from(owed.attempts).unwrap());
+        tally.add("attempts", usize::try_from(owed.attempts_total).unwrap());
         tally.add(
             "dead letters",
             usize::from(owed.state == DeliveryState::Dead),

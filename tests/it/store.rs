@@ -3,20 +3,40 @@
 //! A new kind of store is one more [`Database`] and one more `whole_suite!`.
 
 pub(crate) mod abandoned;
+mod clocks;
 mod contract;
 mod deliveries;
 mod listing;
 pub(crate) mod memory;
 pub(crate) mod samples;
-mod sqlite;
+pub(crate) mod sqlite;
 mod upgrade;
+mod writers;
 
+use std::time::Duration;
+
+use jobwatch::clock::SteppedClock;
 use jobwatch::store::{SharedStore, StoreError};
 
 /// The storage of a store, for one test.
 pub(crate) trait Database {
     /// Opens the store with everything that was stored before.
     fn open(&self) -> Result<SharedStore, StoreError>;
+
+    /// The clock that the time of the store goes by. It begins at `at(0)`; the uptime of a
+    /// store that has a server's time is that of the server.
+    fn clock(&self) -> &SteppedClock;
+
+    /// Another writer on the same database, beside the one that was opened; `None` where one
+    /// process alone can have it.
+    fn second_writer(&self) -> Option<SharedStore> {
+        None
+    }
+
+    /// Lets time pass.
+    fn pass(&self, secs: u64) {
+        self.clock().advance(Duration::from_secs(secs));
+    }
 }
 
 /// Runs each of these functions as a test over one kind of database.
@@ -58,16 +78,25 @@ macro_rules! whole_suite {
                 pages_are_newest_first_and_have_no_gap
                 a_full_last_page_has_no_next_page
                 filters_are_combined
+                a_cursor_of_another_store_is_refused
                 active_watches_are_listed_in_order_of_acceptance
                 the_latest_events_of_a_watch_are_listed_in_order
-                changes_since_a_position_are_listed
-                many_changes_are_read_in_pages
-                watches_are_counted_by_state;
+                changes_are_those_committed_after_the_cursor
+                many_changes_are_read_in_pages;
+            clocks:
+                setting_the_wall_clock_moves_no_retry
+                setting_the_wall_clock_moves_no_lease
+                a_retry_after_a_reopen_waits_at_most_the_longest_delay;
+            writers:
+                changes_of_another_writer_are_read
+                one_of_two_writers_applies_a_transition
+                a_claim_of_another_writer_is_respected;
             deliveries:
                 each_sink_has_its_own_delivery
                 a_claim_is_exclusive_until_its_lease_ends
                 a_claim_takes_at_most_the_requested_number
                 a_delivery_is_not_claimed_before_it_is_due
+                a_delivery_keeps_its_target
                 a_settled_delivery_is_not_claimed_again
                 a_late_record_does_not_undo_a_settlement
                 pending_deliveries_survive_a_reopen

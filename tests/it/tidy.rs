@@ -53,7 +53,7 @@ const LAYERS: &[Layer] = &[
     ),
     ("credential", &["clock", "outbound"]),
     ("store", &["watch", "clock"]),
-    ("sink", &["watch", "clock", "outbound", "telemetry"]),
+    ("sink", &["watch", "clock", "outbound"]),
     ("simulator", &["clock"]),
     // A definition put to use: transport, credential and budget.
     (

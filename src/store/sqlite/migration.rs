@@ -25,6 +25,10 @@ const STEPS: &[Step] = &[
         version: 3,
         sql: include_str!("../migrations/sqlite/0003_attempts.sql"),
     },
+    Step {
+        version: 4,
+        sql: include_str!("../migrations/sqlite/0004_target.sql"),
+    },
 ];
 
 /// The version of a database that has taken every step.

@@ -53,7 +53,7 @@ impl Backlog {
     }
 
     /// True if a decision about this watch waits: the next one must wait for it.
-    pub(super) fn holds(&self, id: WatchId) -> bool {
+    pub(super) fn contains(&self, id: WatchId) -> bool {
         self.by_watch.contains_key(&id)
     }
 

@@ -193,6 +193,25 @@ async fn a_secret_header_has_the_format_of_its_kind() {
     }
 }
 
+/// A page that repeats a secret escapes it, and the quotation in the message decodes it.
+#[tokio::test]
+async fn secret_repeated_in_a_page_is_not_shown() {
+    let cloud = Cloud::start();
+    cloud.write("secret", "canary+of/this&test=");
+    let page = "<html><title>unknown key canary&#43;of&#x2F;this&amp;test&#61;</title>";
+    cloud.jobs.always(Answer::text(502, page));
+    let service = Cloud::service("jobs", &cloud.jobs.url);
+    let settings = format!(
+        "[credentials.otc]\nkind = \"bearer\"\ntoken_file = \"{{secrets}}/secret\"\n\
+         {service}params = {{ project_id = \"p\" }}\n"
+    );
+    let app = cloud.app_with(&settings).await;
+    let id = app.submit("jobs", "job-1").await;
+    app.next_poll(id).await;
+    let problem = app.live(id).last_problem.unwrap();
+    assert_eq!(problem.message, "unknown key [REDACTED]");
+}
+
 #[tokio::test]
 async fn a_replaced_secret_is_used_before_and_after_a_refusal() {
     for (kind, key, header, prefix) in [

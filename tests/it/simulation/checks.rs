@@ -31,8 +31,8 @@ pub(super) enum Left {
     Watches,
     /// Watches that should have ended long ago.
     Overdue,
-    /// Pending deliveries; the next is due at this time.
-    Deliveries(Timestamp),
+    /// The next of them is due after this.
+    Deliveries(Duration),
     /// Deliveries to sinks that answered 410 to this process.
     Gone,
     /// Watches that ended without a verdict and may get a late result.
@@ -75,7 +75,7 @@ pub(super) fn left(world: &World) -> Left {
     let pending = pending.filter(|owed| owed.state == DeliveryState::Pending);
     let (gone, due): (Vec<_>, Vec<_>) = pending.partition(|owed| is_gone(&owed.sink));
     match due.iter().map(|owed| owed.due_at).min() {
-        Some(at) => Left::Deliveries(at),
+        Some(due_at) => Left::Deliveries(world.memory.until(due_at)),
         None if !gone.is_empty() => Left::Gone,
         None => {
             let after_watch = world.plan.timing.after_watch();
@@ -372,10 +372,10 @@ fn deliveries(world: &World, rows: &Rows) {
         let is_well = match owed.state {
             DeliveryState::Delivered => taken > 0,
             // Attempts at a receiver that is gone are not part of the schedule.
-            DeliveryState::Dead => owed.attempts - owed.earlier == ATTEMPTS_MAX,
+            DeliveryState::Dead => owed.attempts_total - owed.earlier == ATTEMPTS_MAX,
             DeliveryState::Pending => false,
         };
-        if !is_well || tried < usize::try_from(owed.attempts).unwrap() {
+        if !is_well || tried < usize::try_from(owed.attempts_total).unwrap() {
             violations.push(format!(
                 "{owed:?} was taken {taken} and tried {tried} times"
             ));

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use jobwatch::sink::{Attempt, AttemptResult, Parcel, Sink};
+use jobwatch::sink::{Attempt, AttemptResult, Sink};
+use jobwatch::watch::delivery::Delivery;
 use uuid::Uuid;
 
 use crate::simulation::plan::{SINK_TIMEOUT, SinkFault};
@@ -48,23 +49,23 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Records the begin of an attempt and checks that it is allowed.
-    fn admit(&self, parcel: &Parcel) {
+    fn admit(&self, delivery: &Delivery) {
         let plan = &self.world.plan;
         let is_stored = {
             let rows = self.world.memory.rows();
-            let stored = rows.event(parcel.event_id);
-            stored.is_some_and(|logged| logged.event.body == parcel.body)
+            let stored = rows.event(delivery.event_id);
+            stored.is_some_and(|logged| logged.event.body == delivery.body)
         };
         let uptime = self.world.uptime();
         let mut violations = Vec::new();
         let mut state = self.world.state();
         let ledger = &mut state.ledgers[self.index];
-        *ledger.tried.entry(parcel.event_id).or_default() += 1;
+        *ledger.tried.entry(delivery.event_id).or_default() += 1;
         ledger.in_flight += 1;
         if !is_stored {
             violations.push(("3", "the stored event differs from the sent event"));
         }
-        if !ledger.under_way.insert(parcel.event_id) && plan.jumps.is_empty() {
+        if !ledger.under_way.insert(delivery.event_id) && plan.jumps.is_empty() {
             violations.push(("the lease", "an event is sent twice at the same time"));
         }
         if ledger.in_flight > plan.sink_concurrency {
@@ -73,19 +74,19 @@ impl Receiver {
         if ledger.gone_at.is_some_and(|at| at < uptime) {
             violations.push(("410", "an event was sent to a disabled sink"));
         }
-        let quiet = ledger.quiet_until.get(&parcel.event_id);
+        let quiet = ledger.quiet_until.get(&delivery.event_id);
         if quiet.is_some_and(|until| uptime < *until) && plan.is_orderly() {
             violations.push(("Retry-After of a sink", "an event was sent too early"));
         }
         drop(state);
         for (invariant, what) in violations {
-            let id = parcel.event_id;
+            let id = delivery.event_id;
             self.world
                 .violated(invariant, &format!("{what}: {id} at {uptime:?}"));
         }
     }
 
-    async fn receive(&self, parcel: &Parcel) -> AttemptResult {
+    async fn receive(&self, delivery: &Delivery) -> AttemptResult {
         let failed = |reason: &str, retry_after: Option<u64>| AttemptResult::Failed {
             reason: reason.to_owned(),
             retry_after: retry_after.map(Duration::from_secs),
@@ -96,13 +97,13 @@ impl Receiver {
         self.world.lasts(self.world.millis(500)).await;
         match fault {
             None => {
-                self.take(parcel, 0);
+                self.take(delivery, 0);
                 AttemptResult::Delivered
             }
             Some(SinkFault::Fails) => failed("500", None),
             Some(SinkFault::RetryAfter(retry_after)) => failed("503", Some(retry_after)),
             Some(SinkFault::TakesAndHangs) => {
-                self.take(parcel, 1);
+                self.take(delivery, 1);
                 self.world.lasts(SINK_TIMEOUT).await;
                 failed("timed out", None)
             }
@@ -114,18 +115,18 @@ impl Receiver {
         }
     }
 
-    fn take(&self, parcel: &Parcel, unconfirmed: usize) {
+    fn take(&self, delivery: &Delivery, unconfirmed: usize) {
         let mut state = self.world.state();
         let ledger = &mut state.ledgers[self.index];
-        *ledger.taken.entry(parcel.event_id).or_default() += 1;
+        *ledger.taken.entry(delivery.event_id).or_default() += 1;
         ledger.unconfirmed += unconfirmed;
     }
 
-    fn close(&self, parcel: &Parcel, verdict: &AttemptResult) {
+    fn close(&self, delivery: &Delivery, verdict: &AttemptResult) {
         let uptime = self.world.uptime();
         let mut state = self.world.state();
         let ledger = &mut state.ledgers[self.index];
-        ledger.under_way.remove(&parcel.event_id);
+        ledger.under_way.remove(&delivery.event_id);
         match verdict {
             AttemptResult::Failed {
                 retry_after: Some(retry_after),
@@ -133,7 +134,7 @@ impl Receiver {
             } => {
                 ledger
                     .quiet_until
-                    .insert(parcel.event_id, uptime + *retry_after);
+                    .insert(delivery.event_id, uptime + *retry_after);
             }
             AttemptResult::ReceiverGone => {
                 ledger.gone_at.get_or_insert(uptime);
@@ -165,16 +166,16 @@ impl Sink for Receiver {
         self.world.plan.sink_concurrency
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
         self.world.step().await;
-        self.admit(parcel);
-        let under_way = UnderWay(self, parcel.event_id);
-        let verdict = self.receive(parcel).await;
+        self.admit(delivery);
+        let under_way = UnderWay(self, delivery.event_id);
+        let verdict = self.receive(delivery).await;
         self.world.step().await;
         drop(under_way);
-        self.close(parcel, &verdict);
+        self.close(delivery, &verdict);
         self.world
-            .note(|| format!("sink {}: {} {verdict:?}", self.index, parcel.event_id));
+            .note(|| format!("sink {}: {} {verdict:?}", self.index, delivery.event_id));
         Attempt::of(verdict)
     }
 }

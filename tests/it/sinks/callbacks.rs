@@ -5,7 +5,8 @@ use jobwatch::outbound::secret::Secret;
 use jobwatch::sink::callback::Callback;
 use jobwatch::sink::post::DeliveryOptions;
 use jobwatch::sink::tls::Tls;
-use jobwatch::sink::{AttemptResult, Parcel, Sink};
+use jobwatch::sink::{AttemptResult, Sink};
+use jobwatch::watch::delivery::{Delivery, Target};
 use tokio_util::task::TaskTracker;
 
 use crate::harness::WEBHOOK_SECRET;
@@ -13,9 +14,9 @@ use crate::harness::receiver::{Receiver, Reply};
 use crate::harness::tls::{Authority, server};
 use crate::sinks::{failed, failure, now, refusal};
 
-fn to(url: &str) -> Parcel {
-    Parcel {
-        to: Some(url.to_owned()),
+fn to(url: &str) -> Delivery {
+    Delivery {
+        target: Some(Target(url.to_owned())),
         ..failed()
     }
 }
@@ -43,14 +44,14 @@ async fn a_listed_host_gets_signed_events_and_its_410_counts_alone() {
         ..DeliveryOptions::plain()
     };
     let sink = callback("localhost", &options);
-    let parcel = to(receiver.url());
+    let delivery = to(receiver.url());
     assert_eq!(
-        sink.deliver(&parcel, now()).await.result,
+        sink.deliver(&delivery, now()).await.result,
         AttemptResult::Delivered
     );
     assert!(receiver.first().await.is_genuine());
     receiver.answers([Reply::Status(410)]);
-    assert!(refusal(&sink, &parcel).await.contains("410"));
+    assert!(refusal(&sink, &delivery).await.contains("410"));
 }
 
 #[tokio::test]

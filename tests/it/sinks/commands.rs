@@ -30,11 +30,11 @@ async fn a_command_gets_the_event_and_a_small_environment() {
         at("input"),
         at("env")
     )));
-    let parcel = failed();
-    let attempt = sink.deliver(&parcel, now()).await;
+    let delivery = failed();
+    let attempt = sink.deliver(&delivery, now()).await;
     assert_eq!(attempt.result, AttemptResult::Delivered);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-    assert_eq!(read("input"), format!("{}\n", parcel.body));
+    assert_eq!(read("input"), format!("{}\n", delivery.body));
     let mut names: Vec<String> = read("env")
         .lines()
         .filter_map(|line| line.split_once('=').map(|(name, _)| name.to_owned()))
@@ -44,7 +44,7 @@ async fn a_command_gets_the_event_and_a_small_environment() {
     names.sort_unstable();
     assert_eq!(names, ["JOBWATCH_EVENT_ID", "JOBWATCH_EVENT_TYPE", "PATH"]);
     let variables = read("env");
-    assert!(variables.contains(&format!("JOBWATCH_EVENT_ID={}", parcel.event_id)));
+    assert!(variables.contains(&format!("JOBWATCH_EVENT_ID={}", delivery.event_id)));
     assert!(variables.contains("JOBWATCH_EVENT_TYPE=dev.jobwatch.job.failed"));
     assert!(attempt.answer.unwrap().starts_with('/'));
 }
@@ -114,8 +114,8 @@ async fn a_slow_command_is_killed_with_its_children() {
     let (sink, pipe) = endless(folder.path(), Duration::from_millis(500));
     // The pipe ends once no process holds it open.
     let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
-    let parcel = failed();
-    let (reason, held) = tokio::join!(failure(&sink, &parcel), held);
+    let delivery = failed();
+    let (reason, held) = tokio::join!(failure(&sink, &delivery), held);
     assert!(
         reason.contains("took longer than 500ms and was killed"),
         "{reason}"
@@ -128,8 +128,8 @@ async fn an_abandoned_attempt_leaves_no_process() {
     let folder = tempfile::tempdir().unwrap();
     let (sink, pipe) = endless(folder.path(), AMPLE);
     let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
-    let parcel = failed();
-    let delivery = tokio::time::timeout(Duration::from_millis(500), sink.deliver(&parcel, now()));
+    let delivery = failed();
+    let delivery = tokio::time::timeout(Duration::from_millis(500), sink.deliver(&delivery, now()));
     let (abandoned, held) = tokio::join!(delivery, held);
     assert!(abandoned.is_err());
     held.expect("a process lives on").unwrap();

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jobwatch::sink::file::{FileSettings, Lines};
-use jobwatch::sink::{AttemptResult, Parcel, Sink};
+use jobwatch::sink::{AttemptResult, Sink};
+use jobwatch::watch::delivery::Delivery;
 use serde_json::Value;
 
 use crate::sinks::{failed, failure, now};
@@ -20,16 +21,16 @@ fn settings(path: &Path) -> FileSettings {
 }
 
 /// Distinct events.
-fn numbered(n: usize) -> Parcel {
-    Parcel {
+fn numbered(n: usize) -> Delivery {
+    Delivery {
         body: format!("{{\"n\":{n}}}"),
         ..failed()
     }
 }
 
-async fn write(sink: &Lines, parcel: &Parcel) {
+async fn write(sink: &Lines, delivery: &Delivery) {
     assert_eq!(
-        sink.deliver(parcel, now()).await.result,
+        sink.deliver(delivery, now()).await.result,
         AttemptResult::Delivered
     );
 }
@@ -50,10 +51,10 @@ fn file() -> (tempfile::TempDir, PathBuf) {
 async fn each_event_is_a_line_in_a_private_file() {
     let (_folder, path) = file();
     let sink = Lines::new(settings(&path));
-    let parcel = failed();
-    write(&sink, &parcel).await;
+    let delivery = failed();
+    write(&sink, &delivery).await;
     write(&sink, &numbered(2)).await;
-    assert_eq!(lines(&path), [parcel.body, "{\"n\":2}".to_owned()]);
+    assert_eq!(lines(&path), [delivery.body, "{\"n\":2}".to_owned()]);
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
@@ -65,12 +66,12 @@ async fn concurrent_events_do_not_mix() {
         fsync: false,
         ..settings(&path)
     });
-    let parcels: Vec<Parcel> = (0..100).map(numbered).collect();
+    let deliveries: Vec<Delivery> = (0..100).map(numbered).collect();
     let mut all = tokio::task::JoinSet::new();
     let sink = Arc::new(sink);
-    for parcel in parcels {
+    for delivery in deliveries {
         let sink = Arc::clone(&sink);
-        all.spawn(async move { write(&sink, &parcel).await });
+        all.spawn(async move { write(&sink, &delivery).await });
     }
     all.join_all().await;
     let mut seen: Vec<u64> = lines(&path)

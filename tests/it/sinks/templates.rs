@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jobwatch::sink::Parcel;
 use jobwatch::sink::template::Template;
 use jobwatch::watch::Outcome;
+use jobwatch::watch::delivery::Delivery;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::sinks::parcel;
+use crate::sinks::delivery;
 
 /// A text that tries to break out of a JSON string and of the markup of a chat.
 const NASTY: &str = "no \"capacity\"\n<!channel> & \\ {{ x }} \u{1b}";
 
 fn rendered(name: &str, outcome: Outcome, reason: &str) -> Value {
-    of(name, &parcel(outcome, reason))
+    of(name, &delivery(outcome, reason))
 }
 
-fn of(name: &str, parcel: &Parcel) -> Value {
+fn of(name: &str, delivery: &Delivery) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/templates");
     let template = Template::read(&folder.join(name), "application/json").unwrap();
-    let event = serde_json::from_str(&parcel.body).unwrap();
+    let event = serde_json::from_str(&delivery.body).unwrap();
     let key = SecretString::from("0123456789abcdef0123456789abcdef");
     let secrets = BTreeMap::from([("routing_key".to_owned(), key)]);
     let body = template.render(&event, &secrets).unwrap();
@@ -104,12 +104,12 @@ fn teams_message_has_an_adaptive_card() {
 /// A late result names the verdict, and does not trigger a second alarm.
 #[test]
 fn a_late_verdict_is_not_a_second_alarm() {
-    let mut parcel = parcel(Outcome::TimedOut, "");
+    let mut delivery = delivery(Outcome::TimedOut, "");
     let mut late = |verdict: &str| {
-        let mut event: Value = serde_json::from_str(&parcel.body).unwrap();
+        let mut event: Value = serde_json::from_str(&delivery.body).unwrap();
         event["data"]["verdict"] = verdict.into();
-        parcel.body = event.to_string();
-        ["pagerduty.json.j2", "slack.json.j2", "teams.json.j2"].map(|name| of(name, &parcel))
+        delivery.body = event.to_string();
+        ["pagerduty.json.j2", "slack.json.j2", "teams.json.j2"].map(|name| of(name, &delivery))
     };
     let [alert, chat, card] = late("succeeded");
     assert_eq!(alert["event_action"], "resolve");
@@ -130,13 +130,13 @@ fn a_late_verdict_is_not_a_second_alarm() {
 /// The job id and the status are untrusted texts, too.
 #[test]
 fn texts_are_escaped_in_slack() {
-    let mut parcel = parcel(Outcome::Failed, NASTY);
-    let mut event: Value = serde_json::from_str(&parcel.body).unwrap();
+    let mut delivery = delivery(Outcome::Failed, NASTY);
+    let mut event: Value = serde_json::from_str(&delivery.body).unwrap();
     event["subject"] = "<!channel>".into();
     event["data"]["outcome"] = Value::Null;
     event["data"]["status"] = format!("<!here>{}", "x".repeat(5000)).into();
-    parcel.body = event.to_string();
-    let body = of("slack.json.j2", &parcel);
+    delivery.body = event.to_string();
+    let body = of("slack.json.j2", &delivery);
     for text in [&body["text"], &body["blocks"][0]["text"]["text"]] {
         let text = text.as_str().unwrap();
         assert!(

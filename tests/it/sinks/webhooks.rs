@@ -50,13 +50,13 @@ async fn binary_mode_signs_the_data_it_sends() {
         keys: vec![Secret::Text(WEBHOOK_SECRET.into())],
         ..DeliveryOptions::plain()
     };
-    let parcel = failed();
+    let delivery = failed();
     let attempt = webhook(receiver.url(), &options)
-        .deliver(&parcel, now())
+        .deliver(&delivery, now())
         .await;
     assert_eq!(attempt.result, AttemptResult::Delivered);
     let arrived = receiver.first().await;
-    let event: Value = serde_json::from_str(&parcel.body).unwrap();
+    let event: Value = serde_json::from_str(&delivery.body).unwrap();
     assert_eq!(arrived.body, event["data"]);
     assert_eq!(arrived.header("content-type"), "application/json");
     for (name, header) in [

@@ -1,12 +1,16 @@
 //! Watches: acceptance, changes, and atomic commits.
 
+use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::{Applied, SharedStore, StoreError, Submitted};
+use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::EventKind;
 use jobwatch::watch::{Outcome, Watch, WatchId};
 use uuid::Uuid;
 
 use crate::store::Database;
-use crate::store::samples::{accepted, at, change, end, submission, transition, watch};
+use crate::store::samples::{
+    accepted, at, change, deliveries_in, end, submission, transition, watch,
+};
 
 async fn stored(store: &SharedStore, watch: &Watch) -> Watch {
     store.watch(watch.id).await.unwrap().unwrap()
@@ -44,7 +48,7 @@ pub(crate) async fn submitting_a_job_again_returns_its_watch(database: &impl Dat
         types(&store, first.id).await,
         ["dev.jobwatch.watch.accepted"]
     );
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
 }
 
 pub(crate) async fn service_params_and_job_id_identify_a_watch(database: &impl Database) {
@@ -63,7 +67,7 @@ pub(crate) async fn service_params_and_job_id_identify_a_watch(database: &impl D
     for watch in [one, other_service, other_params] {
         accepted(&store, watch).await;
     }
-    assert_eq!(store.watching(0, 10).await.unwrap().len(), 3);
+    assert_eq!(store.watching(None, 10).await.unwrap().watches.len(), 3);
 }
 
 pub(crate) async fn submissions_are_answered_in_order(database: &impl Database) {
@@ -84,6 +88,7 @@ pub(crate) async fn submissions_are_answered_in_order(database: &impl Database) 
 
 pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Database) {
     let store = database.open().unwrap();
+    let before = store.cursor().await.unwrap();
     let mut bad = submission(watch(2), &[]);
     bad.event.id = submission(watch(1), &[]).event.id;
     let batch = vec![
@@ -96,9 +101,9 @@ pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Databa
         matches!(refused, Err(StoreError::Failed { .. })),
         "{refused:?}"
     );
-    assert!(store.watching(0, 10).await.unwrap().is_empty());
-    assert_eq!(store.position().await.unwrap(), 0);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert!(store.watching(None, 10).await.unwrap().watches.is_empty());
+    assert_eq!(store.cursor().await.unwrap(), before);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
     accepted(&store, watch(1)).await;
 }
 
@@ -137,11 +142,12 @@ pub(crate) async fn a_transition_from_an_old_revision_is_refused(database: &impl
 
 pub(crate) async fn a_transition_of_an_unknown_watch_is_refused(database: &impl Database) {
     let store = database.open().unwrap();
+    let before = store.cursor().await.unwrap();
     assert_eq!(
         store.apply(change(&watch(1))).await.unwrap(),
         Applied::Refused
     );
-    assert_eq!(store.position().await.unwrap(), 0);
+    assert_eq!(store.cursor().await.unwrap(), before);
 }
 
 pub(crate) async fn one_of_many_concurrent_transitions_is_applied(database: &impl Database) {
@@ -176,20 +182,20 @@ pub(crate) async fn transition_event_and_deliveries_commit_together(database: &i
     );
     assert_eq!(stored(&store, &watch).await, watch);
     assert_eq!(types(&store, watch.id).await.len(), 1);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
     assert_eq!(store.apply(good).await.unwrap(), Applied::Applied);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 2);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 2);
 }
 
 pub(crate) async fn an_invalid_delivery_rolls_back_its_transition(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let mut twice = end(&watch, Outcome::Succeeded);
-    twice.owed = vec!["hook".to_owned(), "hook".to_owned()];
+    twice.owed = vec![Owed::to("hook"), Owed::to("hook")];
     assert!(store.apply(twice).await.is_err());
     assert_eq!(stored(&store, &watch).await, watch);
     assert_eq!(types(&store, watch.id).await.len(), 1);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
 }
 
 pub(crate) async fn watches_and_events_survive_a_reopen(database: &impl Database) {
@@ -221,7 +227,7 @@ pub(crate) async fn an_appended_event_is_stored_once_and_keeps_the_watch(databas
         types(&store, watch.id).await.last().unwrap(),
         "dev.jobwatch.job.late_result"
     );
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 1);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 1);
 }
 
 pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
@@ -237,13 +243,17 @@ pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
     accepted(&store, watch(100)).await;
     let found = async |secs| {
         let mut all = Vec::new();
-        let mut after = 0;
-        while let [(number, watch)] = &store.without_verdict(at(secs), after, 1).await.unwrap()[..]
-        {
-            after = *number;
-            all.push(watch.state.outcome().unwrap());
+        let mut after = None;
+        loop {
+            let page = store.without_verdict(at(secs), after, 1).await.unwrap();
+            assert!(page.watches.len() <= 1);
+            let outcomes = page.watches.iter().map(|watch| watch.state.outcome());
+            all.extend(outcomes.map(Option::unwrap));
+            after = page.next;
+            if after.is_none() {
+                return all;
+            }
         }
-        all
     };
     assert_eq!(found(30).await, [Outcome::TimedOut, Outcome::Lost]);
     assert!(found(31).await.is_empty(), "they ended before");

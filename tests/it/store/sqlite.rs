@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use jobwatch::clock::SteppedClock;
 use jobwatch::store::sqlite::SqliteStore;
 use jobwatch::store::{SharedStore, StoreError, Submitted};
 use rusqlite::Connection;
@@ -11,16 +13,31 @@ use tempfile::TempDir;
 use crate::store::Database;
 use crate::store::samples::{accepted, at, submission, watch};
 
-/// A folder with one database.
-struct Folder(TempDir);
+/// A folder of its own, and a clock that stands still.
+struct Folder {
+    folder: TempDir,
+    clock: SteppedClock,
+}
+
+/// Opens a store under a clock that stands still.
+pub(crate) fn opened(file: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(file, Arc::new(SteppedClock::at(at(0))))
+}
 
 impl Folder {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: SteppedClock::at(at(0)),
+        }
     }
 
     fn file(&self) -> PathBuf {
-        self.0.path().join("jobwatch.db")
+        self.folder.path().join("jobwatch.db")
+    }
+
+    fn opened(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.file(), Arc::new(self.clock.clone()))
     }
 
     /// The error of an open that must fail.
@@ -34,7 +51,11 @@ impl Folder {
 
 impl Database for Folder {
     fn open(&self) -> Result<SharedStore, StoreError> {
-        Ok(Arc::new(SqliteStore::open(&self.file())?))
+        Ok(Arc::new(self.opened()?))
+    }
+
+    fn clock(&self) -> &SteppedClock {
+        &self.clock
     }
 }
 
@@ -59,14 +80,14 @@ async fn a_second_process_on_the_same_file_is_refused() {
 fn a_second_process_is_refused_behind_any_link() {
     let folder = Folder::new();
     let elsewhere = tempfile::tempdir().unwrap();
-    let refusal = |name: &Path| match SqliteStore::open(name) {
+    let refusal = |name: &Path| match opened(name) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error.to_string(),
     };
     let link = elsewhere.path().join("link.db");
     std::os::unix::fs::symlink(folder.file(), &link).unwrap();
     // The first process opens a link whose target does not exist yet.
-    let first = SqliteStore::open(&link).unwrap();
+    let first = opened(&link).unwrap();
     let said = folder.refusal();
     assert!(said.contains("another jobwatch has it open"), "{said}");
     drop(first);
@@ -158,11 +179,8 @@ fn a_file_of_another_format_is_refused_and_not_changed() {
 #[test]
 fn a_missing_folder_is_named() {
     let folder = Folder::new();
-    let file = folder.0.path().join("missing").join("jobwatch.db");
-    let said = SqliteStore::open(&file)
-        .map(|_| ())
-        .unwrap_err()
-        .to_string();
+    let file = folder.folder.path().join("missing").join("jobwatch.db");
+    let said = opened(&file).map(|_| ()).unwrap_err().to_string();
     assert!(
         said.contains("missing") && said.contains("must exist"),
         "{said}"
@@ -170,7 +188,7 @@ fn a_missing_folder_is_named() {
 }
 
 #[tokio::test]
-async fn claims_of_an_ended_process_are_released() {
+async fn a_claim_of_a_process_that_has_ended_is_void() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     store
@@ -178,8 +196,12 @@ async fn claims_of_an_ended_process_are_released() {
         .await
         .unwrap();
     let claim = |store: SharedStore| async move {
-        let claimed = store.claim_deliveries("hook", at(0), at(3600), 10).await;
-        claimed.unwrap().len()
+        let lease = Duration::from_hours(1);
+        store
+            .claim_deliveries("hook", lease, 10)
+            .await
+            .unwrap()
+            .len()
     };
     assert_eq!(claim(Arc::clone(&store)).await, 1);
     assert_eq!(claim(Arc::clone(&store)).await, 0);
@@ -196,7 +218,11 @@ async fn acknowledged_watches_are_on_disk() {
     let copy = Folder::new();
     for end in ["", "-wal"] {
         let name = format!("jobwatch.db{end}");
-        std::fs::copy(folder.0.path().join(&name), copy.0.path().join(&name)).unwrap();
+        std::fs::copy(
+            folder.folder.path().join(&name),
+            copy.folder.path().join(&name),
+        )
+        .unwrap();
     }
     let found = copy.open().unwrap().watch(watch(1).id).await.unwrap();
     assert_eq!(found, Some(watch(1)));
@@ -211,7 +237,7 @@ async fn a_closed_store_leaves_everything_in_one_file() {
     // Other parts may still hold the store when the process ends.
     let error = store.watch(watch(1).id).await.unwrap_err();
     assert!(matches!(error, StoreError::Closed), "{error}");
-    let copy = folder.0.path().join("copy.db");
+    let copy = folder.folder.path().join("copy.db");
     std::fs::copy(folder.file(), &copy).unwrap();
     let watches: i64 = Connection::open(&copy)
         .unwrap()

@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::body::Body;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::BodyExt;
+use http::{Method, StatusCode};
 use jobwatch::simulator::{Ending, Service};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use crate::harness::receiver::{Received, Reply};
 use crate::harness::{App, Setup, job};
@@ -58,14 +55,6 @@ fn ids(page: &Value) -> Vec<String> {
     deliveries.iter().map(id).collect()
 }
 
-async fn metrics(app: &App) -> String {
-    let request = Request::get("/metrics").header(header::HOST, "localhost");
-    let request = request.body(Body::empty()).unwrap();
-    let response = app.program.router.clone().oneshot(request).await.unwrap();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    String::from_utf8(body.to_vec()).unwrap()
-}
-
 #[tokio::test]
 async fn a_dead_letter_is_listed_with_every_attempt() {
     let app = accepting().await;
@@ -99,7 +88,7 @@ async fn a_dead_letter_is_listed_with_every_attempt() {
         assert!(attempt["error"].as_str().unwrap().contains("500"));
         assert!(attempt["at"].is_string() && attempt["took_ms"].is_u64());
     }
-    let text = metrics(&app).await;
+    let text = app.metrics().await;
     for line in [
         "jobwatch_deliveries_total{sink=\"hook\",result=\"failed\"} 18",
         "jobwatch_deliveries_total{sink=\"hook\",result=\"dead\"} 2",
@@ -252,7 +241,7 @@ async fn a_gone_receiver_is_shown_as_gone() {
     let force = json!({"force": true});
     let (_, driven) = post(&app, &format!("{path}/redrive"), &force).await;
     assert!(driven["gone_since"].is_string(), "{driven}");
-    let text = metrics(&app).await;
+    let text = app.metrics().await;
     assert!(
         text.contains("jobwatch_sink_gone{sink=\"hook\"} 1"),
         "{text}"

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::store::delivery::DeliveryState;
 use jobwatch::watch::request::WatchRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::receiver::{Received, Receiver, Reply};
 use crate::harness::{App, Setup, job};
+use crate::store::samples::deliveries_in;
 
 /// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
@@ -84,7 +87,10 @@ async fn after_ten_attempts_a_delivery_is_a_dead_letter() {
         app.advance(Duration::from_hours(9)).await;
     }
     assert_eq!(app.receiver.received().len(), 10);
-    assert_eq!(app.program.store.delivery_counts().await.unwrap().dead, 1);
+    assert_eq!(
+        deliveries_in(&app.program.store, DeliveryState::Dead).await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -119,8 +125,9 @@ async fn a_gone_receiver_uses_no_scheduled_attempt() {
     app.receiver.always_answers(Reply::Status(204));
     app.tick().await;
     app.advance(Duration::from_secs(6)).await;
-    let counts = app.program.store.delivery_counts().await.unwrap();
-    assert_eq!((counts.pending, counts.dead), (0, 0));
+    for state in [DeliveryState::Pending, DeliveryState::Dead] {
+        assert_eq!(deliveries_in(&app.program.store, state).await, 0);
+    }
     assert_eq!(app.receiver.received().len(), 14);
 }
 
@@ -172,6 +179,26 @@ async fn an_unanswered_event_delays_no_other_of_its_sink() {
     stop.cancel();
 }
 
+/// The poller stands still here: it would notice the jump, too.
+#[tokio::test]
+async fn a_clock_that_is_set_moves_no_retry() {
+    for hours in [-1, 1] {
+        let app = accepting().await;
+        app.receiver.answers([Reply::Status(503)]);
+        submitted(&app, 1).await;
+        let deliver_after = async |secs| {
+            app.clock.advance(Duration::from_secs(secs));
+            app.program.courier.run_once().await.unwrap();
+            app.receiver.received().len()
+        };
+        assert_eq!(deliver_after(0).await, 1);
+        let set = app.now().checked_add(SignedDuration::from_hours(hours));
+        app.clock.set_wall(set.unwrap());
+        assert_eq!(deliver_after(4).await, 1, "{hours} h");
+        assert_eq!(deliver_after(2).await, 2, "{hours} h");
+    }
+}
+
 #[tokio::test]
 async fn a_redirected_webhook_fails() {
     let app = accepting().await;
@@ -179,7 +206,7 @@ async fn a_redirected_webhook_fails() {
     submitted(&app, 1).await;
     app.tick().await;
     assert_eq!(
-        app.program.store.delivery_counts().await.unwrap().pending,
+        deliveries_in(&app.program.store, DeliveryState::Pending).await,
         1
     );
     app.advance(Duration::from_secs(6)).await;
@@ -191,7 +218,7 @@ async fn a_redirected_webhook_fails() {
         .collect();
     assert_eq!((app.receiver.received().len(), ids.len()), (2, 1));
     assert_eq!(
-        app.program.store.delivery_counts().await.unwrap().pending,
+        deliveries_in(&app.program.store, DeliveryState::Pending).await,
         0
     );
 }

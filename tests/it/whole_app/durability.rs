@@ -71,21 +71,17 @@ async fn a_delivery_cut_off_by_a_crash_is_repeated() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
     let store = &app.program.store;
-    let lease = later(app.now(), HOUR);
-    let claimed = store
-        .claim_deliveries("hook", app.now(), lease, 10)
-        .await
-        .unwrap();
+    let claimed = store.claim_deliveries("hook", HOUR, 10).await.unwrap();
     assert_eq!(claimed.len(), 1);
     app.program.courier.run_once().await.unwrap();
     assert!(
         app.receiver.received().is_empty(),
-        "another process has the claim"
+        "another process has claimed it"
     );
     let app = app.restart().await;
     app.program.courier.run_once().await.unwrap();
     let received = app.receiver.received();
-    assert_eq!(received[0].id(), claimed[0].event_id.to_string());
+    assert_eq!(received[0].id(), claimed[0].delivery.event_id.to_string());
     assert_eq!(received[0].body["data"]["watch_id"], id.to_string());
 }
 

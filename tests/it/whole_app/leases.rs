@@ -9,10 +9,12 @@ use axum::Router;
 use axum::routing::post;
 use http::HeaderMap;
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::store::delivery::DeliveryState;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, watch};
 
 use crate::harness::{App, job, serve};
+use crate::store::samples::deliveries_in;
 
 /// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
@@ -70,8 +72,8 @@ async fn slow_receiver_gets_each_event_once() {
         app.clock.advance(ATTEMPT);
         // The first of the last attempts ends: a new claim now finds no delivery.
         release.add_permits(1);
-        while app.program.store.delivery_counts().await.unwrap().pending
-            >= u64::try_from(EVENTS % CONCURRENCY).unwrap()
+        while deliveries_in(&app.program.store, DeliveryState::Pending).await
+            >= EVENTS % CONCURRENCY
         {
             tokio::task::yield_now().await;
         }

@@ -75,7 +75,9 @@ async fn an_html_page_is_a_problem() {
     let id = app.watch_new(job_with(Service::SfsTurbo, faults)).await;
     for _ in 0..3 {
         app.next_poll(id).await;
-        assert_eq!(app.last_problem(id), Some(ProblemKind::Unreadable));
+        let problem = app.live(id).last_problem.unwrap();
+        assert_eq!(problem.kind, ProblemKind::Unreadable);
+        assert_eq!(problem.message, "the answer is HTML: Maintenance");
     }
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
 }

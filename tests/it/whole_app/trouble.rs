@@ -8,12 +8,14 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use jobwatch::clock::later;
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::store::delivery::DeliveryState;
 use jobwatch::watch::Outcome;
 use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::harness::receiver::Reply;
 use crate::harness::{App, job};
+use crate::store::samples::deliveries_in;
 
 /// The error of the failing database.
 const REASON: &str = "no more room";
@@ -185,6 +187,35 @@ async fn an_unrecorded_delivery_is_not_sent_again() {
     trouble.end();
     app.program.courier.run_once().await.unwrap();
     assert_eq!(app.receiver.received().len(), 1);
-    let counts = app.program.store.delivery_counts().await.unwrap();
-    assert_eq!(counts.delivered, 2, "the hook and the log");
+    let delivered = deliveries_in(&app.program.store, DeliveryState::Delivered).await;
+    assert_eq!(delivered, 2, "the hook and the log");
+}
+
+/// As on a disk with room for a few pages: writes of one kind fail, those of others succeed.
+#[tokio::test]
+async fn readiness_is_red_while_only_small_writes_fit() {
+    let app = App::start().await;
+    let ready = async || app.call(Method::GET, "/readyz", "").await.0;
+    assert_eq!(ready().await, StatusCode::OK);
+    app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
+    let large = "INSERT ON replicas WHEN length(NEW.version) >= 4096";
+    let trouble = Trouble::begin(&app, &["UPDATE OF state ON deliveries", large]);
+    assert!(app.program.courier.run_once().await.is_err());
+    for _ in 0..3 {
+        assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE);
+        app.clock.advance(Duration::from_secs(1));
+    }
+    trouble.end();
+    assert_eq!(ready().await, StatusCode::OK);
+
+    // The write itself is proof, too.
+    let trouble = Trouble::begin(&app, &["UPDATE OF state ON deliveries"]);
+    app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
+    assert!(app.program.courier.run_once().await.is_err());
+    trouble.end();
+    let trouble = Trouble::begin(&app, &[large]);
+    assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE);
+    app.program.courier.run_once().await.unwrap();
+    assert_eq!(ready().await, StatusCode::OK);
+    trouble.end();
 }
