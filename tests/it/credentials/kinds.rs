@@ -208,7 +208,7 @@ async fn secret_repeated_in_a_page_is_not_shown() {
     let app = cloud.app_with(&settings).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap();
+    let problem = app.progress(id).last_problem.unwrap();
     assert_eq!(problem.message, "unknown key [REDACTED]");
 }
 

@@ -75,7 +75,7 @@ async fn an_html_page_is_a_problem() {
     let id = app.watch_new(job_with(Service::SfsTurbo, faults)).await;
     for _ in 0..3 {
         app.next_poll(id).await;
-        let problem = app.live(id).last_problem.unwrap();
+        let problem = app.progress(id).last_problem.unwrap();
         assert_eq!(problem.kind, ProblemKind::Unreadable);
         assert_eq!(problem.message, "the answer is HTML: Maintenance");
     }
