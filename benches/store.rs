@@ -32,6 +32,7 @@ use jobwatch::settings;
 use jobwatch::settings::Sources;
 use jobwatch::store::SharedStore;
 use jobwatch::watch::change::Change;
+use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::{Outcome, State};
@@ -192,7 +193,11 @@ async fn complete(app: &App, submissions: Vec<Change>) {
         }
     }
     under_way.join_all().await;
-    while app.store.delivery_counts().await.expect("counts").pending > 0 {
+    let pending = async || {
+        let backlog = app.store.backlog().await.expect("a store that works");
+        backlog.iter().map(|sink| sink.pending).sum::<u64>()
+    };
+    while pending().await > 0 {
         app.courier.run_once().await.expect("a store that works");
     }
 }
@@ -207,7 +212,7 @@ async fn end(store: &SharedStore, submission: Change) {
     watch.revision += 1;
     let transition = Change {
         event: Event::of(&watch, kind, &Instance("bench".to_owned()), now),
-        owed: vec!["hook".to_owned()],
+        owed: vec![Owed::to("hook")],
         watch,
     };
     store.apply(transition).await.expect("a store that works");

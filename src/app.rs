@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 
 use crate::actions::submit::SubmitError;
 use crate::actions::{Actions, Polling};
+use crate::api::Api;
 use crate::api::auth::Guard;
-use crate::api::{Api, StoreProbe};
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -56,7 +56,7 @@ impl App {
         clock: SharedClock,
         lifecycle: Lifecycle,
     ) -> anyhow::Result<Self> {
-        let store = open_store(&settings.store)?;
+        let store = open_store(&settings.store, &clock)?;
         let services = build::services(&settings, &clock)?;
         let composer = Composer::new(
             Instance(settings.instance.clone()),
@@ -65,7 +65,7 @@ impl App {
         let metrics = Metrics::shared();
         let courier = Courier::new(courier::Parts {
             store: Arc::clone(&store),
-            sinks: build::sinks(&settings)?,
+            sinks: build::sinks(&settings, &lifecycle.log)?,
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
@@ -104,7 +104,6 @@ impl App {
             )),
             metrics,
             clock: Arc::clone(&clock),
-            probe: StoreProbe::default(),
         });
         Ok(Self {
             store,
@@ -124,7 +123,7 @@ impl App {
     /// # Errors
     /// The watches cannot be loaded.
     pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Lifecycle { stop, tracker } = &self.lifecycle;
+        let Lifecycle { stop, tracker, .. } = &self.lifecycle;
         // The API comes first: its probes answer while the watches are loaded.
         tracker.spawn(api::server::serve(
             listener,
@@ -217,6 +216,6 @@ impl App {
     }
 }
 
-fn open_store(path: &Path) -> anyhow::Result<SharedStore> {
-    Ok(Arc::new(SqliteStore::open(path)?))
+fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {
+    Ok(Arc::new(SqliteStore::open(path, Arc::clone(clock))?))
 }

@@ -5,10 +5,11 @@
 //! read, which may jump when a clock is set; and *uptime*, which never goes back, for
 //! intervals. A clock set back by an hour must not postpone polls by an hour.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -78,33 +79,24 @@ impl SteppedClock {
 
     /// Moves wall time and uptime forward together.
     pub fn advance(&self, by: Duration) {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = self.reading.lock();
         reading.0 = later(reading.0, by);
         reading.1 += by;
     }
 
     /// Sets wall time alone, as an NTP step or an operator does.
     pub fn set_wall(&self, to: Timestamp) {
-        self.reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0 = to;
+        self.reading.lock().0 = to;
     }
 }
 
 impl Clock for SteppedClock {
     fn now(&self) -> Timestamp {
-        self.reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+        self.reading.lock().0
     }
 
     fn uptime(&self) -> Duration {
-        self.reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
+        self.reading.lock().1
     }
 }
 

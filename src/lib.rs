@@ -24,7 +24,7 @@
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `outbound/` | the parts that all outgoing HTTP shares: client, secrets, redaction, egress rules, `Retry-After` |
 //! | `metrics` | the counters, in Prometheus' format |
-//! | `clock`, `wake`, `sync` | time and randomness, wakes between workers, locks |
+//! | `clock`, `wake`, `line_writer` | time and randomness, wakes between workers, the thread that writes the log |
 //! | `suggest`, `toml_line` | "did you mean", and the line of a key, for diagnostics |
 //!
 //! # The way of a watch
@@ -68,6 +68,7 @@ pub mod clock;
 pub mod credential;
 pub mod definition;
 pub mod lifecycle;
+pub mod line_writer;
 pub mod metrics;
 pub mod outbound;
 pub mod schedule;
@@ -77,7 +78,6 @@ pub mod simulator;
 pub mod sink;
 pub mod store;
 pub mod suggest;
-pub mod sync;
 pub mod telemetry;
 pub mod timing;
 pub mod toml_line;

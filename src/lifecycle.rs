@@ -4,15 +4,17 @@
 //! is begun. Then tasks under way get a bounded time; what is not done by then is
 //! abandoned, which costs nothing, since a poll is repeated and a delivery is still owed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::SharedClock;
+use crate::telemetry::LogOutput;
 
 /// How often the watchdog is fed at most.
 const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +30,8 @@ pub struct Lifecycle {
     pub stop: CancellationToken,
     /// Everything that runs is spawned here, so that a stop can wait for it.
     pub tracker: TaskTracker,
+    /// The log, whose last lines are written before the process ends.
+    pub log: LogOutput,
 }
 
 impl Lifecycle {
@@ -46,7 +50,7 @@ impl Lifecycle {
         self.tracker.spawn(ignore_hangups(hangup, stop.clone()));
         // Not in the tracker: it outlives the stop it begins, to see the second signal.
         #[expect(clippy::disallowed_methods, reason = "nobody may wait for this task")]
-        tokio::spawn(stop_on_signal(terminate, interrupt, stop));
+        tokio::spawn(stop_on_signal(terminate, interrupt, stop, self.log.clone()));
         Ok(())
     }
 
@@ -59,13 +63,19 @@ impl Lifecycle {
     }
 }
 
-async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+async fn stop_on_signal(
+    mut terminate: Signal,
+    mut interrupt: Signal,
+    stop: CancellationToken,
+    log: LogOutput,
+) {
     let name = either(&mut terminate, &mut interrupt).await;
     tracing::info!(signal = name, "stopping; a second signal ends it at once");
     notify(&[NotifyState::Stopping]);
     stop.cancel();
     let name = either(&mut terminate, &mut interrupt).await;
     tracing::warn!(signal = name, "ended at once");
+    log.flush();
     std::process::exit(INTERRUPTED);
 }
 
@@ -102,7 +112,7 @@ pub fn heartbeat(clock: SharedClock) -> Arc<dyn Fn() + Send + Sync> {
     let fed_at: Mutex<Option<Duration>> = Mutex::new(None);
     Arc::new(move || {
         let uptime = clock.uptime();
-        let mut fed_at = fed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fed_at = fed_at.lock();
         if fed_at.is_none_or(|at| uptime.saturating_sub(at) >= WATCHDOG_EVERY) {
             *fed_at = Some(uptime);
             notify(&[NotifyState::Watchdog]);

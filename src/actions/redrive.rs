@@ -53,7 +53,7 @@ impl Actions {
         if parts.courier.sink(&delivery.sink).is_none() {
             return Ok(RedriveResult::NoSuchSink(delivery.sink));
         }
-        let redriven = parts.store.redrive(id, force, parts.clock.now()).await?;
+        let redriven = parts.store.redrive(id, force).await?;
         Ok(match redriven {
             Redriven::Owed(delivery) => {
                 parts.wake.wake();
@@ -75,7 +75,6 @@ impl Actions {
         since: Option<Timestamp>,
     ) -> Result<RedriveReport, StoreError> {
         let parts = &self.parts;
-        let now = parts.clock.now();
         let sinks = match sink {
             Some(sink) => vec![sink],
             None => with_dead_letters(parts.store.backlog().await?),
@@ -86,7 +85,7 @@ impl Actions {
                 report.unconfigured.push(sink);
                 continue;
             };
-            let redriven = parts.store.redrive_dead(&sink, since, now).await?;
+            let redriven = parts.store.redrive_dead(&sink, since).await?;
             if redriven > 0 && status.gone_since.is_some() {
                 report.gone.push(sink.clone());
             }

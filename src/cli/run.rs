@@ -11,6 +11,7 @@ use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::settings::Loaded;
 use crate::telemetry;
+use crate::telemetry::LogOutput;
 
 /// Polls jobs, tells sinks and serves the API until SIGTERM or SIGINT.
 #[derive(Args)]
@@ -28,23 +29,30 @@ impl Run {
                 return Exit::Usage;
             }
         };
-        if let Err(error) = telemetry::start(&loaded.settings.log) {
-            complain(&format!("{error:#}"));
-            return Exit::Usage;
+        let log = match telemetry::start(&loaded.settings.log) {
+            Ok(log) => log,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                return Exit::Usage;
+            }
+        };
+        let ended = daemon(loaded, log.clone()).await;
+        if let Err(error) = &ended {
+            tracing::error!(error = format!("{error:#}"), "cannot run");
         }
-        match daemon(loaded).await {
+        log.flush();
+        match ended {
             Ok(()) => Exit::Done,
             Err(error) => {
-                // Both: the log may be collected elsewhere than what a person sees.
-                tracing::error!(error = format!("{error:#}"), "cannot run");
-                complain(&format!("{error:#}"));
+                // Again: the log may be collected elsewhere, where no person looks now.
+                telemetry::print_last_error(&format!("jobwatch: {error:#}"));
                 Exit::Failed
             }
         }
     }
 }
 
-async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
+async fn daemon(loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "settings");
     }
@@ -53,7 +61,10 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
             "no service is configured, so nothing can be watched; see `jobwatch services`"
         );
     }
-    let lifecycle = Lifecycle::default();
+    let lifecycle = Lifecycle {
+        log,
+        ..Lifecycle::default()
+    };
     lifecycle
         .handle_signals()
         .context("install signal handlers")?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::definition::selector::{Selector, Selectors, View};
 use crate::definition::{ChildrenVerdict, Definition, JobSelectors, timestamp};
-use crate::outbound::retry_after;
+use crate::outbound::{html, retry_after};
 use crate::watch::Outcome;
 use crate::watch::observation::{
     Child, Job, JobState, Observation, Problem, ProblemKind, Sighting, bounded,
@@ -82,9 +82,25 @@ pub fn read_with_ground(
         Err(mut problem) => {
             let hinted = || hinted_wait(definition, answer.headers, &problem, now);
             problem.retry_after = retry_after.or_else(hinted);
+            if body.is_none() {
+                quote_page(&mut problem, answer);
+            }
             (Observation::Problem(problem), None)
         }
     }
+}
+
+/// Quotes an HTML page in the message, for a person to recognise the gateway or the login
+/// page that answered. Comes last, so that no `[[errors]]` and no hint reads the quotation.
+fn quote_page(problem: &mut Problem, answer: &Answer<'_>) {
+    let Some(words) = html::words(answer.body) else {
+        return;
+    };
+    problem.message = if (200..300).contains(&answer.http_status) {
+        format!("the answer is HTML: {words}")
+    } else {
+        words
+    };
 }
 
 /// Returns the retry_after of the definition's own places. Only for a throttling, because

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_problem_does_not_stretch_the_schedule() {
+    fn one_problem_does_not_lengthen_the_interval() {
         let timing = timing(without_jitter());
         let mut rng = seeded_rng(1);
         let deadline = later(start(), Duration::from_hours(1));

@@ -14,11 +14,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::show_duration;
+use crate::credential::lease::Failing;
 use crate::credential::scope::Scope;
 use crate::credential::{CredentialError, IssuedSecret, Renewal, SharedCredential, refusal};
 use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::JOB_ID;
 use crate::definition::{Definition, reading};
+use crate::outbound::redaction::Redaction;
 use crate::schedule::budget::Limits;
 use crate::service::refusals::Refusals;
 use crate::service::transport::{Received, SharedTransport};
@@ -117,8 +119,32 @@ impl Probed {
 
 /// What happened to one request, before it is read.
 enum Sent {
-    Received(Received),
+    Received(Answered),
     Problem(Problem),
+}
+
+/// An answer without the secrets of its request, and those secrets.
+struct Answered {
+    received: Received,
+    issued: Arc<IssuedSecret>,
+    signature: Redaction,
+}
+
+impl Answered {
+    fn new(mut received: Received, issued: &Arc<IssuedSecret>, signature: Redaction) -> Self {
+        received.body = signature.body(issued.redacted(received.body));
+        Self {
+            received,
+            issued: Arc::clone(issued),
+            signature,
+        }
+    }
+
+    /// Reading may decode a secret that the body spelled otherwise: `&#43;` for `+`.
+    fn redact(&self, text: &mut String) {
+        let without = self.issued.redacted(std::mem::take(text).into());
+        *text = String::from_utf8_lossy(&self.signature.body(without)).into_owned();
+    }
 }
 
 impl Service {
@@ -150,7 +176,7 @@ impl Service {
     pub async fn observe(&self, job_id: &str, params: &Params, now: Timestamp) -> Observation {
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Observation::Problem(problem),
-            Sent::Received(received) => self.read(job_id, &received, now),
+            Sent::Received(answered) => self.read(job_id, &answered, now),
         }
     }
 
@@ -168,9 +194,9 @@ impl Service {
         };
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Probed::problem(request, problem),
-            Sent::Received(received) => {
-                let answer = received.answer();
-                let observation = self.read(job_id, &received, now);
+            Sent::Received(answered) => {
+                let answer = answered.received.answer();
+                let observation = self.read(job_id, &answered, now);
                 Probed {
                     request,
                     http_status: Some(answer.http_status),
@@ -187,13 +213,16 @@ impl Service {
         }
     }
 
-    fn read(&self, job_id: &str, received: &Received, now: Timestamp) -> Observation {
+    fn read(&self, job_id: &str, answered: &Answered, now: Timestamp) -> Observation {
+        let received = &answered.received;
         let mut observation = reading::read(&self.definition, job_id, &received.answer(), now);
-        if let Observation::Problem(problem) = &mut observation
-            && problem.kind == ProblemKind::Forbidden
-            && refusal::is_refused(received.http_status, &received.body)
-        {
-            problem.kind = ProblemKind::Unauthorized;
+        if let Observation::Problem(problem) = &mut observation {
+            answered.redact(&mut problem.message);
+            if problem.kind == ProblemKind::Forbidden
+                && refusal::is_refused(received.http_status, &received.body)
+            {
+                problem.kind = ProblemKind::Unauthorized;
+            }
         }
         observation
     }
@@ -247,8 +276,8 @@ impl Service {
     }
 
     fn note_accepted(&self, sent: &Sent, issued: &IssuedSecret) {
-        if let Sent::Received(received) = sent
-            && !received.http_status.is_server_error()
+        if let Sent::Received(answered) = sent
+            && !answered.received.http_status.is_server_error()
         {
             self.refusals().accepted(issued.generation);
         }
@@ -256,13 +285,13 @@ impl Service {
 
     /// Whether the secret was refused, as far as the definition does not say otherwise.
     fn is_refused(&self, sent: &Sent, job_id: &str, now: Timestamp) -> bool {
-        let Sent::Received(received) = sent else {
+        let Sent::Received(answered) = sent else {
             return false;
         };
-        if !matches!(received.http_status.as_u16(), 401 | 403) {
+        if !matches!(answered.received.http_status.as_u16(), 401 | 403) {
             return false;
         }
-        let observation = self.read(job_id, received, now);
+        let observation = self.read(job_id, answered, now);
         matches!(observation, Observation::Problem(problem) if problem.kind == ProblemKind::Unauthorized)
     }
 
@@ -293,7 +322,7 @@ impl Service {
 
     async fn send(
         &self,
-        issued: &IssuedSecret,
+        issued: &Arc<IssuedSecret>,
         job_id: &str,
         params: &Params,
         now: Timestamp,
@@ -306,12 +335,11 @@ impl Service {
         let signature = credential.authorise(issued, &mut request, now).await?;
         let host = request.url().host_str().unwrap_or_default().to_owned();
         Ok(match self.transport.send(request).await {
-            Ok(mut received) => {
+            Ok(received) => {
                 let result = refusal::signature_result(received.http_status, &received.body);
                 let answer = (host.as_str(), &received.headers);
                 self.credential.answered(issued, result, answer, now);
-                received.body = signature.body(issued.redacted(received.body));
-                Sent::Received(received)
+                Sent::Received(Answered::new(received, issued, signature))
             }
             Err(problem) => {
                 self.credential.unanswered(issued);
@@ -354,10 +382,34 @@ impl Service {
     }
 }
 
-/// Without a secret nothing was asked, so nothing was refused; like a refusal, it never
-/// ends a watch.
+/// Without a secret the service was not asked. If its identity service could not be reached,
+/// failed, or throttled, the problem says so; any other reason counts as a refusal. None of
+/// these kinds ever ends a watch.
+///
+/// The problem has no HTTP status, because there was no answer of the service. By that the
+/// poller knows that a throttled identity service is no reason to pause the budget of the
+/// service. The watch itself waits as long as the identity service asked for.
 fn no_secret(error: &CredentialError) -> Problem {
-    Problem::new(ProblemKind::Unauthorized, error.to_string())
+    let unauthorized = Problem::new(ProblemKind::Unauthorized, error.to_string());
+    let CredentialError::NotIssued {
+        error: cause,
+        again_in,
+        ..
+    } = error
+    else {
+        return unauthorized;
+    };
+    let kind = match cause.failing {
+        Failing::Unreachable => ProblemKind::Unreachable,
+        Failing::ServerError => ProblemKind::ServerError,
+        Failing::Throttled => ProblemKind::Throttled,
+        Failing::Unusable | Failing::Refused => ProblemKind::Unauthorized,
+    };
+    Problem {
+        kind,
+        retry_after: (kind == ProblemKind::Throttled).then_some(*again_in),
+        ..unauthorized
+    }
 }
 
 /// All configured services, by name.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::answer::{Answer, ServiceError};
-use super::job::{Defaults, Snapshot};
+use super::snapshot::{Defaults, Snapshot};
 
 // The page lists two types; no code, since the body has no place for one.
 pub(super) const DEFAULTS: Defaults = Defaults {

@@ -14,7 +14,13 @@
 //! `slow` delays whatever comes of it. A torn answer is the one that would have come
 //! (so also "unknown job"), broken off in the middle.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer};
+
+use crate::clock;
 
 /// The longest a `slow` answer may take.
 pub(super) const MAX_SLOW: Duration = Duration::from_mins(10);
@@ -23,7 +29,8 @@ pub(super) const MAX_SLOW: Duration = Duration::from_mins(10);
 pub(super) const DATE_AHEAD: Duration = Duration::from_secs(2);
 
 /// Faults of one job. The default is none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Faults {
     /// This many polls answer 502, 503, 500, 502, … with the service's error body.
     pub server_errors: u32,
@@ -36,26 +43,32 @@ pub struct Faults {
     /// This many polls break off in the middle of the body.
     pub torn: u32,
     /// Every answer takes this long, in real time.
+    #[serde(deserialize_with = "duration")]
     pub slow: Duration,
     /// Until this long after its creation the job is unknown.
+    #[serde(deserialize_with = "duration")]
     pub not_found_for: Duration,
     /// Shown in place of the running status.
     pub unknown_status: Option<String>,
     /// The first token used for the job is refused this long after its first use.
+    #[serde(deserialize_with = "some_duration")]
     pub token_expires_after: Option<Duration>,
 }
 
 /// How the gateway throttles.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Throttle {
     /// This many polls answer 429.
     pub polls: u32,
     /// What the answers say about trying again. The documented gateway says nothing.
+    #[serde(default)]
     pub retry_after: RetryAfter,
 }
 
 /// The `Retry-After` header of a 429.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "Cow<'_, str>")]
 pub enum RetryAfter {
     /// No such header: what the gateway does.
     #[default]
@@ -75,6 +88,32 @@ pub(super) enum Turn {
     Malformed,
     Torn,
     Plain,
+}
+
+impl TryFrom<Cow<'_, str>> for RetryAfter {
+    type Error = String;
+
+    fn try_from(text: Cow<'_, str>) -> Result<Self, String> {
+        if text == "http-date" {
+            return Ok(Self::HttpDate);
+        }
+        text.parse().map(Self::Seconds).map_err(|_| {
+            format!(
+                "invalid value {text:?}, expected whole seconds such as \"2\", or \"http-date\""
+            )
+        })
+    }
+}
+
+/// Reads a duration as the configuration does: `500ms`, `3s`, `2m`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text: Cow<'_, str> = Cow::deserialize(deserializer)?;
+    clock::parse_duration(&text)
+        .map_err(|expected| D::Error::invalid_value(Unexpected::Str(&text), &expected.as_str()))
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 const SERVER_ERRORS: [u16; 3] = [502, 503, 500];
@@ -111,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counted_faults_take_turns() {
+    fn counted_faults_come_in_a_fixed_order() {
         let faults = Faults {
             server_errors: 4,
             throttle: Some(Throttle {
@@ -143,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn without_faults_every_poll_is_plain() {
+    fn without_faults_every_poll_succeeds() {
         assert_eq!(Faults::default().turn(0), Turn::Plain);
         assert_eq!(Faults::default().turn(u64::MAX), Turn::Plain);
     }

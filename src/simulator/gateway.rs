@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::answer::{Answer, Request};
+use super::answer::Answer;
 use super::dcs;
 use super::faults::{DATE_AHEAD, RetryAfter};
 use super::job::Job;
@@ -23,6 +23,14 @@ pub(super) enum Credential {
     NotAccepted,
     /// A fingerprint: tokens are secrets and are not kept.
     Token(u64),
+}
+
+/// The parts of a request that decide its answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) credential: Credential,
+    pub(super) has_content_type: bool,
+    pub(super) id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -145,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_judged_without_being_kept() {
+    fn tokens_are_checked_without_being_stored() {
         let good = ["secret".to_owned()];
         assert_eq!(credential(None, None), Credential::Missing);
         assert_eq!(credential(Some(b""), None), Credential::Missing);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::service::Service;
+use super::snapshot::{Defaults, Snapshot};
 use super::spec::{Ending, JobSpec};
 use super::{dcs, ids, sdrs, sfs_turbo};
 use crate::clock::{later, until};
@@ -63,26 +64,6 @@ pub(super) enum Stage {
     Running,
     Succeeded,
     Failed,
-}
-
-/// A job (or a part of one) at one moment, as far as the services show it.
-#[derive(Debug)]
-pub(super) struct Snapshot<'a> {
-    pub(super) job_id: Cow<'a, str>,
-    pub(super) job_type: &'a str,
-    pub(super) status: &'a str,
-    pub(super) began: Option<Timestamp>,
-    pub(super) ended: Option<Timestamp>,
-    pub(super) code: Option<&'a str>,
-    pub(super) reason: Option<&'a str>,
-    pub(super) sub_jobs: Vec<Snapshot<'a>>,
-}
-
-/// What a service says unless the request for the job says otherwise.
-pub(super) struct Defaults {
-    pub(super) job_type: &'static str,
-    pub(super) code: &'static str,
-    pub(super) reason: &'static str,
 }
 
 impl Job {
@@ -261,7 +242,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_job_is_pending_then_running_then_over() {
+    fn a_job_is_pending_then_running_then_finished() {
         let table = [
             (0, "INIT", "INIT", "INIT"),
             (999, "INIT", "INIT", "INIT"),
@@ -284,7 +265,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_job_of_no_duration_is_over_at_once() {
+    fn a_job_without_duration_finishes_at_once() {
         let spec = JobSpec::new(Service::SfsTurbo, Duration::ZERO, Ending::Succeeded);
         let job = job(spec);
         assert_eq!(job.snapshot(job.created).status, "success");

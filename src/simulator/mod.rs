@@ -19,13 +19,14 @@ mod faults;
 mod gateway;
 mod ids;
 mod job;
-mod json;
 mod payload;
+mod poll;
 mod registry;
 mod sdrs;
 mod serve;
 mod service;
 mod sfs_turbo;
+mod snapshot;
 mod spec;
 
 use std::fmt;
@@ -38,26 +39,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::faults::{Faults, RetryAfter, Throttle};
-pub use self::registry::{CreatedJob, JobView, PollView};
+pub use self::registry::{CreatedJob, JobView, MAX_JOBS, PollView, SimulatorOptions};
 use self::registry::{Refusal, Registry};
 pub use self::service::{PROJECT_ID, Service};
 pub use self::spec::{Ending, JobSpec, SubJobSpec};
 use crate::clock::SharedClock;
 
-/// Most jobs at a time, unless the options say otherwise.
-pub const MAX_JOBS: usize = 1_000_000;
-
 /// Connections that may wait to be accepted: a load test opens them all at once.
 const BACKLOG: u32 = 4096;
-
-/// What the simulator accepts.
-#[derive(Clone)]
-pub struct SimulatorOptions {
-    /// The only tokens that are good; `None` for any that is not empty.
-    pub accept_tokens: Option<Vec<String>>,
-    /// Most jobs at a time.
-    pub max_jobs: usize,
-}
 
 /// A simulator that listens but does not serve yet.
 #[derive(Debug)]
@@ -159,25 +148,6 @@ impl SimulatorHandle {
     /// Forgets a job, so that its service does not know it any more; false when there was none.
     pub fn forget(&self, job_id: &str) -> bool {
         self.registry.forget(job_id)
-    }
-}
-
-impl Default for SimulatorOptions {
-    fn default() -> Self {
-        Self {
-            accept_tokens: None,
-            max_jobs: MAX_JOBS,
-        }
-    }
-}
-
-// By hand, so that tokens stay out of logs.
-impl fmt::Debug for SimulatorOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorOptions")
-            .field("accept_tokens", &self.accept_tokens.as_ref().map(Vec::len))
-            .field("max_jobs", &self.max_jobs)
-            .finish()
     }
 }
 

@@ -4,19 +4,34 @@
 //! while holding it (a slow answer is slept out by the connection).
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
-use super::answer::{Answer, Request, to_poll};
-use super::gateway::Credential;
+use super::answer::Answer;
+use super::gateway::{Credential, Request};
 use super::job::{FirstToken, Job, PollNote, Polls};
+use super::poll::to_poll;
 use super::service::Service;
 use super::spec::{Ending, JobSpec};
-use super::{SimulatorOptions, gateway, ids};
+use super::{gateway, ids};
 use crate::clock::SharedClock;
+
+/// Most jobs at a time, unless the options say otherwise.
+pub const MAX_JOBS: usize = 1_000_000;
+
+/// What the simulator accepts.
+#[derive(Clone)]
+pub struct SimulatorOptions {
+    /// The only tokens that are good; `None` for any that is not empty.
+    pub accept_tokens: Option<Vec<String>>,
+    /// Most jobs at a time.
+    pub max_jobs: usize,
+}
 
 /// A job just created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,6 +99,25 @@ pub(super) struct Registry {
 struct Jobs {
     by_id: HashMap<Arc<str>, Job>,
     created: u64,
+}
+
+impl Default for SimulatorOptions {
+    fn default() -> Self {
+        Self {
+            accept_tokens: None,
+            max_jobs: MAX_JOBS,
+        }
+    }
+}
+
+// By hand, so that tokens stay out of logs.
+impl fmt::Debug for SimulatorOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorOptions")
+            .field("accept_tokens", &self.accept_tokens.as_ref().map(Vec::len))
+            .field("max_jobs", &self.max_jobs)
+            .finish()
+    }
 }
 
 impl Registry {
@@ -159,7 +193,7 @@ impl Registry {
 
     // A panic while the lock was held leaves jobs whole: each change is one step.
     fn lock(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 }
 

@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
-use super::gateway::Credential;
+use super::gateway::{Credential, Request as PollRequest};
 use super::payload::Payload;
 use super::registry::Registry;
 use super::service::asked_for;
-use super::{answer, control, gateway};
+use super::{control, gateway};
 
 /// Most connections at a time; further clients wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -112,7 +112,7 @@ fn api_answer(registry: &Registry, request: &Request<Incoming>, request_id: &str
     let token = headers
         .get("x-auth-token")
         .map(header::HeaderValue::as_bytes);
-    let facts = answer::Request {
+    let facts = PollRequest {
         credential: Credential::Missing,
         has_content_type: headers.contains_key(header::CONTENT_TYPE),
         id: request_id,

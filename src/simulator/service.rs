@@ -4,7 +4,7 @@
 //! `dcs`, `sfs_turbo`, `sdrs`.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The project id in the paths the simulator hands out; any other is accepted as well.
 pub const PROJECT_ID: &str = "5d2f1c6a8e9b4a07b3c4d5e6f7089a1b";
@@ -17,7 +17,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// A job API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Service {
     /// Distributed Cache Service, "Querying the Job Execution Result of a Tenant".
     #[serde(rename = "dcs")]
@@ -55,12 +55,8 @@ const LOWER: Words = Words {
 };
 
 impl Service {
-    /// The names accepted in a request, with their services.
-    pub(super) const NAMES: [(&'static str, Self); 3] = [
-        ("dcs", Self::Dcs),
-        ("sfs-turbo", Self::SfsTurbo),
-        ("sdrs", Self::Sdrs),
-    ];
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 3] = [Self::Dcs, Self::SfsTurbo, Self::Sdrs];
 
     /// The service's name, as in the configuration: `dcs`, `sfs-turbo`, `sdrs`.
     pub fn name(self) -> &'static str {
@@ -114,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_to_their_service() {
+    fn a_path_selects_its_service() {
         let table = [
             ("/v2/p/jobs/a", Some((Service::Dcs, "a"))),
             ("/v1/p/jobs/a", Some((Service::Sdrs, "a"))),
@@ -136,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_handed_out_leads_back_to_its_job() {
-        for (_, service) in Service::NAMES {
+    fn a_returned_path_leads_to_its_job() {
+        for service in Service::ALL {
             for id in ["odd id/%☃", "26f6b565-0000-4000-8000-03f0bd975433"] {
                 assert_eq!(asked_for(&service.path(id)), Some((service, id.to_owned())));
             }

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::faults::{Faults, MAX_SLOW};
+use super::faults::{Faults, MAX_SLOW, duration};
 use super::service::Service;
 
 /// The longest job id.
@@ -23,7 +24,7 @@ pub(super) const MAX_SUB_JOBS: usize = 100;
 pub(super) const MAX_DURATION: Duration = Duration::from_hours(365 * 24);
 
 /// How a job ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// With the service's word for success.
@@ -35,7 +36,8 @@ pub enum Ending {
 }
 
 /// A job to simulate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct JobSpec {
     /// The service whose job it is.
     pub service: Service,
@@ -44,6 +46,7 @@ pub struct JobSpec {
     /// Its type; a documented one when absent.
     pub job_type: Option<String>,
     /// From creation to end. The first tenth of it the job is pending.
+    #[serde(deserialize_with = "duration")]
     pub duration: Duration,
     /// How it ends.
     pub outcome: Ending,
@@ -52,13 +55,16 @@ pub struct JobSpec {
     /// Why it failed; the text that belongs to the default code when absent.
     pub reason: Option<String>,
     /// Sub-jobs. They finish one after the other, before the job itself.
+    #[serde(default)]
     pub sub_jobs: Vec<SubJobSpec>,
     /// What goes wrong with its polls.
+    #[serde(default)]
     pub faults: Faults,
 }
 
 /// A part of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SubJobSpec {
     /// Its type; a documented one when absent.
     pub job_type: Option<String>,
@@ -84,6 +90,27 @@ impl JobSpec {
             sub_jobs: Vec::new(),
             faults: Faults::default(),
         }
+    }
+
+    /// Reads the body of a `POST /_sim/jobs`.
+    ///
+    /// # Errors
+    /// Says which key is wrong, its value and what is allowed there.
+    pub fn from_json(body: &[u8]) -> Result<Self, String> {
+        let value: Value =
+            serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
+        if !value.is_object() {
+            return Err(format!("the body = {value}: must be an object"));
+        }
+        let spec: Self = serde_path_to_error::deserialize(value).map_err(|error| {
+            let path = error.path().to_string();
+            match path.as_str() {
+                "." => error.into_inner().to_string(),
+                _ => format!("{path}: {}", error.into_inner()),
+            }
+        })?;
+        spec.check()?;
+        Ok(spec)
     }
 
     /// What is wrong with this job, if anything: the key, its value and what is allowed.
@@ -194,6 +221,7 @@ fn check_span(key: &str, span: Duration, max: Duration) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::faults::{RetryAfter, Throttle};
 
     fn failed(service: Service) -> JobSpec {
         JobSpec::new(service, Duration::from_secs(3), Ending::Failed)
@@ -210,13 +238,13 @@ mod tests {
 
     #[test]
     fn plain_jobs_are_allowed() {
-        for (_, service) in Service::NAMES {
+        for service in Service::ALL {
             assert_eq!(failed(service).check(), Ok(()));
         }
     }
 
     #[test]
-    fn what_a_service_cannot_show_is_refused() {
+    fn jobs_that_a_service_cannot_show_are_refused() {
         let text = || Some("x".to_owned());
         let table = [
             (
@@ -280,6 +308,130 @@ mod tests {
         for (spec, expected) in table {
             let message = spec.check().unwrap_err();
             assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    fn read(body: &str) -> Result<JobSpec, String> {
+        JobSpec::from_json(body.as_bytes())
+    }
+
+    #[test]
+    fn a_full_request_is_read() {
+        let spec = read(
+            r#"{"service":"sdrs","job_id":"a1","job_type":"t","duration":"2m","outcome":"failed",
+                "code":"SDRS.0407","reason":"no","sub_jobs":[{"outcome":"failed","reason":"r"}],
+                "faults":{"server_errors":1,"throttle":{"polls":2,"retry_after":"http-date"},
+                "slow":"500ms","torn":3,"not_found_for":"5s","unknown_status":"REBOOTING",
+                "token_expires_after":"3s","forbidden":4,"malformed":5}}"#,
+        )
+        .unwrap();
+        assert_eq!(spec.service, Service::Sdrs);
+        assert_eq!(spec.duration, Duration::from_mins(2));
+        assert_eq!(spec.sub_jobs[0].reason.as_deref(), Some("r"));
+        let throttle = Throttle {
+            polls: 2,
+            retry_after: RetryAfter::HttpDate,
+        };
+        let expected = Faults {
+            server_errors: 1,
+            throttle: Some(throttle),
+            forbidden: 4,
+            malformed: 5,
+            torn: 3,
+            slow: Duration::from_millis(500),
+            not_found_for: Duration::from_secs(5),
+            unknown_status: Some("REBOOTING".into()),
+            token_expires_after: Some(Duration::from_secs(3)),
+        };
+        assert_eq!(spec.faults, expected);
+    }
+
+    #[test]
+    fn refusals_name_the_key_its_value_and_the_allowed_values() {
+        let table = [
+            ("[]", "the body = []: must be an object"),
+            ("{", "not JSON"),
+            (
+                r#"{"servise":"dcs"}"#,
+                "servise: unknown field `servise`, expected one of `service`, ",
+            ),
+            (
+                r#"{"service":"rds"}"#,
+                "service: unknown variant `rds`, expected one of `dcs`, `sfs-turbo`, `sdrs`",
+            ),
+            (
+                r#"{"duration":"3s","outcome":"never"}"#,
+                "missing field `service`",
+            ),
+            (
+                r#"{"service":"dcs","outcome":"never"}"#,
+                "missing field `duration`",
+            ),
+            (
+                r#"{"service":"dcs","duration":"3s"}"#,
+                "missing field `outcome`",
+            ),
+            (
+                r#"{"service":"dcs","duration":"soon"}"#,
+                "duration: invalid value: string \"soon\", expected a number with a unit",
+            ),
+            (
+                r#"{"service":"dcs","duration":"-3s"}"#,
+                "duration: invalid value: string \"-3s\", expected a duration that is not",
+            ),
+            (
+                r#"{"service":"dcs","duration":3}"#,
+                "duration: invalid type: integer `3`, expected a string",
+            ),
+            (
+                r#"{"service":"dcs","job_id":7}"#,
+                "job_id: invalid type: integer `7`, expected a string",
+            ),
+            (
+                r#"{"sub_jobs":{}}"#,
+                "sub_jobs: invalid type: map, expected a sequence",
+            ),
+            (
+                r#"{"service":"sdrs","duration":"1s","outcome":"failed","sub_jobs":[{"outcome":"never"}]}"#,
+                "must be one of succeeded, failed",
+            ),
+        ];
+        for (body, expected) in table {
+            let message = read(body).unwrap_err();
+            assert!(message.contains(expected), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_path_within_the_faults() {
+        let table = [
+            (
+                r#"{"torn":-1}"#,
+                "faults.torn: invalid value: integer `-1`, expected u32",
+            ),
+            (
+                r#"{"slow":"11m"}"#,
+                "faults.slow = 660s: must be from 0s to 600s",
+            ),
+            (
+                r#"{"teer":1}"#,
+                "faults.teer: unknown field `teer`, expected one of ",
+            ),
+            (
+                r#"{"throttle":{}}"#,
+                "faults.throttle: missing field `polls`",
+            ),
+            (
+                r#"{"throttle":{"polls":1,"retry_after":"soon"}}"#,
+                "faults.throttle.retry_after: invalid value \"soon\", expected whole seconds",
+            ),
+        ];
+        for (faults, expected) in table {
+            let body = format!(
+                r#"{{"service":"dcs","duration":"1s","outcome":"never","faults":{faults}}}"#
+            );
+            let message = read(&body).unwrap_err();
+            assert!(message.contains(expected), "{body}: {message}");
         }
     }
 }

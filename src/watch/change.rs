@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::watch::Watch;
+use crate::watch::delivery::Owed;
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::subscription::Subscriptions;
 
@@ -17,8 +18,8 @@ pub struct Change {
     pub watch: Watch,
     /// The event about the change.
     pub event: Event,
-    /// The names of the sinks that receive the event.
-    pub owed: Vec<String>,
+    /// The sinks that receive the event.
+    pub owed: Vec<Owed>,
 }
 
 /// Composes every [`Change`], so that one place decides on the event and its deliveries.

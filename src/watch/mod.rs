@@ -3,9 +3,10 @@
 //! Nothing in this folder reads a clock, a socket or a database. The poller observes,
 //! [`transition::decide`] decides on the effect of the observation, and the store commits
 //! the result. Read in this order: [`Watch`], [`observation`], [`transition`], [`event`],
-//! [`subscription`], [`change`], [`request`].
+//! [`subscription`], [`delivery`], [`change`], [`request`].
 
 pub mod change;
+pub mod delivery;
 pub mod event;
 pub mod observation;
 pub mod request;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::watch::Watch;
+use crate::watch::delivery::{Owed, Target};
 use crate::watch::event::EventKind;
 
 /// The prefix that may be left out of a type in a filter.
@@ -86,18 +87,21 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Returns the names of the sinks that are owed an event of `kind` on `watch`. A watch that
-    /// names sinks is delivered to these only; its `callback_url` receives its events as well.
-    pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<String> {
+    /// Returns the sinks that are owed an event of `kind` on `watch`. A watch that names sinks
+    /// is delivered to these only; its `callback_url` receives its events as well.
+    pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<Owed> {
         let callback = self.callback.as_ref();
-        let callback = callback.filter(|_| watch.callback_url.is_some());
         let callback = callback.filter(|filter| filter.admits(watch, kind));
+        let url = callback.and(watch.callback_url.as_ref());
         self.sinks
             .iter()
             .filter(|(sink, _)| watch.sinks.is_empty() || watch.sinks.contains(sink))
             .filter(|(_, filter)| filter.admits(watch, kind))
-            .map(|(sink, _)| sink.clone())
-            .chain(callback.map(|_| CALLBACK.to_owned()))
+            .map(|(sink, _)| Owed::to(sink))
+            .chain(url.map(|url| Owed {
+                sink: CALLBACK.to_owned(),
+                target: Some(Target::from(url)),
+            }))
             .collect()
     }
 }

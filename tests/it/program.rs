@@ -7,6 +7,7 @@ mod daemon;
 mod definitions;
 mod disk;
 mod kills;
+mod logs;
 mod power_cut;
 pub(crate) mod process;
 mod proxies;

@@ -8,7 +8,8 @@ mod tls;
 mod webhooks;
 
 use jiff::Timestamp;
-use jobwatch::sink::{AttemptResult, Parcel, Sink};
+use jobwatch::sink::{AttemptResult, Sink};
+use jobwatch::watch::delivery::Delivery;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::observation::{Job, JobState};
 use jobwatch::watch::{Outcome, State};
@@ -16,7 +17,7 @@ use jobwatch::watch::{Outcome, State};
 use crate::store::samples::{at, watch};
 
 /// The event of a watch whose job ended so, for `reason`.
-pub(crate) fn parcel(outcome: Outcome, reason: &str) -> Parcel {
+pub(crate) fn delivery(outcome: Outcome, reason: &str) -> Delivery {
     let mut watch = watch(1);
     watch.state = State::Final(outcome);
     watch.job = Some(Job {
@@ -37,17 +38,17 @@ pub(crate) fn parcel(outcome: Outcome, reason: &str) -> Parcel {
         &Instance("test".to_owned()),
         at(60),
     );
-    Parcel {
+    Delivery {
         event_id: event.id,
         type_name: event.kind.type_name().to_owned(),
         body: event.body,
-        to: None,
+        target: None,
     }
 }
 
 /// An event of a job that failed.
-pub(crate) fn failed() -> Parcel {
-    parcel(Outcome::Failed, "no capacity")
+pub(crate) fn failed() -> Delivery {
+    delivery(Outcome::Failed, "no capacity")
 }
 
 /// When attempts are made.
@@ -56,16 +57,16 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// Why an attempt failed that may be made again.
-pub(crate) async fn failure(sink: &dyn Sink, parcel: &Parcel) -> String {
-    match sink.deliver(parcel, now()).await.result {
+pub(crate) async fn failure(sink: &dyn Sink, delivery: &Delivery) -> String {
+    match sink.deliver(delivery, now()).await.result {
         AttemptResult::Failed { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }
 
 /// Why an attempt failed that is not made again.
-pub(crate) async fn refusal(sink: &dyn Sink, parcel: &Parcel) -> String {
-    match sink.deliver(parcel, now()).await.result {
+pub(crate) async fn refusal(sink: &dyn Sink, delivery: &Delivery) -> String {
+    match sink.deliver(delivery, now()).await.result {
         AttemptResult::Never { reason } => reason,
         other => panic!("{other:?}"),
     }

@@ -22,10 +22,11 @@ const LAYERS: &[Layer] = &[
     ("clock", &[]),
     ("suggest", &[]),
     ("toml_line", &[]),
+    ("line_writer", &[]),
+    ("telemetry", &["line_writer"]),
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
     ("wake", &[]),
-    ("sync", &[]),
     ("timing", &[]),
     (
         "watch",
@@ -78,7 +79,6 @@ const LAYERS: &[Layer] = &[
             "sink::SinkStatus",
             "wake",
             "suggest",
-            "sync",
             "outbound::egress",
         ],
     ),
@@ -99,7 +99,6 @@ const LAYERS: &[Layer] = &[
             "actions",
             "workers",
             "metrics",
-            "sync",
         ],
     ),
     // Turns values into the settings of these parts.
@@ -118,10 +117,10 @@ const LAYERS: &[Layer] = &[
             "timing",
             "toml_line",
             "outbound",
+            "telemetry",
         ],
     ),
-    ("telemetry", &["settings"]),
-    ("lifecycle", &["clock"]),
+    ("lifecycle", &["clock", "telemetry"]),
     // The shell.
     ("app", ANY),
     ("cli", ANY),

@@ -34,22 +34,25 @@ enum Arrival {
 impl Shared {
     /// Loads all watches that need polls. Later calls do nothing.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
-        if self.state().position.is_some() {
+        if self.state().changes_read.is_some() {
             return Ok(());
         }
-        // The position comes first: watches accepted while the pages are read come as changes.
-        let position = self.store.position().await?;
+        // The cursor comes first: a watch that is accepted while the pages are read is among
+        // the changes after it.
+        let cursor = self.store.cursor().await?;
         let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
-        let mut after = 0;
+        let mut after = None;
         loop {
             let page = self.store.watching(after, LOAD_PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = *last;
-            for (_, watch) in page {
+            for watch in page.watches {
                 if self.services.get(&watch.service).is_none() {
                     *orphans.entry(watch.service.clone()).or_default() += 1;
                 }
                 self.add(&watch, Arrival::Resumed);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
             }
         }
         for (service, watches) in orphans {
@@ -60,7 +63,7 @@ impl Shared {
             );
         }
         self.load_late().await?;
-        self.state().position = Some(position);
+        self.state().changes_read = Some(cursor);
         Ok(())
     }
 
@@ -74,17 +77,17 @@ impl Shared {
         let longest = SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX);
         let since = self.clock.now().checked_sub(longest);
         let since = since.unwrap_or(Timestamp::MIN);
-        let mut after = 0;
+        let mut after = None;
         loop {
             let page = self.store.without_verdict(since, after, LOAD_PAGE).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = *last;
-            for (_, watch) in page {
+            for watch in page.watches {
                 // A restart spreads late polls, too.
                 let spread = self.state().rng.random_range(0.0..=1.0);
                 self.add_late_after(&watch, None, spread);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
             }
         }
     }
@@ -92,10 +95,12 @@ impl Shared {
     /// Reads the changes in the store since the last call.
     pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
-            let Some(position) = self.state().position else {
+            let Some(cursor) = self.state().changes_read.clone() else {
                 return Ok(());
             };
-            let changes = self.store.changes(position, CHANGES_PAGE).await?;
+            let changes = self.store.changes(&cursor, CHANGES_PAGE).await?;
+            // A change may come again: a watch that is on the agenda stays as it is, and one
+            // that has ended is not there.
             for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
@@ -103,7 +108,7 @@ impl Shared {
             for id in changes.ended {
                 state.agenda.forget(id);
             }
-            state.position = Some(changes.position);
+            state.changes_read = Some(changes.next);
             if !changes.more {
                 return Ok(());
             }
@@ -114,6 +119,10 @@ impl Shared {
         let now = self.clock.now();
         let service = self.services.get(&watch.service);
         let mut state = self.state();
+        if state.backlog.contains(watch.id) {
+            // An acceptance that comes again: the end of the watch waits for the store.
+            return;
+        }
         let mut entry = state.entry_of(watch, service);
         let next = match (service, arrival) {
             (Some(service), Arrival::New) => service.timing.first_poll(now, watch.deadline),

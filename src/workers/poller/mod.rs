@@ -19,10 +19,11 @@ mod progress;
 mod report;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +33,7 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
-use crate::store::{SharedStore, StoreError};
-use crate::sync::locked;
+use crate::store::{Cursor, SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::change::Composer;
@@ -97,9 +97,8 @@ struct State {
     queues: BudgetQueues,
     backlog: Backlog,
     rng: StdRng,
-    /// The position in the changes of the store up to which they were read; `None` before the
-    /// first load.
-    position: Option<i64>,
+    /// The changes of the store that have been read; `None` before the first load.
+    changes_read: Option<Cursor>,
     /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
     /// The number of polls started.
@@ -117,7 +116,7 @@ impl Poller {
             queues: BudgetQueues::new(&parts.services),
             backlog: Backlog::default(),
             rng: parts.rng,
-            position: None,
+            changes_read: None,
             interned: HashSet::new(),
             polls: 0,
             warned: HashSet::new(),
@@ -218,7 +217,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
+        self.state.lock()
     }
 
     /// Saves the decisions that wait for the store, unless another flush is under way.

@@ -10,7 +10,7 @@ use crate::workers::poller::Poller;
 impl Poller {
     /// True once every stored watch is on the agenda.
     pub fn is_loaded(&self) -> bool {
-        self.shared.state().position.is_some()
+        self.shared.state().changes_read.is_some()
     }
 
     /// Returns the number of watches without an outcome on the agenda.

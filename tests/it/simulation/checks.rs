@@ -31,8 +31,8 @@ pub(super) enum Left {
     Watches,
     /// Watches, long after each should have ended.
     Overdue,
-    /// The next of them is due then.
-    Deliveries(Timestamp),
+    /// The next of them is due after this.
+    Deliveries(Duration),
     /// Deliveries to sinks that want nothing from this process any more.
     Gone,
     /// Watches that ended without a verdict, for one that comes late.
@@ -75,7 +75,7 @@ pub(super) fn left(world: &World) -> Left {
     let pending = pending.filter(|owed| owed.state == DeliveryState::Pending);
     let (gone, due): (Vec<_>, Vec<_>) = pending.partition(|owed| is_gone(&owed.sink));
     match due.iter().map(|owed| owed.due_at).min() {
-        Some(at) => Left::Deliveries(at),
+        Some(due_at) => Left::Deliveries(world.memory.until(due_at)),
         None if !gone.is_empty() => Left::Gone,
         None => {
             let after_watch = world.plan.timing.after_watch();
@@ -352,10 +352,10 @@ fn deliveries(world: &World, rows: &Rows) {
         let is_well = match owed.state {
             DeliveryState::Delivered => taken > 0,
             // Those at a receiver that is gone are none of the schedule.
-            DeliveryState::Dead => owed.attempts - owed.earlier == ATTEMPTS_MAX,
+            DeliveryState::Dead => owed.attempts_total - owed.earlier == ATTEMPTS_MAX,
             DeliveryState::Pending => false,
         };
-        if !is_well || tried < usize::try_from(owed.attempts).unwrap() {
+        if !is_well || tried < usize::try_from(owed.attempts_total).unwrap() {
             wrongs.push(format!(
                 "{owed:?} was taken {taken} and tried {tried} times"
             ));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jobwatch::actions::submit::SubmitError;
 use jobwatch::actions::{self, Actions};
-use jobwatch::clock::{SharedClock, seeded_rng, until};
+use jobwatch::clock::{SharedClock, seeded_rng};
 use jobwatch::credential::Credential;
 use jobwatch::credential::none::Nothing;
 use jobwatch::definition::Definition;
@@ -157,13 +157,10 @@ async fn until_settled(world: &World, orderly: Option<Duration>) -> Ended {
             Left::Nothing => return Ended::Settled,
             Left::Overdue => return Ended::Stuck,
             Left::Gone if elapsed >= world.plan.calm_at => return Ended::Idle(LOOK_EVERY),
-            Left::Deliveries(due) => {
-                let idle = until(world.wall(), due);
-                if idle > IDLE {
-                    return Ended::Idle(idle.saturating_sub(LOOK_EVERY));
-                }
+            Left::Deliveries(after) if after > IDLE => {
+                return Ended::Idle(after.saturating_sub(LOOK_EVERY));
             }
-            Left::Gone | Left::Watches | Left::Late => {}
+            Left::Deliveries(_) | Left::Gone | Left::Watches | Left::Late => {}
         }
         if orderly.is_some_and(|after| elapsed >= began + after) {
             return Ended::Stopped;
@@ -224,8 +221,8 @@ struct Process {
 
 impl Process {
     fn build(world: &World, tracker: &TaskTracker) -> Self {
-        let store = Disk::open(world);
         let clock: SharedClock = Arc::new(LifeClock(world.clone()));
+        let store = Disk::open(world, Arc::clone(&clock));
         let rng = || seeded_rng(world.state().rng.next_u64());
         let services = services(world, &clock);
         let instance = Instance("model".to_owned());

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use jobwatch::sink::{Attempt, AttemptResult, Parcel, Sink};
+use jobwatch::sink::{Attempt, AttemptResult, Sink};
+use jobwatch::watch::delivery::Delivery;
 use uuid::Uuid;
 
 use crate::simulation::plan::{SINK_TIMEOUT, SinkFault};
@@ -48,23 +49,23 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// An attempt begins: may it?
-    fn admit(&self, parcel: &Parcel) {
+    fn admit(&self, delivery: &Delivery) {
         let plan = &self.world.plan;
         let is_stored = {
             let rows = self.world.memory.rows();
-            let stored = rows.event(parcel.event_id);
-            stored.is_some_and(|logged| logged.event.body == parcel.body)
+            let stored = rows.event(delivery.event_id);
+            stored.is_some_and(|logged| logged.event.body == delivery.body)
         };
         let uptime = self.world.uptime();
         let mut wrongs = Vec::new();
         let mut state = self.world.state();
         let book = &mut state.books[self.index];
-        *book.tried.entry(parcel.event_id).or_default() += 1;
+        *book.tried.entry(delivery.event_id).or_default() += 1;
         book.in_flight += 1;
         if !is_stored {
             wrongs.push(("3", "an event was sent that is not stored as it was sent"));
         }
-        if !book.under_way.insert(parcel.event_id) && plan.jumps.is_empty() {
+        if !book.under_way.insert(delivery.event_id) && plan.jumps.is_empty() {
             wrongs.push(("the lease", "an event is sent twice at the same time"));
         }
         if book.in_flight > plan.sink_concurrency {
@@ -73,19 +74,19 @@ impl Receiver {
         if book.gone_at.is_some_and(|at| at < uptime) {
             wrongs.push(("410", "a sink was disabled, and was sent an event"));
         }
-        let quiet = book.quiet_until.get(&parcel.event_id);
+        let quiet = book.quiet_until.get(&delivery.event_id);
         if quiet.is_some_and(|until| uptime < *until) && plan.is_orderly() {
             wrongs.push(("Retry-After of a sink", "an event was sent too early"));
         }
         drop(state);
         for (invariant, what) in wrongs {
-            let id = parcel.event_id;
+            let id = delivery.event_id;
             self.world
                 .wrong(invariant, &format!("{what}: {id} at {uptime:?}"));
         }
     }
 
-    async fn receive(&self, parcel: &Parcel) -> AttemptResult {
+    async fn receive(&self, delivery: &Delivery) -> AttemptResult {
         let failed = |reason: &str, wish: Option<u64>| AttemptResult::Failed {
             reason: reason.to_owned(),
             retry_after: wish.map(Duration::from_secs),
@@ -96,13 +97,13 @@ impl Receiver {
         self.world.lasts(self.world.millis(500)).await;
         match fault {
             None => {
-                self.take(parcel, 0);
+                self.take(delivery, 0);
                 AttemptResult::Delivered
             }
             Some(SinkFault::Fails) => failed("500", None),
             Some(SinkFault::Wish(wish)) => failed("503", Some(wish)),
             Some(SinkFault::TakesAndHangs) => {
-                self.take(parcel, 1);
+                self.take(delivery, 1);
                 self.world.lasts(SINK_TIMEOUT).await;
                 failed("timed out", None)
             }
@@ -114,24 +115,24 @@ impl Receiver {
         }
     }
 
-    fn take(&self, parcel: &Parcel, untold: usize) {
+    fn take(&self, delivery: &Delivery, untold: usize) {
         let mut state = self.world.state();
         let book = &mut state.books[self.index];
-        *book.taken.entry(parcel.event_id).or_default() += 1;
+        *book.taken.entry(delivery.event_id).or_default() += 1;
         book.untold += untold;
     }
 
-    fn close(&self, parcel: &Parcel, verdict: &AttemptResult) {
+    fn close(&self, delivery: &Delivery, verdict: &AttemptResult) {
         let uptime = self.world.uptime();
         let mut state = self.world.state();
         let book = &mut state.books[self.index];
-        book.under_way.remove(&parcel.event_id);
+        book.under_way.remove(&delivery.event_id);
         match verdict {
             AttemptResult::Failed {
                 retry_after: Some(wish),
                 ..
             } => {
-                book.quiet_until.insert(parcel.event_id, uptime + *wish);
+                book.quiet_until.insert(delivery.event_id, uptime + *wish);
             }
             AttemptResult::ReceiverGone => {
                 book.gone_at.get_or_insert(uptime);
@@ -163,16 +164,16 @@ impl Sink for Receiver {
         self.world.plan.sink_concurrency
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
         self.world.step().await;
-        self.admit(parcel);
-        let under_way = UnderWay(self, parcel.event_id);
-        let verdict = self.receive(parcel).await;
+        self.admit(delivery);
+        let under_way = UnderWay(self, delivery.event_id);
+        let verdict = self.receive(delivery).await;
         self.world.step().await;
         drop(under_way);
-        self.close(parcel, &verdict);
+        self.close(delivery, &verdict);
         self.world
-            .note(|| format!("sink {}: {} {verdict:?}", self.index, parcel.event_id));
+            .note(|| format!("sink {}: {} {verdict:?}", self.index, delivery.event_id));
         Attempt::of(verdict)
     }
 }

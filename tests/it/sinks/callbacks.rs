@@ -5,7 +5,8 @@ use jobwatch::outbound::secret::Secret;
 use jobwatch::sink::callback::Callback;
 use jobwatch::sink::post::DeliveryOptions;
 use jobwatch::sink::tls::Tls;
-use jobwatch::sink::{AttemptResult, Parcel, Sink};
+use jobwatch::sink::{AttemptResult, Sink};
+use jobwatch::watch::delivery::{Delivery, Target};
 use tokio_util::task::TaskTracker;
 
 use crate::harness::WEBHOOK_SECRET;
@@ -13,9 +14,9 @@ use crate::harness::receiver::{Receiver, Reply};
 use crate::harness::tls::{Authority, server};
 use crate::sinks::{failed, failure, now, refusal};
 
-fn to(url: &str) -> Parcel {
-    Parcel {
-        to: Some(url.to_owned()),
+fn to(url: &str) -> Delivery {
+    Delivery {
+        target: Some(Target(url.to_owned())),
         ..failed()
     }
 }
@@ -26,7 +27,7 @@ fn callback(host: &str, options: &DeliveryOptions) -> Callback {
 }
 
 #[tokio::test]
-async fn a_listed_host_is_sent_signed_events_and_its_410_is_its_own() {
+async fn a_listed_host_gets_signed_events_and_its_410_counts_alone() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let config = server(&authority.identity("localhost"), None);
@@ -43,18 +44,18 @@ async fn a_listed_host_is_sent_signed_events_and_its_410_is_its_own() {
         ..DeliveryOptions::plain()
     };
     let sink = callback("localhost", &options);
-    let parcel = to(receiver.url());
+    let delivery = to(receiver.url());
     assert_eq!(
-        sink.deliver(&parcel, now()).await.result,
+        sink.deliver(&delivery, now()).await.result,
         AttemptResult::Delivered
     );
     assert!(receiver.first().await.is_genuine());
     receiver.answers([Reply::Status(410)]);
-    assert!(refusal(&sink, &parcel).await.contains("410"));
+    assert!(refusal(&sink, &delivery).await.contains("410"));
 }
 
 #[tokio::test]
-async fn a_url_that_is_not_allowed_any_more_is_sent_nothing() {
+async fn a_url_no_longer_allowed_gets_nothing() {
     let sink = callback("hooks.example.com", &DeliveryOptions::plain());
     for (url, said) in [
         ("https://other.example.com/hunter2", "does not list"),
@@ -72,7 +73,7 @@ async fn a_url_that_is_not_allowed_any_more_is_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_listed_name_that_leads_inside_is_not_connected_to() {
+async fn a_listed_name_with_a_private_address_is_not_connected() {
     let authority = Authority::new();
     let config = server(&authority.identity("localhost"), None);
     let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::{SharedStore, Submitted};
+use jobwatch::store::delivery::{DeliveryQuery, DeliveryState};
+use jobwatch::store::{PAGE_MAX, SharedStore, Submitted};
 use jobwatch::watch::change::Change;
+use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::observation::{Job, JobState, ProblemKind, ProblemNote};
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
@@ -50,7 +52,7 @@ fn event(watch: &Watch, kind: EventKind, secs: u64) -> Event {
 pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Change {
     Change {
         event: event(&watch, EventKind::Accepted, 0),
-        owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
+        owed: sinks.iter().copied().map(Owed::to).collect(),
         watch,
     }
 }
@@ -87,7 +89,7 @@ pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Cha
     }
     Change {
         event: event(&watch, kind, 30),
-        owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
+        owed: sinks.iter().copied().map(Owed::to).collect(),
         watch,
     }
 }
@@ -109,4 +111,16 @@ pub(crate) async fn accepted(store: &SharedStore, watch: Watch) -> Watch {
         panic!("not accepted: {answers:?}");
     };
     watch.clone()
+}
+
+/// How many deliveries are in this state.
+pub(crate) async fn deliveries_in(store: &SharedStore, state: DeliveryState) -> usize {
+    let query = DeliveryQuery {
+        state: Some(state),
+        limit: PAGE_MAX,
+        ..DeliveryQuery::default()
+    };
+    let page = store.deliveries(query).await.unwrap();
+    assert_eq!(page.next, None, "more than a page");
+    page.deliveries.len()
 }
