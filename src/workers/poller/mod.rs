@@ -5,7 +5,7 @@
 //! poll. [`poll`] is the life of one poll from its start to its end.
 //!
 //! Around these two: [`load`] brings watches from the store to the agenda, a
-//! [`budget_queue`] holds the watches that are due and not admitted yet, [`commit`] saves a
+//! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log.
 
 mod backlog;
