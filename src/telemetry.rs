@@ -29,7 +29,7 @@ const WRITE_MAX: Duration = Duration::from_secs(3);
 /// The lines that no filter applies to: events, and the report of lost lines.
 const ALWAYS: &str = "jobwatch::event=info,jobwatch::telemetry=warn";
 
-/// The section `[log]`.
+/// The settings of the section `[log]`.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
     /// The format of a line.
@@ -43,9 +43,9 @@ pub struct LogSettings {
 pub enum LogFormat {
     /// Human on a terminal, otherwise JSON.
     Auto,
-    /// For people.
+    /// One line of text, with colours on a terminal.
     Human,
-    /// For machines.
+    /// One JSON object in each line.
     Json,
 }
 
@@ -106,7 +106,7 @@ impl LogOutput {
     }
 
     /// Formats the one event that `emit` makes as a line of the log, and waits until it is
-    /// written. The target of the event is one of those that no filter applies to.
+    /// written. The event's target must be `jobwatch::event`, which no filter applies to.
     ///
     /// # Errors
     /// The line could not be written in time.
@@ -190,7 +190,7 @@ fn format(dispatch: &Dispatch, emit: impl FnOnce()) -> Vec<u8> {
 }
 
 thread_local! {
-    /// What [`format`] has formatted on this thread.
+    /// The line that [`format`] has formatted on this thread.
     static FORMATTED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -84,9 +84,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachab
 enum Command {
     /// Run the daemon: poll jobs, tell sinks, serve the API
     Run(run::Run),
-    /// See it work: simulated services, a daemon and a webhook receiver, for a quarter of a minute
+    /// Show a daemon at work on simulated services, for a quarter of a minute
     Demo(demo::Demo),
-    /// Serve stand-ins of DCS, SFS Turbo and SDRS to rehearse a configuration against
+    /// Simulate DCS, SFS Turbo and SDRS, to rehearse a configuration
     Simulate(simulate::Simulate),
     /// Check the configuration and show what it comes to
     Check(check::Check),

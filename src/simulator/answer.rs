@@ -13,7 +13,7 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// Half of the body is sent, and then the connection is closed.
     pub(super) is_torn: bool,
-    /// To be waited before anything is sent.
+    /// The wait before anything is sent.
     pub(super) delay: Duration,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::answer::Answer;
-use super::faults::Turn;
+use super::faults::Fault;
 use super::gateway::Request;
 use super::job::Job;
 use super::service::Service;
@@ -22,30 +22,30 @@ pub(super) fn to_poll(
 ) -> Answer {
     let refusal = gateway::refusal(service, job, request, now);
     let mut answer = refusal.unwrap_or_else(|| match job {
-        Some(job) => turn(job, request, now),
+        Some(job) => with_faults(job, request, now),
         None => served(service, None, request, now),
     });
     answer.delay = job.map_or(Duration::ZERO, |job| job.spec.faults.slow);
     answer
 }
 
-fn turn(job: &Job, request: Request<'_>, now: Timestamp) -> Answer {
+fn with_faults(job: &Job, request: Request<'_>, now: Timestamp) -> Answer {
     let served_before = job.polls.count - job.polls.refused;
     let service = job.spec.service;
-    match job.spec.faults.turn(served_before) {
-        Turn::ServerError(status) => server_error(service, status),
-        Turn::Throttled(retry_after) => gateway::throttled(retry_after, request.id, now),
-        Turn::Forbidden => gateway::forbidden(request.id),
-        Turn::Malformed => gateway::html_page(),
-        Turn::Torn => Answer {
+    match job.spec.faults.fault_after(served_before) {
+        Fault::ServerError(status) => server_error(service, status),
+        Fault::Throttled(retry_after) => gateway::throttled(retry_after, request.id, now),
+        Fault::Forbidden => gateway::forbidden(request.id),
+        Fault::Malformed => gateway::html_page(),
+        Fault::Torn => Answer {
             is_torn: true,
             ..served(service, Some(job), request, now)
         },
-        Turn::Plain => served(service, Some(job), request, now),
+        Fault::None => served(service, Some(job), request, now),
     }
 }
 
-/// What the service itself says, once the request has reached it.
+/// Returns the answer of the service itself, once the request has reached it.
 fn served(service: Service, job: Option<&Job>, request: Request<'_>, now: Timestamp) -> Answer {
     if service == Service::SfsTurbo && !request.has_content_type {
         return sfs_turbo::error(sfs_turbo::BAD_PARAMETER);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_poll_uses_no_fault() {
+    fn a_refused_poll_uses_up_no_fault() {
         let mut job = with(
             Service::Sdrs,
             Faults {

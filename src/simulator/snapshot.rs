@@ -17,7 +17,7 @@ pub(super) struct Snapshot<'a> {
     pub(super) sub_jobs: Vec<Snapshot<'a>>,
 }
 
-/// What a service says unless the request for the job says otherwise.
+/// The texts of a service for everything that the specification leaves open.
 pub(super) struct Defaults {
     pub(super) job_type: &'static str,
     pub(super) code: &'static str,

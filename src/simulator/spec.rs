@@ -1,8 +1,8 @@
-//! What a job of the simulator shall do, and what may be asked for.
+//! The specification of a simulated job, and its limits.
 //!
-//! A request that names something the service could never show (an error code on a DCS
-//! job, sub-jobs of a DCS job) is refused rather than quietly trimmed: a rehearsal that
-//! looks as if it tested more than it did is worse than none.
+//! A request for something that the service can never show (an error code on a DCS job,
+//! sub-jobs of a DCS job) is refused, because a rehearsal must not seem to test more than it
+//! does.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use serde_json::Value;
 use super::faults::{Faults, MAX_SLOW, duration};
 use super::service::Service;
 
-/// The longest job id.
+/// The longest job id in bytes.
 pub(super) const MAX_ID_LEN: usize = 256;
-/// The longest job type, error code or status.
+/// The longest job type, error code or status in bytes.
 pub(super) const MAX_WORD_LEN: usize = 256;
-/// The longest failure reason.
+/// The longest failure reason in bytes.
 pub(super) const MAX_REASON_LEN: usize = 8192;
-/// Most sub-jobs of one job.
+/// The most sub-jobs of one job.
 pub(super) const MAX_SUB_JOBS: usize = 100;
-/// The longest a job may run, and the longest any fault may last.
+/// The longest duration of a job, and of any fault.
 pub(super) const MAX_DURATION: Duration = Duration::from_hours(365 * 24);
 
-/// How a job ends.
+/// The way in which a job ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -31,53 +31,53 @@ pub enum Ending {
     Succeeded,
     /// With the service's word for failure.
     Failed,
-    /// Not at all: it runs for ever.
+    /// It does not end: it runs for ever.
     Never,
 }
 
-/// A job to simulate.
+/// The specification of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
-    /// The service whose job it is.
+    /// The service to which the job belongs.
     pub service: Service,
-    /// Its id; one of the service's form is made up when absent.
+    /// The id; when absent, one in the form of the service is made.
     pub job_id: Option<String>,
-    /// Its type; a documented one when absent.
+    /// The type; a documented one when absent.
     pub job_type: Option<String>,
-    /// From creation to end. The first tenth of it the job is pending.
+    /// The time from creation to end. The job is pending in the first tenth of it.
     #[serde(deserialize_with = "duration")]
     pub duration: Duration,
-    /// How it ends.
+    /// The way in which the job ends.
     pub outcome: Ending,
     /// The error code of a failed job; a documented one when absent. DCS shows none.
     pub code: Option<String>,
-    /// Why it failed; the text that belongs to the default code when absent.
+    /// The reason of a failure; when absent, the text that belongs to the default code.
     pub reason: Option<String>,
-    /// Sub-jobs. They finish one after the other, before the job itself.
+    /// The sub-jobs, which end one after the other, before the job itself.
     #[serde(default)]
     pub sub_jobs: Vec<SubJobSpec>,
-    /// What goes wrong with its polls.
+    /// The faults of its polls.
     #[serde(default)]
     pub faults: Faults,
 }
 
-/// A part of a job.
+/// The specification of a sub-job.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubJobSpec {
-    /// Its type; a documented one when absent.
+    /// The type; a documented one when absent.
     pub job_type: Option<String>,
-    /// How it ends: [`Ending::Never`] is not possible, since the job must outlast it.
+    /// The way in which it ends; not [`Ending::Never`], since the job must outlast it.
     pub outcome: Ending,
-    /// The error code, when it failed.
+    /// The error code, if it fails.
     pub code: Option<String>,
-    /// Why it failed.
+    /// The reason, if it fails.
     pub reason: Option<String>,
 }
 
 impl JobSpec {
-    /// A job without sub-jobs or faults.
+    /// Returns a job without sub-jobs or faults.
     pub fn new(service: Service, duration: Duration, outcome: Ending) -> Self {
         Self {
             service,
@@ -95,7 +95,7 @@ impl JobSpec {
     /// Reads the body of a `POST /_sim/jobs`.
     ///
     /// # Errors
-    /// Says which key is wrong, its value and what is allowed there.
+    /// The message names the wrong key, its value and the allowed values.
     pub fn from_json(body: &[u8]) -> Result<Self, String> {
         let value: Value =
             serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
@@ -113,7 +113,10 @@ impl JobSpec {
         Ok(spec)
     }
 
-    /// What is wrong with this job, if anything: the key, its value and what is allowed.
+    /// Checks the limits, and that the service can show such a job.
+    ///
+    /// # Errors
+    /// The message names the wrong key, its value and the allowed values.
     pub(super) fn check(&self) -> Result<(), String> {
         check_text("job_id", self.job_id.as_deref(), MAX_ID_LEN)?;
         check_text("job_type", self.job_type.as_deref(), MAX_WORD_LEN)?;

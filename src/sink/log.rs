@@ -132,3 +132,64 @@ fn nested(value: &Value) -> Option<String> {
     };
     (!is_empty).then(|| value.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::telemetry::LogFormat;
+
+    fn parcel(type_name: &str) -> Parcel {
+        let event = json!({
+            "id": "e", "type": type_name,
+            "data": {"service": "dcs", "job_id": "j", "polls": 3, "labels": {"a": "b"}, "params": {}},
+        });
+        Parcel {
+            event_id: Uuid::nil(),
+            type_name: type_name.to_owned(),
+            body: event.to_string(),
+            to: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_is_one_flat_line_with_its_level() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        for name in ["dev.jobwatch.job.succeeded", "dev.jobwatch.job.failed"] {
+            let attempt = sink.deliver(&parcel(name), Timestamp::UNIX_EPOCH).await;
+            assert_eq!(attempt.result, AttemptResult::Delivered);
+        }
+        drop(sink);
+        let text = io::read_to_string(reader).unwrap();
+        // Without the time, which comes first.
+        let lines: Vec<&str> = text.lines().map(|line| &line[43..]).collect();
+        let fields = |name: &str| {
+            format!(
+                r#""message":"{name}: dcs job j","event_id":"e","event_type":"dev.jobwatch.job.{name}","service":"dcs","job_id":"j","polls":3,"labels":"{{\"a\":\"b\"}}","target":"jobwatch::event"}}"#
+            )
+        };
+        let expected = [
+            format!(r#""level":"INFO",{}"#, fields("succeeded")),
+            format!(r#""level":"WARN",{}"#, fields("failed")),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_not_written_is_a_failed_attempt() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        drop(reader);
+        let parcel = parcel("dev.jobwatch.job.failed");
+        let attempt = sink.deliver(&parcel, Timestamp::UNIX_EPOCH).await;
+        let AttemptResult::Failed { reason, .. } = attempt.result else {
+            panic!("{:?}", attempt.result);
+        };
+        assert!(reason.starts_with("cannot write to the log: "), "{reason}");
+    }
+}

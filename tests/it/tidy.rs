@@ -8,6 +8,7 @@
 mod rules;
 mod samples;
 mod source;
+mod words;
 
 use rules::{Crate, Finding, Layer};
 use source::Source;

@@ -273,7 +273,10 @@ mod tests {
         let first = backlog.batch();
         assert_eq!(ids(&first), [1, 2]);
         backlog.remove(2, &HashSet::from([first[0].watch]));
-        assert!(backlog.contains(first[0].watch), "its second decision waits");
+        assert!(
+            backlog.contains(first[0].watch),
+            "its second decision waits"
+        );
         let second = backlog.batch();
         assert_eq!(ids(&second), [2, 1, 3]);
         let all = second.iter().map(|it| it.watch).collect();
