@@ -185,7 +185,7 @@ async fn with_deny_private_nothing_private_is_connected_to() {
     let literal = webhook(receiver.url(), &options);
     let reason = refusal(&literal, &failed()).await;
     assert!(
-        reason.contains("127.0.0.1, which is no public address"),
+        reason.contains("127.0.0.1, which is not a public address"),
         "{reason}"
     );
     let name = receiver.url().replace("127.0.0.1", "localhost");
