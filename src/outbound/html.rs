@@ -1,17 +1,17 @@
-//! The words of an HTML page that came where JSON was expected: what a gateway, a proxy or a
-//! login page says. Pure.
+//! The first words of an HTML page that came instead of JSON: that of a gateway, a proxy or a
+//! login. Pure.
 //!
-//! This is no HTML parser. It returns the first text of a page, which is the title where
+//! This is not an HTML parser. It finds the first text of a page, which is the title where
 //! there is one, so that a person can recognise the page; nothing decides by it.
 
 use std::str::Chars;
 
-/// How much of a page is looked at, in bytes. Pages that show an error are shorter, and the
-/// title of any page is near its beginning.
+/// The part of a page that is searched, in bytes. Error pages are shorter, and the title of
+/// any page is near its beginning.
 const PAGE_BYTES_MAX: usize = 32 * 1024;
 /// The longest text returned, in characters.
 const WORDS_CHARS_MAX: usize = 200;
-/// What an HTML page begins with, after its declarations.
+/// The tags that an HTML page may begin with, after its declarations.
 const FIRST_TAGS: [&str; 11] = [
     "html", "head", "body", "title", "meta", "center", "div", "p", "h1", "h2", "pre",
 ];
@@ -19,7 +19,7 @@ const FIRST_TAGS: [&str; 11] = [
 const INLINE_TAGS: [&str; 13] = [
     "a", "b", "i", "u", "em", "strong", "span", "font", "code", "small", "tt", "sub", "sup",
 ];
-/// Elements whose content is no text.
+/// Elements whose content is not text.
 const SILENT_TAGS: [&str; 3] = ["script", "style", "template"];
 /// The longest entity that is decoded, without `&` and `;`.
 const ENTITY_CHARS_MAX: usize = 8;
@@ -89,10 +89,10 @@ fn first_text(page: &str) -> Option<String> {
 /// Cuts the next piece off `rest`, which is not empty; the piece is not empty either.
 fn next_piece<'a>(rest: &mut &'a str) -> Piece<'a> {
     let text = *rest;
-    let (piece, left) = if text.starts_with("<!--") {
-        (Piece::Nothing, after(&text[4..], "-->"))
+    let (piece, left) = if let Some(comment) = text.strip_prefix("<!--") {
+        (Piece::Nothing, after(comment, "-->"))
     } else if text.starts_with("<!") || text.starts_with("<?") {
-        (Piece::Nothing, after(&text[2..], ">"))
+        (Piece::Nothing, after(text, ">"))
     } else if let Some(name) = tag_name(text) {
         (Piece::Tag(name), after_tag(text))
     } else {
@@ -192,7 +192,7 @@ fn cut(words: &str, is_whole: bool) -> String {
     format!("{}\u{2026}", whole.trim_end())
 }
 
-/// Decodes the entity that follows an `&`. What is no entity known here stays.
+/// Decodes the entity that follows an `&`. Unknown entities stay as they are written.
 fn entity(chars: &mut Chars<'_>) -> char {
     let ahead: String = chars.clone().take(ENTITY_CHARS_MAX + 1).collect();
     let name = ahead.split_once(';').map(|(name, _)| name);
@@ -225,8 +225,8 @@ fn decoded(name: &str) -> Option<char> {
     }
 }
 
-/// True for characters that show nothing, or change how others are shown: control
-/// characters, direction marks, and what stands for bytes that are no UTF-8.
+/// True for characters that are not visible or change how others look: control characters,
+/// direction marks, and the replacement for bytes that are not UTF-8.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
@@ -287,7 +287,7 @@ mod tests {
     ];
 
     #[test]
-    fn page_says_its_first_text() {
+    fn page_gives_its_first_text() {
         for (page, said) in PAGES {
             let wanted = Some(said.to_owned()).filter(|said| !said.is_empty());
             assert_eq!(words(page.as_bytes()), wanted, "{page}");
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn page_that_is_broken_off_or_hostile_is_bounded() {
+    fn broken_or_hostile_page_is_bounded() {
         for (page, said) in [
             ("<title>502 Bad Gateway", "502 Bad Gateway"),
             ("<title>502 Bad Gateway<body><h1>x", "502 Bad Gateway"),

@@ -1,8 +1,8 @@
 //! A service: a definition put to use, with a base URL, a credential and limits.
 //!
 //! [`Service::observe`] makes one poll: it fills the definition's request, has the
-//! credential sign it, sends it, and reads the answer. Whatever goes wrong on the way is
-//! an observation too; there is no error to handle.
+//! credential sign it, sends it, and reads the answer. A failure on the way is an
+//! observation too, so there is no error to handle.
 
 pub mod refusals;
 pub mod transport;
@@ -28,19 +28,19 @@ use crate::timing::Timing;
 use crate::watch::Params;
 use crate::watch::observation::{Observation, Problem, ProblemKind};
 
-/// Everything a service is made of.
+/// One service of the configuration, ready to be polled.
 #[derive(Clone)]
 pub struct Service {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// How its API looks.
+    /// Describes its API.
     pub definition: Arc<Definition>,
-    /// Where it is.
+    /// The beginning of each URL.
     pub base: Base,
-    /// Who proves that we may ask; shares a budget with the URL.
+    /// Authenticates the requests; together with the endpoint it names the budget.
     pub credential: SharedCredential,
-    /// Values for the definition's placeholders; a watch's own go first, the credential's
-    /// scope last.
+    /// Values for the definition's placeholders. Those of a watch win over these, and these
+    /// over the credential's scope.
     pub params: Params,
     /// When to poll, and how long to wait for what.
     pub timing: Timing,
@@ -48,20 +48,20 @@ pub struct Service {
     pub limits: Limits,
     /// Sends requests.
     pub transport: SharedTransport,
-    /// How it took the secrets it was shown.
+    /// The refusals of secrets so far.
     pub refusals: Arc<Mutex<Refusals>>,
 }
 
-/// Where a service is.
+/// Where the URL of a service comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// Scheme, host, port and perhaps a path prefix, without a final `/`.
     Url(String),
-    /// Where the catalog of the credential's issuer says.
+    /// The service catalog that the credential's issuer sends with a token.
     Catalog {
-        /// The types of service to look for; the first that is there counts.
+        /// The types of service to look for; the first one found is used.
         types: Vec<String>,
-        /// The region; the only one there is, if absent.
+        /// The region; without it, the catalog must have only one.
         region: Option<String>,
     },
 }
@@ -90,20 +90,20 @@ impl std::fmt::Display for Base {
 /// Names a budget: one endpoint asked with one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BudgetKey {
-    /// Scheme, host and port; or what to look for in the catalog.
+    /// Scheme, host and port; or the types and region of the catalog.
     pub endpoint: String,
     /// The credential's name.
     pub credential: String,
 }
 
-/// One poll, explained.
+/// The explanation of one poll, for `jobwatch probe`.
 #[derive(Debug, Clone)]
 pub struct Probed {
-    /// Method and URL; no header, and so no secret.
+    /// Method and URL, without headers and so without secrets.
     pub request: String,
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
-    /// How the answer was read.
+    /// What the answer was read as, and why.
     pub explanation: Explanation,
 }
 
@@ -117,7 +117,7 @@ impl Probed {
     }
 }
 
-/// What happened to one request, before it is read.
+/// The result of one request, not yet read.
 enum Sent {
     Received(Answered),
     Problem(Problem),
@@ -140,7 +140,8 @@ impl Answered {
         }
     }
 
-    /// Reading may decode a secret that the body spelled otherwise: `&#43;` for `+`.
+    /// Removes secrets from a text that was read: reading may decode a secret that the
+    /// body spelled in another way, as `&#43;` for `+`.
     fn redact(&self, text: &mut String) {
         let without = self.issued.redacted(std::mem::take(text).into());
         *text = String::from_utf8_lossy(&self.signature.body(without)).into_owned();
@@ -148,7 +149,7 @@ impl Answered {
 }
 
 impl Service {
-    /// The budget this service spends.
+    /// Returns the budget that polls of this service spend.
     pub fn budget_key(&self) -> BudgetKey {
         let endpoint = match &self.base {
             Base::Url(url) => reqwest::Url::parse(url)
@@ -161,8 +162,8 @@ impl Service {
         }
     }
 
-    /// The params that a watch must bring because neither the service nor the credential
-    /// has them.
+    /// Returns the params that a watch must bring, because neither the service nor the
+    /// credential has them.
     pub fn params_wanted<'a>(&'a self, given: &'a Params) -> impl Iterator<Item = &'a str> {
         let names = self.definition.params.iter().map(String::as_str);
         names.filter(|name| {
@@ -172,7 +173,8 @@ impl Service {
         })
     }
 
-    /// Polls one job once. A refused secret is renewed, and the job asked for once more.
+    /// Polls one job once. After a refusal the secret is renewed and the request sent once
+    /// more.
     pub async fn observe(&self, job_id: &str, params: &Params, now: Timestamp) -> Observation {
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Observation::Problem(problem),
@@ -180,7 +182,7 @@ impl Service {
         }
     }
 
-    /// Polls one job once, as [`observe`](Self::observe) does, and explains what came.
+    /// Polls one job once, as [`observe`](Self::observe) does, and explains the result.
     pub async fn probe(&self, job_id: &str, params: &Params, now: Timestamp) -> Probed {
         let request = match self.credential.present(now).await {
             Ok(issued) => self.request(job_id, params, &issued.scope),
@@ -227,7 +229,7 @@ impl Service {
         observation
     }
 
-    /// One exchange; after a refusal one renewal and one replay.
+    /// Sends the request once; after a refusal, once more with a renewed secret.
     async fn send_and_renew(&self, job_id: &str, params: &Params, now: Timestamp) -> Sent {
         let mut sent = self.try_to_send(job_id, params, now).await;
         if matches!(sent, Err(CredentialError::Replaced { .. })) {
@@ -283,7 +285,8 @@ impl Service {
         }
     }
 
-    /// Whether the secret was refused, as far as the definition does not say otherwise.
+    /// True if the secret was refused, unless the definition maps the answer to another
+    /// kind of problem.
     fn is_refused(&self, sent: &Sent, job_id: &str, now: Timestamp) -> bool {
         let Sent::Received(answered) = sent else {
             return false;
@@ -300,20 +303,20 @@ impl Service {
         Problem::new(
             ProblemKind::Unauthorized,
             format!(
-                "the service refused the credential `{}`; it is not asked again with the same secret for {}",
+                "the service refused the credential `{}`; the same secret is not sent again for {}",
                 self.credential.name(),
                 show_duration(seconds)
             ),
         )
     }
 
-    /// Another secret than the refused one, if there is any.
+    /// Returns a secret other than the refused one, if the issuer has one.
     async fn renewed(&self, refused: &IssuedSecret, now: Timestamp) -> Option<Arc<IssuedSecret>> {
         match self.credential.renew(refused.generation).await {
             Ok(Renewal::Renewed) => self.credential.present(now).await.ok(),
             Ok(Renewal::Same) => None,
             Err(error) => {
-                // The poll that follows tells of it, once and not at every poll.
+                // The next poll reports it as its problem.
                 tracing::debug!(service = %self.name, %error, "cannot renew the credential");
                 None
             }
@@ -371,7 +374,7 @@ impl Service {
         let base = self.base.url(scope).map_err(misconfigured)?;
         let url = format!("{base}{}", rendered.path_and_query);
         let url = reqwest::Url::parse(&url)
-            .map_err(|error| misconfigured(format!("{url} is no URL: {error}")))?;
+            .map_err(|error| misconfigured(format!("invalid URL {url}: {error}")))?;
         let mut request = reqwest::Request::new(rendered.method, url);
         *request.timeout_mut() = Some(self.timing.request_timeout());
         for (name, value) in rendered.headers {
@@ -382,13 +385,13 @@ impl Service {
     }
 }
 
-/// Without a secret the service was not asked. If its identity service could not be reached,
-/// failed, or throttled, the problem says so; any other reason counts as a refusal. None of
-/// these kinds ever ends a watch.
+/// Returns the problem of a poll that had no secret to send. It says whether the identity
+/// service could not be reached, failed, or throttled; any other reason is `unauthorized`.
+/// None of these kinds ever ends a watch.
 ///
-/// The problem has no HTTP status, because there was no answer of the service. By that the
-/// poller knows that a throttled identity service is no reason to pause the budget of the
-/// service. The watch itself waits as long as the identity service asked for.
+/// The problem has no HTTP status, because the service was not asked. A throttled identity
+/// service therefore does not pause the budget of the service
+/// ([`Problem::pauses_budget`]); only the watch waits as long as the identity service asked.
 fn no_secret(error: &CredentialError) -> Problem {
     let unauthorized = Problem::new(ProblemKind::Unauthorized, error.to_string());
     let CredentialError::NotIssued {
@@ -417,7 +420,7 @@ fn no_secret(error: &CredentialError) -> Problem {
 pub struct Services(BTreeMap<Arc<str>, Arc<Service>>);
 
 impl Services {
-    /// These services.
+    /// Sorts `services` by name; of two with one name the last is kept.
     pub fn new(services: impl IntoIterator<Item = Service>) -> Self {
         Self(
             services
@@ -427,17 +430,17 @@ impl Services {
         )
     }
 
-    /// The service of this name.
+    /// Returns the service of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Service>> {
         self.0.get(name)
     }
 
-    /// All services, sorted by name.
+    /// Returns all services, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.0.values()
     }
 
-    /// All names, sorted.
+    /// Returns all names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(|name| &**name)
     }

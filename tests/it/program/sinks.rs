@@ -75,7 +75,7 @@ fn sinks_test_sends_a_sample_to_a_callback_url() {
     let said = stderr(&without);
     assert!(said.contains("give one with --callback-url"), "{said}");
     for (url, wanted) in [
-        ("https://localhost:1/hunter2", "no public address"),
+        ("https://localhost:1/hunter2", "not a public address"),
         ("https://evil.example/hunter2", "allow_callback_hosts"),
     ] {
         let output = test(&["--callback-url", url]);

@@ -60,7 +60,7 @@ async fn a_url_no_longer_allowed_gets_nothing() {
     for (url, said) in [
         ("https://other.example.com/hunter2", "does not list"),
         ("http://hooks.example.com/hunter2", "https://"),
-        ("https://127.1/hunter2", "no public address"),
+        ("https://127.1/hunter2", "not a public address"),
         ("nonsense hunter2", "must be a URL"),
     ] {
         let reason = refusal(&sink, &to(url)).await;

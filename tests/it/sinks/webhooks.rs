@@ -185,7 +185,7 @@ async fn deny_private_refuses_private_addresses() {
     let literal = webhook(receiver.url(), &options);
     let reason = refusal(&literal, &failed()).await;
     assert!(
-        reason.contains("127.0.0.1, which is no public address"),
+        reason.contains("127.0.0.1, which is not a public address"),
         "{reason}"
     );
     let name = receiver.url().replace("127.0.0.1", "localhost");
