@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_due_before_it_is_over() {
+    fn a_lease_is_due_before_it_ends() {
         let start = Timestamp::UNIX_EPOCH;
         let lease = Lease::new(start, HOUR);
         let at = |minutes| later(start, Duration::from_mins(minutes));

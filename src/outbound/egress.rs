@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_an_address_is_judged() {
+    fn every_spelling_of_an_address_is_checked() {
         for host in [
             "127.0.0.1",
             "2130706433",
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_judged_anew_each_time() {
+    async fn a_name_is_checked_at_each_lookup() {
         let resolver = alternating(&[
             &["1.1.1.1"],
             &["169.254.169.254"],
@@ -401,13 +401,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_of_this_machine_is_refused_whoever_resolves_it() {
+    async fn a_local_host_name_is_refused_with_any_resolver() {
         let error = resolved(&PublicOnly::of_the_system(), "localhost").await;
         assert!(error.unwrap_err().contains("no public address"));
     }
 
     #[tokio::test]
-    async fn a_client_with_it_connects_to_nothing_private() {
+    async fn a_filtered_client_connects_to_no_private_address() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -16,16 +16,20 @@ const UNKNOWN_ISSUER: &str = "UnknownIssuer";
 const TRUST_HINT: &str =
     "; if its authority is one of yours, name it in SSL_CERT_FILE or, for a webhook, in ca_file";
 
-/// A client builder with our manners: no redirects and no silent retries.
+/// A client builder with our rules: no redirects, and a request is sent again only when the
+/// server has certainly not processed it.
 ///
 /// Redirects are never followed: reqwest strips `Authorization` across hosts but would
-/// forward `X-Auth-Token` (invariant 8). A silent retry would be a request that no budget
-/// counted.
+/// forward `X-Auth-Token` (invariant 8).
+///
+/// reqwest's default policy stays: a stream refused with `REFUSED_STREAM`, or above the last
+/// stream of a graceful GOAWAY, is sent again at once, at most twice and within the timeout
+/// of the request. RFC 9113 (section 8.7) guarantees that neither was processed, so even a
+/// POST is safe. No budget counts the second try, because the server did not serve the first.
 pub fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("jobwatch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
 }
 
 /// A failed exchange in words: what failed and the innermost cause. The URL is left out,

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_a_secret_is_taken_out() {
+    fn every_spelling_of_a_secret_is_redacted() {
         let redaction = Redaction::of(["pass\"word", "AKAKAK", "abc"]);
         assert_eq!(
             redaction.text(r#"ak AKAKAK not exist, pass"word, pass\"word, cGFzcyJ3b3Jk"#),
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_secrets_is_passed_on_as_it_is() {
+    fn an_answer_without_secrets_is_not_changed() {
         let body = Bytes::from_static(b"{\"status\":\"RUNNING\"}");
         let passed = Redaction::of(["canary"]).body(body.clone());
         assert_eq!(passed.as_ptr(), body.as_ptr());
     }
 
     #[test]
-    fn it_does_not_print_what_it_hides() {
+    fn a_redactor_does_not_print_its_secrets() {
         let redaction = Redaction::of(["canary"]);
         assert!(!format!("{redaction:?}").contains("canary"));
     }

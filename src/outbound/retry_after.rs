@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_has_passed_means_now_and_nonsense_means_nothing() {
+    fn a_past_date_is_zero_and_an_invalid_value_is_ignored() {
         assert_eq!(
             retry_after("retry-after", "Sun, 22 Nov 2020 10:00:30 GMT"),
             Some(Duration::ZERO)

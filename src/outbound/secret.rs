@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_refused_without_being_shown() {
+    fn an_invalid_secret_is_refused_but_not_shown() {
         let large = vec![b'x'; SECRET_BYTES_MAX + 10];
         for (content, said) in [
             (&b""[..], "is empty"),

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_refused_is_not_shown_again_at_once() {
+    fn a_refused_secret_is_not_sent_again_at_once() {
         let mut refusals = Refusals::default();
         assert!(refusals.may_renew(START));
         refusals.cured_nothing(FIRST, FIRST, START);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_many_at_once_count_once() {
+    fn pauses_grow_and_concurrent_refusals_count_once() {
         let mut refusals = Refusals::default();
         let mut now = 0;
         let mut pauses = Vec::new();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_serves_others_stays_in_use() {
+    fn a_secret_accepted_elsewhere_stays_in_use() {
         let mut refusals = Refusals::default();
         refusals.accepted(FIRST);
         refusals.cured_nothing(FIRST, FIRST, START);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_replaces_a_secret_that_serves_others_serves_them_too() {
+    fn the_successor_of_an_accepted_secret_stays_in_use() {
         let mut refusals = Refusals::default();
         refusals.accepted(FIRST);
         refusals.cured_nothing(FIRST, Generation(2), START);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_went_back_does_not_prolong_a_pause() {
+    fn a_clock_set_back_does_not_prolong_a_pause() {
         let mut refusals = Refusals::default();
         refusals.cured_nothing(FIRST, FIRST, at(7200));
         assert!(refusals.quiet_for(FIRST, START).is_zero());

@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
+use crate::clock::show_duration;
 use crate::definition::reading::Answer;
 use crate::outbound;
 use crate::watch::observation::{Problem, ProblemKind};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may fall silent in the middle.
+/// The longest gap between two pieces of a body. The head of an answer may take as long as
+/// the whole request: some services compute it first.
 const READ_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an unused connection is kept; below the usual 60 s of load balancers, which
 /// would otherwise close it under a request.
@@ -91,7 +93,6 @@ impl HttpTransport {
     fn from(client: reqwest::ClientBuilder, max_body: usize) -> Result<Self, reqwest::Error> {
         let client = client
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_IDLE_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
@@ -105,10 +106,8 @@ impl HttpTransport {
     async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, Problem> {
         let mut body = BytesMut::new();
         loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(body.freeze()),
-                Err(error) => return Err(unreachable(&error)),
+            let Some(chunk) = next_chunk(response).await? else {
+                return Ok(body.freeze());
             };
             if body.len() + chunk.len() > self.max_body {
                 return Err(Problem::new(
@@ -160,6 +159,24 @@ impl Transport for LocalBypass {
     }
 }
 
+/// Returns the next piece of a body; `None` at its end.
+async fn next_chunk(response: &mut reqwest::Response) -> Result<Option<Bytes>, Problem> {
+    // Not reqwest's `read_timeout`: that one also runs while the head is waited for.
+    match tokio::time::timeout(READ_IDLE_TIMEOUT, response.chunk()).await {
+        Ok(chunk) => chunk.map_err(|error| unreachable(&error)),
+        Err(_) => Err(Problem::new(
+            ProblemKind::Unreachable,
+            format!(
+                "the answer broke off: no data for {}",
+                show_duration(READ_IDLE_TIMEOUT)
+            ),
+        )),
+    }
+}
+
 fn unreachable(error: &reqwest::Error) -> Problem {
     Problem::new(ProblemKind::Unreachable, outbound::in_words(error))
 }
+
+#[cfg(test)]
+mod tests;

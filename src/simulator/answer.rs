@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_job_is_answered_as_each_service_does() {
+    fn each_service_answers_an_unknown_job_in_its_way() {
         let table = [
             (Service::Dcs, 400, "DCS.4133"),
             (Service::SfsTurbo, 404, "SFS.TURBO.0019"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_judged_before_anything_else() {
+    fn credentials_are_checked_first() {
         let table = [
             (Service::Dcs, Credential::Missing, "x-auth-token not found"),
             (Service::Dcs, Credential::NotAccepted, "111401001"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_follow_each_other_and_then_the_job_is_shown() {
+    fn faults_come_in_order_before_the_job_is_shown() {
         let faults = Faults {
             server_errors: 3,
             throttle: Some(Throttle {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_poll_takes_no_turn() {
+    fn a_refused_poll_uses_no_fault() {
         let mut job = with(
             Service::Sdrs,
             Faults {

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counted_faults_take_turns() {
+    fn counted_faults_come_in_a_fixed_order() {
         let faults = Faults {
             server_errors: 4,
             throttle: Some(Throttle {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn without_faults_every_poll_is_plain() {
+    fn without_faults_every_poll_succeeds() {
         assert_eq!(Faults::default().turn(0), Turn::Plain);
         assert_eq!(Faults::default().turn(u64::MAX), Turn::Plain);
     }

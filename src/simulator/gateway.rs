@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_judged_without_being_kept() {
+    fn tokens_are_checked_without_being_stored() {
         let good = ["secret".to_owned()];
         assert_eq!(credential(None, None), Credential::Missing);
         assert_eq!(credential(Some(b""), None), Credential::Missing);

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ() {
+    fn ids_are_unique() {
         let mut ids = std::collections::HashSet::new();
         for number in 0..1000 {
             assert!(ids.insert(job_id(Service::Dcs, number)));

@@ -261,7 +261,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_job_is_pending_then_running_then_over() {
+    fn a_job_is_pending_then_running_then_finished() {
         let table = [
             (0, "INIT", "INIT", "INIT"),
             (999, "INIT", "INIT", "INIT"),
@@ -284,7 +284,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_job_of_no_duration_is_over_at_once() {
+    fn a_job_without_duration_finishes_at_once() {
         let spec = JobSpec::new(Service::SfsTurbo, Duration::ZERO, Ending::Succeeded);
         let job = job(spec);
         assert_eq!(job.snapshot(job.created).status, "success");

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_key_value_and_what_is_allowed() {
+    fn refusals_name_the_key_its_value_and_the_allowed_values() {
         let table = [
             ("[]", "the body = []: must be an object"),
             ("{", "not JSON"),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_where_in_the_faults() {
+    fn refusals_name_the_path_within_the_faults() {
         let table = [
             (r#"{"torn":-1}"#, "faults.torn = -1: must be a whole number"),
             (

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_to_their_service() {
+    fn a_path_selects_its_service() {
         let table = [
             ("/v2/p/jobs/a", Some((Service::Dcs, "a"))),
             ("/v1/p/jobs/a", Some((Service::Sdrs, "a"))),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_handed_out_leads_back_to_its_job() {
+    fn a_returned_path_leads_to_its_job() {
         for (_, service) in Service::NAMES {
             for id in ["odd id/%☃", "26f6b565-0000-4000-8000-03f0bd975433"] {
                 assert_eq!(asked_for(&service.path(id)), Some((service, id.to_owned())));

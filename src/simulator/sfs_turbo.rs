@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_apply_is_absent() {
+    fn inapplicable_members_are_absent() {
         let waiting = shown(spec(Ending::Failed), 0);
         assert_eq!(members(&waiting), ["job_id", "job_type", "status"]);
         assert_eq!(waiting["status"], "waiting");

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_cannot_show_is_refused() {
+    fn jobs_that_a_service_cannot_show_are_refused() {
         let text = || Some("x".to_owned());
         let table = [
             (

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_is_read_again_and_nonsense_is_not_taken() {
+    fn a_changed_file_is_read_again_if_it_is_valid() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("number");
         std::fs::write(&path, "1").unwrap();

@@ -44,7 +44,7 @@ mod tests {
     use crate::clock::seeded_rng;
 
     #[test]
-    fn ten_attempts_are_made_and_then_it_is_dead() {
+    fn a_delivery_is_dead_after_ten_attempts() {
         let mut rng = seeded_rng(7);
         for (n, expected) in DELAYS.iter().enumerate() {
             let got = delay(u32::try_from(n).unwrap() + 1, None, &mut rng).unwrap();
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_lengthens_and_never_shortens() {
+    fn retry_after_lengthens_and_never_shortens_the_pause() {
         let mut rng = seeded_rng(7);
         for (attempts, wish_h, least_h) in [(1, 1, 1), (9, 1, 8), (1, 1000, 24)] {
             let retry_after = Duration::from_hours(wish_h);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_together_does_not_come_back_together() {
+    fn retries_of_concurrent_failures_are_spread() {
         let mut rng = seeded_rng(7);
         let minute = Duration::from_mins(1);
         let mut delays: Vec<_> = (0..20).map(|_| delay(1, Some(minute), &mut rng)).collect();

@@ -102,7 +102,7 @@ fn kind_of(observation: &Observation) -> Option<ProblemKind> {
 
 proptest! {
     #[test]
-    fn a_verdict_comes_only_from_a_sighting_of_it(observations in sequence(any_observation())) {
+    fn a_verdict_needs_a_sighting_of_it(observations in sequence(any_observation())) {
         for turn in drive(&observations).0 {
             let Step::Finished(outcome) = turn.step else { continue };
             let said = state_of(turn.observation).and_then(JobState::outcome);
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sighting_of_an_end_always_ends_the_watch(
+    fn a_sighting_of_a_verdict_ends_the_watch(
         observations in sequence(any_observation()), state in select(&STATES[3..]),
     ) {
         let mut observations = observations;
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn transient_problems_alone_end_a_watch_at_its_deadline_and_not_before(
+    fn transient_problems_end_a_watch_only_at_its_deadline(
         observations in sequence(select(&TRANSIENT[..]).prop_map(problem)),
     ) {
         for turn in drive(&observations).0 {
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn a_job_that_was_seen_is_lost_only_when_missed_three_times(observations in sequence(any_observation())) {
+    fn a_seen_job_is_lost_only_after_three_misses(observations in sequence(any_observation())) {
         let mut missed = 0;
         let mut seen = false;
         for turn in drive(&observations).0 {
@@ -189,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn a_service_is_given_up_only_after_nothing_but_refusals(observations in sequence(any_observation())) {
+    fn only_continuous_refusals_end_as_unknown(observations in sequence(any_observation())) {
         let mut since = None;
         for turn in drive(&observations).0 {
             match kind_of(turn.observation) {
@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn every_event_of_a_watch_has_an_id_of_its_own(observations in sequence(any_observation())) {
+    fn event_ids_of_a_watch_are_unique(observations in sequence(any_observation())) {
         let (turns, _) = drive(&observations);
         let events: Vec<&Event> = turns.iter().filter_map(|turn| turn.event.as_ref()).collect();
         let ids: BTreeSet<_> = events.iter().map(|event| event.id).collect();
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_look_twice_is_told_once(state in select(&STATES[..3]), status in 0_u8..3, times in 2_usize..20) {
+    fn a_repeated_observation_makes_one_event(state in select(&STATES[..3]), status in 0_u8..3, times in 2_usize..20) {
         let observations = vec![(1, sighting(state, status)); times];
         let (turns, _) = drive(&observations);
         prop_assert!(turns[0].event.is_some());
@@ -242,7 +242,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn final_is_final_whatever_is_seen_afterwards(
+    fn later_observations_never_change_an_outcome(
         before in prop::collection::vec((0_u64..200, any_observation()), 0..8),
         end in select(&STATES[3..]),
         after in prop::collection::vec((0_u64..200, any_observation()), 1..8),

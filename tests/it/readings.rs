@@ -94,7 +94,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 #[test]
-fn every_recorded_answer_is_read_as_its_manifest_says() {
+fn every_recorded_answer_matches_its_manifest_row() {
     for fixture in fixtures() {
         let body = body(&fixture);
         let parsed: Value = serde_json::from_slice(&body).unwrap();
@@ -165,7 +165,7 @@ fn times_without_a_zone_are_utc() {
 }
 
 #[test]
-fn children_come_with_their_own_outcomes_and_are_not_repeated_as_resources() {
+fn children_have_outcomes_and_are_not_listed_as_resources() {
     let job = recorded("sdrs/success_with_sub_jobs.json").job;
     assert_eq!(job.began_at, Some(time("2019-06-13T09:40:53.930Z")));
     assert_eq!(job.ended_at, Some(time("2019-06-13T09:41:01.946Z")));
@@ -188,7 +188,7 @@ fn children_come_with_their_own_outcomes_and_are_not_repeated_as_resources() {
 }
 
 #[test]
-fn resources_are_carried_as_the_service_wrote_them() {
+fn resources_are_kept_as_the_service_wrote_them() {
     let job = recorded("sdrs/success_protection_group.json").job;
     assert!(job.resources.unwrap()["server_group_id"].is_string());
     assert!(job.children.is_empty());

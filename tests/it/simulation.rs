@@ -150,7 +150,7 @@ fn live_through(first: u64, histories: u64) -> (Tally, Vec<String>) {
 }
 
 #[test]
-fn whatever_happens_the_invariants_hold() {
+fn random_histories_keep_the_invariants() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         PANICKED.set(true);
@@ -191,7 +191,7 @@ fn whatever_happens_the_invariants_hold() {
 /// The client is told that the store failed, and then that the watch exists: nobody wakes
 /// the poller, which is never idle.
 #[test]
-fn a_watch_whose_acceptance_seemed_to_fail_is_polled_all_the_same() {
+fn a_watch_is_polled_when_its_acceptance_reported_an_error() {
     let second = Duration::from_secs(1);
     let timing = PollSettings {
         first: Some(second),

@@ -86,7 +86,8 @@ const LAYERS: &[Layer] = &[
     (
         "workers",
         &[
-            "watch", "clock", "schedule", "service", "store", "sink", "actions", "wake", "metrics",
+            "watch", "clock", "schedule", "service", "store", "sink", "actions", "wake", "sync",
+            "metrics",
         ],
     ),
     (

@@ -199,7 +199,7 @@ mod tests {
     use crate::store::sqlite::file_lock::FileLock;
 
     #[tokio::test]
-    async fn an_error_that_ends_the_transaction_says_why() {
+    async fn a_failed_batch_reports_its_cause() {
         let folder = tempfile::tempdir().unwrap();
         let lock = FileLock::take(&folder.path().join("jobwatch.db")).unwrap();
         let db = Connection::open(lock.path()).unwrap();

@@ -1,4 +1,4 @@
-//! From the store to the agenda: everything on start, changes afterwards.
+//! Brings watches from the store to the agenda: all on start, changes afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::transition::Tracking;
 use crate::workers::poller::{Shared, State};
 
-/// How many watches are read at a time.
+/// The number of watches in one read from the store.
 const LOAD_PAGE: usize = 10_000;
-/// How many changes are read at a time.
+/// The number of changes in one read from the store.
 const CHANGES_PAGE: usize = 1000;
 
 /// The way by which a watch comes to the agenda.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Arrival {
-    /// From before a restart: spread over its interval.
+    /// The watch is older than this process: its first poll is spread over its interval.
     Resumed,
-    /// Just accepted: polled after the policy's `first`.
+    /// The watch was just accepted: its first poll comes after the setting `first`.
     New,
 }
 
 impl Shared {
-    /// Loads every watch that needs polls. Later calls do nothing.
+    /// Loads all watches that need polls. Later calls do nothing.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
         if self.state().changes_read.is_some() {
             return Ok(());
@@ -59,7 +59,7 @@ impl Shared {
             tracing::warn!(
                 service,
                 watches,
-                "these watches wait for a service that is not configured; they end at their deadline unless it comes back"
+                "watches of a service that is not configured are not polled; they end at their deadline unless the service is configured again"
             );
         }
         self.load_late().await?;
@@ -92,7 +92,7 @@ impl Shared {
         }
     }
 
-    /// Reads what changed in the store since the last call.
+    /// Reads the changes in the store since the last call.
     pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
             let Some(cursor) = self.state().changes_read.clone() else {
@@ -147,7 +147,7 @@ impl Shared {
         self.add_late_after(watch, retry_after, 1.0);
     }
 
-    /// The first late poll comes after the fraction `spread` of its interval.
+    /// Adds a watch for late polls; the first comes after the fraction `spread` of its interval.
     fn add_late_after(&self, watch: &Watch, retry_after: Option<Duration>, spread: f64) {
         let (Some(service), Some(finished_at)) =
             (self.services.get(&watch.service), watch.finished_at)

@@ -24,7 +24,7 @@ fn is_ahead(stand: &Stand) {
 }
 
 #[tokio::test]
-async fn a_clock_that_differs_is_told_of_once_with_its_size() {
+async fn clock_offset_is_reported_once_with_its_size() {
     for credential in [KEYSTONE, AKSK] {
         let log = Log::begin();
         let cloud = Cloud::start();
@@ -39,7 +39,7 @@ async fn a_clock_that_differs_is_told_of_once_with_its_size() {
 }
 
 #[tokio::test]
-async fn a_small_difference_is_nothing_to_tell_of() {
+async fn small_clock_offset_is_not_reported() {
     let log = Log::begin();
     let cloud = Cloud::start();
     cloud.jobs.go_ahead(Duration::from_secs(30));
@@ -75,7 +75,7 @@ async fn signatures_carry_the_time_of_the_service() {
 }
 
 #[tokio::test]
-async fn the_project_is_asked_for_with_the_time_of_the_identity_service() {
+async fn project_lookup_is_signed_with_the_identity_service_time() {
     let cloud = Cloud::start();
     is_ahead(&cloud.identity);
     is_ahead(&cloud.jobs);
@@ -95,7 +95,7 @@ async fn the_project_is_asked_for_with_the_time_of_the_identity_service() {
 }
 
 #[tokio::test]
-async fn an_agency_is_assumed_with_the_time_of_the_identity_service() {
+async fn agency_request_is_signed_with_the_identity_service_time() {
     let cloud = Cloud::start();
     is_ahead(&cloud.identity);
     is_ahead(&cloud.jobs);
@@ -112,7 +112,7 @@ async fn an_agency_is_assumed_with_the_time_of_the_identity_service() {
 }
 
 #[tokio::test]
-async fn a_lifetime_is_by_the_clock_of_the_issuer() {
+async fn token_lifetime_is_measured_by_the_issuers_clock() {
     let cloud = Cloud::start();
     cloud.identity.go_ahead(AHEAD);
     cloud.register.issue_for(HOUR);
@@ -129,7 +129,7 @@ async fn a_lifetime_is_by_the_clock_of_the_issuer() {
 }
 
 #[tokio::test]
-async fn a_clock_set_back_neither_hammers_nor_forgets_to_renew() {
+async fn clock_set_back_does_not_disturb_renewal() {
     let cloud = Cloud::start();
     cloud.register.issue_for(HOUR);
     let app = cloud.app(KEYSTONE).await;

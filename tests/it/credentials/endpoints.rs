@@ -42,7 +42,7 @@ fn keystone(host: &str, project: &str) -> String {
 }
 
 #[test]
-fn a_service_without_a_url_is_where_cloud_and_region_say() {
+fn a_service_without_a_url_gets_it_from_cloud_and_region() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "secret").unwrap();
     let otc = |project: &str| keystone("iam.eu-de.otc.t-systems.com", project);
@@ -108,7 +108,7 @@ fn a_service_without_a_url_is_where_cloud_and_region_say() {
 }
 
 #[test]
-fn what_has_no_host_is_looked_up_in_the_catalog() {
+fn a_service_without_a_host_is_found_in_the_catalog() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "secret").unwrap();
     let stack = keystone(
@@ -169,7 +169,7 @@ fn tokens_lead_to(cloud: &Cloud, url: &str) {
 }
 
 #[tokio::test]
-async fn a_token_brings_the_url_of_the_service() {
+async fn a_token_response_contains_the_service_url() {
     let cloud = Cloud::start();
     tokens_lead_to(&cloud, &cloud.jobs.url);
     let app = cloud
@@ -196,7 +196,7 @@ async fn a_token_brings_the_url_of_the_service() {
 }
 
 #[tokio::test]
-async fn a_region_that_the_catalog_has_not_is_told() {
+async fn a_region_missing_in_the_catalog_is_reported() {
     let cloud = Cloud::start();
     tokens_lead_to(&cloud, &cloud.jobs.url);
     let settings = format!("{KEYSTONE}{}", service("jobs", "region = \"us-1\""));
@@ -212,7 +212,7 @@ async fn a_region_that_the_catalog_has_not_is_told() {
 }
 
 #[tokio::test]
-async fn a_key_asks_for_the_catalog_by_itself() {
+async fn a_key_requests_the_catalog_separately() {
     let own = format!("{AKSK}auth_url = \"{{iam}}\"\n");
     let source = AKSK.replace("[credentials.otc]", "[credentials.source]");
     let of_agency = format!(
@@ -240,7 +240,7 @@ async fn a_key_asks_for_the_catalog_by_itself() {
 
 /// To a proxy, this machine would be the proxy's own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_on_this_machine_that_the_catalog_names_is_asked_without_a_proxy() {
+async fn local_catalog_endpoint_is_polled_without_a_proxy() {
     let cloud = Cloud::start();
     tokens_lead_to(&cloud, &cloud.jobs.url);
     let folder = Folder::new();

@@ -66,7 +66,7 @@ async fn a_password_logs_in_by_ids() {
 }
 
 #[tokio::test]
-async fn the_projects_domain_may_be_another_than_the_users() {
+async fn the_project_may_be_in_another_domain_than_the_user() {
     let credential = KEYSTONE.replace("domain = \"OTC-1\"", "domain_id = \"d-1\"")
         + "project_domain = \"OTC-2\"\n";
     let user = json!({ "name": "watcher", "domain": { "id": "d-1" }, "password": PASSWORD });
@@ -109,7 +109,7 @@ async fn a_token_is_exchanged_for_one_of_a_project() {
 }
 
 #[tokio::test]
-async fn a_second_factor_is_the_code_of_the_half_minute() {
+async fn a_login_sends_the_current_one_time_code() {
     let cloud = Cloud::start();
     // The seed of RFC 6238, appendix B.
     cloud.write("totp", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n");
@@ -126,7 +126,7 @@ async fn a_second_factor_is_the_code_of_the_half_minute() {
 }
 
 #[tokio::test]
-async fn a_service_may_ask_for_another_project_than_the_tokens() {
+async fn a_service_may_use_another_project_than_the_token() {
     let cloud = Cloud::start();
     let service = Cloud::service("jobs", &cloud.jobs.url);
     let settings = format!("{KEYSTONE}{service}params = {{ project_id = \"p-2\" }}\n");
@@ -159,7 +159,7 @@ async fn sends(credential: &str, header: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn a_secret_in_a_header_is_sent_as_its_kind_says() {
+async fn a_secret_header_has_the_format_of_its_kind() {
     for (credential, header, value) in [
         (
             "kind = \"token\"\ntoken_file = \"{secrets}/secret\"",
@@ -194,7 +194,7 @@ async fn a_secret_in_a_header_is_sent_as_its_kind_says() {
 }
 
 #[tokio::test]
-async fn a_replaced_secret_is_sent_after_a_refusal_and_without_one() {
+async fn a_replaced_secret_is_used_before_and_after_a_refusal() {
     for (kind, key, header, prefix) in [
         ("token", "token", "x-auth-token", ""),
         ("bearer", "token", "authorization", "Bearer "),
@@ -229,7 +229,7 @@ async fn a_replaced_secret_is_sent_after_a_refusal_and_without_one() {
 }
 
 #[tokio::test]
-async fn a_basic_password_that_is_wrong_ends_no_watch_and_is_not_shown() {
+async fn wrong_basic_password_ends_no_watch_and_is_not_shown() {
     let cloud = Cloud::start();
     cloud.jobs.instead(|asked| {
         let sent = asked.header("authorization").unwrap_or_default();

@@ -24,7 +24,7 @@ const METADATA: &str =
     "[credentials.otc]\nkind = \"metadata\"\nurl = \"{metadata}\"\nproject_id = \"p-2\"\n";
 
 #[tokio::test]
-async fn what_is_issued_for_an_hour_is_renewed_before_its_end() {
+async fn an_hour_long_token_is_renewed_before_it_expires() {
     for (credential, method, path) in [
         (KEYSTONE.to_owned(), "POST", TOKENS),
         (format!("{AGENCY}{SOURCE_TOKEN}"), "POST", TOKENS),
@@ -53,7 +53,7 @@ async fn what_is_issued_for_an_hour_is_renewed_before_its_end() {
 }
 
 #[tokio::test]
-async fn no_poll_carries_a_token_that_has_ended() {
+async fn no_poll_carries_an_expired_token() {
     let cloud = Cloud::start();
     // Shorter than the clock's steps: each poll needs another token.
     cloud.register.issue_for(Duration::from_secs(10));
@@ -69,7 +69,7 @@ async fn no_poll_carries_a_token_that_has_ended() {
 }
 
 #[tokio::test]
-async fn a_token_of_which_nothing_is_told_is_renewed_when_it_is_refused() {
+async fn token_without_known_expiry_is_renewed_when_refused() {
     let cloud = Cloud::start();
     let register = std::sync::Arc::clone(&cloud.register);
     cloud
@@ -97,7 +97,7 @@ async fn a_token_of_which_nothing_is_told_is_renewed_when_it_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_revoked_before_its_end_is_renewed_and_the_poll_made_again() {
+async fn revoked_token_is_renewed_and_the_poll_repeated() {
     let cloud = Cloud::start();
     let app = cloud.app(KEYSTONE).await;
     let id = app.submit("jobs", "job-1").await;
@@ -112,7 +112,7 @@ async fn a_token_revoked_before_its_end_is_renewed_and_the_poll_made_again() {
 }
 
 #[tokio::test]
-async fn a_temporary_key_revoked_before_its_end_is_renewed_too() {
+async fn revoked_temporary_key_is_renewed_and_the_poll_repeated() {
     for (credential, method, path) in [
         (format!("{AGENCY}{SOURCE_TOKEN}"), "POST", TOKENS),
         (METADATA.to_owned(), "GET", "/openstack/latest/securitykey"),
@@ -133,7 +133,7 @@ async fn a_temporary_key_revoked_before_its_end_is_renewed_too() {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_when_it_begins_is_not_asked_for_at_every_poll() {
+async fn token_that_expires_at_once_is_not_requested_every_poll() {
     let cloud = Cloud::start();
     cloud.register.issue_for(Duration::ZERO);
     let app = cloud.app(KEYSTONE).await;
@@ -155,7 +155,7 @@ async fn a_token_that_ends_when_it_begins_is_not_asked_for_at_every_poll() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_not_sent() {
+async fn a_malformed_token_is_not_sent() {
     for text in ["", "token-of-t\u{e9}sts"] {
         let cloud = Cloud::start();
         let body = json!({ "token": { "project": { "id": PROJECT } } });
@@ -173,7 +173,7 @@ async fn what_is_no_token_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_token_without_the_project_it_is_for_ends_no_watch() {
+async fn a_token_without_a_project_ends_no_watch() {
     for body in [
         json!({}),
         json!("garbage"),

@@ -31,7 +31,7 @@ fn cloud_with(password: &str) -> Cloud {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_without_being_shown() {
+async fn a_wrong_password_is_reported_but_not_shown() {
     let log = Log::begin();
     let cloud = cloud_with(WRONG);
     let app = cloud.app(KEYSTONE).await;
@@ -67,7 +67,7 @@ async fn a_wrong_password_is_told_without_being_shown() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_tried_ever_more_rarely() {
+async fn a_wrong_password_is_tried_less_and_less_often() {
     let cloud = cloud_with(WRONG);
     let app = cloud.app(KEYSTONE).await;
     let ids = watches(&app, 8).await;
@@ -104,7 +104,7 @@ async fn a_replaced_password_is_tried_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_password_replaced_by_a_wrong_one_leaves_the_token_in_use() {
+async fn a_wrong_new_password_leaves_the_token_in_use() {
     let cloud = cloud_with(PASSWORD);
     cloud.register.issue_for(HOUR);
     let app = cloud.app(KEYSTONE).await;
@@ -118,7 +118,7 @@ async fn a_password_replaced_by_a_wrong_one_leaves_the_token_in_use() {
 }
 
 #[tokio::test]
-async fn a_password_file_that_is_gone_is_named_and_looked_for_again() {
+async fn a_missing_password_file_is_named_and_read_when_it_returns() {
     let cloud = cloud_with(PASSWORD);
     let app = cloud.app(KEYSTONE).await;
     std::fs::remove_file(cloud.place("password")).unwrap();
@@ -134,7 +134,7 @@ async fn a_password_file_that_is_gone_is_named_and_looked_for_again() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_answered_without_a_token_is_told_as_such() {
+async fn a_login_response_without_a_token_is_reported() {
     let cloud = Cloud::start();
     cloud
         .identity

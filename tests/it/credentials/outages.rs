@@ -41,7 +41,7 @@ async fn all_recover(cloud: &Cloud, app: &App, ids: &[WatchId]) {
 }
 
 #[tokio::test]
-async fn an_identity_service_that_refuses_connections_for_an_hour_ends_nothing() {
+async fn an_hour_of_refused_connections_ends_no_watch() {
     let cloud = Cloud::start();
     let app = cloud.app(KEYSTONE).await;
     let closed = cloud.identity.close().await;
@@ -54,7 +54,7 @@ async fn an_identity_service_that_refuses_connections_for_an_hour_ends_nothing()
 }
 
 #[tokio::test]
-async fn an_identity_service_that_fails_for_an_hour_is_asked_once_a_minute() {
+async fn failing_identity_service_is_asked_once_a_minute() {
     let cloud = Cloud::start();
     cloud
         .identity
@@ -72,7 +72,7 @@ async fn an_identity_service_that_fails_for_an_hour_is_asked_once_a_minute() {
 }
 
 #[tokio::test]
-async fn an_identity_service_that_throttles_is_left_alone_as_long_as_it_wishes() {
+async fn retry_after_of_the_identity_service_is_respected() {
     let cloud = Cloud::start();
     let body = json!({ "error": { "code": 429, "message": "The throttling threshold has been reached.", "title": "Too Many Requests" } });
     let busy = |seconds: &str| Answer::new(429, &body).with("retry-after", seconds);
@@ -96,7 +96,7 @@ async fn an_identity_service_that_throttles_is_left_alone_as_long_as_it_wishes()
 }
 
 #[tokio::test]
-async fn while_the_token_holds_an_outage_is_not_noticed() {
+async fn an_outage_shorter_than_the_token_has_no_effect() {
     for down in [true, false] {
         let cloud = Cloud::start();
         cloud.register.issue_for(2 * HOUR);
@@ -129,7 +129,7 @@ async fn while_the_token_holds_an_outage_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn an_outage_that_outlasts_the_token_stops_polls_until_it_is_over() {
+async fn an_outage_longer_than_the_token_pauses_polls() {
     let cloud = Cloud::start();
     cloud.register.issue_for(HOUR);
     let app = cloud.app(KEYSTONE).await;

@@ -6,7 +6,7 @@ use crate::credentials::cloud::{AKSK, Cloud, KEYSTONE, PASSWORD};
 use crate::credentials::stand::Answer;
 
 #[tokio::test]
-async fn a_redirect_is_told_of_and_not_followed() {
+async fn a_redirect_is_reported_and_not_followed() {
     let by_name = AKSK.replace(
         "project_id = \"project-id-of-the-stand-in\"",
         "project = \"eu-de_prod\"\nauth_url = \"{iam}\"",

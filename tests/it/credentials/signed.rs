@@ -45,7 +45,7 @@ async fn a_poll_is_signed_for_its_project() {
 }
 
 #[tokio::test]
-async fn a_temporary_key_is_complete_with_its_security_token() {
+async fn a_temporary_key_is_sent_with_its_security_token() {
     let cloud = Cloud::start();
     cloud.write("security-token", "token-of-the-key");
     cloud.register.know_key(
@@ -86,7 +86,7 @@ fn by_name() -> String {
 }
 
 #[tokio::test]
-async fn the_id_of_a_project_is_asked_for_once() {
+async fn the_project_id_is_looked_up_once() {
     let cloud = Cloud::start();
     let app = cloud.app(&by_name()).await;
     let id = app.submit("jobs", "job-1").await;
@@ -106,7 +106,7 @@ async fn the_id_of_a_project_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn a_project_that_the_key_does_not_see_is_named() {
+async fn a_project_invisible_to_the_key_is_named() {
     let cloud = Cloud::start();
     cloud.identity.instead(|asked| {
         let other = json!({ "id": "p-2", "name": "eu-de_prod2" });

@@ -85,7 +85,7 @@ async fn submit_all(app: &App) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_watches_that_are_refused_together_log_in_once() {
+async fn ten_thousand_refused_watches_log_in_once() {
     let cloud = Cloud::start();
     let jobs = Jobs::default();
     let tracker = TaskTracker::new();

@@ -14,7 +14,7 @@ const LIFETIME_MIN_S: u64 = 3;
 const TOKENS: usize = 4;
 
 #[test]
-fn tokens_end_every_few_seconds_and_no_watch_is_disturbed() {
+fn tokens_of_a_few_seconds_disturb_no_watch() {
     let Some(cloud) = shared(&BRIEF) else { return };
     let group = "brief";
     let clock = SystemClock::shared();

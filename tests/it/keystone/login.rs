@@ -35,7 +35,7 @@ fn two_hundred_polls_due_at_once_log_in_once() {
 }
 
 #[test]
-fn each_kind_of_account_gets_a_token_that_serves() {
+fn each_kind_of_account_gets_a_valid_token() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
@@ -97,7 +97,7 @@ fn each_kind_of_account_gets_a_token_that_serves() {
 }
 
 #[test]
-fn a_service_is_where_the_catalog_says() {
+fn a_service_is_found_in_the_catalog() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
@@ -114,7 +114,7 @@ fn a_service_is_where_the_catalog_says() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_the_right_one_is_taken() {
+fn a_wrong_password_is_reported_until_it_is_corrected() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };

@@ -7,7 +7,7 @@ use super::watcher::{Wanted, Watcher, caller};
 use super::{LASTING, shared};
 
 #[test]
-fn a_revoked_token_is_replaced_once_for_all_and_no_watch_is_disturbed() {
+fn a_revoked_token_is_replaced_once_for_all_watches() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
@@ -29,7 +29,7 @@ fn a_revoked_token_is_replaced_once_for_all_and_no_watch_is_disturbed() {
 }
 
 #[test]
-fn a_new_password_revokes_the_token_and_is_taken_from_its_file() {
+fn a_new_password_is_read_from_its_file() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };

@@ -84,7 +84,7 @@ async fn ends_received(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_being_killed_and_is_told_once() {
+async fn acknowledged_watches_survive_a_kill_and_end_once() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     let simulator = Simulator::start(&[]);

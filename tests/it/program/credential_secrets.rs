@@ -258,7 +258,7 @@ async fn watch_all(daemon: &Daemon, services: &[&str], receiver: &Receiver) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_of_a_credential_leaves_the_program() {
+async fn credential_secrets_stay_in_the_program() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     let stand_in = serve(stand_in(), &tracker).await;

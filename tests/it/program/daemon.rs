@@ -9,7 +9,7 @@ use crate::harness::serve;
 use crate::program::process::{Daemon, Folder, Process, Simulator, run, stderr, stdout};
 
 #[tokio::test]
-async fn a_job_is_submitted_watched_shown_and_told() {
+async fn a_job_is_submitted_watched_shown_and_reported() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -45,7 +45,7 @@ async fn a_job_is_submitted_watched_shown_and_told() {
 }
 
 #[tokio::test]
-async fn a_watch_is_stopped_and_the_job_goes_on() {
+async fn a_stopped_watch_leaves_the_job_running() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -66,7 +66,7 @@ async fn a_watch_is_stopped_and_the_job_goes_on() {
 }
 
 #[tokio::test]
-async fn a_wrong_submission_and_a_wrong_id_are_wrong_usage() {
+async fn an_invalid_submission_or_id_is_a_usage_error() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.configure("http://127.0.0.1:1", ""));
     let refused = daemon.ask(&["submit", "dsc", "j", "--deadline", "soon"]);
@@ -82,7 +82,7 @@ async fn a_wrong_submission_and_a_wrong_id_are_wrong_usage() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_it_in_order_even_in_the_middle_of_a_poll() {
+async fn sigterm_during_a_poll_ends_the_daemon_in_order() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -128,7 +128,7 @@ fn a_second_daemon_on_the_same_database_is_refused() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
+fn a_port_in_use_is_named() {
     let folder = Folder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -141,7 +141,7 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn control_characters_of_a_service_never_reach_a_terminal() {
+async fn control_characters_never_reach_a_terminal() {
     let odd = "\u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7} \u{9b}2J\r\nlast";
     let body = json!({"job_id": "j", "job_type": odd, "status": "FAIL", "fail_reason": odd});
     let router = Router::new().fallback(get(body.to_string()));

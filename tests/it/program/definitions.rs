@@ -8,7 +8,7 @@ use crate::program::process::{Daemon, Folder, Simulator, run, stderr, stdout};
 const FAILED: &str = r#"{"job_id":"j","job_type":"t","status":"FAIL","error_code":"SDRS.0406","fail_reason":"no quota","entities":{}}"#;
 
 #[test]
-fn a_recorded_answer_is_explained_as_json_and_for_people() {
+fn explain_prints_json_and_text() {
     let folder = Folder::new();
     let body = folder.write("answer.json", FAILED).display().to_string();
     let explained = run(&[
@@ -61,7 +61,7 @@ fn a_recorded_answer_is_explained_as_json_and_for_people() {
 }
 
 #[test]
-fn headers_of_a_recorded_answer_count() {
+fn explain_reads_the_recorded_headers() {
     let folder = Folder::new();
     let body = folder.write("empty", "").display().to_string();
     let arguments = [
@@ -135,7 +135,7 @@ async fn a_probe_polls_once_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn an_unknown_status_is_loud() {
+async fn an_unknown_status_is_reported() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -169,7 +169,7 @@ async fn an_unknown_status_is_loud() {
 }
 
 #[tokio::test]
-async fn an_id_is_taken_from_the_answer_of_the_creating_call() {
+async fn a_job_id_is_read_from_the_response_that_created_it() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.configure(&simulator.url, ""));

@@ -45,7 +45,7 @@ async fn readiness(daemon: &Daemon) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_told_later() {
+async fn locked_database_delays_the_end_but_not_polling() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -54,7 +54,7 @@ async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_tol
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "another process holds a lock").await;
     other.execute_batch("ROLLBACK").unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -90,7 +90,7 @@ fn damage(folder: &Folder) {
 }
 
 #[tokio::test]
-async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
+async fn damaged_pages_stop_submissions_but_not_polling() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let config = folder.configure(&simulator.url, "");
@@ -108,7 +108,7 @@ async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
     simulator.forget(&job_id).await;
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     // Also what would find all its pages sound is refused.
     is_in_trouble(&daemon, "restore a backup").await;
     let output = run(&["db", "check", "--config", &config]);
@@ -130,7 +130,7 @@ async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_moved_away_takes_nothing_until_it_is_back() {
+async fn a_moved_database_accepts_nothing_until_it_returns() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -139,7 +139,7 @@ async fn a_database_that_was_moved_away_takes_nothing_until_it_is_back() {
     std::fs::rename(&here, &away).unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "was removed").await;
     std::fs::rename(&away, &here).unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -170,7 +170,7 @@ fn limit_files(daemon: &Daemon, limit: &str) -> bool {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_is_room() {
+async fn full_disk_accepts_nothing_and_delays_the_end() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -180,7 +180,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_i
     }
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "the file system failed").await;
     assert!(limit_files(&daemon, "unlimited"));
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -191,7 +191,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_i
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_of() {
+fn an_unwritable_folder_is_reported() {
     let folder = Folder::new();
     let config = folder.configure("http://127.0.0.1:1", "");
     let mode = |mode| {
@@ -238,7 +238,7 @@ fn mode_of(file: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
+async fn db_check_and_backup_work_beside_the_daemon() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let config = folder.configure(&simulator.url, "");
@@ -293,7 +293,7 @@ async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_found_out() {
+async fn db_check_and_backup_detect_damage() {
     let folder = Folder::new();
     let config = folder.configure("http://127.0.0.1:1", "");
     let mut daemon = Daemon::start(&config);
@@ -329,7 +329,7 @@ async fn a_damaged_database_is_found_out() {
 }
 
 #[test]
-fn what_is_no_database_is_told_so_and_a_newer_one_is_named() {
+fn db_check_names_foreign_and_newer_databases() {
     let folder = Folder::new();
     let check = |file: &Path| run(&["db", "check", "--database", &file.display().to_string()]);
     let missing = check(&folder.path().join("absent.db"));

@@ -154,7 +154,7 @@ async fn settle(folder: &Folder, receiver: &Receiver) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_by_being_killed_at_any_moment() {
+async fn kills_at_any_moment_lose_nothing() {
     let kills = setting("JOBWATCH_KILLS").map_or(KILLS, |kills| usize::try_from(kills).unwrap());
     let seed = setting("JOBWATCH_SEED").unwrap_or_else(|| machine_seeded_rng().next_u64());
     eprintln!("{kills} kills with JOBWATCH_SEED={seed}");

@@ -100,7 +100,7 @@ fn wrong(folder: &Path, acknowledged: &[Uuid]) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_a_power_cut() {
+async fn acknowledged_watches_survive_a_power_cut() {
     let Some(tracer) = tracer() else {
         let said = "SKIPPED: no strace that may trace, so no power cut was tried";
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{said}");

@@ -93,7 +93,7 @@ async fn ask_everything(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_leaves_the_program() {
+async fn secrets_stay_in_the_program() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     receiver.answers([Reply::Status(500)]);
@@ -139,7 +139,7 @@ async fn no_secret_leaves_the_program() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_used_is_refused_without_being_shown() {
+fn an_unusable_secret_is_refused_but_not_shown() {
     let folder = Folder::new();
     folder.write("short", "whsec_Y2FuYXJ5");
     folder.write("plain", "canary-of-the-webhook-secret");

@@ -22,7 +22,7 @@ fn told_until(socket: &UnixDatagram, wanted: &str) -> Vec<String> {
 }
 
 #[test]
-fn it_is_ready_once_it_polls_feeds_the_watchdog_and_says_that_it_stops() {
+fn service_manager_gets_ready_watchdog_and_stopping() {
     let folder = Folder::new();
     let config = folder.configure("http://127.0.0.1:9", "");
     let path = folder.path().join("notify");

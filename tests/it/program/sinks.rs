@@ -18,7 +18,7 @@ fn configure(folder: &Folder, simulator: &str, receiver: &Receiver) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sink_is_tried_with_a_signed_sample_and_nothing_is_stored() {
+async fn sinks_test_sends_a_signed_sample_and_stores_nothing() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     let folder = Folder::new();
@@ -62,7 +62,7 @@ async fn a_sink_is_tried_with_a_signed_sample_and_nothing_is_stored() {
 }
 
 #[test]
-fn the_callbacks_of_watches_are_tried_with_a_url() {
+fn sinks_test_sends_a_sample_to_a_callback_url() {
     let folder = Folder::new();
     let api = "[api]\nallow_callback_hosts = [\"localhost\"]";
     let config = folder.write("callbacks.toml", api).display().to_string();
@@ -101,7 +101,7 @@ fn a_watch_is_shown_with_the_host_of_its_callback() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_are_listed_shown_and_driven_again() {
+async fn dead_letters_are_listed_shown_and_redriven() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     receiver.always_answers(Reply::Status(500));

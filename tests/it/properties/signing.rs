@@ -156,14 +156,14 @@ fn changed(signed: &Signed) -> Vec<Signed> {
 
 proptest! {
     #[test]
-    fn a_canonical_path_is_its_own_canonical_form(path in any_path()) {
+    fn canonicalizing_a_path_twice_changes_nothing(path in any_path()) {
         let canonical = canonical_path(&path);
         prop_assert_eq!(&canonical_path(&canonical), &canonical);
         prop_assert!(canonical.ends_with('/'));
     }
 
     #[test]
-    fn a_canonical_path_has_unreserved_characters_escapes_and_slashes_only(path in any_path()) {
+    fn canonical_paths_have_only_allowed_characters(path in any_path()) {
         let canonical = canonical_path(&path);
         let mut rest = canonical.chars();
         while let Some(each) = rest.next() {
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn two_spellings_of_a_path_are_one((one, other) in two_spellings()) {
+    fn equal_paths_have_one_canonical_form((one, other) in two_spellings()) {
         prop_assert_eq!(canonical_path(&one), canonical_path(&other));
     }
 
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn a_canonical_query_is_sorted_and_has_every_pair((mut pairs, _) in pairs_in_two_orders()) {
+    fn a_canonical_query_is_sorted_and_complete((mut pairs, _) in pairs_in_two_orders()) {
         let canonical = canonical_query(&query(&pairs));
         let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
         let read: Pairs = canonical
@@ -200,13 +200,13 @@ proptest! {
     }
 
     #[test]
-    fn a_query_is_one_with_blanks_as_a_form_writes_them((pairs, _) in pairs_in_two_orders()) {
+    fn plus_and_escaped_blanks_in_a_query_are_equal((pairs, _) in pairs_in_two_orders()) {
         let form = query(&pairs).replace("%20", "+");
         prop_assert_eq!(canonical_query(&form), canonical_query(&query(&pairs)));
     }
 
     #[test]
-    fn the_order_capitals_and_outer_blanks_of_headers_do_not_matter((one, other) in headers_in_two_forms()) {
+    fn header_order_case_and_outer_blanks_do_not_matter((one, other) in headers_in_two_forms()) {
         let (one, other) = (header_map(&one), header_map(&other));
         let host = "gateway.example";
         prop_assert_eq!(signed_headers(&one), signed_headers(&other));
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn a_header_is_signed_unless_its_name_has_an_underscore((headers, _) in headers_in_two_forms()) {
+    fn headers_without_an_underscore_are_signed((headers, _) in headers_in_two_forms()) {
         let headers = header_map(&headers);
         let signed = signed_headers(&headers);
         let signed: BTreeSet<&str> = signed.split(';').collect();
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn any_change_of_what_is_signed_changes_the_signature(signed in any_signed()) {
+    fn any_change_of_the_request_changes_the_signature(signed in any_signed()) {
         let first = signed.signature();
         prop_assert_eq!(&signed.signature(), &first);
         for other in changed(&signed) {

@@ -69,7 +69,7 @@ fn an_answer_that_does_not_describe_the_job_is_unreadable() {
 }
 
 #[test]
-fn an_answer_without_an_id_is_taken_for_the_job_that_was_asked_about() {
+fn an_answer_without_an_id_is_about_the_polled_job() {
     for (definition, word) in [
         ("dcs", "SUCCESS"),
         ("sfs-turbo", "success"),
@@ -82,7 +82,7 @@ fn an_answer_without_an_id_is_taken_for_the_job_that_was_asked_about() {
 }
 
 #[test]
-fn every_other_status_is_a_problem_whatever_its_body_says() {
+fn every_other_http_status_is_a_problem_with_any_body() {
     use ProblemKind::{Forbidden, Misconfigured, NotFound, ServerError, Throttled, Unauthorized};
     let table = [
         (Misconfigured, &[300, 301, 302, 303, 304, 307, 308][..]),
@@ -118,7 +118,7 @@ fn every_other_status_is_a_problem_whatever_its_body_says() {
 }
 
 #[test]
-fn a_mapped_code_under_a_good_status_is_a_problem() {
+fn a_mapped_code_with_http_200_is_a_problem() {
     let text = r#"
         title = "t"
         docs = "d"
@@ -155,7 +155,7 @@ fn a_mapped_code_under_a_good_status_is_a_problem() {
 }
 
 #[test]
-fn a_wish_to_wait_is_read_whatever_came_with_it() {
+fn retry_after_is_read_with_every_status() {
     let definitions = jobwatch::definition::catalog::Catalog::built_in();
     let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "30".parse().unwrap())]);
     let now = "2026-11-22T10:00:00Z".parse().unwrap();

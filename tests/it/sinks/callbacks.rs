@@ -27,7 +27,7 @@ fn callback(host: &str, options: &DeliveryOptions) -> Callback {
 }
 
 #[tokio::test]
-async fn a_listed_host_is_sent_signed_events_and_its_410_is_its_own() {
+async fn a_listed_host_gets_signed_events_and_its_410_counts_alone() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let config = server(&authority.identity("localhost"), None);
@@ -55,7 +55,7 @@ async fn a_listed_host_is_sent_signed_events_and_its_410_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_not_allowed_any_more_is_sent_nothing() {
+async fn a_url_no_longer_allowed_gets_nothing() {
     let sink = callback("hooks.example.com", &DeliveryOptions::plain());
     for (url, said) in [
         ("https://other.example.com/hunter2", "does not list"),
@@ -73,7 +73,7 @@ async fn a_url_that_is_not_allowed_any_more_is_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_listed_name_that_leads_inside_is_not_connected_to() {
+async fn a_listed_name_with_a_private_address_is_not_connected() {
     let authority = Authority::new();
     let config = server(&authority.identity("localhost"), None);
     let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;

@@ -22,7 +22,7 @@ fn script(text: &str) -> ExecSettings {
 }
 
 #[tokio::test]
-async fn a_command_has_the_event_on_its_input_and_little_else() {
+async fn a_command_gets_the_event_and_a_small_environment() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let sink = Exec::new(script(&format!(
@@ -50,7 +50,7 @@ async fn a_command_has_the_event_on_its_input_and_little_else() {
 }
 
 #[tokio::test]
-async fn nothing_is_expanded_and_no_shell_is_between() {
+async fn arguments_are_not_expanded_by_a_shell() {
     let sink = Exec::new(ExecSettings {
         program: "/bin/echo".to_owned(),
         arguments: ["$HOME", "`id`", "a b", "; exit 1"]
@@ -68,7 +68,7 @@ async fn nothing_is_expanded_and_no_shell_is_between() {
 }
 
 #[tokio::test]
-async fn another_status_than_zero_is_a_failure_with_what_was_said() {
+async fn a_nonzero_exit_status_fails_with_the_output() {
     let sink = Exec::new(script("echo out; printf 'no \\033[31mqueue' >&2; exit 3"));
     let attempt = sink.deliver(&failed(), now()).await;
     assert!(
@@ -88,7 +88,7 @@ async fn another_status_than_zero_is_a_failure_with_what_was_said() {
 }
 
 #[tokio::test]
-async fn much_output_is_read_and_little_is_kept() {
+async fn long_output_is_read_and_its_beginning_kept() {
     let sink = Exec::new(script("head -c 3000000 /dev/zero | tr '\\0' x; exit 0"));
     let attempt = sink.deliver(&failed(), now()).await;
     assert_eq!(attempt.result, AttemptResult::Delivered);
@@ -109,7 +109,7 @@ fn endless(folder: &Path, timeout: Duration) -> (Exec, PathBuf) {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_killed_with_everything_it_started() {
+async fn a_slow_command_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let (sink, pipe) = endless(folder.path(), Duration::from_millis(500));
     // The pipe is read to its end once nobody holds it open.
@@ -124,7 +124,7 @@ async fn what_takes_too_long_is_killed_with_everything_it_started() {
 }
 
 #[tokio::test]
-async fn a_stop_leaves_nothing_running() {
+async fn an_abandoned_attempt_leaves_no_process() {
     let folder = tempfile::tempdir().unwrap();
     let (sink, pipe) = endless(folder.path(), AMPLE);
     let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
@@ -136,7 +136,7 @@ async fn a_stop_leaves_nothing_running() {
 }
 
 #[tokio::test]
-async fn what_is_left_running_holds_up_nothing() {
+async fn a_background_process_does_not_delay_the_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let ids = folder.path().join("ids");
     let sink = Exec::new(script(&format!(

@@ -48,7 +48,7 @@ fn file() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn each_event_is_a_line_that_only_the_owner_reads() {
+async fn each_event_is_a_line_in_a_private_file() {
     let (_folder, path) = file();
     let sink = Lines::new(settings(&path));
     let delivery = failed();
@@ -60,7 +60,7 @@ async fn each_event_is_a_line_that_only_the_owner_reads() {
 }
 
 #[tokio::test]
-async fn events_at_once_do_not_mix() {
+async fn concurrent_events_do_not_mix() {
     let (_folder, path) = file();
     let sink = Lines::new(FileSettings {
         fsync: false,
@@ -87,7 +87,7 @@ async fn events_at_once_do_not_mix() {
 }
 
 #[tokio::test]
-async fn a_full_file_is_renamed_and_the_oldest_falls_off() {
+async fn a_full_file_is_rotated_and_the_oldest_removed() {
     let (folder, path) = file();
     let sink = Lines::new(FileSettings {
         max_bytes: 20,
@@ -117,7 +117,7 @@ async fn a_full_file_is_renamed_and_the_oldest_falls_off() {
 }
 
 #[tokio::test]
-async fn a_line_that_broke_off_spoils_no_other() {
+async fn a_broken_line_does_not_damage_the_next() {
     let (_folder, path) = file();
     std::fs::write(&path, "{\"n\":0}\n{\"n\":").unwrap();
     let sink = Lines::new(settings(&path));
@@ -126,7 +126,7 @@ async fn a_line_that_broke_off_spoils_no_other() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_moved_away_is_made_anew() {
+async fn a_moved_file_is_created_again() {
     let (folder, path) = file();
     let sink = Lines::new(settings(&path));
     write(&sink, &numbered(0)).await;
@@ -138,7 +138,7 @@ async fn a_file_that_is_moved_away_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_a_failure_that_is_tried_again() {
+async fn a_full_disk_is_a_failure_to_retry() {
     let sink = Lines::new(settings(Path::new("/dev/full")));
     let reason = failure(&sink, &failed()).await;
     assert!(

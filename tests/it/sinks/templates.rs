@@ -42,7 +42,7 @@ fn texts(value: &Value) -> Vec<&str> {
 /// `fields`; a text object has a `type` and 1 to 3,000 characters, 2,000 in a field; `&`,
 /// `<` and `>` are written as entities in `mrkdwn`.
 #[test]
-fn slack_gets_blocks_of_text_within_its_limits() {
+fn slack_message_keeps_the_block_limits() {
     for reason in [NASTY, "", &"<".repeat(5000)] {
         let body = rendered("slack.json.j2", Outcome::Failed, reason);
         assert!(body["text"].as_str().unwrap().contains("dcs job failed"));
@@ -73,7 +73,7 @@ fn slack_gets_blocks_of_text_within_its_limits() {
 /// learn.microsoft.com: a `message` whose attachment is an Adaptive Card with a `body` of
 /// elements.
 #[test]
-fn teams_gets_a_message_with_an_adaptive_card() {
+fn teams_message_has_an_adaptive_card() {
     for reason in [NASTY, ""] {
         let body = rendered("teams.json.j2", Outcome::Failed, reason);
         assert_eq!(body["type"], "message");
@@ -100,7 +100,7 @@ fn teams_gets_a_message_with_an_adaptive_card() {
 
 /// A late result names the verdict, and is no second alarm.
 #[test]
-fn a_late_verdict_is_told_as_what_it_is() {
+fn a_late_verdict_is_not_a_second_alarm() {
     let mut delivery = delivery(Outcome::TimedOut, "");
     let mut late = |verdict: &str| {
         let mut event: Value = serde_json::from_str(&delivery.body).unwrap();
@@ -126,7 +126,7 @@ fn a_late_verdict_is_told_as_what_it_is() {
 
 /// A job id and a status are texts of others, too.
 #[test]
-fn no_text_is_markup_in_slack() {
+fn texts_are_escaped_in_slack() {
     let mut delivery = delivery(Outcome::Failed, NASTY);
     let mut event: Value = serde_json::from_str(&delivery.body).unwrap();
     event["subject"] = "<!channel>".into();
@@ -152,7 +152,7 @@ fn no_text_is_markup_in_slack() {
 /// is trigger, acknowledge or resolve, `dedup_key` has at most 255 characters, `summary`
 /// 1,024; `source`, `severity` and `summary` are required.
 #[test]
-fn pagerduty_gets_a_trigger_for_a_bad_end_and_a_resolve_for_a_good_one() {
+fn pagerduty_triggers_on_failure_and_resolves_on_success() {
     let long = "x".repeat(5000);
     let mut keys = Vec::new();
     for (outcome, action, severity) in [

@@ -43,7 +43,7 @@ fn proves(key: &str, arrived: &crate::harness::receiver::Received) -> bool {
 }
 
 #[tokio::test]
-async fn the_binary_mode_signs_the_data_it_sends() {
+async fn binary_mode_signs_the_data_it_sends() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
     let options = DeliveryOptions {
         format: BodyFormat::Binary,
@@ -109,7 +109,7 @@ async fn keys_and_headers_are_read_again_when_their_files_change() {
 }
 
 #[tokio::test]
-async fn of_an_answer_the_beginning_is_kept_without_secrets() {
+async fn the_start_of_an_answer_is_kept_without_secrets() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
     let options = DeliveryOptions {
         headers: vec![(
@@ -176,7 +176,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn with_deny_private_nothing_private_is_connected_to() {
+async fn deny_private_refuses_private_addresses() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
     let options = DeliveryOptions {
         only_public: true,

@@ -44,7 +44,7 @@ pub(crate) fn probed(database: &Path) -> Option<i64> {
 }
 
 #[tokio::test]
-async fn reads_that_are_given_up_take_no_others_place() {
+async fn abandoned_reads_do_not_block_other_reads() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobwatch.db");
     let store: SharedStore = Arc::new(opened(&file).unwrap());
@@ -67,7 +67,7 @@ async fn reads_that_are_given_up_take_no_others_place() {
 }
 
 #[tokio::test]
-async fn a_check_writes_something_new_each_time() {
+async fn each_check_writes_a_new_value() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobwatch.db");
     let clock = SteppedClock::at(at(0));

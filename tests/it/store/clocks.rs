@@ -19,7 +19,7 @@ fn set_wall(database: &impl Database, by: SignedDuration) {
     clock.set_wall(clock.now().checked_add(by).unwrap());
 }
 
-pub(crate) async fn a_wall_clock_that_is_set_moves_no_retry(database: &impl Database) {
+pub(crate) async fn a_changed_wall_clock_moves_no_retry(database: &impl Database) {
     let store = database.open().unwrap();
     for (n, hours) in [(1, -1), (2, 1)] {
         let change = submission(watch(n), &["hook"]);
@@ -57,7 +57,7 @@ pub(crate) async fn a_wall_clock_that_is_set_moves_no_retry(database: &impl Data
     }
 }
 
-pub(crate) async fn a_wall_clock_that_is_set_moves_no_lease(database: &impl Database) {
+pub(crate) async fn a_changed_wall_clock_moves_no_lease(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let first = claim(&store).await;
     set_wall(database, SignedDuration::from_hours(1));
@@ -67,9 +67,7 @@ pub(crate) async fn a_wall_clock_that_is_set_moves_no_lease(database: &impl Data
     assert_eq!(claim(&store).await, first);
 }
 
-pub(crate) async fn a_retry_waits_no_longer_than_any_delay_after_opening_again(
-    database: &impl Database,
-) {
+pub(crate) async fn a_retry_after_a_reopen_waits_a_bounded_time(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store).await;
     store

@@ -31,7 +31,7 @@ pub(crate) async fn a_watch_is_read_as_it_was_stored(database: &impl Database) {
     assert_eq!(store.watch(WatchId(Uuid::max())).await.unwrap(), None);
 }
 
-pub(crate) async fn the_same_job_again_gives_the_watch_there_is(database: &impl Database) {
+pub(crate) async fn submitting_a_job_again_returns_its_watch(database: &impl Database) {
     let store = database.open().unwrap();
     let first = accepted(&store, watch(1)).await;
     let again = Watch {
@@ -51,7 +51,7 @@ pub(crate) async fn the_same_job_again_gives_the_watch_there_is(database: &impl 
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
 }
 
-pub(crate) async fn service_params_and_job_id_together_make_a_watch(database: &impl Database) {
+pub(crate) async fn service_params_and_job_id_identify_a_watch(database: &impl Database) {
     let store = database.open().unwrap();
     let one = watch(1);
     let other_service = Watch {
@@ -70,7 +70,7 @@ pub(crate) async fn service_params_and_job_id_together_make_a_watch(database: &i
     assert_eq!(store.watching(None, 10).await.unwrap().watches.len(), 3);
 }
 
-pub(crate) async fn submissions_are_answered_in_their_order(database: &impl Database) {
+pub(crate) async fn submissions_are_answered_in_order(database: &impl Database) {
     let store = database.open().unwrap();
     accepted(&store, watch(2)).await;
     let batch = [1, 2, 3, 1].map(|n| submission(watch(n), &[])).to_vec();
@@ -140,7 +140,7 @@ pub(crate) async fn a_transition_from_an_old_revision_is_refused(database: &impl
     assert_eq!(types(&store, watch.id).await.len(), 2);
 }
 
-pub(crate) async fn a_transition_of_no_watch_is_refused(database: &impl Database) {
+pub(crate) async fn a_transition_of_an_unknown_watch_is_refused(database: &impl Database) {
     let store = database.open().unwrap();
     let before = store.cursor().await.unwrap();
     assert_eq!(
@@ -150,7 +150,7 @@ pub(crate) async fn a_transition_of_no_watch_is_refused(database: &impl Database
     assert_eq!(store.cursor().await.unwrap(), before);
 }
 
-pub(crate) async fn of_many_transitions_at_once_one_is_applied(database: &impl Database) {
+pub(crate) async fn one_of_many_concurrent_transitions_is_applied(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let apply = |outcome| store.apply(end(&watch, outcome));
@@ -165,9 +165,7 @@ pub(crate) async fn of_many_transitions_at_once_one_is_applied(database: &impl D
     assert_eq!(types(&store, watch.id).await.len(), 2);
 }
 
-pub(crate) async fn a_transition_its_event_and_its_deliveries_commit_together(
-    database: &impl Database,
-) {
+pub(crate) async fn transition_event_and_deliveries_commit_together(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let mut told_before = transition(
@@ -189,7 +187,7 @@ pub(crate) async fn a_transition_its_event_and_its_deliveries_commit_together(
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 2);
 }
 
-pub(crate) async fn a_delivery_that_cannot_be_owed_undoes_the_transition(database: &impl Database) {
+pub(crate) async fn an_invalid_delivery_rolls_back_its_transition(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let mut twice = end(&watch, Outcome::Succeeded);
@@ -200,7 +198,7 @@ pub(crate) async fn a_delivery_that_cannot_be_owed_undoes_the_transition(databas
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
 }
 
-pub(crate) async fn what_was_stored_is_there_after_it_is_opened_again(database: &impl Database) {
+pub(crate) async fn watches_and_events_survive_a_reopen(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let next = change(&watch);
@@ -215,9 +213,7 @@ pub(crate) async fn what_was_stored_is_there_after_it_is_opened_again(database: 
     assert_eq!(again, [Submitted::Existing(next.watch)]);
 }
 
-pub(crate) async fn an_event_is_appended_once_and_changes_nothing_about_its_watch(
-    database: &impl Database,
-) {
+pub(crate) async fn an_appended_event_is_stored_once_and_keeps_the_watch(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let ended = end(&watch, Outcome::TimedOut);
@@ -234,7 +230,7 @@ pub(crate) async fn an_event_is_appended_once_and_changes_nothing_about_its_watc
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 1);
 }
 
-pub(crate) async fn what_ended_without_a_verdict_is_found_until_one_came_late(
+pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
     database: &impl Database,
 ) {
     let store = database.open().unwrap();
@@ -270,7 +266,7 @@ pub(crate) async fn what_ended_without_a_verdict_is_found_until_one_came_late(
     assert_eq!(found(30).await, [Outcome::TimedOut]);
 }
 
-pub(crate) async fn a_closed_store_says_so(database: &impl Database) {
+pub(crate) async fn a_closed_store_reports_that_it_is_closed(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     store.check().await.unwrap();

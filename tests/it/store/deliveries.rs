@@ -68,7 +68,7 @@ pub(super) async fn one(store: &SharedStore, id: i64) -> (StoredDelivery, Vec<St
     store.delivery(id).await.unwrap().unwrap()
 }
 
-pub(crate) async fn each_attempt_is_kept_with_what_it_came_to(database: &impl Database) {
+pub(crate) async fn each_attempt_is_kept_with_its_result(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store).await;
     let id = claimed[0].id;
@@ -124,9 +124,7 @@ pub(crate) async fn only_the_latest_attempts_are_kept(database: &impl Database) 
     assert_eq!(numbers, (11..=30).collect::<Vec<_>>());
 }
 
-pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
-    database: &impl Database,
-) {
+pub(crate) async fn a_redriven_letter_has_a_new_schedule_and_its_history(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let first = claim(&store).await;
     for number in 1..=9 {
@@ -160,7 +158,7 @@ pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
     assert_eq!(one(&store, first[0].id).await.1.len(), 11);
 }
 
-pub(crate) async fn an_attempt_that_is_recorded_twice_counts_once(database: &impl Database) {
+pub(crate) async fn an_attempt_recorded_twice_counts_once(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store).await;
     let again = record(&claimed[0], retry_in(10));
@@ -179,9 +177,7 @@ pub(crate) async fn an_attempt_that_is_recorded_twice_counts_once(database: &imp
     );
 }
 
-pub(crate) async fn an_attempt_at_a_receiver_that_is_gone_is_none_of_the_schedule(
-    database: &impl Database,
-) {
+pub(crate) async fn a_gone_receiver_uses_no_attempt_of_the_schedule(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     for _ in 0..3 {
         let claimed = claim(&store).await;
@@ -204,7 +200,7 @@ pub(crate) async fn an_attempt_at_a_receiver_that_is_gone_is_none_of_the_schedul
     assert_eq!((delivery.attempts_total, attempts.len()), (4, 4));
 }
 
-pub(crate) async fn what_is_not_dead_is_driven_again_by_force_only(database: &impl Database) {
+pub(crate) async fn only_force_redrives_a_delivery_that_is_not_dead(database: &impl Database) {
     let store = owing(database, 2, &["hook"]).await;
     let claimed = claim(&store).await;
     let records = vec![
@@ -229,7 +225,7 @@ pub(crate) async fn what_is_not_dead_is_driven_again_by_force_only(database: &im
     assert_eq!(store.redrive(99, true).await.unwrap(), Redriven::Missing);
 }
 
-pub(crate) async fn the_dead_of_one_sink_are_driven_again_since_a_time(database: &impl Database) {
+pub(crate) async fn dead_letters_of_a_sink_are_redriven_since_a_time(database: &impl Database) {
     let store = owing(database, 3, &["hook", "other"]).await;
     let early = claim_some(&store, "hook", 1).await;
     let early = record(&early[0], Settlement::Dead);
@@ -296,7 +292,7 @@ pub(crate) async fn deliveries_are_listed_newest_first_by_state_and_sink(databas
     );
 }
 
-pub(crate) async fn each_sink_is_owed_its_own_delivery(database: &impl Database) {
+pub(crate) async fn each_sink_has_its_own_delivery(database: &impl Database) {
     let store = owing(database, 1, &["hook", "log"]).await;
     let hook = claim(&store).await;
     let log = claim_some(&store, "log", 100).await;
@@ -312,7 +308,7 @@ pub(crate) async fn each_sink_is_owed_its_own_delivery(database: &impl Database)
     assert!(claim_some(&store, "other", 100).await.is_empty());
 }
 
-pub(crate) async fn what_is_claimed_is_nobody_elses_until_its_lease_ends(database: &impl Database) {
+pub(crate) async fn a_claim_is_exclusive_until_its_lease_ends(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let first = claim(&store).await;
     assert_eq!(first.len(), 1);
@@ -324,7 +320,7 @@ pub(crate) async fn what_is_claimed_is_nobody_elses_until_its_lease_ends(databas
     assert_eq!(claim(&store).await, first);
 }
 
-pub(crate) async fn no_more_is_claimed_than_asked_for(database: &impl Database) {
+pub(crate) async fn a_claim_takes_at_most_the_requested_number(database: &impl Database) {
     let store = owing(database, 5, &["hook"]).await;
     let mut ids = BTreeSet::new();
     for expected in [2, 2, 1, 0] {
@@ -335,7 +331,7 @@ pub(crate) async fn no_more_is_claimed_than_asked_for(database: &impl Database) 
     assert_eq!(ids.len(), 5);
 }
 
-pub(crate) async fn nothing_is_claimed_before_it_is_due(database: &impl Database) {
+pub(crate) async fn a_delivery_is_not_claimed_before_it_is_due(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store).await;
     store
@@ -385,7 +381,7 @@ pub(crate) async fn a_delivery_keeps_its_target(database: &impl Database) {
     assert_eq!(claim(&store).await[0].delivery.target, target);
 }
 
-pub(crate) async fn what_is_settled_is_not_claimed_again(database: &impl Database) {
+pub(crate) async fn a_settled_delivery_is_not_claimed_again(database: &impl Database) {
     let store = owing(database, 3, &["hook"]).await;
     let claimed = claim(&store).await;
     let records = vec![
@@ -403,7 +399,7 @@ pub(crate) async fn what_is_settled_is_not_claimed_again(database: &impl Databas
     assert_eq!(left[0].id, claimed[2].id);
 }
 
-pub(crate) async fn a_late_record_does_not_undo_what_is_settled(database: &impl Database) {
+pub(crate) async fn a_late_record_does_not_undo_a_settlement(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store).await;
     store
@@ -417,7 +413,7 @@ pub(crate) async fn a_late_record_does_not_undo_what_is_settled(database: &impl 
     assert_eq!(next_due(&store).await, None);
 }
 
-pub(crate) async fn what_is_owed_is_owed_after_it_is_opened_again(database: &impl Database) {
+pub(crate) async fn pending_deliveries_survive_a_reopen(database: &impl Database) {
     let store = owing(database, 3, &["hook"]).await;
     let claimed = claim(&store).await;
     store

@@ -9,7 +9,7 @@ use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use crate::store::Database;
 use crate::store::samples::{accepted, at, change, end, submission, watch};
 
-pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl Database) {
+pub(crate) async fn pages_are_newest_first_and_have_no_gap(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..7 {
         accepted(&store, watch(n)).await;
@@ -31,7 +31,7 @@ pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl 
     assert_eq!(pages, ["job-6 job-5 job-4", "job-3 job-2 job-1", "job-0"]);
 }
 
-pub(crate) async fn a_full_last_page_has_no_next(database: &impl Database) {
+pub(crate) async fn a_full_last_page_has_no_next_page(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..3 {
         accepted(&store, watch(n)).await;
@@ -44,7 +44,7 @@ pub(crate) async fn a_full_last_page_has_no_next(database: &impl Database) {
     assert_eq!((page.watches.len(), page.next), (3, None));
 }
 
-pub(crate) async fn filters_hold_together(database: &impl Database) {
+pub(crate) async fn filters_are_combined(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..6 {
         let service = if n % 2 == 0 { "dcs" } else { "sdrs" };
@@ -99,7 +99,7 @@ pub(crate) async fn filters_hold_together(database: &impl Database) {
     }
 }
 
-pub(crate) async fn what_is_watching_comes_in_the_order_of_acceptance(database: &impl Database) {
+pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..6 {
         let watch = accepted(&store, watch(n)).await;
@@ -121,7 +121,7 @@ pub(crate) async fn what_is_watching_comes_in_the_order_of_acceptance(database: 
     assert_eq!(seen, ["job-1", "job-3", "job-5"]);
 }
 
-pub(crate) async fn events_of_a_watch_are_its_last_ones_in_order(database: &impl Database) {
+pub(crate) async fn the_latest_events_of_a_watch_are_listed_in_order(database: &impl Database) {
     let store = database.open().unwrap();
     let mut last = accepted(&store, watch(1)).await;
     accepted(&store, watch(2)).await;
@@ -187,7 +187,7 @@ pub(super) async fn changes_since(
     }
 }
 
-pub(crate) async fn changes_are_those_committed_after_the_cursor(database: &impl Database) {
+pub(crate) async fn changes_after_a_cursor_are_listed(database: &impl Database) {
     let store = database.open().unwrap();
     let old = accepted(&store, watch(1)).await;
     let cursor = store.cursor().await.unwrap();
@@ -213,7 +213,7 @@ pub(crate) async fn changes_are_those_committed_after_the_cursor(database: &impl
     assert_eq!(next, store.cursor().await.unwrap());
 }
 
-pub(crate) async fn many_changes_come_in_pieces(database: &impl Database) {
+pub(crate) async fn many_changes_are_read_in_pages(database: &impl Database) {
     let store = database.open().unwrap();
     let start = store.cursor().await.unwrap();
     let mut ids = BTreeSet::new();

@@ -62,7 +62,7 @@ impl Database for Folder {
 crate::store::whole_suite!(Folder::new());
 
 #[tokio::test]
-async fn a_second_program_on_the_same_file_is_refused() {
+async fn a_second_process_on_the_same_file_is_refused() {
     let folder = Folder::new();
     let first = folder.open().unwrap();
     let said = folder.refusal();
@@ -77,7 +77,7 @@ async fn a_second_program_on_the_same_file_is_refused() {
 }
 
 #[test]
-fn a_second_program_is_refused_by_whatever_name_it_comes() {
+fn a_second_process_is_refused_behind_any_link() {
     let folder = Folder::new();
     let elsewhere = tempfile::tempdir().unwrap();
     let refusal = |name: &Path| match opened(name) {
@@ -104,7 +104,7 @@ fn a_second_program_is_refused_by_whatever_name_it_comes() {
 }
 
 #[tokio::test]
-async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
+async fn submissions_are_refused_when_a_database_file_is_gone() {
     let folder = Folder::new();
     for (n, end) in (0..).step_by(2).zip(["", "-wal", "-shm", ".lock"]) {
         let store = folder.open().unwrap();
@@ -129,7 +129,7 @@ async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
 }
 
 #[test]
-fn a_folder_is_no_database() {
+fn a_folder_is_refused_as_a_database() {
     let folder = Folder::new();
     std::fs::create_dir(folder.file()).unwrap();
     let said = folder.refusal();
@@ -137,7 +137,7 @@ fn a_folder_is_no_database() {
 }
 
 #[test]
-fn the_database_of_another_program_is_left_as_it_is() {
+fn the_database_of_another_program_is_not_changed() {
     let folder = Folder::new();
     let database = Connection::open(folder.file()).unwrap();
     database
@@ -150,7 +150,7 @@ fn the_database_of_another_program_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+async fn a_newer_database_is_refused_and_not_changed() {
     let folder = Folder::new();
     drop(folder.open().unwrap());
     let database = Connection::open(folder.file()).unwrap();
@@ -167,7 +167,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_and_left_alone() {
+fn a_file_of_another_format_is_refused_and_not_changed() {
     let folder = Folder::new();
     let text = "this is a letter, and quite a long one ".repeat(100);
     std::fs::write(folder.file(), &text).unwrap();
@@ -188,7 +188,7 @@ fn a_missing_folder_is_named() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_process_that_has_ended_is_void() {
+async fn claims_of_an_ended_process_are_released() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     store
@@ -210,7 +210,7 @@ async fn a_claim_of_a_process_that_has_ended_is_void() {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_is_on_disk() {
+async fn acknowledged_watches_are_on_disk() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;
@@ -229,7 +229,7 @@ async fn what_is_acknowledged_is_on_disk() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_closed_leaves_everything_in_one_file() {
+async fn a_closed_store_leaves_everything_in_one_file() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;

@@ -114,7 +114,7 @@ async fn callbacks_of_the_third_schema_keep_their_url() {
 }
 
 #[test]
-fn a_migration_that_fails_leaves_the_database_as_it_was() {
+fn a_failed_migration_does_not_change_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobwatch.db");
     let database = Connection::open(&file).unwrap();

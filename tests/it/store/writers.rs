@@ -28,7 +28,7 @@ pub(crate) async fn changes_of_another_writer_are_read(database: &impl Database)
     assert!(ended.is_subset(&[old.id].into()), "again at most");
 }
 
-pub(crate) async fn of_two_writers_one_applies_a_transition(database: &impl Database) {
+pub(crate) async fn one_of_two_writers_applies_a_transition(database: &impl Database) {
     let store = database.open().unwrap();
     let Some(other) = database.second_writer() else {
         return;

@@ -18,7 +18,7 @@ use crate::harness::{App, Setup, job, serve};
 const HANGS: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn watches_that_wait_for_their_budget_end_at_their_deadline() {
+async fn watches_waiting_for_their_budget_end_at_their_deadline() {
     let setup = Setup {
         limits: "rate = 0.1\nburst = 1\nconcurrency = 64".to_owned(),
         schedule: "jitter = 0.0, deadline = \"1m\"".to_owned(),
@@ -56,7 +56,7 @@ async fn watches_that_wait_for_their_budget_end_at_their_deadline() {
 }
 
 #[tokio::test]
-async fn a_poller_that_was_stopped_begins_no_poll_of_its_backlog() {
+async fn a_stopped_poller_begins_no_waiting_poll() {
     const BACKLOG: usize = 5;
     let (arrive, mut arrived) = watch::channel(0);
     let release = Arc::new(Semaphore::new(0));

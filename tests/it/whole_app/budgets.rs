@@ -29,7 +29,7 @@ fn service(name: &str, url: &str, concurrency: u32) -> String {
 }
 
 #[tokio::test]
-async fn the_rate_is_kept_by_all_watches_together() {
+async fn all_watches_of_a_budget_share_its_rate() {
     let setup = Setup {
         limits: "rate = 2.0\nburst = 1".to_owned(),
         ..Setup::default()
@@ -63,7 +63,7 @@ async fn the_rate_is_kept_by_all_watches_together() {
 }
 
 #[tokio::test]
-async fn a_burst_passes_after_a_quiet_time() {
+async fn a_burst_is_allowed_after_a_quiet_time() {
     let setup = Setup {
         limits: "rate = 1.0\nburst = 4".to_owned(),
         ..Setup::default()
@@ -135,7 +135,7 @@ async fn ping(url: &str) {
 }
 
 #[tokio::test]
-async fn a_slow_service_holds_up_no_other() {
+async fn a_slow_service_delays_no_other() {
     let (release, released) = watch::channel(false);
     let slow = move |Path((_, job_id)): Path<(String, String)>| async move {
         let mut released = released.clone();

@@ -51,7 +51,7 @@ async fn a_url_is_refused_unless_its_host_is_listed() {
 }
 
 #[tokio::test]
-async fn none_is_taken_when_nothing_is_listed() {
+async fn without_a_host_list_every_callback_url_is_refused() {
     let app = App::start().await;
     let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", URL)).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -62,7 +62,7 @@ async fn none_is_taken_when_nothing_is_listed() {
 }
 
 #[tokio::test]
-async fn an_end_is_owed_to_the_url_and_stays_owed_through_a_restart() {
+async fn a_callback_delivery_survives_a_restart() {
     let app = allowing("\"localhost\"").await;
     let created = app
         .simulator
@@ -105,7 +105,7 @@ async fn an_end_is_owed_to_the_url_and_stays_owed_through_a_restart() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_listed_any_more_is_sent_nothing() {
+async fn a_host_no_longer_listed_gets_nothing() {
     let app = allowing("\"localhost\"").await;
     let request = WatchRequest {
         service: "dcs".to_owned(),

@@ -111,7 +111,7 @@ async fn a_dead_letter_is_listed_with_every_attempt() {
 }
 
 #[tokio::test]
-async fn a_redriven_letter_has_ten_new_attempts_under_the_same_id() {
+async fn a_redriven_letter_gets_ten_more_attempts_with_its_id() {
     let app = accepting().await;
     given_up(&app, 1).await;
     let id = ids(&get(&app, "/v1/deliveries?state=dead").await).remove(0);
@@ -156,7 +156,7 @@ async fn a_redriven_letter_has_ten_new_attempts_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn all_dead_letters_since_a_time_are_driven_again() {
+async fn all_dead_letters_since_a_time_are_redriven() {
     let app = accepting().await;
     given_up(&app, 2).await;
     app.clock.advance(Duration::from_hours(100));
@@ -187,7 +187,7 @@ async fn all_dead_letters_since_a_time_are_driven_again() {
 }
 
 #[tokio::test]
-async fn dead_letters_of_a_sink_that_is_no_more_are_kept_and_nobody_delivers_them() {
+async fn removed_sink_keeps_its_dead_letters() {
     let app = accepting().await;
     given_up(&app, 1).await;
     let app = app
@@ -205,7 +205,7 @@ async fn dead_letters_of_a_sink_that_is_no_more_are_kept_and_nobody_delivers_the
             problem["detail"]
                 .as_str()
                 .unwrap()
-                .contains("nobody will deliver")
+                .contains("kept and not sent")
         );
     }
     let (status, view) = post(&app, "/v1/deliveries/redrive", &json!({"since": "9000h"})).await;
@@ -231,7 +231,7 @@ async fn dead_letters_of_a_sink_that_is_no_more_are_kept_and_nobody_delivers_the
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_seen_to_be_gone() {
+async fn a_gone_receiver_is_shown_as_gone() {
     let app = accepting().await;
     app.receiver.always_answers(Reply::Status(410));
     app.watch_new(job(Service::Dcs, 36_000, Ending::Never))
@@ -263,7 +263,7 @@ async fn a_receiver_that_is_gone_is_seen_to_be_gone() {
 }
 
 #[tokio::test]
-async fn what_is_no_delivery_is_not_found_and_a_wrong_query_is_told() {
+async fn unknown_deliveries_and_wrong_queries_are_refused() {
     let app = App::start().await;
     for path in ["/v1/deliveries/99", "/v1/deliveries/x", "/v1/deliveries/-1"] {
         let (status, problem) = app.call(Method::GET, path, "").await;

@@ -33,7 +33,7 @@ async fn submitted(app: &App, count: usize) {
 }
 
 #[tokio::test]
-async fn a_delivery_is_repeated_under_the_same_id_and_signed_anew() {
+async fn a_repeated_delivery_keeps_its_id_and_is_signed_again() {
     let app = accepting().await;
     app.receiver
         .answers([Reply::Status(503), Reply::Status(500)]);
@@ -65,7 +65,7 @@ async fn a_delivery_is_repeated_under_the_same_id_and_signed_anew() {
 }
 
 #[tokio::test]
-async fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
+async fn retry_after_of_a_receiver_is_respected() {
     let app = accepting().await;
     app.receiver.answers([Reply::BusyFor(120)]);
     submitted(&app, 1).await;
@@ -94,7 +94,7 @@ async fn after_ten_attempts_a_delivery_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_sent_nothing_until_a_restart() {
+async fn a_gone_receiver_gets_nothing_until_a_restart() {
     let app = accepting().await;
     app.receiver.always_answers(Reply::Status(410));
     submitted(&app, 30).await;
@@ -113,7 +113,7 @@ async fn a_receiver_that_is_gone_is_sent_nothing_until_a_restart() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_uses_up_no_attempt_of_the_schedule() {
+async fn a_gone_receiver_uses_no_scheduled_attempt() {
     let mut app = accepting().await;
     app.receiver.always_answers(Reply::Status(410));
     submitted(&app, 1).await;
@@ -160,7 +160,7 @@ async fn a_silent_receiver_delays_no_other() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_never_answered_holds_up_no_other_of_its_sink() {
+async fn an_unanswered_event_delays_no_other_of_its_sink() {
     let app = accepting().await;
     app.receiver.answers([Reply::Never]);
     submitted(&app, 1).await;
@@ -181,7 +181,7 @@ async fn an_event_that_is_never_answered_holds_up_no_other_of_its_sink() {
 
 /// The poller stands still here: it would notice the jump, too.
 #[tokio::test]
-async fn a_clock_that_is_set_moves_no_retry() {
+async fn a_changed_wall_clock_moves_no_retry() {
     for hours in [-1, 1] {
         let app = accepting().await;
         app.receiver.answers([Reply::Status(503)]);
@@ -200,7 +200,7 @@ async fn a_clock_that_is_set_moves_no_retry() {
 }
 
 #[tokio::test]
-async fn a_redirected_webhook_is_a_failed_one() {
+async fn a_redirected_webhook_fails() {
     let app = accepting().await;
     app.receiver.answers([Reply::Status(308)]);
     submitted(&app, 1).await;
@@ -224,7 +224,7 @@ async fn a_redirected_webhook_is_a_failed_one() {
 }
 
 #[tokio::test]
-async fn a_watch_that_names_its_sinks_tells_no_other() {
+async fn a_watch_that_names_its_sinks_uses_no_other() {
     let app = App::start().await;
     let request = |job_id: &str, sinks: &[&str]| WatchRequest {
         service: "dcs".to_owned(),
@@ -241,7 +241,7 @@ async fn a_watch_that_names_its_sinks_tells_no_other() {
 }
 
 #[tokio::test]
-async fn a_filter_lets_only_its_events_services_and_labels_pass() {
+async fn a_sink_filter_selects_events_services_and_labels() {
     let setup = Setup {
         hook: "events = [\"finished\"]\nservices = [\"sdrs\"]\nlabels = { team = \"a\" }"
             .to_owned(),

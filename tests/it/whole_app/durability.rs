@@ -14,7 +14,7 @@ use crate::harness::{App, Setup, job};
 const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
+async fn a_restart_loses_and_repeats_nothing() {
     let mut app = App::start().await;
     let id = app.watch_new(job(Service::Sdrs, 600, Ending::Failed)).await;
     for _ in 0..4 {
@@ -32,7 +32,7 @@ async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn a_watch_accepted_just_before_a_restart_is_there_after_it() {
+async fn a_watch_accepted_just_before_a_restart_is_kept() {
     let app = App::start().await;
     let job_id = app
         .simulator
@@ -50,7 +50,7 @@ async fn a_watch_accepted_just_before_a_restart_is_there_after_it() {
 }
 
 #[tokio::test]
-async fn an_event_not_yet_delivered_is_delivered_after_a_restart() {
+async fn an_undelivered_event_is_delivered_after_a_restart() {
     let app = App::start().await;
     app.receiver.always_answers(Reply::Status(503));
     let id = app.watch_new(job(Service::Dcs, 0, Ending::Succeeded)).await;
@@ -67,7 +67,7 @@ async fn an_event_not_yet_delivered_is_delivered_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_delivery_under_way_when_the_process_died_is_made_again() {
+async fn a_delivery_cut_off_by_a_crash_is_repeated() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
     let store = &app.program.store;
@@ -86,7 +86,7 @@ async fn a_delivery_under_way_when_the_process_died_is_made_again() {
 }
 
 #[tokio::test]
-async fn what_was_known_of_a_job_is_known_after_a_restart() {
+async fn the_last_sighting_of_a_job_survives_a_restart() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
     app.advance_secs(60).await;
@@ -123,7 +123,7 @@ async fn the_first_polls_after_a_restart_are_spread() {
 }
 
 #[tokio::test]
-async fn what_happens_during_a_long_absence_is_caught_up_with() {
+async fn a_long_downtime_is_caught_up_after_a_restart() {
     let setup = Setup {
         schedule: "deadline = \"2h\"".to_owned(),
         ..Setup::default()

@@ -45,7 +45,7 @@ async fn timed_out(app: &App, minutes_of_job: u64) -> WatchId {
 }
 
 #[tokio::test]
-async fn a_verdict_after_the_deadline_is_told_once_and_the_outcome_stays() {
+async fn late_verdict_is_reported_once_and_the_outcome_stays() {
     let app = looking_for("6h").await;
     let id = timed_out(&app, 120).await;
     let polls = app.polls(id).await;
@@ -77,7 +77,7 @@ async fn a_verdict_after_the_deadline_is_told_once_and_the_outcome_stays() {
 }
 
 #[tokio::test]
-async fn without_after_watch_nobody_looks() {
+async fn without_after_watch_no_late_poll_is_made() {
     let app = looking_for("0s").await;
     let id = timed_out(&app, 120).await;
     let polls = app.polls(id).await;
@@ -87,7 +87,7 @@ async fn without_after_watch_nobody_looks() {
 }
 
 #[tokio::test]
-async fn looking_ends_with_the_time_for_it() {
+async fn late_polls_end_after_after_watch() {
     let app = looking_for("1h").await;
     let id = timed_out(&app, 120).await;
     let polls = app.polls(id).await;
@@ -98,7 +98,7 @@ async fn looking_ends_with_the_time_for_it() {
 }
 
 #[tokio::test]
-async fn a_job_that_was_lost_and_shows_up_is_told_of() {
+async fn a_lost_job_that_reappears_makes_a_late_result() {
     let setup = Setup {
         schedule: "jitter = 0.0, not_found_grace = \"1m\", after_watch = \"6h\"".to_owned(),
         ..Setup::default()
@@ -121,7 +121,7 @@ async fn a_job_that_was_lost_and_shows_up_is_told_of() {
 }
 
 #[tokio::test]
-async fn a_restart_neither_forgets_to_look_nor_tells_twice() {
+async fn a_restart_keeps_late_polls_and_repeats_no_result() {
     let app = looking_for("6h").await;
     let id = timed_out(&app, 60).await;
     let app = app.restart().await;
@@ -136,7 +136,7 @@ async fn a_restart_neither_forgets_to_look_nor_tells_twice() {
 }
 
 #[tokio::test]
-async fn a_look_gives_way_to_every_watch_that_waits_for_its_poll() {
+async fn a_late_poll_yields_to_waiting_watches() {
     let setup = Setup {
         schedule: "jitter = 0.0, deadline = \"10m\", after_watch = \"1h\"".to_owned(),
         limits: "rate = 0.02\nburst = 1\nconcurrency = 1".to_owned(),
@@ -161,7 +161,7 @@ async fn a_look_gives_way_to_every_watch_that_waits_for_its_poll() {
 }
 
 #[tokio::test]
-async fn a_late_verdict_waits_for_a_store_that_takes_nothing() {
+async fn a_late_verdict_is_kept_until_the_store_recovers() {
     let app = looking_for("6h").await;
     let id = timed_out(&app, 20).await;
     let database = Connection::open(app.database()).unwrap();

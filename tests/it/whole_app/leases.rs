@@ -33,7 +33,7 @@ fn claimed(database: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_slow_receiver_is_not_claimed_and_not_sent_twice() {
+async fn slow_receiver_gets_each_event_once() {
     let (arrive, mut arrived) = watch::channel(0);
     let release = Arc::new(Semaphore::new(0));
     let ids = Arc::new(Mutex::new(Vec::new()));

@@ -16,7 +16,7 @@ fn path(id: WatchId) -> String {
 }
 
 #[tokio::test]
-async fn a_watch_that_is_stopped_is_told_once_and_polled_no_more() {
+async fn a_stopped_watch_makes_one_event_and_no_more_polls() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 600, Ending::Succeeded))
@@ -87,7 +87,7 @@ async fn a_watch_of_a_service_that_comes_back_goes_on() {
 }
 
 #[tokio::test]
-async fn a_submission_tells_everything_that_is_wrong_with_it() {
+async fn a_submission_is_answered_with_all_its_faults() {
     let app = App::start().await;
     let body =
         r#"{"service":"dsc","job_id":"","deadline":"soon","sinks":["hok"],"labels":{"a b":"c"}}"#;

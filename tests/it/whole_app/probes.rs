@@ -44,7 +44,7 @@ async fn without_tokens_a_web_page_submits_nothing() {
 }
 
 #[tokio::test]
-async fn readiness_is_proved_on_disk_at_most_once_a_second() {
+async fn readiness_is_checked_on_disk_at_most_once_a_second() {
     let app = App::start().await;
     let ready = async || {
         let (status, _) = app.call(Method::GET, "/readyz", "").await;

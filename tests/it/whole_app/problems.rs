@@ -13,7 +13,7 @@ use crate::harness::{App, Setup, job, job_with, serve};
 const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_storm_of_server_errors_is_sat_out() {
+async fn many_server_errors_do_not_end_a_watch() {
     let app = App::start().await;
     let faults = Faults {
         server_errors: 50,
@@ -31,7 +31,7 @@ async fn a_storm_of_server_errors_is_sat_out() {
 }
 
 #[tokio::test]
-async fn one_problem_does_not_stretch_the_schedule() {
+async fn one_problem_does_not_lengthen_the_interval() {
     let app = App::start().await;
     let faults = Faults {
         torn: 1,
@@ -49,7 +49,7 @@ async fn one_problem_does_not_stretch_the_schedule() {
 }
 
 #[tokio::test]
-async fn a_torn_body_is_no_answer() {
+async fn a_truncated_body_is_a_problem() {
     let app = App::start().await;
     let faults = Faults {
         torn: 3,
@@ -66,7 +66,7 @@ async fn a_torn_body_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_page_in_html_is_no_answer() {
+async fn an_html_page_is_a_problem() {
     let app = App::start().await;
     let faults = Faults {
         malformed: 3,
@@ -81,7 +81,7 @@ async fn a_page_in_html_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_ends_a_watch_only_at_its_deadline() {
+async fn an_absent_server_ends_a_watch_only_at_its_deadline() {
     let setup = Setup {
         // Nothing listens on this port.
         more: "[services.gone]\ndefinition = \"dcs\"\nurl = \"http://127.0.0.1:1\"\n\
@@ -104,7 +104,7 @@ async fn a_server_that_is_not_there_ends_a_watch_only_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_given_up() {
+async fn a_slow_answer_times_out() {
     let setup = Setup {
         schedule: "jitter = 0.0, request_timeout = \"20ms\"".to_owned(),
         ..Setup::default()
@@ -145,7 +145,7 @@ async fn a_body_beyond_the_limit_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_hundred_thousand_brackets_is_unreadable_and_nothing_worse() {
+async fn a_body_of_a_hundred_thousand_brackets_is_unreadable() {
     let app = App::start().await;
     let bodies = ["[".repeat(100_000), r#"{"a":"#.repeat(100_000)];
     for (n, body) in bodies.into_iter().enumerate() {

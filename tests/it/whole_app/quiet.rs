@@ -39,7 +39,7 @@ async fn a_poll_that_shows_nothing_new_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_problem_that_goes_on_writes_nothing() {
+async fn a_lasting_problem_writes_nothing() {
     let app = App::start().await;
     let mut spec = job(Service::Sdrs, 10, Ending::Never);
     spec.faults = Faults {
@@ -58,7 +58,7 @@ async fn a_problem_that_goes_on_writes_nothing() {
 }
 
 #[tokio::test]
-async fn polls_that_were_not_written_are_told_all_the_same() {
+async fn unwritten_polls_are_shown_by_the_api() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
     app.advance_secs(600).await;
@@ -74,7 +74,7 @@ async fn polls_that_were_not_written_are_told_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_final_stays_as_it_is() {
+async fn a_final_watch_stays_final() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
@@ -95,7 +95,7 @@ async fn what_is_final_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_job_submitted_again_is_the_watch_there_is() {
+async fn a_job_submitted_again_returns_its_watch() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))

@@ -57,7 +57,7 @@ fn noticed(events: &[Value], kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
+async fn a_verdict_is_reported_although_the_job_disappears() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
@@ -87,7 +87,7 @@ async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
 }
 
 #[tokio::test]
-async fn polling_goes_on_and_all_that_was_seen_is_told_in_its_order() {
+async fn polling_goes_on_and_events_keep_their_order() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Sdrs, 600, Ending::Failed)).await;
     app.advance_secs(60).await;
@@ -117,7 +117,7 @@ async fn polling_goes_on_and_all_that_was_seen_is_told_in_its_order() {
 }
 
 #[tokio::test]
-async fn a_deadline_holds_although_the_store_is_away() {
+async fn a_deadline_holds_while_the_store_fails() {
     let setup = crate::harness::Setup {
         schedule: "jitter = 0.0\ndeadline = \"1m\"".replace('\n', ", "),
         ..crate::harness::Setup::default()
@@ -135,7 +135,7 @@ async fn a_deadline_holds_although_the_store_is_away() {
 }
 
 #[tokio::test]
-async fn a_submission_is_refused_with_the_reason_and_nothing_of_it_is_stored() {
+async fn a_refused_submission_has_its_reason_and_is_not_stored() {
     let app = App::start().await;
     // Green in this very second, which the probe would stand by for a while.
     let (status, _) = app.call(Method::GET, "/readyz", "").await;
@@ -167,7 +167,7 @@ async fn a_submission_is_refused_with_the_reason_and_nothing_of_it_is_stored() {
 }
 
 #[tokio::test]
-async fn what_was_delivered_is_not_sent_again_because_it_could_not_be_recorded() {
+async fn an_unrecorded_delivery_is_not_sent_again() {
     let app = App::start().await;
     app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
     let trouble = Trouble::begin(&app, &["UPDATE OF state ON deliveries"]);
