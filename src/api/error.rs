@@ -163,7 +163,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if let StoreError::UnknownCursor(cursor) = &error {
             return Self::malformed(format!(
-                "the query has cursor={cursor}; it must be the `next` of a page"
+                "the query has cursor={cursor}; it must be the `next` value of the previous page"
             ));
         }
         let error = anyhow::Error::from(error);

@@ -8,10 +8,11 @@ pub mod refusals;
 pub mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::show_duration;
 use crate::credential::lease::Failing;
@@ -274,7 +275,7 @@ impl Service {
     }
 
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.refusals.lock()
     }
 
     fn note_accepted(&self, sent: &Sent, issued: &IssuedSecret) {

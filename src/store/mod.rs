@@ -66,7 +66,7 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// This store never gave the cursor.
-    #[error("`{0}` is not the `next` of a page")]
+    #[error("`{0}` is not the `next` value of a page")]
     UnknownCursor(String),
     /// The store is shutting down.
     #[error("the store is closed")]

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_write_of_the_same_kind_makes_up_for_one_that_failed() {
+    fn a_failed_write_is_outdone_by_one_of_its_kind_only() {
         let health = Health::default();
         health.note("write much", false);
         health.note("write little", true);

@@ -371,7 +371,7 @@ mod tests {
     use crate::clock::SteppedClock;
 
     #[tokio::test]
-    async fn a_disk_with_room_for_small_writes_only_is_not_ready() {
+    async fn a_disk_with_room_for_small_writes_is_not_ready() {
         let folder = tempfile::tempdir().unwrap();
         let clock = SteppedClock::at(Timestamp::UNIX_EPOCH);
         let clock: SharedClock = Arc::new(clock);

@@ -181,7 +181,7 @@ async fn an_unanswered_event_delays_no_other_of_its_sink() {
 
 /// The poller stands still here: it would notice the jump, too.
 #[tokio::test]
-async fn a_clock_that_is_set_moves_no_retry() {
+async fn a_changed_wall_clock_moves_no_retry() {
     for hours in [-1, 1] {
         let app = accepting().await;
         app.receiver.answers([Reply::Status(503)]);
