@@ -75,7 +75,7 @@ pub struct Definition {
     pub error_body: ErrorBody,
     /// The answers that mean something else than their HTTP status says; the first match wins.
     pub errors: Vec<ErrorRule>,
-    /// The places of a retry_after, beside the header `Retry-After`.
+    /// The places of a `retry_after`, beside the header `Retry-After`.
     pub hints: Vec<RetryHint>,
     /// The place of the job id in the answer of the call that creates the job.
     pub submit: SubmitAnswer,

@@ -32,7 +32,7 @@ const ROUTE_CODES: [&str; 2] = ["APIGW.0101", "APIG.0101"];
 pub struct Answer<'a> {
     /// The HTTP status code; 200 to 299 can show the job.
     pub http_status: u16,
-    /// The headers; only a retry_after for the next poll is read from them.
+    /// The headers; only a `retry_after` for the next poll is read from them.
     pub headers: &'a HeaderMap,
     /// The body, which the caller has decoded and limited in size.
     pub body: &'a [u8],
@@ -90,8 +90,8 @@ pub fn read_with_ground(
     }
 }
 
-/// Quotes an HTML page in the message, for a person to recognise the gateway or the login
-/// page that answered. Comes last, so that no `[[errors]]` and no hint reads the quotation.
+/// Quotes an HTML page in the message, so that a person can recognise the gateway or the login
+/// page that answered. Comes last, so that `[[errors]]` and hints do not read the quotation.
 fn quote_page(problem: &mut Problem, answer: &Answer<'_>) {
     let Some(words) = html::words(answer.body) else {
         return;
@@ -103,7 +103,7 @@ fn quote_page(problem: &mut Problem, answer: &Answer<'_>) {
     };
 }
 
-/// Returns the retry_after of the definition's own places. Only for a throttling, because
+/// Returns the `retry_after` of the definition's own places. Only for a throttling, because
 /// some services send such headers with every answer.
 fn hinted_wait(
     definition: &Definition,

@@ -1,4 +1,4 @@
-//! A retry_after in another place than the header `Retry-After`: in a header that only this
+//! A `retry_after` in another place than the header `Retry-After`: in a header that only this
 //! service has, or in the message of an error.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::clock::until;
 use crate::definition::timestamp;
 
-/// The place of a retry_after in an answer.
+/// The place of a `retry_after` in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryHint {
     /// In a header, as a number of this unit.
@@ -82,7 +82,7 @@ impl RetryHint {
             .collect()
     }
 
-    /// Returns the retry_after; `None` if the answer does not have it in this place.
+    /// Returns the `retry_after`; `None` if the answer does not have it in this place.
     pub fn read(&self, headers: &HeaderMap, message: &str, now: Timestamp) -> Option<Duration> {
         match self {
             Self::Header { name, unit } => {
