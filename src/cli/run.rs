@@ -1,4 +1,4 @@
-//! `jobwatch run`: the daemon.
+//! `jobwatch run`: loads the configuration and runs the daemon.
 
 use anyhow::Context;
 use clap::Args;
@@ -12,7 +12,7 @@ use crate::lifecycle::Lifecycle;
 use crate::settings::Loaded;
 use crate::telemetry;
 
-/// Polls jobs, tells sinks and serves the API until SIGTERM or SIGINT.
+/// Polls jobs, sends events to sinks and serves the API until SIGTERM or SIGINT.
 #[derive(Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -23,8 +23,8 @@ impl Run {
     pub(super) async fn execute(self) -> Exit {
         let loaded = match self.config.load() {
             Ok(loaded) => loaded,
-            Err(problems) => {
-                complain(&problems.to_string());
+            Err(diagnostics) => {
+                complain(&diagnostics.to_string());
                 return Exit::Usage;
             }
         };
@@ -35,7 +35,7 @@ impl Run {
         match daemon(loaded).await {
             Ok(()) => Exit::Done,
             Err(error) => {
-                // Both: the log may be collected elsewhere than what a person sees.
+                // To both: the log may be collected where the operator does not see it.
                 tracing::error!(error = format!("{error:#}"), "cannot run");
                 complain(&format!("{error:#}"));
                 Exit::Failed
@@ -49,9 +49,7 @@ async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!(%warning, "settings");
     }
     if loaded.settings.services.is_empty() {
-        tracing::warn!(
-            "no service is configured, so nothing can be watched; see `jobwatch services`"
-        );
+        tracing::warn!("no service is configured, so no job can be watched; add [services.NAME]");
     }
     let lifecycle = Lifecycle::default();
     lifecycle
