@@ -49,7 +49,7 @@ pub(super) async fn list(
             .into_iter()
             .map(DeliveryView::from)
             .collect(),
-        next: page.next.map(|id| id.to_string()),
+        next: page.next.map(|cursor| cursor.to_string()),
     }))
 }
 
@@ -221,7 +221,7 @@ fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
                 query.state = Some(state);
             }
             "sink" => query.sink = Some(term.value.clone().into_owned()),
-            "cursor" => query.before = Some(term.cursor()?),
+            "cursor" => query.before = Some(term.cursor()),
             "limit" => query.limit = term.limit()?,
             _ => return Err(term.unknown("state, sink, cursor and limit")),
         }

@@ -104,7 +104,7 @@ impl From<StoredDelivery> for DeliveryView {
             type_name: delivery.type_name,
             sink: delivery.sink,
             state: delivery.state.as_str().to_owned(),
-            attempts: delivery.attempts,
+            attempts: delivery.attempts_total,
             due_at: delivery.due_at,
             last_status: delivery.last_status,
             last_error: delivery.last_error,

@@ -161,6 +161,11 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::UnknownCursor(cursor) = &error {
+            return Self::malformed(format!(
+                "the query has cursor={cursor}; it must be the `next` value of the previous page"
+            ));
+        }
         let error = anyhow::Error::from(error);
         tracing::error!(
             error = format!("{error:#}"),

@@ -13,8 +13,6 @@ mod status;
 pub(crate) mod view;
 mod watches;
 
-pub use crate::api::status::StoreProbe;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +48,6 @@ pub(crate) struct Api {
     pub(crate) guard: Arc<Guard>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: SharedClock,
-    pub(crate) probe: StoreProbe,
 }
 
 /// Builds the route table. `/livez` and `/readyz` need no token.

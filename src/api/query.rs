@@ -1,10 +1,9 @@
 //! Query parameters shared by the lists of watches and deliveries.
 
 use std::borrow::Cow;
-use std::str::FromStr;
 
 use crate::api::error::ApiError;
-use crate::store::PAGE_MAX;
+use crate::store::{PAGE_MAX, PageCursor};
 
 /// The number of entries in a page without a `limit`.
 pub(super) const PAGE_DEFAULT: usize = 100;
@@ -21,10 +20,10 @@ pub(super) fn terms(query: &str) -> impl Iterator<Item = Term<'_>> {
 }
 
 impl Term<'_> {
-    /// Parses a `cursor`: the position at which the previous page ended.
-    pub(super) fn cursor<T: FromStr>(&self) -> Result<T, ApiError> {
-        let parsed = self.value.parse();
-        parsed.map_err(|_| self.wrong("the `next` value of the previous page"))
+    /// Returns the `cursor`: the position at which the previous page ended. The store refuses
+    /// one that it never gave.
+    pub(super) fn cursor(&self) -> PageCursor {
+        PageCursor::new(&*self.value)
     }
 
     /// Parses a `limit`: the number of entries in a page, 1 to [`PAGE_MAX`].

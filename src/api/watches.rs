@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::actions::Polling;
-use crate::actions::submit::SubmitError;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, terms};
@@ -29,12 +28,7 @@ pub(super) async fn submit(
         body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
     let request: WatchRequest = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed(format!("the body is not a valid watch: {error}")))?;
-    let submitted = api.actions.submit(&request).await;
-    let submitted = submitted.inspect_err(|error| {
-        if matches!(error, SubmitError::Store(_)) {
-            api.probe.invalidate();
-        }
-    })?;
+    let submitted = api.actions.submit(&request).await?;
     let status = match submitted {
         Submitted::Accepted(_) => StatusCode::CREATED,
         Submitted::Existing(_) => StatusCode::OK,
@@ -58,7 +52,7 @@ pub(super) async fn list(
             .into_iter()
             .map(|watch| api.view(watch))
             .collect(),
-        next: page.next.map(|number| number.to_string()),
+        next: page.next.map(|cursor| cursor.to_string()),
     }))
 }
 
@@ -111,7 +105,7 @@ fn parse_query(text: &str) -> Result<Query, ApiError> {
             "label" => {
                 query.label = Some(parse_label(value).ok_or_else(|| term.wrong("NAME=VALUE"))?);
             }
-            "cursor" => query.before = Some(term.cursor()?),
+            "cursor" => query.before = Some(term.cursor()),
             "limit" => query.limit = term.limit()?,
             _ => return Err(term.unknown("state, service, label, cursor and limit")),
         }

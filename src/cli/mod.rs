@@ -84,7 +84,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachab
 enum Command {
     /// Run the daemon: poll jobs, send events to sinks, serve the API
     Run(run::Run),
-    /// See it work, in a quarter of a minute: simulated services, a daemon, a webhook receiver
+    /// Show a daemon at work on simulated services, for a quarter of a minute
     Demo(demo::Demo),
     /// Simulate DCS, SFS Turbo and SDRS, to try a configuration without a cloud
     Simulate(simulate::Simulate),

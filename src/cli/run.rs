@@ -11,6 +11,7 @@ use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::settings::Loaded;
 use crate::telemetry;
+use crate::telemetry::LogOutput;
 
 /// Polls jobs, sends events to sinks and serves the API until SIGTERM or SIGINT.
 #[derive(Args)]
@@ -28,30 +29,40 @@ impl Run {
                 return Exit::Usage;
             }
         };
-        if let Err(error) = telemetry::start(&loaded.settings.log) {
-            complain(&format!("{error:#}"));
-            return Exit::Usage;
+        let log = match telemetry::start(&loaded.settings.log) {
+            Ok(log) => log,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                return Exit::Usage;
+            }
+        };
+        let ended = daemon(loaded, log.clone()).await;
+        if let Err(error) = &ended {
+            tracing::error!(error = format!("{error:#}"), "cannot run");
         }
-        match daemon(loaded).await {
+        log.flush();
+        match ended {
             Ok(()) => Exit::Done,
             Err(error) => {
-                // To both: the log may be collected where the operator does not see it.
-                tracing::error!(error = format!("{error:#}"), "cannot run");
-                complain(&format!("{error:#}"));
+                // Again: the log may be collected where the operator does not see it.
+                telemetry::print_last_error(&format!("jobwatch: {error:#}"));
                 Exit::Failed
             }
         }
     }
 }
 
-async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
+async fn daemon(loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "settings");
     }
     if loaded.settings.services.is_empty() {
         tracing::warn!("no service is configured, so no job can be watched; add [services.NAME]");
     }
-    let lifecycle = Lifecycle::default();
+    let lifecycle = Lifecycle {
+        log,
+        ..Lifecycle::default()
+    };
     lifecycle
         .handle_signals()
         .context("install signal handlers")?;

@@ -70,6 +70,6 @@ Configure a service with this URL, and a credential with any token:
   credential = "sim"
   params = {{ project_id = "any" }}
 
-See http://{at}/_sim/ for all that the simulator can do."#
+http://{at}/_sim/ lists all jobs, paths and faults."#
     )
 }

@@ -12,7 +12,9 @@ use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SystemClock, later};
 use crate::settings::{Settings, build};
-use crate::sink::{Attempt, AttemptResult, Parcel};
+use crate::sink::{Attempt, AttemptResult};
+use crate::telemetry::LogOutput;
+use crate::watch::delivery::{Delivery, Target};
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::CALLBACK;
@@ -137,8 +139,8 @@ impl List {
 impl Test {
     async fn test(&self) -> Result<Exit, Exit> {
         let kind = self.kind()?;
-        let settings = self.settings()?;
-        let mut sinks = build::sinks(&settings).map_err(|error| {
+        let (settings, log) = self.settings()?;
+        let mut sinks = build::sinks(&settings, &log).map_err(|error| {
             complain(&format!("{error:#}"));
             Exit::Failed
         })?;
@@ -155,19 +157,20 @@ impl Test {
         self.check_url()?;
         let clock = SystemClock::shared();
         let event = sample(kind, &settings.instance, clock.now());
-        let parcel = Parcel {
+        let delivery = Delivery {
             event_id: event.id,
             type_name: kind.type_name().to_owned(),
             body: event.body,
-            to: self.callback_url.clone(),
+            target: self.callback_url.clone().map(Target),
         };
         let began = clock.uptime();
-        let attempt = sink.deliver(&parcel, clock.now()).await;
+        let attempt = sink.deliver(&delivery, clock.now()).await;
         let took = clock.uptime().saturating_sub(began);
+        log.flush();
         let report = Report {
             sink: &self.name,
             kind: sink.kind(),
-            event_id: parcel.event_id.to_string(),
+            event_id: delivery.event_id.to_string(),
             type_name: kind.type_name(),
             delivered: attempt.result == AttemptResult::Delivered,
             http_status: attempt.http_status,
@@ -222,7 +225,7 @@ impl Test {
         })
     }
 
-    fn settings(&self) -> Result<Settings, Exit> {
+    fn settings(&self) -> Result<(Settings, LogOutput), Exit> {
         let usage = |message: String| {
             complain(&message);
             Exit::Usage
@@ -230,9 +233,10 @@ impl Test {
         let loaded = self.config.load();
         let settings = loaded.map_err(|diagnostics| usage(diagnostics.to_string()))?;
         let settings = settings.settings;
-        // The sink `log` writes its events to the log.
-        telemetry::start(&settings.log).map_err(|error| usage(format!("{error:#}")))?;
-        Ok(settings)
+        // The log sink writes to the log, so the log is started here too.
+        let log = telemetry::start(&settings.log);
+        let log = log.map_err(|error| usage(format!("{error:#}")))?;
+        Ok((settings, log))
     }
 }
 

@@ -1,9 +1,9 @@
-//! How much one endpoint-and-credential may be asked: a rate, a burst, a number of polls
-//! in flight, and a pause when the service says it was asked too often.
+//! The limits of one endpoint and credential: a rate, a burst, a number of polls in flight,
+//! and a pause when the service says that there were too many requests.
 //!
 //! The rate is kept as a *theoretical arrival time* (the generic cell rate algorithm, a
 //! token bucket without a refill timer): one instant per budget, and a pure function of
-//! the uptime passed in.
+//! the uptime that the caller gives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use std::time::Duration;
 /// The limits of a budget, as configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Polls a second, on average; above 0.
+    /// The average number of polls a second; more than 0.
     pub rate: f64,
-    /// Polls that may start at once after a quiet time; at least 1.
+    /// The number of polls that may start at once after a quiet time; at least 1.
     pub burst: u32,
-    /// Polls in flight; at least 1.
+    /// The number of polls that may be in flight; at least 1.
     pub concurrency: u32,
 }
 
 impl Limits {
-    /// The stricter of two in each respect, for services that share a budget.
+    /// Returns the stricter value of each limit, for services that share a budget.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
         Self {
@@ -31,43 +31,43 @@ impl Limits {
     }
 }
 
-/// One of the polls that a budget allows in flight at a time. Dropping it gives it back.
+/// The permission for one poll in flight. Dropping it gives it back to the budget.
 #[derive(Debug)]
 pub struct Permit {
     /// The budget counts the clones.
     _counted: Arc<()>,
 }
 
-/// Whether one more poll may start.
+/// The answer of a budget to one more poll.
 #[derive(Debug)]
 pub enum Admission {
-    /// Yes.
+    /// The poll may start; the permit must live as long as the poll.
     Granted(Permit),
-    /// Not before this uptime.
+    /// The poll may not start before this uptime.
     NotBefore(Duration),
-    /// Not before another poll ends.
+    /// The poll may not start before another one ends.
     Full,
 }
 
-/// The shared limits of one endpoint-and-credential, in use.
+/// The shared limits of one endpoint and credential, in use.
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
     /// The time between two polls at the full rate.
     spacing: Duration,
-    /// How far ahead of the rate a burst may run.
+    /// The time that a burst may run ahead of the rate.
     tolerance: Duration,
     /// One clone for each permit in use.
     permits: Arc<()>,
     arrival: Duration,
     paused_until: Duration,
-    /// How long the last pause lasted.
+    /// The length of the last pause.
     last_pause: Duration,
     throttled_run: u32,
 }
 
 impl Budget {
-    /// A budget with nothing spent.
+    /// Makes a budget that allows a full burst.
     pub fn new(limits: Limits) -> Self {
         let spacing = Duration::from_secs_f64(1.0 / limits.rate);
         Self {
@@ -82,7 +82,7 @@ impl Budget {
         }
     }
 
-    /// Asks to start one poll at `uptime`.
+    /// Admits one poll at `uptime`, or says when to try again.
     pub fn admit(&mut self, uptime: Duration) -> Admission {
         if let Some(until) = self.paused(uptime) {
             return Admission::NotBefore(until);
@@ -104,18 +104,18 @@ impl Budget {
         Arc::strong_count(&self.permits) - 1
     }
 
-    /// Until when nothing may start because the service said so.
+    /// Returns the uptime at which the pause of the service ends; `None` without a pause.
     pub fn paused(&self, uptime: Duration) -> Option<Duration> {
         (self.paused_until > uptime).then_some(self.paused_until)
     }
 
-    /// The service throttled a poll: everything on this budget pauses. Answers to polls
+    /// Pauses all polls of this budget, because the service throttled one. Answers to polls
     /// that were already in flight count as the same throttling.
     ///
-    /// `pause` gives the length for the nth throttling in a row. One is in a row with the
-    /// last when it comes before as much time again has passed as that pause lasted. An
-    /// answer in between does not break the row: a service that throttles still answers
-    /// some.
+    /// `pause` returns the length for the nth throttling in a row. A throttling continues the
+    /// row if the time since the end of the last pause is at most the length of that pause. A
+    /// normal answer in between does not end the row: a service that throttles still answers
+    /// some requests.
     pub fn throttled(&mut self, uptime: Duration, pause: impl FnOnce(u32) -> Duration) {
         if self.paused(uptime).is_none() {
             let is_in_a_row = uptime <= self.paused_until.saturating_add(self.last_pause);
@@ -130,7 +130,7 @@ impl Budget {
         }
     }
 
-    /// The limits in force.
+    /// Returns the limits that this budget was made with.
     pub fn limits(&self) -> Limits {
         self.limits
     }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_then_the_rate_holds() {
+    fn burst_passes_and_then_the_rate_holds() {
         let mut budget = budget(10.0, 3, 100);
         for _ in 0..3 {
             assert!(is_granted(&budget.admit(ms(1000))));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttling_pauses_everybody_and_counts_once_for_polls_in_flight() {
+    fn throttling_pauses_the_budget_and_counts_once_in_flight() {
         let mut budget = budget(1000.0, 100, 100);
         let mut runs = Vec::new();
         for at in [0, 1, 2] {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn throttlings_in_a_row_are_counted_until_it_was_quiet_for_as_long_as_the_pause() {
+    fn row_of_throttlings_ends_after_a_quiet_time() {
         let mut budget = budget(1000.0, 100, 100);
         let mut throttle = |at: u64| {
             let mut counted = 0;
@@ -215,13 +215,13 @@ mod tests {
         assert_eq!(
             throttle(2601),
             1,
-            "500 ms of pause and more than as much again of quiet"
+            "a pause of 500 ms, and then more than 500 ms without a throttling"
         );
     }
 
     proptest! {
         #[test]
-        fn no_window_ever_holds_more_than_rate_and_burst(
+        fn no_window_has_more_than_rate_and_burst(
             rate in 1.0_f64..50.0, burst in 1_u32..20, steps in prop::collection::vec(0_u64..400, 1..200),
         ) {
             let mut budget = budget(rate, burst, u32::MAX);

@@ -1,5 +1,5 @@
-//! When to poll: intervals ([`backoff`]), the order of next polls ([`agenda`]), and how much
-//! one endpoint may be asked ([`budget`]). Pure: time and randomness are arguments.
+//! The schedule of polls: intervals ([`backoff`]), the order of the next polls ([`agenda`]), and
+//! the limits of one endpoint ([`budget`]). Pure: time and randomness are arguments.
 
 pub mod agenda;
 pub mod backoff;
@@ -10,26 +10,26 @@ use std::time::Duration;
 /// The duty that is due for a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duty {
-    /// Poll the job.
+    /// Poll the job of a watch without an outcome.
     Poll,
-    /// Poll the job of a watch that ended without a verdict: a verdict now is a late result.
+    /// Poll the job of a watch that ended without a verdict: a verdict is then a late result.
     PollLate,
-    /// End the watch without a poll: its deadline is here and the service asked to be left
-    /// alone until after it.
+    /// End the watch at its deadline without a poll, because the service asked for no requests
+    /// until after the deadline.
     Expire,
 }
 
 /// The next duty of a watch, and the time until it is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Next {
-    /// The duty.
+    /// The kind of duty: a poll, a late poll, or the end.
     pub duty: Duty,
-    /// The time until it is due.
+    /// The time from now until it is due.
     pub after: Duration,
 }
 
 impl Next {
-    /// A poll after this long.
+    /// Makes a poll after this time.
     pub fn poll(after: Duration) -> Self {
         Self {
             duty: Duty::Poll,
@@ -37,7 +37,7 @@ impl Next {
         }
     }
 
-    /// An end without a poll after this long.
+    /// Makes an end without a poll after this time.
     pub fn expire(after: Duration) -> Self {
         Self {
             duty: Duty::Expire,
@@ -45,7 +45,7 @@ impl Next {
         }
     }
 
-    /// A late poll after this long.
+    /// Makes a late poll after this time.
     pub fn poll_late(after: Duration) -> Self {
         Self {
             duty: Duty::PollLate,

@@ -9,8 +9,6 @@ use crate::settings::reader::Reader;
 use crate::settings::{SinkKind, SinkSettings};
 use crate::sink::{exec, file};
 
-/// The longest a command may take: a delivery is taken for abandoned after a minute.
-const COMMAND_MAX: Duration = Duration::from_secs(45);
 const COMMAND_USUAL: Duration = Duration::from_secs(15);
 /// Sizes of a file that can be told apart from mistakes, in bytes.
 const BYTES: std::ops::RangeInclusive<u32> = 4096..=u32::MAX;
@@ -72,7 +70,7 @@ pub(super) fn command(section: &Reader<'_>) -> Option<SinkKind> {
         section.report("command", "is missing and has no default");
     }
     let timeout = section.duration("timeout", Duration::from_millis(1));
-    if timeout.is_some_and(|timeout| timeout > COMMAND_MAX) {
+    if timeout.is_some_and(|timeout| timeout > exec::COMMAND_MAX) {
         section.report("timeout", "must be at most 45s");
     }
     let concurrency = section.whole("concurrency", 1..=64);

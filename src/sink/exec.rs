@@ -16,11 +16,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::outbound::redaction::Redaction;
-use crate::sink::{ANSWER_BYTES_MAX, Attempt, AttemptResult, Parcel, Sink, answer};
+use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, Attempt, AttemptResult, Sink, answer};
+use crate::watch::delivery::Delivery;
 
 /// How long output is waited for after the end of the command: what it left running may
 /// hold the pipes open.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// The longest timeout that a command may be given.
+pub const COMMAND_MAX: Duration = Duration::from_secs(45);
+const _: () = assert!(
+    COMMAND_MAX.as_millis() + DRAIN_TIMEOUT.as_millis() <= ATTEMPT_MAX.as_millis(),
+    "an attempt ends within its limit"
+);
 /// Where commands are looked for that the command itself runs, when we have no `PATH`.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -55,13 +62,13 @@ impl Exec {
         }
     }
 
-    fn start(&self, parcel: &Parcel) -> std::io::Result<Child> {
+    fn start(&self, delivery: &Delivery) -> std::io::Result<Child> {
         Command::new(&self.settings.program)
             .args(&self.settings.arguments)
             .env_clear()
             .env("PATH", &self.path)
-            .env("JOBWATCH_EVENT_ID", parcel.event_id.to_string())
-            .env("JOBWATCH_EVENT_TYPE", &parcel.type_name)
+            .env("JOBWATCH_EVENT_ID", delivery.event_id.to_string())
+            .env("JOBWATCH_EVENT_TYPE", &delivery.type_name)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -71,8 +78,8 @@ impl Exec {
             .spawn()
     }
 
-    async fn run(&self, parcel: &Parcel) -> Attempt {
-        let mut child = match self.start(parcel) {
+    async fn run(&self, delivery: &Delivery) -> Attempt {
+        let mut child = match self.start(delivery) {
             Ok(child) => child,
             Err(error) => {
                 return failed(
@@ -88,7 +95,7 @@ impl Exec {
         let ended = {
             let speaking = async {
                 tokio::join!(
-                    feed(input, parcel.body.as_bytes()),
+                    feed(input, delivery.body.as_bytes()),
                     read(output, &mut told),
                     read(errors, &mut complained)
                 );
@@ -148,8 +155,8 @@ impl Sink for Exec {
         self.settings.concurrency
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
-        self.run(parcel).await
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
+        self.run(delivery).await
     }
 }
 

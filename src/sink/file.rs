@@ -9,12 +9,14 @@ use std::io;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
-use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
+use crate::sink::{Attempt, AttemptResult, Sink};
+use crate::watch::delivery::Delivery;
 
 /// How many events are taken at once; they are written one after the other.
 const CONCURRENCY: usize = 16;
@@ -61,11 +63,11 @@ impl Sink for Lines {
         CONCURRENCY
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
         let (settings, turn) = (Arc::clone(&self.settings), Arc::clone(&self.turn));
-        let body = parcel.body.clone();
+        let body = delivery.body.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = turn.lock();
             settings.append(&body)
         });
         let failed = |reason: String| AttemptResult::Failed {

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use reqwest::Url;
 
 use crate::sink::post::{DeliveryOptions, Sender};
-use crate::sink::{Attempt, Parcel, Sink};
+use crate::sink::{Attempt, Sink};
+use crate::watch::delivery::Delivery;
 
 /// How many attempts one receiver sees at once.
 const CONCURRENCY: usize = 8;
@@ -37,7 +38,7 @@ impl Sink for Webhook {
         CONCURRENCY
     }
 
-    async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Attempt {
-        self.sender.post(&self.url, parcel, now).await
+    async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt {
+        self.sender.post(&self.url, delivery, now).await
     }
 }

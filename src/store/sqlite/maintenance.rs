@@ -177,6 +177,17 @@ pub(super) fn is_sound(db: &Connection) -> bool {
     forget_pages(db).is_ok() && damage(db, &mut findings).is_ok() && findings.is_empty()
 }
 
+/// Writes a row of `size` bytes and a little more, in place of the one before. It must reach
+/// the disk: a write that changes nothing would not.
+pub(super) fn write_proof(db: &Connection, size: usize) -> Result<(), rusqlite::Error> {
+    db.execute(
+        "INSERT INTO replicas (id, seen_at, version) VALUES (x'00', 0, ?1)
+         ON CONFLICT (id) DO UPDATE SET seen_at = seen_at + 1, version = excluded.version",
+        ["0".repeat(size)],
+    )?;
+    Ok(())
+}
+
 /// Has a connection read pages again that it keeps in memory.
 pub(super) fn forget_pages(db: &Connection) -> Result<(), rusqlite::Error> {
     db.execute_batch("PRAGMA shrink_memory")

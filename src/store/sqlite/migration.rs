@@ -25,6 +25,10 @@ const STEPS: &[Step] = &[
         version: 3,
         sql: include_str!("../migrations/sqlite/0003_attempts.sql"),
     },
+    Step {
+        version: 4,
+        sql: include_str!("../migrations/sqlite/0004_target.sql"),
+    },
 ];
 
 /// The version of a database that has taken every step.
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_another_program_is_refused_whatever_its_version() {
+    fn a_database_of_another_program_is_refused_at_any_version() {
         for version in [0, 2, 99] {
             let connection = Connection::open_in_memory().unwrap();
             connection
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_in_the_order_of_their_versions() {
+    fn migrations_are_in_the_order_of_their_versions() {
         assert!(STEPS.is_sorted_by(|one, next| one.version < next.version));
         let mut connection = Connection::open_in_memory().unwrap();
         run(&mut connection).unwrap();

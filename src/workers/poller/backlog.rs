@@ -1,10 +1,12 @@
-//! Decisions that could not be stored yet: they are kept in memory, in order, and saved once
-//! the store works again. A verdict that was observed once is not lost when the service
-//! forgets the job meanwhile.
+//! Decisions that could not be stored yet. They are kept in memory, in order, and saved when
+//! the store works again, so that a verdict is not lost if the service forgets the job
+//! meanwhile.
 //!
-//! No subscriber has heard of these decisions. Their number and size are bounded; a decision
-//! without room is forgotten as if the poll had not been made, and the job is polled again.
+//! Their events do not exist before they are saved. Their number and size are bounded; a
+//! decision without room is forgotten as if the poll had not been made, and the job is polled
+//! again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +20,11 @@ use crate::workers::poller::commit::Committed;
 use crate::workers::poller::in_flight::InFlight;
 use crate::workers::poller::poll::Decision;
 
-/// The most decisions that are kept.
+/// The most decisions that wait.
 const DECISIONS_MAX: usize = 10_000;
-/// The most bytes that their jobs may take together, as JSON.
+/// The most bytes of their jobs together, as JSON.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The most decisions that are committed side by side.
+/// The most decisions that are committed at the same time.
 const BATCH_MAX: usize = 256;
 /// The pause after a failure of the store, and the longest pause after several.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -32,9 +34,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(super) struct Backlog {
     waiting: VecDeque<Unsaved>,
-    /// How many there are of each watch, with those that are being saved.
     by_watch: HashMap<WatchId, usize>,
-    count: usize,
     bytes: usize,
     failures: u32,
     tried_at: Duration,
@@ -49,36 +49,33 @@ struct Unsaved {
 
 impl Backlog {
     pub(super) fn len(&self) -> usize {
-        self.count
+        self.waiting.len()
     }
 
-    /// True if a decision about this watch waits: the next one must wait behind it.
-    pub(super) fn holds(&self, id: WatchId) -> bool {
+    /// True if a decision about this watch waits: the next one must wait for it.
+    pub(super) fn contains(&self, id: WatchId) -> bool {
         self.by_watch.contains_key(&id)
     }
 
-    /// Keeps a decision; false when there is no room.
+    /// Keeps a decision. Returns false if there is no room.
     pub(super) fn keep(&mut self, decision: &Arc<Decision>, uptime: Duration) -> bool {
         let bytes = size_of(decision);
-        if self.count >= DECISIONS_MAX || self.bytes.saturating_add(bytes) > BYTES_MAX {
+        if self.len() >= DECISIONS_MAX || self.bytes.saturating_add(bytes) > BYTES_MAX {
             return false;
         }
-        if self.count == 0 {
+        if self.waiting.is_empty() {
             self.failures = 1;
             self.tried_at = uptime;
             self.retry_at = uptime + PAUSE;
         }
-        self.count += 1;
         self.bytes += bytes;
         *self.by_watch.entry(decision.watch).or_default() += 1;
-        self.waiting.push_back(Unsaved {
-            decision: Arc::clone(decision),
-            bytes,
-        });
+        let decision = Arc::clone(decision);
+        self.waiting.push_back(Unsaved { decision, bytes });
         true
     }
 
-    /// The time of the next flush; `None` while nothing waits or a flush is under way.
+    /// Returns the uptime of the next flush; `None` while nothing waits or a flush is under way.
     pub(super) fn due(&self) -> Option<Duration> {
         (!self.is_flushing && !self.waiting.is_empty()).then_some(self.retry_at)
     }
@@ -89,35 +86,43 @@ impl Backlog {
         self.retry_at = self.retry_at.min(soon);
     }
 
-    /// Takes the oldest decisions, at most one about each watch.
-    fn take(&mut self) -> Vec<Unsaved> {
+    /// Returns the oldest decisions, at most one about each watch. They stay here.
+    fn batch(&self) -> Vec<Arc<Decision>> {
         let mut seen = HashSet::new();
-        let is_next =
-            |unsaved: &Unsaved| seen.len() < BATCH_MAX && seen.insert(unsaved.decision.watch);
-        let count = self
-            .waiting
-            .iter()
-            .map(is_next)
-            .take_while(|it| *it)
-            .count();
-        self.waiting.drain(..count).collect()
+        let is_next = |it: &&Unsaved| seen.len() < BATCH_MAX && seen.insert(it.decision.watch);
+        let batch = self.waiting.iter().take_while(is_next);
+        batch.map(|it| Arc::clone(&it.decision)).collect()
     }
 
-    fn saved(&mut self, unsaved: &Unsaved) {
-        self.count -= 1;
-        self.bytes -= unsaved.bytes;
-        if let Some(count) = self.by_watch.get_mut(&unsaved.decision.watch) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_watch.remove(&unsaved.decision.watch);
+    /// Removes the decisions of the last batch about these watches.
+    fn remove(&mut self, batch: usize, saved: &HashSet<WatchId>) {
+        let later = self.waiting.split_off(batch);
+        for unsaved in std::mem::replace(&mut self.waiting, later)
+            .into_iter()
+            .rev()
+        {
+            let watch = unsaved.decision.watch;
+            if !saved.contains(&watch) {
+                self.waiting.push_front(unsaved);
+                continue;
+            }
+            self.bytes -= unsaved.bytes;
+            if let Entry::Occupied(mut count) = self.by_watch.entry(watch) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
             }
         }
     }
 
-    fn put_back(&mut self, failed: Vec<Unsaved>) {
-        for unsaved in failed.into_iter().rev() {
-            self.waiting.push_front(unsaved);
+    /// Notes the result of committing a batch. Returns how many decisions wait now.
+    fn note(&mut self, batch: usize, saved: &HashSet<WatchId>, uptime: Duration) -> usize {
+        self.remove(batch, saved);
+        if saved.is_empty() {
+            self.failed(uptime);
         }
+        self.len()
     }
 
     fn failed(&mut self, uptime: Duration) {
@@ -138,14 +143,14 @@ fn size_of(decision: &Decision) -> usize {
     }
 }
 
-/// The flush under way; however it ends, the next may begin.
+/// The flush under way. When it ends, also by a panic, the next may begin.
 pub(super) struct Flush {
     shared: Arc<Shared>,
     _in_flight: InFlight,
 }
 
 impl Flush {
-    /// Begins a flush, if decisions wait and no flush is under way.
+    /// Begins a flush. Returns `None` if no decision waits or a flush is under way.
     pub(super) fn begin(shared: &Arc<Shared>) -> Option<Self> {
         let mut state = shared.state();
         state.backlog.due()?;
@@ -156,35 +161,32 @@ impl Flush {
         })
     }
 
-    /// Saves decisions until none waits or the store fails.
+    /// Saves decisions until none waits or the store fails again.
     pub(super) async fn run(self) {
         let shared = &self.shared;
         loop {
-            let batch = shared.state().backlog.take();
+            let batch = shared.state().backlog.batch();
             if batch.is_empty() {
                 return;
             }
             let tried = batch.len();
-            let (failed, error) = save_batch(shared, batch).await;
-            let saved = tried - failed.len();
-            let mut state = shared.state();
-            state.backlog.put_back(failed);
-            let waiting = state.backlog.len();
-            if saved == 0 {
-                state.backlog.failed(shared.clock.uptime());
-                drop(state);
+            let (saved, error) = save_side_by_side(shared, batch).await;
+            let waiting = shared
+                .state()
+                .backlog
+                .note(tried, &saved, shared.clock.uptime());
+            if saved.is_empty() {
                 tracing::error!(
                     waiting,
                     error,
-                    "the store still fails; transitions are kept in memory"
+                    "the store still fails; transitions stay in memory"
                 );
                 return;
             }
-            drop(state);
             tracing::info!(
-                saved,
+                saved = saved.len(),
                 waiting,
-                "saved transitions that had waited for the store"
+                "saved transitions that waited for the store"
             );
         }
     }
@@ -196,14 +198,17 @@ impl Drop for Flush {
     }
 }
 
-/// Commits all of them side by side. Returns those that failed, in order, and a reason.
-async fn save_batch(shared: &Arc<Shared>, batch: Vec<Unsaved>) -> (Vec<Unsaved>, Option<String>) {
+/// Commits a batch. Returns the watches whose decision was saved, and a reason why others
+/// were not.
+async fn save_side_by_side(
+    shared: &Arc<Shared>,
+    batch: Vec<Arc<Decision>>,
+) -> (HashSet<WatchId>, Option<String>) {
     let mut commits = JoinSet::new();
-    for unsaved in &batch {
-        let (shared, decision) = (Arc::clone(shared), Arc::clone(&unsaved.decision));
+    for decision in batch {
+        let shared = Arc::clone(shared);
         commits.spawn(async move {
-            let committed = shared.commit(&decision).await?;
-            if let Committed::Over(watch) = committed {
+            if let Committed::Over(watch) = shared.commit(&decision).await? {
                 shared.end(&decision, watch.as_deref());
             }
             anyhow::Ok(decision.watch)
@@ -212,25 +217,13 @@ async fn save_batch(shared: &Arc<Shared>, batch: Vec<Unsaved>) -> (Vec<Unsaved>,
     let mut saved = HashSet::new();
     let mut reason = None;
     while let Some(ended) = commits.join_next().await {
-        match ended {
-            Ok(Ok(id)) => {
-                saved.insert(id);
-            }
-            Ok(Err(error)) => reason = Some(format!("{error:#}")),
-            // A panic fails one decision, not the batch.
-            Err(error) => reason = Some(error.to_string()),
+        // A panic fails one decision, not the batch.
+        match ended.map_err(anyhow::Error::from).flatten() {
+            Ok(id) => drop(saved.insert(id)),
+            Err(error) => reason = Some(format!("{error:#}")),
         }
     }
-    let mut state = shared.state();
-    let mut failed = Vec::new();
-    for unsaved in batch {
-        if saved.contains(&unsaved.decision.watch) {
-            state.backlog.saved(&unsaved);
-        } else {
-            failed.push(unsaved);
-        }
-    }
-    (failed, reason)
+    (saved, reason)
 }
 
 #[cfg(test)]
@@ -267,31 +260,29 @@ mod tests {
         })
     }
 
-    fn ids(batch: &[Unsaved]) -> Vec<u128> {
-        batch
-            .iter()
-            .map(|kept| kept.decision.watch.0.as_u128())
-            .collect()
+    fn ids(batch: &[Arc<Decision>]) -> Vec<u128> {
+        batch.iter().map(|it| it.watch.0.as_u128()).collect()
     }
 
     #[test]
-    fn a_batch_has_each_watch_once_in_order() {
+    fn batch_has_each_watch_once_in_order() {
         let mut backlog = Backlog::default();
         for n in [1, 2, 1, 3] {
             assert!(backlog.keep(&decision(n, ""), Duration::ZERO));
         }
-        let first = backlog.take();
+        let first = backlog.batch();
         assert_eq!(ids(&first), [1, 2]);
-        assert!(backlog.holds(first[1].decision.watch));
-        backlog.saved(&first[0]);
-        backlog.put_back(first.into_iter().skip(1).collect());
-        let second = backlog.take();
+        backlog.remove(2, &HashSet::from([first[0].watch]));
+        assert!(
+            backlog.contains(first[0].watch),
+            "its second decision waits"
+        );
+        let second = backlog.batch();
         assert_eq!(ids(&second), [2, 1, 3]);
-        for kept in &second {
-            backlog.saved(kept);
-        }
+        let all = second.iter().map(|it| it.watch).collect();
+        backlog.remove(3, &all);
         assert_eq!((backlog.len(), backlog.bytes), (0, 0));
-        assert!(!backlog.holds(second[0].decision.watch));
+        assert!(!backlog.contains(second[0].watch));
     }
 
     #[test]
@@ -307,7 +298,7 @@ mod tests {
         for n in 0..DECISIONS_MAX as u128 {
             assert!(backlog.keep(&decision(n, ""), Duration::ZERO));
         }
-        assert!(backlog.keep(&decision(0, ""), Duration::ZERO) == false);
+        assert!(!backlog.keep(&decision(0, ""), Duration::ZERO));
     }
 
     #[test]

@@ -9,10 +9,10 @@ use crate::schedule::agenda::Ticket;
 use crate::schedule::budget::Budget;
 use crate::service::{BudgetKey, Services};
 
-/// How often one budget warns of problems.
+/// The least time between two warnings about one budget.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
-/// How often a queue is searched for passed deadlines.
+/// The least time between two searches of a queue for passed deadlines.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// One budget and its queue.
@@ -33,7 +33,7 @@ impl BudgetQueue {
         may
     }
 
-    /// True if a warning is due: an outage is news once, not a thousand times a second.
+    /// True if a warning is due: an outage is logged once a minute, not a thousand times a second.
     pub(super) fn may_warn(&mut self, uptime: Duration) -> bool {
         let quiet = self
             .warned_at

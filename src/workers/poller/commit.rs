@@ -1,4 +1,4 @@
-//! Saving a decision: in the store, or in memory until the store works again.
+//! Saves a decision: in the store, or in memory until the store works again.
 
 use std::sync::Arc;
 
@@ -11,26 +11,24 @@ use crate::watch::{State as WatchState, transition};
 use crate::workers::poller::Shared;
 use crate::workers::poller::poll::{Decision, Effect};
 
-/// How often a commit is tried while others keep changing the watch.
+/// The number of tries while another process keeps changing the watch.
 const TRIES: usize = 5;
 
-/// How a decision was saved.
+/// The result of saving a decision.
 pub(super) enum Saved {
-    /// The store has it.
     Committed(Committed),
-    /// The store failed: it is kept in memory and committed later.
+    /// The store failed: the decision is kept in memory and committed later.
     Kept,
-    /// The store failed and memory is full: it counts as never made, and the job is polled
-    /// again.
+    /// The store failed and the backlog is full: the decision counts as never made, and the
+    /// job is polled again.
     Forgotten,
 }
 
-/// What follows from a commit.
+/// The state of the watch after a commit.
 pub(super) enum Committed {
-    /// The watch continues.
     Watching,
-    /// The watch is over, by this decision or by another process; with the watch if a late
-    /// result may still come.
+    /// The watch is over, because of this decision or of another process. The watch is given
+    /// if a late result may still come.
     Over(Option<Box<Watch>>),
 }
 
@@ -38,7 +36,7 @@ impl Shared {
     /// Commits a decision, or keeps it in memory while the store fails.
     pub(super) async fn save(&self, decision: &Arc<Decision>) -> Saved {
         // Decisions about one watch are committed in their order.
-        let must_wait = self.state().backlog.holds(decision.watch);
+        let must_wait = self.state().backlog.contains(decision.watch);
         if !must_wait {
             match self.commit(decision).await {
                 Ok(committed) => {
@@ -60,7 +58,7 @@ impl Shared {
         Saved::Forgotten
     }
 
-    /// Commits a decision: the watch, its event and the deliveries owed, in one transaction.
+    /// Commits a decision: the watch, its event and its deliveries, in one transaction.
     pub(super) async fn commit(&self, decision: &Decision) -> anyhow::Result<Committed> {
         for _ in 0..TRIES {
             let watch = self.store.watch(decision.watch).await;
@@ -77,7 +75,7 @@ impl Shared {
         anyhow::bail!("the watch kept changing during the commit")
     }
 
-    /// Returns `None` when another process changed the watch meanwhile.
+    /// Commits a step. Returns `None` if another process changed the watch meanwhile.
     async fn try_to_commit(
         &self,
         watch: Watch,
@@ -87,7 +85,7 @@ impl Shared {
             return Ok(Some(Committed::Over(None)));
         };
         if watch.state != WatchState::Watching {
-            // Perhaps by this poller, when the answer to an earlier try was lost.
+            // Perhaps this poller ended it, and the answer to an earlier try was lost.
             return Ok(Some(over(watch)));
         }
         let observation = decision.observation.as_ref();
@@ -108,7 +106,7 @@ impl Shared {
         }))
     }
 
-    /// Appends the event of a late result, unless the watch has had one.
+    /// Appends the event of a late result, unless the watch has one already.
     async fn append_late_result(
         &self,
         watch: &Watch,

@@ -1,4 +1,4 @@
-//! Starting duties that are due: from the agenda to the queue of their budget, and from the
+//! Starts the duties that are due: from the agenda to the queue of their budget, and from the
 //! queue into flight.
 
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use crate::workers::poller::backlog::Flush;
 use crate::workers::poller::poll::{Poll, Turn};
 use crate::workers::poller::{SLEEP_MAX, Shared, State};
 
-/// How long a watch may wait for its budget after its deadline has passed. Not zero: a watch
-/// that is late because of a restart deserves a poll, and its verdict counts.
+/// The time for which a watch may wait for its budget after its deadline. Not zero: a watch
+/// that is late because of a restart is polled once more, and a verdict counts.
 const OVERDUE: Duration = Duration::from_secs(30);
 
-/// How long a late poll is put off when its budget has no room.
+/// The pause of a late poll when its budget has no room.
 const LATE_POLL_PAUSE: Duration = Duration::from_secs(30);
 
 /// The answer of a budget to the next watch in its queue.
 enum Answer {
-    /// It may be polled.
+    /// The watch may be polled now.
     Granted(Turn),
     /// No poll may start before this uptime.
     NotBefore(Duration),
-    /// No watch waits, or no poll may start before another ends or a pause is over.
+    /// No watch waits, or none may start before another poll or a pause ends.
     Nothing,
 }
 
 impl Shared {
-    /// Starts every duty that is due and admitted. Returns how long nothing more can start
-    /// unless a poll ends or the poller is woken.
+    /// Starts every duty that is due and admitted. Returns the time until more may start, if no
+    /// poll ends and no wake comes before.
     pub(super) fn dispatch(self: &Arc<Self>) -> Duration {
         let now = self.clock.now();
         let uptime = self.clock.uptime();
@@ -69,8 +69,8 @@ impl Shared {
         next.map_or(SLEEP_MAX, |at| at.saturating_sub(uptime))
     }
 
-    /// Takes the next watch from a queue, if it may be polled now and the poller is not
-    /// stopping.
+    /// Takes the next watch from a queue if it may be polled now. Returns `None` while the poller
+    /// is stopping.
     pub(super) fn next_waiting(&self, queue: usize) -> Option<Turn> {
         if self.stopping.load(Ordering::Relaxed) {
             return None;
@@ -89,8 +89,8 @@ impl Shared {
 }
 
 impl State {
-    /// Takes what is due from the agenda: polls go to their queues, ends to `turns`, late
-    /// polls are returned.
+    /// Takes all due duties from the agenda: puts polls into their queues and ends into `turns`,
+    /// and returns late polls.
     fn take_due(&mut self, uptime: Duration, turns: &mut Vec<Turn>) -> Vec<Ticket> {
         let mut late = Vec::new();
         while let Some((ticket, duty)) = self.agenda.take_due(uptime) {
@@ -110,9 +110,9 @@ impl State {
         self.queues.index_of(&entry.service)
     }
 
-    /// Ends watches that have waited in a queue beyond their deadline: where a budget is too
-    /// small for its watches, a deadline must hold all the same. Once a second at most, since
-    /// it visits all of them.
+    /// Ends watches that have waited in a queue beyond their deadline: a deadline counts also
+    /// when the budget is too small for its watches. It visits the whole queue, so it runs at
+    /// most once a second.
     fn expire_overdue(
         &mut self,
         queue: usize,
@@ -136,8 +136,8 @@ impl State {
         });
     }
 
-    /// Takes watches from a queue as far as its budget goes. Returns the uptime at which more
-    /// may start.
+    /// Takes watches from a queue as far as its budget allows. Returns the uptime at which the
+    /// next may start.
     fn admit(
         &mut self,
         queue: usize,
@@ -183,7 +183,8 @@ impl State {
     }
 
     /// Puts the watches of a paused budget back on the agenda until the pause is over. A watch
-    /// whose deadline comes first ends then, without a poll: the service said not to ask.
+    /// whose deadline comes first ends at its deadline without a poll, because the service asked
+    /// for no requests.
     fn postpone(&mut self, queue: usize, now: Timestamp, uptime: Duration, resumes: Duration) {
         let waiting = std::mem::take(&mut self.queues.queue(queue).waiting);
         for ticket in waiting {
@@ -199,7 +200,7 @@ impl State {
         }
     }
 
-    /// Admits a late poll only while no watch waits for the budget; otherwise it is put off.
+    /// Admits a late poll if no watch waits for the budget; otherwise schedules it again.
     fn admit_late(&mut self, ticket: Ticket, uptime: Duration) -> Option<Turn> {
         let Some(index) = self.queue_of(ticket) else {
             self.agenda.remove(ticket);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts guards, and announces each one that is dropped.
+/// Counts guards, and notifies the poller when one is dropped.
 #[derive(Clone, Default)]
 pub(super) struct InFlightCount(Arc<Counted>);
 
@@ -15,7 +15,7 @@ struct Counted {
     landed: Notify,
 }
 
-/// One poll or flush under way.
+/// A guard for one poll or flush under way.
 pub(super) struct InFlight(Arc<Counted>);
 
 impl InFlightCount {
@@ -28,7 +28,7 @@ impl InFlightCount {
         self.0.count.load(Ordering::Acquire) == 0
     }
 
-    /// Waits until one has ended since the last call.
+    /// Waits until a poll or flush ends. Returns at once if one has ended since the last call.
     pub(super) async fn landed(&self) {
         self.0.landed.notified().await;
     }

@@ -1,4 +1,4 @@
-//! From the store to the agenda: everything on start, changes afterwards.
+//! Brings watches from the store to the agenda: all on start, changes afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,50 +17,53 @@ use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::transition::Tracking;
 use crate::workers::poller::{Shared, State};
 
-/// How many watches are read at a time.
+/// The number of watches in one read from the store.
 const LOAD_PAGE: usize = 10_000;
-/// How many changes are read at a time.
+/// The number of changes in one read from the store.
 const CHANGES_PAGE: usize = 1000;
 
 /// The way by which a watch comes to the agenda.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Arrival {
-    /// From before a restart: spread over its interval.
+    /// The watch is older than this process: its first poll is spread over its interval.
     Resumed,
-    /// Just accepted: polled after the policy's `first`.
+    /// The watch was just accepted: its first poll comes after the setting `first`.
     New,
 }
 
 impl Shared {
-    /// Loads every watch that needs polls. Later calls do nothing.
+    /// Loads all watches that need polls. Later calls do nothing.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
-        if self.state().position.is_some() {
+        if self.state().changes_read.is_some() {
             return Ok(());
         }
-        // The position comes first: watches accepted while the pages are read come as changes.
-        let position = self.store.position().await?;
+        // The cursor comes first: a watch that is accepted while the pages are read is among
+        // the changes after it.
+        let cursor = self.store.cursor().await?;
         let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
-        let mut after = 0;
+        let mut after = None;
         loop {
             let page = self.store.watching(after, LOAD_PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = *last;
-            for (_, watch) in page {
+            for watch in page.watches {
                 if self.services.get(&watch.service).is_none() {
                     *orphans.entry(watch.service.clone()).or_default() += 1;
                 }
                 self.add(&watch, Arrival::Resumed);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
             }
         }
         for (service, watches) in orphans {
             tracing::warn!(
                 service,
                 watches,
-                "these watches wait for a service that is not configured; they end at their deadline unless it comes back"
+                "watches of a service that is not configured are not polled; they end at their deadline unless the service is configured again"
             );
         }
         self.load_late().await?;
-        self.state().position = Some(position);
+        self.state().changes_read = Some(cursor);
         Ok(())
     }
 
@@ -74,28 +77,30 @@ impl Shared {
         let longest = SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX);
         let since = self.clock.now().checked_sub(longest);
         let since = since.unwrap_or(Timestamp::MIN);
-        let mut after = 0;
+        let mut after = None;
         loop {
             let page = self.store.without_verdict(since, after, LOAD_PAGE).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = *last;
-            for (_, watch) in page {
+            for watch in page.watches {
                 // A restart spreads late polls, too.
                 let spread = self.state().rng.random_range(0.0..=1.0);
                 self.add_late_after(&watch, None, spread);
             }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
         }
     }
 
-    /// Reads what changed in the store since the last call.
+    /// Reads the changes in the store since the last call.
     pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
-            let Some(position) = self.state().position else {
+            let Some(cursor) = self.state().changes_read.clone() else {
                 return Ok(());
             };
-            let changes = self.store.changes(position, CHANGES_PAGE).await?;
+            let changes = self.store.changes(&cursor, CHANGES_PAGE).await?;
+            // A change may come again: a watch that is on the agenda stays as it is, and one
+            // that has ended is not there.
             for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
@@ -103,7 +108,7 @@ impl Shared {
             for id in changes.ended {
                 state.agenda.forget(id);
             }
-            state.position = Some(changes.position);
+            state.changes_read = Some(changes.next);
             if !changes.more {
                 return Ok(());
             }
@@ -114,6 +119,10 @@ impl Shared {
         let now = self.clock.now();
         let service = self.services.get(&watch.service);
         let mut state = self.state();
+        if state.backlog.contains(watch.id) {
+            // An acceptance that comes again: the end of the watch waits for the store.
+            return;
+        }
         let mut entry = state.entry_of(watch, service);
         let next = match (service, arrival) {
             (Some(service), Arrival::New) => service.timing.first_poll(now, watch.deadline),
@@ -138,7 +147,7 @@ impl Shared {
         self.add_late_after(watch, retry_after, 1.0);
     }
 
-    /// The first late poll comes after the fraction `spread` of its interval.
+    /// Adds a watch for late polls; the first comes after the fraction `spread` of its interval.
     fn add_late_after(&self, watch: &Watch, retry_after: Option<Duration>, spread: f64) {
         let (Some(service), Some(finished_at)) =
             (self.services.get(&watch.service), watch.finished_at)

@@ -1,11 +1,11 @@
-//! Polls jobs when they are due, within their budgets, and commits what follows.
+//! Polls jobs when they are due, within their budgets, and commits the transitions.
 //!
 //! One loop for all watches. [`Poller::run`] (below) reads changes from the store, starts the
 //! duties that are due ([`dispatch`]) and sleeps until the next one, a wake, or the end of a
 //! poll. [`poll`] is the life of one poll from its start to its end.
 //!
 //! Around these two: [`load`] brings watches from the store to the agenda, a
-//! [`budget_queue`] holds the watches that are due and not admitted yet, [`commit`] saves a
+//! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log.
 
 mod backlog;
@@ -19,10 +19,11 @@ mod progress;
 mod report;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +33,7 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
-use crate::store::{SharedStore, StoreError};
-use crate::sync::locked;
+use crate::store::{Cursor, SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::change::Composer;
@@ -42,34 +42,34 @@ use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::budget_queue::BudgetQueues;
 use crate::workers::poller::in_flight::InFlightCount;
 
-/// The longest sleep of the loop, since the watchdog must hear of it; and the longest time
-/// between two readings of changes, since a wake may be lost.
+/// The longest sleep of the loop, because of the watchdog; and the longest time between two
+/// readings of changes, because a wake may be lost.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
 
-/// How long changes are not read after the store failed to give them.
+/// The pause before changes are read again after the store failed.
 const READ_PAUSE: Duration = Duration::from_secs(5);
 
 /// The parts that a poller works with.
 pub struct Parts {
-    /// Keeps watches.
+    /// The store of watches, events and deliveries.
     pub store: SharedStore,
     /// The services that jobs are polled on.
     pub services: Services,
-    /// Composes events.
+    /// Composes the events of transitions.
     pub composer: Composer,
-    /// The time.
+    /// The clock, which a test may step.
     pub clock: SharedClock,
-    /// The source of jitter.
+    /// The source of jitter; a test gives a seeded one.
     pub rng: StdRng,
-    /// Counts polls.
+    /// Counts polls and problems by service.
     pub metrics: Arc<Metrics>,
     /// Runs the polls in flight.
     pub tracker: TaskTracker,
-    /// Wakes the courier.
+    /// Wakes the courier after a commit.
     pub courier: Wake,
 }
 
-/// Polls jobs. Clones share one agenda.
+/// Polls jobs when they are due. Clones share one agenda.
 #[derive(Clone)]
 pub struct Poller {
     shared: Arc<Shared>,
@@ -91,24 +91,24 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// Everything that changes, behind one lock that is never held across an await.
+/// The changing part of the poller, behind one lock that is never kept across an await.
 struct State {
     agenda: Agenda,
     queues: BudgetQueues,
     backlog: Backlog,
     rng: StdRng,
-    /// How far the changes in the store have been read; `None` before the first load.
-    position: Option<i64>,
+    /// The changes of the store that have been read; `None` before the first load.
+    changes_read: Option<Cursor>,
     /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
-    /// Polls started.
+    /// The number of polls started.
     polls: u64,
-    /// Services and status values that were warned of.
+    /// The services and unlisted status values that a warning named already.
     warned: HashSet<(Arc<str>, String)>,
 }
 
 impl Poller {
-    /// A poller with an empty agenda; it loads from the store when it first runs.
+    /// Makes a poller with an empty agenda; it loads from the store when it first runs.
     pub fn new(parts: Parts) -> Self {
         let (wake, woken) = Wake::new();
         let state = State {
@@ -116,7 +116,7 @@ impl Poller {
             queues: BudgetQueues::new(&parts.services),
             backlog: Backlog::default(),
             rng: parts.rng,
-            position: None,
+            changes_read: None,
             interned: HashSet::new(),
             polls: 0,
             warned: HashSet::new(),
@@ -139,7 +139,7 @@ impl Poller {
         }
     }
 
-    /// Wakes the poller, to be called after watches were accepted or ended.
+    /// Returns a handle that wakes the poller, for use after watches were accepted or ended.
     pub fn wake_handle(&self) -> Wake {
         self.shared.wake.clone()
     }
@@ -152,7 +152,7 @@ impl Poller {
         self.shared.load().await
     }
 
-    /// Polls until `stop`. Polls in flight run on in the tracker.
+    /// Polls until `stop`. Polls in flight continue in the tracker.
     pub async fn run(&self, stop: CancellationToken, heartbeat: Heartbeat) {
         let shared = &self.shared;
         let (mut read_at, mut paused_until) = (Duration::ZERO, Duration::ZERO);
@@ -179,11 +179,11 @@ impl Poller {
         shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Reads changes, makes every poll that is due, and waits for all of them. Returns how
-    /// many polls it made.
+    /// Reads changes, makes every poll that is due, and waits for all of them. Returns the
+    /// number of polls.
     ///
     /// # Errors
-    /// The store could not be read; nothing was polled.
+    /// The store could not be read, and nothing was polled.
     pub async fn run_once(&self) -> Result<u64, StoreError> {
         let shared = &self.shared;
         shared.load().await?;
@@ -201,7 +201,7 @@ impl Poller {
 }
 
 impl Shared {
-    /// Reads changes, after everything was loaded; false when the store failed.
+    /// Loads the watches if necessary, and reads changes. Returns false when the store failed.
     async fn read_or_report(&self) -> bool {
         let read = async {
             self.load().await?;
@@ -217,10 +217,10 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
+        self.state.lock()
     }
 
-    /// Saves the decisions that wait for the store, unless that is under way already.
+    /// Saves the decisions that wait for the store, unless another flush is under way.
     async fn flush(self: &Arc<Self>) {
         if let Some(flush) = Flush::begin(self) {
             flush.run().await;

@@ -1,4 +1,4 @@
-//! The life of one poll: observe, decide, save, and put the watch back or let it go.
+//! The life of one poll: observe, decide, save, and schedule the watch again or remove it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::in_flight::InFlight;
 use crate::workers::poller::{Shared, State};
 
-/// How long a watch waits whose decision could neither be saved nor kept in memory.
+/// The pause of a watch whose decision could neither be saved nor kept in memory.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// A duty that may start now.
 pub(super) struct Turn {
     pub(super) ticket: Ticket,
     pub(super) duty: Duty,
-    /// The queue of the watch's budget, and the permit to ask the service. A duty without a
-    /// request needs none.
+    /// The queue of the budget, and the permit for one request; `None` for a duty without a
+    /// request.
     pub(super) permit: Option<(usize, Permit)>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Decision {
     pub(super) effect: Effect,
     /// The observation behind it; `None` when a deadline passed without a poll.
     pub(super) observation: Option<Observation>,
-    /// The time when it was made.
+    /// The time of the decision.
     pub(super) at: Timestamp,
 }
 
@@ -46,9 +46,8 @@ pub(super) enum Effect {
     LateResult,
 }
 
-/// One duty of one watch under way. However it ends, also by a panic, its permit and its
-/// place among those in flight are given back, and the watch stays on the agenda unless it
-/// is over.
+/// One duty of one watch under way. When it ends, also by a panic, it gives back its permit
+/// and its place among those in flight, and the watch stays on the agenda unless it is over.
 pub(super) struct Poll {
     shared: Arc<Shared>,
     turn: Turn,
@@ -64,8 +63,8 @@ impl Poll {
         }
     }
 
-    /// Does the duty, and then the next one that waits for the same budget: that costs less
-    /// than a task for each.
+    /// Does the duty, and then the next one that waits for the same budget. This costs less than
+    /// one task for each.
     pub(super) async fn run(mut self) {
         loop {
             let queue = self.turn.permit.as_ref().map(|(queue, _)| *queue);
@@ -80,8 +79,8 @@ impl Poll {
         }
     }
 
-    /// Polls, unless the watch is to end without a poll. `None` when there is nothing to save:
-    /// then the watch is scheduled again.
+    /// Polls, unless the watch ends without a poll. Returns `None` when there is nothing to
+    /// save; the watch is then scheduled again.
     async fn decide(&mut self) -> Option<Decision> {
         let entry = self.shared.state().agenda.entry(self.turn.ticket)?.clone();
         if self.turn.duty == Duty::Expire {
@@ -100,7 +99,7 @@ impl Poll {
         self.judge(entry, &service, observation)
     }
 
-    /// Gives the permit back and lets budget, metrics and log know of the observation.
+    /// Gives the permit back and reports the observation to budget, metrics and log.
     fn account(&mut self, service: &Arc<Service>, observation: &Observation) {
         let uptime = self.shared.clock.uptime();
         self.shared.metrics.polled(&service.name, observation);
@@ -114,7 +113,8 @@ impl Poll {
         state.report_oddities(service, observation);
     }
 
-    /// Decides. An observation without consequences is noted in memory only (invariant 6).
+    /// Decides on the effect of an observation. One without an effect changes only the memory
+    /// (invariant 6).
     fn judge(&self, entry: Entry, service: &Service, observation: Observation) -> Option<Decision> {
         let at = self.shared.clock.now();
         let retry_after = observation.retry_after();
@@ -143,7 +143,7 @@ impl Poll {
         })
     }
 
-    /// Decides in memory whether the watch continues, ends, or is polled for a late result.
+    /// Updates the agenda: the watch continues, ends, or gets late polls.
     fn finish(&self, decision: &Decision, saved: Saved) {
         match saved {
             Saved::Committed(Committed::Over(watch)) => {
@@ -205,14 +205,14 @@ impl Drop for Poll {
 }
 
 impl Shared {
-    /// Takes a watch that is over off the agenda. Where a late result may follow (`watch` is
-    /// given), it is put on again for late polls.
+    /// Removes a watch that is over from the agenda. If a late result may follow (`watch` is
+    /// given), adds it again for late polls.
     pub(super) fn end(&self, decision: &Decision, watch: Option<&Watch>) {
         self.state().agenda.forget(decision.watch);
         let Some(watch) = watch else { return };
         let retry_after = match &decision.observation {
             Some(observation) => observation.retry_after(),
-            // It may have ended without a poll because the service asked to be left alone.
+            // It may have ended without a poll because the service asked for no requests.
             None => {
                 let service = self.services.get(&watch.service);
                 service.map(|service| service.timing.longest_retry_after())
@@ -223,7 +223,7 @@ impl Shared {
 }
 
 impl Decision {
-    /// True if nothing is polled for an outcome after it.
+    /// True if no poll for an outcome follows it.
     pub(super) fn is_end(&self) -> bool {
         match &self.effect {
             Effect::Step(step, _) => matches!(step, Step::Finished(_)),

@@ -1,4 +1,4 @@
-//! The poller's numbers, for people who ask.
+//! The numbers of the poller, for the API and the log.
 
 use async_trait::async_trait;
 
@@ -10,15 +10,15 @@ use crate::workers::poller::Poller;
 impl Poller {
     /// True once every stored watch is on the agenda.
     pub fn is_loaded(&self) -> bool {
-        self.shared.state().position.is_some()
+        self.shared.state().changes_read.is_some()
     }
 
-    /// Returns how many watches without an outcome are on the agenda.
+    /// Returns the number of watches without an outcome on the agenda.
     pub fn watching(&self) -> usize {
         self.shared.state().agenda.watching()
     }
 
-    /// Returns how many decisions wait in memory for the store.
+    /// Returns the number of decisions that wait in memory for the store.
     pub fn unsaved(&self) -> usize {
         self.shared.state().backlog.len()
     }

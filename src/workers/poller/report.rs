@@ -1,22 +1,22 @@
-//! What a person should know of polls: said once, and not at every poll.
+//! The log of polls: a repeated problem or status is logged once, not at every poll.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::service::Service;
-use crate::watch::observation::{Observation, ProblemKind};
+use crate::watch::observation::Observation;
 use crate::workers::poller::budget_queue::BudgetQueue;
 use crate::workers::poller::poll::Decision;
 use crate::workers::poller::{Shared, State};
 
-/// How many unlisted status values are remembered.
+/// The number of unlisted status values that are remembered.
 const STATUSES_MAX: usize = 1000;
 
 impl BudgetQueue {
-    /// Pauses the budget when the service throttles.
+    /// Pauses the budget if the service throttled the poll.
     pub(super) fn note(&mut self, service: &Service, observation: &Observation, uptime: Duration) {
         if let Observation::Problem(problem) = observation
-            && problem.kind == ProblemKind::Throttled
+            && problem.pauses_budget()
         {
             self.budget
                 .throttled(uptime, |run| match problem.retry_after {
@@ -26,7 +26,7 @@ impl BudgetQueue {
         }
     }
 
-    /// Warns of a problem, unless this budget has just warned of one.
+    /// Logs a problem, at most once a minute for one budget.
     pub(super) fn report(
         &mut self,
         service: &Service,
@@ -39,21 +39,21 @@ impl BudgetQueue {
             tracing::warn!(
                 service = %service.name, problem = %problem.kind,
                 http_status = problem.http_status, code = problem.code,
-                detail = problem.message, "a poll met a problem; watches go on"
+                detail = problem.message, "poll failed; its watch continues"
             );
         }
     }
 }
 
 impl State {
-    /// Reports a status that the definition does not list (invariant 9), once for each value,
-    /// and the oddities of an answer.
+    /// Logs a status that the definition does not list (invariant 9), once for each value, and
+    /// the oddities of an answer.
     pub(super) fn report_oddities(&mut self, service: &Arc<Service>, observation: &Observation) {
         let Observation::Sighting(sighting) = observation else {
             return;
         };
         for warning in &sighting.warnings {
-            tracing::debug!(service = %service.name, warning, "an odd answer");
+            tracing::debug!(service = %service.name, warning, "unexpected value in an answer");
         }
         if !sighting.unknown_status {
             return;
@@ -63,7 +63,7 @@ impl State {
         if self.warned.len() < STATUSES_MAX && !self.warned.contains(&key) {
             tracing::warn!(
                 service = %service.name, status = key.1,
-                "unknown_status: the definition does not list this status; it counts as still running"
+                "unknown_status: the definition does not list this status; the job counts as running"
             );
             self.warned.insert(key);
         }
@@ -71,14 +71,14 @@ impl State {
 }
 
 impl Shared {
-    /// Reports that the store fails: loudly the first time only.
+    /// Logs that the store fails: as an error the first time, then for debugging only.
     pub(super) fn report_store_failure(&self, decision: &Decision, error: &anyhow::Error) {
         let is_first = self.state().backlog.len() == 0;
         let error = format!("{error:#}");
         if is_first {
             tracing::error!(
                 watch_id = %decision.watch, error,
-                "cannot commit a transition; it and those that follow are kept in memory until the store returns, and polling goes on"
+                "cannot commit a transition; transitions are kept in memory until the store works again, and polling continues"
             );
         } else {
             tracing::debug!(watch_id = %decision.watch, error, "cannot commit a transition");
