@@ -1,4 +1,4 @@
-//! `jobwatch run`: the daemon.
+//! `jobwatch run`: loads the configuration and runs the daemon.
 
 use anyhow::Context;
 use clap::Args;
@@ -13,7 +13,7 @@ use crate::settings::Loaded;
 use crate::telemetry;
 use crate::telemetry::LogOutput;
 
-/// Polls jobs, tells sinks and serves the API until SIGTERM or SIGINT.
+/// Polls jobs, sends events to sinks and serves the API until SIGTERM or SIGINT.
 #[derive(Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -24,8 +24,8 @@ impl Run {
     pub(super) async fn execute(self) -> Exit {
         let loaded = match self.config.load() {
             Ok(loaded) => loaded,
-            Err(problems) => {
-                complain(&problems.to_string());
+            Err(diagnostics) => {
+                complain(&diagnostics.to_string());
                 return Exit::Usage;
             }
         };
@@ -44,7 +44,7 @@ impl Run {
         match ended {
             Ok(()) => Exit::Done,
             Err(error) => {
-                // Again: the log may be collected elsewhere, where no person looks now.
+                // Again: the log may be collected where the operator does not see it.
                 telemetry::print_last_error(&format!("jobwatch: {error:#}"));
                 Exit::Failed
             }
@@ -57,9 +57,7 @@ async fn daemon(loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
         tracing::warn!(%warning, "settings");
     }
     if loaded.settings.services.is_empty() {
-        tracing::warn!(
-            "no service is configured, so nothing can be watched; see `jobwatch services`"
-        );
+        tracing::warn!("no service is configured, so no job can be watched; add [services.NAME]");
     }
     let lifecycle = Lifecycle {
         log,

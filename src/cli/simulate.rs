@@ -1,4 +1,4 @@
-//! `jobwatch simulate`: simulators of three services, for rehearsals.
+//! `jobwatch simulate`: serves simulations of the three services.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::simulator::{Simulator, SimulatorOptions};
 
-/// Serves DCS, SFS Turbo and SDRS as documented, with jobs that you create.
+/// Serves DCS, SFS Turbo and SDRS as documented; a control API creates their jobs.
 #[derive(Args)]
 pub(super) struct Simulate {
     /// The address to listen on
@@ -55,12 +55,12 @@ impl Simulate {
 
 fn instructions(at: SocketAddr) -> String {
     format!(
-        r#"DCS, SFS Turbo and SDRS are simulated at http://{at}; SIGINT ends the simulator.
+        r#"DCS, SFS Turbo and SDRS are simulated at http://{at}; press Ctrl-C to stop.
 
 Create a job that takes ten seconds and fails:
   curl -s http://{at}/_sim/jobs -d '{{"service": "sdrs", "duration": "10s", "outcome": "failed", "reason": "quota"}}'
 
-Configure a service for it; any token is accepted:
+Configure a service with this URL, and a credential with any token:
   [credentials.sim]
   kind = "token"
   token_file = "token.txt"

@@ -58,7 +58,7 @@ async fn sinks_test_sends_a_signed_sample_and_stores_nothing() {
     assert_eq!(test(&["--event", "job.exploded"]).status.code(), Some(2));
     let output = test(&["--callback-url", "https://localhost/"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("has its own place"));
+    assert!(stderr(&output).contains("has its own target"));
 }
 
 #[test]
