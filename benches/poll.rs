@@ -26,9 +26,9 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use jobwatch::app::App;
 use jobwatch::clock::SteppedClock;
-use jobwatch::intake::WatchRequest;
 use jobwatch::lifecycle::Lifecycle;
 use jobwatch::settings::Sources;
+use jobwatch::watch::request::WatchRequest;
 use jobwatch::{outbound, settings};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
@@ -125,7 +125,7 @@ async fn watching(server: SocketAddr, folder: &Path, clock: &SteppedClock) -> Ap
             deadline: Some("8000h".to_owned()),
             ..WatchRequest::default()
         };
-        app.intake.submit(&request).await.expect("a watch");
+        app.actions.submit(&request).await.expect("a watch");
     }
     // The watches come to the agenda; none is due yet.
     app.poller.run_once().await.expect("a store that works");

@@ -26,12 +26,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use jobwatch::app::App;
 use jobwatch::clock::SystemClock;
-use jobwatch::intake::WatchRequest;
 use jobwatch::lifecycle::Lifecycle;
 use jobwatch::settings;
 use jobwatch::settings::Sources;
-use jobwatch::store::{SharedStore, Submission, Transition};
+use jobwatch::store::SharedStore;
+use jobwatch::watch::change::Change;
 use jobwatch::watch::event::{Event, EventKind, Instance};
+use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::{Outcome, State};
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -151,7 +152,7 @@ fn build(receiver: SocketAddr, folder: &Path) -> App {
     App::build(settings, SystemClock::shared(), Lifecycle::default()).expect("an app")
 }
 
-fn prepare(app: &App) -> Vec<Submission> {
+fn prepare(app: &App) -> Vec<Change> {
     let submission = |n: usize| {
         let request = WatchRequest {
             service: "sdrs".to_owned(),
@@ -159,12 +160,12 @@ fn prepare(app: &App) -> Vec<Submission> {
             labels: [("deploy".to_owned(), n.to_string())].into(),
             ..WatchRequest::default()
         };
-        app.intake.prepare(&request).expect("a valid request")
+        app.actions.prepare(&request).expect("a valid request")
     };
     (0..WATCHES).map(submission).collect()
 }
 
-async fn submit(store: &SharedStore, mut submissions: Vec<Submission>) {
+async fn submit(store: &SharedStore, mut submissions: Vec<Change>) {
     while !submissions.is_empty() {
         let rest = submissions.split_off(BATCH.min(submissions.len()));
         store.submit(submissions).await.expect("a store that works");
@@ -173,7 +174,7 @@ async fn submit(store: &SharedStore, mut submissions: Vec<Submission>) {
 }
 
 /// Ends every watch, a bounded number at once, and delivers until nothing is owed.
-async fn complete(app: &App, submissions: Vec<Submission>) {
+async fn complete(app: &App, submissions: Vec<Change>) {
     let mut under_way = JoinSet::new();
     for submission in submissions {
         if under_way.len() == UNDER_WAY {
@@ -195,7 +196,7 @@ async fn complete(app: &App, submissions: Vec<Submission>) {
     }
 }
 
-async fn end(store: &SharedStore, submission: Submission) {
+async fn end(store: &SharedStore, submission: Change) {
     let kind = EventKind::Finished(Outcome::Succeeded);
     let mut watch = submission.watch;
     let now = SystemClock::shared().now();
@@ -203,7 +204,7 @@ async fn end(store: &SharedStore, submission: Submission) {
     watch.finished_at = Some(now);
     watch.polls = 7;
     watch.revision += 1;
-    let transition = Transition {
+    let transition = Change {
         event: Event::of(&watch, kind, &Instance("bench".to_owned()), now),
         owed: vec!["hook".to_owned()],
         watch,

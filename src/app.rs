@@ -10,29 +10,31 @@ use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 
+use crate::actions::Actions;
+use crate::actions::submit::SubmitError;
 use crate::api::auth::Guard;
 use crate::api::{Api, StoreProbe};
 use crate::clock::SharedClock;
-use crate::intake::{Intake, IntakeError};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::settings::{Settings, build};
 use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, Submitted};
+use crate::watch::change::Composer;
 use crate::watch::event::Instance;
 use crate::watch::subscription::CALLBACK;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
 use crate::workers::{courier, poller};
-use crate::{api, clock, intake, lifecycle};
+use crate::{actions, api, clock, lifecycle};
 
 /// The whole program, wired and not yet running.
 pub struct App {
     /// Where watches, events and deliveries are kept.
     pub store: SharedStore,
-    /// The door for submissions.
-    pub intake: Arc<Intake>,
+    /// The operations on watches and deliveries.
+    pub actions: Arc<Actions>,
     /// Polls jobs.
     pub poller: Poller,
     /// Delivers events.
@@ -56,8 +58,10 @@ impl App {
     ) -> anyhow::Result<Self> {
         let store = open_store(&settings.store)?;
         let services = build::services(&settings, &clock)?;
-        let subscriptions = Arc::new(build::subscriptions(&settings));
-        let instance = Instance(settings.instance.clone());
+        let composer = Composer::new(
+            Instance(settings.instance.clone()),
+            Arc::new(build::subscriptions(&settings)),
+        );
         let metrics = Metrics::shared();
         let courier = Courier::new(courier::Parts {
             store: Arc::clone(&store),
@@ -69,8 +73,7 @@ impl App {
         let poller = Poller::new(poller::Parts {
             store: Arc::clone(&store),
             services: services.clone(),
-            subscriptions: Arc::clone(&subscriptions),
-            instance: instance.clone(),
+            composer: composer.clone(),
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
@@ -79,18 +82,19 @@ impl App {
         });
         let mut wake = poller.wake_handle();
         wake.join(courier.wake_handle());
-        let parts = intake::Parts {
+        let parts = actions::Parts {
             store: Arc::clone(&store),
             services,
-            subscriptions,
+            composer,
             callback_hosts: settings.api.callback.as_ref().map(|it| it.hosts.clone()),
-            instance,
             clock: Arc::clone(&clock),
             wake,
+            poller: Arc::new(poller.clone()),
+            courier: Arc::new(courier.clone()),
         };
-        let intake = Arc::new(Intake::new(parts, clock::machine_seeded_rng()));
+        let actions = Arc::new(Actions::new(parts, clock::machine_seeded_rng()));
         let router = api::router(Api {
-            intake: Arc::clone(&intake),
+            actions: Arc::clone(&actions),
             store: Arc::clone(&store),
             poller: poller.clone(),
             courier: courier.clone(),
@@ -104,7 +108,7 @@ impl App {
         });
         Ok(Self {
             store,
-            intake,
+            actions,
             poller,
             courier,
             router,
@@ -151,16 +155,16 @@ impl App {
     /// out: a deadline that has passed must not keep the others from being watched.
     pub async fn submit_configured(&self) {
         for (n, request) in self.settings.watches.iter().enumerate() {
-            match self.intake.submit(request).await {
+            match self.actions.submit(request).await {
                 Ok(Submitted::Accepted(watch)) => {
                     tracing::info!(watch_id = %watch.id, job_id = watch.job_id, "accepted from the configuration");
                 }
                 Ok(Submitted::Existing(_)) => {}
-                Err(IntakeError::Refused(faults)) => {
-                    let error = IntakeError::Refused(faults);
+                Err(SubmitError::Refused(faults)) => {
+                    let error = SubmitError::Refused(faults);
                     tracing::error!(key = format!("watches.{n}"), %error, "left out");
                 }
-                Err(error @ IntakeError::Store(_)) => {
+                Err(error @ SubmitError::Store(_)) => {
                     let error = anyhow::Error::from(error);
                     tracing::error!(
                         key = format!("watches.{n}"),

@@ -11,7 +11,7 @@
 //! | `service/` | a definition put to use: one poll over HTTP |
 //! | `store/` | what is durable, and what commits together; `sqlite/` is the embedded one |
 //! | `sink/` | where events go |
-//! | `intake` | the way in: how a submission becomes a watch |
+//! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | what goes on by itself: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
 //! | `settings/` | from files and environment to validated values; `accounts/` finds credentials where other tools keep theirs |
@@ -24,7 +24,7 @@
 //!
 //! # How a watch travels
 //!
-//! `POST /v1/watches` → [`api`] → [`intake`] checks and commits it through [`store`] →
+//! `POST /v1/watches` → [`api`] → [`actions`] checks and commits it through [`store`] →
 //! [`workers::poller`] finds it in the store and puts it on the [`schedule::agenda`] → when
 //! due and within its [`schedule::budget`], [`service`] makes one poll and
 //! [`definition::reading`] reads the answer → [`watch::transition::decide`] says what
@@ -46,13 +46,13 @@
 //! 10. Everything is bounded.
 //! 11. Times and randomness are passed in.
 
+pub mod actions;
 pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod credential;
 pub mod definition;
-pub mod intake;
 pub mod lifecycle;
 pub mod metrics;
 pub mod outbound;
@@ -63,6 +63,7 @@ pub mod simulator;
 pub mod sink;
 pub mod store;
 pub mod suggest;
+pub mod sync;
 pub mod telemetry;
 pub mod timing;
 pub mod toml_line;

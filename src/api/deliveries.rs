@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::actions::Delivering;
+use crate::actions::redrive::RedriveResult;
 use crate::api::Api;
 use crate::api::delivery_view::{
     AttemptView, DeliveryPageView, DeliveryView, RedriveView, SinkView, SinksView,
@@ -15,10 +17,10 @@ use crate::api::delivery_view::{
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, terms};
 use crate::clock::parse_duration;
-use crate::store::delivery::{DeliveryQuery, DeliveryState, Redriven, SinkBacklog, StoredDelivery};
-use crate::workers::courier::SinkStatus;
+use crate::sink::SinkStatus;
+use crate::store::delivery::{DeliveryQuery, DeliveryState, SinkBacklog, StoredDelivery};
 
-/// The body of a wish to drive one delivery again.
+/// The body of a request to redrive one delivery.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RedriveOne {
@@ -26,7 +28,7 @@ struct RedriveOne {
     force: bool,
 }
 
-/// The body of a wish to drive dead letters again.
+/// The body of a request to redrive dead letters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RedriveDead {
@@ -71,20 +73,12 @@ pub(super) async fn redrive(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let number = parse_id(&id)?;
-    let wish: RedriveOne = read_body(body)?.unwrap_or_default();
-    let found = api.store.delivery(number).await?;
-    let (delivery, _) = found.ok_or_else(|| ApiError::no_such_delivery(&id))?;
-    if api.sink(&delivery.sink).is_none() {
-        return Err(ApiError::no_such_sink(&delivery.sink));
-    }
-    let now = api.clock.now();
-    match api.store.redrive(number, wish.force, now).await? {
-        Redriven::Owed(delivery) => {
-            api.courier.wake_handle().wake();
-            Ok(Json(api.delivery_view(delivery)))
-        }
-        Redriven::NotDead(delivery) => Err(ApiError::not_dead(why_not(&delivery))),
-        Redriven::Missing => Err(ApiError::no_such_delivery(&id)),
+    let asked: RedriveOne = read_body(body)?.unwrap_or_default();
+    match api.actions.redrive(number, asked.force).await? {
+        RedriveResult::Owed(delivery) => Ok(Json(api.delivery_view(delivery))),
+        RedriveResult::NotDead(delivery) => Err(ApiError::not_dead(why_not(&delivery))),
+        RedriveResult::Missing => Err(ApiError::no_such_delivery(&id)),
+        RedriveResult::NoSuchSink(sink) => Err(ApiError::no_such_sink(&sink)),
     }
 }
 
@@ -93,38 +87,28 @@ pub(super) async fn redrive_dead(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<RedriveView>, ApiError> {
-    let wish: Option<RedriveDead> = read_body(body)?;
-    let wish = wish.filter(|wish| wish.sink.is_some() || wish.since.is_some());
-    let wish = wish.ok_or_else(|| {
+    let asked: Option<RedriveDead> = read_body(body)?;
+    let asked = asked.filter(|asked| asked.sink.is_some() || asked.since.is_some());
+    let asked = asked.ok_or_else(|| {
         ApiError::malformed(
             "say which dead letters: {\"sink\": \"ops\"}, {\"since\": \"2h\"}, or both",
         )
     })?;
     let now = api.clock.now();
-    let since = wish.since.as_deref().map(|text| parse_since(text, now));
-    let since = since.transpose()?;
-    let backlog = api.store.backlog().await?;
-    let mut view = RedriveView::default();
-    for sink in sinks_of(wish.sink, backlog) {
-        match api.sink(&sink) {
-            Some(status) => {
-                let redriven = api.store.redrive_dead(&sink, since, now).await?;
-                if redriven > 0 && status.gone_since.is_some() {
-                    view.gone.push(sink.clone());
-                }
-                view.redriven += redriven;
-                view.by_sink.insert(sink, redriven);
-            }
-            None => view.unconfigured.push(sink),
-        }
-    }
-    if let ([sink], true) = (view.unconfigured.as_slice(), view.by_sink.is_empty()) {
+    let since = asked.since.as_deref().map(|text| parse_since(text, now));
+    let report = api
+        .actions
+        .redrive_dead(asked.sink, since.transpose()?)
+        .await?;
+    if let ([sink], true) = (report.unconfigured.as_slice(), report.by_sink.is_empty()) {
         return Err(ApiError::no_such_sink(sink));
     }
-    if view.redriven > 0 {
-        api.courier.wake_handle().wake();
-    }
-    Ok(Json(view))
+    Ok(Json(RedriveView {
+        redriven: report.total(),
+        by_sink: report.by_sink,
+        unconfigured: report.unconfigured,
+        gone: report.gone,
+    }))
 }
 
 /// Every sink, configured or still owed something.
@@ -152,14 +136,12 @@ pub(super) async fn sinks(State(api): State<Api>) -> Result<Json<SinksView>, Api
 }
 
 impl Api {
-    /// The sink of this name, if somebody delivers to it.
-    fn sink(&self, name: &str) -> Option<SinkStatus> {
-        self.courier.sinks().find(|status| status.name == name)
-    }
-
     /// A delivery, and whether its sink takes any.
     fn delivery_view(&self, delivery: StoredDelivery) -> DeliveryView {
-        let gone_since = self.sink(&delivery.sink).and_then(|sink| sink.gone_since);
+        let gone_since = self
+            .courier
+            .sink(&delivery.sink)
+            .and_then(|sink| sink.gone_since);
         DeliveryView {
             gone_since,
             ..delivery.into()
@@ -180,15 +162,6 @@ fn sink_view(status: SinkStatus, owed: Option<&SinkBacklog>) -> SinkView {
         pending: owed.map_or(0, |owed| owed.pending),
         dead: owed.map_or(0, |owed| owed.dead),
     }
-}
-
-/// The sink that was named, or all that have dead letters.
-fn sinks_of(named: Option<String>, backlog: Vec<SinkBacklog>) -> Vec<String> {
-    let with_dead = || backlog.into_iter().filter(|owed| owed.dead > 0);
-    named.map_or_else(
-        || with_dead().map(|owed| owed.sink).collect(),
-        |sink| vec![sink],
-    )
 }
 
 fn why_not(delivery: &StoredDelivery) -> String {

@@ -7,8 +7,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
-use crate::intake::{Fault, IntakeError};
+use crate::actions::submit::SubmitError;
 use crate::store::StoreError;
+use crate::watch::request::Fault;
 
 /// A problem document.
 #[derive(Debug, Clone, Serialize)]
@@ -167,11 +168,11 @@ impl From<StoreError> for ApiError {
     }
 }
 
-impl From<IntakeError> for ApiError {
-    fn from(error: IntakeError) -> Self {
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
         match error {
-            IntakeError::Store(error) => error.into(),
-            IntakeError::Refused(errors) => Self {
+            SubmitError::Store(error) => error.into(),
+            SubmitError::Refused(errors) => Self {
                 errors,
                 ..Self::new(
                     StatusCode::UNPROCESSABLE_ENTITY,

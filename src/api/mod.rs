@@ -1,6 +1,6 @@
 //! The HTTP API: the route table, and what its handlers share.
 //!
-//! Handlers are thin: they check who asks, hand over to the intake or the store, and
+//! Handlers are thin: they check who asks, call an action or read the store, and
 //! show what came of it. Errors are RFC 9457 problem documents ([`error`]).
 
 pub mod auth;
@@ -24,10 +24,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
+use crate::actions::Actions;
 use crate::api::auth::Guard;
 use crate::api::error::ApiError;
 use crate::clock::SharedClock;
-use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::store::SharedStore;
 use crate::workers::courier::Courier;
@@ -41,8 +41,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct Api {
-    /// The door for submissions.
-    pub intake: Arc<Intake>,
+    /// The operations on watches and deliveries.
+    pub actions: Arc<Actions>,
     /// Where watches are kept.
     pub store: SharedStore,
     /// What only the agenda knows.

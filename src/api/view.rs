@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::store::StoredEvent;
 use crate::watch::observation::{Child, Job, ProblemNote};
-use crate::watch::{Labels, Params, State, Watch};
-use crate::workers::poller::Live;
+use crate::watch::{Labels, Params, Progress, State, Watch};
 
 /// A watch. Absent values are `null`; times are RFC 3339, UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,10 +69,10 @@ pub struct PageView {
 }
 
 impl WatchView {
-    /// Shows `watch` with the numbers that only the agenda knows.
-    pub fn of(watch: Watch, live: Option<Live>) -> Self {
+    /// Shows `watch` with the numbers that only the poller has.
+    pub fn of(watch: Watch, progress: Option<Progress>) -> Self {
         let is_watching = watch.state == State::Watching;
-        let live = live.filter(|_| is_watching);
+        let progress = progress.filter(|_| is_watching);
         let job = watch.job;
         let text =
             |pick: fn(&Job) -> &Option<String>| job.as_ref().and_then(|job| pick(job).clone());
@@ -91,10 +90,10 @@ impl WatchView {
             ended_at: job.as_ref().and_then(|job| job.ended_at),
             finished_at: watch.finished_at,
             deadline: watch.deadline,
-            next_poll_at: live.as_ref().map(|live| live.next_poll_at),
-            polls: live.as_ref().map_or(watch.polls, |live| live.polls),
-            problems: live.as_ref().map_or(watch.problems, |live| live.problems),
-            last_problem: live.map_or(watch.last_problem, |live| live.last_problem),
+            next_poll_at: progress.as_ref().map(|it| it.next_poll_at),
+            polls: progress.as_ref().map_or(watch.polls, |it| it.polls),
+            problems: progress.as_ref().map_or(watch.problems, |it| it.problems),
+            last_problem: progress.map_or(watch.last_problem, |it| it.last_problem),
             unknown_status: watch.unknown_status,
             progress: text(|job| &job.progress),
             resources: job.as_ref().and_then(|job| job.resources.clone()),
@@ -126,11 +125,11 @@ impl TransitionView {
             #[serde(borrow)]
             status: Option<Cow<'a, str>>,
         }
-        let told: Option<Envelope<'_>> = serde_json::from_str(&event.body).ok();
+        let envelope: Option<Envelope<'_>> = serde_json::from_str(&event.body).ok();
         Self {
             at: event.at,
             type_name: event.type_name.clone(),
-            status: told.and_then(|told| told.data.status).map(Cow::into_owned),
+            status: envelope.and_then(|it| it.data.status).map(Cow::into_owned),
         }
     }
 }

@@ -7,12 +7,13 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::actions::submit::SubmitError;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, terms};
 use crate::api::view::{PageView, WatchView};
-use crate::intake::{IntakeError, WatchRequest};
 use crate::store::{Query, Submitted};
+use crate::watch::request::WatchRequest;
 use crate::watch::{State as WatchState, Watch, WatchId};
 
 /// How many transitions one watch is shown with: the latest.
@@ -27,9 +28,9 @@ pub(super) async fn submit(
         body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
     let request: WatchRequest = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed(format!("the body is not a watch: {error}")))?;
-    let submitted = api.intake.submit(&request).await;
+    let submitted = api.actions.submit(&request).await;
     let submitted = submitted.inspect_err(|error| {
-        if matches!(error, IntakeError::Store(_)) {
+        if matches!(error, SubmitError::Store(_)) {
             api.probe.invalidate();
         }
     })?;
@@ -78,27 +79,15 @@ pub(super) async fn stop(
     Path(id): Path<String>,
 ) -> Result<Json<WatchView>, ApiError> {
     let watch_id = parse_id(&id)?;
-    // A verdict that was seen and waits for the store comes before the operator's word.
-    api.poller.flush().await;
-    let live = api.poller.live(watch_id);
-    let stopped = api
-        .intake
-        .unwatch(watch_id, |tracking| {
-            if let Some(live) = &live {
-                tracking.polls = live.polls;
-                tracking.problems = live.problems;
-                tracking.last_problem = live.last_problem.clone().map(Box::new);
-            }
-        })
-        .await?;
+    let stopped = api.actions.stop(watch_id).await?;
     let watch = stopped.ok_or_else(|| ApiError::no_such_watch(&id))?;
     Ok(Json(api.view(watch)))
 }
 
 impl Api {
     fn view(&self, watch: Watch) -> WatchView {
-        let live = self.poller.live(watch.id);
-        WatchView::of(watch, live)
+        let progress = self.poller.progress(watch.id);
+        WatchView::of(watch, progress)
     }
 }
 

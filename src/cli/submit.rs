@@ -11,8 +11,8 @@ use crate::cli::explain::{find, read_body};
 use crate::cli::output::{complain, say, say_json, time};
 use crate::cli::response::Response;
 use crate::cli::{ConfigArgs, Exit};
-use crate::intake::WatchRequest;
 use crate::watch::CallbackUrl;
+use crate::watch::request::WatchRequest;
 
 /// Submits one job. The same job again gives the watch there is.
 #[derive(Args)]

@@ -60,7 +60,7 @@ impl Lease {
 /// Whether a failure may pass by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failing {
-    /// Nothing was result, or the other side has trouble.
+    /// No answer came, or the other side has trouble.
     Passing,
     /// We were understood and refused: somebody has to change something.
     Refused,

@@ -74,7 +74,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// A auth that holds until it is refused, and of which nothing else is known.
+    /// A grant that holds until it is refused, without scope or lifetime.
     pub fn of(auth: RequestAuth) -> Self {
         Self {
             auth,

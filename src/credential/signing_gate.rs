@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const REFUSALS_MAX: u32 = 3;
 /// How long nothing is signed then: as long as the gateway's lock.
 pub const LOCK_WINDOW: Duration = Duration::from_mins(5);
-/// A trial whose end was not result of within this time counts as abandoned.
+/// A trial whose result did not come within this time counts as abandoned.
 const TRIAL_MAX: Duration = Duration::from_secs(40);
 
 /// What is known of an access key. Times are of the monotonic clock.

@@ -37,7 +37,7 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        let noun = if count == 1 { "problem" } else { "diagnostics" };
+        let noun = if count == 1 { "problem" } else { "problems" };
         write!(f, "{count} {noun} in the settings")?;
         for problem in &self.0 {
             write!(f, "\n  {problem}")?;

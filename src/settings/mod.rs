@@ -34,7 +34,6 @@ use secrecy::SecretString;
 use crate::credential::spec::CredentialSpec;
 use crate::definition::Definition;
 use crate::definition::catalog::Catalog;
-use crate::intake::WatchRequest;
 use crate::outbound::egress::Hosts;
 use crate::schedule::budget::Limits;
 use crate::service::Base;
@@ -42,6 +41,7 @@ use crate::sink::post::DeliveryOptions;
 use crate::sink::{exec, file};
 use crate::timing::Timing;
 use crate::watch::Params;
+use crate::watch::request::WatchRequest;
 use crate::watch::subscription::Filter;
 
 pub use crate::settings::credentials::NO_CREDENTIAL;

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::actions::submit::check_callback;
 use crate::definition::catalog::Catalog;
-use crate::intake::{WatchRequest, check_callback, check_request};
 use crate::outbound::egress::Hosts;
 use crate::settings::credentials::credentials;
 use crate::settings::diagnostic::Diagnostic;
@@ -18,6 +18,7 @@ use crate::settings::webhooks::callback;
 use crate::settings::{ApiSettings, LogFormat, LogSettings, Settings};
 use crate::timing::{self, PollSettings};
 use crate::watch::CallbackUrl;
+use crate::watch::request::WatchRequest;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -199,7 +200,7 @@ fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchReques
             {
                 section.report("callback_url", message);
             }
-            for fault in check_request(&request) {
+            for fault in request.check() {
                 section.report(&fault.field, fault.message);
             }
             Some(request)

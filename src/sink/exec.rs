@@ -47,7 +47,7 @@ pub struct Exec {
 struct Group(Option<Pid>);
 
 impl Exec {
-    /// A sink by this settings.
+    /// A sink with these settings.
     pub fn new(settings: ExecSettings) -> Self {
         Self {
             settings,

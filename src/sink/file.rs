@@ -42,7 +42,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// A sink by this settings.
+    /// A sink with these settings.
     pub fn new(settings: FileSettings) -> Self {
         Self {
             settings: Arc::new(settings),

@@ -63,7 +63,7 @@ macro_rules! line {
             job_id = text(&$data["job_id"]),
             job_type = text(&$data["job_type"]),
             outcome = text(&$data["outcome"]),
-            result = text(&$data["result"]),
+            verdict = text(&$data["verdict"]),
             status = text(&$data["status"]),
             code = text(&$data["code"]),
             reason = text(&$data["reason"]),

@@ -93,6 +93,17 @@ impl Attempt {
     }
 }
 
+/// A configured sink and whether its receiver takes events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The word for its kind in the configuration.
+    pub kind: &'static str,
+    /// The time of the answer 410; nothing is sent to the sink from then until a restart.
+    pub gone_since: Option<Timestamp>,
+}
+
 /// Receives events.
 #[async_trait]
 pub trait Sink: Send + Sync {

@@ -45,7 +45,7 @@ pub struct DeliveryOptions {
     pub only_public: bool,
 }
 
-/// Posts events in one options.
+/// Posts events with one set of options.
 pub struct Sender {
     format: BodyFormat,
     only_public: bool,

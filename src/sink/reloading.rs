@@ -50,7 +50,7 @@ impl<T: Clone> Reloading<T> {
                 Ok(value) => current.value = value,
                 Err(error) => tracing::warn!(
                     error,
-                    "a file of a sink changed and cannot be used; what it current before stays in use"
+                    "a file of a sink changed and cannot be used; the value from before stays in use"
                 ),
             }
         }

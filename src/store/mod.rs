@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
-use crate::watch::event::Event;
+use crate::watch::change::Change;
 use crate::watch::{State, Watch, WatchId};
 
 /// A store shared by everything.
@@ -30,17 +30,6 @@ pub type SharedStore = Arc<dyn Store>;
 
 /// The most rows one page holds.
 pub const PAGE_MAX: usize = 1000;
-
-/// A watch to be accepted, its event, and the sinks that are owed it.
-#[derive(Debug, Clone)]
-pub struct Submission {
-    /// The new watch.
-    pub watch: Watch,
-    /// The event that tells of its acceptance.
-    pub event: Event,
-    /// Names of sinks.
-    pub owed: Vec<String>,
-}
 
 /// What became of a submission.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,18 +47,6 @@ impl Submitted {
             Self::Accepted(watch) | Self::Existing(watch) => watch,
         }
     }
-}
-
-/// A watch as it stands after a transition, the event that tells of it, and the sinks
-/// that are owed it.
-#[derive(Debug, Clone)]
-pub struct Transition {
-    /// The watch after it; its `revision` is one more than before.
-    pub watch: Watch,
-    /// The event that tells of it.
-    pub event: Event,
-    /// Names of sinks.
-    pub owed: Vec<String>,
 }
 
 /// What became of a transition.
@@ -225,19 +202,14 @@ pub enum StoreError {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Accepts watches, all or none; the answers are in the order of the submissions.
-    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError>;
+    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError>;
 
     /// Commits a transition, unless the watch is final or has changed meanwhile.
-    async fn apply(&self, transition: Transition) -> Result<Applied, StoreError>;
+    async fn apply(&self, change: Change) -> Result<Applied, StoreError>;
 
-    /// Appends an event that changes nothing about its watch, and owes it to `owed`;
+    /// Appends an event that changes nothing about its watch, with the deliveries it owes;
     /// refused when it is in the log already.
-    async fn append(
-        &self,
-        id: WatchId,
-        event: Event,
-        owed: Vec<String>,
-    ) -> Result<Applied, StoreError>;
+    async fn append(&self, change: Change) -> Result<Applied, StoreError>;
 
     /// One watch.
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError>;

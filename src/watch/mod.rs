@@ -3,10 +3,12 @@
 //! Nothing in this folder reads a clock, a socket or a database. The shell observes,
 //! [`transition::decide`] says what the observation does, and the store commits the
 //! result. Read in this order: [`Watch`], [`observation`], [`transition`], [`event`],
-//! [`subscription`].
+//! [`subscription`], [`change`], [`request`].
 
+pub mod change;
 pub mod event;
 pub mod observation;
+pub mod request;
 pub mod subscription;
 pub mod transition;
 
@@ -241,4 +243,18 @@ pub struct Watch {
     pub unknown_status: Option<String>,
     /// How many events this watch has had; numbers the next one.
     pub revision: u32,
+}
+
+/// The numbers of a watch between two commits: polls that show nothing new are counted in
+/// memory and written nowhere (invariant 6).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Polls made.
+    pub polls: u32,
+    /// Polls that were problems.
+    pub problems: u32,
+    /// The last problem.
+    pub last_problem: Option<ProblemNote>,
+    /// The time of the next poll.
+    pub next_poll_at: Timestamp,
 }

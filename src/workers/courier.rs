@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::actions::Delivering;
 use crate::clock::{SharedClock, later, until};
 use crate::metrics::Metrics;
-use crate::sink::{ANSWER_BYTES_MAX, AttemptResult, Parcel, SharedSink, retry};
+use crate::sink::{ANSWER_BYTES_MAX, AttemptResult, Parcel, SharedSink, SinkStatus, retry};
 use crate::store::{AttemptRecord, Delivery, Settlement, SharedStore, StoreError};
 use crate::wake::{Wake, woken_within};
 
@@ -69,17 +70,6 @@ struct Round {
     /// Attempts that were made and could not be recorded. Nothing more is sent before
     /// they are, so they are no more than run at once.
     unrecorded: Mutex<Vec<AttemptRecord>>,
-}
-
-/// A sink as the courier knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkStatus {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The word for its kind.
-    pub kind: &'static str,
-    /// Since when its receiver is gone (410); nothing is sent to it until a restart.
-    pub gone_since: Option<Timestamp>,
 }
 
 impl Courier {
@@ -136,6 +126,12 @@ impl Courier {
         for round in &self.rounds {
             tracker.spawn(Arc::clone(round).run(stop.clone()));
         }
+    }
+}
+
+impl Delivering for Courier {
+    fn sink(&self, name: &str) -> Option<SinkStatus> {
+        self.sinks().find(|status| status.name == name)
     }
 }
 

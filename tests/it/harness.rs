@@ -26,12 +26,11 @@ use tower::ServiceExt;
 
 use jobwatch::app;
 use jobwatch::clock::{Clock, SteppedClock, later, until};
-use jobwatch::intake::WatchRequest;
 use jobwatch::simulator::{Ending, Faults, JobSpec, Service, SimulatorHandle};
 use jobwatch::store::Submitted;
 use jobwatch::watch::observation::ProblemKind;
-use jobwatch::watch::{Outcome, Watch, WatchId};
-use jobwatch::workers::poller::Live;
+use jobwatch::watch::request::WatchRequest;
+use jobwatch::watch::{Outcome, Progress, Watch, WatchId};
 
 use self::receiver::Receiver;
 pub(crate) use self::setup::Setup;
@@ -111,7 +110,7 @@ impl App {
 
     /// Advances to the next poll of a watch.
     pub(crate) async fn next_poll(&self, id: WatchId) {
-        let due = self.live(id).next_poll_at;
+        let due = self.progress(id).next_poll_at;
         // What waits for its budget is due already.
         let step = until(self.now(), due).max(Duration::from_millis(1));
         self.advance(step).await;
@@ -136,7 +135,7 @@ impl App {
 
     /// As [`submit`](Self::submit), with everything a request may have.
     pub(crate) async fn request(&self, request: &WatchRequest) -> WatchId {
-        let submitted = self.program.intake.submit(request).await.unwrap();
+        let submitted = self.program.actions.submit(request).await.unwrap();
         let Submitted::Accepted(watch) = submitted else {
             panic!("{} is watched already", request.job_id);
         };
@@ -167,15 +166,15 @@ impl App {
         self.watch(id).await.state.outcome()
     }
 
-    /// What only the agenda knows of a watch that goes on.
-    pub(crate) fn live(&self, id: WatchId) -> Live {
-        let live = self.program.poller.live(id);
-        live.expect("the watch is on the agenda")
+    /// The numbers of a watch that is still polled.
+    pub(crate) fn progress(&self, id: WatchId) -> Progress {
+        let progress = self.program.poller.progress(id);
+        progress.expect("the watch is on the agenda")
     }
 
     /// The kind of the last problem of a watch that goes on.
     pub(crate) fn last_problem(&self, id: WatchId) -> Option<ProblemKind> {
-        self.live(id).last_problem.map(|problem| problem.kind)
+        self.progress(id).last_problem.map(|problem| problem.kind)
     }
 
     /// How many polls the simulator answered for the job of a watch.

@@ -11,8 +11,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jobwatch::clock::later;
 use jobwatch::store::sqlite::SqliteStore;
-use jobwatch::store::{Applied, SharedStore, Transition};
+use jobwatch::store::{Applied, SharedStore};
 use jobwatch::timing::{PollSettings, Timing};
+use jobwatch::watch::change::Change;
 use jobwatch::watch::event::{Event, Instance};
 use jobwatch::watch::observation::{JobState, Observation, ProblemKind};
 use jobwatch::watch::transition::{NotFoundMeans, Step, Terms, Tracking};
@@ -278,12 +279,12 @@ async fn observe_all(
         let Some((next, kind)) = recorded else {
             continue;
         };
-        let transition = Transition {
+        let change = Change {
             event: Event::of(&next, kind, &Instance("test".to_owned()), now),
             owed: Vec::new(),
             watch: next.clone(),
         };
-        let applied = store.apply(transition).await.unwrap();
+        let applied = store.apply(change).await.unwrap();
         let expected = if ended.is_some() {
             Applied::Refused
         } else {

@@ -1,4 +1,4 @@
-//! The real poller, courier, intake and definitions through random histories on models of
+//! The real poller, courier, actions and definitions through random histories on models of
 //! everything outside: cloud, disk, receivers, clock. Crashes come at any call.
 //!
 //! Time is the runtime's own and stands still until everybody waits, so that an hour takes

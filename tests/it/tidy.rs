@@ -25,8 +25,17 @@ const LAYERS: &[Layer] = &[
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
     ("wake", &[]),
+    ("sync", &[]),
     ("timing", &[]),
-    ("watch", &["clock::later", "clock::until", "timing"]),
+    (
+        "watch",
+        &[
+            "clock::later",
+            "clock::until",
+            "clock::parse_duration",
+            "timing",
+        ],
+    ),
     ("schedule", &["watch", "clock", "timing"]),
     // The parts that touch the world; none of them knows another.
     ("outbound", &["clock"]),
@@ -58,16 +67,18 @@ const LAYERS: &[Layer] = &[
             "outbound",
         ],
     ),
-    // How a submission becomes a stored watch.
+    // The operations on watches and deliveries.
     (
-        "intake",
+        "actions",
         &[
             "watch",
             "clock",
             "store",
             "service",
+            "sink::SinkStatus",
             "wake",
             "suggest",
+            "sync",
             "outbound::egress",
         ],
     ),
@@ -75,13 +86,20 @@ const LAYERS: &[Layer] = &[
     (
         "workers",
         &[
-            "watch", "clock", "schedule", "service", "store", "sink", "intake", "wake", "metrics",
+            "watch", "clock", "schedule", "service", "store", "sink", "actions", "wake", "metrics",
         ],
     ),
     (
         "api",
         &[
-            "watch", "clock", "store", "service", "intake", "workers", "metrics",
+            "watch",
+            "clock",
+            "store",
+            "sink::SinkStatus",
+            "actions",
+            "workers",
+            "metrics",
+            "sync",
         ],
     ),
     // Turns values into the settings of these parts.
@@ -95,7 +113,7 @@ const LAYERS: &[Layer] = &[
             "credential",
             "service",
             "sink",
-            "intake",
+            "actions",
             "suggest",
             "timing",
             "toml_line",

@@ -29,11 +29,11 @@ use crate::cli::demo::receiver::Receiver;
 use crate::cli::demo::scenario::Act;
 use crate::cli::output::complain;
 use crate::clock::SharedClock;
-use crate::intake::WatchRequest;
 use crate::lifecycle::Lifecycle;
 use crate::settings::{Loaded, Sources};
 use crate::simulator::{Service, Simulator, SimulatorHandle};
 use crate::sink::signature::Signer;
+use crate::watch::request::WatchRequest;
 use crate::{clock, settings};
 
 /// How long the parts may take to end, one after the other.

@@ -33,9 +33,9 @@ use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::{
     Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, Page, Query, Store, StoreError,
-    StoredEvent, Submission, Submitted, Transition,
+    StoredEvent, Submitted,
 };
-use crate::watch::event::Event;
+use crate::watch::change::Change;
 use crate::watch::{State, Watch, WatchId};
 
 /// How long a lock of somebody else is waited for. Short: what waits behind it is told
@@ -120,7 +120,7 @@ type SqlError = Box<dyn std::error::Error + Send + Sync>;
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
+    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
         let damage = Arc::clone(&self.damage);
         self.writer
             .run("accept watches", move |db| {
@@ -130,24 +130,15 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn apply(&self, transition: Transition) -> Result<Applied, StoreError> {
+    async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
         self.writer
-            .run("commit a transition", move |db| {
-                watches::apply(db, &transition)
-            })
+            .run("commit a transition", move |db| watches::apply(db, &change))
             .await
     }
 
-    async fn append(
-        &self,
-        id: WatchId,
-        event: Event,
-        owed: Vec<String>,
-    ) -> Result<Applied, StoreError> {
+    async fn append(&self, change: Change) -> Result<Applied, StoreError> {
         self.writer
-            .run("append an event", move |db| {
-                watches::append(db, id, &event, &owed)
-            })
+            .run("append an event", move |db| watches::append(db, &change))
             .await
     }
 

@@ -5,31 +5,29 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use uuid::Uuid;
 
 use crate::store::sqlite::SqlError;
-use crate::store::{Applied, PAGE_MAX, Page, Query, Submission, Submitted, Transition, row};
-use crate::watch::event::{Event, EventKind};
+use crate::store::{Applied, PAGE_MAX, Page, Query, Submitted, row};
+use crate::watch::change::Change;
+use crate::watch::event::EventKind;
 use crate::watch::{CallbackUrl, State, Watch, WatchId};
 
 const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
     callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
     unknown_status, revision";
 
-pub(super) fn submit(
-    db: &Connection,
-    submissions: &[Submission],
-) -> Result<Vec<Submitted>, SqlError> {
+pub(super) fn submit(db: &Connection, submissions: &[Change]) -> Result<Vec<Submitted>, SqlError> {
     submissions
         .iter()
         .map(|submission| submit_one(db, submission))
         .collect()
 }
 
-fn submit_one(db: &Connection, submission: &Submission) -> Result<Submitted, SqlError> {
+fn submit_one(db: &Connection, submission: &Change) -> Result<Submitted, SqlError> {
     let key = row::key(&submission.watch);
     if let Some(existing) = by_key(db, &key)? {
         return Ok(Submitted::Existing(existing));
     }
     insert(db, &submission.watch, &key)?;
-    log_event(db, submission.watch.id, &submission.event, &submission.owed)?;
+    log_event(db, submission)?;
     Ok(Submitted::Accepted(submission.watch.clone()))
 }
 
@@ -68,19 +66,15 @@ fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError
 }
 
 /// The event and what it owes, in the transaction of what they tell of.
-fn log_event(
-    db: &Connection,
-    watch: WatchId,
-    event: &Event,
-    owed: &[String],
-) -> Result<(), SqlError> {
+fn log_event(db: &Connection, change: &Change) -> Result<(), SqlError> {
+    let event = &change.event;
     let at = row::micros(event.at);
     db.prepare_cached(
         "INSERT INTO events (id, watch_id, type, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute(params![
         event.id,
-        watch.0,
+        change.watch.id.0,
         event.kind.type_name(),
         at,
         event.body
@@ -88,14 +82,14 @@ fn log_event(
     let mut owe = db.prepare_cached(
         "INSERT INTO deliveries (event_id, sink, state, due_at) VALUES (?1, ?2, 'pending', ?3)",
     )?;
-    for sink in owed {
+    for sink in &change.owed {
         owe.execute(params![event.id, sink, at])?;
     }
     Ok(())
 }
 
-pub(super) fn apply(db: &Connection, transition: &Transition) -> Result<Applied, SqlError> {
-    let watch = &transition.watch;
+pub(super) fn apply(db: &Connection, change: &Change) -> Result<Applied, SqlError> {
+    let watch = &change.watch;
     let changed = db
         .prepare_cached(
             "UPDATE watches SET state = :state, job = :job, finished_at = :finished_at,
@@ -117,23 +111,18 @@ pub(super) fn apply(db: &Connection, transition: &Transition) -> Result<Applied,
     if changed == 0 {
         return Ok(Applied::Refused);
     }
-    log_event(db, watch.id, &transition.event, &transition.owed)?;
+    log_event(db, change)?;
     Ok(Applied::Applied)
 }
 
-pub(super) fn append(
-    db: &Connection,
-    id: WatchId,
-    event: &Event,
-    owed: &[String],
-) -> Result<Applied, SqlError> {
+pub(super) fn append(db: &Connection, change: &Change) -> Result<Applied, SqlError> {
     let is_known = db
         .prepare_cached("SELECT 1 FROM events WHERE id = ?1")?
-        .exists([event.id])?;
+        .exists([change.event.id])?;
     if is_known {
         return Ok(Applied::Refused);
     }
-    log_event(db, id, event, owed)?;
+    log_event(db, change)?;
     Ok(Applied::Applied)
 }
 

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 
 use crate::schedule::agenda::{Duty, Entry, Ticket};
 use crate::service::Service;
-use crate::store::{Applied, Transition};
-use crate::watch::event::Event;
+use crate::store::Applied;
 use crate::watch::observation::{Observation, ProblemKind};
 use crate::watch::transition::{Step, Terms, Tracking};
 use crate::watch::{Outcome, Params, State, WatchId, transition};
@@ -414,17 +413,13 @@ impl Shared {
         let Some((next, kind)) = recorded else {
             return Ok(Some(Committed::Watching));
         };
-        let transition = Transition {
-            event: Event::of(&next, kind, &self.instance, at),
-            owed: self.subscriptions.owed(&next, kind),
-            watch: next,
-        };
-        let outcome = transition.watch.state.outcome();
+        let change = self.composer.compose(next, kind, at);
+        let outcome = change.watch.state.outcome();
         let late = outcome.is_some_and(Outcome::may_come_late);
-        let ended = late.then(|| transition.watch.clone());
+        let ended = late.then(|| change.watch.clone());
         let applied = self
             .store
-            .apply(transition)
+            .apply(change)
             .await
             .context("store the transition")?;
         Ok(match applied {

@@ -17,7 +17,7 @@ use crate::schedule::agenda::{Duty, Entry, Ticket};
 use crate::schedule::budget::Admission;
 use crate::service::Service;
 use crate::store::StoreError;
-use crate::watch::event::{Event, EventKind};
+use crate::watch::event::EventKind;
 use crate::watch::observation::Observation;
 use crate::watch::{Outcome, Watch, transition};
 use crate::workers::poller::conclude::{Decision, Pending};
@@ -137,10 +137,10 @@ impl Shared {
             .zip(pending.observation.as_ref())
             .and_then(|(watch, observation)| transition::late_result(&watch, observation));
         let Some(seen) = seen else { return Ok(()) };
-        let kind = EventKind::LateResult;
-        let event = Event::of(&seen, kind, &self.instance, pending.at);
-        let owed = self.subscriptions.owed(&seen, kind);
-        let appended = self.store.append(seen.id, event, owed).await;
+        let change = self
+            .composer
+            .compose(seen, EventKind::LateResult, pending.at);
+        let appended = self.store.append(change).await;
         appended.context("store the late result")?;
         self.courier.wake();
         Ok(())

@@ -1,35 +1,22 @@
 //! What only the agenda knows of a watch, for people who ask: polls that showed nothing
 //! new are counted here and written nowhere.
 
-use jiff::Timestamp;
+use async_trait::async_trait;
 
+use crate::actions::Polling;
 use crate::clock::later;
-use crate::watch::WatchId;
-use crate::watch::observation::ProblemNote;
+use crate::watch::{Progress, WatchId};
 use crate::workers::poller::Poller;
-
-/// The present numbers of one watch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Live {
-    /// Polls made.
-    pub polls: u32,
-    /// Polls that were problems.
-    pub problems: u32,
-    /// The last problem met.
-    pub last_problem: Option<ProblemNote>,
-    /// When the next poll is due.
-    pub next_poll_at: Timestamp,
-}
 
 impl Poller {
     /// The present numbers of a watch; `None` when it is not on the agenda.
-    pub fn live(&self, id: WatchId) -> Option<Live> {
+    pub fn progress(&self, id: WatchId) -> Option<Progress> {
         let now = self.shared.clock.now();
         let uptime = self.shared.clock.uptime();
         let board = self.shared.board();
         let (entry, due) = board.agenda.look_up(id)?;
         let tracking = &entry.tracking;
-        Some(Live {
+        Some(Progress {
             polls: tracking.polls,
             problems: tracking.problems,
             last_problem: tracking.last_problem.as_deref().cloned(),
@@ -50,5 +37,16 @@ impl Poller {
     /// How many transitions wait in memory for the store.
     pub fn unwritten(&self) -> usize {
         self.shared.board().unwritten.len()
+    }
+}
+
+#[async_trait]
+impl Polling for Poller {
+    async fn flush(&self) {
+        Self::flush(self).await;
+    }
+
+    fn progress(&self, id: WatchId) -> Option<Progress> {
+        Self::progress(self, id)
     }
 }

@@ -31,13 +31,10 @@ use crate::service::Services;
 use crate::store::{SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::Params;
-use crate::watch::event::Instance;
-use crate::watch::subscription::Subscriptions;
+use crate::watch::change::Composer;
 use crate::workers::Heartbeat;
 use crate::workers::poller::lanes::Lanes;
 use crate::workers::poller::unwritten::{Unwritten, Writing};
-
-pub use crate::workers::poller::live::Live;
 
 /// The longest the loop sleeps, as the watchdog must hear of it; and the longest it does
 /// not look for what is new.
@@ -52,10 +49,8 @@ pub struct Parts {
     pub store: SharedStore,
     /// Whom to ask.
     pub services: Services,
-    /// Who is told what.
-    pub subscriptions: Arc<Subscriptions>,
-    /// Our name in events.
-    pub instance: Instance,
+    /// Composes events.
+    pub composer: Composer,
     /// The time.
     pub clock: SharedClock,
     /// The source of jitter.
@@ -77,8 +72,7 @@ pub struct Poller {
 struct Shared {
     store: SharedStore,
     services: Services,
-    subscriptions: Arc<Subscriptions>,
-    instance: Instance,
+    composer: Composer,
     clock: SharedClock,
     metrics: Arc<Metrics>,
     tracker: TaskTracker,
@@ -127,8 +121,7 @@ impl Poller {
             shared: Arc::new(Shared {
                 store: parts.store,
                 services: parts.services,
-                subscriptions: parts.subscriptions,
-                instance: parts.instance,
+                composer: parts.composer,
                 clock: parts.clock,
                 metrics: parts.metrics,
                 tracker: parts.tracker,

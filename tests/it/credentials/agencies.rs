@@ -41,7 +41,7 @@ async fn a_token_takes_on_an_agency_for_another_token() {
     let app = cloud.app(&with_token()).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     let asked = cloud.identity.asked();
     assert_eq!(asked.len(), 2, "one login, one agency");
     let assumed = &asked[1];
@@ -67,7 +67,12 @@ async fn a_key_takes_on_an_agency_for_a_temporary_key() {
     let app = cloud.app(&with_key()).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    assert_eq!(app.live(id).problems, 0, "{:?}", app.live(id).last_problem);
+    assert_eq!(
+        app.progress(id).problems,
+        0,
+        "{:?}",
+        app.progress(id).last_problem
+    );
     let asked = cloud.identity.asked();
     assert_eq!(asked.len(), 2, "one key, one project");
     let assumed = &asked[0];
@@ -104,7 +109,7 @@ async fn an_agencys_name_is_called_otherwise_where_the_first_is_not_known() {
     let app = cloud.app(&with_token()).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     let roles: Vec<_> = assumptions(&cloud)
         .iter()
         .map(|it| it.json()["auth"]["identity"]["assume_role"].clone())
@@ -124,12 +129,12 @@ async fn a_source_whose_token_was_revoked_is_renewed() {
     cloud.register.revoke_all();
     cloud.identity.forget();
     app.next_poll(id).await;
-    let live = app.live(id);
+    let progress = app.progress(id);
     assert_eq!(
-        (live.polls, live.problems),
+        (progress.polls, progress.problems),
         (2, 0),
         "{:?}",
-        live.last_problem
+        progress.last_problem
     );
     let asked = cloud.identity.asked();
     let assumed: Vec<bool> = asked.iter().map(assumes).collect();
@@ -148,7 +153,7 @@ async fn an_agency_that_may_not_be_assumed_is_told_and_not_hammered() {
         let app = cloud.app(&credential).await;
         let id = app.submit("jobs", "job-1").await;
         app.advance_secs(290).await;
-        let problem = app.live(id).last_problem.unwrap().message;
+        let problem = app.progress(id).last_problem.unwrap().message;
         for words in ["`otc`", "`watchers`", "HTTP 403", "`source`", "no right"] {
             assert!(problem.contains(words), "{problem}");
         }
@@ -171,7 +176,7 @@ async fn a_source_that_cannot_log_in_is_named_beside_the_agency() {
     let app = cloud.app(&with_token()).await;
     let id = app.submit("jobs", "job-1").await;
     app.advance_secs(290).await;
-    let problem = app.live(id).last_problem.unwrap().message;
+    let problem = app.progress(id).last_problem.unwrap().message;
     for words in ["`otc`", "`source`", "IAM.0062", &cloud.place("password")] {
         assert!(problem.contains(words), "{problem}");
     }
@@ -198,8 +203,8 @@ async fn a_source_that_serves_others_is_not_disturbed_by_its_agency() {
     for _ in 0..300 {
         app.advance(Duration::from_secs(6)).await;
     }
-    let live = app.live(good);
-    assert_eq!((live.polls, live.problems), (300, 0));
+    let progress = app.progress(good);
+    assert_eq!((progress.polls, progress.problems), (300, 0));
     assert_eq!(app.outcome(delegated).await, None);
     let logins = cloud.logins() - assumptions(&cloud).len();
     assert!(logins <= 6, "{logins} logins in half an hour");

@@ -60,10 +60,10 @@ async fn signatures_carry_the_time_of_the_service() {
     app.advance_secs(10).await;
     let poll = cloud.jobs.last();
     assert_eq!(signed_at(&poll), later(poll.at, AHEAD));
-    let problems = app.live(id).problems;
+    let problems = app.progress(id).problems;
     app.advance_secs(600).await;
     assert_eq!(
-        app.live(id).problems,
+        app.progress(id).problems,
         problems,
         "nothing is refused any more"
     );
@@ -86,7 +86,12 @@ async fn the_project_is_asked_for_with_the_time_of_the_identity_service() {
     let app = cloud.app(&by_name).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    assert_eq!(app.live(id).problems, 0, "{:?}", app.live(id).last_problem);
+    assert_eq!(
+        app.progress(id).problems,
+        0,
+        "{:?}",
+        app.progress(id).last_problem
+    );
 }
 
 #[tokio::test]
@@ -102,8 +107,8 @@ async fn an_agency_is_assumed_with_the_time_of_the_identity_service() {
     let app = cloud.app(&agency).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let live = app.live(id);
-    assert_eq!(live.problems, 0, "{:?}", live.last_problem);
+    let progress = app.progress(id);
+    assert_eq!(progress.problems, 0, "{:?}", progress.last_problem);
 }
 
 #[tokio::test]
@@ -120,7 +125,7 @@ async fn a_lifetime_is_by_the_clock_of_the_issuer() {
     for _ in 0..300 {
         app.advance(Duration::from_secs(10)).await;
     }
-    assert_eq!((cloud.logins(), app.live(id).problems), (1, 0));
+    assert_eq!((cloud.logins(), app.progress(id).problems), (1, 0));
 }
 
 #[tokio::test]
@@ -138,6 +143,6 @@ async fn a_clock_set_back_neither_hammers_nor_forgets_to_renew() {
     for _ in 0..360 {
         app.advance(Duration::from_secs(30)).await;
     }
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     assert!((3..=5).contains(&cloud.logins()), "{}", cloud.logins());
 }

@@ -177,7 +177,12 @@ async fn a_token_brings_the_url_of_the_service() {
         .await;
     let id = app.submit("jobs", "job-1").await;
     app.advance_secs(30).await;
-    assert_eq!(app.live(id).problems, 0, "{:?}", app.live(id).last_problem);
+    assert_eq!(
+        app.progress(id).problems,
+        0,
+        "{:?}",
+        app.progress(id).last_problem
+    );
     assert_eq!(cloud.identity.last().path, TOKENS, "with the catalog");
     let poll = cloud.jobs.last();
     assert_eq!(poll.path, format!("/v2/{PROJECT}/jobs/job-1"));
@@ -186,7 +191,7 @@ async fn a_token_brings_the_url_of_the_service() {
     tokens_lead_to(&cloud, &moved.url);
     cloud.register.revoke_all();
     app.advance_secs(2).await;
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     assert!(moved.count() > 0);
 }
 
@@ -198,7 +203,7 @@ async fn a_region_that_the_catalog_has_not_is_told() {
     let app = cloud.app_with(&settings).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap();
+    let problem = app.progress(id).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Misconfigured);
     for words in ["dcsv1", "us-1", "`url`"] {
         assert!(problem.message.contains(words), "{}", problem.message);
@@ -226,8 +231,8 @@ async fn a_key_asks_for_the_catalog_by_itself() {
         let app = cloud.app_with(&settings).await;
         let id = app.submit("jobs", "job-1").await;
         app.next_poll(id).await;
-        let live = app.live(id);
-        assert_eq!(live.problems, 0, "{:?}", live.last_problem);
+        let progress = app.progress(id);
+        assert_eq!(progress.problems, 0, "{:?}", progress.last_problem);
         assert_eq!(cloud.identity.count_of("GET", CATALOG), 1);
         assert_eq!(cloud.jobs.last().header("x-project-id"), Some(PROJECT));
     }

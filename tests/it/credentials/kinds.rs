@@ -10,8 +10,8 @@ async fn login_and_poll(cloud: &Cloud, credential: &str) -> (Asked, Asked) {
     let app = cloud.app(credential).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let live = app.live(id);
-    assert_eq!((live.polls, live.problems), (1, 0), "{credential}");
+    let progress = app.progress(id);
+    assert_eq!((progress.polls, progress.problems), (1, 0), "{credential}");
     assert_eq!((cloud.identity.count(), cloud.jobs.count()), (1, 1));
     (cloud.identity.last(), cloud.jobs.last())
 }
@@ -149,7 +149,7 @@ async fn sends(credential: &str, header: &str, value: &str) {
     let app = cloud.app_with(&settings).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     let poll = cloud.jobs.last();
     assert_eq!(poll.header(header), Some(value), "{credential}");
     for other in ["authorization", "x-auth-token", "private-token"] {
@@ -224,7 +224,7 @@ async fn a_replaced_secret_is_sent_after_a_refusal_and_without_one() {
         });
         cloud.write("secret", "another-third-secret");
         app.next_poll(id).await;
-        assert_eq!(app.live(id).problems, 0);
+        assert_eq!(app.progress(id).problems, 0);
     }
 }
 
@@ -245,7 +245,7 @@ async fn a_basic_password_that_is_wrong_ends_no_watch_and_is_not_shown() {
     let id = app.submit("jobs", "job-1").await;
     app.advance_secs(1800).await;
     assert_eq!(app.outcome(id).await, None);
-    let problem = format!("{:?}", app.live(id).last_problem);
+    let problem = format!("{:?}", app.progress(id).last_problem);
     let asked = cloud.jobs.last();
     let sent = asked.header("authorization").unwrap();
     let encoded = sent.trim_start_matches("Basic ");

@@ -61,10 +61,10 @@ async fn no_poll_carries_a_token_that_has_ended() {
     let id = app.submit("jobs", "job-1").await;
     for polls in 1..=20_u32 {
         app.advance(Duration::from_secs(30)).await;
-        assert_eq!(app.live(id).polls, polls);
+        assert_eq!(app.progress(id).polls, polls);
         assert_eq!(u32::try_from(cloud.logins()), Ok(polls));
     }
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     assert_eq!(cloud.jobs.count(), 20, "nothing was refused and sent again");
 }
 
@@ -90,8 +90,8 @@ async fn a_token_of_which_nothing_is_told_is_renewed_when_it_is_refused() {
     assert_eq!(cloud.logins(), 2);
     assert_eq!(cloud.jobs.count() - before, 4);
     assert_eq!(cloud.jobs.refused(), 1);
-    let live = app.live(id);
-    assert_eq!((live.polls, live.problems), (182, 0));
+    let progress = app.progress(id);
+    assert_eq!((progress.polls, progress.problems), (182, 0));
     cloud.finish_jobs();
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
 }
@@ -107,8 +107,8 @@ async fn a_token_revoked_before_its_end_is_renewed_and_the_poll_made_again() {
         assert_eq!(cloud.jobs.count(), 2 * number - 1);
         cloud.register.revoke_all();
     }
-    let live = app.live(id);
-    assert_eq!((live.polls, live.problems), (5, 0));
+    let progress = app.progress(id);
+    assert_eq!((progress.polls, progress.problems), (5, 0));
 }
 
 #[tokio::test]
@@ -126,8 +126,8 @@ async fn a_temporary_key_revoked_before_its_end_is_renewed_too() {
         cloud.register.revoke_all();
         cloud.register.know_token("token-that-does-not-end");
         app.next_poll(id).await;
-        let live = app.live(id);
-        assert_eq!((live.polls, live.problems), (2, 0), "{credential}");
+        let progress = app.progress(id);
+        assert_eq!((progress.polls, progress.problems), (2, 0), "{credential}");
         assert_eq!(cloud.identity.count_of(method, path), 2, "{credential}");
     }
 }
@@ -141,7 +141,7 @@ async fn a_token_that_ends_when_it_begins_is_not_asked_for_at_every_poll() {
     app.advance_secs(60).await;
     // After 1, 2, 4 … seconds.
     assert!(cloud.logins() <= 7, "{} logins", cloud.logins());
-    let problem = app.live(ids[0]).last_problem.unwrap();
+    let problem = app.progress(ids[0]).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Unauthorized);
     assert!(
         problem.message.contains("for no time"),
@@ -166,7 +166,7 @@ async fn what_is_no_token_is_not_sent() {
         let app = cloud.app(KEYSTONE).await;
         let id = app.submit("jobs", "job-1").await;
         app.next_poll(id).await;
-        let problem = app.live(id).last_problem.unwrap().message;
+        let problem = app.progress(id).last_problem.unwrap().message;
         assert!(problem.contains("X-Subject-Token"), "{problem}");
         assert_eq!(cloud.jobs.count(), 0);
     }
@@ -189,7 +189,7 @@ async fn a_token_without_the_project_it_is_for_ends_no_watch() {
         let id = app.submit("jobs", "job-1").await;
         app.advance_secs(1800).await;
         assert_eq!(app.outcome(id).await, None, "longer than give_up_after");
-        let problem = app.live(id).last_problem.unwrap();
+        let problem = app.progress(id).last_problem.unwrap();
         assert_eq!(problem.kind, ProblemKind::Unauthorized);
         assert!(problem.message.contains("project"), "{}", problem.message);
         cloud.identity.as_usual();

@@ -27,7 +27,7 @@ async fn after_a_few_refusals_nothing_is_signed_for_as_long_as_a_lock_lasts() {
     app.advance_secs(WINDOW_S - 35).await;
     assert_eq!(cloud.jobs.count(), refused);
     for id in &ids {
-        let problem = app.live(*id).last_problem.unwrap();
+        let problem = app.progress(*id).last_problem.unwrap();
         assert_eq!(problem.kind, ProblemKind::Unauthorized);
         for words in ["`otc`", "nothing is signed for another", "secret_key"] {
             assert!(problem.message.contains(words), "{}", problem.message);
@@ -113,7 +113,7 @@ async fn a_key_that_nobody_accepted_yet_signs_one_request_at_a_time() {
     };
     tokio::join!(app.advance(Duration::from_secs(1)), all);
     for id in ids {
-        assert_eq!(app.live(id).problems, 0);
+        assert_eq!(app.progress(id).problems, 0);
     }
 }
 
@@ -128,9 +128,9 @@ async fn a_replaced_key_is_used_at_once_although_the_last_was_stopped() {
     cloud.write("sk", SECRET_KEY);
     app.advance_secs(1).await;
     assert_eq!(cloud.jobs.count(), refused + 8);
-    let problems: Vec<u32> = ids.iter().map(|id| app.live(*id).problems).collect();
+    let problems: Vec<u32> = ids.iter().map(|id| app.progress(*id).problems).collect();
     app.advance_secs(60).await;
-    let later: Vec<u32> = ids.iter().map(|id| app.live(*id).problems).collect();
+    let later: Vec<u32> = ids.iter().map(|id| app.progress(*id).problems).collect();
     assert_eq!(problems, later);
 }
 
@@ -156,7 +156,7 @@ async fn who_waited_to_sign_with_a_key_signs_with_the_one_that_replaced_it() {
     assert_eq!(cloud.jobs.refused(), 1, "that of the one on trial");
     assert_eq!(cloud.jobs.count(), 9);
     for id in ids {
-        assert_eq!(app.live(id).problems, 0);
+        assert_eq!(app.progress(id).problems, 0);
     }
 }
 
@@ -168,7 +168,7 @@ async fn a_refusal_by_the_service_behind_the_gateway_is_none_of_the_key() {
     let app = cloud.app(AKSK).await;
     let id = app.submit("jobs", "job-1").await;
     app.advance_secs(3600).await;
-    let problem = app.live(id).last_problem.unwrap().message;
+    let problem = app.progress(id).last_problem.unwrap().message;
     assert!(!problem.contains("nothing is signed"), "{problem}");
     assert_eq!(app.outcome(id).await, None);
 }

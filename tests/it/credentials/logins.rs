@@ -37,7 +37,7 @@ async fn a_wrong_password_is_told_without_being_shown() {
     let app = cloud.app(KEYSTONE).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap();
+    let problem = app.progress(id).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Unauthorized);
     let place = cloud.place("password");
     let url = format!("{}/v3", cloud.identity.url);
@@ -112,7 +112,7 @@ async fn a_password_replaced_by_a_wrong_one_leaves_the_token_in_use() {
     app.advance_secs(5).await;
     cloud.write("password", WRONG);
     app.advance_secs(1800).await;
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     // At once; and not again before the token is to be renewed.
     assert_eq!(cloud.logins(), 1 + 1);
 }
@@ -124,7 +124,7 @@ async fn a_password_file_that_is_gone_is_named_and_looked_for_again() {
     std::fs::remove_file(cloud.place("password")).unwrap();
     let id = app.submit("jobs", "job-1").await;
     app.advance_secs(120).await;
-    let problem = app.live(id).last_problem.unwrap().message;
+    let problem = app.progress(id).last_problem.unwrap().message;
     assert!(problem.contains(&cloud.place("password")), "{problem}");
     assert_eq!(cloud.logins(), 0);
     cloud.write("password", PASSWORD);
@@ -142,7 +142,7 @@ async fn a_login_that_is_answered_without_a_token_is_told_as_such() {
     let app = cloud.app(KEYSTONE).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap().message;
+    let problem = app.progress(id).last_problem.unwrap().message;
     assert!(problem.contains("X-Subject-Token"), "{problem}");
     cloud.identity.as_usual();
     app.advance_secs(5).await;

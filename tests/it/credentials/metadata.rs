@@ -15,7 +15,7 @@ async fn a_session_is_begun_and_the_key_asked_for_in_it() {
     let app = cloud.app(METADATA).await;
     let id = app.submit("jobs", "job-1").await;
     app.advance_secs(60).await;
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     let asked = cloud.identity.asked();
     assert_eq!(asked.len(), 2);
     assert!(asked[0].is("PUT", SESSION));
@@ -48,7 +48,7 @@ async fn a_metadata_service_without_sessions_is_asked_without_one() {
         let app = cloud.app(METADATA).await;
         let id = app.submit("jobs", "job-1").await;
         app.next_poll(id).await;
-        assert_eq!(app.live(id).problems, 0, "{http_status}");
+        assert_eq!(app.progress(id).problems, 0, "{http_status}");
         let key = cloud.identity.last();
         assert!(key.is("GET", KEY));
         assert_eq!(key.header("x-metadata-token"), None);
@@ -64,7 +64,7 @@ async fn a_server_without_an_agency_is_told_so() {
     let app = cloud.app(METADATA).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap().message;
+    let problem = app.progress(id).last_problem.unwrap().message;
     for words in ["`otc`", "HTTP 401", "agency", KEY] {
         assert!(problem.contains(words), "{problem}");
     }
@@ -85,7 +85,7 @@ async fn an_answer_that_has_no_key_is_told_as_such_and_not_shown() {
     let app = cloud.app(METADATA).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap().message;
+    let problem = app.progress(id).last_problem.unwrap().message;
     assert!(problem.contains("credential.securitytoken"), "{problem}");
     assert!(!problem.contains("half-of-a-key"), "{problem}");
 }

@@ -26,7 +26,7 @@ async fn an_hour_without(cloud: &Cloud, app: &App) -> Vec<WatchId> {
 async fn all_recover(cloud: &Cloud, app: &App, ids: &[WatchId]) {
     app.advance_secs(60).await;
     let asked = cloud.jobs.asked();
-    let problems: Vec<u32> = ids.iter().map(|id| app.live(*id).problems).collect();
+    let problems: Vec<u32> = ids.iter().map(|id| app.progress(*id).problems).collect();
     for id in ids {
         let job_id = app.watch(*id).await.job_id;
         assert!(
@@ -35,7 +35,7 @@ async fn all_recover(cloud: &Cloud, app: &App, ids: &[WatchId]) {
         );
     }
     app.advance_secs(60).await;
-    let later: Vec<u32> = ids.iter().map(|id| app.live(*id).problems).collect();
+    let later: Vec<u32> = ids.iter().map(|id| app.progress(*id).problems).collect();
     assert_eq!(problems, later);
     assert_eq!(cloud.jobs.refused(), 0);
 }
@@ -46,7 +46,7 @@ async fn an_identity_service_that_refuses_connections_for_an_hour_ends_nothing()
     let app = cloud.app(KEYSTONE).await;
     let closed = cloud.identity.close().await;
     let ids = an_hour_without(&cloud, &app).await;
-    let problem = app.live(ids[0]).last_problem.unwrap().message;
+    let problem = app.progress(ids[0]).last_problem.unwrap().message;
     assert!(problem.contains("cannot connect"), "{problem}");
     closed.reopen();
     all_recover(&cloud, &app, &ids).await;
@@ -64,7 +64,7 @@ async fn an_identity_service_that_fails_for_an_hour_is_asked_once_a_minute() {
     // 1, 2, 4, 8, 16 and 32 seconds, then a minute each.
     let attempts = cloud.logins();
     assert!((60..=66).contains(&attempts), "{attempts} attempts");
-    let problem = app.live(ids[0]).last_problem.unwrap().message;
+    let problem = app.progress(ids[0]).last_problem.unwrap().message;
     assert!(problem.contains("HTTP 503"), "{problem}");
     cloud.identity.as_usual();
     all_recover(&cloud, &app, &ids).await;
@@ -122,7 +122,7 @@ async fn while_the_token_holds_an_outage_is_not_noticed() {
             app.advance(Duration::from_secs(30)).await;
         }
         for id in ids {
-            assert_eq!(app.live(id).problems, 0);
+            assert_eq!(app.progress(id).problems, 0);
         }
         assert_eq!(cloud.jobs.refused(), 0);
     }

@@ -25,7 +25,7 @@ async fn a_redirect_is_told_of_and_not_followed() {
             for _ in 0..10 {
                 app.advance(Duration::from_secs(12)).await;
             }
-            let problem = app.live(id).last_problem.unwrap().message;
+            let problem = app.progress(id).last_problem.unwrap().message;
             for words in ["`otc`", "redirect", &http_status.to_string()] {
                 assert!(problem.contains(words), "{problem}");
             }

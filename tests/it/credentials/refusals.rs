@@ -38,8 +38,8 @@ async fn a_service_that_refuses_every_token_costs_few_logins_and_disturbs_nobody
         .collect();
     assert_eq!(pauses[..8], [0, 5, 10, 20, 40, 80, 160, 300]);
     assert!(pauses[8..].iter().all(|pause| *pause >= 300), "{pauses:?}");
-    let live = app.live(good);
-    assert_eq!((live.polls, live.problems), (3600, 0));
+    let progress = app.progress(good);
+    assert_eq!((progress.polls, progress.problems), (3600, 0));
     // Between logins the refused token is not shown to it again.
     assert!(picky.count() <= 10 * asked.len(), "{} polls", picky.count());
     for id in bad {
@@ -69,11 +69,11 @@ async fn a_job_that_alone_is_refused_keeps_no_other_from_being_asked_for() {
     app.next_poll(good).await;
     let bad = app.submit("jobs", "foreign").await;
     app.advance_secs(1200).await;
-    let live = app.live(good);
+    let progress = app.progress(good);
     assert_eq!(
-        live.problems, 0,
+        progress.problems, 0,
         "of {}: {:?}",
-        live.polls, live.last_problem
+        progress.polls, progress.last_problem
     );
     assert_eq!(app.last_problem(bad), Some(ProblemKind::Unauthorized));
     assert!(cloud.logins() <= 12, "{} logins", cloud.logins());
@@ -89,8 +89,8 @@ async fn a_403_about_the_token_is_answered_by_another_token() {
     let app = cloud.app(KEYSTONE).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let live = app.live(id);
-    assert_eq!((live.polls, live.problems), (1, 0));
+    let progress = app.progress(id);
+    assert_eq!((progress.polls, progress.problems), (1, 0));
     assert_eq!((cloud.logins(), cloud.jobs.count()), (2, 2));
 }
 

@@ -11,12 +11,12 @@ async fn poll(cloud: &Cloud, credential: &str) -> Asked {
     let app = cloud.app(credential).await;
     let id = app.submit("jobs", "job 1").await;
     app.next_poll(id).await;
-    let live = app.live(id);
+    let progress = app.progress(id);
     assert_eq!(
-        (live.polls, live.problems),
+        (progress.polls, progress.problems),
         (1, 0),
         "{:?}",
-        live.last_problem
+        progress.last_problem
     );
     cloud.jobs.last()
 }
@@ -70,7 +70,7 @@ async fn a_key_without_a_project_signs_for_its_domain() {
     let app = cloud.app_with(&settings).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     let poll = cloud.jobs.last();
     assert_eq!(poll.path, "/v2/p-2/jobs/job-1");
     assert_eq!(poll.header("x-domain-id"), Some("d-1"));
@@ -93,7 +93,7 @@ async fn the_id_of_a_project_is_asked_for_once() {
     for _ in 0..20 {
         app.next_poll(id).await;
     }
-    assert_eq!(app.live(id).problems, 0);
+    assert_eq!(app.progress(id).problems, 0);
     assert_eq!(cloud.identity.count(), 1);
     let lookup = cloud.identity.last();
     assert_eq!(lookup.method, "GET");
@@ -118,7 +118,7 @@ async fn a_project_that_the_key_does_not_see_is_named() {
     let app = cloud.app(&by_name()).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap();
+    let problem = app.progress(id).last_problem.unwrap();
     for word in ["`otc`", "`eu-de_prod`", "no such project"] {
         assert!(problem.message.contains(word), "{}", problem.message);
     }
@@ -132,7 +132,7 @@ async fn a_refused_lookup_names_the_key_files_and_not_the_key() {
     let app = cloud.app(&by_name()).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap().message;
+    let problem = app.progress(id).last_problem.unwrap().message;
     for word in ["`otc`", "`eu-de_prod`", "APIGW.0301", "access_key"] {
         assert!(problem.contains(word), "{problem}");
     }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobwatch::intake::WatchRequest;
+use jobwatch::watch::request::WatchRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -72,13 +72,13 @@ impl Jobs {
 async fn submit_all(app: &App) {
     let mut submissions = JoinSet::new();
     for number in 0..WATCHES {
-        let intake = Arc::clone(&app.program.intake);
+        let actions = Arc::clone(&app.program.actions);
         let request = WatchRequest {
             service: "jobs".to_owned(),
             job_id: format!("job-{number}"),
             ..WatchRequest::default()
         };
-        submissions.spawn(async move { intake.submit(&request).await.unwrap() });
+        submissions.spawn(async move { actions.submit(&request).await.unwrap() });
     }
     submissions.join_all().await;
     app.program.poller.run_once().await.unwrap();

@@ -9,9 +9,9 @@ use jobwatch::store::delivery::{
 };
 use jobwatch::store::{
     Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, Page, Query, SharedStore, Store,
-    StoreError, StoredEvent, Submission, Submitted, Transition,
+    StoreError, StoredEvent, Submitted,
 };
-use jobwatch::watch::event::Event;
+use jobwatch::watch::change::Change;
 use jobwatch::watch::{State, Watch, WatchId};
 
 use crate::simulation::plan::StoreFault;
@@ -69,14 +69,14 @@ impl Disk {
 
 #[async_trait]
 impl Store for Disk {
-    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
+    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
         self.call("submit", self.store.submit(submissions)).await
     }
 
-    async fn apply(&self, transition: Transition) -> Result<Applied, StoreError> {
-        let id = transition.watch.id;
-        let kind = transition.event.kind;
-        let applied = self.call("apply", self.store.apply(transition)).await;
+    async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
+        let id = change.watch.id;
+        let kind = change.event.kind;
+        let applied = self.call("apply", self.store.apply(change)).await;
         self.world
             .note(|| format!("disk: {id} {kind:?} {applied:?}"));
         if !matches!(applied, Ok(Applied::Applied)) {
@@ -132,14 +132,8 @@ impl Store for Disk {
             .await
     }
 
-    async fn append(
-        &self,
-        id: WatchId,
-        event: Event,
-        owed: Vec<String>,
-    ) -> Result<Applied, StoreError> {
-        self.call("append", self.store.append(id, event, owed))
-            .await
+    async fn append(&self, change: Change) -> Result<Applied, StoreError> {
+        self.call("append", self.store.append(change)).await
     }
 
     async fn without_verdict(

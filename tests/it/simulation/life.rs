@@ -1,23 +1,25 @@
-//! One process after the other: the real poller, courier and intake on the models, until
+//! One process after the other: the real poller, courier and actions on the models, until
 //! everything is settled.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use jobwatch::actions::submit::SubmitError;
+use jobwatch::actions::{self, Actions};
 use jobwatch::clock::{SharedClock, seeded_rng, until};
 use jobwatch::credential::Credential;
 use jobwatch::credential::none::Nothing;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
-use jobwatch::intake;
-use jobwatch::intake::{Intake, IntakeError, WatchRequest};
 use jobwatch::metrics::Metrics;
 use jobwatch::service::transport::SharedTransport;
 use jobwatch::service::{Base, Service, Services};
 use jobwatch::sink::SharedSink;
 use jobwatch::store::SharedStore;
+use jobwatch::watch::change::Composer;
 use jobwatch::watch::event::Instance;
+use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::subscription::{EventFilter, Filter, Subscriptions};
 use jobwatch::workers::courier::Courier;
 use jobwatch::workers::poller::Poller;
@@ -130,7 +132,7 @@ async fn act(world: &World, orderly: Option<Duration>) -> Ended {
         for _ in 0..=usize::from(n % 3 == 0) {
             clients.spawn(client(
                 world.clone(),
-                Arc::clone(&process.intake),
+                Arc::clone(&process.actions),
                 job.clone(),
             ));
         }
@@ -170,7 +172,7 @@ async fn until_settled(world: &World, orderly: Option<Duration>) -> Ended {
 }
 
 /// Somebody who submits a job until it is acknowledged, and may end the watch later.
-async fn client(world: World, intake: Arc<Intake>, job: Job) {
+async fn client(world: World, actions: Arc<Actions>, job: Job) {
     let wait = |at: Duration| world.lasts(at.saturating_sub(world.elapsed()));
     wait(job.submit_at).await;
     let request = WatchRequest {
@@ -184,17 +186,17 @@ async fn client(world: World, intake: Arc<Intake>, job: Job) {
         if let Some(known) = known {
             break known;
         }
-        match intake.submit(&request).await {
+        match actions.submit(&request).await {
             Ok(submitted) => {
                 let id = submitted.watch().id;
                 checks::acknowledged(&world, &job, submitted.watch());
                 break id;
             }
-            Err(IntakeError::Refused(faults)) => {
-                world.wrong("intake", &format!("{faults:?}"));
+            Err(SubmitError::Refused(faults)) => {
+                world.wrong("submit", &format!("{faults:?}"));
                 return;
             }
-            Err(IntakeError::Store(_)) => world.lasts(CLIENT_PAUSE).await,
+            Err(SubmitError::Store(_)) => world.lasts(CLIENT_PAUSE).await,
         }
     };
     let Some(unwatch_at) = job.unwatch_at else {
@@ -202,7 +204,7 @@ async fn client(world: World, intake: Arc<Intake>, job: Job) {
     };
     wait(unwatch_at).await;
     while !world.state().unwatched.contains(&job.id) {
-        match intake.unwatch(id, |_| {}).await {
+        match actions.stop(id).await {
             Ok(Some(_)) => {
                 world.state().unwatched.insert(job.id.clone());
             }
@@ -217,7 +219,7 @@ struct Process {
     store: SharedStore,
     poller: Poller,
     courier: Courier,
-    intake: Arc<Intake>,
+    actions: Arc<Actions>,
 }
 
 impl Process {
@@ -226,8 +228,8 @@ impl Process {
         let clock: SharedClock = Arc::new(LifeClock(world.clone()));
         let rng = || seeded_rng(world.state().rng.next_u64());
         let services = services(world, &clock);
-        let subscriptions = Arc::new(subscriptions());
         let instance = Instance("model".to_owned());
+        let composer = Composer::new(instance, Arc::new(subscriptions()));
         let courier = Courier::new(courier::Parts {
             store: Arc::clone(&store),
             sinks: sinks(world),
@@ -238,8 +240,7 @@ impl Process {
         let poller = Poller::new(poller::Parts {
             store: Arc::clone(&store),
             services: services.clone(),
-            subscriptions: Arc::clone(&subscriptions),
-            instance: instance.clone(),
+            composer: composer.clone(),
             clock: Arc::clone(&clock),
             rng: rng(),
             metrics: Metrics::shared(),
@@ -248,20 +249,21 @@ impl Process {
         });
         let mut wake = poller.wake_handle();
         wake.join(courier.wake_handle());
-        let parts = intake::Parts {
+        let parts = actions::Parts {
             store: Arc::clone(&store),
             services,
-            subscriptions,
-            instance,
+            composer,
             clock,
             wake,
             callback_hosts: None,
+            poller: Arc::new(poller.clone()),
+            courier: Arc::new(courier.clone()),
         };
         Self {
             store,
             poller,
             courier,
-            intake: Arc::new(Intake::new(parts, rng())),
+            actions: Arc::new(Actions::new(parts, rng())),
         }
     }
 }

@@ -98,13 +98,13 @@ fn teams_gets_a_message_with_an_adaptive_card() {
     }
 }
 
-/// A late result tells of the result, and is no second alarm.
+/// A late result names the verdict, and is no second alarm.
 #[test]
 fn a_late_verdict_is_told_as_what_it_is() {
     let mut parcel = parcel(Outcome::TimedOut, "");
-    let mut late = |result: &str| {
+    let mut late = |verdict: &str| {
         let mut event: Value = serde_json::from_str(&parcel.body).unwrap();
-        event["data"]["result"] = result.into();
+        event["data"]["verdict"] = verdict.into();
         parcel.body = event.to_string();
         ["pagerduty.json.j2", "slack.json.j2", "teams.json.j2"].map(|name| of(name, &parcel))
     };

@@ -216,11 +216,8 @@ pub(crate) async fn an_event_is_appended_once_and_changes_nothing_about_its_watc
     let watch = accepted(&store, watch(1)).await;
     let ended = end(&watch, Outcome::TimedOut);
     store.apply(ended.clone()).await.unwrap();
-    let late = transition(&ended.watch, EventKind::LateResult, &[]).event;
-    let append = async || {
-        let owed = vec!["hook".to_owned()];
-        store.append(watch.id, late.clone(), owed).await.unwrap()
-    };
+    let late = transition(&ended.watch, EventKind::LateResult, &["hook"]);
+    let append = async || store.append(late.clone()).await.unwrap();
     assert_eq!(append().await, Applied::Applied);
     assert_eq!(append().await, Applied::Refused);
     assert_eq!(stored(&store, &watch).await, ended.watch);
@@ -258,8 +255,8 @@ pub(crate) async fn what_ended_without_a_verdict_is_found_until_one_came_late(
         .iter()
         .find(|watch| watch.state.outcome() == Some(Outcome::Lost));
     let lost = lost.unwrap();
-    let late = transition(lost, EventKind::LateResult, &[]).event;
-    store.append(lost.id, late, Vec::new()).await.unwrap();
+    let late = transition(lost, EventKind::LateResult, &[]);
+    store.append(late).await.unwrap();
     assert_eq!(found(30).await, [Outcome::TimedOut]);
 }
 

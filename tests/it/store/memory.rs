@@ -14,8 +14,9 @@ use jobwatch::store::delivery::{
 };
 use jobwatch::store::{
     Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, PAGE_MAX, Page, Query, Settlement,
-    SharedStore, Store, StoreError, StoredEvent, Submission, Submitted, Transition, row,
+    SharedStore, Store, StoreError, StoredEvent, Submitted, row,
 };
+use jobwatch::watch::change::Change;
 use jobwatch::watch::event::{Event, EventKind};
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use uuid::Uuid;
@@ -151,8 +152,8 @@ impl Rows {
         self.events.push(Logged { event, watch });
     }
 
-    fn submit(&mut self, submission: Submission) -> Result<Submitted, StoreError> {
-        let Submission { watch, event, owed } = submission;
+    fn submit(&mut self, submission: Change) -> Result<Submitted, StoreError> {
+        let Change { watch, event, owed } = submission;
         let key = row::key(&watch);
         if let Some(index) = self.keys.get(&key) {
             return Ok(Submitted::Existing(self.watches[*index].clone()));
@@ -165,8 +166,8 @@ impl Rows {
         Ok(Submitted::Accepted(watch))
     }
 
-    fn apply(&mut self, transition: Transition) -> Result<Applied, StoreError> {
-        let Transition { watch, event, owed } = transition;
+    fn apply(&mut self, change: Change) -> Result<Applied, StoreError> {
+        let Change { watch, event, owed } = change;
         let Some(&index) = self.numbers.get(&watch.id) else {
             return Ok(Applied::Refused);
         };
@@ -260,17 +261,13 @@ impl Rows {
         claimed
     }
 
-    fn append(
-        &mut self,
-        id: WatchId,
-        event: Event,
-        owed: Vec<String>,
-    ) -> Result<Applied, StoreError> {
+    fn append(&mut self, change: Change) -> Result<Applied, StoreError> {
+        let Change { watch, event, owed } = change;
         if self.event_ids.contains_key(&event.id) {
             return Ok(Applied::Refused);
         }
         self.may_log(&event, &owed)?;
-        self.log(id, event, owed);
+        self.log(watch.id, event, owed);
         Ok(Applied::Applied)
     }
 
@@ -369,7 +366,7 @@ impl Rows {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
+    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
         let mut rows = self.rows()?;
         let before = (submissions.len() > 1).then(|| rows.clone());
         let answers: Result<Vec<_>, _> = submissions
@@ -382,8 +379,8 @@ impl Store for MemoryStore {
         answers
     }
 
-    async fn apply(&self, transition: Transition) -> Result<Applied, StoreError> {
-        self.rows()?.apply(transition)
+    async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
+        self.rows()?.apply(change)
     }
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
@@ -458,13 +455,8 @@ impl Store for MemoryStore {
         Ok(pending.map(|owed| owed.due_at.max(owed.lease_until)).min())
     }
 
-    async fn append(
-        &self,
-        id: WatchId,
-        event: Event,
-        owed: Vec<String>,
-    ) -> Result<Applied, StoreError> {
-        self.rows()?.append(id, event, owed)
+    async fn append(&self, change: Change) -> Result<Applied, StoreError> {
+        self.rows()?.append(change)
     }
 
     async fn without_verdict(

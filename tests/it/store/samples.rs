@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::{SharedStore, Submission, Submitted, Transition};
+use jobwatch::store::{SharedStore, Submitted};
+use jobwatch::watch::change::Change;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::observation::{Job, JobState, ProblemKind, ProblemNote};
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
@@ -46,8 +47,8 @@ fn event(watch: &Watch, kind: EventKind, secs: u64) -> Event {
 }
 
 /// The submission of a watch, owed to these sinks.
-pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Submission {
-    Submission {
+pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Change {
+    Change {
         event: event(&watch, EventKind::Accepted, 0),
         owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
         watch,
@@ -55,7 +56,7 @@ pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Submission {
 }
 
 /// The watch after one more transition, with everything set that may be set.
-pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Transition {
+pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Change {
     let mut watch = before.clone();
     watch.revision += 1;
     watch.polls = 7;
@@ -84,7 +85,7 @@ pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Tra
         watch.state = State::Final(outcome);
         watch.finished_at = Some(at(30));
     }
-    Transition {
+    Change {
         event: event(&watch, kind, 30),
         owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
         watch,
@@ -92,12 +93,12 @@ pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Tra
 }
 
 /// A change that ends nothing.
-pub(crate) fn change(before: &Watch) -> Transition {
+pub(crate) fn change(before: &Watch) -> Change {
     transition(before, EventKind::Changed, &[])
 }
 
 /// An end.
-pub(crate) fn end(before: &Watch, outcome: Outcome) -> Transition {
+pub(crate) fn end(before: &Watch, outcome: Outcome) -> Change {
     transition(before, EventKind::Finished(outcome), &[])
 }
 

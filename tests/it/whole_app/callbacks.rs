@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use jobwatch::intake::WatchRequest;
 use jobwatch::simulator::{Ending, Service};
 use jobwatch::watch::CallbackUrl;
+use jobwatch::watch::request::WatchRequest;
 use serde_json::json;
 
 use crate::harness::{App, Setup, job};

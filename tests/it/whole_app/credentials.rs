@@ -43,8 +43,8 @@ async fn an_expired_token_is_read_again_and_the_poll_replayed_once() {
     let polls = app.simulator.job(&job_id).unwrap().recent_polls;
     let statuses: Vec<u16> = polls.iter().map(|poll| poll.http).collect();
     assert_eq!(statuses, [200, 401, 200]);
-    let live = app.live(id);
-    assert_eq!((live.polls, live.problems), (2, 0));
+    let progress = app.progress(id);
+    assert_eq!((progress.polls, progress.problems), (2, 0));
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jobwatch::clock::later;
-use jobwatch::intake::WatchRequest;
 use jobwatch::simulator::{Ending, JobSpec, Service};
+use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::{Outcome, WatchId};
 
 use crate::harness::{App, job};

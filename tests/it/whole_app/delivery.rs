@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jobwatch::intake::WatchRequest;
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::watch::request::WatchRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::receiver::{Received, Receiver, Reply};

@@ -116,7 +116,7 @@ async fn the_first_polls_after_a_restart_are_spread() {
     let app = app.restart().await;
     let due: BTreeSet<_> = watches
         .iter()
-        .map(|id| app.live(*id).next_poll_at)
+        .map(|id| app.progress(*id).next_poll_at)
         .collect();
     assert!(due.len() > 40, "{} moments", due.len());
     let longest = later(app.now(), Duration::from_secs(30));

@@ -34,7 +34,7 @@ async fn a_job_never_found_is_lost_after_its_grace_and_not_before() {
         let id = app.submit(service.name(), "no-such-job").await;
         app.advance_secs(119).await;
         assert_eq!(app.outcome(id).await, None, "{service:?}");
-        assert!(app.live(id).problems > 3);
+        assert!(app.progress(id).problems > 3);
         assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Lost);
         let watch = app.watch(id).await;
         let took = until(watch.submitted_at, watch.finished_at.unwrap());
@@ -82,5 +82,5 @@ async fn a_job_that_comes_back_must_be_missed_three_times_anew() {
         app.next_poll(id).await;
         assert_eq!(app.outcome(id).await, None);
     }
-    assert_eq!(app.live(id).problems, 8);
+    assert_eq!(app.progress(id).problems, 8);
 }

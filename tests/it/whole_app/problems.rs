@@ -41,10 +41,10 @@ async fn one_problem_does_not_stretch_the_schedule() {
     spec.faults = faults;
     let id = app.watch_new(spec).await;
     app.next_poll(id).await;
-    let next = app.live(id).next_poll_at;
+    let next = app.progress(id).next_poll_at;
     assert_eq!(next.duration_since(app.now()).as_secs(), 2);
     app.next_poll(id).await;
-    let next = app.live(id).next_poll_at;
+    let next = app.progress(id).next_poll_at;
     assert_eq!(next.duration_since(app.now()).as_secs(), 2);
 }
 
@@ -58,7 +58,7 @@ async fn a_torn_body_is_no_answer() {
     let id = app.watch_new(job_with(Service::Sdrs, faults)).await;
     for _ in 0..3 {
         app.next_poll(id).await;
-        let problem = app.live(id).last_problem.unwrap();
+        let problem = app.progress(id).last_problem.unwrap();
         assert_eq!(problem.kind, ProblemKind::Unreachable);
         assert!(problem.message.contains("broke off"), "{}", problem.message);
     }
@@ -93,7 +93,7 @@ async fn a_server_that_is_not_there_ends_a_watch_only_at_its_deadline() {
     let app = setup.start().await;
     let id = app.submit("gone", "j").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap();
+    let problem = app.progress(id).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Unreachable);
     assert!(
         problem.message.contains("cannot connect"),
@@ -116,7 +116,7 @@ async fn an_answer_that_takes_too_long_is_given_up() {
     };
     let id = app.watch_new(job_with(Service::Dcs, faults)).await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap();
+    let problem = app.progress(id).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Unreachable);
     assert!(problem.message.contains("timed out"), "{}", problem.message);
 }
@@ -139,7 +139,7 @@ async fn a_body_beyond_the_limit_is_not_read() {
         .await;
     let id = app.submit("big", "j").await;
     app.next_poll(id).await;
-    let problem = app.live(id).last_problem.unwrap();
+    let problem = app.progress(id).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Unreadable);
     assert!(problem.message.contains("max_body"), "{}", problem.message);
 }

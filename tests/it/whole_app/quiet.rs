@@ -25,11 +25,11 @@ async fn a_poll_that_shows_nothing_new_writes_nothing() {
     app.advance_secs(60).await;
     let database = Connection::open(app.database()).unwrap();
     let (before, stored) = (data_version(&database), app.watch(id).await);
-    let polls = app.live(id).polls;
+    let polls = app.progress(id).polls;
     for _ in 0..50 {
         app.next_poll(id).await;
     }
-    assert_eq!(app.live(id).polls, polls + 50);
+    assert_eq!(app.progress(id).polls, polls + 50);
     assert_eq!(data_version(&database), before);
     assert_eq!(app.watch(id).await, stored);
     // The measure itself works: an end is written.
@@ -53,7 +53,7 @@ async fn a_problem_that_goes_on_writes_nothing() {
     for _ in 0..50 {
         app.next_poll(id).await;
     }
-    assert_eq!(app.live(id).problems, 50);
+    assert_eq!(app.progress(id).problems, 50);
     assert_eq!(data_version(&database), before);
 }
 

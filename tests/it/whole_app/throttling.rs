@@ -118,7 +118,7 @@ async fn an_excessive_wish_is_cut() {
         .watch_new(throttled(1, RetryAfter::Seconds(864_000)))
         .await;
     app.next_poll(id).await;
-    let wait = app.live(id).next_poll_at.duration_since(app.now());
+    let wait = app.progress(id).next_poll_at.duration_since(app.now());
     assert_eq!(wait.as_secs(), 600, "max_retry_after");
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
 }

@@ -1,0 +1,58 @@
+//! Ending a watch at an operator's request.
+
+use jiff::Timestamp;
+
+use crate::actions::Actions;
+use crate::store::{Applied, StoreError};
+use crate::watch::change::Change;
+use crate::watch::transition::{self, Step, Tracking};
+use crate::watch::{Outcome, Progress, State, Watch, WatchId};
+
+/// How often a stop is tried while polls keep changing the watch.
+const TRIES: usize = 5;
+
+impl Actions {
+    /// Ends a watch as `unwatched`. Returns it as it stands then; a final watch stays as it
+    /// is, and `None` means that there is no such watch.
+    ///
+    /// A verdict that was observed and waits for the store is saved first: it counts.
+    ///
+    /// # Errors
+    /// The store failed; the watch continues.
+    pub async fn stop(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
+        let parts = &self.parts;
+        parts.poller.flush().await;
+        let progress = parts.poller.progress(id);
+        for _ in 0..TRIES {
+            let Some(watch) = parts.store.watch(id).await? else {
+                return Ok(None);
+            };
+            if watch.state != State::Watching {
+                return Ok(Some(watch));
+            }
+            let change = self.ending(&watch, progress.clone(), parts.clock.now());
+            let ended = change.watch.clone();
+            if parts.store.apply(change).await? == Applied::Applied {
+                parts.wake.wake();
+                return Ok(Some(ended));
+            }
+        }
+        Err(StoreError::Failed {
+            doing: "end a watch that polls keep changing",
+            source: "try again".into(),
+        })
+    }
+
+    fn ending(&self, watch: &Watch, progress: Option<Progress>, now: Timestamp) -> Change {
+        let mut tracking = Tracking::resume(watch);
+        if let Some(progress) = progress {
+            tracking.polls = progress.polls;
+            tracking.problems = progress.problems;
+            tracking.last_problem = progress.last_problem.map(Box::new);
+        }
+        let step = Step::Finished(Outcome::Unwatched);
+        let (watch, kind) = transition::record(watch, &tracking, None, step, now)
+            .expect("an end is always an event");
+        self.parts.composer.compose(watch, kind, now)
+    }
+}

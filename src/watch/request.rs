@@ -1,0 +1,169 @@
+//! A request to watch a job, and the checks of it that need no configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{later, parse_duration, until};
+use crate::watch::{CallbackUrl, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
+
+/// The longest time from submission to deadline.
+pub const DEADLINE_MAX: Duration = Duration::from_hours(24 * 365);
+/// The most sinks one watch may name.
+const SINKS_MAX: usize = 64;
+
+/// A request to watch a job: the body of `POST /v1/watches`, an entry of `[[watches]]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchRequest {
+    /// The configured service.
+    pub service: String,
+    /// The job's id, as the service gave it.
+    pub job_id: String,
+    /// Values for the definition's placeholders that the service does not set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+    /// Free text that every event carries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// How long the watch may take (`2h`), or its last moment (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// The sinks that receive its events; empty means every sink whose filter matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<String>,
+    /// A URL that receives events of this watch alone, beside the sinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<CallbackUrl>,
+}
+
+/// One fault of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The member of the request.
+    pub field: String,
+    /// What is wrong with it and what is allowed.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault of the member `field`.
+    pub fn new(field: &str, message: impl Into<String>) -> Self {
+        Self {
+            field: field.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+impl WatchRequest {
+    /// Finds every fault that does not depend on the configuration or on the time.
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        check_job_id(&self.job_id, &mut faults);
+        check_labels(&self.labels, &mut faults);
+        if let Some(text) = &self.deadline
+            && parse_deadline(text, Timestamp::UNIX_EPOCH).is_none()
+        {
+            faults.push(Fault::new(
+                "deadline",
+                format!("`{text}` must be a duration such as `30m` or `2h`, or a time such as `2026-12-24T18:00:00Z`"),
+            ));
+        }
+        if self.sinks.len() > SINKS_MAX {
+            faults.push(Fault::new("sinks", format!("must be at most {SINKS_MAX}")));
+        }
+        faults
+    }
+
+    /// The deadline of a watch that is submitted at `now`; `default` counts where the request
+    /// has none.
+    ///
+    /// # Errors
+    /// The deadline has passed or is too far away. A text that is neither a duration nor a
+    /// time is left to [`check`](Self::check), and gives the default here.
+    pub fn deadline_at(&self, now: Timestamp, default: Duration) -> Result<Timestamp, Fault> {
+        let written = self.deadline.as_deref();
+        let parsed = written.and_then(|text| Some((text, parse_deadline(text, now)?)));
+        let Some((text, deadline)) = parsed else {
+            return Ok(later(now, default));
+        };
+        if deadline <= now || until(now, deadline) > DEADLINE_MAX {
+            return Err(Fault::new(
+                "deadline",
+                format!("`{text}` must be in the future, at most 365 days from now"),
+            ));
+        }
+        Ok(deadline)
+    }
+}
+
+/// Checks a value for a placeholder of a definition.
+///
+/// # Errors
+/// The rule that the value breaks.
+pub fn check_param(value: &str) -> Result<(), String> {
+    // A URL parser takes dots for steps in the path, however they are encoded.
+    let is_step = matches!(value, "" | "." | "..");
+    if is_step || value.len() > LABEL_BYTES_MAX || value.chars().any(char::is_control) {
+        return Err(format!(
+            "must have 1 to {LABEL_BYTES_MAX} bytes, no control characters, and not be a step in a path"
+        ));
+    }
+    Ok(())
+}
+
+fn check_job_id(job_id: &str, faults: &mut Vec<Fault>) {
+    let rule = if job_id.is_empty() {
+        "must not be empty"
+    } else if job_id.len() > JOB_ID_BYTES_MAX {
+        "must have at most 512 bytes"
+    } else if job_id.chars().any(char::is_control) {
+        "must not hold control characters"
+    } else if matches!(job_id, "." | "..") {
+        // A URL parser takes these for steps in the path, however they are encoded.
+        "must not be a step in a path"
+    } else {
+        return;
+    };
+    faults.push(Fault::new("job_id", rule));
+}
+
+fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+    if labels.len() > LABELS_MAX {
+        faults.push(Fault::new(
+            "labels",
+            format!("must be at most {LABELS_MAX}"),
+        ));
+    }
+    for (name, value) in labels {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+        if name.is_empty() || name.len() > LABEL_BYTES_MAX || !name.chars().all(is_plain) {
+            faults.push(Fault::new(
+                "labels",
+                format!("the name {name:?} must have 1 to {LABEL_BYTES_MAX} letters, digits, `.`, `_`, `/` or `-`"),
+            ));
+        }
+        if value.len() > LABEL_BYTES_MAX || value.chars().any(char::is_control) {
+            faults.push(Fault::new(
+                "labels",
+                format!("the value of `{name}` must have at most {LABEL_BYTES_MAX} bytes and no control characters"),
+            ));
+        }
+    }
+}
+
+/// Reads a time, or a duration after `now`.
+fn parse_deadline(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let after = || parse_duration(text).ok().map(|after| later(now, after));
+    text.parse().ok().or_else(after)
+}
