@@ -10,7 +10,7 @@
 //! | `credential/` | how a request proves who asks |
 //! | `service/` | a definition put to use: one poll over HTTP |
 //! | `store/` | what is durable, and what commits together; `sqlite/` is the embedded one |
-//! | `sink/` | where events go |
+//! | `sink/` | where events go; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | what goes on by itself: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
@@ -20,7 +20,8 @@
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `metrics` | what is counted |
 //! | `timing/` | the settings of polling: as written, and ready for use |
-//! | `clock`, `wake`, `suggest`, `toml_line`, `outbound/` | time and randomness, nudges, suggestions, lines of keys, what outgoing HTTP shares |
+//! | `tree/`, `diagnostic` | reading TOML sections with the origin of each value; one error in a file |
+//! | `clock`, `wake`, `suggest`, `outbound/` | time and randomness, nudges, suggestions, what outgoing HTTP shares |
 //!
 //! # How a watch travels
 //!
@@ -53,6 +54,7 @@ pub mod cli;
 pub mod clock;
 pub mod credential;
 pub mod definition;
+pub mod diagnostic;
 pub mod lifecycle;
 pub mod metrics;
 pub mod outbound;
@@ -66,7 +68,7 @@ pub mod suggest;
 pub mod sync;
 pub mod telemetry;
 pub mod timing;
-pub mod toml_line;
+pub mod tree;
 pub mod wake;
 pub mod watch;
 pub mod workers;

@@ -7,6 +7,7 @@ pub mod egress;
 pub mod redaction;
 pub mod retry_after;
 pub mod secret;
+pub(crate) mod url;
 
 use std::error::Error;
 
@@ -15,6 +16,9 @@ const UNKNOWN_ISSUER: &str = "UnknownIssuer";
 /// What helps then.
 const TRUST_HINT: &str =
     "; if its authority is one of yours, name it in SSL_CERT_FILE or, for a webhook, in ca_file";
+
+/// What to do when TLS cannot be set up; the cause alone does not say.
+pub(crate) const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
 
 /// A client builder with our manners: no redirects and no silent retries.
 ///

@@ -9,20 +9,13 @@ use crate::clock::SharedClock;
 use crate::credential;
 use crate::credential::SharedCredential;
 use crate::credential::build::{BuildError, Wanted};
-use crate::outbound::is_local;
+use crate::outbound::{NO_TLS, is_local};
 use crate::service::transport::{HttpTransport, LocalBypass, SharedTransport};
 use crate::service::{Base, Service, Services};
-use crate::settings::{ServiceSettings, Settings, SinkKind};
+use crate::settings::{ServiceSettings, Settings};
 use crate::sink::SharedSink;
 use crate::sink::callback::Callback;
-use crate::sink::exec::Exec;
-use crate::sink::file::Lines;
-use crate::sink::log::Log;
-use crate::sink::webhook::Webhook;
 use crate::watch::subscription::{CALLBACK, Subscriptions};
-
-/// What to do when TLS cannot be set up; the cause alone does not say.
-const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
 
 /// The configured services.
 ///
@@ -105,7 +98,8 @@ fn service_of(
 pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>> {
     let mut sinks = BTreeMap::new();
     for (name, settings) in &settings.sinks {
-        let sink = sink(&settings.kind).with_context(|| format!("set up the sink `{name}`"))?;
+        let sink = settings.sink.set_up().map_err(|reason| anyhow!(reason));
+        let sink = sink.with_context(|| format!("set up the sink `{name}`"))?;
         sinks.insert(name.clone(), sink);
     }
     if let Some(callback) = &settings.api.callback {
@@ -114,18 +108,6 @@ pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>
         sinks.insert(CALLBACK.to_owned(), Arc::new(sink));
     }
     Ok(sinks)
-}
-
-fn sink(kind: &SinkKind) -> anyhow::Result<SharedSink> {
-    Ok(match kind {
-        SinkKind::Log => Arc::new(Log),
-        SinkKind::Webhook { url, options } => {
-            let webhook = Webhook::new(url.clone(), options);
-            Arc::new(webhook.map_err(|reason| anyhow!(reason)).context(NO_TLS)?)
-        }
-        SinkKind::File(spec) => Arc::new(Lines::new(spec.clone())),
-        SinkKind::Exec(spec) => Arc::new(Exec::new(spec.clone())),
-    })
 }
 
 /// Who is told what.

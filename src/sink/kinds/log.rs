@@ -1,12 +1,17 @@
 //! Events as log lines: one `tracing` event each, its fields flat, so that whoever reads
 //! journald or JSON logs needs no webhook.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
+use crate::sink::{Attempt, AttemptResult, ConfiguredSink, Parcel, SharedSink, Sink};
+use crate::tree::reader::Reader;
 
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "log";
 /// The `tracing` target of all event lines.
 pub const TARGET: &str = "jobwatch::event";
 
@@ -27,7 +32,7 @@ pub struct Log;
 #[async_trait]
 impl Sink for Log {
     fn kind(&self) -> &'static str {
-        "log"
+        KIND
     }
 
     fn concurrency(&self) -> usize {
@@ -47,6 +52,22 @@ impl Sink for Log {
             }),
         }
     }
+}
+
+impl ConfiguredSink for Log {
+    fn target(&self) -> String {
+        "this log".to_owned()
+    }
+
+    fn set_up(&self) -> Result<SharedSink, String> {
+        Ok(Arc::new(*self))
+    }
+}
+
+/// Reads the settings of a log, which has none.
+#[expect(clippy::unnecessary_wraps, reason = "one signature for all kinds")]
+pub(super) fn read(_section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
+    Some(Box::new(Log))
 }
 
 /// One line. `tracing` wants its fields spelled out, and levels at compile time.
