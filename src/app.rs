@@ -65,7 +65,7 @@ impl App {
         let metrics = Metrics::shared();
         let courier = Courier::new(courier::Parts {
             store: Arc::clone(&store),
-            sinks: build::sinks(&settings)?,
+            sinks: build::sinks(&settings, &lifecycle.log)?,
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
@@ -123,7 +123,7 @@ impl App {
     /// # Errors
     /// The watches cannot be loaded.
     pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Lifecycle { stop, tracker } = &self.lifecycle;
+        let Lifecycle { stop, tracker, .. } = &self.lifecycle;
         // The API comes first: its probes answer while the watches are loaded.
         tracker.spawn(api::server::serve(
             listener,

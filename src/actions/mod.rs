@@ -10,9 +10,10 @@ pub mod redrive;
 pub mod stop;
 pub mod submit;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 
 use crate::clock::SharedClock;

@@ -7,7 +7,6 @@ use crate::outbound::egress::Hosts;
 use crate::service::Service;
 use crate::store::{StoreError, Submitted};
 use crate::suggest;
-use crate::sync::locked;
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
 use crate::watch::request::{Fault, WatchRequest, check_param};
@@ -72,7 +71,7 @@ impl Actions {
             }
         };
         let mut random = [0; 10];
-        locked(&self.rng).fill_bytes(&mut random);
+        self.rng.lock().fill_bytes(&mut random);
         let watch = Watch {
             id: WatchId::new(now, random),
             service: request.service.clone(),

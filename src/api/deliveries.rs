@@ -230,5 +230,6 @@ fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
 }
 
 fn states() -> String {
-    DeliveryState::ALL.map(DeliveryState::as_str).join(", ")
+    let words = DeliveryState::ALL.map(DeliveryState::as_str);
+    format!("one of {}", words.join(", "))
 }

@@ -96,7 +96,7 @@ impl ApiError {
             "urn:jobwatch:problem:no-such-sink",
             "The sink is not configured",
             format!(
-                "the sink `{sink}` is not configured, so its dead letters are kept and not sent; add [sinks.{sink}], restart and try again"
+                "[sinks.{sink}] is missing, so its dead letters are kept and not sent; add it, restart and try again"
             ),
         )
     }

@@ -20,7 +20,8 @@ pub(super) fn terms(query: &str) -> impl Iterator<Item = Term<'_>> {
 }
 
 impl Term<'_> {
-    /// Returns a `cursor`: the end of the previous page. The store refuses one that it never gave.
+    /// Returns the `cursor`: the position at which the previous page ended. The store refuses
+    /// one that it never gave.
     pub(super) fn cursor(&self) -> PageCursor {
         PageCursor::new(&*self.value)
     }

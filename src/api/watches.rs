@@ -118,7 +118,8 @@ fn parse_state(word: &str) -> Option<WatchState> {
 }
 
 fn states() -> String {
-    WatchState::words().collect::<Vec<_>>().join(", ")
+    let words: Vec<&str> = WatchState::words().collect();
+    format!("one of {}", words.join(", "))
 }
 
 /// Splits `NAME=VALUE`. The name goes into a JSON path of the store, so only the characters

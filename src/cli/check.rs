@@ -1,4 +1,4 @@
-//! `jobwatch check`: is the configuration right, and what does it come to?
+//! `jobwatch check`: validates the configuration and shows the resulting settings.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::sink::body_format::BodyFormat;
 use crate::sink::post::DeliveryOptions;
 use crate::watch::subscription::CALLBACK;
 
-/// Reads the configuration as `run` would, without doing anything.
+/// Reads the configuration as `run` does, and connects to nothing.
 #[derive(Args)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -28,12 +28,12 @@ impl Check {
         match self.config.load() {
             Ok(loaded) if self.json => say_json(&as_json(&loaded)),
             Ok(loaded) => say(&as_text(&loaded)),
-            Err(problems) if self.json => {
-                say_json(&json!({"valid": false, "problems": notes(&problems.0)}));
+            Err(diagnostics) if self.json => {
+                say_json(&json!({"valid": false, "problems": notes(&diagnostics.0)}));
                 return Exit::Usage;
             }
-            Err(problems) => {
-                complain(&problems.to_string());
+            Err(diagnostics) => {
+                complain(&diagnostics.to_string());
                 return Exit::Usage;
             }
         }
@@ -41,13 +41,13 @@ impl Check {
     }
 }
 
-fn notes(problems: &[Diagnostic]) -> Vec<Value> {
-    problems
+fn notes(diagnostics: &[Diagnostic]) -> Vec<Value> {
+    diagnostics
         .iter()
-        .map(|problem| {
+        .map(|diagnostic| {
             json!({
-                "origin": problem.origin, "line": problem.line,
-                "key": problem.key, "message": problem.message,
+                "origin": diagnostic.origin, "line": diagnostic.line,
+                "key": diagnostic.key, "message": diagnostic.message,
             })
         })
         .collect()
@@ -100,7 +100,7 @@ fn as_text(loaded: &Loaded) -> String {
     let settings = &loaded.settings;
     let mut parts = vec![head(loaded)];
     if settings.services.is_empty() {
-        parts.push("No service is configured yet: add [services.NAME]; `jobwatch services` lists what can be.".to_owned());
+        parts.push("No service is configured: add [services.NAME]; `jobwatch services` lists the definitions.".to_owned());
     } else {
         parts.push(services(settings));
     }
@@ -121,7 +121,7 @@ fn head(loaded: &Loaded) -> String {
         .map(|file| file.display().to_string())
         .collect();
     let files = if files.is_empty() {
-        "none: the defaults and the environment".to_owned()
+        "none; only defaults and environment variables".to_owned()
     } else {
         files.join(", ")
     };
@@ -163,7 +163,7 @@ fn services(settings: &Settings) -> String {
     table.render()
 }
 
-/// Those that are configured; `jobwatch credentials` tries them.
+/// Lists the configured credentials; `jobwatch credentials` tests them.
 fn credentials(settings: &Settings) -> Option<String> {
     let mut table = Table::with_header(&["CREDENTIAL", "KIND", "REGION"]);
     let mut is_empty = true;
@@ -191,12 +191,12 @@ fn schedule(service: &ServiceSettings) -> String {
     )
 }
 
-/// How events are posted, in a few words.
-fn told(options: &DeliveryOptions) -> String {
+/// Describes how events are posted: signature, body format and allowed addresses.
+fn delivery_in_words(options: &DeliveryOptions) -> String {
     let form = match options.format {
         BodyFormat::Structured => None,
         BodyFormat::Binary => Some("binary"),
-        BodyFormat::Template { .. } => Some("by template"),
+        BodyFormat::Template { .. } => Some("from a template"),
     };
     let signed = if options.keys.is_empty() {
         "not signed"
@@ -212,19 +212,21 @@ fn sinks(settings: &Settings) -> String {
     let mut table = Table::with_header(&["SINK", "KIND", "TO"]);
     for (name, sink) in &settings.sinks {
         let to = match &sink.kind {
-            SinkKind::Log => "this log".to_owned(),
+            SinkKind::Log => "the log of the daemon".to_owned(),
             // Only the origin: the path of a webhook is often its secret.
             SinkKind::Webhook { url, options } => {
-                format!("{} ({})", url.origin().ascii_serialization(), told(options))
+                let delivery = delivery_in_words(options);
+                format!("{} ({delivery})", url.origin().ascii_serialization())
             }
             SinkKind::File(spec) => spec.path.display().to_string(),
-            // Not the arguments: there may be a secret among them.
+            // Without the arguments: one of them may be a secret.
             SinkKind::Exec(spec) => spec.program.clone(),
         };
         table.row(vec![name.clone(), kind_of(&sink.kind).to_owned(), to]);
     }
     if let Some(callback) = &settings.api.callback {
-        let to = format!("the callback_url of watches ({})", told(&callback.options));
+        let delivery = delivery_in_words(&callback.options);
+        let to = format!("the callback_url of each watch ({delivery})");
         table.row(vec![CALLBACK.to_owned(), CALLBACK.to_owned(), to]);
     }
     table.render()

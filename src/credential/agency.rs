@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use crate::credential::exchange::{Exchange, Reply};
 use crate::credential::keys::Signed;
 use crate::credential::keystone::{auth_body, below, granted, post, project_of, token_request};
+use crate::credential::lease::Failing;
 use crate::credential::metadata::temporary;
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
 use crate::credential::spec::{Agency, Domain, Project};
 use crate::credential::{
-    Grant, IssueError, IssuedSecret, Issuer, Renewal, SharedCredential, refusal,
+    CredentialError, Grant, IssueError, IssuedSecret, Issuer, Renewal, SharedCredential, refusal,
 };
 
 /// How the agency's name is called: the documents' tables say the second, their examples
@@ -72,7 +73,7 @@ impl Issuer for AgencyIssuer {
 impl AgencyIssuer {
     async fn source_held(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, IssueError> {
         let issued = self.source.present(now).await;
-        issued.map_err(|error| IssueError::passing(error.to_string()))
+        issued.map_err(|error| without_source(&error))
     }
 
     fn attempt(&self) -> String {
@@ -207,7 +208,7 @@ impl AgencyIssuer {
         now: Timestamp,
     ) -> Result<Reply, IssueError> {
         let signature = self.source.authorise(issued, &mut request, now).await;
-        let signature = signature.map_err(|error| IssueError::passing(error.to_string()))?;
+        let signature = signature.map_err(|error| without_source(&error))?;
         let redaction = issued.redaction.clone().and(&signature);
         let sent = self.exchange.send(request, redaction, attempt, now).await;
         match &sent {
@@ -220,5 +221,20 @@ impl AgencyIssuer {
             Err(_) => self.source.unanswered(issued),
         }
         sent
+    }
+}
+
+/// What the failure of a source means for its agency: the same, but that a refusal is no
+/// refusal of the agency. The source knows itself when it may be asked again.
+fn without_source(error: &CredentialError) -> IssueError {
+    let message = error.to_string();
+    match error {
+        CredentialError::NotIssued {
+            error, again_in, ..
+        } if error.failing != Failing::Refused => IssueError {
+            retry_after: error.retry_after.map(|_| *again_in),
+            ..IssueError::new(error.failing, message)
+        },
+        _ => IssueError::passing(message),
     }
 }

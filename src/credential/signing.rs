@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_body_is_signed_whatever_its_type() {
+    fn a_missing_body_is_signed_with_any_content_type() {
         let mut request = request("https://gateway.example/");
         let text = HeaderValue::from_static("text/plain");
         request.headers_mut().insert(CONTENT_TYPE, text);

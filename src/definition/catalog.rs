@@ -1,4 +1,4 @@
-//! Where definitions are found: the built-in ones, and those of the user's own folder.
+//! The catalog: the built-in definitions, and those in the folder of the user.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::definition::compile::compile;
 use crate::definition::{Definition, DefinitionError};
 
-/// Embeds `config/services/NAME.toml`.
+/// Embeds `config/services/NAME.toml` for each name.
 macro_rules! built_in {
     ($($name:literal),+ $(,)?) => {
         [$(($name, include_str!(concat!("../../config/services/", $name, ".toml")))),+]
@@ -63,20 +63,20 @@ const BUILT_IN: [(&str, &str); 43] = built_in![
 
 /// The largest definition file, in bytes.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
-/// The most files read from one folder.
+/// The most definition files in one folder.
 const FILES_MAX: usize = 1000;
 
-/// All definitions, by name.
+/// All definitions by name, built-in ones and those of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     by_name: BTreeMap<String, Arc<Definition>>,
 }
 
 impl Catalog {
-    /// The built-in definitions.
+    /// Returns a catalog of the built-in definitions.
     ///
     /// # Panics
-    /// Never in a binary that passed its tests: they compile every built-in.
+    /// Never in a binary that passed its tests: they compile every built-in definition.
     pub fn built_in() -> Self {
         let by_name = BUILT_IN
             .into_iter()
@@ -89,8 +89,8 @@ impl Catalog {
         Self { by_name }
     }
 
-    /// Adds every `*.toml` of `folder`; a name that is taken already is replaced, so that
-    /// a built-in can be corrected without a release. Everything that is wrong is told.
+    /// Adds every `*.toml` of `folder`. A definition replaces one of the same name, so that a
+    /// built-in one can be corrected without a release. Returns the errors of all files.
     pub fn add_folder(&mut self, folder: &Path) -> Vec<DefinitionError> {
         let files = match list(folder) {
             Ok(files) => files,
@@ -109,26 +109,26 @@ impl Catalog {
         errors
     }
 
-    /// The definition of this name.
+    /// Returns the definition with this name; `None` if there is none.
     pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
         self.by_name.get(name)
     }
 
-    /// All definitions, sorted by name.
+    /// Returns all definitions, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
         self.by_name.values()
     }
 
-    /// All names, sorted.
+    /// Returns the names of all definitions, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
 }
 
-/// Reads and compiles one definition file, named after the file.
+/// Reads and compiles one definition file. The name of the definition is that of the file.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns every error of the file.
 pub fn load_file(path: &Path) -> Result<Definition, Vec<DefinitionError>> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let text = read(path).map_err(|error| vec![error])?;
@@ -158,7 +158,10 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, DefinitionError> {
             origin: folder.display().to_string(),
             line: None,
             key: String::new(),
-            message: format!("{} definitions; at most {FILES_MAX} are read", files.len()),
+            message: format!(
+                "has {} definitions; at most {FILES_MAX} are allowed",
+                files.len()
+            ),
         });
     }
     Ok(files)
@@ -176,7 +179,7 @@ fn read(path: &Path) -> Result<String, DefinitionError> {
         .len();
     if size > FILE_BYTES_MAX {
         return Err(fail(format!(
-            "{size} bytes; a definition has at most {FILE_BYTES_MAX}"
+            "has {size} bytes; at most {FILE_BYTES_MAX} are allowed"
         )));
     }
     if !path.is_file() {
@@ -190,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_compiles_under_its_own_name() {
+    fn every_built_in_definition_compiles() {
         let catalog = Catalog::built_in();
         assert_eq!(catalog.names().count(), BUILT_IN.len());
         for definition in catalog.all() {
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_adds_and_replaces_and_tells_everything_that_is_wrong() {
+    fn folder_adds_and_replaces_and_reports_every_error() {
         let folder = tempfile::tempdir().unwrap();
         let mut catalog = Catalog::built_in();
         let dcs = catalog.get("dcs").unwrap().text.clone();

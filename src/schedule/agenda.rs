@@ -42,7 +42,7 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     slot: u32,
-    turn: u32,
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -55,11 +55,11 @@ struct Slot {
 #[derive(Debug, Default)]
 struct Place {
     /// Grows each time the place is scheduled or freed, which makes older tickets invalid.
-    turn: u32,
+    generation: u32,
     slot: Option<Box<Slot>>,
 }
 
-/// Due time, slot, turn: the earliest comes first, and ties come in the order of the slots.
+/// Due time, slot, generation: the earliest comes first, and ties come in the order of the slots.
 type Queued = Reverse<(Duration, u32, u32)>;
 
 /// The queue of all watches that need polls; see the module.
@@ -92,18 +92,18 @@ impl Agenda {
         self.late += usize::from(duty == Duty::PollLate);
         let place = &mut self.places[index as usize];
         place.slot = Some(Box::new(Slot { entry, duty, due }));
-        let turn = place.turn;
-        self.queue.push(Reverse((due, index, turn)));
+        let generation = place.generation;
+        self.queue.push(Reverse((due, index, generation)));
     }
 
     /// Takes the next entry that is due at `uptime`; `None` if there is none.
     pub fn take_due(&mut self, uptime: Duration) -> Option<(Ticket, Duty)> {
-        while let Some(&Reverse((due, slot, turn))) = self.queue.peek() {
+        while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
             if due > uptime {
                 return None;
             }
             self.queue.pop();
-            let ticket = Ticket { slot, turn };
+            let ticket = Ticket { slot, generation };
             if let Some(found) = self.slot(ticket) {
                 return Some((ticket, found.duty));
             }
@@ -113,8 +113,8 @@ impl Agenda {
 
     /// Returns the uptime at which the next queued entry is due.
     pub fn next_due(&mut self) -> Option<Duration> {
-        while let Some(&Reverse((due, slot, turn))) = self.queue.peek() {
-            if self.slot(Ticket { slot, turn }).is_some() {
+        while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
+            if self.slot(Ticket { slot, generation }).is_some() {
                 return Some(due);
             }
             self.queue.pop();
@@ -146,8 +146,8 @@ impl Agenda {
         slot.due = due;
         self.late -= usize::from(before == Duty::PollLate);
         self.late += usize::from(duty == Duty::PollLate);
-        let turn = self.next_turn(ticket.slot);
-        self.queue.push(Reverse((due, ticket.slot, turn)));
+        let generation = self.next_generation(ticket.slot);
+        self.queue.push(Reverse((due, ticket.slot, generation)));
     }
 
     /// Removes the entry of a ticket. Does nothing if it was removed already.
@@ -162,7 +162,7 @@ impl Agenda {
         if let Some(index) = self.by_id.remove(&id) {
             let slot = self.places[index as usize].slot.take();
             self.late -= usize::from(slot.is_some_and(|slot| slot.duty == Duty::PollLate));
-            self.next_turn(index);
+            self.next_generation(index);
             self.free.push(index);
         }
     }
@@ -176,18 +176,18 @@ impl Agenda {
 
     fn slot(&self, ticket: Ticket) -> Option<&Slot> {
         let place = self.places.get(ticket.slot as usize)?;
-        (place.turn == ticket.turn).then_some(place.slot.as_deref())?
+        (place.generation == ticket.generation).then_some(place.slot.as_deref())?
     }
 
     fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Slot> {
         let place = self.places.get_mut(ticket.slot as usize)?;
-        (place.turn == ticket.turn).then_some(place.slot.as_deref_mut())?
+        (place.generation == ticket.generation).then_some(place.slot.as_deref_mut())?
     }
 
-    fn next_turn(&mut self, index: u32) -> u32 {
+    fn next_generation(&mut self, index: u32) -> u32 {
         let place = &mut self.places[index as usize];
-        place.turn = place.turn.wrapping_add(1);
-        place.turn
+        place.generation = place.generation.wrapping_add(1);
+        place.generation
     }
 }
 

@@ -39,7 +39,7 @@ impl Timing {
     /// Returns the delay before the poll that follows an observation made at `now`.
     ///
     /// Sightings and problems count their own intervals, so that one 502 does not stretch the
-    /// schedule. The retry_after of a server replaces the interval, and the delay is never
+    /// schedule. The `retry_after` of a server replaces the interval, and the delay is never
     /// shorter. The last poll falls exactly on the deadline.
     pub fn next_poll(
         &self,
@@ -75,7 +75,7 @@ impl Timing {
     }
 
     /// Returns the delay before the next late poll; the last falls exactly on `ends_at`. `None`
-    /// if no more follow: after `ends_at`, if the retry_after of the server goes beyond it, and
+    /// if no more follow: after `ends_at`, if the `retry_after` of the server goes beyond it, and
     /// if `after_watch` is zero. The latter is checked by itself, since a clock that was set
     /// back can put `ends_at` into the future.
     pub fn late_poll(
@@ -95,13 +95,13 @@ impl Timing {
         Some(Next::poll_late(interval.max(retry_after).min(left)))
     }
 
-    /// Returns the longest retry_after that is respected: the longest time for which a service
-    /// may still want no requests when its last retry_after is not known any more.
+    /// Returns the longest `retry_after` that is respected: the longest time for which a service
+    /// may still want no requests when its last `retry_after` is not known any more.
     pub fn longest_retry_after(&self) -> Duration {
         self.respected(Duration::MAX)
     }
 
-    /// Returns the retry_after of a server within limits: at most `max_retry_after`, and at
+    /// Returns the `retry_after` of a server within limits: at most `max_retry_after`, and at
     /// least the first interval. Zero, or a date that has passed because the clock of the server
     /// differs from ours, does not allow requests without a pause.
     pub fn respected(&self, retry_after: Duration) -> Duration {

@@ -19,6 +19,7 @@ use crate::sink::exec::Exec;
 use crate::sink::file::Lines;
 use crate::sink::log::Log;
 use crate::sink::webhook::Webhook;
+use crate::telemetry::LogOutput;
 use crate::watch::subscription::{CALLBACK, Subscriptions};
 
 /// What to do when TLS cannot be set up; the cause alone does not say.
@@ -98,14 +99,16 @@ fn service_of(
     }
 }
 
-/// The configured sinks, by name, and the one for the URLs of watches.
+/// The configured sinks, by name, and the one for the URLs of watches. The log sink writes
+/// to `log`.
 ///
 /// # Errors
 /// A file cannot be used, or TLS cannot be set up.
-pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>> {
+pub fn sinks(settings: &Settings, log: &LogOutput) -> anyhow::Result<BTreeMap<String, SharedSink>> {
     let mut sinks = BTreeMap::new();
     for (name, settings) in &settings.sinks {
-        let sink = sink(&settings.kind).with_context(|| format!("set up the sink `{name}`"))?;
+        let sink =
+            sink(&settings.kind, log).with_context(|| format!("set up the sink `{name}`"))?;
         sinks.insert(name.clone(), sink);
     }
     if let Some(callback) = &settings.api.callback {
@@ -116,9 +119,9 @@ pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>
     Ok(sinks)
 }
 
-fn sink(kind: &SinkKind) -> anyhow::Result<SharedSink> {
+fn sink(kind: &SinkKind, log: &LogOutput) -> anyhow::Result<SharedSink> {
     Ok(match kind {
-        SinkKind::Log => Arc::new(Log),
+        SinkKind::Log => Arc::new(Log::new(log.clone())),
         SinkKind::Webhook { url, options } => {
             let webhook = Webhook::new(url.clone(), options);
             Arc::new(webhook.map_err(|reason| anyhow!(reason)).context(NO_TLS)?)

@@ -39,6 +39,7 @@ use crate::schedule::budget::Limits;
 use crate::service::Base;
 use crate::sink::post::DeliveryOptions;
 use crate::sink::{exec, file};
+use crate::telemetry::LogSettings;
 use crate::timing::Timing;
 use crate::watch::Params;
 use crate::watch::request::WatchRequest;
@@ -76,26 +77,6 @@ pub struct Settings {
     pub watches: Vec<WatchRequest>,
     /// All definitions.
     pub catalog: Catalog,
-}
-
-/// How to log.
-#[derive(Debug, Clone)]
-pub struct LogSettings {
-    /// The form of a line.
-    pub format: LogFormat,
-    /// What is logged.
-    pub filter: String,
-}
-
-/// The form of a line of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Human on a terminal, otherwise JSON.
-    Auto,
-    /// For people.
-    Human,
-    /// For machines.
-    Json,
 }
 
 /// The HTTP API.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, ServiceError};
 use super::ids;
-use super::job::{Defaults, Snapshot};
+use super::snapshot::{Defaults, Snapshot};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
     job_type: "createProtectionGroupNoCG",

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::answer::{Answer, ServiceError};
-use super::job::{Defaults, Snapshot};
+use super::snapshot::{Defaults, Snapshot};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
     job_type: "create_share",

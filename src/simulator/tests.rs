@@ -128,7 +128,7 @@ async fn connections_are_kept_alive() {
 }
 
 #[tokio::test]
-async fn unknown_paths_are_answered_by_the_gateway() {
+async fn the_gateway_answers_unknown_paths() {
     let running = Running::start(SimulatorOptions::default());
     for (method, path) in [
         ("GET", "/v1/p/jobs/a/"),
@@ -227,7 +227,7 @@ async fn refusals_of_the_control_pages_say_why() {
             "/_sim/jobs",
             r#"{"service":"x"}"#.to_owned(),
             400,
-            "must be one of dcs",
+            "expected one of `dcs`",
         ),
         (
             "POST",
@@ -240,7 +240,7 @@ async fn refusals_of_the_control_pages_say_why() {
         ("GET", "/_sim/nothing", String::new(), 404, "GET /_sim/"),
         ("GET", "/_sim/jobs/none", String::new(), 404, "no such job"),
         ("POST", "/_sim/jobs", job("a"), 201, ""),
-        ("POST", "/_sim/jobs", job("b"), 507, "the most allowed"),
+        ("POST", "/_sim/jobs", job("b"), 507, "which is the limit"),
     ];
     for (method, path, body, expected, part) in table {
         let (status, answer) = running.send(method, path, &body).await;
@@ -261,7 +261,7 @@ async fn a_job_id_is_used_once() {
     let created = running.simulator.create(named.clone()).unwrap();
     assert_eq!(
         running.simulator.create(named).unwrap_err(),
-        r#"job_id = "a b": there is such a job"#
+        r#"job_id = "a b": this job exists already"#
     );
     assert_eq!(
         running.send("GET", &created.path, "").await.1["job_id"],

@@ -9,10 +9,11 @@ use std::io;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::sink::{Attempt, AttemptResult, Sink};
 use crate::watch::delivery::Delivery;
@@ -66,7 +67,7 @@ impl Sink for Lines {
         let (settings, turn) = (Arc::clone(&self.settings), Arc::clone(&self.turn));
         let body = delivery.body.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = turn.lock();
             settings.append(&body)
         });
         let failed = |reason: String| AttemptResult::Failed {

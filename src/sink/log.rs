@@ -1,18 +1,22 @@
-//! Events as log lines: one `tracing` event each, its fields flat, so that whoever reads
-//! journald or JSON logs needs no webhook.
+//! Events as log lines: one `tracing` event each, its fields flat, so that a reader of
+//! journald or of JSON logs needs no webhook.
+//!
+//! The lines take their own way to the log, [`LogOutput`]: the filter of the log does not
+//! apply to them, and a line that could not be written is a failed attempt.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::sink::{Attempt, AttemptResult, Sink};
+use crate::telemetry::LogOutput;
 use crate::watch::delivery::Delivery;
 
 /// The `tracing` target of all event lines.
-pub const TARGET: &str = "jobwatch::event";
+const TARGET: &str = "jobwatch::event";
 
-/// The ends that a person should look at; these are warnings.
-const BAD_ENDS: [&str; 6] = [
+/// The outcomes that a person should look at; these are warnings.
+const BAD_OUTCOMES: [&str; 6] = [
     "failed",
     "partial",
     "cancelled",
@@ -22,8 +26,17 @@ const BAD_ENDS: [&str; 6] = [
 ];
 
 /// Writes events to the log.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Log;
+#[derive(Debug)]
+pub struct Log {
+    output: LogOutput,
+}
+
+impl Log {
+    /// Returns a sink that writes to `output`.
+    pub fn new(output: LogOutput) -> Self {
+        Self { output }
+    }
+}
 
 #[async_trait]
 impl Sink for Log {
@@ -37,20 +50,25 @@ impl Sink for Log {
     }
 
     async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
-        match serde_json::from_str(&delivery.body) {
+        let written = match serde_json::from_str(&delivery.body) {
             Ok(event) => {
-                write(&delivery.type_name, &event);
-                Attempt::of(AttemptResult::Delivered)
+                let emit = || emit(&delivery.type_name, &event);
+                let written = self.output.write(emit).await;
+                written.map_err(|error| format!("cannot write to the log: {error}"))
             }
-            Err(error) => Attempt::of(AttemptResult::Failed {
-                reason: format!("the stored event is not JSON: {error}"),
+            Err(error) => Err(format!("the stored event is not JSON: {error}")),
+        };
+        Attempt::of(match written {
+            Ok(()) => AttemptResult::Delivered,
+            Err(reason) => AttemptResult::Failed {
+                reason,
                 retry_after: None,
-            }),
-        }
+            },
+        })
     }
 }
 
-/// One line. `tracing` wants its fields spelled out, and levels at compile time.
+/// Emits one line. `tracing` needs its fields spelled out, and levels at compile time.
 macro_rules! line {
     ($level:expr, $event:ident, $data:ident, $message:expr) => {
         tracing::event!(
@@ -85,15 +103,15 @@ macro_rules! line {
     };
 }
 
-fn write(type_name: &str, event: &Value) {
+fn emit(type_name: &str, event: &Value) {
     let data = &event["data"];
-    let what = type_name.rsplit('.').next().unwrap_or(type_name);
+    let name = type_name.rsplit('.').next().unwrap_or(type_name);
     let message = format!(
-        "{what}: {} job {}",
+        "{name}: {} job {}",
         text(&data["service"]).unwrap_or("?"),
         text(&data["job_id"]).unwrap_or("?")
     );
-    if BAD_ENDS.contains(&what) {
+    if BAD_OUTCOMES.contains(&name) {
         line!(tracing::Level::WARN, event, data, message);
     } else {
         line!(tracing::Level::INFO, event, data, message);
@@ -104,7 +122,7 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// Objects and lists as JSON text; `null` and empty ones are left out.
+/// Returns objects and lists as JSON text; leaves out `null` and empty ones.
 fn nested(value: &Value) -> Option<String> {
     let is_empty = match value {
         Value::Null => true,
@@ -113,4 +131,65 @@ fn nested(value: &Value) -> Option<String> {
         _ => false,
     };
     (!is_empty).then(|| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::telemetry::LogFormat;
+
+    fn parcel(type_name: &str) -> Parcel {
+        let event = json!({
+            "id": "e", "type": type_name,
+            "data": {"service": "dcs", "job_id": "j", "polls": 3, "labels": {"a": "b"}, "params": {}},
+        });
+        Parcel {
+            event_id: Uuid::nil(),
+            type_name: type_name.to_owned(),
+            body: event.to_string(),
+            to: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_is_one_flat_line_with_its_level() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        for name in ["dev.jobwatch.job.succeeded", "dev.jobwatch.job.failed"] {
+            let attempt = sink.deliver(&parcel(name), Timestamp::UNIX_EPOCH).await;
+            assert_eq!(attempt.result, AttemptResult::Delivered);
+        }
+        drop(sink);
+        let text = io::read_to_string(reader).unwrap();
+        // Without the time, which comes first.
+        let lines: Vec<&str> = text.lines().map(|line| &line[43..]).collect();
+        let fields = |name: &str| {
+            format!(
+                r#""message":"{name}: dcs job j","event_id":"e","event_type":"dev.jobwatch.job.{name}","service":"dcs","job_id":"j","polls":3,"labels":"{{\"a\":\"b\"}}","target":"jobwatch::event"}}"#
+            )
+        };
+        let expected = [
+            format!(r#""level":"INFO",{}"#, fields("succeeded")),
+            format!(r#""level":"WARN",{}"#, fields("failed")),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_not_written_is_a_failed_attempt() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        drop(reader);
+        let parcel = parcel("dev.jobwatch.job.failed");
+        let attempt = sink.deliver(&parcel, Timestamp::UNIX_EPOCH).await;
+        let AttemptResult::Failed { reason, .. } = attempt.result else {
+            panic!("{:?}", attempt.result);
+        };
+        assert!(reason.starts_with("cannot write to the log: "), "{reason}");
+    }
 }

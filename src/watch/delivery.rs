@@ -1,4 +1,4 @@
-//! An event on its way to a sink: what a change owes, and what a sink is given to send.
+//! An event on its way to a sink: the deliveries that a change owes, and the input of a sink.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::watch::CallbackUrl;
 
-/// The longest time from a failed attempt to the next one, whatever the schedule and the
-/// receiver say. A store that finds a delivery due later than that (the clock was set back
-/// between two starts) brings it back.
+/// The longest time from a failed attempt to the next one, for every schedule and receiver. A
+/// store that finds a delivery due later than that makes it due earlier: the clock was set
+/// back between two starts.
 pub const RETRY_DELAY_MAX: Duration = Duration::from_hours(27);
 
-/// The place that one delivery goes to, where it is not the place of its sink. It may be a
-/// secret in itself, so it does not print.
+/// The place to which one delivery goes, if it is not the place of its sink. It may be a
+/// secret in itself, so `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target(pub String);
 
@@ -29,17 +29,17 @@ impl From<&CallbackUrl> for Target {
     }
 }
 
-/// One sink that an event is owed to.
+/// One sink to which an event is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owed {
-    /// The sink's name.
+    /// The name of the sink in the configuration, or `callback`.
     pub sink: String,
     /// The place to send to; `None` for the place of the sink.
     pub target: Option<Target>,
 }
 
 impl Owed {
-    /// Owes an event to the place of the sink `name`.
+    /// Makes a delivery to the place of the sink `name`.
     pub fn to(name: impl Into<String>) -> Self {
         Self {
             sink: name.into(),
@@ -53,7 +53,7 @@ impl Owed {
 pub struct Delivery {
     /// The id of the event; the same in every attempt, and for every event about the same fact.
     pub event_id: Uuid,
-    /// The `CloudEvents` type.
+    /// The `type` attribute of the `CloudEvent`.
     pub type_name: String,
     /// The `CloudEvent` in structured JSON, as it is stored.
     pub body: String,

@@ -219,6 +219,12 @@ impl Problem {
             retry_after: None,
         }
     }
+
+    /// True if the polled service itself asked for fewer requests. A throttled identity
+    /// service did not: the service was not asked then, so there is no HTTP status.
+    pub fn pauses_budget(&self) -> bool {
+        self.kind == ProblemKind::Throttled && self.http_status.is_some()
+    }
 }
 
 /// A problem as it is stored with a watch and shown in its events.

@@ -87,8 +87,8 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Returns the sinks that are owed an event of `kind` on `watch`. A watch that
-    /// names sinks is delivered to these only; its `callback_url` receives its events as well.
+    /// Returns the sinks that are owed an event of `kind` on `watch`. A watch that names sinks
+    /// is delivered to these only; its `callback_url` receives its events as well.
     pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<Owed> {
         let callback = self.callback.as_ref();
         let callback = callback.filter(|filter| filter.admits(watch, kind));

@@ -6,10 +6,11 @@
 //! The store decides what is due, by its own time: a wall clock that is set moves no retry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
@@ -22,7 +23,6 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, AttemptResult, SharedSink, SinkStatus, retry};
 use crate::store::{AttemptRecord, Claimed, Settlement, SharedStore, StoreError};
-use crate::sync::locked;
 use crate::wake::{Wake, woken_within};
 
 /// How long a claim on a delivery lasts.
@@ -234,7 +234,7 @@ impl SinkQueue {
 
     /// Records attempts, together with those that could not be recorded before.
     async fn record(&self, ended: Vec<Ended>) -> Result<(), StoreError> {
-        let mut all = std::mem::take(&mut *locked(&self.unrecorded));
+        let mut all = std::mem::take(&mut *self.unrecorded.lock());
         all.extend(ended);
         if all.is_empty() {
             return Ok(());
@@ -243,7 +243,7 @@ impl SinkQueue {
         let records = all.iter().map(|ended| ended.record_at(uptime)).collect();
         let recorded = self.store.settle(records).await;
         if recorded.is_err() {
-            *locked(&self.unrecorded) = all;
+            *self.unrecorded.lock() = all;
         }
         recorded
     }
@@ -290,7 +290,7 @@ impl SinkQueue {
                 reason,
                 retry_after,
             } => {
-                let mut rng = locked(&self.rng);
+                let mut rng = self.rng.lock();
                 match retry::delay(number, retry_after, &mut *rng) {
                     Some(delay) => (Settlement::RetryAfter(delay), Some(reason), "failed"),
                     None => (Settlement::Dead, Some(reason), "dead"),
@@ -306,7 +306,7 @@ impl SinkQueue {
     }
 
     fn close_down(&self) {
-        let mut gone_since = locked(&self.gone_since);
+        let mut gone_since = self.gone_since.lock();
         if gone_since.is_none() {
             *gone_since = Some(self.clock.now());
             self.metrics.sink_is_gone(&self.name);
@@ -318,10 +318,10 @@ impl SinkQueue {
     }
 
     fn gone_since(&self) -> Option<Timestamp> {
-        *locked(&self.gone_since)
+        *self.gone_since.lock()
     }
 
-    /// How long no delivery is due.
+    /// Returns how long no delivery is due.
     async fn pause(&self) -> Duration {
         match self.store.next_delivery_due(&self.name).await {
             Ok(Some(after)) if self.gone_since().is_none() => after.min(SLEEP_MAX),

@@ -41,7 +41,7 @@ fn examples_of(name: &str) -> Vec<(String, Example)> {
             let case = format!("{name}/{}", path.file_stem().unwrap().display());
             let text = std::fs::read_to_string(&path).unwrap();
             let example = serde_json::from_str(&text)
-                .unwrap_or_else(|error| panic!("{case} is no example: {error}"));
+                .unwrap_or_else(|error| panic!("{case} is not a valid example: {error}"));
             (case, example)
         })
         .collect();
@@ -78,7 +78,7 @@ fn read(definition: &Definition, example: &Example) -> Value {
     shown
 }
 
-/// What differs between what was expected and what was read.
+/// The differences between the expected and the actual reading.
 fn differences(definition: &Definition, example: &Example) -> Vec<String> {
     let shown = read(definition, example);
     let mut wrong = Vec::new();
@@ -101,8 +101,8 @@ fn every_example_is_read_as_expected() {
     for definition in catalog.all() {
         for (case, example) in examples_of(&definition.name) {
             count += 1;
-            let told = differences(definition, &example);
-            wrong.extend(told.into_iter().map(|what| format!("{case}: {what}")));
+            let found = differences(definition, &example);
+            wrong.extend(found.into_iter().map(|what| format!("{case}: {what}")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -112,7 +112,7 @@ fn every_example_is_read_as_expected() {
     );
 }
 
-/// A recorded answer of the fixtures: no invention, and what it must be read as.
+/// A recorded answer of the fixtures, and the reading that it must have.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Recorded {

@@ -1,5 +1,5 @@
-//! Any sequence of observations at all: what must hold whatever a service says, and when.
-//! `signing` does the same for requests that are signed.
+//! Invariants of any sequence of observations at any times.
+//! `signing` has those of signed requests.
 
 mod observations;
 mod signing;
@@ -27,7 +27,7 @@ use crate::harness::timing::least;
 use crate::store::samples;
 use crate::store::sqlite::opened;
 
-/// How long the service of [`samples::watch`] may refuse, or not know the job.
+/// The limits for refusals and unknown jobs of the service of [`samples::watch`].
 fn timing() -> Timing {
     let settings = PollSettings {
         not_found_grace: Some(Duration::from_mins(2)),
@@ -37,7 +37,7 @@ fn timing() -> Timing {
     settings.complete().unwrap()
 }
 
-/// The terms of [`samples::watch`].
+/// The settings of [`samples::watch`].
 fn terms<'a>(watch: &Watch, timing: &'a Timing) -> Terms<'a> {
     Terms {
         submitted_at: watch.submitted_at,
@@ -47,7 +47,7 @@ fn terms<'a>(watch: &Watch, timing: &'a Timing) -> Terms<'a> {
     }
 }
 
-/// What one observation did.
+/// The result of one observation.
 struct Turn<'a> {
     observation: &'a Observation,
     now: Timestamp,
@@ -56,7 +56,7 @@ struct Turn<'a> {
     event: Option<Event>,
 }
 
-/// Polls until the end, as the poller does: decide, and record what is worth telling.
+/// Polls until the end, as the poller does: decide, and record each transition.
 fn drive(observations: &[(u64, Observation)]) -> (Vec<Turn<'_>>, Tracking) {
     let mut watch = samples::watch(1);
     let timing = timing();
@@ -259,8 +259,8 @@ proptest! {
     }
 }
 
-/// Applies every observation to the stored watch, as a poller that never learns that the
-/// watch is over; returns the watch as it first ended.
+/// Applies every observation to the stored watch, like a poller that does not see the end;
+/// returns the watch as it was when it first ended.
 async fn observe_all(
     store: &SharedStore,
     first: &Watch,

@@ -1,7 +1,7 @@
-//! Answers as the services give them, each read as it must be.
+//! Answers of the services, and how each is read.
 //!
-//! `fixtures/` holds recorded and documented bodies with their sources; its manifest says
-//! what each must be read as. No body of a failed or running job was found in public, so
+//! `fixtures/` has recorded and documented bodies with their sources; its manifest has the
+//! expected reading of each. No body of a failed or running job was found in public, so
 //! those in [`built`] are made from the field tables of the API references.
 
 mod built;
@@ -50,7 +50,7 @@ fn body(fixture: &Fixture) -> Vec<u8> {
     std::fs::read(folder().join(&fixture.file)).unwrap()
 }
 
-/// Reads a body as the answer about `job_id`.
+/// Reads a body as an answer about `job_id`.
 pub(crate) fn read(definition: &str, http_status: u16, job_id: &str, body: &[u8]) -> Observation {
     let catalog = Catalog::built_in();
     let headers = HeaderMap::new();
@@ -124,7 +124,7 @@ fn every_recorded_answer_matches_its_manifest_row() {
 
 #[test]
 fn every_fixture_is_in_the_manifest_and_has_a_source() {
-    // Those of other definitions are read by the test of the whole catalogue.
+    // The test of the catalog reads the fixtures of other definitions.
     let others = std::fs::read_to_string(folder().join("others.json")).unwrap();
     let others: Vec<Value> = serde_json::from_str(&others).unwrap();
     let others = others

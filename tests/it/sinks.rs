@@ -1,4 +1,4 @@
-//! Each kind of sink by itself, at what it really talks to: sockets, files, processes.
+//! Each kind of sink alone, with real sockets, files and processes.
 
 mod callbacks;
 mod commands;
@@ -16,7 +16,7 @@ use jobwatch::watch::{Outcome, State};
 
 use crate::store::samples::{at, watch};
 
-/// The event of a watch whose job ended so, for `reason`.
+/// The event of a watch whose job ended with this outcome and `reason`.
 pub(crate) fn delivery(outcome: Outcome, reason: &str) -> Delivery {
     let mut watch = watch(1);
     watch.state = State::Final(outcome);
@@ -51,12 +51,12 @@ pub(crate) fn failed() -> Delivery {
     delivery(Outcome::Failed, "no capacity")
 }
 
-/// When attempts are made.
+/// The time of all attempts.
 pub(crate) fn now() -> Timestamp {
     at(61)
 }
 
-/// Why an attempt failed that may be made again.
+/// The reason of a failed attempt that may be repeated.
 pub(crate) async fn failure(sink: &dyn Sink, delivery: &Delivery) -> String {
     match sink.deliver(delivery, now()).await.result {
         AttemptResult::Failed { reason, .. } => reason,
@@ -64,7 +64,7 @@ pub(crate) async fn failure(sink: &dyn Sink, delivery: &Delivery) -> String {
     }
 }
 
-/// Why an attempt failed that is not made again.
+/// The reason of a failed attempt that is not repeated.
 pub(crate) async fn refusal(sink: &dyn Sink, delivery: &Delivery) -> String {
     match sink.deliver(delivery, now()).await.result {
         AttemptResult::Never { reason } => reason,

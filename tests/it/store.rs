@@ -18,9 +18,9 @@ use std::time::Duration;
 use jobwatch::clock::SteppedClock;
 use jobwatch::store::{SharedStore, StoreError};
 
-/// Where a store keeps what it keeps, for one test.
+/// The storage of a store, for one test.
 pub(crate) trait Database {
-    /// Opens the store; what was stored before is there.
+    /// Opens the store with everything that was stored before.
     fn open(&self) -> Result<SharedStore, StoreError>;
 
     /// The clock that the time of the store goes by. It begins at `at(0)`; the uptime of a
@@ -39,7 +39,7 @@ pub(crate) trait Database {
     }
 }
 
-/// Has each of these functions run as a test over one kind of database.
+/// Runs each of these functions as a test over one kind of database.
 macro_rules! suite {
     ($database:expr; $($topic:ident: $($name:ident)+;)+) => {
         $($(
@@ -53,7 +53,7 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// Has every function of the contract run as a test over one kind of database.
+/// Runs every function of the contract as a test over one kind of database.
 macro_rules! whole_suite {
     ($database:expr) => {
         crate::store::suite! {
@@ -81,16 +81,16 @@ macro_rules! whole_suite {
                 a_cursor_of_another_store_is_refused
                 active_watches_are_listed_in_order_of_acceptance
                 the_latest_events_of_a_watch_are_listed_in_order
-                changes_after_a_cursor_are_listed
+                changes_are_those_committed_after_the_cursor
                 many_changes_are_read_in_pages;
             clocks:
-                a_changed_wall_clock_moves_no_retry
-                a_changed_wall_clock_moves_no_lease
-                a_retry_after_a_reopen_waits_a_bounded_time;
+                setting_the_wall_clock_moves_no_retry
+                setting_the_wall_clock_moves_no_lease
+                a_retry_after_a_reopen_waits_at_most_the_longest_delay;
             writers:
                 changes_of_another_writer_are_read
                 one_of_two_writers_applies_a_transition
-                a_claim_of_another_writer_holds;
+                a_claim_of_another_writer_is_respected;
             deliveries:
                 each_sink_has_its_own_delivery
                 a_claim_is_exclusive_until_its_lease_ends

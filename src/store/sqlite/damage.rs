@@ -1,12 +1,11 @@
 //! Errors of `SQLite` with their remedies, and damage of the file.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::ErrorCode;
 
 use crate::store::sqlite::SqlError;
-use crate::sync::locked;
 
 /// Returns an error of `SQLite` with its remedy.
 pub(super) fn in_words(error: &rusqlite::Error) -> String {
@@ -69,7 +68,7 @@ impl Damage {
     }
 
     fn first(&self) -> MutexGuard<'_, Option<String>> {
-        locked(&self.first)
+        self.first.lock()
     }
 }
 

@@ -1,13 +1,12 @@
 //! Whether the store can commit: the kinds of writes that failed last, and the last proof.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::until;
-use crate::sync::locked;
 
 /// How long a proof stands.
 const PROOF_STANDS: Duration = Duration::from_secs(1);
@@ -82,7 +81,7 @@ impl Health {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.0)
+        self.0.lock()
     }
 }
 

@@ -1,14 +1,14 @@
 //! A few read-only connections, each used by one read at a time.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
 use crate::store::sqlite::damage::Damage;
-use crate::sync::locked;
 
 /// Runs reads, as many at a time as there are connections.
 pub(super) struct Readers {
@@ -29,7 +29,7 @@ impl Readers {
     /// Lets no further read begin, and closes the connections that no read uses.
     pub(super) fn close(&self) {
         self.permits.close();
-        locked(&self.free).clear();
+        self.free.lock().clear();
     }
 
     /// Runs `read` off the async threads: `SQLite` blocks.
@@ -44,11 +44,11 @@ impl Readers {
             .map_err(|_| StoreError::Closed)?;
         let free = Arc::clone(&self.free);
         let reading = tokio::task::spawn_blocking(move || {
-            let taken = locked(&free).pop();
+            let taken = free.lock().pop();
             // There is one for each permit, unless they were closed just now.
             let connection = taken.ok_or("the store is closed")?;
             let result = read(&connection);
-            locked(&free).push(connection);
+            free.lock().push(connection);
             // Only now: the caller may have gone long before the connection is back.
             drop(permit);
             result

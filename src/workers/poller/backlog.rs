@@ -53,7 +53,7 @@ impl Backlog {
     }
 
     /// True if a decision about this watch waits: the next one must wait for it.
-    pub(super) fn holds(&self, id: WatchId) -> bool {
+    pub(super) fn contains(&self, id: WatchId) -> bool {
         self.by_watch.contains_key(&id)
     }
 
@@ -273,13 +273,16 @@ mod tests {
         let first = backlog.batch();
         assert_eq!(ids(&first), [1, 2]);
         backlog.remove(2, &HashSet::from([first[0].watch]));
-        assert!(backlog.holds(first[0].watch), "its second decision waits");
+        assert!(
+            backlog.contains(first[0].watch),
+            "its second decision waits"
+        );
         let second = backlog.batch();
         assert_eq!(ids(&second), [2, 1, 3]);
         let all = second.iter().map(|it| it.watch).collect();
         backlog.remove(3, &all);
         assert_eq!((backlog.len(), backlog.bytes), (0, 0));
-        assert!(!backlog.holds(second[0].watch));
+        assert!(!backlog.contains(second[0].watch));
     }
 
     #[test]

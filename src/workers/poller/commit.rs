@@ -36,7 +36,7 @@ impl Shared {
     /// Commits a decision, or keeps it in memory while the store fails.
     pub(super) async fn save(&self, decision: &Arc<Decision>) -> Saved {
         // Decisions about one watch are committed in their order.
-        let must_wait = self.state().backlog.holds(decision.watch);
+        let must_wait = self.state().backlog.contains(decision.watch);
         if !must_wait {
             match self.commit(decision).await {
                 Ok(committed) => {

@@ -119,7 +119,7 @@ impl Shared {
         let now = self.clock.now();
         let service = self.services.get(&watch.service);
         let mut state = self.state();
-        if state.backlog.holds(watch.id) {
+        if state.backlog.contains(watch.id) {
             // An acceptance that comes again: the end of the watch waits for the store.
             return;
         }

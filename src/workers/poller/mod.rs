@@ -5,7 +5,7 @@
 //! poll. [`poll`] is the life of one poll from its start to its end.
 //!
 //! Around these two: [`load`] brings watches from the store to the agenda, a
-//! [`budget_queue`] holds the watches that are due and not admitted yet, [`commit`] saves a
+//! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log.
 
 mod backlog;
@@ -19,10 +19,11 @@ mod progress;
 mod report;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,6 @@ use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
 use crate::store::{Cursor, SharedStore, StoreError};
-use crate::sync::locked;
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::change::Composer;
@@ -97,7 +97,7 @@ struct State {
     queues: BudgetQueues,
     backlog: Backlog,
     rng: StdRng,
-    /// The cursor after the changes of the store that were read; `None` before the first load.
+    /// The changes of the store that have been read; `None` before the first load.
     changes_read: Option<Cursor>,
     /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
@@ -217,7 +217,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
+        self.state.lock()
     }
 
     /// Saves the decisions that wait for the store, unless another flush is under way.

@@ -210,13 +210,12 @@ impl Shared {
     pub(super) fn end(&self, decision: &Decision, watch: Option<&Watch>) {
         self.state().agenda.forget(decision.watch);
         let Some(watch) = watch else { return };
-        let retry_after = match &decision.observation {
-            Some(observation) => observation.retry_after(),
+        let retry_after = if let Some(observation) = &decision.observation {
+            observation.retry_after()
+        } else {
             // It may have ended without a poll because the service asked for no requests.
-            None => {
-                let service = self.services.get(&watch.service);
-                service.map(|service| service.timing.longest_retry_after())
-            }
+            let service = self.services.get(&watch.service);
+            service.map(|service| service.timing.longest_retry_after())
         };
         self.add_late(watch, retry_after);
     }

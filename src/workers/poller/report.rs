@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::service::Service;
-use crate::watch::observation::{Observation, ProblemKind};
+use crate::watch::observation::Observation;
 use crate::workers::poller::budget_queue::BudgetQueue;
 use crate::workers::poller::poll::Decision;
 use crate::workers::poller::{Shared, State};
@@ -16,7 +16,7 @@ impl BudgetQueue {
     /// Pauses the budget if the service throttled the poll.
     pub(super) fn note(&mut self, service: &Service, observation: &Observation, uptime: Duration) {
         if let Observation::Problem(problem) = observation
-            && problem.kind == ProblemKind::Throttled
+            && problem.pauses_budget()
         {
             self.budget
                 .throttled(uptime, |run| match problem.retry_after {

@@ -1,4 +1,4 @@
-//! Agencies of other accounts, taken on with a token and with a key.
+//! Agencies of other accounts, assumed with a token and with a key.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn assumes(asked: &Asked) -> bool {
     asked.json()["auth"]["identity"]["methods"][0] == "assume_role"
 }
 
-/// What was asked in the name of the agency.
+/// The requests that assumed the agency.
 fn assumptions(cloud: &Cloud) -> Vec<Asked> {
     cloud.identity.asked().into_iter().filter(assumes).collect()
 }
@@ -83,7 +83,7 @@ async fn a_key_assumes_an_agency_and_gets_a_temporary_key() {
         "identity": { "methods": ["assume_role"], "assume_role": role },
     }});
     assert_eq!(assumed.json(), body);
-    // The temporary key asks for its project by itself.
+    // The project is looked up with the temporary key.
     let lookup = &asked[1];
     assert_eq!(lookup.path, "/v3/projects?name=eu-de_prod");
     let (access_key, _) = parts(lookup.header("authorization").unwrap()).unwrap();
@@ -125,7 +125,7 @@ async fn a_source_whose_token_was_revoked_is_renewed() {
     let app = cloud.app(&with_token()).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    // Both tokens at once: the job API refuses one, the identity service the other.
+    // Both tokens are revoked: the job API refuses one, the identity service the other.
     cloud.register.revoke_all();
     cloud.identity.forget();
     app.next_poll(id).await;
@@ -183,7 +183,7 @@ async fn failed_login_of_a_source_names_source_and_agency() {
     assert_eq!(
         cloud.logins(),
         1,
-        "the agency asks often, its source seldom"
+        "the agency retries often, its source rarely"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Secrets that end while a watch goes on.
+//! Secrets that expire during a watch.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::credentials::cloud::{
 };
 use crate::credentials::stand::Answer;
 
-/// Takes on an agency, with the credential `source`.
+/// Assumes an agency with the credential `source`.
 const AGENCY: &str = "[credentials.otc]\nkind = \"agency\"\nsource = \"source\"\n\
     auth_url = \"{iam}\"\nagency_name = \"watchers\"\ndomain = \"OTC-2\"\nproject_id = \"p-2\"\n";
-/// A token that does not end.
+/// A token that does not expire.
 const SOURCE_TOKEN: &str =
     "[credentials.source]\nkind = \"token\"\ntoken_file = \"{secrets}/token\"\n";
-/// A key that does not end.
+/// A key that does not expire.
 const SOURCE_KEY: &str = "[credentials.source]\nkind = \"aksk\"\n\
     access_key_file = \"{secrets}/ak\"\nsecret_key_file = \"{secrets}/sk\"\ndomain_id = \"d-1\"\n";
 const METADATA: &str =
@@ -37,7 +37,7 @@ async fn an_hour_long_token_is_renewed_before_it_expires() {
         cloud.register.issue_for(HOUR);
         let app = cloud.app(&credential).await;
         let id = app.submit("jobs", "job-1").await;
-        // Polls are a second apart; the clock need not be.
+        // Polls are due every second; the clock may move in larger steps.
         for _ in 0..540 {
             app.advance(Duration::from_secs(20)).await;
         }
@@ -47,7 +47,7 @@ async fn an_hour_long_token_is_renewed_before_it_expires() {
         assert_eq!(watch.problems, 0, "{credential}");
         assert!(watch.polls >= 540, "{} polls", watch.polls);
         assert_eq!(cloud.jobs.refused(), 0, "{credential}");
-        // At 0 min, 50 min, 100 min and 150 min.
+        // Logins at 0 min, 50 min, 100 min and 150 min.
         assert_eq!(cloud.identity.count_of(method, path), 4, "{credential}");
     }
 }
@@ -55,7 +55,7 @@ async fn an_hour_long_token_is_renewed_before_it_expires() {
 #[tokio::test]
 async fn no_poll_carries_an_expired_token() {
     let cloud = Cloud::start();
-    // Shorter than the clock's steps: each poll needs another token.
+    // Shorter than the steps of the clock: each poll needs another token.
     cloud.register.issue_for(Duration::from_secs(10));
     let app = cloud.app(KEYSTONE).await;
     let id = app.submit("jobs", "job-1").await;
@@ -65,7 +65,7 @@ async fn no_poll_carries_an_expired_token() {
         assert_eq!(u32::try_from(cloud.logins()), Ok(polls));
     }
     assert_eq!(app.progress(id).problems, 0);
-    assert_eq!(cloud.jobs.count(), 20, "nothing was refused and sent again");
+    assert_eq!(cloud.jobs.count(), 20, "no poll was refused and repeated");
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn token_without_known_expiry_is_renewed_when_refused() {
     }
     assert_eq!(cloud.logins(), 1);
     let before = cloud.jobs.count();
-    // The token ends; it is renewed, and the poll made again.
+    // The token expires; it is renewed, and the poll is repeated.
     for _ in 0..3 {
         app.advance(Duration::from_secs(20)).await;
     }
@@ -139,7 +139,7 @@ async fn token_that_expires_at_once_is_not_requested_every_poll() {
     let app = cloud.app(KEYSTONE).await;
     let ids = watches(&app, 8).await;
     app.advance_secs(60).await;
-    // After 1, 2, 4 … seconds.
+    // Requests after 1, 2, 4 … seconds.
     assert!(cloud.logins() <= 7, "{} logins", cloud.logins());
     let problem = app.progress(ids[0]).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Unauthorized);

@@ -1,5 +1,5 @@
-//! Access keys that are refused: the gateway locks a key after a few wrong signatures, for
-//! everybody who uses it.
+//! Access keys that are refused: after a few wrong signatures the gateway locks the key for
+//! all its users.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn a_few_refusals_stop_signing_for_the_lock_window() {
             .len(),
         1
     );
-    // After the window one trial, and another window.
+    // After the window: one trial, and another window.
     app.advance_secs(60).await;
     assert_eq!(cloud.jobs.count(), refused + 1);
     let trial = cloud.jobs.last().at.duration_since(stopped);
@@ -65,7 +65,7 @@ async fn a_reported_lock_stops_signing_at_once() {
     app.advance_secs(5).await;
     assert!(
         cloud.jobs.count() > 8,
-        "the lock is over: everybody polls again"
+        "the lock is over: every watch is polled again"
     );
 }
 
@@ -81,7 +81,7 @@ async fn a_later_lock_stops_all_polls_with_the_key() {
         .always(Answer::gateway(401, "APIGW.0301", LOCKED));
     let before = cloud.jobs.count();
     app.advance_secs(WINDOW_S - 2).await;
-    // Those that were in flight together.
+    // The polls that were already in flight.
     assert!(cloud.jobs.count() - before <= 8);
 }
 
@@ -103,7 +103,7 @@ async fn an_unproven_key_signs_one_request_at_a_time() {
     };
     tokio::join!(app.advance(Duration::from_secs(1)), first);
     assert_eq!(cloud.jobs.count(), 8);
-    // Accepted, it signs for all at once.
+    // Once accepted, the key signs requests at the same time.
     cloud.jobs.hold(true);
     let all = async {
         while cloud.jobs.count() < 16 {
@@ -141,7 +141,7 @@ async fn waiting_requests_are_signed_with_the_replaced_key() {
     let app = cloud.app(AKSK).await;
     let ids = watches(&app, 8).await;
     cloud.jobs.hold(true);
-    // One is on trial and the others wait for its answer when the key is replaced.
+    // The key is replaced while one request is on trial and the others wait for its answer.
     let replaced = async {
         while cloud.jobs.count() == 0 {
             tokio::task::yield_now().await;

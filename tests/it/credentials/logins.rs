@@ -1,5 +1,5 @@
-//! Wrong passwords: what is said about them, how seldom they are tried, and what follows
-//! when they are replaced.
+//! Wrong passwords: the messages about them, the pauses between attempts, and the reaction
+//! to a replaced password.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::credentials::stand::Answer;
 
 const WRONG: &str = "wrong-horse-battery";
 
-/// A cloud whose identity service knows only [`PASSWORD`], and says too much about others.
+/// A cloud whose identity service accepts only [`PASSWORD`], and repeats others in its answer.
 fn cloud_with(password: &str) -> Cloud {
     let cloud = Cloud::start();
     cloud.write("password", password);
@@ -58,12 +58,15 @@ async fn a_wrong_password_is_reported_but_not_shown() {
             problem.message
         );
     }
-    let told = log.lines_with(&["WARN", "credential=\"otc\"", "IAM.0062", &place]);
-    assert_eq!(told.len(), 1, "{}", log.text());
-    assert!(told[0].contains("next_attempt_in=\"5m\""), "{told:?}");
+    let warnings = log.lines_with(&["WARN", "credential=\"otc\"", "IAM.0062", &place]);
+    assert_eq!(warnings.len(), 1, "{}", log.text());
+    assert!(
+        warnings[0].contains("next_attempt_in=\"5m\""),
+        "{warnings:?}"
+    );
     assert!(!log.text().contains(WRONG));
     assert!(!problem.message.contains(WRONG));
-    assert_eq!(cloud.jobs.count(), 0, "nothing is asked without a token");
+    assert_eq!(cloud.jobs.count(), 0, "no poll is made without a token");
 }
 
 #[tokio::test]
@@ -113,7 +116,7 @@ async fn a_wrong_new_password_leaves_the_token_in_use() {
     cloud.write("password", WRONG);
     app.advance_secs(1800).await;
     assert_eq!(app.progress(id).problems, 0);
-    // At once; and not again before the token is to be renewed.
+    // One attempt at once, and no other before the token must be renewed.
     assert_eq!(cloud.logins(), 1 + 1);
 }
 

@@ -1,4 +1,4 @@
-//! The key of the server we run on, from its metadata service.
+//! The key of the server that jobwatch runs on, from its metadata service.
 
 use crate::credentials::cloud::Cloud;
 use crate::credentials::register::parts;

@@ -1,4 +1,4 @@
-//! An identity service that points elsewhere: nobody follows it there with a secret.
+//! An identity service that redirects: no secret follows the redirect.
 
 use std::time::Duration;
 

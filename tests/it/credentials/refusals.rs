@@ -1,4 +1,4 @@
-//! Services that refuse tokens the identity service stands by, and 403s of both kinds.
+//! Services that refuse tokens which the identity service accepts, and 403s of both kinds.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn refusing_service_causes_few_logins_and_disturbs_no_other() {
         bad.push(app.submit("picky", &format!("job-{number}")).await);
     }
     app.advance_secs(3600).await;
-    // One at first, then after 5, 10, 20 … seconds, and every 5 minutes.
+    // One login at first, then after 5, 10, 20 … seconds, and every 5 minutes.
     let asked = cloud.identity.asked();
     let pauses: Vec<i64> = asked
         .windows(2)
@@ -40,13 +40,13 @@ async fn refusing_service_causes_few_logins_and_disturbs_no_other() {
     assert!(pauses[8..].iter().all(|pause| *pause >= 300), "{pauses:?}");
     let progress = app.progress(good);
     assert_eq!((progress.polls, progress.problems), (3600, 0));
-    // Between logins the refused token is not shown to it again.
+    // Between logins the refused token is not sent again.
     assert!(picky.count() <= 10 * asked.len(), "{} polls", picky.count());
     for id in bad {
         assert_eq!(app.outcome(id).await, None);
         assert_eq!(app.last_problem(id), Some(ProblemKind::Unauthorized));
     }
-    // It changes its mind.
+    // The service accepts the token now.
     picky.as_usual();
     cloud.finish_jobs();
     app.advance_secs(301).await;

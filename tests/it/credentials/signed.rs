@@ -1,12 +1,12 @@
-//! Access keys: what is signed, and what is asked for beforehand.
+//! Access keys: the signed requests, and the lookups before them.
 
 use crate::credentials::cloud::{ACCESS_KEY, AKSK, Cloud, PROJECT};
 use crate::credentials::register::{parts, signed_at};
 use crate::credentials::stand::{Answer, Asked};
 use serde_json::json;
 
-/// Has `credential` make one poll, which the job API must accept: it signs again what
-/// arrived, and compares.
+/// Makes one poll with `credential`. The job API accepts it only if it computes the same
+/// signature.
 async fn poll(cloud: &Cloud, credential: &str) -> Asked {
     let app = cloud.app(credential).await;
     let id = app.submit("jobs", "job 1").await;
@@ -41,7 +41,7 @@ async fn a_poll_is_signed_for_its_project() {
         ["content-type", "host", "x-project-id", "x-sdk-date"]
     );
     assert_eq!(signed_at(&poll), poll.at);
-    assert_eq!(cloud.identity.count(), 0, "nothing has to be asked for");
+    assert_eq!(cloud.identity.count(), 0, "no lookup is needed");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Commands that run to their end: what they print and how they exit.
+//! Commands that run to their end: their output and their exit codes.
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
@@ -118,9 +118,9 @@ fn all_diagnostics_are_printed_with_place_and_nearest_name() {
         let said = stderr(&output);
         for (line, key, words) in table {
             let place = format!("{config}:{line}: {key}: ");
-            let told = said.lines().find(|told| told.contains(&place));
-            let told = told.unwrap_or_else(|| panic!("{place} is missing in:\n{said}"));
-            assert!(told.contains(words), "{words} is missing in: {told}");
+            let line = said.lines().find(|line| line.contains(&place));
+            let line = line.unwrap_or_else(|| panic!("{place} is missing in:\n{said}"));
+            assert!(line.contains(words), "{words} is missing in: {line}");
         }
         assert_eq!(said.lines().count(), table.len() + 1, "{said}");
     }

@@ -1,4 +1,4 @@
-//! The daemon and the simulator as processes: a whole life, and an orderly end.
+//! The daemon and the simulator as processes: a whole run, and an orderly end.
 
 use axum::Router;
 use axum::routing::get;
@@ -22,12 +22,12 @@ async fn a_job_is_submitted_watched_shown_and_reported() {
     let again = daemon.ask(&["submit", "dcs", &job_id]);
     assert_eq!(again.status.code(), Some(0));
     assert!(stdout(&again).contains(id) && stdout(&again).contains("already"));
-    let told = daemon.process.line_with("dev.jobwatch.job.failed");
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["level"], "WARN");
-    assert_eq!(told["watch_id"], id);
-    assert_eq!(told["reason"], "no quota");
-    assert_eq!(told["labels"], r#"{"deploy":"42"}"#);
+    let line = daemon.process.line_with("dev.jobwatch.job.failed");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(line["watch_id"], id);
+    assert_eq!(line["reason"], "no quota");
+    assert_eq!(line["labels"], r#"{"deploy":"42"}"#);
     let shown = daemon.ask_json(&["show", id]);
     assert_eq!(
         (&shown["state"], &shown["reason"]),
@@ -91,7 +91,7 @@ async fn sigterm_during_a_poll_ends_the_daemon_in_order() {
     let job_id = simulator.create(&slow).await;
     daemon.ask_json(&["submit", "dcs", &job_id]);
     daemon.process.line_with("dev.jobwatch.watch.accepted");
-    // The patience of the test is less than the poll would take.
+    // The poll would take longer than the test waits.
     assert_eq!(daemon.process.terminate().code(), Some(0));
     assert!(
         daemon
@@ -150,11 +150,11 @@ async fn control_characters_never_reach_a_terminal() {
     let mut daemon = Daemon::start(&folder.configure(&url, ""));
     let submitted = daemon.ask_json(&["submit", "dcs", "j"]);
     let id = submitted["id"].as_str().unwrap();
-    let told = daemon.process.line_with("dev.jobwatch.job.failed");
+    let line = daemon.process.line_with("dev.jobwatch.job.failed");
     let shown = stdout(&daemon.ask(&["show", id]));
     assert!(shown.contains("red") && shown.contains("last"), "{shown:?}");
-    // Of JSON no terminal is the reader, but the character that begins a sequence is escaped.
-    assert!(!told.chars().any(|c| c.is_ascii_control()), "{told:?}");
+    // JSON is not meant for terminals, but the escape character must be escaped there too.
+    assert!(!line.chars().any(|c| c.is_ascii_control()), "{line:?}");
     for text in [&shown, &stdout(&daemon.ask(&["list"]))] {
         let obeyed = text.chars().find(|c| c.is_control() && *c != '\n');
         assert_eq!(obeyed, None, "{text:?}");

@@ -1,5 +1,5 @@
-//! Working on definitions from the command line: explain, probe, check, and ids taken
-//! from the answer of a creating call.
+//! Work on definitions from the command line: explain, probe, check, and job ids read from
+//! the response that created the job.
 
 use serde_json::{Value, json};
 
@@ -92,12 +92,12 @@ fn a_definition_file_is_checked_and_used() {
     let mine = folder.write("mine.toml", &broken).display().to_string();
     let checked = run(&["services", "check", &mine]);
     assert_eq!(checked.status.code(), Some(2));
-    let told = stderr(&checked);
+    let errors = stderr(&checked);
     assert!(
-        told.contains("mine.toml:") && told.contains("job.status"),
-        "{told}"
+        errors.contains("mine.toml:") && errors.contains("job.status"),
+        "{errors}"
     );
-    assert!(told.contains("listed already"), "{told}");
+    assert!(errors.contains("listed already"), "{errors}");
     let unknown = run(&["explain", "sdsr", "--http-status", "200", &mine]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(
@@ -141,7 +141,7 @@ async fn an_unknown_status_is_reported() {
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
     let job = json!({"service": "dcs", "duration": "1h", "outcome": "succeeded",
         "faults": {"unknown_status": "REBOOTING"}});
-    // Begun long ago: the odd status is shown instead of the running one.
+    // The job began long ago, so the unknown status is shown instead of the running one.
     let job_id = simulator.create(&job).await;
     let short = json!({"service": "dcs", "duration": "500ms", "outcome": "never",
         "faults": {"unknown_status": "REBOOTING"}});

@@ -1,4 +1,4 @@
-//! Trouble with the disk under the real program, and looking after its file.
+//! Disk failures under the real program, and the check and backup of its file.
 
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::program::process::{Daemon, Folder, PROGRAM, Simulator, post, run, stderr, stdout};
 
-/// Watches a job that ends while the store takes nothing; returns its id.
+/// Watches a job that ends while the store refuses writes; returns its id.
 async fn watched_job(simulator: &Simulator, daemon: &mut Daemon) -> String {
     let job = json!({"service": "dcs", "duration": "1s", "outcome": "succeeded"});
     let job_id = simulator.create(&job).await;
@@ -19,7 +19,7 @@ async fn watched_job(simulator: &Simulator, daemon: &mut Daemon) -> String {
     job_id
 }
 
-/// Neither ready nor taking submissions, and both say why.
+/// Checks that readiness and submissions fail, both with a reason.
 async fn is_in_trouble(daemon: &Daemon, reason: &str) {
     let watch = json!({"service": "dcs", "job_id": "another"}).to_string();
     let url = format!("{}/v1/watches", daemon.url);
@@ -62,8 +62,8 @@ async fn locked_database_delays_the_end_but_not_polling() {
     assert_eq!(daemon.process.terminate().code(), Some(0));
 }
 
-/// Overwrites every page of the database but the first, which has the schema, and those of
-/// the row by which a commit is tried: who looks at nothing else sees nothing.
+/// Overwrites all pages of the database but the first, which has the schema, and those of
+/// the row that a readiness check writes: a check of that row alone does not see the damage.
 fn damage(folder: &Folder) {
     let database = Connection::open(folder.path().join("jobwatch.db")).unwrap();
     let number = |name| -> u32 {
@@ -99,7 +99,7 @@ async fn damaged_pages_stop_submissions_but_not_polling() {
     let job_id = simulator.create(&job).await;
     daemon.ask_json(&["submit", "dcs", &job_id]);
     daemon.process.line_with("dev.jobwatch.job.changed");
-    // Ends in order, so that the pages are in the file and not in its log.
+    // The orderly end moves all pages from the write-ahead log to the file.
     daemon.process.terminate();
     let mut daemon = Daemon::start(&config);
     let sound = std::fs::read(database(&folder)).unwrap();
@@ -109,14 +109,14 @@ async fn damaged_pages_stop_submissions_but_not_polling() {
     daemon
         .process
         .line_with("kept in memory until the store works again");
-    // Also what would find all its pages sound is refused.
+    // A submission that would touch no damaged page is refused too.
     is_in_trouble(&daemon, "restore a backup").await;
     let output = run(&["db", "check", "--config", &config]);
     assert_eq!(output.status.code(), Some(1));
     let said = stdout(&output);
     assert!(said.contains("damaged"), "{said}{}", stderr(&output));
 
-    // As a disk that was out of order for a while.
+    // The disk works again.
     let file = std::fs::File::options()
         .write(true)
         .open(database(&folder))
@@ -147,7 +147,7 @@ async fn a_moved_database_accepts_nothing_until_it_returns() {
     assert_eq!(daemon.process.terminate().code(), Some(0));
 }
 
-/// Says that a test was not made; that is no way out where everything has to be there.
+/// Prints that a test was skipped; with `CI=true` that is a failure.
 fn left_out(reason: &str) {
     let thread = std::thread::current();
     let said = format!("{}: {reason}", thread.name().unwrap_or_default());
@@ -155,12 +155,12 @@ fn left_out(reason: &str) {
         std::env::var_os("CI").is_none_or(|it| it != "true"),
         "{said}"
     );
-    // Not by `eprintln!`, which is shown only of a test that fails.
+    // `eprintln!` would be shown only if the test fails.
     let line = format!("\nSKIPPED {said}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
-/// Lets no file of a process grow beyond `limit`; false where nobody may say so.
+/// Limits the size of all files of a process; false if the system does not permit that.
 fn limit_files(daemon: &Daemon, limit: &str) -> bool {
     let process = daemon.process.id().to_string();
     let set = Command::new("prlimit")
@@ -199,13 +199,13 @@ fn an_unwritable_folder_is_reported() {
         std::fs::set_permissions(folder.path(), permissions).unwrap();
     };
     mode(0o555);
-    // Nothing is read-only to root, who has to become somebody else first.
+    // Root may write everywhere, so it becomes another user first.
     let is_root = std::fs::write(folder.path().join("probe"), "").is_ok();
     let output = if is_root {
-        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let other_user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
         let mut command = Command::new("setpriv");
         command
-            .args(nobody)
+            .args(other_user)
             .args([PROGRAM, "run", "--config", &config]);
         command.output()
     } else {
@@ -214,7 +214,7 @@ fn an_unwritable_folder_is_reported() {
             .output()
     };
     mode(0o755);
-    let missing = "`setpriv` (util-linux), by which root becomes somebody else";
+    let missing = "`setpriv` (util-linux), with which root becomes another user";
     let Ok(output) = output else {
         return left_out(missing);
     };
@@ -280,10 +280,10 @@ async fn db_check_and_backup_work_beside_the_daemon() {
     daemon.process.terminate();
     assert_eq!(check()["in_use"], false);
 
-    // The copy in the place of the database: the watch goes on.
+    // With the copy in place of the database the watch goes on.
     for end in ["", "-wal", "-shm"] {
         let old = format!("{}{end}", database(&folder));
-        // Some are gone since the daemon ended in order.
+        // Some of these files were removed by the orderly end of the daemon.
         let _ = std::fs::remove_file(old);
     }
     std::fs::rename(&copy, database(&folder)).unwrap();
@@ -325,7 +325,7 @@ async fn db_check_and_backup_detect_damage() {
         &file,
     ]);
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
-    assert!(!copy.exists(), "half a copy is none");
+    assert!(!copy.exists(), "an incomplete copy is removed");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Proxies of the environment: events do not go by them.
+//! Proxies of the environment: events do not go through them.
 
 use tokio_util::task::TaskTracker;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::readings::{problem, read, sighting};
 
-/// Reads `body`, with the id of the job that is asked about put into it.
+/// Reads `body` after adding the id of the polled job to it.
 fn seen(definition: &str, mut body: Value) -> jobwatch::watch::observation::Sighting {
     body["job_id"] = json!("j-1");
     sighting(read(definition, 200, "j-1", body.to_string().as_bytes()))

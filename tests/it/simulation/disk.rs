@@ -1,4 +1,4 @@
-//! The store with faults: it fails before it commits, or after, or takes its time.
+//! The store with faults: it fails before a commit or after it, or is slow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::simulation::plan::StoreFault;
 use crate::simulation::world::World;
 use crate::store::memory::MemoryStore;
 
-/// The longest that a slow call takes, in milliseconds.
+/// The longest duration of a slow call, in milliseconds.
 const SLOW_MS: u64 = 8000;
 
 /// See the module.
@@ -82,7 +82,7 @@ impl WatchStore for Disk {
         self.world
             .note(|| format!("disk: {id} {kind:?} {applied:?}"));
         if !matches!(applied, Ok(Applied::Applied)) {
-            self.world.state().applies_in_vain += 1;
+            self.world.state().failed_applies += 1;
         }
         applied
     }

@@ -1,4 +1,4 @@
-//! Callbacks: the URL of a watch is judged again whenever something is sent to it.
+//! Callbacks: the URL of a watch is checked again before each delivery.
 
 use jobwatch::outbound::egress::Hosts;
 use jobwatch::outbound::secret::Secret;
@@ -34,7 +34,7 @@ async fn a_listed_host_gets_signed_events_and_its_410_counts_alone() {
     let receiver = Receiver::start_tls(&TaskTracker::new(), config).await;
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, authority.pem()).unwrap();
-    // In earnest only public addresses are; a test has none.
+    // The program connects to public addresses only; a test has none.
     let options = DeliveryOptions {
         keys: vec![Secret::Text(WEBHOOK_SECRET.into())],
         tls: Tls {
@@ -60,7 +60,7 @@ async fn a_url_no_longer_allowed_gets_nothing() {
     for (url, said) in [
         ("https://other.example.com/hunter2", "does not list"),
         ("http://hooks.example.com/hunter2", "https://"),
-        ("https://127.1/hunter2", "no public address"),
+        ("https://127.1/hunter2", "not a public address"),
         ("nonsense hunter2", "must be a URL"),
     ] {
         let reason = refusal(&sink, &to(url)).await;

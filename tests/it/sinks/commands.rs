@@ -1,4 +1,4 @@
-//! Commands: what they see, what their end means, and that none outlives its time.
+//! Commands: their input, the meaning of their exit status, and their time limit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use jobwatch::sink::{ANSWER_BYTES_MAX, AttemptResult, Sink};
 
 use crate::sinks::{failed, failure, now};
 
-/// Longer than any of these commands takes.
+/// Longer than any of these commands runs.
 const AMPLE: Duration = Duration::from_secs(20);
 
-/// A shell script; the shell is the program here, as it is for whoever configures one.
+/// A shell script; the configured program is the shell.
 fn script(text: &str) -> ExecSettings {
     ExecSettings {
         program: "/bin/sh".to_owned(),
@@ -38,7 +38,7 @@ async fn a_command_gets_the_event_and_a_small_environment() {
     let mut names: Vec<String> = read("env")
         .lines()
         .filter_map(|line| line.split_once('=').map(|(name, _)| name.to_owned()))
-        // The shell's own.
+        // Set by the shell.
         .filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(&name.as_str()))
         .collect();
     names.sort_unstable();
@@ -95,7 +95,7 @@ async fn long_output_is_read_and_its_beginning_kept() {
     assert_eq!(attempt.answer.unwrap().len(), ANSWER_BYTES_MAX);
 }
 
-/// A script that, with a process it starts, holds a pipe open for ever; and that pipe.
+/// A script that holds a pipe open for ever, together with its child; and that pipe.
 fn endless(folder: &Path, timeout: Duration) -> (Exec, PathBuf) {
     let pipe = folder.join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
@@ -112,7 +112,7 @@ fn endless(folder: &Path, timeout: Duration) -> (Exec, PathBuf) {
 async fn a_slow_command_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let (sink, pipe) = endless(folder.path(), Duration::from_millis(500));
-    // The pipe is read to its end once nobody holds it open.
+    // The pipe ends once no process holds it open.
     let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
     let delivery = failed();
     let (reason, held) = tokio::join!(failure(&sink, &delivery), held);

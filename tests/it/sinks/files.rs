@@ -1,4 +1,4 @@
-//! Files of JSON lines: whole lines, few files, and none lost to a crash or a full disk.
+//! Files of JSON lines: whole lines, a limited number of files, crashes and full disks.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn settings(path: &Path) -> FileSettings {
     }
 }
 
-/// Events that can be told apart.
+/// Distinct events.
 fn numbered(n: usize) -> Delivery {
     Delivery {
         body: format!("{{\"n\":{n}}}"),

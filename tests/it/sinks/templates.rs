@@ -1,4 +1,4 @@
-//! The templates of `config/templates`, against what their services document.
+//! The templates of `config/templates`, against the documentation of their services.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::sinks::delivery;
 
-/// What tries to break out of a JSON string, and out of the markup of a chat.
+/// A text that tries to break out of a JSON string and of the markup of a chat.
 const NASTY: &str = "no \"capacity\"\n<!channel> & \\ {{ x }} \u{1b}";
 
 fn rendered(name: &str, outcome: Outcome, reason: &str) -> Value {
@@ -28,7 +28,7 @@ fn of(name: &str, delivery: &Delivery) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
-/// Every text of a value, wherever it stands.
+/// All texts of a value, at any depth.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
@@ -62,12 +62,15 @@ fn slack_message_keeps_the_block_limits() {
                 assert!((1..=limit).contains(&length), "{length}");
             }
         }
-        let told = blocks[0]["text"]["text"].as_str().unwrap();
-        assert!(!told.contains(['<', '>']), "{told}");
+        let words = blocks[0]["text"]["text"].as_str().unwrap();
+        assert!(!words.contains(['<', '>']), "{words}");
     }
     let body = rendered("slack.json.j2", Outcome::Failed, NASTY);
-    let told = body["blocks"][0]["text"]["text"].as_str().unwrap();
-    assert!(told.contains("&lt;!channel&gt; &amp; \\ {{ x }}"), "{told}");
+    let words = body["blocks"][0]["text"]["text"].as_str().unwrap();
+    assert!(
+        words.contains("&lt;!channel&gt; &amp; \\ {{ x }}"),
+        "{words}"
+    );
 }
 
 /// learn.microsoft.com: a `message` whose attachment is an Adaptive Card with a `body` of
@@ -98,7 +101,7 @@ fn teams_message_has_an_adaptive_card() {
     }
 }
 
-/// A late result names the verdict, and is no second alarm.
+/// A late result names the verdict, and does not trigger a second alarm.
 #[test]
 fn a_late_verdict_is_not_a_second_alarm() {
     let mut delivery = delivery(Outcome::TimedOut, "");
@@ -110,21 +113,21 @@ fn a_late_verdict_is_not_a_second_alarm() {
     };
     let [alert, chat, card] = late("succeeded");
     assert_eq!(alert["event_action"], "resolve");
-    let told = "dcs job timed_out, later succeeded";
-    assert!(chat["text"].as_str().unwrap().starts_with(told), "{chat}");
+    let words = "dcs job timed_out, later succeeded";
+    assert!(chat["text"].as_str().unwrap().starts_with(words), "{chat}");
     assert!(
         texts(&chat)
             .iter()
             .any(|text| text.contains(":white_check_mark:"))
     );
-    assert!(texts(&card).contains(&told) && texts(&card).contains(&"Good"));
+    assert!(texts(&card).contains(&words) && texts(&card).contains(&"Good"));
     let [alert, chat, _] = late("failed");
     assert_eq!(alert["event_action"], "trigger");
     assert_eq!(alert["payload"]["severity"], "error");
     assert!(texts(&chat).iter().any(|text| text.contains(":warning:")));
 }
 
-/// A job id and a status are texts of others, too.
+/// The job id and the status are untrusted texts, too.
 #[test]
 fn texts_are_escaped_in_slack() {
     let mut delivery = delivery(Outcome::Failed, NASTY);

@@ -1,4 +1,4 @@
-//! Certificates: a receiver's is always checked, and ours is shown to those who ask.
+//! Certificates: the receiver's is always checked, and ours is sent on request.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Reads that nobody waits for any more, and a check that has to reach the disk.
+//! Abandoned reads, and a check that has to reach the disk.
 
 use std::future::ready;
 use std::path::Path;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::store::samples::{at, submission, watch};
 use crate::store::sqlite::opened;
 
-/// Enough that a read of all of them takes a while.
+/// Enough to make a read of all of them slow.
 const WATCHES: u128 = 3000;
 
 fn one_of_many(n: u128) -> Watch {
@@ -26,7 +26,7 @@ fn one_of_many(n: u128) -> Watch {
     }
 }
 
-/// Looks at every watch there is, and finds none.
+/// Reads every watch and matches none.
 fn slow() -> Query {
     Query {
         label: Some(("deploy".to_owned(), "nowhere".to_owned())),
@@ -35,7 +35,7 @@ fn slow() -> Query {
     }
 }
 
-/// What the probe left in the database, if it was ever there.
+/// The value of the last check in the database, if there is one.
 pub(crate) fn probed(database: &Path) -> Option<i64> {
     let database = Connection::open(database).unwrap();
     let seen_at = "SELECT seen_at FROM replicas WHERE id = x'00'";

@@ -19,7 +19,7 @@ fn set_wall(database: &impl Database, by: SignedDuration) {
     clock.set_wall(clock.now().checked_add(by).unwrap());
 }
 
-pub(crate) async fn a_changed_wall_clock_moves_no_retry(database: &impl Database) {
+pub(crate) async fn setting_the_wall_clock_moves_no_retry(database: &impl Database) {
     let store = database.open().unwrap();
     for (n, hours) in [(1, -1), (2, 1)] {
         let change = submission(watch(n), &["hook"]);
@@ -39,7 +39,7 @@ pub(crate) async fn a_changed_wall_clock_moves_no_retry(database: &impl Database
         database.pass(1);
         let again = claim(&store).await;
         assert_eq!(again.len(), 1, "{hours} h");
-        // What is owed after the clock was set is due at once all the same.
+        // A delivery stored after the clock was set is due at once.
         let other = submission(watch(n + 10), &["hook"]);
         store.submit(vec![other]).await.unwrap();
         let new = claim(&store).await;
@@ -57,7 +57,7 @@ pub(crate) async fn a_changed_wall_clock_moves_no_retry(database: &impl Database
     }
 }
 
-pub(crate) async fn a_changed_wall_clock_moves_no_lease(database: &impl Database) {
+pub(crate) async fn setting_the_wall_clock_moves_no_lease(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
     let first = claim(&store).await;
     set_wall(database, SignedDuration::from_hours(1));
@@ -67,7 +67,9 @@ pub(crate) async fn a_changed_wall_clock_moves_no_lease(database: &impl Database
     assert_eq!(claim(&store).await, first);
 }
 
-pub(crate) async fn a_retry_after_a_reopen_waits_a_bounded_time(database: &impl Database) {
+pub(crate) async fn a_retry_after_a_reopen_waits_at_most_the_longest_delay(
+    database: &impl Database,
+) {
     let store = owing(database, 1, &["hook"]).await;
     let claimed = claim(&store).await;
     store

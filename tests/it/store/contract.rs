@@ -1,4 +1,4 @@
-//! Watches: accepting and changing them, and what commits together.
+//! Watches: acceptance, changes, and atomic commits.
 
 use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::{Applied, SharedStore, StoreError, Submitted};

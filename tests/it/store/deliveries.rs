@@ -13,7 +13,7 @@ use jobwatch::watch::delivery::{Owed, Target};
 use crate::store::Database;
 use crate::store::samples::{at, deliveries_in, submission, watch};
 
-/// How long each attempt takes.
+/// The duration of each attempt.
 const TOOK: Duration = Duration::from_millis(123);
 /// How long each claim lasts.
 const LEASE: Duration = Duration::from_secs(60);

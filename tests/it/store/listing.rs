@@ -187,7 +187,7 @@ pub(super) async fn changes_since(
     }
 }
 
-pub(crate) async fn changes_after_a_cursor_are_listed(database: &impl Database) {
+pub(crate) async fn changes_are_those_committed_after_the_cursor(database: &impl Database) {
     let store = database.open().unwrap();
     let old = accepted(&store, watch(1)).await;
     let cursor = store.cursor().await.unwrap();

@@ -1,5 +1,5 @@
-//! A store in memory: the model that the simulation runs on, held to the same suite as
-//! `SQLite`. What it keeps outlives each opening of it, as a disk does.
+//! A store in memory: the model for the simulation. It passes the same suite as `SQLite`,
+//! and its data outlive each opening, like those on a disk.
 //!
 //! It takes several writers at once, and gives changes again as a store must that waits for
 //! late commits.
@@ -43,7 +43,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) state: DeliveryState,
     pub(crate) due_at: Timestamp,
     pub(crate) attempts_total: u32,
-    /// Attempts of schedules before the present one.
+    /// The number of attempts of earlier schedules.
     pub(crate) earlier: u32,
     last: Option<AttemptRecord>,
     settled_at: Option<Timestamp>,
@@ -51,14 +51,14 @@ pub(crate) struct DeliveryRow {
     lease_until: Timestamp,
 }
 
-/// One event in the log; its place is its index plus 1.
+/// One event in the log; its number is its index plus 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Logged {
     pub(crate) event: Event,
     pub(crate) watch: WatchId,
 }
 
-/// Everything there is. Watches and deliveries are numbered by their index plus 1.
+/// All data. Watches and deliveries are numbered by their index plus 1.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
     pub(crate) watches: Vec<Watch>,
@@ -69,7 +69,7 @@ pub(crate) struct Rows {
     event_ids: BTreeMap<Uuid, usize>,
 }
 
-/// What outlives each opening.
+/// The data that outlive each opening.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
     rows: Arc<Mutex<Rows>>,
@@ -168,7 +168,7 @@ fn number(index: usize) -> i64 {
     i64::try_from(index).unwrap() + 1
 }
 
-/// The index after the row of this number.
+/// The index after the row with this number.
 fn after(number: i64) -> usize {
     usize::try_from(number).unwrap_or_default()
 }
@@ -209,7 +209,7 @@ impl Rows {
         self.event_ids.get(&id).map(|index| &self.events[*index])
     }
 
-    /// What `SQLite` refuses by its unique indexes.
+    /// Returns the error that `SQLite` gives for its unique indexes.
     fn may_log(&self, change: &Change) -> Result<(), StoreError> {
         let sinks: BTreeSet<&String> = change.owed.iter().map(|owed| &owed.sink).collect();
         if self.event_ids.contains_key(&change.event.id) || sinks.len() < change.owed.len() {
@@ -504,7 +504,7 @@ impl WatchStore for MemoryStore {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let rows = self.rows()?;
-        let is_told = |watch: &Watch| {
+        let has_late_result = |watch: &Watch| {
             let mut late = rows.events.iter();
             late.any(|it| it.watch == watch.id && it.event.kind == EventKind::LateResult)
         };
@@ -518,7 +518,7 @@ impl WatchStore for MemoryStore {
             .iter()
             .enumerate()
             .skip(after_page(after.as_ref())?);
-        let wanted = left.filter(|(_, watch)| ended(watch) && !is_told(watch));
+        let wanted = left.filter(|(_, watch)| ended(watch) && !has_late_result(watch));
         Ok(page_of(wanted, limit))
     }
 

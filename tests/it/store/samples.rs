@@ -14,13 +14,13 @@ use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use serde_json::json;
 use uuid::Uuid;
 
-/// `secs` after the beginning of every test.
+/// `secs` after the begin of every test.
 pub(crate) fn at(secs: u64) -> Timestamp {
     let start: Timestamp = "2026-11-22T10:00:00.123456Z".parse().unwrap();
     later(start, Duration::from_secs(secs))
 }
 
-/// The nth watch; each is on a job of its own.
+/// The nth watch; each has a job of its own.
 pub(crate) fn watch(n: u8) -> Watch {
     Watch {
         id: WatchId(Uuid::from_u128(u128::from(n) + 1)),
@@ -48,7 +48,7 @@ fn event(watch: &Watch, kind: EventKind, secs: u64) -> Event {
     Event::of(watch, kind, &Instance("test".to_owned()), at(secs))
 }
 
-/// The submission of a watch, owed to these sinks.
+/// The submission of a watch, with deliveries to these sinks.
 pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Change {
     Change {
         event: event(&watch, EventKind::Accepted, 0),
@@ -57,7 +57,7 @@ pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Change {
     }
 }
 
-/// The watch after one more transition, with everything set that may be set.
+/// The watch after one more transition, with every optional field set.
 pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Change {
     let mut watch = before.clone();
     watch.revision += 1;
@@ -94,17 +94,17 @@ pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Cha
     }
 }
 
-/// A change that ends nothing.
+/// A change that does not end the watch.
 pub(crate) fn change(before: &Watch) -> Change {
     transition(before, EventKind::Changed, &[])
 }
 
-/// An end.
+/// The end of a watch.
 pub(crate) fn end(before: &Watch, outcome: Outcome) -> Change {
     transition(before, EventKind::Finished(outcome), &[])
 }
 
-/// Stores one watch that is owed to nobody.
+/// Stores one watch without deliveries.
 pub(crate) async fn accepted(store: &SharedStore, watch: Watch) -> Watch {
     let answers = store.submit(vec![submission(watch, &[])]).await.unwrap();
     let [Submitted::Accepted(watch)] = answers.as_slice() else {

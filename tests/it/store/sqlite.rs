@@ -1,4 +1,4 @@
-//! The suite over `SQLite`, and what only a file can do.
+//! The suite over `SQLite`, and the tests of its files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Folder {
         SqliteStore::open(&self.file(), Arc::new(self.clock.clone()))
     }
 
-    /// Why it cannot be opened.
+    /// The error of an open that must fail.
     fn refusal(&self) -> String {
         match self.open() {
             Ok(_) => panic!("it was opened"),
@@ -86,7 +86,7 @@ fn a_second_process_is_refused_behind_any_link() {
     };
     let link = elsewhere.path().join("link.db");
     std::os::unix::fs::symlink(folder.file(), &link).unwrap();
-    // The first comes by a link that leads to nothing yet.
+    // The first process opens a link whose target does not exist yet.
     let first = opened(&link).unwrap();
     let said = folder.refusal();
     assert!(said.contains("another jobwatch has it open"), "{said}");
@@ -188,7 +188,7 @@ fn a_missing_folder_is_named() {
 }
 
 #[tokio::test]
-async fn claims_of_an_ended_process_are_released() {
+async fn a_claim_of_a_process_that_has_ended_is_void() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     store
@@ -214,7 +214,7 @@ async fn acknowledged_watches_are_on_disk() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;
-    // A copy made now is what a power cut would leave.
+    // A copy made now is equal to the files after a power cut.
     let copy = Folder::new();
     for end in ["", "-wal"] {
         let name = format!("jobwatch.db{end}");
@@ -234,7 +234,7 @@ async fn a_closed_store_leaves_everything_in_one_file() {
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;
     store.close().await;
-    // Somebody may still have it when the process ends.
+    // Other parts may still hold the store when the process ends.
     let error = store.watch(watch(1).id).await.unwrap_err();
     assert!(matches!(error, StoreError::Closed), "{error}");
     let copy = folder.folder.path().join("copy.db");

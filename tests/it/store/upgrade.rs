@@ -1,4 +1,4 @@
-//! Databases of every released schema, brought forward with everything they hold.
+//! Databases of every released schema: an upgrade keeps all their data.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use rusqlite::Connection;
 use crate::store::samples::deliveries_in;
 use crate::store::sqlite::opened;
 
-/// A database as the first release left it: a watch that goes on, one that is over, and
+/// A database of the first release: a watch that goes on, one that has ended, and
 /// deliveries in each state.
 const SCHEMA_1: &str = include_str!("schema_1.sql");
 
 /// A database with callbacks, from before deliveries had targets.
 const SCHEMA_3: &str = include_str!("schema_3.sql");
 
-/// The columns of a table as they are now; a later schema may have more.
+/// The current columns of a table; a later schema may have more.
 fn columns(database: &Path, table: &str) -> String {
     let database = Connection::open(database).unwrap();
     let mut names = database
@@ -53,7 +53,7 @@ async fn a_database_of_the_first_schema_keeps_everything() {
     database.execute_batch(SCHEMA_1).unwrap();
     drop(database);
     let tables = ["watches", "events", "deliveries", "durations", "shards"];
-    // Opening it gives up leases, whatever the schema.
+    // Opening the database releases leases in every schema.
     let columns = tables.map(|table| columns(&file, table).replace("lease_until, ", ""));
     let all_rows = || [0, 1, 2, 3, 4].map(|n| rows(&file, tables[n], &columns[n]));
     let before = all_rows();

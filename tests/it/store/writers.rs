@@ -43,7 +43,7 @@ pub(crate) async fn one_of_two_writers_applies_a_transition(database: &impl Data
     assert_eq!(store.events_of(watch.id, 10).await.unwrap().len(), 2);
 }
 
-pub(crate) async fn a_claim_of_another_writer_holds(database: &impl Database) {
+pub(crate) async fn a_claim_of_another_writer_is_respected(database: &impl Database) {
     let store = database.open().unwrap();
     let Some(other) = database.second_writer() else {
         return;

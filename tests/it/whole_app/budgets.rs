@@ -1,4 +1,4 @@
-//! How much a service is asked: its rate, its concurrency, and nobody starving for another.
+//! Budgets: the rate and the concurrency of polls, and their independence.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::harness::{App, Setup, job, serve};
 
-/// Longer than anything here takes, so that a test that would hang fails instead.
+/// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
 
-/// A job that succeeded, as DCS shows it.
+/// A DCS job that succeeded.
 fn succeeded(job_id: &str) -> String {
     format!(r#"{{"job_id":"{job_id}","status":"SUCCESS"}}"#)
 }
@@ -41,7 +41,7 @@ async fn all_watches_of_a_budget_share_its_rate() {
             watches.push(app.watch_new(job(service, 3600, Ending::Never)).await);
         }
     }
-    // Every one of them is due by now.
+    // All of them are due by now.
     app.clock.advance(Duration::from_secs(30));
     for _ in 0..watches.len() {
         assert_eq!(app.program.poller.run_once().await.unwrap(), 1);
@@ -109,7 +109,7 @@ async fn polls_in_flight_never_exceed_the_concurrency() {
                 .wait_for(|arrived| *arrived >= round * LIMIT)
                 .await
                 .unwrap();
-            // Whoever else was let through would arrive meanwhile.
+            // Another poll would arrive in the meantime.
             ping(&url).await;
             assert_eq!(*arrived.borrow(), round * LIMIT);
             release.add_permits(LIMIT);
@@ -119,13 +119,13 @@ async fn polls_in_flight_never_exceed_the_concurrency() {
     let both = async { tokio::join!(polling, judging) };
     tokio::time::timeout(HANGS, both)
         .await
-        .expect("as many polls as may are in flight");
+        .expect("the allowed number of polls is in flight");
     for id in watches {
         assert!(app.outcome(id).await.is_some());
     }
 }
 
-/// Exchanges a few requests with the server, so that others have the time to do the same.
+/// Exchanges a few requests with the server, so that other requests have the time to arrive.
 async fn ping(url: &str) {
     let client = outbound::client().no_proxy().build().unwrap();
     for _ in 0..20 {
@@ -142,7 +142,7 @@ async fn a_slow_service_delays_no_other() {
         released.wait_for(|released| *released).await.unwrap();
         succeeded(&job_id)
     };
-    // The slow one answers only once the quick one was asked.
+    // The slow service answers only after a poll of the quick one.
     let quick = move |Path((_, job_id)): Path<(String, String)>| async move {
         release.send_replace(true);
         succeeded(&job_id)
@@ -163,6 +163,6 @@ async fn a_slow_service_delays_no_other() {
     let polling = app.advance(Duration::from_secs(2));
     tokio::time::timeout(HANGS, polling)
         .await
-        .expect("the quick one does not wait");
+        .expect("the quick service does not wait");
     assert!(app.outcome(last).await.is_some());
 }

@@ -1,4 +1,4 @@
-//! A watch with a URL of its own: who may bring one, and what becomes of it.
+//! Watches with a callback URL: the allowed hosts, and the deliveries.
 
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ async fn a_url_is_refused_unless_its_host_is_listed() {
     ] {
         let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", url)).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
-        let told = answer.to_string();
-        assert!(told.contains("callback_url"), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let detail = answer.to_string();
+        assert!(detail.contains("callback_url"), "{detail}");
+        assert!(!detail.contains("hunter2"), "{detail}");
     }
     let url = "https://hooks.example.com/hunter2";
     let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", url)).await;
@@ -84,7 +84,7 @@ async fn a_callback_delivery_survives_a_restart() {
             .collect::<Vec<_>>()
     };
     app.program.courier.run_once().await.unwrap();
-    assert_eq!(owed(&app).await, [], "the acceptance is not told");
+    assert_eq!(owed(&app).await, [], "the acceptance is not delivered");
     app.run_until_final(id, Duration::from_mins(1)).await;
     app.tick().await;
     assert_eq!(owed(&app).await, [("callback".to_owned(), 1)]);
@@ -92,7 +92,7 @@ async fn a_callback_delivery_survives_a_restart() {
     let stored = app.watch(id).await.callback_url;
     assert_eq!(stored, Some(CallbackUrl(URL.to_owned())));
     assert!(!format!("{stored:?}").contains("hunter2"));
-    // A name that leads inside is tried again, and is a dead letter in the end.
+    // A name with a private address is tried again, and becomes a dead letter in the end.
     for _ in 0..12 {
         app.advance(Duration::from_hours(9)).await;
     }

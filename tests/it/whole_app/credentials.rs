@@ -1,4 +1,4 @@
-//! Tokens that expire, are refused, or must not be shown to others.
+//! Tokens that expire, are refused, or must not be sent to another host.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn an_expired_token_is_read_again_and_the_poll_repeated() {
     };
     let id = app.watch_new(spec).await;
     app.next_poll(id).await;
-    // Within the second during which the file is not looked at without a reason.
+    // Within the second in which the file is not read again without a refusal.
     app.write_token("another-token");
     app.next_poll(id).await;
     let job_id = app.watch(id).await.job_id;
@@ -73,7 +73,10 @@ async fn a_refused_token_never_ends_a_watch_before_its_deadline() {
     assert_eq!(watch.finished_at, Some(watch.deadline));
     assert_eq!(watch.polls, watch.problems);
     assert_eq!(watch.last_problem.unwrap().kind, ProblemKind::Unauthorized);
-    assert_eq!(app.told(id).await, ["watch.accepted", "job.timed_out"]);
+    assert_eq!(
+        app.event_types(id).await,
+        ["watch.accepted", "job.timed_out"]
+    );
 }
 
 #[tokio::test]
@@ -97,7 +100,7 @@ async fn a_missing_token_file_is_not_a_refusal() {
         .await;
     app.next_poll(id).await;
     assert_eq!(app.last_problem(id), Some(ProblemKind::Unauthorized));
-    assert_eq!(app.polls(id).await, 0, "nothing is asked without a token");
+    assert_eq!(app.polls(id).await, 0, "no poll is made without a token");
     app.write_token(TOKEN);
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
 }

@@ -1,19 +1,16 @@
-//! What could not be delivered: seen, explained, and driven again.
+//! Dead letters: listed, explained, and redriven.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::body::Body;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::BodyExt;
+use http::{Method, StatusCode};
 use jobwatch::simulator::{Ending, Service};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use crate::harness::receiver::{Received, Reply};
 use crate::harness::{App, Setup, job};
 
-/// Tells of acceptances only, so that one submission is one event, and to no log.
+/// A sink of acceptances only, so that one submission is one event; without a log sink.
 async fn accepting() -> App {
     let setup = Setup {
         hook: "events = [\"watch.accepted\"]".to_owned(),
@@ -23,7 +20,7 @@ async fn accepting() -> App {
     setup.start().await
 }
 
-/// Has `count` events given up by a receiver that is broken for days.
+/// Makes `count` dead letters at a receiver that is broken for days.
 async fn given_up(app: &App, count: usize) {
     app.receiver.always_answers(Reply::Status(500));
     for _ in 0..count {
@@ -56,14 +53,6 @@ fn ids(page: &Value) -> Vec<String> {
     let deliveries = page["deliveries"].as_array().unwrap();
     let id = |delivery: &Value| delivery["id"].as_str().unwrap().to_owned();
     deliveries.iter().map(id).collect()
-}
-
-async fn metrics(app: &App) -> String {
-    let request = Request::get("/metrics").header(header::HOST, "localhost");
-    let request = request.body(Body::empty()).unwrap();
-    let response = app.program.router.clone().oneshot(request).await.unwrap();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    String::from_utf8(body.to_vec()).unwrap()
 }
 
 #[tokio::test]
@@ -99,7 +88,7 @@ async fn a_dead_letter_is_listed_with_every_attempt() {
         assert!(attempt["error"].as_str().unwrap().contains("500"));
         assert!(attempt["at"].is_string() && attempt["took_ms"].is_u64());
     }
-    let text = metrics(&app).await;
+    let text = app.metrics().await;
     for line in [
         "jobwatch_deliveries_total{sink=\"hook\",result=\"failed\"} 18",
         "jobwatch_deliveries_total{sink=\"hook\",result=\"dead\"} 2",
@@ -252,7 +241,7 @@ async fn a_gone_receiver_is_shown_as_gone() {
     let force = json!({"force": true});
     let (_, driven) = post(&app, &format!("{path}/redrive"), &force).await;
     assert!(driven["gone_since"].is_string(), "{driven}");
-    let text = metrics(&app).await;
+    let text = app.metrics().await;
     assert!(
         text.contains("jobwatch_sink_gone{sink=\"hook\"} 1"),
         "{text}"
@@ -271,7 +260,7 @@ async fn unknown_deliveries_and_wrong_queries_are_refused() {
         let (status, _) = app.call(Method::POST, &format!("{path}/redrive"), "").await;
         assert_eq!(status, StatusCode::NOT_FOUND);
     }
-    for (query, told) in [
+    for (query, wanted) in [
         ("state=lost", "pending, delivered, dead"),
         ("limit=0", "1 to 1000"),
         ("cursor=x", "`next`"),
@@ -281,6 +270,6 @@ async fn unknown_deliveries_and_wrong_queries_are_refused() {
         let (status, problem) = app.call(Method::GET, &path, "").await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(told), "{detail}");
+        assert!(detail.contains(wanted), "{detail}");
     }
 }

@@ -1,4 +1,4 @@
-//! The end of our patience: exact, and never taken for the job's own end.
+//! Deadlines: exact, and never reported as the end of the job.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn the_last_poll_falls_exactly_on_the_deadline() {
         assert_eq!(watch.finished_at, Some(watch.deadline));
         let polls = app.simulator.job(&watch.job_id).unwrap().recent_polls;
         assert_eq!(polls.last().unwrap().at, watch.deadline, "{service:?}");
-        assert_eq!(app.told(id).await.last().unwrap(), "job.timed_out");
+        assert_eq!(app.event_types(id).await.last().unwrap(), "job.timed_out");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Events on their way to receivers that are busy, gone, silent or dead.
+//! Deliveries to receivers that are busy, gone, silent or dead.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::harness::receiver::{Received, Receiver, Reply};
 use crate::harness::{App, Setup, job};
 use crate::store::samples::deliveries_in;
 
-/// Longer than anything here takes, so that a test that would hang fails instead.
+/// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
 
-/// Tells of acceptances only, so that one submission is one event.
+/// A sink of acceptances only, so that one submission is one event.
 async fn accepting() -> App {
     let setup = Setup {
         hook: "events = [\"watch.accepted\"]".to_owned(),
@@ -50,7 +50,7 @@ async fn a_repeated_delivery_keeps_its_id_and_is_signed_again() {
     app.advance(Duration::from_secs(34)).await;
     app.advance(Duration::from_hours(24)).await;
     let received = app.receiver.received();
-    assert_eq!(received.len(), 3, "what was delivered is not sent again");
+    assert_eq!(received.len(), 3, "a delivered event is not sent again");
     let ids: BTreeSet<&str> = received.iter().map(Received::id).collect();
     let moments: BTreeSet<&str> = received
         .iter()
@@ -72,7 +72,7 @@ async fn retry_after_of_a_receiver_is_respected() {
     app.tick().await;
     app.advance(Duration::from_secs(119)).await;
     assert_eq!(app.receiver.received().len(), 1);
-    // A tenth more at most, so that not all come back together.
+    // At most a tenth more, so that not all come back together.
     app.advance(Duration::from_secs(14)).await;
     assert_eq!(app.receiver.received().len(), 2);
 }
@@ -99,7 +99,7 @@ async fn a_gone_receiver_gets_nothing_until_a_restart() {
     app.receiver.always_answers(Reply::Status(410));
     submitted(&app, 30).await;
     app.tick().await;
-    // As many as were under way together when the first answer came.
+    // The number of attempts under way when the first answer came.
     let sent = app.receiver.received().len();
     assert!(sent <= 8, "{sent}");
     app.advance(Duration::from_hours(24)).await;
@@ -109,7 +109,7 @@ async fn a_gone_receiver_gets_nothing_until_a_restart() {
     app.tick().await;
     let received = app.receiver.received();
     let ids: BTreeSet<&str> = received[sent..].iter().map(Received::id).collect();
-    assert_eq!(ids.len(), 30, "what it was owed was kept");
+    assert_eq!(ids.len(), 30, "its deliveries were kept");
 }
 
 #[tokio::test]
@@ -233,11 +233,11 @@ async fn a_watch_that_names_its_sinks_uses_no_other() {
         ..WatchRequest::default()
     };
     app.request(&request("quiet", &["log"])).await;
-    app.request(&request("told", &["hook"])).await;
+    app.request(&request("chosen", &["hook"])).await;
     app.tick().await;
     let received = app.receiver.received();
     assert_eq!(received.len(), 1);
-    assert_eq!(received[0].body["subject"], "told");
+    assert_eq!(received[0].body["subject"], "chosen");
 }
 
 #[tokio::test]

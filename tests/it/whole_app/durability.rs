@@ -1,4 +1,4 @@
-//! Restarts: nothing is lost, nothing is repeated, and nothing stampedes.
+//! Restarts: no loss, no repetition, and no burst of polls.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn a_restart_loses_and_repeats_nothing() {
     }
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Failed);
     assert_eq!(
-        app.told(id).await,
+        app.event_types(id).await,
         ["watch.accepted", "job.changed", "job.changed", "job.failed"]
     );
     let received = app.receiver.received();
@@ -91,7 +91,7 @@ async fn the_last_sighting_of_a_job_survives_a_restart() {
     let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
     app.advance_secs(60).await;
     let app = app.restart().await;
-    // Seen before: its absence must be confirmed, and grace has nothing to do with it.
+    // The job was seen before: its absence must be confirmed, and the grace does not apply.
     app.simulator.forget(&app.watch(id).await.job_id);
     app.tick().await;
     for _ in 0..3 {

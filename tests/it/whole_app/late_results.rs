@@ -1,4 +1,4 @@
-//! A verdict that comes after the watch has ended without one.
+//! Verdicts that come after the end of their watch.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::harness::{App, Setup, job, job_with};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Watches that time out after ten minutes and are looked at for `after` more.
+/// Watches that time out after ten minutes and get late polls for `after` more.
 async fn looking_for(after: &str) -> App {
     let setup = Setup {
         schedule: format!("jitter = 0.0, deadline = \"10m\", after_watch = \"{after}\""),
@@ -22,7 +22,7 @@ async fn looking_for(after: &str) -> App {
     setup.start().await
 }
 
-/// Goes on in steps of a minute.
+/// Advances in steps of a minute.
 async fn minutes(app: &App, count: u32) {
     for _ in 0..count {
         app.advance(MINUTE).await;
@@ -35,7 +35,7 @@ fn late(app: &App) -> Vec<Received> {
     received
 }
 
-/// A watch that has just timed out on a job that ends so many minutes after its start.
+/// A watch that has just timed out on a job that ends this many minutes after its start.
 async fn timed_out(app: &App, minutes_of_job: u64) -> WatchId {
     let spec = job(Service::Dcs, minutes_of_job * 60, Ending::Succeeded);
     let id = app.watch_new(spec).await;
@@ -51,9 +51,9 @@ async fn late_verdict_is_reported_once_and_the_outcome_stays() {
     let polls = app.polls(id).await;
     let before = app.watch(id).await;
     minutes(&app, 8 * 60).await;
-    let told = late(&app);
-    assert_eq!(told.len(), 1);
-    let data = &told[0].body["data"];
+    let reported = late(&app);
+    assert_eq!(reported.len(), 1);
+    let data = &reported[0].body["data"];
     assert_eq!(
         (&data["outcome"], &data["verdict"]),
         (&"timed_out".into(), &"succeeded".into())
@@ -61,11 +61,11 @@ async fn late_verdict_is_reported_once_and_the_outcome_stays() {
     assert_eq!(data["status"], "SUCCESS");
     let noticed: jiff::Timestamp = data["noticed_at"].as_str().unwrap().parse().unwrap();
     let after = until(before.submitted_at, noticed);
-    // Looked at each half hour after the end at ten minutes.
+    // One late poll each half hour after the end at ten minutes.
     assert_eq!(after.as_secs() / 60, 130, "{after:?}");
     assert_eq!(app.polls(id).await - polls, 4);
     assert_eq!(app.watch(id).await, before, "final is final");
-    assert_eq!(app.told(id).await.last().unwrap(), "job.late_result");
+    assert_eq!(app.event_types(id).await.last().unwrap(), "job.late_result");
     let first = app.receiver.received().remove(0);
     assert_eq!(first.kind(), "job.timed_out");
     assert!(
@@ -114,10 +114,10 @@ async fn a_lost_job_that_reappears_makes_a_late_result() {
     minutes(&app, 50).await;
     assert!(late(&app).is_empty());
     minutes(&app, 60).await;
-    let told = late(&app);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].body["data"]["outcome"], "lost");
-    assert_eq!(told[0].body["data"]["verdict"], "succeeded");
+    let reported = late(&app);
+    assert_eq!(reported.len(), 1);
+    assert_eq!(reported[0].body["data"]["outcome"], "lost");
+    assert_eq!(reported[0].body["data"]["verdict"], "succeeded");
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_late_poll_yields_to_waiting_watches() {
         app.watch_new(job(Service::Dcs, 36_000, Ending::Never))
             .await;
     }
-    // Forty watches that want a poll each minute, and room for one each fifty seconds.
+    // Forty watches are due each minute, and the budget permits one poll each fifty seconds.
     minutes(&app, 9).await;
     assert_eq!(app.polls(id).await, polls);
     minutes(&app, 60).await;

@@ -1,4 +1,4 @@
-//! A receiver so slow that what it is owed outlasts a lease: it gets nothing twice.
+//! A receiver so slow that its backlog takes longer than a lease: it gets no event twice.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,15 +16,15 @@ use tokio::sync::{Semaphore, watch};
 use crate::harness::{App, job, serve};
 use crate::store::samples::deliveries_in;
 
-/// Longer than anything here takes, so that a test that would hang fails instead.
+/// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
-/// How many attempts a receiver sees at once.
+/// The number of concurrent attempts at a receiver.
 const CONCURRENCY: usize = 8;
 const EVENTS: usize = 20;
-/// One attempt takes less than a lease, two together nearly as much, three more.
+/// One attempt is shorter than a lease, two are nearly as long, three are longer.
 const ATTEMPT: Duration = Duration::from_secs(25);
 
-/// How many deliveries somebody is at.
+/// The number of claimed deliveries.
 fn claimed(database: &Path) -> usize {
     let database = Connection::open(database).unwrap();
     let count = "SELECT count(*) FROM deliveries WHERE lease_until > 0";
@@ -70,7 +70,7 @@ async fn slow_receiver_gets_each_event_once() {
             .await
             .unwrap();
         app.clock.advance(ATTEMPT);
-        // The first of the last ones ends: whoever claims anew now finds nothing.
+        // The first of the last attempts ends: a new claim now finds no delivery.
         release.add_permits(1);
         while deliveries_in(&app.program.store, DeliveryState::Pending).await
             >= EVENTS % CONCURRENCY

@@ -1,4 +1,4 @@
-//! Jobs that the service does not know: not yet, never, or not any more.
+//! Jobs that the service does not know: not yet, never, or no longer.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn a_job_never_found_is_lost_after_its_grace() {
             (Duration::from_mins(2)..=longest).contains(&took),
             "{took:?}"
         );
-        assert_eq!(app.told(id).await, ["watch.accepted", "job.lost"]);
+        assert_eq!(app.event_types(id).await, ["watch.accepted", "job.lost"]);
     }
 }
 

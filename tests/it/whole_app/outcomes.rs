@@ -1,4 +1,4 @@
-//! Verdicts of the service: how they are read, stored and told.
+//! Verdicts of the service: read, stored and reported.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn a_job_of_every_service_makes_an_event_at_each_step() {
             app.simulator.job(&watch.job_id).unwrap().polls
         );
         assert_eq!(
-            app.told(id).await,
+            app.event_types(id).await,
             [
                 "watch.accepted",
                 "job.changed",

@@ -1,4 +1,4 @@
-//! Polls that do not show the job: they cost time, and never a verdict.
+//! Polls that do not show the job: they cost time and never lead to a verdict.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn many_server_errors_do_not_end_a_watch() {
         app.next_poll(id).await;
         assert_eq!(app.last_problem(id), Some(ProblemKind::ServerError));
     }
-    assert_eq!(app.told(id).await, ["watch.accepted"]);
+    assert_eq!(app.event_types(id).await, ["watch.accepted"]);
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
     let watch = app.watch(id).await;
     assert_eq!((watch.polls, watch.problems), (51, 50));
@@ -75,7 +75,9 @@ async fn an_html_page_is_a_problem() {
     let id = app.watch_new(job_with(Service::SfsTurbo, faults)).await;
     for _ in 0..3 {
         app.next_poll(id).await;
-        assert_eq!(app.last_problem(id), Some(ProblemKind::Unreadable));
+        let problem = app.progress(id).last_problem.unwrap();
+        assert_eq!(problem.kind, ProblemKind::Unreadable);
+        assert_eq!(problem.message, "the answer is HTML: Maintenance");
     }
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
 }
@@ -83,7 +85,7 @@ async fn an_html_page_is_a_problem() {
 #[tokio::test]
 async fn an_absent_server_ends_a_watch_only_at_its_deadline() {
     let setup = Setup {
-        // Nothing listens on this port.
+        // No process listens on this port.
         more: "[services.gone]\ndefinition = \"dcs\"\nurl = \"http://127.0.0.1:1\"\n\
                credential = \"none\"\nparams = { project_id = \"p\" }\n\
                poll = { deadline = \"1h\" }"

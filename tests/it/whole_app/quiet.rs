@@ -1,4 +1,4 @@
-//! What must not happen: writes that tell nothing, and changes to what is final.
+//! Effects that must not happen: writes without news, and changes of final watches.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::{App, job};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Changes whenever another connection commits a change.
+/// A number that changes when another connection commits.
 fn data_version(connection: &Connection) -> i64 {
     connection
         .pragma_query_value(None, "data_version", |row| row.get(0))
@@ -32,7 +32,7 @@ async fn a_poll_that_shows_nothing_new_writes_nothing() {
     assert_eq!(app.progress(id).polls, polls + 50);
     assert_eq!(data_version(&database), before);
     assert_eq!(app.watch(id).await, stored);
-    // The measure itself works: an end is written.
+    // The check itself works: an end is written.
     app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
         .await;
     assert_ne!(data_version(&database), before);
@@ -80,7 +80,7 @@ async fn a_final_watch_stays_final() {
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
         .await;
     app.run_until_final(id, HOUR).await;
-    let (ended, told) = (app.watch(id).await, app.told(id).await);
+    let (ended, types) = (app.watch(id).await, app.event_types(id).await);
     let polls = app.polls(id).await;
     app.advance_secs(300).await;
     assert_eq!(app.polls(id).await, polls, "an ended watch is not polled");
@@ -90,7 +90,7 @@ async fn a_final_watch_stays_final() {
     app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
         .await;
     assert_eq!(app.watch(id).await, ended);
-    assert_eq!(app.told(id).await, told);
+    assert_eq!(app.event_types(id).await, types);
     assert_eq!(ended.state.outcome(), Some(Outcome::Succeeded));
 }
 
@@ -111,9 +111,12 @@ async fn a_job_submitted_again_returns_its_watch() {
         assert_eq!(shown["labels"], serde_json::json!({}));
         app.run_until_final(id, HOUR).await;
     }
-    let told = app.told(id).await;
+    let types = app.event_types(id).await;
     assert_eq!(
-        told.iter().filter(|kind| *kind == "watch.accepted").count(),
+        types
+            .iter()
+            .filter(|kind| *kind == "watch.accepted")
+            .count(),
         1
     );
 }

@@ -1,4 +1,4 @@
-//! A service that was asked too often: everything on its budget pauses, nothing else.
+//! Throttling: all watches of the budget pause, and no others.
 
 use std::time::Duration;
 
@@ -95,9 +95,9 @@ async fn the_window_in_the_gateways_message_sets_the_pause() {
     let app = App::start().await;
     let id = app.watch_new(throttled(4, RetryAfter::Absent)).await;
     app.next_poll(id).await;
-    // The gateway says "limit:5,time:5 second".
+    // The message of the gateway has "limit:5,time:5 second".
     for (polls, millis) in (1..).zip([5_000; 4]) {
-        // Anybody else, due in the middle of the pause, waits for its end.
+        // Another watch, due in the middle of the pause, waits for its end.
         let other = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
         app.advance(Duration::from_millis(millis - 1)).await;
         let asked = (app.polls(id).await, app.polls(other).await);
@@ -158,7 +158,7 @@ async fn retry_after_zero_still_pauses() {
     let mut asked = (app.polls(id).await, app.polls(other).await);
     assert_eq!(asked.0, 1);
     for refusals in 2..=4 {
-        // The first interval, for everybody on the budget; nobody is asked before its end.
+        // All watches of the budget pause for the first interval.
         app.advance(Duration::from_millis(1_999)).await;
         app.tick().await;
         assert_eq!((app.polls(id).await, app.polls(other).await), asked);

@@ -1,7 +1,7 @@
-//! A store that takes nothing for a while: polling goes on, and what was seen is told.
+//! A store whose writes fail for a while: polling goes on, and all transitions are reported.
 //!
-//! A trigger that another connection puts into the database has its writes fail, at once
-//! and for as long as the test wants.
+//! Another connection adds a trigger to the database that makes the writes fail until the
+//! test removes it.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::harness::receiver::Reply;
 use crate::harness::{App, job};
 use crate::store::samples::deliveries_in;
 
-/// What the database says while it is in trouble.
+/// The error of the failing database.
 const REASON: &str = "no more room";
 
-/// Has every `what` fail, such as `UPDATE ON watches`.
+/// Makes every `what` fail, for example `UPDATE ON watches`.
 struct Trouble {
     database: Connection,
     triggers: usize,
@@ -49,7 +49,7 @@ impl Trouble {
     }
 }
 
-/// The times at which the events of a watch were noticed, by type.
+/// The times of the events of a watch, by type.
 fn noticed(events: &[Value], kind: &str) -> Value {
     let kind = format!("dev.jobwatch.{kind}");
     let event = events.iter().find(|event| event["type"] == kind);
@@ -82,8 +82,8 @@ async fn a_verdict_is_reported_although_the_job_disappears() {
         "noticed then, stored later"
     );
     assert_eq!(u64::from(watch.polls), polls, "it was not polled any more");
-    let told: Vec<_> = app.receiver.received();
-    assert_eq!(told.last().unwrap().kind(), "job.succeeded");
+    let reported: Vec<_> = app.receiver.received();
+    assert_eq!(reported.last().unwrap().kind(), "job.succeeded");
 }
 
 #[tokio::test]
@@ -91,18 +91,18 @@ async fn polling_goes_on_and_events_keep_their_order() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Sdrs, 600, Ending::Failed)).await;
     app.advance_secs(60).await;
-    let before = app.told(id).await;
+    let before = app.event_types(id).await;
     assert_eq!(before, ["watch.accepted", "job.changed"]);
     let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
     app.advance_secs(900).await;
-    assert_eq!(app.told(id).await, before);
+    assert_eq!(app.event_types(id).await, before);
     let waiting = app.program.poller.unsaved();
     assert!(waiting >= 2, "a change and the end, not {waiting}");
     trouble.end();
     app.advance_secs(30).await;
-    let told = app.told(id).await;
-    assert_eq!(told.len(), before.len() + waiting, "{told:?}");
-    assert_eq!(told.last().unwrap(), "job.failed");
+    let reported = app.event_types(id).await;
+    assert_eq!(reported.len(), before.len() + waiting, "{reported:?}");
+    assert_eq!(reported.last().unwrap(), "job.failed");
     let events = app.events(id).await;
     assert!(
         noticed(&events, "job.failed").as_str() > noticed(&events, "job.changed").as_str(),
@@ -137,7 +137,7 @@ async fn a_deadline_holds_while_the_store_fails() {
 #[tokio::test]
 async fn a_refused_submission_has_its_reason_and_is_not_stored() {
     let app = App::start().await;
-    // Green in this very second, which the probe would stand by for a while.
+    // Readiness succeeds in this second, and the probe would keep that result for a while.
     let (status, _) = app.call(Method::GET, "/readyz", "").await;
     assert_eq!(status, StatusCode::OK);
     let trouble = Trouble::begin(&app, &["INSERT ON watches", "INSERT ON replicas"]);
@@ -175,14 +175,14 @@ async fn an_unrecorded_delivery_is_not_sent_again() {
     assert_eq!(app.receiver.received().len(), 1);
     app.receiver.always_answers(Reply::Status(500));
     for _ in 0..5 {
-        // Longer than a claim holds.
+        // Longer than a lease.
         app.clock.advance(Duration::from_mins(5));
         assert!(app.program.courier.run_once().await.is_err());
     }
     assert_eq!(
         app.receiver.received().len(),
         1,
-        "nothing is sent that cannot be recorded"
+        "an event that cannot be recorded is not sent"
     );
     trouble.end();
     app.program.courier.run_once().await.unwrap();
