@@ -66,7 +66,7 @@ pub enum AttemptResult {
         retry_after: Option<Duration>,
     },
     /// It has not and, as things stand, never will: the event cannot be made into what the
-    /// sink sends, or may not be sent there. A dead letter at once, so that somebody sees it;
+    /// sink sends, or may not be sent there. A dead letter at once, so that an operator sees it;
     /// it can be redriven when the cause is mended.
     Never {
         /// Why, in words.

@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn retry_after_lengthens_and_never_shortens_the_pause() {
         let mut rng = seeded_rng(7);
-        for (attempts, wish_h, least_h) in [(1, 1, 1), (9, 1, 8), (1, 1000, 24)] {
-            let retry_after = Duration::from_hours(wish_h);
+        for (attempts, hours, least_h) in [(1, 1, 1), (9, 1, 8), (1, 1000, 24)] {
+            let retry_after = Duration::from_hours(hours);
             let got = delay(attempts, Some(retry_after), &mut rng).unwrap();
             let least = Duration::from_hours(least_h);
             assert!(

@@ -1,4 +1,4 @@
-//! The contract of the store: what is durable, and what commits together.
+//! The contract of the store: watches, events and deliveries, durable and in one transaction.
 //!
 //! It has three parts, by who uses them: [`WatchStore`] for the poller and the ways in,
 //! [`Outbox`] for the courier, [`Maintenance`] for probes and the end; a [`Store`] is all of

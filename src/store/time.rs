@@ -1,6 +1,6 @@
-//! The time by which a store in this process decides what is due and whose lease is over.
+//! The time by which a store in this process decides on retries and leases.
 //!
-//! It is the wall clock's when the store was opened and goes on with the uptime of the
+//! It is the time of the wall clock when the store was opened and goes on with the uptime of the
 //! process, so that a wall clock that is set moves neither retries nor leases. A store on a
 //! server has the server's time instead.
 

@@ -41,7 +41,7 @@ pub(super) fn version_of(connection: &Connection) -> Result<u32, rusqlite::Error
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Whether a database is one of ours, or empty. Other programs number their schemas too.
+/// True if a database is one of ours, or empty. Other programs number their schemas too.
 pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.query_row(
         "SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table'
@@ -53,10 +53,10 @@ pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> 
     )
 }
 
-/// Whether this program may work with a database; writes nothing.
+/// Checks that this program may work with a database; writes nothing.
 ///
 /// # Errors
-/// Says why not: it belongs to another program, or was written by a newer version.
+/// The database belongs to another program, or was written by a newer version.
 pub(super) fn check(connection: &Connection) -> Result<(), String> {
     if !is_ours(connection).map_err(|error| in_words(&error))? {
         return Err("the database belongs to another program; store.url must name one of jobwatch, or a file that is not there yet".to_owned());
@@ -74,7 +74,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), String> {
 /// Takes the steps that this database has not taken.
 ///
 /// # Errors
-/// Says which cannot be taken, and why.
+/// The step that cannot be taken, and why.
 pub(super) fn run(connection: &mut Connection) -> Result<(), String> {
     let version = version_of(connection).map_err(|error| in_words(&error))?;
     for step in STEPS.iter().filter(|step| step.version > version) {

@@ -1,8 +1,8 @@
 //! The embedded store: `SQLite` through rusqlite, one writer thread, a few readers.
 //!
-//! All writes go through one thread that commits whatever waits in one transaction, so
+//! All writes go through one thread that commits all waiting writes in one transaction, so
 //! that a hundred waiting writes cost one sync ([`writer`]). `synchronous=FULL` in WAL
-//! mode: what was acknowledged survives a power cut. One process owns the file; a lock
+//! mode: a call that succeeded survives a power cut. One process owns the file; a lock
 //! beside it keeps a second one out ([`file_lock`]).
 
 mod attempts;
@@ -31,7 +31,7 @@ use crate::store::delivery::{
 };
 use crate::store::sqlite::damage::{Damage, in_words};
 use crate::store::sqlite::file_lock::FileLock;
-use crate::store::sqlite::health::{Claim, Health};
+use crate::store::sqlite::health::{Claim, Health, PROOF};
 use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
@@ -69,7 +69,7 @@ impl SqliteStore {
     /// uptime of `clock`.
     ///
     /// # Errors
-    /// Says what is wrong: the folder is missing or not writable, another process has the
+    /// The folder is missing or not writable, another process has the
     /// file, it was written by a newer version or another program, or it is not a database.
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self, StoreError> {
         let lock = FileLock::take(path)?;
@@ -348,7 +348,7 @@ impl SqliteStore {
         let damage = Arc::clone(&self.damage);
         let size = if claim.needs_room { PROOF_BYTES } else { 0 };
         self.writer
-            .run("commit", move |db| {
+            .run(PROOF, move |db| {
                 damage.refuse()?;
                 if was_damaged {
                     maintenance::forget_pages(db)?;
@@ -358,7 +358,7 @@ impl SqliteStore {
             .await?;
         if claim.needs_room {
             let give_back = |db: &Connection| Ok(maintenance::write_proof(db, 0)?);
-            self.writer.run("commit", give_back).await?;
+            self.writer.run(PROOF, give_back).await?;
         }
         self.health.proved(claim, self.time.now());
         Ok(())

@@ -1,4 +1,4 @@
-//! One thread that owns the writing connection and commits whatever waits together.
+//! One thread that owns the writing connection and commits all waiting writes together.
 //!
 //! Each piece of work runs in its own savepoint: one that fails is undone alone. Answers
 //! go out after the commit, never before; when the commit fails, every piece fails.
@@ -34,7 +34,7 @@ pub(super) struct Writer {
     health: Arc<Health>,
 }
 
-/// The writing connection, and what is known of its file.
+/// The writing connection and its file.
 struct File {
     connection: Connection,
     presence: Presence,
