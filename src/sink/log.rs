@@ -143,16 +143,16 @@ mod tests {
     use super::*;
     use crate::telemetry::LogFormat;
 
-    fn parcel(type_name: &str) -> Parcel {
+    fn delivery(type_name: &str) -> Delivery {
         let event = json!({
             "id": "e", "type": type_name,
             "data": {"service": "dcs", "job_id": "j", "polls": 3, "labels": {"a": "b"}, "params": {}},
         });
-        Parcel {
+        Delivery {
             event_id: Uuid::nil(),
             type_name: type_name.to_owned(),
             body: event.to_string(),
-            to: None,
+            target: None,
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
         let (reader, stream) = io::pipe().unwrap();
         let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
         for name in ["dev.jobwatch.job.succeeded", "dev.jobwatch.job.failed"] {
-            let attempt = sink.deliver(&parcel(name), Timestamp::UNIX_EPOCH).await;
+            let attempt = sink.deliver(&delivery(name), Timestamp::UNIX_EPOCH).await;
             assert_eq!(attempt.result, AttemptResult::Delivered);
         }
         drop(sink);
@@ -185,8 +185,8 @@ mod tests {
         let (reader, stream) = io::pipe().unwrap();
         let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
         drop(reader);
-        let parcel = parcel("dev.jobwatch.job.failed");
-        let attempt = sink.deliver(&parcel, Timestamp::UNIX_EPOCH).await;
+        let delivery = delivery("dev.jobwatch.job.failed");
+        let attempt = sink.deliver(&delivery, Timestamp::UNIX_EPOCH).await;
         let AttemptResult::Failed { reason, .. } = attempt.result else {
             panic!("{:?}", attempt.result);
         };
