@@ -14,7 +14,7 @@
 //! | `credential/` | the authentication of requests to a service |
 //! | `service/` | a definition with URL and credential: makes one poll over HTTP |
 //! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
-//! | `sink/` | the kinds of receivers of events: log, webhook, file, program, callback |
+//! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | the background workers: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
@@ -23,9 +23,9 @@
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `outbound/` | the parts that all outgoing HTTP shares: client, secrets, redaction, egress rules, `Retry-After` |
+//! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; one error in a file |
 //! | `metrics` | the counters, in Prometheus' format |
-//! | `clock`, `wake`, `line_writer` | time and randomness, wakes between workers, the thread that writes the log |
-//! | `suggest`, `toml_line` | "did you mean", and the line of a key, for diagnostics |
+//! | `clock`, `wake`, `line_writer`, `suggest` | time and randomness, wakes between workers, the thread that writes the log, "did you mean" |
 //!
 //! # The way of a watch
 //!
@@ -67,6 +67,7 @@ pub mod cli;
 pub mod clock;
 pub mod credential;
 pub mod definition;
+pub mod diagnostic;
 pub mod lifecycle;
 pub mod line_writer;
 pub mod metrics;
@@ -80,7 +81,7 @@ pub mod store;
 pub mod suggest;
 pub mod telemetry;
 pub mod timing;
-pub mod toml_line;
+pub mod tree;
 pub mod wake;
 pub mod watch;
 pub mod workers;

@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::output::{Paint, Table, complain, or_dash, say, say_json};
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::show_duration;
-use crate::settings::{Diagnostic, Loaded, NO_CREDENTIAL, ServiceSettings, Settings, SinkKind};
-use crate::sink::body_format::BodyFormat;
-use crate::sink::post::DeliveryOptions;
+use crate::settings::{Diagnostic, Loaded, NO_CREDENTIAL, ServiceSettings, Settings};
 use crate::watch::subscription::CALLBACK;
 
 /// Reads the configuration as `run` does, and connects to nothing.
@@ -81,19 +79,10 @@ fn as_json(loaded: &Loaded) -> Value {
         "listen": settings.api.listen.to_string(),
         "credentials": credentials,
         "services": services,
-        "sinks": settings.sinks.iter().map(|(name, sink)| (name, kind_of(&sink.kind))).collect::<BTreeMap<_, _>>(),
+        "sinks": settings.sinks.iter().map(|(name, sink)| (name, sink.kind)).collect::<BTreeMap<_, _>>(),
         "watches": settings.watches.len(),
         "warnings": notes(&loaded.warnings),
     })
-}
-
-fn kind_of(kind: &SinkKind) -> &'static str {
-    match kind {
-        SinkKind::Log => "log",
-        SinkKind::Webhook { .. } => "webhook",
-        SinkKind::File(_) => "file",
-        SinkKind::Exec(_) => "exec",
-    }
 }
 
 fn as_text(loaded: &Loaded) -> String {
@@ -191,41 +180,13 @@ fn schedule(service: &ServiceSettings) -> String {
     )
 }
 
-/// Describes how events are posted: signature, body format and allowed addresses.
-fn delivery_in_words(options: &DeliveryOptions) -> String {
-    let form = match options.format {
-        BodyFormat::Structured => None,
-        BodyFormat::Binary => Some("binary"),
-        BodyFormat::Template { .. } => Some("from a template"),
-    };
-    let signed = if options.keys.is_empty() {
-        "not signed"
-    } else {
-        "signed"
-    };
-    let address = options.only_public.then_some("public addresses only");
-    let words = [Some(signed), form, address];
-    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
 fn sinks(settings: &Settings) -> String {
     let mut table = Table::with_header(&["SINK", "KIND", "TO"]);
     for (name, sink) in &settings.sinks {
-        let to = match &sink.kind {
-            SinkKind::Log => "the log of the daemon".to_owned(),
-            // Only the origin: the path of a webhook is often its secret.
-            SinkKind::Webhook { url, options } => {
-                let delivery = delivery_in_words(options);
-                format!("{} ({delivery})", url.origin().ascii_serialization())
-            }
-            SinkKind::File(spec) => spec.path.display().to_string(),
-            // Without the arguments: one of them may be a secret.
-            SinkKind::Exec(spec) => spec.program.clone(),
-        };
-        table.row(vec![name.clone(), kind_of(&sink.kind).to_owned(), to]);
+        table.row(vec![name.clone(), sink.kind.to_owned(), sink.sink.target()]);
     }
     if let Some(callback) = &settings.api.callback {
-        let delivery = delivery_in_words(&callback.options);
+        let delivery = callback.options.in_words();
         let to = format!("the callback_url of each watch ({delivery})");
         table.row(vec![CALLBACK.to_owned(), CALLBACK.to_owned(), to]);
     }

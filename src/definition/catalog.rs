@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::definition::Definition;
 use crate::definition::compile::compile;
-use crate::definition::{Definition, DefinitionError};
+use crate::diagnostic::Diagnostic;
 
 /// Embeds `config/services/NAME.toml` for each name.
 macro_rules! built_in {
@@ -91,7 +92,7 @@ impl Catalog {
 
     /// Adds every `*.toml` of `folder`. A definition replaces one of the same name, so that a
     /// built-in one can be corrected without a release. Returns the errors of all files.
-    pub fn add_folder(&mut self, folder: &Path) -> Vec<DefinitionError> {
+    pub fn add_folder(&mut self, folder: &Path) -> Vec<Diagnostic> {
         let files = match list(folder) {
             Ok(files) => files,
             Err(error) => return vec![error],
@@ -129,22 +130,19 @@ impl Catalog {
 ///
 /// # Errors
 /// Returns every error of the file.
-pub fn load_file(path: &Path) -> Result<Definition, Vec<DefinitionError>> {
+pub fn load_file(path: &Path) -> Result<Definition, Vec<Diagnostic>> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let text = read(path).map_err(|error| vec![error])?;
     compile(&name, &path.display().to_string(), &text)
 }
 
-fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, DefinitionError> {
-    let fail = |error: std::io::Error| DefinitionError {
-        origin: folder.display().to_string(),
-        line: None,
-        key: String::new(),
-        message: format!("cannot list the folder: {error}"),
-    };
+fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, Diagnostic> {
+    let origin = folder.display().to_string();
+    let fail = |message: String| Diagnostic::error(&origin, None, "", message);
+    let unreadable = |error: std::io::Error| fail(format!("cannot list the folder: {error}"));
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "toml")
@@ -154,26 +152,17 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, DefinitionError> {
     }
     files.sort();
     if files.len() > FILES_MAX {
-        return Err(DefinitionError {
-            origin: folder.display().to_string(),
-            line: None,
-            key: String::new(),
-            message: format!(
-                "has {} definitions; at most {FILES_MAX} are allowed",
-                files.len()
-            ),
-        });
+        return Err(fail(format!(
+            "has {} definitions; at most {FILES_MAX} are allowed",
+            files.len()
+        )));
     }
     Ok(files)
 }
 
-fn read(path: &Path) -> Result<String, DefinitionError> {
-    let fail = |message: String| DefinitionError {
-        origin: path.display().to_string(),
-        line: None,
-        key: String::new(),
-        message,
-    };
+fn read(path: &Path) -> Result<String, Diagnostic> {
+    let origin = path.display().to_string();
+    let fail = |message: String| Diagnostic::error(&origin, None, "", message);
     let size = std::fs::metadata(path)
         .map_err(|error| fail(format!("cannot be read: {error}")))?
         .len();

@@ -22,10 +22,11 @@ use crate::definition::retry_hint::{RetryHint, Unit};
 use crate::definition::rules::{Condition, Rule};
 use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::States;
-use crate::definition::{Definition, DefinitionError, ErrorBody, ErrorRule, JobSelectors, request};
+use crate::definition::{Definition, ErrorBody, ErrorRule, JobSelectors, request};
+use crate::diagnostic::Diagnostic;
 use crate::suggest;
 use crate::timing::{self, PollSettings};
-use crate::toml_line::{line_at, line_of_key};
+use crate::tree::line::{line_at, line_of_key};
 use crate::watch::observation::JobState;
 
 /// The default selectors of error codes: the forms seen in the Huawei Cloud family. Other
@@ -39,7 +40,7 @@ const ERROR_MESSAGE: [&str; 4] = ["$.error.message", "$.error_msg", "$.errMsg", 
 /// # Errors
 /// Returns every error with its line; only the first if the file is not TOML or has an
 /// unknown key.
-pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<DefinitionError>> {
+pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<Diagnostic>> {
     let file: File =
         toml::from_str(text).map_err(|error| vec![unreadable(origin, text, &error)])?;
     let mut check = Check {
@@ -54,31 +55,24 @@ pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<D
     }
 }
 
-fn unreadable(origin: &str, text: &str, error: &toml::de::Error) -> DefinitionError {
-    DefinitionError {
-        origin: origin.to_owned(),
-        line: error.span().map(|span| line_at(text, span.start)),
-        key: String::new(),
-        message: error.message().trim().to_owned(),
-    }
+fn unreadable(origin: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
+    let line = error.span().map(|span| line_at(text, span.start));
+    Diagnostic::error(origin, line, "", error.message().trim())
 }
 
 /// Collects the errors of one file.
 pub(super) struct Check<'a> {
     origin: &'a str,
     text: &'a str,
-    errors: Vec<DefinitionError>,
+    errors: Vec<Diagnostic>,
 }
 
 impl Check<'_> {
     pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>) {
         let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-        self.errors.push(DefinitionError {
-            origin: self.origin.to_owned(),
-            line: line_of_key(self.text, &path),
-            key: key.to_owned(),
-            message: message.into(),
-        });
+        let line = line_of_key(self.text, &path);
+        self.errors
+            .push(Diagnostic::error(self.origin, line, key, message));
     }
 
     fn ok<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {

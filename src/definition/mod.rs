@@ -23,7 +23,6 @@ mod tests;
 pub mod timestamp;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::definition::created_job::SubmitAnswer;
 use crate::definition::pattern::Pattern;
@@ -160,31 +159,3 @@ impl ErrorRule {
             && wider(&self.message, &later.message)
     }
 }
-
-/// One thing that is wrong with a definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DefinitionError {
-    /// The file, or the name of a built-in definition.
-    pub origin: String,
-    /// The line in the file, from 1.
-    pub line: Option<usize>,
-    /// The key with its path; empty for an error of the whole file.
-    pub key: String,
-    /// The error, and the allowed values.
-    pub message: String,
-}
-
-impl fmt::Display for DefinitionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
-        }
-        write!(f, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for DefinitionError {}

@@ -9,6 +9,7 @@ pub mod html;
 pub mod redaction;
 pub mod retry_after;
 pub mod secret;
+pub(crate) mod url;
 
 use std::error::Error;
 
@@ -17,6 +18,9 @@ const UNKNOWN_ISSUER: &str = "UnknownIssuer";
 /// The advice that follows it.
 const TRUST_HINT: &str =
     "; if its authority is one of yours, name it in SSL_CERT_FILE or, for a webhook, in ca_file";
+
+/// The remedy when TLS cannot be set up, which the cause alone does not name.
+pub(crate) const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
 
 /// Makes the builder of every client: it follows no redirect, and sends a request again only
 /// if the server has certainly not processed it.

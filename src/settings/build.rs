@@ -9,21 +9,14 @@ use crate::clock::SharedClock;
 use crate::credential;
 use crate::credential::SharedCredential;
 use crate::credential::build::{BuildError, Wanted};
-use crate::outbound::is_local;
+use crate::outbound::{NO_TLS, is_local};
 use crate::service::transport::{HttpTransport, LocalBypass, SharedTransport};
 use crate::service::{Base, Service, Services};
-use crate::settings::{ServiceSettings, Settings, SinkKind};
+use crate::settings::{ServiceSettings, Settings};
 use crate::sink::SharedSink;
 use crate::sink::callback::Callback;
-use crate::sink::exec::Exec;
-use crate::sink::file::Lines;
-use crate::sink::log::Log;
-use crate::sink::webhook::Webhook;
 use crate::telemetry::LogOutput;
 use crate::watch::subscription::{CALLBACK, Subscriptions};
-
-/// What to do when TLS cannot be set up; the cause alone does not say.
-const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
 
 /// The configured services.
 ///
@@ -107,8 +100,8 @@ fn service_of(
 pub fn sinks(settings: &Settings, log: &LogOutput) -> anyhow::Result<BTreeMap<String, SharedSink>> {
     let mut sinks = BTreeMap::new();
     for (name, settings) in &settings.sinks {
-        let sink =
-            sink(&settings.kind, log).with_context(|| format!("set up the sink `{name}`"))?;
+        let sink = settings.sink.set_up(log).map_err(|reason| anyhow!(reason));
+        let sink = sink.with_context(|| format!("set up the sink `{name}`"))?;
         sinks.insert(name.clone(), sink);
     }
     if let Some(callback) = &settings.api.callback {
@@ -117,18 +110,6 @@ pub fn sinks(settings: &Settings, log: &LogOutput) -> anyhow::Result<BTreeMap<St
         sinks.insert(CALLBACK.to_owned(), Arc::new(sink));
     }
     Ok(sinks)
-}
-
-fn sink(kind: &SinkKind, log: &LogOutput) -> anyhow::Result<SharedSink> {
-    Ok(match kind {
-        SinkKind::Log => Arc::new(Log::new(log.clone())),
-        SinkKind::Webhook { url, options } => {
-            let webhook = Webhook::new(url.clone(), options);
-            Arc::new(webhook.map_err(|reason| anyhow!(reason)).context(NO_TLS)?)
-        }
-        SinkKind::File(spec) => Arc::new(Lines::new(spec.clone())),
-        SinkKind::Exec(spec) => Arc::new(Exec::new(spec.clone())),
-    })
 }
 
 /// Who is told what.

@@ -13,10 +13,10 @@ use crate::credential::spec::{
 };
 use crate::outbound::is_local;
 use crate::outbound::secret::Secret;
+use crate::outbound::url::base_url;
 use crate::settings::accounts::{Account, location};
-use crate::settings::reader::{Reader, not_among};
-use crate::settings::url::base_url;
 use crate::settings::{CredentialSettings, accounts};
+use crate::tree::reader::{Reader, not_among};
 
 /// The name that a service gives for no credential at all.
 pub const NO_CREDENTIAL: &str = "none";

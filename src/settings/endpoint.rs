@@ -4,12 +4,12 @@
 use crate::credential::spec::CredentialSpec;
 use crate::definition::Definition;
 use crate::outbound::is_local;
+use crate::outbound::url::base_url;
 use crate::service::Base;
 use crate::settings::CredentialSettings;
 use crate::settings::credentials::region;
-use crate::settings::reader::Reader;
-use crate::settings::url::base_url;
 use crate::suggest;
+use crate::tree::reader::Reader;
 
 /// What a host pattern has in the place of the region.
 const REGION: &str = "{region}";

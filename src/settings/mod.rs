@@ -9,19 +9,12 @@
 mod accounts;
 pub mod build;
 mod credentials;
-mod diagnostic;
 mod endpoint;
-mod local_sinks;
-mod reader;
-mod secret;
 mod sections;
 mod services;
 mod sinks;
-mod source;
 #[cfg(test)]
 mod tests;
-mod url;
-mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,20 +27,19 @@ use secrecy::SecretString;
 use crate::credential::spec::CredentialSpec;
 use crate::definition::Definition;
 use crate::definition::catalog::Catalog;
-use crate::outbound::egress::Hosts;
 use crate::schedule::budget::Limits;
 use crate::service::Base;
-use crate::sink::post::DeliveryOptions;
-use crate::sink::{exec, file};
+use crate::sink::SinkSettings;
+use crate::sink::callback::CallbackSettings;
 use crate::telemetry::LogSettings;
 use crate::timing::Timing;
 use crate::watch::Params;
 use crate::watch::request::WatchRequest;
-use crate::watch::subscription::Filter;
 
+pub use crate::diagnostic::{Diagnostic, Diagnostics};
 pub use crate::settings::credentials::NO_CREDENTIAL;
-pub use crate::settings::diagnostic::{Diagnostic, Diagnostics};
-pub use crate::settings::source::Sources;
+pub use crate::tree::source::Sources;
+use crate::tree::source::layer;
 
 /// The embedded defaults, with every key documented.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -94,17 +86,6 @@ pub struct ApiSettings {
     pub callback: Option<CallbackSettings>,
 }
 
-/// The `callback_url` of watches.
-#[derive(Clone)]
-pub struct CallbackSettings {
-    /// The hosts it may name.
-    pub hosts: Hosts,
-    /// How it is posted to.
-    pub options: DeliveryOptions,
-    /// What it is told.
-    pub filter: Filter,
-}
-
 /// A credential.
 #[derive(Debug, Clone)]
 pub struct CredentialSettings {
@@ -140,33 +121,6 @@ pub struct ServiceSettings {
     pub timing: Timing,
 }
 
-/// A sink.
-#[derive(Clone)]
-pub struct SinkSettings {
-    /// Where events go.
-    pub kind: SinkKind,
-    /// Which events.
-    pub filter: Filter,
-}
-
-/// Where events go.
-#[derive(Clone)]
-pub enum SinkKind {
-    /// To our own log.
-    Log,
-    /// To a URL.
-    Webhook {
-        /// The URL.
-        url: reqwest::Url,
-        /// How.
-        options: Box<DeliveryOptions>,
-    },
-    /// To a file.
-    File(file::FileSettings),
-    /// To a command.
-    Exec(exec::ExecSettings),
-}
-
 /// Settings, and what a person should know about them although they work.
 pub struct Loaded {
     /// The settings.
@@ -182,7 +136,7 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
-    let layered = source::layer(sources)?;
+    let layered = layer(DEFAULT, sources)?;
     let (settings, notes, also_read) = sections::read(&layered);
     let (diagnostics, warnings): (Vec<_>, Vec<_>) =
         notes.into_iter().partition(|note| !note.is_warning);

@@ -1,23 +1,22 @@
 //! Which settings there are, and what each allows.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actions::submit::check_callback;
 use crate::definition::catalog::Catalog;
+use crate::diagnostic::Diagnostic;
 use crate::outbound::egress::Hosts;
 use crate::settings::credentials::credentials;
-use crate::settings::diagnostic::Diagnostic;
-use crate::settings::reader::{Context, Reader, not_among};
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
-use crate::settings::source::Layered;
-use crate::settings::webhooks::callback;
 use crate::settings::{ApiSettings, Settings};
+use crate::sink::callback;
 use crate::telemetry::{LogFormat, LogSettings};
-use crate::timing::{self, PollSettings};
+use crate::timing::PollSettings;
+use crate::tree::reader::{Context, Reader, not_among};
+use crate::tree::source::Layered;
 use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
 
@@ -79,7 +78,7 @@ fn catalog(root: &Reader<'_>) -> Catalog {
     let mut catalog = Catalog::built_in();
     if let Some(folder) = root.expanded("services_dir") {
         for error in catalog.add_folder(&PathBuf::from(folder)) {
-            root.report("services_dir", error);
+            root.add(error);
         }
     }
     catalog
@@ -142,7 +141,7 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     let read_token = section.secret("read_token");
     let write_token = section.secret("write_token");
     let connections = section.whole("connections", 1..=100_000);
-    let callback = callback(&section);
+    let callback = callback::read(&section);
     section.finish();
     let listen = listen?;
     if !listen.ip().is_loopback() && (read_token.is_none() || write_token.is_none()) {
@@ -158,16 +157,6 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
         connections: connections? as usize,
         callback,
     })
-}
-
-impl timing::Source for &Reader<'_> {
-    fn duration(&mut self, key: &str, least: Duration) -> Option<Duration> {
-        Reader::duration(self, key, least)
-    }
-
-    fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
-        Reader::number(self, key, range)
-    }
 }
 
 fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchRequest> {

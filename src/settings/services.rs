@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::definition::catalog::Catalog;
 use crate::schedule::budget::Limits;
 use crate::settings::credentials::NO_CREDENTIAL;
-use crate::settings::reader::{Reader, not_among};
 use crate::settings::{CredentialSettings, ServiceSettings, endpoint};
 use crate::timing::PollSettings;
+use crate::tree::reader::{Reader, not_among};
 use crate::watch::request::check_param;
 
 /// Everything that can be watched, by name.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::settings::reader::Context;
-use crate::settings::{DEFAULT, Diagnostics, Loaded, Sources, load, sections, source};
+use crate::settings::{DEFAULT, Diagnostics, Loaded, Sources, load, sections};
+use crate::tree::reader::Context;
+use crate::tree::source;
 
 struct Folder {
     folder: tempfile::TempDir,
@@ -111,11 +112,11 @@ events = ["finishd"]
     assert_told(
         &folder.diagnostics(),
         &[
-            "jobwatch.toml:1: instanse: is no setting; did you mean `instance`?",
+            "jobwatch.toml:1: instanse: unknown setting `instanse`; did you mean `instance`?",
             "jobwatch.toml:3: poll.max: \"1 parsec\" must be a number with a unit",
             "jobwatch.toml:4: poll.jitter: 7 must be a number from 0 to 1",
             "jobwatch.toml:6: log.format: \"josn\" must be one of auto, human, json; did you mean `json`?",
-            "jobwatch.toml:8: services.dcs.definition: \"dsc\" is none of the 43 there are; did you mean `dcs`?",
+            "jobwatch.toml:8: services.dcs.definition: \"dsc\" is not one of the 43 that exist; did you mean `dcs`?",
             "jobwatch.toml:9: services.dcs.url: must be an absolute URL",
             "jobwatch.toml:10: services.dcs.credential: \"otc\" must be one of none",
             "jobwatch.toml:12: services.dcs.rate: 0 must be a number from 0.01 to 100000",
@@ -150,7 +151,7 @@ fn a_missing_file_is_named() {
     assert!(
         diagnostics
             .to_string()
-            .contains("nowhere/jobwatch.toml: the file cannot be read")
+            .contains("nowhere/jobwatch.toml: cannot be read")
     );
     let folder = config("[credentials.otc]\nkind = \"token\"\ntoken_file = \"${DIR}/token\"\n");
     assert_told(
@@ -205,7 +206,7 @@ fn environment_values_are_parsed_and_errors_reported() {
         &folder.diagnostics(),
         &[
             "the environment: api.connections: \"many\" must be a whole number",
-            "the environment: api.listn: is no setting; did you mean `listen`?",
+            "the environment: api.listn: unknown setting `listn`; did you mean `listen`?",
         ],
     );
 }
@@ -378,7 +379,7 @@ allow_callback_hosts = ["https://hooks.example.com/"]
             "sinks.one.mode: \"binry\" must be one of structured, binary; did you mean `binary`?",
             "sinks.one.content_type: has no use without a template_file",
             "sinks.one.header_files: `host` is set by jobwatch itself",
-            "sinks.one.header_files: `a b` is no name of a header",
+            "sinks.one.header_files: invalid header name `a b`",
             "sinks.one.header_files: cannot read absent",
             "sinks.one.client_cert_file: needs client_key_file beside it",
             "sinks.one.old_secret_file: must have 32 bytes",
@@ -420,9 +421,9 @@ fn a_mistyped_sink_key_is_reported_with_the_nearest() {
     assert_told(
         &folder.with("jobwatch.toml", &text).diagnostics(),
         &[
-            "sinks.a.fsnc: is no setting; did you mean `fsync`?",
-            "sinks.a.services: \"dcs\" is no service; none is configured",
-            "sinks.b.modes: is no setting; did you mean `mode`?",
+            "sinks.a.fsnc: unknown setting `fsnc`; did you mean `fsync`?",
+            "sinks.a.services: unknown service `dcs`; none is configured",
+            "sinks.b.modes: unknown setting `modes`; did you mean `mode`?",
         ],
     );
 }
@@ -588,7 +589,7 @@ fn the_manual_is_valid_with_all_its_examples() {
 #[test]
 fn the_manual_names_every_setting() {
     let folder = manual_folder();
-    let layered = source::layer(&folder.sources()).unwrap();
+    let layered = source::layer(DEFAULT, &folder.sources()).unwrap();
     let context = Context::new(&layered);
     sections::read_in(&context);
     let manual = DEFAULT;

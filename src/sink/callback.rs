@@ -8,13 +8,28 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::outbound::egress::Hosts;
+use crate::sink::filter::events;
 use crate::sink::post::{DeliveryOptions, Sender};
+use crate::sink::signature::keys;
 use crate::sink::{Attempt, AttemptResult, Sink};
+use crate::tree::reader::Reader;
 use crate::watch::delivery::Delivery;
+use crate::watch::subscription::Filter;
 
 /// How many attempts may be under way at once, to all receivers together: more than for one
 /// webhook, so that one silent receiver does not hold up the others.
 const CONCURRENCY: usize = 32;
+
+/// What is allowed of the `callback_url` of watches.
+#[derive(Clone)]
+pub struct CallbackSettings {
+    /// The hosts it may name.
+    pub hosts: Hosts,
+    /// How it is posted to.
+    pub options: DeliveryOptions,
+    /// Which events are sent to it.
+    pub filter: Filter,
+}
 
 /// Posts each event to the URL of its watch.
 pub struct Callback {
@@ -64,4 +79,35 @@ impl Sink for Callback {
             _ => attempt,
         }
     }
+}
+
+/// What is allowed of the `callback_url` of watches; `None` when nothing is.
+pub(crate) fn read(api: &Reader<'_>) -> Option<CallbackSettings> {
+    let listed = api.list("allow_callback_hosts");
+    let keys = keys(api, ["callback_secret", "old_callback_secret"]);
+    let events = events(api, "callback_events");
+    let hosts = Hosts::parse(&listed)
+        .inspect_err(|message| api.report("allow_callback_hosts", message))
+        .ok()?;
+    if listed.is_empty() {
+        return None;
+    }
+    if keys.is_empty() {
+        api.warn(
+            "allow_callback_hosts",
+            "callbacks are not signed; set callback_secret_file, so that receivers know who calls",
+        );
+    }
+    Some(CallbackSettings {
+        hosts,
+        options: DeliveryOptions {
+            keys,
+            only_public: true,
+            ..DeliveryOptions::plain()
+        },
+        filter: Filter {
+            events,
+            ..Filter::default()
+        },
+    })
 }

@@ -3,32 +3,34 @@
 //! A sink makes one attempt and says what came of it. It keeps nothing and retries
 //! nothing: what is owed stands in the store, and [`retry`] says when to try again.
 //!
-//! [`webhook`] and [`callback`] post: [`post`] makes one request of an event's [`body_format`],
-//! which a [`template`] may give, its [`signature`] and the certificates of [`tls`]. What
-//! stands in files is kept [`reloading`]; what comes back is an [`answer`]. [`log`], [`mod@file`] and
-//! [`exec`] stay on this machine.
+//! Each of the [`kinds`] reads its own section of the configuration. [`webhook`](kinds::webhook)
+//! and [`callback`] post: [`post`] makes one request of an event's [`body_format`], which a
+//! [`template`] may give, its [`signature`] and the certificates of [`tls`]. What stands in
+//! files is kept [`reloading`]; what comes back is an [`answer`].
 
 pub mod answer;
 pub mod body_format;
 pub mod callback;
-pub mod exec;
-pub mod file;
-pub mod log;
+mod filter;
+pub mod kinds;
 pub mod post;
+mod rehearsal;
 pub mod reloading;
 pub mod retry;
 pub mod signature;
 pub mod template;
 pub mod tls;
-pub mod webhook;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::telemetry::LogOutput;
 use crate::watch::delivery::Delivery;
+use crate::watch::subscription::Filter;
 
 /// A sink shared by everything that uses it.
 pub type SharedSink = Arc<dyn Sink>;
@@ -107,4 +109,32 @@ pub trait Sink: Send + Sync {
 
     /// Makes one attempt to deliver `delivery`, begun at `now`.
     async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt;
+}
+
+/// The settings of one sink that its kind has read and checked.
+pub trait ConfiguredSink: Send + Sync {
+    /// Where its events go, in a few words and without a secret.
+    fn target(&self) -> String;
+
+    /// The file that this sink alone may write, if there is one.
+    fn own_file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Sets the sink up.
+    ///
+    /// # Errors
+    /// Why it cannot be set up, without a secret.
+    fn set_up(&self, log: &LogOutput) -> Result<SharedSink, String>;
+}
+
+/// A section `[sinks.NAME]`.
+#[derive(Clone)]
+pub struct SinkSettings {
+    /// The word for its kind.
+    pub kind: &'static str,
+    /// What is set of that kind.
+    pub sink: Arc<dyn ConfiguredSink>,
+    /// Which events it gets.
+    pub filter: Filter,
 }

@@ -80,6 +80,23 @@ impl DeliveryOptions {
         }
     }
 
+    /// How events are posted, in a few words.
+    pub(crate) fn in_words(&self) -> String {
+        let signed = if self.keys.is_empty() {
+            "not signed"
+        } else {
+            "signed"
+        };
+        let form = match self.format {
+            BodyFormat::Structured => None,
+            BodyFormat::Binary => Some("binary"),
+            BodyFormat::Template { .. } => Some("by template"),
+        };
+        let address = self.only_public.then_some("public addresses only");
+        let words = [Some(signed), form, address];
+        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     fn secrets(&self) -> Vec<Secret> {
         let headers = self.headers.iter().map(|(_, secret)| secret);
         let all = self.keys.iter().chain(headers).chain(self.values.values());

@@ -15,6 +15,9 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 use uuid::Uuid;
 
+use crate::outbound::secret::Secret;
+use crate::tree::reader::Reader;
+
 /// What a symmetric secret begins with when it is written down.
 const SYMMETRIC: &str = "whsec_";
 /// What an asymmetric private key begins with.
@@ -160,6 +163,23 @@ fn asymmetric(bytes: &SecretSlice<u8>) -> Result<Key, String> {
     };
     pair.map(|pair| Key::Asymmetric(Arc::new(pair)))
         .map_err(|_| "is no Ed25519 key: its halves do not belong together".to_owned())
+}
+
+/// Reads the keys that sign, in this order; each is checked alone, so that the message names
+/// its file.
+pub(crate) fn keys<const N: usize>(section: &Reader<'_>, names: [&str; N]) -> Vec<Secret> {
+    let mut keys = Vec::new();
+    for name in names {
+        let Some(secret) = section.secret_source(name) else {
+            continue;
+        };
+        let read = secret.read().map_err(|error| error.to_string());
+        if let Err(message) = read.and_then(|text| Signer::new(&[text]).map(drop)) {
+            section.report(&format!("{name}_file"), message);
+        }
+        keys.push(secret);
+    }
+    keys
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub(crate) mod sample;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::tree::reader::Reader;
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A table that poll settings are read from. An implementation reports the values that it
@@ -22,6 +24,16 @@ pub trait Source {
 
     /// Returns the number of `key`, which must be in `range`.
     fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64>;
+}
+
+impl Source for &Reader<'_> {
+    fn duration(&mut self, key: &str, least: Duration) -> Option<Duration> {
+        Reader::duration(self, key, least)
+    }
+
+    fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        Reader::number(self, key, range)
+    }
 }
 
 macro_rules! poll_settings {

@@ -22,13 +22,18 @@ const LAYERS: &[Layer] = &[
     // The pure core and what it stands on.
     ("clock", &[]),
     ("suggest", &[]),
-    ("toml_line", &[]),
     ("line_writer", &[]),
     ("telemetry", &["line_writer"]),
+    ("diagnostic", &[]),
+    // Reads TOML values with their origins, for each part its own section.
+    (
+        "tree",
+        &["clock", "suggest", "diagnostic", "outbound::secret"],
+    ),
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
     ("wake", &[]),
-    ("timing", &[]),
+    ("timing", &["tree"]),
     (
         "watch",
         &[
@@ -49,12 +54,13 @@ const LAYERS: &[Layer] = &[
             "outbound",
             "suggest",
             "timing",
-            "toml_line",
+            "tree",
+            "diagnostic",
         ],
     ),
     ("credential", &["clock", "outbound"]),
     ("store", &["watch", "clock"]),
-    ("sink", &["watch", "clock", "outbound"]),
+    ("sink", &["watch", "clock", "outbound", "tree"]),
     ("simulator", &["clock"]),
     // A definition put to use: transport, credential and budget.
     (
@@ -116,7 +122,8 @@ const LAYERS: &[Layer] = &[
             "actions",
             "suggest",
             "timing",
-            "toml_line",
+            "tree",
+            "diagnostic",
             "outbound",
             "telemetry",
         ],

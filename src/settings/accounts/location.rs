@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::settings::url::without_query;
+use crate::outbound::url::without_query;
 
 /// How a `clouds.yaml` leaves a place for the region: as openstacksdk does, and as its
 /// predecessor os-client-config did.

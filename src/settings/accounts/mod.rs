@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::credential::spec::CredentialSpec;
-use crate::settings::secret::is_readable_by_all;
+use crate::tree::secret::is_readable_by_all;
 
 /// A credential found where other tools keep theirs.
 #[derive(Debug)]

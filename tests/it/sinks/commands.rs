@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jobwatch::sink::exec::{Exec, ExecSettings};
+use jobwatch::sink::kinds::exec::{Exec, ExecSettings};
 use jobwatch::sink::{ANSWER_BYTES_MAX, AttemptResult, Sink};
 
 use crate::sinks::{failed, failure, now};

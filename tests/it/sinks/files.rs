@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jobwatch::sink::file::{FileSettings, Lines};
+use jobwatch::sink::kinds::file::{FileSettings, Lines};
 use jobwatch::sink::{AttemptResult, Sink};
 use jobwatch::watch::delivery::Delivery;
 use serde_json::Value;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use jobwatch::sink::kinds::webhook::Webhook;
 use jobwatch::sink::post::DeliveryOptions;
 use jobwatch::sink::tls::Tls;
-use jobwatch::sink::webhook::Webhook;
 use jobwatch::sink::{AttemptResult, Sink};
 use tokio_util::task::TaskTracker;
 

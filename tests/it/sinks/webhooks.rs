@@ -4,9 +4,9 @@ use std::path::Path;
 
 use jobwatch::outbound::secret::Secret;
 use jobwatch::sink::body_format::BodyFormat;
+use jobwatch::sink::kinds::webhook::Webhook;
 use jobwatch::sink::post::DeliveryOptions;
 use jobwatch::sink::signature::Signer;
-use jobwatch::sink::webhook::Webhook;
 use jobwatch::sink::{ANSWER_BYTES_MAX, AttemptResult, Sink};
 use secrecy::SecretString;
 use serde_json::Value;

@@ -11,16 +11,15 @@ use config::{
 };
 use toml::de::DeTable;
 
-use crate::settings::DEFAULT;
-use crate::settings::diagnostic::{Diagnostic, Diagnostics};
-use crate::toml_line::{line_at, line_of_key};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::tree::line::{line_at, line_of_key};
 
 /// What the environment variables begin with.
 const PREFIX: &str = "JOBWATCH";
 /// What separates the parts of a key in a variable's name.
 const SEPARATOR: &str = "__";
 /// How the `config` crate calls the environment as an origin.
-pub(super) const ENVIRONMENT: &str = "the environment";
+pub(crate) const ENVIRONMENT: &str = "the environment";
 /// How we call the embedded file as an origin.
 const DEFAULTS: &str = "the defaults";
 /// The largest file of settings, in bytes.
@@ -36,14 +35,14 @@ pub struct Sources {
 }
 
 /// Settings from all sources, with the text of each file for finding lines.
-pub(super) struct Layered {
-    pub(super) root: Value,
-    pub(super) environment: BTreeMap<String, String>,
+pub(crate) struct Layered {
+    pub(crate) root: Value,
+    pub(crate) environment: BTreeMap<String, String>,
     texts: Vec<(PathBuf, String)>,
 }
 
-/// Reads and layers all sources.
-pub(super) fn layer(sources: &Sources) -> Result<Layered, Diagnostics> {
+/// Reads all sources and layers them over the TOML text `defaults`.
+pub(crate) fn layer(defaults: &str, sources: &Sources) -> Result<Layered, Diagnostics> {
     let mut diagnostics = Vec::new();
     let mut texts = Vec::new();
     for path in with_drop_ins(&sources.files, &mut diagnostics) {
@@ -55,8 +54,13 @@ pub(super) fn layer(sources: &Sources) -> Result<Layered, Diagnostics> {
     if !diagnostics.is_empty() {
         return Err(Diagnostics(diagnostics));
     }
-    let root = build(&texts, &sources.environment)
-        .map_err(|error| Diagnostics(vec![whole_file("the settings", None, error.to_string())]))?;
+    let root = build(defaults, &texts, &sources.environment).map_err(|error| {
+        Diagnostics(vec![whole_file(
+            "the configuration",
+            None,
+            error.to_string(),
+        )])
+    })?;
     Ok(Layered {
         root,
         environment: sources.environment.clone(),
@@ -65,10 +69,11 @@ pub(super) fn layer(sources: &Sources) -> Result<Layered, Diagnostics> {
 }
 
 fn build(
+    defaults: &str,
     texts: &[(PathBuf, String)],
     environment: &BTreeMap<String, String>,
 ) -> Result<Value, ConfigError> {
-    let mut builder = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
+    let mut builder = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml));
     for (path, text) in texts {
         let origin = path.display().to_string();
         let text = text.clone();
@@ -111,11 +116,7 @@ fn with_drop_ins(files: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<Pa
         let Ok(entries) = std::fs::read_dir(&folder) else {
             if folder.exists() {
                 let origin = folder.display().to_string();
-                diagnostics.push(whole_file(
-                    &origin,
-                    None,
-                    "the folder cannot be listed".to_owned(),
-                ));
+                diagnostics.push(whole_file(&origin, None, "the folder cannot be listed"));
             }
             continue;
         };
@@ -137,9 +138,8 @@ fn with_drop_ins(files: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<Pa
 
 fn read(path: &Path) -> Result<String, Diagnostic> {
     let origin = path.display().to_string();
-    let unreadable = |error: std::io::Error| {
-        whole_file(&origin, None, format!("the file cannot be read: {error}"))
-    };
+    let unreadable =
+        |error: std::io::Error| whole_file(&origin, None, format!("cannot be read: {error}"));
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > FILE_BYTES_MAX {
         let message = format!("the file has {size} bytes; at most {FILE_BYTES_MAX} are read");
@@ -156,24 +156,18 @@ fn read(path: &Path) -> Result<String, Diagnostic> {
     }
 }
 
-fn whole_file(origin: &str, line: Option<usize>, message: String) -> Diagnostic {
-    Diagnostic {
-        origin: origin.to_owned(),
-        line,
-        key: String::new(),
-        message,
-        is_warning: false,
-    }
+fn whole_file(origin: &str, line: Option<usize>, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(origin, line, "", message)
 }
 
 impl Layered {
     /// The files that were read, in order.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.texts.iter().map(|(path, _)| path.clone()).collect()
     }
 
     /// The line on which `path` stands in the file `origin`.
-    pub(super) fn line(&self, origin: &str, path: &[String]) -> Option<usize> {
+    pub(crate) fn line(&self, origin: &str, path: &[String]) -> Option<usize> {
         let text = self
             .texts
             .iter()
@@ -185,7 +179,7 @@ impl Layered {
 
 /// A name for where `value` comes from. Layered tables have no origin of their own; their
 /// first value has.
-pub(super) fn origin_of(value: &Value) -> String {
+pub(crate) fn origin_of(value: &Value) -> String {
     found_origin(value).unwrap_or(DEFAULTS).to_owned()
 }
 

@@ -15,13 +15,21 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::sink::{Attempt, AttemptResult, Sink};
+use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
+use crate::telemetry::LogOutput;
+use crate::tree::reader::Reader;
 use crate::watch::delivery::Delivery;
 
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "file";
 /// How many events are taken at once; they are written one after the other.
 const CONCURRENCY: usize = 16;
 /// The owner alone may read what jobs are about.
 const MODE: u32 = 0o600;
+/// The sizes that a file may be rotated at, in bytes; others are mistakes.
+const BYTES: std::ops::RangeInclusive<u32> = 4096..=u32::MAX;
+const BYTES_USUAL: u64 = 100 * 1024 * 1024;
+const KEPT_USUAL: u32 = 5;
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +64,7 @@ impl Lines {
 #[async_trait]
 impl Sink for Lines {
     fn kind(&self) -> &'static str {
-        "file"
+        KIND
     }
 
     fn concurrency(&self) -> usize {
@@ -83,6 +91,56 @@ impl Sink for Lines {
             Err(error) => failed(format!("the writer ended: {error}")),
         })
     }
+}
+
+impl ConfiguredSink for FileSettings {
+    fn target(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn own_file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
+        Ok(Arc::new(Lines::new(self.clone())))
+    }
+}
+
+/// Reads the settings of a file.
+pub(super) fn read(section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
+    let path = section.expanded("path").map(PathBuf::from);
+    if !section.has("path") {
+        section.required_text("path");
+    }
+    let path = path.filter(|path| match unfit(path) {
+        Some(message) => {
+            section.report("path", message);
+            false
+        }
+        None => true,
+    });
+    let max_bytes = section.whole("max_bytes", BYTES).map(u64::from);
+    let keep_files = section.whole("keep_files", 0..=1000);
+    let fsync = section.flag("fsync") || !section.has("fsync");
+    Some(Box::new(FileSettings {
+        path: path?,
+        max_bytes: max_bytes.unwrap_or(BYTES_USUAL),
+        keep_files: keep_files.unwrap_or(KEPT_USUAL),
+        fsync,
+    }))
+}
+
+/// What keeps `path` from being a file to append to, if anything.
+fn unfit(path: &Path) -> Option<String> {
+    if !path.is_absolute() {
+        return Some("must be an absolute path".to_owned());
+    }
+    if path.exists() && !path.is_file() {
+        return Some(format!("{} is not a file", path.display()));
+    }
+    let folder = path.parent()?;
+    (!folder.is_dir()).then(|| format!("the folder {} does not exist", folder.display()))
 }
 
 impl FileSettings {

@@ -13,15 +13,15 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use crate::clock::parse_duration_from;
-use crate::settings::diagnostic::Diagnostic;
-use crate::settings::source::{ENVIRONMENT, Layered, origin_of};
+use crate::diagnostic::Diagnostic;
 use crate::suggest;
+use crate::tree::source::{ENVIRONMENT, Layered, origin_of};
 
 /// How many names an error lists; of more, only the nearest helps.
 const LISTED_MAX: usize = 16;
 
 /// What all readers of one load share.
-pub(super) struct Context<'a> {
+pub(crate) struct Context<'a> {
     layered: &'a Layered,
     notes: RefCell<Vec<Diagnostic>>,
     /// Files of other tools that were read.
@@ -33,7 +33,7 @@ pub(super) struct Context<'a> {
 }
 
 /// Reads one table.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     context: &'a Context<'a>,
     value: Option<&'a Value>,
     path: Vec<String>,
@@ -43,7 +43,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(layered: &'a Layered) -> Self {
+    pub(crate) fn new(layered: &'a Layered) -> Self {
         Self {
             layered,
             notes: RefCell::default(),
@@ -53,7 +53,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn root(&'a self) -> Reader<'a> {
+    pub(crate) fn root(&'a self) -> Reader<'a> {
         Reader {
             context: self,
             value: Some(&self.layered.root),
@@ -64,40 +64,45 @@ impl<'a> Context<'a> {
     }
 
     /// Everything that is to be told, and the files of other tools that were read.
-    pub(super) fn into_notes(self) -> (Vec<Diagnostic>, Vec<PathBuf>) {
+    pub(crate) fn into_notes(self) -> (Vec<Diagnostic>, Vec<PathBuf>) {
         (self.notes.into_inner(), self.files.into_inner())
     }
 
     #[cfg(test)]
-    pub(super) fn asked(&self) -> BTreeSet<String> {
+    pub(crate) fn asked(&self) -> BTreeSet<String> {
         self.asked.borrow().clone()
     }
 }
 
 impl<'a> Reader<'a> {
     /// Takes note of files of other tools that were read.
-    pub(super) fn was_read(&self, files: Vec<PathBuf>) {
+    pub(crate) fn was_read(&self, files: Vec<PathBuf>) {
         self.context.files.borrow_mut().extend(files);
     }
 
     /// The environment, in which other tools' settings may stand.
-    pub(super) fn environment(&self) -> &'a BTreeMap<String, String> {
+    pub(crate) fn environment(&self) -> &'a BTreeMap<String, String> {
         &self.context.layered.environment
     }
 
     /// Whether somebody set `key`, rightly or wrongly.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.peek(key).is_some()
     }
 
     /// Reports a problem with the value of `key`.
-    pub(super) fn report(&self, key: &str, message: impl Display) {
+    pub(crate) fn report(&self, key: &str, message: impl Display) {
         self.note(key, message, false);
     }
 
     /// Reports something that works but that a person should know.
-    pub(super) fn warn(&self, key: &str, message: impl Display) {
+    pub(crate) fn warn(&self, key: &str, message: impl Display) {
         self.note(key, message, true);
+    }
+
+    /// Takes over an error that another reader found.
+    pub(crate) fn add(&self, error: Diagnostic) {
+        self.context.notes.borrow_mut().push(error);
     }
 
     fn note(&self, key: &str, message: impl Display, is_warning: bool) {
@@ -120,7 +125,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports that a key without a default is missing.
-    pub(super) fn missing<T>(&self, key: &str, found: Option<T>) -> Option<T> {
+    pub(crate) fn missing<T>(&self, key: &str, found: Option<T>) -> Option<T> {
         if found.is_none() && self.peek(key).is_none() {
             self.report(key, "is missing and has no default");
         }
@@ -134,7 +139,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn ask(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn ask(&self, key: &str) -> Option<&'a Value> {
         self.known.borrow_mut().insert(key.to_owned());
         #[cfg(test)]
         self.note_asked(key);
@@ -149,7 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text, as it is written.
-    pub(super) fn text(&self, key: &str) -> Option<String> {
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
         let value = self.ask(key)?;
         if let ValueKind::String(text) = &value.kind {
             return Some(text.clone());
@@ -159,13 +164,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A text that must be there.
-    pub(super) fn required_text(&self, key: &str) -> Option<String> {
+    pub(crate) fn required_text(&self, key: &str) -> Option<String> {
         let found = self.text(key);
         self.missing(key, found)
     }
 
     /// A text with its `${VARIABLES}` filled in.
-    pub(super) fn expanded(&self, key: &str) -> Option<String> {
+    pub(crate) fn expanded(&self, key: &str) -> Option<String> {
         let text = self.text(key)?;
         match expand(&text, &self.context.layered.environment) {
             Ok(text) => Some(text),
@@ -177,14 +182,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A duration of at least `least`.
-    pub(super) fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
+    pub(crate) fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
         let read = parse_duration_from(least, &self.text(key)?);
         read.map_err(|message| self.report(key, message)).ok()
     }
 
     /// A number in `range`.
     #[expect(clippy::cast_precision_loss, reason = "settings are small numbers")]
-    pub(super) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+    pub(crate) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         let value = self.ask(key)?;
         let number = match &value.kind {
             ValueKind::Float(number) => Some(*number),
@@ -204,7 +209,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number in `range`.
-    pub(super) fn whole(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(crate) fn whole(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.ask(key)?;
         let number = match &value.kind {
             ValueKind::I64(number) => u32::try_from(*number).ok(),
@@ -226,7 +231,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Yes or no; no when it is not there.
-    pub(super) fn flag(&self, key: &str) -> bool {
+    pub(crate) fn flag(&self, key: &str) -> bool {
         let Some(value) = self.ask(key) else {
             return false;
         };
@@ -242,7 +247,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let word = self.required_text(key)?;
         let found = choices.iter().find(|(name, _)| *name == word);
         if found.is_none() {
@@ -252,7 +257,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list of texts; from the environment, separated by commas.
-    pub(super) fn list(&self, key: &str) -> Vec<String> {
+    pub(crate) fn list(&self, key: &str) -> Vec<String> {
         let Some(value) = self.ask(key) else {
             return Vec::new();
         };
@@ -273,7 +278,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A table of texts.
-    pub(super) fn texts(&self, key: &str) -> BTreeMap<String, String> {
+    pub(crate) fn texts(&self, key: &str) -> BTreeMap<String, String> {
         let Some(value) = self.ask(key) else {
             return BTreeMap::new();
         };
@@ -291,7 +296,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A table within this one; an empty one when it is not there.
-    pub(super) fn section(&self, key: &str) -> Reader<'a> {
+    pub(crate) fn section(&self, key: &str) -> Reader<'a> {
         let value = self.ask(key);
         if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
             self.report(key, "must be a table");
@@ -300,7 +305,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The named tables within this one, as `[services.NAME]`.
-    pub(super) fn sections(&self, key: &str) -> Vec<(String, Reader<'a>)> {
+    pub(crate) fn sections(&self, key: &str) -> Vec<(String, Reader<'a>)> {
         let outer = self.section(key);
         let Some(ValueKind::Table(table)) = outer.value.map(|value| &value.kind) else {
             return Vec::new();
@@ -322,7 +327,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The names of those tables, rightly configured or not.
-    pub(super) fn names(&self, key: &str) -> Vec<String> {
+    pub(crate) fn names(&self, key: &str) -> Vec<String> {
         match self.peek(key).map(|value| &value.kind) {
             Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
             _ => Vec::new(),
@@ -330,7 +335,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables of a list, as `[[watches]]`.
-    pub(super) fn elements(&self, key: &str) -> Vec<Reader<'a>> {
+    pub(crate) fn elements(&self, key: &str) -> Vec<Reader<'a>> {
         let Some(value) = self.ask(key) else {
             return Vec::new();
         };
@@ -358,7 +363,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports every key that nobody asked for.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let Some(ValueKind::Table(table)) = self.value.map(|value| &value.kind) else {
             return;
         };
@@ -370,30 +375,36 @@ impl<'a> Reader<'a> {
             let all: Vec<&str> = known.iter().map(String::as_str).collect();
             self.report(
                 name,
-                format!("is no setting{hint} (known here: {})", all.join(", ")),
+                format!(
+                    "unknown setting `{name}`{hint} (known here: {})",
+                    all.join(", ")
+                ),
             );
         }
     }
 }
 
 /// "`josn` must be one of auto, human, json; did you mean `json`?"
-pub(super) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.collect();
     let hint = suggest::did_you_mean(word, words.iter().copied());
     if words.len() > LISTED_MAX {
-        return format!("\"{word}\" is none of the {} there are{hint}", words.len());
+        return format!(
+            "\"{word}\" is not one of the {} that exist{hint}",
+            words.len()
+        );
     }
     format!("\"{word}\" must be one of {}{hint}", words.join(", "))
 }
 
-pub(super) fn text_of(value: &Value) -> Option<String> {
+pub(crate) fn text_of(value: &Value) -> Option<String> {
     match &value.kind {
         ValueKind::String(text) => Some(text.clone()),
         _ => None,
     }
 }
 
-pub(super) fn is_environment(value: &Value) -> bool {
+pub(crate) fn is_environment(value: &Value) -> bool {
     value.origin() == Some(ENVIRONMENT)
 }
 
@@ -412,7 +423,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Fills in `${VARIABLE}`. A variable that is not set is an error, not an empty text.
-pub(super) fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
+pub(crate) fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

@@ -1,28 +1,29 @@
-//! How events are posted: the settings of a webhook, and those of the callbacks of watches.
+//! Events by HTTP POST to one configured URL, signed as Standard Webhooks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use reqwest::Url;
 
-use crate::outbound::egress::Hosts;
 use crate::outbound::secret::Secret;
-use crate::outbound::{egress, names_this_machine};
-use crate::settings::reader::Reader;
-use crate::settings::sinks::events;
-use crate::settings::url::http_url;
-use crate::settings::{CallbackSettings, SinkKind};
+use crate::outbound::url::http_url;
+use crate::outbound::{NO_TLS, egress, names_this_machine};
 use crate::sink::body_format::BodyFormat;
-use crate::sink::post::DeliveryOptions;
-use crate::sink::signature::Signer;
+use crate::sink::post::{DeliveryOptions, Sender};
+use crate::sink::rehearsal::rehearse;
+use crate::sink::signature::keys;
 use crate::sink::template::Template;
 use crate::sink::tls::Tls;
-use crate::watch::event::{Event, EventKind, Instance};
-use crate::watch::observation::{Job, JobState};
-use crate::watch::subscription::Filter;
-use crate::watch::{Outcome, State, Watch, WatchId};
+use crate::sink::{Attempt, ConfiguredSink, SharedSink, Sink};
+use crate::telemetry::LogOutput;
+use crate::tree::reader::Reader;
+use crate::watch::delivery::Delivery;
 
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "webhook";
 /// Headers that the request itself needs; and what begins so tells of the event.
 const OWN_HEADERS: [&str; 6] = [
     "connection",
@@ -33,13 +34,68 @@ const OWN_HEADERS: [&str; 6] = [
     "transfer-encoding",
 ];
 const OWN_PREFIXES: [&str; 2] = ["webhook-", "ce-"];
+/// How many attempts one receiver sees at once.
+const CONCURRENCY: usize = 8;
 
-pub(super) fn webhook(section: &Reader<'_>) -> Option<SinkKind> {
+/// A webhook as configured.
+struct WebhookSettings {
+    url: Url,
+    options: DeliveryOptions,
+}
+
+/// Posts events to one URL.
+pub struct Webhook {
+    url: Url,
+    sender: Sender,
+}
+
+impl Webhook {
+    /// A webhook to `url`.
+    ///
+    /// # Errors
+    /// A file cannot be used, or TLS cannot be set up.
+    pub fn new(url: Url, options: &DeliveryOptions) -> Result<Self, String> {
+        let sender = Sender::new(options)?;
+        Ok(Self { url, sender })
+    }
+}
+
+#[async_trait]
+impl Sink for Webhook {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn concurrency(&self) -> usize {
+        CONCURRENCY
+    }
+
+    async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt {
+        self.sender.post(&self.url, delivery, now).await
+    }
+}
+
+impl ConfiguredSink for WebhookSettings {
+    /// Only the origin: the path of a webhook is often its secret.
+    fn target(&self) -> String {
+        let origin = self.url.origin().ascii_serialization();
+        format!("{origin} ({})", self.options.in_words())
+    }
+
+    fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
+        let webhook = Webhook::new(self.url.clone(), &self.options);
+        let webhook = webhook.map_err(|reason| format!("{NO_TLS}: {reason}"))?;
+        Ok(Arc::new(webhook))
+    }
+}
+
+/// Reads the settings of a webhook.
+pub(super) fn read(section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
     let url = url(section);
     let keys = keys(section, ["secret", "old_secret"]);
     let headers = headers(section);
     let values = section.secret_files("value_files");
-    let body_format = body_format(section, &values);
+    let format = body_format(section, &values);
     let tls = tls(section, url.as_ref());
     let only_public = section.flag("deny_private");
     if let Some(url) = url.as_ref().filter(|_| only_public)
@@ -48,17 +104,14 @@ pub(super) fn webhook(section: &Reader<'_>) -> Option<SinkKind> {
         section.report("url", format!("{reason}, and deny_private is set"));
     }
     let options = DeliveryOptions {
-        format: body_format?,
+        format: format?,
         keys,
         headers,
         values,
         tls,
         only_public,
     };
-    Some(SinkKind::Webhook {
-        url: url?,
-        options: Box::new(options),
-    })
+    Some(Box::new(WebhookSettings { url: url?, options }))
 }
 
 fn url(section: &Reader<'_>) -> Option<Url> {
@@ -76,28 +129,12 @@ fn url(section: &Reader<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// What signs, in this order; each is checked alone, so that the message names its file.
-fn keys<const N: usize>(section: &Reader<'_>, names: [&str; N]) -> Vec<Secret> {
-    let mut keys = Vec::new();
-    for name in names {
-        let Some(secret) = section.secret_source(name) else {
-            continue;
-        };
-        let read = secret.read().map_err(|error| error.to_string());
-        if let Err(message) = read.and_then(|text| Signer::new(&[text]).map(drop)) {
-            section.report(&format!("{name}_file"), message);
-        }
-        keys.push(secret);
-    }
-    keys
-}
-
 fn headers(section: &Reader<'_>) -> Vec<(HeaderName, Secret)> {
     let key = "header_files";
     let mut headers = Vec::new();
     for (name, secret) in section.secret_files(key) {
         let Ok(header) = HeaderName::try_from(name.as_str()) else {
-            section.report(key, format!("`{name}` is no name of a header"));
+            section.report(key, format!("invalid header name `{name}`"));
             continue;
         };
         let is_own = OWN_HEADERS.contains(&header.as_str())
@@ -151,71 +188,6 @@ fn body_format(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Optio
     })
 }
 
-/// A template that fails for one of these events will probably fail for real ones: what
-/// every event has may be absent, and where it is a text, quotes around it are too many.
-fn rehearse(section: &Reader<'_>, template: &Template, values: &BTreeMap<String, Secret>) {
-    let read = |(name, secret): (&String, &Secret)| Some((name.clone(), secret.read().ok()?));
-    let values = values.iter().filter_map(read).collect();
-    let samples = [
-        ("a plain `job.failed` event", None),
-        ("a `job.failed` event with a reason", Some(whole_job())),
-    ];
-    for (what, job) in samples {
-        let event = sample(job).body;
-        let event = serde_json::from_str(&event).expect("an event is a JSON object");
-        if let Err(message) = template.render(&event, &values) {
-            section.warn("template_file", format!("fails for {what}: {message}"));
-            return;
-        }
-    }
-}
-
-/// A job of which everything is known.
-fn whole_job() -> Job {
-    let said = || Some("sample".to_owned());
-    let at = Timestamp::UNIX_EPOCH;
-    Job {
-        state: JobState::Failed,
-        job_type: said(),
-        status: said(),
-        code: said(),
-        reason: said(),
-        began_at: Some(at),
-        ended_at: Some(at),
-        progress: said(),
-        resources: None,
-        children: Vec::new(),
-    }
-}
-
-/// An event of a failed job.
-fn sample(job: Option<Job>) -> Event {
-    let at = Timestamp::UNIX_EPOCH;
-    let outcome = Outcome::Failed;
-    let watch = Watch {
-        id: WatchId::new(at, [0; 10]),
-        service: "sample".to_owned(),
-        definition: "sample".to_owned(),
-        job_id: "sample".to_owned(),
-        params: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        sinks: Vec::new(),
-        callback_url: None,
-        submitted_at: at,
-        deadline: at,
-        state: State::Final(outcome),
-        job,
-        finished_at: Some(at),
-        polls: 1,
-        problems: 0,
-        last_problem: None,
-        unknown_status: None,
-        revision: 1,
-    };
-    let instance = Instance("sample".to_owned());
-    Event::of(&watch, EventKind::Finished(outcome), &instance, at)
-}
-
 fn tls(section: &Reader<'_>, url: Option<&Url>) -> Tls {
     let ca = section.file("ca_file");
     let certificate = section.file("client_cert_file");
@@ -247,35 +219,4 @@ fn tls(section: &Reader<'_>, url: Option<&Url>) -> Tls {
         section.report(place, message);
     }
     tls
-}
-
-/// What is allowed of the `callback_url` of watches; `None` when nothing is.
-pub(super) fn callback(api: &Reader<'_>) -> Option<CallbackSettings> {
-    let listed = api.list("allow_callback_hosts");
-    let keys = keys(api, ["callback_secret", "old_callback_secret"]);
-    let events = events(api, "callback_events");
-    let hosts = Hosts::parse(&listed)
-        .inspect_err(|message| api.report("allow_callback_hosts", message))
-        .ok()?;
-    if listed.is_empty() {
-        return None;
-    }
-    if keys.is_empty() {
-        api.warn(
-            "allow_callback_hosts",
-            "callbacks are not signed; set callback_secret_file, so that receivers know who calls",
-        );
-    }
-    Some(CallbackSettings {
-        hosts,
-        options: DeliveryOptions {
-            keys,
-            only_public: true,
-            ..DeliveryOptions::plain()
-        },
-        filter: Filter {
-            events,
-            ..Filter::default()
-        },
-    })
 }

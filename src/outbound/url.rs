@@ -4,7 +4,7 @@
 use reqwest::Url;
 
 /// An absolute http or https URL without a user name.
-pub(super) fn http_url(text: &str) -> Result<Url, String> {
+pub(crate) fn http_url(text: &str) -> Result<Url, String> {
     let allowed = "must be an absolute URL that begins with https:// or http://";
     let url = Url::parse(text).map_err(|error| format!("{allowed} ({error})"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -20,7 +20,7 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
 ///
 /// # Errors
 /// What it must be; the text is not shown.
-pub(super) fn base_url(text: &str) -> Result<Url, String> {
+pub(crate) fn base_url(text: &str) -> Result<Url, String> {
     http_url(text).and_then(without_query)
 }
 
@@ -28,7 +28,7 @@ pub(super) fn base_url(text: &str) -> Result<Url, String> {
 ///
 /// # Errors
 /// It has a query or a fragment.
-pub(super) fn without_query(url: Url) -> Result<Url, String> {
+pub(crate) fn without_query(url: Url) -> Result<Url, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must have no `?` and no `#`".to_owned());
     }

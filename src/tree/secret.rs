@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::outbound::secret::Secret;
-use crate::settings::reader::{Reader, expand, is_environment, text_of};
+use crate::tree::reader::{Reader, expand, is_environment, text_of};
 
 impl Reader<'_> {
     /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
-    pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
+    pub(crate) fn file(&self, key: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.expanded(key)?);
         self.readable(key, path)
     }
 
     /// As [`file`](Self::file), with a secret in it.
-    pub(super) fn secret_file(&self, key: &str) -> Option<PathBuf> {
+    pub(crate) fn secret_file(&self, key: &str) -> Option<PathBuf> {
         let path = self.file(key)?;
         self.warn_if_readable_by_all(key, &path);
         Some(path)
@@ -41,7 +41,7 @@ impl Reader<'_> {
 
     /// A secret: the content of the file `NAME_file`, or `NAME = "${VARIABLE}"`. It can be
     /// read now.
-    pub(super) fn secret_source(&self, name: &str) -> Option<Secret> {
+    pub(crate) fn secret_source(&self, name: &str) -> Option<Secret> {
         let key = format!("{name}_file");
         let Some(path) = self.secret_file(&key) else {
             return self.inline_secret(name).map(Secret::Text);
@@ -60,7 +60,7 @@ impl Reader<'_> {
     }
 
     /// Secrets by name: a table of files, each of which can be read now.
-    pub(super) fn secret_files(&self, key: &str) -> BTreeMap<String, Secret> {
+    pub(crate) fn secret_files(&self, key: &str) -> BTreeMap<String, Secret> {
         let mut secrets = BTreeMap::new();
         for (name, text) in self.texts(key) {
             let path = expand(&text, self.environment()).map(PathBuf::from);
@@ -79,7 +79,7 @@ impl Reader<'_> {
     }
 
     /// A secret that must be there.
-    pub(super) fn required_secret(&self, name: &str) -> Option<Secret> {
+    pub(crate) fn required_secret(&self, name: &str) -> Option<Secret> {
         let found = self.secret_source(name);
         let key = format!("{name}_file");
         if found.is_none() && !self.has(name) && !self.has(&key) {
@@ -89,7 +89,7 @@ impl Reader<'_> {
     }
 
     /// A secret as it is now, for what does not look again.
-    pub(super) fn secret(&self, name: &str) -> Option<SecretString> {
+    pub(crate) fn secret(&self, name: &str) -> Option<SecretString> {
         self.secret_source(name)?.read().ok()
     }
 
@@ -124,7 +124,7 @@ impl Reader<'_> {
     }
 }
 
-pub(super) fn is_readable_by_all(path: &Path) -> bool {
+pub(crate) fn is_readable_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }

@@ -4,14 +4,19 @@
 //! The lines take their own way to the log, [`LogOutput`]: the filter of the log does not
 //! apply to them, and a line that could not be written is a failed attempt.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::sink::{Attempt, AttemptResult, Sink};
+use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
 use crate::telemetry::LogOutput;
+use crate::tree::reader::Reader;
 use crate::watch::delivery::Delivery;
 
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "log";
 /// The `tracing` target of all event lines.
 const TARGET: &str = "jobwatch::event";
 
@@ -41,7 +46,7 @@ impl Log {
 #[async_trait]
 impl Sink for Log {
     fn kind(&self) -> &'static str {
-        "log"
+        KIND
     }
 
     fn concurrency(&self) -> usize {
@@ -66,6 +71,25 @@ impl Sink for Log {
             },
         })
     }
+}
+
+/// The settings of a log sink: it has none.
+struct LogSettings;
+
+impl ConfiguredSink for LogSettings {
+    fn target(&self) -> String {
+        "the log of the daemon".to_owned()
+    }
+
+    fn set_up(&self, log: &LogOutput) -> Result<SharedSink, String> {
+        Ok(Arc::new(Log::new(log.clone())))
+    }
+}
+
+/// Reads the settings of a log sink.
+#[expect(clippy::unnecessary_wraps, reason = "one signature for all kinds")]
+pub(super) fn read(_section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
+    Some(Box::new(LogSettings))
 }
 
 /// Emits one line. `tracing` needs its fields spelled out, and levels at compile time.
@@ -143,16 +167,16 @@ mod tests {
     use super::*;
     use crate::telemetry::LogFormat;
 
-    fn parcel(type_name: &str) -> Parcel {
+    fn delivery(type_name: &str) -> Delivery {
         let event = json!({
             "id": "e", "type": type_name,
             "data": {"service": "dcs", "job_id": "j", "polls": 3, "labels": {"a": "b"}, "params": {}},
         });
-        Parcel {
+        Delivery {
             event_id: Uuid::nil(),
             type_name: type_name.to_owned(),
             body: event.to_string(),
-            to: None,
+            target: None,
         }
     }
 
@@ -161,7 +185,7 @@ mod tests {
         let (reader, stream) = io::pipe().unwrap();
         let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
         for name in ["dev.jobwatch.job.succeeded", "dev.jobwatch.job.failed"] {
-            let attempt = sink.deliver(&parcel(name), Timestamp::UNIX_EPOCH).await;
+            let attempt = sink.deliver(&delivery(name), Timestamp::UNIX_EPOCH).await;
             assert_eq!(attempt.result, AttemptResult::Delivered);
         }
         drop(sink);
@@ -185,7 +209,7 @@ mod tests {
         let (reader, stream) = io::pipe().unwrap();
         let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
         drop(reader);
-        let parcel = parcel("dev.jobwatch.job.failed");
+        let parcel = delivery("dev.jobwatch.job.failed");
         let attempt = sink.deliver(&parcel, Timestamp::UNIX_EPOCH).await;
         let AttemptResult::Failed { reason, .. } = attempt.result else {
             panic!("{:?}", attempt.result);

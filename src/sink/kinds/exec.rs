@@ -6,7 +6,10 @@
 //! takes too long or jobwatch stops.
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +19,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::outbound::redaction::Redaction;
-use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, Attempt, AttemptResult, Sink, answer};
+use crate::sink::{
+    ANSWER_BYTES_MAX, ATTEMPT_MAX, Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink, answer,
+};
+use crate::telemetry::LogOutput;
+use crate::tree::reader::Reader;
 use crate::watch::delivery::Delivery;
 
 /// How long output is waited for after the end of the command: what it left running may
@@ -30,6 +37,11 @@ const _: () = assert!(
 );
 /// Where commands are looked for that the command itself runs, when we have no `PATH`.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The timeout of a command that names none.
+const COMMAND_USUAL: Duration = Duration::from_secs(15);
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "exec";
 
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +60,65 @@ pub struct ExecSettings {
 pub struct Exec {
     settings: ExecSettings,
     path: OsString,
+}
+
+impl ConfiguredSink for ExecSettings {
+    /// Without the arguments: there may be a secret among them.
+    fn target(&self) -> String {
+        self.program.clone()
+    }
+
+    fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
+        Ok(Arc::new(Exec::new(self.clone())))
+    }
+}
+
+/// Reads the settings of a command.
+pub(super) fn read(section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
+    let command = section.list("command");
+    if !section.has("command") {
+        section.report("command", "is missing and has no default");
+    }
+    let timeout = section.duration("timeout", Duration::from_millis(1));
+    if timeout.is_some_and(|timeout| timeout > COMMAND_MAX) {
+        section.report("timeout", "must be at most 45s");
+    }
+    let concurrency = section.whole("concurrency", 1..=64);
+    let Some((program, arguments)) = command.split_first() else {
+        if section.has("command") {
+            section.report("command", "must name a program");
+        }
+        return None;
+    };
+    if let Err(message) = runnable(Path::new(program)) {
+        section.report("command", message);
+    }
+    Some(Box::new(ExecSettings {
+        program: program.clone(),
+        arguments: arguments.to_vec(),
+        timeout: timeout.unwrap_or(COMMAND_USUAL),
+        concurrency: concurrency.unwrap_or(1) as usize,
+    }))
+}
+
+fn runnable(program: &Path) -> Result<(), String> {
+    let shown = program.display();
+    if !program.is_absolute() {
+        return Err(format!(
+            "the program {shown} must be an absolute path; there is no shell that would look for it"
+        ));
+    }
+    let file =
+        std::fs::metadata(program).map_err(|error| format!("cannot run {shown}: {error}"))?;
+    if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
+        return Err(format!("{shown} is no program (`chmod +x` makes it one)"));
+    }
+    if file.permissions().mode() & 0o002 != 0 {
+        return Err(format!(
+            "everybody can change {shown}; `chmod o-w` it before it is run"
+        ));
+    }
+    Ok(())
 }
 
 /// Kills a process group unless its leader has ended by itself.
@@ -96,8 +167,8 @@ impl Exec {
             let speaking = async {
                 tokio::join!(
                     feed(input, delivery.body.as_bytes()),
-                    read(output, &mut told),
-                    read(errors, &mut complained)
+                    keep(output, &mut told),
+                    keep(errors, &mut complained)
                 );
             };
             tokio::pin!(speaking);
@@ -148,7 +219,7 @@ impl Exec {
 #[async_trait]
 impl Sink for Exec {
     fn kind(&self) -> &'static str {
-        "exec"
+        KIND
     }
 
     fn concurrency(&self) -> usize {
@@ -203,7 +274,7 @@ async fn feed(input: Option<ChildStdin>, event: &[u8]) {
 }
 
 /// Reads to the end, so that the command never waits, and keeps the beginning.
-async fn read(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+async fn keep(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut stream) = stream else { return };
     let mut chunk = [0; 4096];
     while let Ok(read) = stream.read(&mut chunk).await

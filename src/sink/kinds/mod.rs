@@ -1,0 +1,37 @@
+//! The kinds of sinks, one file each. A new kind is such a file and a row of [`KINDS`].
+
+pub mod exec;
+pub mod file;
+pub mod log;
+pub mod webhook;
+
+use std::sync::Arc;
+
+use crate::sink::{ConfiguredSink, SinkSettings, filter};
+use crate::tree::reader::Reader;
+
+/// Reads the keys of one kind; `None` after it reported an error.
+type Read = fn(&Reader<'_>) -> Option<Box<dyn ConfiguredSink>>;
+
+/// The word for each kind in the configuration, and how its section is read.
+const KINDS: [(&str, Read); 4] = [
+    (log::KIND, log::read),
+    (webhook::KIND, webhook::read),
+    (file::KIND, file::read),
+    (exec::KIND, exec::read),
+];
+
+/// Reads a section `[sinks.NAME]`.
+pub(crate) fn read(section: &Reader<'_>) -> Option<SinkSettings> {
+    let kinds = KINDS.map(|row| (row.0, row));
+    // Without its kind, the keys that belong in the section are unknown.
+    let (kind, read) = section.choice("kind", &kinds)?;
+    let sink = read(section);
+    let filter = filter::read(section);
+    section.finish();
+    Some(SinkSettings {
+        kind,
+        sink: Arc::from(sink?),
+        filter,
+    })
+}

@@ -1,0 +1,81 @@
+//! Tries a template on sample events, so that its mistakes are found before a job fails.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::outbound::secret::Secret;
+use crate::sink::template::Template;
+use crate::tree::reader::Reader;
+use crate::watch::event::{Event, EventKind, Instance};
+use crate::watch::observation::{Job, JobState};
+use crate::watch::{Outcome, State, Watch, WatchId};
+
+/// A template that fails for one of these events will probably fail for real ones: what
+/// every event has may be absent, and where it is a text, quotes around it are too many.
+pub(super) fn rehearse(
+    section: &Reader<'_>,
+    template: &Template,
+    values: &BTreeMap<String, Secret>,
+) {
+    let read = |(name, secret): (&String, &Secret)| Some((name.clone(), secret.read().ok()?));
+    let values = values.iter().filter_map(read).collect();
+    let samples = [
+        ("a plain `job.failed` event", None),
+        ("a `job.failed` event with a reason", Some(whole_job())),
+    ];
+    for (what, job) in samples {
+        let event = sample(job).body;
+        let event = serde_json::from_str(&event).expect("an event is a JSON object");
+        if let Err(message) = template.render(&event, &values) {
+            section.warn("template_file", format!("fails for {what}: {message}"));
+            return;
+        }
+    }
+}
+
+/// A job of which everything is known.
+fn whole_job() -> Job {
+    let said = || Some("sample".to_owned());
+    let at = Timestamp::UNIX_EPOCH;
+    Job {
+        state: JobState::Failed,
+        job_type: said(),
+        status: said(),
+        code: said(),
+        reason: said(),
+        began_at: Some(at),
+        ended_at: Some(at),
+        progress: said(),
+        resources: None,
+        children: Vec::new(),
+    }
+}
+
+/// An event of a failed job.
+fn sample(job: Option<Job>) -> Event {
+    let at = Timestamp::UNIX_EPOCH;
+    let outcome = Outcome::Failed;
+    let watch = Watch {
+        id: WatchId::new(at, [0; 10]),
+        service: "sample".to_owned(),
+        definition: "sample".to_owned(),
+        job_id: "sample".to_owned(),
+        params: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        sinks: Vec::new(),
+        callback_url: None,
+        submitted_at: at,
+        deadline: at,
+        state: State::Final(outcome),
+        job,
+        finished_at: Some(at),
+        polls: 1,
+        problems: 0,
+        last_problem: None,
+        unknown_status: None,
+        revision: 1,
+    };
+    let instance = Instance("sample".to_owned());
+    Event::of(&watch, EventKind::Finished(outcome), &instance, at)
+}
