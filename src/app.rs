@@ -11,7 +11,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::actions::submit::SubmitError;
-use crate::actions::{Actions, Polling};
+use crate::actions::{Actions, Delivering, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
 use crate::clock::SharedClock;
@@ -23,7 +23,6 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, Submitted};
 use crate::watch::change::Composer;
 use crate::watch::event::Instance;
-use crate::watch::subscription::CALLBACK;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
 use crate::workers::{courier, poller};
@@ -183,8 +182,7 @@ impl App {
             .await
             .context("read the pending deliveries")?;
         for SinkBacklog { sink, pending, .. } in backlog {
-            let is_callback = sink == CALLBACK && self.settings.api.callback.is_some();
-            if pending > 0 && !is_callback && !self.settings.sinks.contains_key(&sink) {
+            if pending > 0 && self.courier.sink(&sink).is_none() {
                 tracing::warn!(
                     sink,
                     deliveries = pending,
