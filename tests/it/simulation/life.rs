@@ -279,7 +279,7 @@ fn services(world: &World, clock: &SharedClock) -> Services {
         timing: timing.clone(),
         limits: *limits,
         transport: Arc::clone(&transport),
-        refusals: Arc::new(Mutex::default()),
+        refusals: Arc::default(),
     }))
 }
 
