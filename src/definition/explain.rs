@@ -26,7 +26,6 @@ pub enum Explanation {
 
 /// A sighting, with the entries of the definition that gave it.
 #[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "the fields are the words of `Job`")]
 pub struct SightingExplained {
     pub state: &'static str,
     pub status: Option<String>,
@@ -49,7 +48,6 @@ pub struct SightingExplained {
 
 /// A problem, with the time that the server asks us to wait.
 #[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "the fields are the words of `Problem`")]
 pub struct ProblemExplained {
     pub problem: &'static str,
     pub code: Option<String>,
