@@ -7,14 +7,14 @@
 //! | `watch/` | the pure core: [`watch::Watch`], what a poll showed, what follows from it, what subscribers are told |
 //! | `definition/` | what a family of job APIs looks like: a TOML file; one answer becomes one observation |
 //! | `schedule/` | when to poll: the next interval, the agenda of next polls, budgets |
-//! | `credential/` | how a request proves who asks |
+//! | `credential/` | how a request authenticates; `kinds/` has one file for each kind, `discovery/` finds credentials where other tools keep theirs |
 //! | `service/` | a definition put to use: one poll over HTTP |
 //! | `store/` | what is durable, and what commits together; `sqlite/` is the embedded one |
 //! | `sink/` | where events go; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | what goes on by itself: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
-//! | `settings/` | from files and environment to validated values; `accounts/` finds credentials where other tools keep theirs |
+//! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |

@@ -30,8 +30,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::output::complain;
+use crate::diagnostic::Diagnostics;
 use crate::settings;
-use crate::settings::{Diagnostics, Loaded, Sources};
+use crate::settings::Loaded;
+use crate::tree::source::Sources;
 
 /// Where the settings are when nobody says.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
