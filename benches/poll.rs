@@ -1,4 +1,4 @@
-//! What one poll costs: our whole path beside a bare client, in one run.
+//! The cost of one poll: our whole path beside a bare client, in one run.
 //!
 //! Both ask the same in-process server, over the same number of keep-alive connections,
 //! for the same 264-byte body, and send the same headers. *Bare* is a reqwest GET and
@@ -6,8 +6,8 @@
 //! shows nothing new: agenda, budget, request from the definition, credential, bounded
 //! read, reading by the definition, decision, next due time.
 //!
-//! Counted is the CPU time of the one thread that runs the client; the server has its own
-//! thread. Rounds alternate and the median is told, because machines drift.
+//! The figure is the CPU time of the thread that runs the client; the server has its own
+//! thread. The two kinds alternate, because machines drift; the median of each is printed.
 //!
 //! `cargo bench --bench poll` prints the figures and the ratio; the goal is 1.5.
 
@@ -35,18 +35,18 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 
-/// Polls in flight, and so connections.
+/// The number of polls in flight, and so of connections.
 const CONCURRENCY: usize = 64;
-/// Watches polled in each round.
+/// The number of watches; each run polls all of them once.
 const WATCHES: usize = 2_000;
-/// Rounds of each kind.
-const ROUNDS: usize = 15;
-/// Rounds that are not counted: connections are made, caches filled.
+/// The number of runs of each kind.
+const RUNS: usize = 15;
+/// The number of first runs that do not count: they make connections and fill caches.
 const WARM_UP: usize = 3;
 const TOKEN: &str = "MIIDkgYJKoZIhvcNAQcCoIIDgzCCA38CAQExDTALBglghkgBZQMEAgEwgXXXXX";
 
 fn main() {
-    // `cargo test --all-targets` runs benchmarks with this; nothing is to be measured then.
+    // `cargo test --all-targets` passes `--test`: nothing is measured then.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
@@ -64,17 +64,17 @@ async fn measure(server: SocketAddr) {
     let app = watching(server, folder.path(), &clock).await;
     let client = outbound::client().build().expect("a client");
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    for round in 0..WARM_UP + ROUNDS {
-        let bare_cost = bare_round(&client, server).await;
-        let our_cost = our_round(&app, &clock).await;
-        if round >= WARM_UP {
+    for run in 0..WARM_UP + RUNS {
+        let bare_cost = run_bare(&client, server).await;
+        let our_cost = run_ours(&app, &clock).await;
+        if run >= WARM_UP {
             bare.push(bare_cost);
             ours.push(our_cost);
         }
     }
     let (bare, ours) = (median(bare), median(ours));
     print(&format!(
-        "CPU per poll, {CONCURRENCY} connections, {WATCHES} watches, median of {ROUNDS} rounds\n\
+        "CPU per poll, {CONCURRENCY} connections, {WATCHES} watches, median of {RUNS} runs\n\
          bare reqwest GET + parse   {bare:7.2} µs\n\
          whole path of a poll       {ours:7.2} µs\n\
          ratio                      {:7.2}      (goal: at most 1.50)",
@@ -82,7 +82,7 @@ async fn measure(server: SocketAddr) {
     ));
 }
 
-/// Everything the daemon has, with a budget that never holds it back.
+/// Builds the parts of the daemon, with a budget that never delays a poll.
 async fn watching(server: SocketAddr, folder: &Path, clock: &SteppedClock) -> App {
     let token = folder.join("token");
     std::fs::write(&token, TOKEN).expect("a token file");
@@ -127,7 +127,7 @@ async fn watching(server: SocketAddr, folder: &Path, clock: &SteppedClock) -> Ap
         };
         app.actions.submit(&request).await.expect("a watch");
     }
-    // The watches come to the agenda; none is due yet.
+    // This puts the watches on the agenda; none is due yet.
     app.poller.run_once().await.expect("a store that works");
     app
 }
@@ -136,8 +136,8 @@ fn job_id(n: usize) -> String {
     format!("ff8080826b45d4a5016b5036{n:08x}")
 }
 
-/// The CPU time of one bare poll, in microseconds.
-async fn bare_round(client: &reqwest::Client, server: SocketAddr) -> f64 {
+/// Makes all polls with the bare client. Returns the CPU time of one, in microseconds.
+async fn run_bare(client: &reqwest::Client, server: SocketAddr) -> f64 {
     let before = cpu_time();
     let tasks: Vec<_> = (0..CONCURRENCY)
         .map(|first| {
@@ -175,16 +175,13 @@ async fn bare_poll(client: &reqwest::Client, server: SocketAddr, n: usize) {
     assert_eq!(value["status"], "RUNNING");
 }
 
-/// The CPU time of one of our polls, in microseconds.
-async fn our_round(app: &App, clock: &SteppedClock) -> f64 {
+/// Makes all polls with the poller. Returns the CPU time of one, in microseconds.
+async fn run_ours(app: &App, clock: &SteppedClock) -> f64 {
     clock.advance(Duration::from_mins(2));
     let before = cpu_time();
-    let round = app.poller.run_once().await.expect("a store that works");
+    let polls = app.poller.run_once().await.expect("a store that works");
     let cost = per_poll(before);
-    assert_eq!(
-        round.polls, WATCHES as u64,
-        "every watch is due in every round"
-    );
+    assert_eq!(polls, WATCHES as u64, "every watch is due in every run");
     cost
 }
 
@@ -206,9 +203,9 @@ fn median(mut costs: Vec<f64>) -> f64 {
     costs[costs.len() / 2]
 }
 
-/// A server on a thread of its own that always says the job is running.
+/// Starts a server on a thread of its own. It always answers that the job is running.
 fn serve() -> SocketAddr {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -216,8 +213,9 @@ fn serve() -> SocketAddr {
             .expect("a runtime");
         runtime.block_on(LocalSet::new().run_until(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-            tell.send(listener.local_addr().expect("an address"))
-                .expect("somebody who waits for it");
+            sender
+                .send(listener.local_addr().expect("an address"))
+                .expect("the receiver waits for the address");
             loop {
                 let (socket, _) = listener.accept().await.expect("a connection");
                 let _ = socket.set_nodelay(true);
@@ -228,7 +226,7 @@ fn serve() -> SocketAddr {
             }
         }));
     });
-    told.recv().expect("an address")
+    receiver.recv().expect("an address")
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

@@ -1,8 +1,8 @@
-//! What reading one answer costs, beside the bare JSON parse of the same bytes.
+//! The cost of reading one answer, beside the bare JSON parse of the same bytes.
 //!
 //! A 400-byte SDRS body, and a 20 KB one with 50 children. *Bare* is
 //! `serde_json::from_slice::<Value>`; *ours* is everything from the bytes to the
-//! observation, that parse included. Rounds alternate; the median is told.
+//! observation, including that parse. The two kinds alternate; the median of each is printed.
 //!
 //! `cargo bench --bench reading` prints time per read and the ratio.
 
@@ -18,8 +18,8 @@ use jobwatch::watch::observation::Observation;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-/// Rounds of each kind.
-const ROUNDS: usize = 25;
+/// The number of runs of each kind.
+const RUNS: usize = 25;
 const JOB_ID: &str = "ff8080826b45d4a5016b5036242c0025";
 
 fn main() {
@@ -100,7 +100,7 @@ fn compare(definition: &Definition, name: &str, body: &[u8], reads: u32) {
         "the body is read as a job"
     );
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..RUNS {
         bare.push(time_of(reads, || {
             black_box(serde_json::from_slice::<Value>(black_box(body)).expect("JSON"));
         }));
@@ -116,7 +116,7 @@ fn compare(definition: &Definition, name: &str, body: &[u8], reads: u32) {
     ));
 }
 
-/// The time of one call, in microseconds.
+/// Returns the CPU time of one call, in microseconds.
 fn time_of(reads: u32, call: impl Fn()) -> f64 {
     let before = cpu_time();
     (0..reads).for_each(|_| call());

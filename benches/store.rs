@@ -1,14 +1,15 @@
-//! What durability costs: submissions and completions a second, beside bare `SQLite`
+//! The cost of durability: submissions and completions a second, beside bare `SQLite`
 //! inserts of the same rows in the same run.
 //!
 //! *Submissions* go through the store in batches, as a bulk submission does. *Completions*
 //! commit a transition with its event and its delivery, each awaited like a poll's, and are
-//! delivered as signed webhooks to a receiver on this machine until nothing is owed. *Bare*
-//! inserts the rows that this left behind into a database with the same schema and the same
+//! delivered as signed webhooks to a receiver on this machine until no delivery is pending.
+//! *Bare* inserts the resulting rows into a database with the same schema and the same
 //! pragmas: submissions in the same batches, completions in transactions of as many as were
 //! under way. It neither builds nor sends nor updates anything.
 //!
-//! Wall time, since the disk is what counts; rounds alternate and the median is told.
+//! The figures are wall time, since the disk decides. The two kinds alternate; the median of
+//! each is printed.
 //!
 //! `cargo bench --bench store` prints the figures and the ratios.
 
@@ -31,6 +32,7 @@ use jobwatch::settings;
 use jobwatch::store::SharedStore;
 use jobwatch::tree::source::Sources;
 use jobwatch::watch::change::Change;
+use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::{Outcome, State};
@@ -39,45 +41,45 @@ use rusqlite::types::Value;
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, LocalSet};
 
-/// Watches of one round.
+/// The number of watches in one run.
 const WATCHES: usize = 10_000;
-/// Submissions in one transaction.
+/// The number of submissions in one transaction.
 const BATCH: usize = 1_000;
-/// Completions under way at once, as many as the polls of a few services.
+/// The number of completions at the same time, as many as the polls of a few services.
 const UNDER_WAY: usize = 64;
-/// Rounds of each kind; the first is not counted.
-const ROUNDS: usize = 4;
+/// The number of runs; the first does not count.
+const RUNS: usize = 4;
 
 fn main() {
-    // `cargo test --all-targets` runs benchmarks with this; nothing is to be measured then.
+    // `cargo test --all-targets` passes `--test`: nothing is measured then.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
     let receiver = receive();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let rounds: Vec<Round> = (0..ROUNDS)
-        .map(|_| runtime.block_on(round(receiver)))
+    let runs: Vec<Run> = (0..RUNS)
+        .map(|_| runtime.block_on(run(receiver)))
         .skip(1)
         .collect();
-    let median = |figure: fn(&Round) -> Duration| {
-        let mut figures: Vec<Duration> = rounds.iter().map(figure).collect();
+    let median = |figure: fn(&Run) -> Duration| {
+        let mut figures: Vec<Duration> = runs.iter().map(figure).collect();
         figures.sort();
         figures[figures.len() / 2]
     };
     print(&line(
         &format!("submissions, {BATCH} a batch"),
-        median(|round| round.submissions),
-        median(|round| round.bare_submissions),
+        median(|run| run.submissions),
+        median(|run| run.bare_submissions),
     ));
     print(&line(
         &format!("completions, {UNDER_WAY} at once, delivered"),
-        median(|round| round.completions),
-        median(|round| round.bare_completions),
+        median(|run| run.completions),
+        median(|run| run.bare_completions),
     ));
 }
 
-/// The wall time of each part.
-struct Round {
+/// The wall time of each part of one run.
+struct Run {
     submissions: Duration,
     bare_submissions: Duration,
     completions: Duration,
@@ -85,17 +87,17 @@ struct Round {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a small number")]
-fn line(what: &str, ours: Duration, bare: Duration) -> String {
+fn line(part: &str, ours: Duration, bare: Duration) -> String {
     let a_second = |took: Duration| WATCHES as f64 / took.as_secs_f64();
     format!(
-        "{what:<40} ours {:>8.0}/s   bare SQLite {:>8.0}/s   ratio {:5.2}",
+        "{part:<40} ours {:>8.0}/s   bare SQLite {:>8.0}/s   ratio {:5.2}",
         a_second(ours),
         a_second(bare),
         ours.as_secs_f64() / bare.as_secs_f64()
     )
 }
 
-async fn round(receiver: SocketAddr) -> Round {
+async fn run(receiver: SocketAddr) -> Run {
     let clock = SystemClock::shared();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let app = build(receiver, folder.path());
@@ -112,7 +114,7 @@ async fn round(receiver: SocketAddr) -> Round {
     let known = rows.len_of_each();
     app.store.close().await;
     let rows = rows_of(folder.path()).without(&known);
-    Round {
+    Run {
         submissions: took_submissions,
         bare_submissions,
         completions,
@@ -147,7 +149,7 @@ fn build(receiver: SocketAddr, folder: &Path) -> App {
         ..Sources::default()
     });
     let settings = loaded
-        .unwrap_or_else(|problems| panic!("{problems}"))
+        .unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
         .settings;
     App::build(settings, SystemClock::shared(), Lifecycle::default()).expect("an app")
 }
@@ -173,7 +175,7 @@ async fn submit(store: &SharedStore, mut submissions: Vec<Change>) {
     }
 }
 
-/// Ends every watch, a bounded number at once, and delivers until nothing is owed.
+/// Ends every watch, a limited number at once, and delivers until no delivery is pending.
 async fn complete(app: &App, submissions: Vec<Change>) {
     let mut under_way = JoinSet::new();
     for submission in submissions {
@@ -182,7 +184,7 @@ async fn complete(app: &App, submissions: Vec<Change>) {
         }
         let store = Arc::clone(&app.store);
         under_way.spawn(async move { end(&store, submission).await });
-        // What is owed is delivered beside it, as by the daemon's courier.
+        // Deliveries are made at the same time, as by the courier of the daemon.
         if under_way.len() == 1 {
             let courier = app.courier.clone();
             under_way.spawn(async move {
@@ -191,7 +193,11 @@ async fn complete(app: &App, submissions: Vec<Change>) {
         }
     }
     under_way.join_all().await;
-    while app.store.delivery_counts().await.expect("counts").pending > 0 {
+    let pending = async || {
+        let backlog = app.store.backlog().await.expect("a store that works");
+        backlog.iter().map(|sink| sink.pending).sum::<u64>()
+    };
+    while pending().await > 0 {
         app.courier.run_once().await.expect("a store that works");
     }
 }
@@ -206,7 +212,7 @@ async fn end(store: &SharedStore, submission: Change) {
     watch.revision += 1;
     let transition = Change {
         event: Event::of(&watch, kind, &Instance("bench".to_owned()), now),
-        owed: vec!["hook".to_owned()],
+        owed: vec![Owed::to("hook")],
         watch,
     };
     store.apply(transition).await.expect("a store that works");
@@ -243,7 +249,8 @@ impl Rows {
         [0, 1, 2, 3].map(|n| self.tables[n].len())
     }
 
-    /// What came later; of the watches all, since each was changed.
+    /// Returns the rows that came after those of `known`; all rows of watches, since each was
+    /// changed.
     fn without(mut self, known: &[usize; 4]) -> Self {
         for (table, known) in self.tables.iter_mut().zip(known).skip(1) {
             table.drain(..known);
@@ -252,7 +259,7 @@ impl Rows {
     }
 }
 
-/// Inserts the rows of `at_once` watches in each transaction, with all that belongs to them.
+/// Inserts the rows of `at_once` watches in each transaction, with their rows in other tables.
 fn insert(path: &Path, rows: &Rows, at_once: usize) -> Duration {
     let mut database = Connection::open(path).expect("a database");
     database
@@ -284,9 +291,9 @@ fn insert(path: &Path, rows: &Rows, at_once: usize) -> Duration {
     clock.uptime().saturating_sub(before)
 }
 
-/// A receiver on a thread of its own that takes everything.
+/// Starts a receiver on a thread of its own. It accepts every request.
 fn receive() -> SocketAddr {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -294,8 +301,9 @@ fn receive() -> SocketAddr {
             .expect("a runtime");
         runtime.block_on(LocalSet::new().run_until(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-            tell.send(listener.local_addr().expect("an address"))
-                .expect("somebody who waits for it");
+            sender
+                .send(listener.local_addr().expect("an address"))
+                .expect("the receiver waits for the address");
             loop {
                 let (socket, _) = listener.accept().await.expect("a connection");
                 let _ = socket.set_nodelay(true);
@@ -305,7 +313,7 @@ fn receive() -> SocketAddr {
             }
         }));
     });
-    told.recv().expect("an address")
+    receiver.recv().expect("an address")
 }
 
 async fn take(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {

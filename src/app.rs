@@ -1,7 +1,7 @@
 //! Wires the program together, in the order in which it starts.
 //!
-//! Whoever builds an [`App`] gives it the settings, the clock and the lifecycle; tests
-//! give a stepped clock and call the workers' `run_once`, the daemon calls [`App::run`].
+//! An [`App`] takes its settings, clock and lifecycle from the caller: tests give a stepped
+//! clock and call `run_once` of the workers, the daemon calls [`App::run`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use crate::actions::Actions;
 use crate::actions::submit::SubmitError;
+use crate::actions::{Actions, Polling};
+use crate::api::Api;
 use crate::api::auth::Guard;
-use crate::api::{Api, StoreProbe};
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -31,15 +31,15 @@ use crate::{actions, api, clock, lifecycle};
 
 /// The whole program, wired and not yet running.
 pub struct App {
-    /// Where watches, events and deliveries are kept.
+    /// The store of watches, events and deliveries.
     pub store: SharedStore,
     /// The operations on watches and deliveries.
     pub actions: Arc<Actions>,
-    /// Polls jobs.
+    /// Polls jobs when they are due.
     pub poller: Poller,
-    /// Delivers events.
+    /// Delivers events to the sinks.
     pub courier: Courier,
-    /// The HTTP API.
+    /// The HTTP API, ready to be served.
     pub router: Router,
     settings: Settings,
     clock: SharedClock,
@@ -47,7 +47,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the store and wires everything to it.
+    /// Opens the store and wires all parts to it.
     ///
     /// # Errors
     /// The store cannot be opened, or TLS cannot be set up.
@@ -56,7 +56,7 @@ impl App {
         clock: SharedClock,
         lifecycle: Lifecycle,
     ) -> anyhow::Result<Self> {
-        let store = open_store(&settings.store)?;
+        let store = open_store(&settings.store, &clock)?;
         let services = build::services(&settings, &clock)?;
         let composer = Composer::new(
             Instance(settings.instance.clone()),
@@ -65,7 +65,7 @@ impl App {
         let metrics = Metrics::shared();
         let courier = Courier::new(courier::Parts {
             store: Arc::clone(&store),
-            sinks: build::sinks(&settings)?,
+            sinks: build::sinks(&settings, &lifecycle.log)?,
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
@@ -104,7 +104,6 @@ impl App {
             )),
             metrics,
             clock: Arc::clone(&clock),
-            probe: StoreProbe::default(),
         });
         Ok(Self {
             store,
@@ -118,14 +117,14 @@ impl App {
         })
     }
 
-    /// Runs until the lifecycle stops, then ends in order: nothing new, what is under way,
-    /// the store.
+    /// Runs until the lifecycle stops. Then starts nothing new, waits for the polls, deliveries
+    /// and API requests under way, and closes the store.
     ///
     /// # Errors
     /// The watches cannot be loaded.
     pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Lifecycle { stop, tracker } = &self.lifecycle;
-        // The API first: its probes tell that the watches are still being loaded.
+        let Lifecycle { stop, tracker, .. } = &self.lifecycle;
+        // The API comes first: its probes answer while the watches are loaded.
         tracker.spawn(api::server::serve(
             listener,
             self.router.clone(),
@@ -151,8 +150,8 @@ impl App {
         Ok(())
     }
 
-    /// Submits the configuration's `[[watches]]`. One that is refused is told and left
-    /// out: a deadline that has passed must not keep the others from being watched.
+    /// Submits the `[[watches]]` of the configuration. One that is refused is logged and left
+    /// out: a deadline that has passed must not prevent the others.
     pub async fn submit_configured(&self) {
         for (n, request) in self.settings.watches.iter().enumerate() {
             match self.actions.submit(request).await {
@@ -176,16 +175,20 @@ impl App {
         }
     }
 
-    /// Deliveries owed to a sink that is not configured any more are kept, and told of.
+    /// Warns of deliveries to sinks that are not configured any more. They are kept.
     async fn warn_of_orphans(&self) -> anyhow::Result<()> {
-        let backlog = self.store.backlog().await.context("read what is owed")?;
+        let backlog = self
+            .store
+            .backlog()
+            .await
+            .context("read the pending deliveries")?;
         for SinkBacklog { sink, pending, .. } in backlog {
             let is_callback = sink == CALLBACK && self.settings.api.callback.is_some();
             if pending > 0 && !is_callback && !self.settings.sinks.contains_key(&sink) {
                 tracing::warn!(
                     sink,
                     deliveries = pending,
-                    "these deliveries are owed to a sink that is not configured; they wait until it comes back"
+                    "deliveries to a sink that is not configured wait until it is configured again"
                 );
             }
         }
@@ -197,15 +200,15 @@ impl App {
         if !self.lifecycle.drained(limit).await {
             tracing::warn!(
                 after = clock::show_duration(limit),
-                "abandoned what was still under way; it is repeated after the next start"
+                "the stop timeout ended before all polls and deliveries did; they are repeated after the next start"
             );
         }
-        self.poller.flush().await;
-        let unwritten = self.poller.unwritten();
-        if unwritten > 0 {
+        Polling::flush(&self.poller).await;
+        let unsaved = self.poller.unsaved();
+        if unsaved > 0 {
             tracing::error!(
-                unwritten,
-                "the store took nothing to the end: these transitions are found again by polling after the next start"
+                unsaved,
+                "could not save these transitions before shutdown; they will be observed again after restart"
             );
         }
         self.store.close().await;
@@ -213,6 +216,6 @@ impl App {
     }
 }
 
-fn open_store(path: &Path) -> anyhow::Result<SharedStore> {
-    Ok(Arc::new(SqliteStore::open(path)?))
+fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {
+    Ok(Arc::new(SqliteStore::open(path, Arc::clone(clock))?))
 }

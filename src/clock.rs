@@ -1,39 +1,40 @@
-//! The only place where time and randomness enter.
+//! The only source of time and randomness.
 //!
-//! Everything that decides takes `now` as an argument (invariant 11). Two readings are
-//! needed and they are not interchangeable: *wall time* for deadlines and what people
-//! read, which may jump when a clock is set; and *uptime*, which never goes back, for
-//! intervals. A clock set back by an hour must not postpone polls by an hour.
+//! Every decision takes `now` as an argument (invariant 11). There are two readings, and one
+//! cannot replace the other: *wall time*, which may jump when a clock is set, for deadlines
+//! and for people; and *uptime*, which never goes back, for intervals. A clock that is set back
+//! by an hour must not postpone polls by an hour.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 /// The longest duration that a setting may have.
 const DURATION_MAX: Duration = Duration::from_hours(24 * 365);
 
-/// Where the shell of the program reads the time.
+/// A source of time, for the code that hands `now` to decisions.
 pub trait Clock: Send + Sync + 'static {
-    /// Wall time, UTC.
+    /// Returns the wall time in UTC.
     fn now(&self) -> Timestamp;
-    /// Time since this clock was made; never goes back.
+    /// Returns the time since this clock was made; it never goes back.
     fn uptime(&self) -> Duration;
 }
 
-/// A clock shared by everything in one process.
+/// The clock that all parts of one process share.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The machine's own clocks.
+/// The clock of the machine.
 #[derive(Debug)]
 pub struct SystemClock {
     started: Instant,
 }
 
 impl SystemClock {
-    /// A clock whose uptime starts now.
+    /// Returns a clock whose uptime starts now.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the machine's clock"
@@ -51,8 +52,8 @@ impl Clock for SystemClock {
         reason = "this is the one place that reads the machine's clock"
     )]
     fn now(&self) -> Timestamp {
-        // Whole milliseconds, as events tell them: what is acknowledged, stored and told
-        // is then the same instant to the last digit.
+        // Whole milliseconds, as in events: the acknowledged, the stored and the sent time are
+        // then equal to the last digit.
         Timestamp::from_millisecond(Timestamp::now().as_millisecond())
             .expect("a timestamp without its fraction is a timestamp")
     }
@@ -62,14 +63,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is stepped: tests and simulations advance it by hand.
+/// A clock that stands still until a test or a simulation steps it.
 #[derive(Debug, Clone)]
 pub struct SteppedClock {
     reading: Arc<Mutex<(Timestamp, Duration)>>,
 }
 
 impl SteppedClock {
-    /// A clock standing at `start`, with no uptime.
+    /// Returns a clock that stands at `start`, with an uptime of zero.
     pub fn at(start: Timestamp) -> Self {
         Self {
             reading: Arc::new(Mutex::new((start, Duration::ZERO))),
@@ -78,37 +79,28 @@ impl SteppedClock {
 
     /// Moves wall time and uptime forward together.
     pub fn advance(&self, by: Duration) {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = self.reading.lock();
         reading.0 = later(reading.0, by);
         reading.1 += by;
     }
 
     /// Sets wall time alone, as an NTP step or an operator does.
     pub fn set_wall(&self, to: Timestamp) {
-        self.reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0 = to;
+        self.reading.lock().0 = to;
     }
 }
 
 impl Clock for SteppedClock {
     fn now(&self) -> Timestamp {
-        self.reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+        self.reading.lock().0
     }
 
     fn uptime(&self) -> Duration {
-        self.reading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
+        self.reading.lock().1
     }
 }
 
-/// `at + by`, at most the end of time.
+/// Returns `at + by`, at most the largest timestamp.
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by)
         .ok()
@@ -116,15 +108,15 @@ pub fn later(at: Timestamp, by: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
-/// The time from `from` to `to`; zero when `to` is not later.
+/// Returns the time from `from` to `to`; zero when `to` is not later.
 pub fn until(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// Reads a duration as people write it in a configuration: `500ms`, `30s`, `1h 30m`.
+/// Reads a duration as it is written in a configuration: `500ms`, `30s`, `1h 30m`.
 ///
 /// # Errors
-/// Says what is wrong with `text`: no unit, not a duration, negative.
+/// Returns the expected form, if `text` has no unit, is not a duration, or is negative.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let signed: SignedDuration = text
         .parse()
@@ -151,12 +143,12 @@ pub fn show_duration(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(|_| "for ever".to_owned(), |d| format!("{d:#}"))
 }
 
-/// A generator seeded by the machine, for the one caller that wires the program together.
+/// Returns a generator that the machine seeds; only the code that wires the program uses it.
 pub fn machine_seeded_rng() -> StdRng {
     rand::make_rng()
 }
 
-/// A generator with a known seed: the same seed gives the same schedule.
+/// Returns a generator with a known seed: the same seed gives the same schedule.
 pub fn seeded_rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }

@@ -1,51 +1,64 @@
-//! jobwatch watches asynchronous cloud jobs until they end, and tells everyone who asked.
+//! jobwatch watches asynchronous cloud jobs until they end, and sends events about them.
 //!
 //! # The map, in reading order
 //!
-//! | where | what |
+//! The words (job, watch, poll, observation, verdict, …) each have one meaning; the table is
+//! in `CONTRIBUTING.md`, section "Words".
+//!
+//! | module | contents |
 //! |---|---|
-//! | `watch/` | the pure core: [`watch::Watch`], what a poll showed, what follows from it, what subscribers are told |
-//! | `definition/` | what a family of job APIs looks like: a TOML file; one answer becomes one observation |
-//! | `schedule/` | when to poll: the next interval, the agenda of next polls, budgets |
-//! | `credential/` | how a request authenticates; `kinds/` has one file for each kind, `discovery/` finds credentials where other tools keep theirs |
-//! | `service/` | a definition put to use: one poll over HTTP |
-//! | `store/` | what is durable, and what commits together; `sqlite/` is the embedded one |
-//! | `sink/` | where events go; `kinds/` has one file for each kind |
+//! | `watch/` | the pure core: [`watch::Watch`], the observation of one poll, the transition that follows, the event and its subscribers |
+//! | `timing/` | the poll settings, in two shapes: as written, and complete |
+//! | `schedule/` | the time of the next poll: intervals, the agenda, budgets |
+//! | `definition/` | the description of a family of job APIs, a TOML file; it turns one answer into one observation |
+//! | `credential/` | the authentication of requests to a service: `kinds/` has one file for each kind, `discovery/` finds the credentials that other tools have stored |
+//! | `service/` | a definition with URL and credential: makes one poll over HTTP |
+//! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
+//! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
-//! | `workers/` | what goes on by itself: the poller (`poller/`) and the courier |
+//! | `workers/` | the background workers: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
-//! | `metrics` | what is counted |
-//! | `timing/` | the settings of polling: as written, and ready for use |
-//! | `tree/`, `diagnostic` | reading TOML sections with the origin of each value; one error in a file |
-//! | `clock`, `wake`, `suggest`, `outbound/` | time and randomness, nudges, suggestions, what outgoing HTTP shares |
+//! | `outbound/` | the parts that all outgoing HTTP shares: client, secrets, redaction, egress rules, `Retry-After` |
+//! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; one error in a file |
+//! | `metrics` | the counters, in Prometheus' format |
+//! | `clock`, `wake`, `line_writer`, `suggest` | time and randomness, wakes between workers, the thread that writes the log, "did you mean" |
 //!
-//! # How a watch travels
+//! # The way of a watch
 //!
-//! `POST /v1/watches` → [`api`] → [`actions`] checks and commits it through [`store`] →
-//! [`workers::poller`] finds it in the store and puts it on the [`schedule::agenda`] → when
-//! due and within its [`schedule::budget`], [`service`] makes one poll and
-//! [`definition::reading`] reads the answer → [`watch::transition::decide`] says what
-//! follows → watch, event and deliveries commit in one transaction → [`workers::courier`]
-//! hands the event to each [`sink`].
+//! 1. [`api`] receives `POST /v1/watches`; [`actions`] checks the request and commits the
+//!    watch to the [`store`].
+//! 2. The [`workers::poller`] reads the watch from the store and puts it on the
+//!    [`schedule::agenda`].
+//! 3. When the watch is due and its [`schedule::budget`] allows, [`service`] makes one poll,
+//!    and [`definition::reading`] turns the answer into an observation.
+//! 4. [`watch::transition::decide`] decides on the effect of the observation.
+//! 5. If there is one, the watch, its event and its deliveries commit in one transaction.
+//! 6. The [`workers::courier`] hands the event to each [`sink`], until it is delivered or a
+//!    dead letter.
 //!
 //! # Invariants
 //!
-//! 1. A poll problem is never a job failure.
-//! 2. An acknowledged watch survives `kill -9`.
-//! 3. A transition, its event and the deliveries it owes commit in one transaction.
-//! 4. Every delivery is made at least once under a stable event id, or ends in the dead
-//!    letters.
-//! 5. Final is final.
-//! 6. A poll that shows nothing new writes nothing.
-//! 7. We only read the job.
-//! 8. Secrets stay in, and no redirect is followed.
-//! 9. Unknown is loud: a status that is not listed counts as running, with a warning.
-//! 10. Everything is bounded.
-//! 11. Times and randomness are passed in.
+//! Tests and comments name these by number.
+//!
+//! 1. A problem of a poll is never a failure of the job: `failed` comes only from a service
+//!    that says so.
+//! 2. An acknowledged watch survives `kill -9`: the acknowledgement follows the commit.
+//! 3. A transition, its event and the deliveries that it owes commit in one transaction.
+//! 4. Every delivery is made at least once under a stable event id, or ends as a dead letter
+//!    that can be listed and redriven.
+//! 5. An outcome never changes; a verdict that comes later is a separate `late_result` event.
+//! 6. A poll that shows nothing new writes nothing. The agenda is built from the store on start.
+//! 7. jobwatch only reads a job: it never cancels or repeats remote work.
+//! 8. Secrets never appear in logs, errors, `Debug`, events or metrics, and no redirect is
+//!    followed, so that none goes to another host.
+//! 9. A status that the definition does not list is loud: the job counts as running, with a
+//!    warning, a metric and a note on the watch.
+//! 10. Every queue, cache, body, list and retry is bounded.
+//! 11. Time and randomness are arguments, so that tests can step and repeat them.
 
 pub mod actions;
 pub mod api;
@@ -56,6 +69,7 @@ pub mod credential;
 pub mod definition;
 pub mod diagnostic;
 pub mod lifecycle;
+pub mod line_writer;
 pub mod metrics;
 pub mod outbound;
 pub mod schedule;
@@ -65,7 +79,6 @@ pub mod simulator;
 pub mod sink;
 pub mod store;
 pub mod suggest;
-pub mod sync;
 pub mod telemetry;
 pub mod timing;
 pub mod tree;

@@ -1,4 +1,4 @@
-//! The `jobwatch` program: everything is in the library, from `cli` on.
+//! The `jobwatch` program. All of its code is in the library; the first step is `cli::main`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What is counted, for Prometheus: one registry, passed to whoever counts.
+//! Counters and gauges for Prometheus, in one registry that is passed to the parts that count.
 //!
 //! Labels are names from the configuration and fixed words only. Job ids, labels of
 //! watches and status values never become labels: their number has no bound.
@@ -36,7 +36,7 @@ struct ResultLabels {
     result: &'static str,
 }
 
-/// Everything that is counted.
+/// All counters and gauges of one process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -52,7 +52,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Returns a registry with every count at zero.
     pub fn shared() -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::with_prefix("jobwatch"),
@@ -85,17 +85,17 @@ impl Metrics {
         );
         registry.register(
             "unwritten",
-            "Transitions that wait in memory for the store to return",
+            "Transitions that wait in memory until the store works again",
             metrics.unwritten.clone(),
         );
         registry.register(
             "deliveries",
-            "Attempts at deliveries by what they came to: delivered, failed, dead, gone",
+            "Attempts at deliveries by result: delivered, failed, dead, gone",
             metrics.attempts.clone(),
         );
         registry.register(
             "deliveries_pending",
-            "Deliveries that are owed",
+            "Deliveries that are pending",
             metrics.pending.clone(),
         );
         registry.register(
@@ -111,7 +111,7 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// Counts one poll and what it showed.
+    /// Counts one poll and its observation.
     pub fn polled(&self, service: &str, observation: &Observation) {
         let label = || ServiceLabel {
             service: service.to_owned(),
@@ -132,7 +132,7 @@ impl Metrics {
         }
     }
 
-    /// Counts one attempt at a delivery and what it came to.
+    /// Counts one attempt at a delivery and its result.
     pub fn attempted(&self, sink: &str, result: &'static str) {
         let labels = ResultLabels {
             sink: sink.to_owned(),
@@ -141,7 +141,7 @@ impl Metrics {
         self.attempts.get_or_create(&labels).inc();
     }
 
-    /// A receiver wants no events any more.
+    /// Notes that the receiver of `sink` answered 410.
     pub fn sink_is_gone(&self, sink: &str) {
         let label = SinkLabel {
             sink: sink.to_owned(),
@@ -149,8 +149,8 @@ impl Metrics {
         self.gone.get_or_create(&label).set(1);
     }
 
-    /// What is owed now: sinks with their pending and their dead deliveries; one that is
-    /// not among them has none.
+    /// Replaces the backlog: the sinks with their numbers of pending and of dead deliveries.
+    /// A sink that is not listed has none.
     pub fn owed(&self, backlog: impl IntoIterator<Item = (String, u64, u64)>) {
         self.pending.clear();
         self.dead.clear();
@@ -162,8 +162,8 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads, with how many watches are on the agenda and how
-    /// many transitions wait for the store, as it is now.
+    /// Returns the text for Prometheus. The caller passes the present numbers of watches on
+    /// the agenda and of transitions that wait for the store.
     pub fn text(&self, watching: usize, unwritten: usize) -> String {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.watching.set(number(watching));

@@ -1,11 +1,11 @@
-//! The nearest known name, for errors about a name that is not known.
+//! The nearest known name, for errors about an unknown name.
 
-/// How alike two names must be for one to be suggested for the other: a letter in three
-/// may be wrong or two swapped, as `dsc` for `dcs`.
+/// The least similarity (0 to 1) of a suggestion: one letter in three may be wrong or two
+/// swapped, as in `dsc` for `dcs`.
 const NEAR: f64 = 0.6;
 
-/// The known name that is most like `name`, if one is near.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Returns the known name that is most similar to `name`, if one is near enough.
+fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|known| (strsim::normalized_damerau_levenshtein(known, name), known))
@@ -14,8 +14,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// "; did you mean `dcs`?", or nothing.
-pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// Returns "; did you mean `dcs`?", or an empty text.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
@@ -24,9 +24,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_hand_finds_its_name_and_nonsense_finds_none() {
+    fn misspelt_name_finds_its_name_and_others_find_none() {
         let known = ["dcs", "sdrs", "sfs-turbo", "instance", "json"];
-        for (slip, name) in [
+        for (misspelt, name) in [
             ("dsc", Some("dcs")),
             ("sdr", Some("sdrs")),
             ("sfsturbo", Some("sfs-turbo")),
@@ -34,7 +34,7 @@ mod tests {
             ("josn", Some("json")),
             ("database", None),
         ] {
-            assert_eq!(nearest(slip, known), name, "{slip}");
+            assert_eq!(nearest(misspelt, known), name, "{misspelt}");
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Waking a worker: a nudge without data. The worker rereads what is due from the store,
-//! so a wake that is lost costs time and nothing else.
+//! Wakes a worker, without data. The worker reads the due work from the store, so a lost
+//! wake costs time and nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Wakes workers. Waking one twice before it looks is waking it once.
+/// Wakes workers. Two wakes before the worker looks count as one.
 #[derive(Debug, Clone, Default)]
 pub struct Wake(Vec<Arc<Notify>>);
 
 impl Wake {
-    /// A handle for one worker, and what that worker waits on.
+    /// Returns a handle for one worker, and the notification for which that worker waits.
     pub fn new() -> (Self, Arc<Notify>) {
         let notify = Arc::new(Notify::new());
         (Self(vec![Arc::clone(&notify)]), notify)
@@ -22,13 +22,13 @@ impl Wake {
         self.0.extend(other.0);
     }
 
-    /// Has the workers look at the store.
+    /// Makes the workers look at the store.
     pub fn wake(&self) {
         self.0.iter().for_each(|worker| worker.notify_one());
     }
 }
 
-/// Waits to be woken, at most this long; either way the worker looks again.
+/// Waits for a wake, at most `limit`; the worker looks again in both cases.
 pub async fn woken_within(limit: Duration, notify: &Notify) {
     let _ = tokio::time::timeout(limit, notify.notified()).await;
 }

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# Steps of a check, for tests/run and .ci/run: each is timed and announced, a failing one does
-# not hide those after it, and what was left out is told again at the end.
+# Steps of a check, for tests/run and .ci/run. Each step is announced and timed; after a failed
+# step the others still run; skipped and failed steps are listed again at the end.
 
 failed=()
 skipped=()
-# A step that exits with this was skipped, and has said why.
+# A step that exits with this status was skipped, and has printed the reason.
 readonly SKIPPED=77
 
-# step NAME COMMAND...: runs it in a shell of its own that stops at the first error.
+# step NAME COMMAND...: runs COMMAND in its own shell, which stops at the first error.
 step() {
     local name=$1 start=$SECONDS status=0
     shift
     printf -- '-- %s\n' "$name"
-    # Not `if "$@"`: a condition would switch `set -e` off inside.
+    # Not `if "$@"`: in a condition, `set -e` has no effect inside the command.
     set +e
     (set -e; "$@")
     status=$?
@@ -28,7 +28,7 @@ step() {
     esac
 }
 
-# finish NAME: tells what was skipped and what failed; its status is that of the whole.
+# finish NAME: lists the skipped and the failed steps; its status is 1 if a step failed.
 finish() {
     local name=$1 each
     for each in "${skipped[@]}"; do printf '%s: SKIPPED: %s\n' "$name" "$each"; done

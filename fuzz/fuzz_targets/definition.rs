@@ -1,5 +1,5 @@
-//! Any text as a definition file: a definition or a list of what is wrong, never a panic;
-//! and whatever compiles can read an answer.
+//! Compiles any text as a definition file: the result is a definition or a list of errors,
+//! never a panic. Each definition then reads an answer.
 #![no_main]
 
 use http::HeaderMap;

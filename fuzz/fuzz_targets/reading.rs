@@ -1,5 +1,5 @@
-//! Any bytes as an answer to any definition of the catalogue: a sighting or a problem,
-//! never a panic, and never a verdict from anything but a 2xx.
+//! Reads any bytes as an answer, with each definition of the catalog: the result is a sighting
+//! or a problem, never a panic, and a sighting only from a 2xx answer.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,10 +14,10 @@ use libfuzzer_sys::fuzz_target;
 static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::built_in);
 
 fuzz_target!(|input: (u8, u16, &[u8])| {
-    let (which, http_status, body) = input;
+    let (number, http_status, body) = input;
     let http_status = 100 + http_status % 500;
     let count = CATALOG.all().count();
-    let Some(definition) = CATALOG.all().nth(usize::from(which) % count) else {
+    let Some(definition) = CATALOG.all().nth(usize::from(number) % count) else {
         return;
     };
     let answer = Answer {
@@ -27,6 +27,6 @@ fuzz_target!(|input: (u8, u16, &[u8])| {
     };
     let observation = read(definition, "job", &answer, Timestamp::UNIX_EPOCH);
     if let Observation::Sighting(_) = observation {
-        assert!((200..300).contains(&http_status), "a verdict from HTTP {http_status}");
+        assert!((200..300).contains(&http_status), "a sighting from HTTP {http_status}");
     }
 });

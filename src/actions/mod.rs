@@ -1,7 +1,7 @@
 //! The operations on watches and deliveries, one file each.
 //!
-//! Every way in (HTTP API, command line, `[[watches]]` of the configuration) calls these, so
-//! that each checks the same things and answers in the same words. An action that reports
+//! The HTTP API, the command line and `[[watches]]` of the configuration all call these, so
+//! that each checks the same rules and answers in the same words. An action that reports
 //! success has committed (invariant 2).
 //!
 //! Actions see the poller and the courier only through [`Polling`] and [`Delivering`].
@@ -10,9 +10,10 @@ pub mod redrive;
 pub mod stop;
 pub mod submit;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 
 use crate::clock::SharedClock;
@@ -27,38 +28,38 @@ use crate::watch::{Progress, WatchId};
 /// The part of the poller that actions use.
 #[async_trait]
 pub trait Polling: Send + Sync {
-    /// Saves the transitions that wait in memory for the store, once, unless that is under
-    /// way already.
+    /// Tries once to save the transitions that wait in memory for the store. Does nothing while
+    /// another flush is under way.
     async fn flush(&self);
 
-    /// Returns the numbers of a watch that the store does not have yet; `None` for a watch
-    /// that is not polled.
+    /// Returns the numbers of a watch since its last commit; `None` for a watch that is not
+    /// polled.
     fn progress(&self, id: WatchId) -> Option<Progress>;
 }
 
 /// The part of the courier that actions use.
 pub trait Delivering: Send + Sync {
-    /// Returns the status of a configured sink.
+    /// Returns the status of a sink; `None` if it is not configured.
     fn sink(&self, name: &str) -> Option<SinkStatus>;
 }
 
 /// The parts that actions work with.
 pub struct Parts {
-    /// Keeps watches and deliveries.
+    /// The store of watches, events and deliveries.
     pub store: SharedStore,
     /// The services that jobs can be watched on.
     pub services: Services,
-    /// Composes events.
+    /// Composes the events of accepted and ended watches.
     pub composer: Composer,
     /// The hosts that a `callback_url` may name; `None` where callbacks are off.
     pub callback_hosts: Option<Hosts>,
-    /// The time.
+    /// The clock, which a test may step.
     pub clock: SharedClock,
     /// Wakes the poller and the courier.
     pub wake: Wake,
-    /// The poller.
+    /// The poller, for decisions and numbers that the store does not have yet.
     pub poller: Arc<dyn Polling>,
-    /// The courier.
+    /// The courier, for the status of sinks.
     pub courier: Arc<dyn Delivering>,
 }
 
@@ -69,7 +70,7 @@ pub struct Actions {
 }
 
 impl Actions {
-    /// Actions on these parts; watch ids are drawn from `rng`.
+    /// Makes actions on these parts; `rng` gives the random part of watch ids.
     pub fn new(parts: Parts, rng: StdRng) -> Self {
         Self {
             parts,

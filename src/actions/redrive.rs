@@ -1,4 +1,4 @@
-//! Sending dead letters again.
+//! Redrive: dead letters become pending again.
 
 use std::collections::BTreeMap;
 
@@ -11,37 +11,37 @@ use crate::store::delivery::{Redriven, SinkBacklog, StoredDelivery};
 /// The result of redriving one delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedriveResult {
-    /// It is owed again, from the first attempt of a new schedule.
+    /// The delivery is pending again, with a new schedule of attempts.
     Owed(StoredDelivery),
-    /// It is pending or delivered, and stays as it is without `force`.
+    /// The delivery is pending or delivered; without `force` it stays as it is.
     NotDead(StoredDelivery),
     /// There is no such delivery.
     Missing,
-    /// Its sink is not configured: no attempt would follow.
+    /// The sink of the delivery is not configured, so no attempt would follow.
     NoSuchSink(String),
 }
 
 /// The result of redriving many dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedriveReport {
-    /// How many are owed again, by sink.
+    /// The number of deliveries that are pending again, by sink.
     pub by_sink: BTreeMap<String, u64>,
-    /// Sinks with dead letters that are not configured; theirs were kept as they are.
+    /// The sinks with dead letters that are not configured; their dead letters stay as they are.
     pub unconfigured: Vec<String>,
-    /// Sinks of `by_sink` whose receiver is gone (410): their deliveries wait for a restart.
+    /// The sinks of `by_sink` whose receiver is gone (410): their deliveries wait for a restart.
     pub gone: Vec<String>,
 }
 
 impl RedriveReport {
-    /// How many deliveries are owed again.
+    /// Returns the number of deliveries that are pending again.
     pub fn total(&self) -> u64 {
         self.by_sink.values().sum()
     }
 }
 
 impl Actions {
-    /// Sends one dead letter again, under the same event id; with `force` also a delivery that
-    /// is not dead.
+    /// Makes one dead letter pending again, with the same event id; with `force` also a delivery
+    /// that is not dead.
     ///
     /// # Errors
     /// The store failed.
@@ -53,7 +53,7 @@ impl Actions {
         if parts.courier.sink(&delivery.sink).is_none() {
             return Ok(RedriveResult::NoSuchSink(delivery.sink));
         }
-        let redriven = parts.store.redrive(id, force, parts.clock.now()).await?;
+        let redriven = parts.store.redrive(id, force).await?;
         Ok(match redriven {
             Redriven::Owed(delivery) => {
                 parts.wake.wake();
@@ -64,18 +64,17 @@ impl Actions {
         })
     }
 
-    /// Sends the dead letters of `sink` again, or of every sink that has some; with `since`
-    /// only those that were given up then or later.
+    /// Makes the dead letters of `sink` pending again, or those of all sinks; with `since` only
+    /// those that were given up at that time or later.
     ///
     /// # Errors
-    /// The store failed; some sinks may have been done.
+    /// The store failed; the dead letters of some sinks may be pending already.
     pub async fn redrive_dead(
         &self,
         sink: Option<String>,
         since: Option<Timestamp>,
     ) -> Result<RedriveReport, StoreError> {
         let parts = &self.parts;
-        let now = parts.clock.now();
         let sinks = match sink {
             Some(sink) => vec![sink],
             None => with_dead_letters(parts.store.backlog().await?),
@@ -86,7 +85,7 @@ impl Actions {
                 report.unconfigured.push(sink);
                 continue;
             };
-            let redriven = parts.store.redrive_dead(&sink, since, now).await?;
+            let redriven = parts.store.redrive_dead(&sink, since).await?;
             if redriven > 0 && status.gone_since.is_some() {
                 report.gone.push(sink.clone());
             }

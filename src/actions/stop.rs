@@ -1,4 +1,4 @@
-//! Ending a watch at an operator's request.
+//! The end of a watch at the request of an operator.
 
 use jiff::Timestamp;
 
@@ -8,14 +8,14 @@ use crate::watch::change::Change;
 use crate::watch::transition::{self, Step, Tracking};
 use crate::watch::{Outcome, Progress, State, Watch, WatchId};
 
-/// How often a stop is tried while polls keep changing the watch.
+/// The number of tries while polls keep changing the watch.
 const TRIES: usize = 5;
 
 impl Actions {
-    /// Ends a watch as `unwatched`. Returns it as it stands then; a final watch stays as it
-    /// is, and `None` means that there is no such watch.
+    /// Ends a watch as `unwatched`, and returns it. A watch that is final stays as it is and is
+    /// returned; `None` means that there is no such watch.
     ///
-    /// A verdict that was observed and waits for the store is saved first: it counts.
+    /// A verdict that the poller has observed and not saved yet is saved first, so it counts.
     ///
     /// # Errors
     /// The store failed; the watch continues.

@@ -1,4 +1,4 @@
-//! Accepting a watch.
+//! The submission of a watch: the check of the request, and the commit.
 
 use rand::Rng;
 
@@ -7,19 +7,18 @@ use crate::outbound::egress::Hosts;
 use crate::service::Service;
 use crate::store::{StoreError, Submitted};
 use crate::suggest;
-use crate::sync::locked;
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
 use crate::watch::request::{Fault, WatchRequest, check_param};
 use crate::watch::{CallbackUrl, Params, State, Watch, WatchId};
 
-/// Why a submission was not accepted.
+/// The reason why a submission was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The request has these faults; all of them are listed.
+    /// The request has these faults; the list is complete.
     #[error("the watch was refused: {}", listed(.0))]
     Refused(Vec<Fault>),
-    /// The store failed; submitting again is safe, whether or not anything was stored.
+    /// The store failed. Submitting again is safe, whether or not the watch was stored.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -30,7 +29,8 @@ fn listed(faults: &[Fault]) -> String {
 }
 
 impl Actions {
-    /// Accepts one watch. The same job of the same service again gives the existing watch.
+    /// Accepts one watch. If the same job of the same service is watched already, returns that
+    /// watch.
     ///
     /// # Errors
     /// The request has faults and nothing was stored, or the store failed.
@@ -47,7 +47,7 @@ impl Actions {
     /// Checks a request and composes the change that accepts it.
     ///
     /// # Errors
-    /// Every fault of the request.
+    /// Returns every fault of the request.
     pub fn prepare(&self, request: &WatchRequest) -> Result<Change, Vec<Fault>> {
         let now = self.parts.clock.now();
         let mut faults = request.check();
@@ -71,7 +71,7 @@ impl Actions {
             }
         };
         let mut random = [0; 10];
-        locked(&self.rng).fill_bytes(&mut random);
+        self.rng.lock().fill_bytes(&mut random);
         let watch = Watch {
             id: WatchId::new(now, random),
             service: request.service.clone(),
@@ -122,10 +122,11 @@ fn unknown_name<'a>(noun: &str, name: &str, names: impl Iterator<Item = &'a str>
     format!("there is no {noun} `{name}`{suggestion} ({all})")
 }
 
-/// Checks the URL that a watch brings against the hosts that the settings allow.
+/// Checks the `callback_url` of a watch against the hosts that the settings allow.
 ///
 /// # Errors
-/// The rule that the URL breaks, without showing the URL.
+/// Returns the rule that the URL breaks. The text does not contain the URL, which may be a
+/// secret.
 pub fn check_callback(url: &CallbackUrl, hosts: Option<&Hosts>) -> Result<(), String> {
     match hosts {
         Some(hosts) => hosts.check(&url.0).map(drop),
@@ -135,8 +136,9 @@ pub fn check_callback(url: &CallbackUrl, hosts: Option<&Hosts>) -> Result<(), St
     }
 }
 
-/// The definition's params, each from the request or else from the service. They are
-/// stored with the watch: a later change of the configuration does not move it.
+/// Returns the params of the definition, each from the request or else from the service.
+/// They are stored with the watch, so that a later change of the configuration does not
+/// make it poll another job.
 fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>) -> Params {
     let wanted = &service.definition.params;
     for name in request.params.keys().filter(|name| !wanted.contains(name)) {

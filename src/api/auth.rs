@@ -1,4 +1,4 @@
-//! Who may do what: bearer tokens, and a check of the `Host` where there are none.
+//! Access to the API: bearer tokens, or a check of `Host` and `Origin` if there are none.
 
 use std::sync::Arc;
 
@@ -13,17 +13,18 @@ use crate::api::error::ApiError;
 
 type Hash = [u8; 32];
 
-/// Knows the tokens, as hashes: comparing hashes tells nothing about the tokens by its
-/// timing.
+/// The tokens that are accepted. Only their hashes are kept and compared, so that the time
+/// of a comparison reveals nothing about a token.
 #[derive(Clone, Default)]
-pub struct Guard {
+pub(crate) struct Guard {
     read: Option<Hash>,
     write: Option<Hash>,
 }
 
 impl Guard {
-    /// A guard for these tokens. Without any, everybody on this machine may do everything.
-    pub fn new(read: Option<&SecretString>, write: Option<&SecretString>) -> Self {
+    /// Accepts these tokens. Without any, every process that reaches the address may read
+    /// and change everything.
+    pub(crate) fn new(read: Option<&SecretString>, write: Option<&SecretString>) -> Self {
         let hash = |token: &SecretString| Sha256::digest(token.expose_secret()).into();
         Self {
             read: read.map(hash),
@@ -35,14 +36,14 @@ impl Guard {
         self.read.is_none() && self.write.is_none()
     }
 
-    fn judge(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn authorize(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
         if self.is_open() {
             check_origin(headers)?;
             return check_host(headers);
         }
         let Some(token) = bearer(headers) else {
             return Err(ApiError::unauthorized(
-                "send `Authorization: Bearer TOKEN` with a token of this jobwatch",
+                "send `Authorization: Bearer TOKEN` with the read or write token of this daemon",
             ));
         };
         let given: Option<Hash> = Some(Sha256::digest(token).into());
@@ -51,11 +52,11 @@ impl Guard {
             Ok(())
         } else if given == self.read {
             Err(ApiError::forbidden(
-                "this token may only read; whatever changes something needs the write token",
+                "this token may only read; send the write token to change something",
             ))
         } else {
             Err(ApiError::unauthorized(
-                "the token is not one of this jobwatch",
+                "unknown token; send the read or write token of this daemon",
             ))
         }
     }
@@ -67,19 +68,19 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Without tokens a web page in a browser on this machine could submit watches: browsers
-/// say which page asks, and no page has business here.
+/// Refuses web pages. Without tokens, a page in a browser on this machine could submit
+/// watches; browsers name the page in `Origin`.
 fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     if headers.contains_key(header::ORIGIN) {
         return Err(ApiError::forbidden(
-            "without tokens this API does not answer to web pages (the request has an `Origin`)",
+            "requests of web pages (with an `Origin` header) are refused while no token is configured",
         ));
     }
     Ok(())
 }
 
-/// Without tokens the address is the only protection, and a web page could reach it
-/// through a name of its own that resolves to this machine: names are refused.
+/// Refuses names. Without tokens the address is the only protection, and the owner of a web
+/// page could reach it through a domain name that resolves to this machine.
 fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
     let host = headers
         .get(header::HOST)
@@ -95,17 +96,17 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::forbidden(format!(
-        "without tokens this API answers to addresses and `localhost`, not to the name `{name}`"
+        "while no token is configured the API answers only at an IP address or `localhost`, not at `{name}`"
     )))
 }
 
-/// Lets a request through, or answers it.
+/// Passes a permitted request on; answers any other with 401 or 403.
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    guard.judge(request.method(), request.headers())?;
+    guard.authorize(request.method(), request.headers())?;
     Ok(next.run(request).await)
 }
 
@@ -122,39 +123,39 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_reads_and_a_writer_does_both() {
-        let judge = |method, token: &str| {
+    fn the_read_token_reads_and_the_write_token_does_both() {
+        let is_allowed = |method, token: &str| {
             guard()
-                .judge(&method, &headers(header::AUTHORIZATION, token))
+                .authorize(&method, &headers(header::AUTHORIZATION, token))
                 .is_ok()
         };
-        assert!(judge(Method::GET, "Bearer reader"));
-        assert!(judge(Method::GET, "bearer writer"));
-        assert!(judge(Method::POST, "Bearer writer"));
-        assert!(!judge(Method::POST, "Bearer reader"));
-        assert!(!judge(Method::DELETE, "Bearer reader"));
-        for wrong in ["Bearer nobody", "Bearer ", "Basic writer", "writer"] {
-            assert!(!judge(Method::GET, wrong), "{wrong}");
+        assert!(is_allowed(Method::GET, "Bearer reader"));
+        assert!(is_allowed(Method::GET, "bearer writer"));
+        assert!(is_allowed(Method::POST, "Bearer writer"));
+        assert!(!is_allowed(Method::POST, "Bearer reader"));
+        assert!(!is_allowed(Method::DELETE, "Bearer reader"));
+        for wrong in ["Bearer other", "Bearer ", "Basic writer", "writer"] {
+            assert!(!is_allowed(Method::GET, wrong), "{wrong}");
         }
-        assert!(guard().judge(&Method::GET, &HeaderMap::new()).is_err());
+        assert!(guard().authorize(&Method::GET, &HeaderMap::new()).is_err());
     }
 
     #[test]
-    fn one_token_alone_gives_nobody_the_other_right() {
+    fn a_read_token_alone_allows_no_change() {
         let only_reader = Guard::new(Some(&"reader".into()), None);
         let sent = headers(header::AUTHORIZATION, "Bearer reader");
-        assert!(only_reader.judge(&Method::POST, &sent).is_err());
-        assert!(only_reader.judge(&Method::GET, &sent).is_ok());
+        assert!(only_reader.authorize(&Method::POST, &sent).is_err());
+        assert!(only_reader.authorize(&Method::GET, &sent).is_ok());
     }
 
     #[test]
     fn without_tokens_a_web_page_is_refused() {
         let sent = headers(header::ORIGIN, "http://evil.example");
-        assert!(Guard::default().judge(&Method::POST, &sent).is_err());
+        assert!(Guard::default().authorize(&Method::POST, &sent).is_err());
     }
 
     #[test]
-    fn without_tokens_a_foreign_name_is_refused() {
+    fn without_tokens_a_domain_name_is_refused() {
         let open = Guard::default();
         for host in [
             "localhost:8620",
@@ -164,7 +165,7 @@ mod tests {
             "localhost",
         ] {
             assert!(
-                open.judge(&Method::POST, &headers(header::HOST, host))
+                open.authorize(&Method::POST, &headers(header::HOST, host))
                     .is_ok(),
                 "{host}"
             );
@@ -175,7 +176,7 @@ mod tests {
             "127.0.0.1.evil.example",
         ] {
             assert!(
-                open.judge(&Method::GET, &headers(header::HOST, host))
+                open.authorize(&Method::GET, &headers(header::HOST, host))
                     .is_err(),
                 "{host}"
             );

@@ -1,4 +1,4 @@
-//! `/v1/deliveries` and `/v1/sinks`: what is owed, what was given up, and driving it again.
+//! `/v1/deliveries` and `/v1/sinks`: lists deliveries, redrives dead letters, lists sinks.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -20,7 +20,7 @@ use crate::clock::parse_duration;
 use crate::sink::SinkStatus;
 use crate::store::delivery::{DeliveryQuery, DeliveryState, SinkBacklog, StoredDelivery};
 
-/// The body of a request to redrive one delivery.
+/// The body of `POST /v1/deliveries/{id}/redrive`; it may be absent.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RedriveOne {
@@ -28,7 +28,7 @@ struct RedriveOne {
     force: bool,
 }
 
-/// The body of a request to redrive dead letters.
+/// The body of `POST /v1/deliveries/redrive`; at least one field is required.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RedriveDead {
@@ -36,7 +36,7 @@ struct RedriveDead {
     since: Option<String>,
 }
 
-/// A page of deliveries, newest first.
+/// Lists the deliveries that match the query, newest first.
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -49,11 +49,11 @@ pub(super) async fn list(
             .into_iter()
             .map(DeliveryView::from)
             .collect(),
-        next: page.next.map(|id| id.to_string()),
+        next: page.next.map(|cursor| cursor.to_string()),
     }))
 }
 
-/// One delivery with its attempts.
+/// Shows one delivery with its latest attempts.
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -66,7 +66,7 @@ pub(super) async fn show(
     Ok(Json(view))
 }
 
-/// Owes one dead letter again; with `{"force": true}` also a delivery that is not dead.
+/// Makes a dead letter pending again; with `{"force": true}` any other delivery too.
 pub(super) async fn redrive(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -76,13 +76,13 @@ pub(super) async fn redrive(
     let asked: RedriveOne = read_body(body)?.unwrap_or_default();
     match api.actions.redrive(number, asked.force).await? {
         RedriveResult::Owed(delivery) => Ok(Json(api.delivery_view(delivery))),
-        RedriveResult::NotDead(delivery) => Err(ApiError::not_dead(why_not(&delivery))),
+        RedriveResult::NotDead(delivery) => Err(ApiError::not_dead(not_dead_detail(&delivery))),
         RedriveResult::Missing => Err(ApiError::no_such_delivery(&id)),
         RedriveResult::NoSuchSink(sink) => Err(ApiError::no_such_sink(&sink)),
     }
 }
 
-/// Owes all dead letters of a sink again, or all since a time.
+/// Makes the dead letters of a sink, or those since a time, pending again.
 pub(super) async fn redrive_dead(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
@@ -91,7 +91,7 @@ pub(super) async fn redrive_dead(
     let asked = asked.filter(|asked| asked.sink.is_some() || asked.since.is_some());
     let asked = asked.ok_or_else(|| {
         ApiError::malformed(
-            "say which dead letters: {\"sink\": \"ops\"}, {\"since\": \"2h\"}, or both",
+            "select dead letters with {\"sink\": \"ops\"}, {\"since\": \"2h\"} or both",
         )
     })?;
     let now = api.clock.now();
@@ -111,7 +111,7 @@ pub(super) async fn redrive_dead(
     }))
 }
 
-/// Every sink, configured or still owed something.
+/// Lists the configured sinks, and any other sink that still has deliveries.
 pub(super) async fn sinks(State(api): State<Api>) -> Result<Json<SinksView>, ApiError> {
     let mut backlog = api.store.backlog().await?;
     let mut sinks: Vec<SinkView> = api
@@ -136,7 +136,7 @@ pub(super) async fn sinks(State(api): State<Api>) -> Result<Json<SinksView>, Api
 }
 
 impl Api {
-    /// A delivery, and whether its sink takes any.
+    /// Shows a delivery, and whether the receiver of its sink is gone (410).
     fn delivery_view(&self, delivery: StoredDelivery) -> DeliveryView {
         let gone_since = self
             .courier
@@ -164,15 +164,16 @@ fn sink_view(status: SinkStatus, owed: Option<&SinkBacklog>) -> SinkView {
     }
 }
 
-fn why_not(delivery: &StoredDelivery) -> String {
+/// Explains how to redrive a delivery that is not dead.
+fn not_dead_detail(delivery: &StoredDelivery) -> String {
     let id = delivery.id;
-    let force = "force (`--force`, {\"force\": true})";
+    let force = "`--force` (in the API: {\"force\": true})";
     match delivery.due_at {
         Some(due_at) => format!(
-            "delivery {id} is pending, its next attempt is due at {due_at}; with {force} it is made now and the schedule begins anew"
+            "delivery {id} is pending, and its next attempt is due at {due_at}; to send it now and restart its schedule, use {force}"
         ),
         None => format!(
-            "delivery {id} was delivered; with {force} it is sent again under the same event id"
+            "delivery {id} was delivered; to send it again under the same event id, use {force}"
         ),
     }
 }
@@ -186,15 +187,16 @@ fn read_body<T: DeserializeOwned>(
         return Ok(None);
     }
     let read = serde_json::from_slice(&body);
-    read.map(Some)
-        .map_err(|error| ApiError::malformed(format!("the body says not what to redrive: {error}")))
+    read.map(Some).map_err(|error| {
+        ApiError::malformed(format!("the body is not a valid redrive request: {error}"))
+    })
 }
 
 fn parse_id(id: &str) -> Result<i64, ApiError> {
     id.parse().map_err(|_| ApiError::no_such_delivery(id))
 }
 
-/// A time, or so long before `now`.
+/// Parses a time, or an age counted back from `now`.
 fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     let ago = || {
         let ago = SignedDuration::try_from(parse_duration(text).ok()?).ok()?;
@@ -202,7 +204,7 @@ fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     };
     text.parse().ok().or_else(ago).ok_or_else(|| {
         ApiError::malformed(format!(
-            "since is `{text}`; it must be a time such as `2026-12-24T18:00:00Z`, or how long ago, such as `2h`"
+            "invalid since `{text}`; give a time such as `2026-12-24T18:00:00Z` or an age such as `2h`"
         ))
     })
 }
@@ -219,7 +221,7 @@ fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
                 query.state = Some(state);
             }
             "sink" => query.sink = Some(term.value.clone().into_owned()),
-            "cursor" => query.before = Some(term.cursor()?),
+            "cursor" => query.before = Some(term.cursor()),
             "limit" => query.limit = term.limit()?,
             _ => return Err(term.unknown("state, sink, cursor and limit")),
         }
@@ -228,5 +230,6 @@ fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
 }
 
 fn states() -> String {
-    DeliveryState::ALL.map(DeliveryState::as_str).join(", ")
+    let words = DeliveryState::ALL.map(DeliveryState::as_str);
+    format!("one of {}", words.join(", "))
 }

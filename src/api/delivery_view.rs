@@ -1,4 +1,4 @@
-//! Deliveries and sinks as the API shows them.
+//! The JSON forms of deliveries and sinks, shared by the API and the commands.
 
 use std::collections::BTreeMap;
 
@@ -9,101 +9,90 @@ use crate::store::delivery::{StoredAttempt, StoredDelivery};
 
 /// A delivery. Absent values are `null`; times are RFC 3339, UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeliveryView {
-    /// Names this delivery.
-    pub id: String,
-    /// The event; the same in every attempt.
-    pub event_id: String,
-    /// The watch the event tells of.
-    pub watch_id: Option<String>,
-    /// The event's `CloudEvents` type.
+pub(crate) struct DeliveryView {
+    /// The number of this delivery; a string, so that JavaScript keeps it exact.
+    pub(crate) id: String,
+    /// The event's id, the same in every attempt: receivers use it to drop repetitions.
+    pub(crate) event_id: String,
+    /// The watch that the event is about.
+    pub(crate) watch_id: Option<String>,
+    /// The event's `CloudEvents` type, such as `dev.jobwatch.job.failed`.
     #[serde(rename = "type")]
-    pub type_name: String,
-    /// To whom.
-    pub sink: String,
+    pub(crate) type_name: String,
+    pub(crate) sink: String,
     /// `pending`, `delivered` or `dead`.
-    pub state: String,
-    /// Attempts made, over all schedules.
-    pub attempts: u32,
-    /// When the next attempt is due, while it is pending.
-    pub due_at: Option<Timestamp>,
-    /// The HTTP status of the last attempt.
-    pub last_status: Option<u16>,
-    /// Why the last attempt failed.
-    pub last_error: Option<String>,
-    /// When it was delivered or given up.
-    pub settled_at: Option<Timestamp>,
-    /// Since when the receiver of its sink is gone (410): nothing is sent until a restart.
-    /// Absent while it is not, and in lists.
+    pub(crate) state: String,
+    /// The number of attempts, those before a redrive included.
+    pub(crate) attempts: u32,
+    /// The time of the next attempt; absent unless it is pending.
+    pub(crate) due_at: Option<Timestamp>,
+    /// The HTTP status of the last attempt, if an answer came.
+    pub(crate) last_status: Option<u16>,
+    /// The reason of the last failure, in words.
+    pub(crate) last_error: Option<String>,
+    /// The time at which it was delivered or became a dead letter.
+    pub(crate) settled_at: Option<Timestamp>,
+    /// The time at which the receiver of its sink answered 410: nothing is sent until a
+    /// restart. Absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gone_since: Option<Timestamp>,
-    /// The latest attempts, oldest first; only when one delivery is asked for.
+    pub(crate) gone_since: Option<Timestamp>,
+    /// The latest attempts, oldest first; absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub history: Option<Vec<AttemptView>>,
+    pub(crate) history: Option<Vec<AttemptView>>,
 }
 
-/// One attempt.
+/// One attempt of a delivery. Of an answer only the beginning is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AttemptView {
-    /// From 1, over all schedules.
-    pub number: u32,
-    /// When it began.
-    pub at: Timestamp,
-    /// How long it took, in milliseconds.
-    pub took_ms: u64,
-    /// The HTTP status, if there was an answer.
-    pub http_status: Option<u16>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// How the answer begins.
-    pub answer: Option<String>,
+pub(crate) struct AttemptView {
+    /// Counts from 1, over all schedules: a redrive goes on counting.
+    pub(crate) number: u32,
+    pub(crate) at: Timestamp,
+    pub(crate) took_ms: u64,
+    pub(crate) http_status: Option<u16>,
+    pub(crate) error: Option<String>,
+    pub(crate) answer: Option<String>,
 }
 
 /// A page of deliveries, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeliveryPageView {
-    /// The deliveries.
-    pub deliveries: Vec<DeliveryView>,
-    /// The `cursor` of the next page, if there is one.
-    pub next: Option<String>,
+pub(crate) struct DeliveryPageView {
+    pub(crate) deliveries: Vec<DeliveryView>,
+    /// The `cursor` of the next page; absent on the last.
+    pub(crate) next: Option<String>,
 }
 
-/// What driving dead letters again came to.
+/// The result of redriving the dead letters of several sinks.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct RedriveView {
-    /// How many are owed again.
-    pub redriven: u64,
-    /// How many of each sink.
-    pub by_sink: BTreeMap<String, u64>,
+pub(crate) struct RedriveView {
+    /// The number of deliveries that are pending again.
+    pub(crate) redriven: u64,
+    /// The same number for each sink.
+    pub(crate) by_sink: BTreeMap<String, u64>,
     /// Sinks among these whose receiver is gone (410): they wait until a restart.
-    pub gone: Vec<String>,
+    pub(crate) gone: Vec<String>,
     /// Sinks with dead letters that are not configured: these stay as they are.
-    pub unconfigured: Vec<String>,
+    pub(crate) unconfigured: Vec<String>,
 }
 
-/// A sink.
+/// A sink and the number of its deliveries.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SinkView {
-    /// Its name.
-    pub name: String,
-    /// Its kind; `null` for one that is not configured and is still owed something.
-    pub kind: Option<String>,
-    /// `open`; `gone`: its receiver answered 410 and nothing is sent until a restart;
-    /// `unconfigured`: nobody delivers.
-    pub state: String,
-    /// Since when its receiver is gone.
-    pub gone_since: Option<Timestamp>,
-    /// Deliveries that are owed.
-    pub pending: u64,
-    /// Dead letters.
-    pub dead: u64,
+pub(crate) struct SinkView {
+    pub(crate) name: String,
+    /// Its kind; `null` if it is not configured.
+    pub(crate) kind: Option<String>,
+    /// `open`; `gone`: its receiver answered 410, and nothing is sent until a restart;
+    /// `unconfigured`: its deliveries are kept, but not sent.
+    pub(crate) state: String,
+    /// The time at which its receiver answered 410.
+    pub(crate) gone_since: Option<Timestamp>,
+    pub(crate) pending: u64,
+    pub(crate) dead: u64,
 }
 
-/// All sinks, by name.
+/// The configured sinks, and any other that still has deliveries; sorted by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SinksView {
-    /// The sinks.
-    pub sinks: Vec<SinkView>,
+pub(crate) struct SinksView {
+    pub(crate) sinks: Vec<SinkView>,
 }
 
 impl From<StoredDelivery> for DeliveryView {
@@ -115,7 +104,7 @@ impl From<StoredDelivery> for DeliveryView {
             type_name: delivery.type_name,
             sink: delivery.sink,
             state: delivery.state.as_str().to_owned(),
-            attempts: delivery.attempts,
+            attempts: delivery.attempts_total,
             due_at: delivery.due_at,
             last_status: delivery.last_status,
             last_error: delivery.last_error,

@@ -1,4 +1,4 @@
-//! Errors as problem documents (RFC 9457): what was asked, what is wrong, what to do.
+//! Errors as problem documents (RFC 9457): each names its cause and the next step.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use crate::actions::submit::SubmitError;
 use crate::store::StoreError;
 use crate::watch::request::Fault;
 
-/// A problem document.
+/// An error response in the form of RFC 9457. `type` is a contract; `title` and `detail`
+/// are for people.
 #[derive(Debug, Clone, Serialize)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     #[serde(rename = "type")]
     type_uri: &'static str,
     title: &'static str,
@@ -39,17 +40,17 @@ impl ApiError {
         }
     }
 
-    /// The request cannot be understood.
+    /// 400: the query or the body has an unknown field or an invalid value.
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "urn:jobwatch:problem:malformed",
-            "The request cannot be read",
+            "The request is malformed",
             detail,
         )
     }
 
-    /// The body is larger than allowed, or broke off.
+    /// `status`: the body is larger than 64 KiB, or its transfer broke off.
     pub(super) fn bad_body(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(
             status,
@@ -59,44 +60,43 @@ impl ApiError {
         )
     }
 
-    /// There is no such watch.
     pub(super) fn no_such_watch(id: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "urn:jobwatch:problem:no-such-watch",
-            "There is no such watch",
+            "Watch not found",
             format!("no watch has the id `{id}`; GET /v1/watches lists them"),
         )
     }
 
-    /// There is no such delivery.
     pub(super) fn no_such_delivery(id: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "urn:jobwatch:problem:no-such-delivery",
-            "There is no such delivery",
+            "Delivery not found",
             format!("no delivery has the id `{id}`; GET /v1/deliveries lists them"),
         )
     }
 
-    /// What is asked contradicts how a delivery stands.
+    /// 409: only a dead letter is redriven without force.
     pub(super) fn not_dead(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::CONFLICT,
             "urn:jobwatch:problem:not-dead",
-            "The delivery is no dead letter",
+            "The delivery is not a dead letter",
             detail,
         )
     }
 
-    /// Nobody would deliver to this sink.
+    /// 409: the dead letters of a sink that was removed from the configuration are kept, but
+    /// cannot be sent.
     pub(super) fn no_such_sink(sink: &str) -> Self {
         Self::new(
             StatusCode::CONFLICT,
             "urn:jobwatch:problem:no-such-sink",
-            "Nobody delivers to this sink",
+            "The sink is not configured",
             format!(
-                "the sink `{sink}` is not configured, so nobody will deliver; its dead letters are kept as they are. Add [sinks.{sink}], restart and try again"
+                "[sinks.{sink}] is missing, so its dead letters are kept and not sent; add it, restart and try again"
             ),
         )
     }
@@ -105,8 +105,10 @@ impl ApiError {
         Self::new(
             StatusCode::NOT_FOUND,
             "urn:jobwatch:problem:no-such-route",
-            "There is nothing here",
-            format!("`{path}` is no path of this API; /v1/watches is one"),
+            "Path not found",
+            format!(
+                "unknown path `{path}`; the API is at /v1/watches, /v1/deliveries and /v1/sinks"
+            ),
         )
     }
 
@@ -114,8 +116,8 @@ impl ApiError {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "urn:jobwatch:problem:no-such-method",
-            "The method is not allowed here",
-            format!("`{path}` takes no {method}"),
+            "Method not allowed",
+            format!("`{path}` does not support {method}"),
         )
     }
 
@@ -123,7 +125,7 @@ impl ApiError {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "urn:jobwatch:problem:unauthorized",
-            "A token is needed",
+            "A valid token is required",
             detail,
         )
     }
@@ -132,7 +134,7 @@ impl ApiError {
         Self::new(
             StatusCode::FORBIDDEN,
             "urn:jobwatch:problem:forbidden",
-            "This is not allowed",
+            "The request is not allowed",
             detail,
         )
     }
@@ -142,16 +144,16 @@ impl ApiError {
             StatusCode::REQUEST_TIMEOUT,
             "urn:jobwatch:problem:too-slow",
             "The request took too long",
-            format!("a request must be done within {} s", limit.as_secs()),
+            format!("the request was not completed within {} s", limit.as_secs()),
         )
     }
 
-    /// Not ready, or the store cannot be reached.
+    /// 503: the watches are still being loaded, or the store failed.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "urn:jobwatch:problem:unavailable",
-            "Not available now",
+            "Temporarily unavailable",
             detail,
         )
     }
@@ -159,10 +161,15 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::UnknownCursor(cursor) = &error {
+            return Self::malformed(format!(
+                "the query has cursor={cursor}; it must be the `next` value of the previous page"
+            ));
+        }
         let error = anyhow::Error::from(error);
         tracing::error!(
             error = format!("{error:#}"),
-            "a request failed in the store"
+            "the store failed during an API request"
         );
         Self::unavailable(format!("{error:#}; nothing was stored, try again"))
     }
@@ -178,7 +185,7 @@ impl From<SubmitError> for ApiError {
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "urn:jobwatch:problem:refused-watch",
                     "The watch was refused",
-                    "nothing was stored; `errors` lists everything that is wrong",
+                    "nothing was stored; `errors` lists every invalid field",
                 )
             },
         }

@@ -1,19 +1,17 @@
-//! The HTTP API: the route table, and what its handlers share.
+//! The HTTP API: the route table, and the state that its handlers share.
 //!
-//! Handlers are thin: they check who asks, call an action or read the store, and
-//! show what came of it. Errors are RFC 9457 problem documents ([`error`]).
+//! Handlers are thin: they call an action or read the store, and show the result as
+//! JSON. [`auth`] runs before them. Errors are RFC 9457 problem documents ([`error`]).
 
-pub mod auth;
+pub(crate) mod auth;
 mod deliveries;
-pub mod delivery_view;
-pub mod error;
+pub(crate) mod delivery_view;
+pub(crate) mod error;
 mod query;
-pub mod server;
+pub(crate) mod server;
 mod status;
-pub mod view;
+pub(crate) mod view;
 mod watches;
-
-pub use crate::api::status::StoreProbe;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,32 +33,25 @@ use crate::workers::poller::Poller;
 
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long one request may take, its body included.
+/// The time limit of one request, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the handlers work with.
+/// The state shared by all handlers.
 #[derive(Clone)]
-pub struct Api {
-    /// The operations on watches and deliveries.
-    pub actions: Arc<Actions>,
-    /// Where watches are kept.
-    pub store: SharedStore,
-    /// What only the agenda knows.
-    pub poller: Poller,
-    /// What only the loops of the sinks know.
-    pub courier: Courier,
-    /// Who may do what.
-    pub guard: Arc<Guard>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// The time.
-    pub clock: SharedClock,
-    /// When the store was last seen to commit.
-    pub probe: StoreProbe,
+pub(crate) struct Api {
+    pub(crate) actions: Arc<Actions>,
+    pub(crate) store: SharedStore,
+    /// Knows the next poll and the counters of each watch, which are not in the store.
+    pub(crate) poller: Poller,
+    /// Knows which receivers are gone (410), which is not in the store.
+    pub(crate) courier: Courier,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: SharedClock,
 }
 
-/// The route table.
-pub fn router(api: Api) -> Router {
+/// Builds the route table. `/livez` and `/readyz` need no token.
+pub(crate) fn router(api: Api) -> Router {
     let guard = Arc::clone(&api.guard);
     let guarded = Router::new()
         .route("/v1/watches", get(watches::list).post(watches::submit))
@@ -79,11 +70,11 @@ pub fn router(api: Api) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(limit_time))
         .with_state(api)
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
+async fn limit_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::too_slow(REQUEST_TIMEOUT).into_response(),

@@ -1,33 +1,32 @@
-//! The query of a list: what its terms have in common.
+//! Query parameters shared by the lists of watches and deliveries.
 
 use std::borrow::Cow;
-use std::str::FromStr;
 
 use crate::api::error::ApiError;
-use crate::store::PAGE_MAX;
+use crate::store::{PAGE_MAX, PageCursor};
 
-/// How many entries a page has when nobody says.
+/// The number of entries in a page without a `limit`.
 pub(super) const PAGE_DEFAULT: usize = 100;
 
-/// One `name=value` of a query.
+/// One `name=value` pair of a query, decoded.
 pub(super) struct Term<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) value: Cow<'a, str>,
 }
 
-/// The terms of a query, decoded.
+/// Splits a query into its decoded terms.
 pub(super) fn terms(query: &str) -> impl Iterator<Item = Term<'_>> {
     form_urlencoded::parse(query.as_bytes()).map(|(name, value)| Term { name, value })
 }
 
 impl Term<'_> {
-    /// The place in the list where the page before ended.
-    pub(super) fn cursor<T: FromStr>(&self) -> Result<T, ApiError> {
-        let parsed = self.value.parse();
-        parsed.map_err(|_| self.wrong("the `next` of a page"))
+    /// Returns the `cursor`: the position at which the previous page ended. The store refuses
+    /// one that it never gave.
+    pub(super) fn cursor(&self) -> PageCursor {
+        PageCursor::new(&*self.value)
     }
 
-    /// How many entries the page may have.
+    /// Parses a `limit`: the number of entries in a page, 1 to [`PAGE_MAX`].
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
         let limit = self.value.parse().ok();
         limit
@@ -35,17 +34,19 @@ impl Term<'_> {
             .ok_or_else(|| self.wrong(&format!("1 to {PAGE_MAX}")))
     }
 
-    /// The refusal of a value.
+    /// Composes the error for an invalid value; `allowed` completes "must be …".
     pub(super) fn wrong(&self, allowed: &str) -> ApiError {
         let Self { name, value } = self;
         ApiError::malformed(format!(
-            "the query has {name}={value}; it must be {allowed}"
+            "invalid query parameter {name}={value}; must be {allowed}"
         ))
     }
 
-    /// The refusal of a name.
+    /// Composes the error for an unknown name; `known` lists the accepted names.
     pub(super) fn unknown(&self, known: &str) -> ApiError {
         let name = &self.name;
-        ApiError::malformed(format!("the query has `{name}`; it may have {known}"))
+        ApiError::malformed(format!(
+            "unknown query parameter `{name}`; known are {known}"
+        ))
     }
 }

@@ -1,7 +1,7 @@
 //! Serves the API over HTTP/1.
 //!
-//! With hyper's own connection builder and a timer: `axum::serve` never times a slow
-//! header out, so that a handful of silent clients could hold every connection.
+//! Uses hyper's connection builder with a timer: `axum::serve` has no time limit for the
+//! headers of a request, so a few silent clients could occupy every connection.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,13 +16,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a client may take to send its headers, or be silent between requests.
+/// The time limit for the headers of a request, and for the silence between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Out of file descriptors, accepting fails at once, again and again.
+/// The pause after a failed accept: without file descriptors, each try fails at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `stop`; requests under way end in `tracker`.
-pub async fn serve(
+/// Serves `router` on `listener` until `stop`, with at most `connections` at a time.
+/// Requests in progress at the stop are completed in `tracker`.
+pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     connections: usize,
@@ -41,7 +42,7 @@ pub async fn serve(
                     tracker.spawn(connection(socket, router.clone(), stop.clone(), slot));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the API cannot accept a connection");
+                    tracing::warn!(%error, "cannot accept a connection to the API; trying again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -56,7 +57,7 @@ async fn connection(
     stop: CancellationToken,
     _slot: OwnedSemaphorePermit,
 ) {
-    // Without it the second half of a small answer may wait for the client's ACK.
+    // With Nagle's algorithm the second half of a small answer may wait for an ACK.
     let _ = socket.set_nodelay(true);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -65,7 +66,7 @@ async fn connection(
     let mut serving = pin!(serving);
     if stop.run_until_cancelled(serving.as_mut()).await.is_none() {
         serving.as_mut().graceful_shutdown();
-        // A client that went away is no news.
+        // An error here means only that the client has closed the connection.
         let _ = serving.await;
     }
 }

@@ -1,8 +1,5 @@
 //! Probes: alive, and ready for work.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -27,30 +24,6 @@ pub(super) struct Ready {
     gone_sinks: Vec<String>,
 }
 
-/// When the store was last seen to commit: probes need no token, and each would cost a
-/// sync.
-#[derive(Debug, Clone, Default)]
-pub struct StoreProbe(Arc<Mutex<Option<Duration>>>);
-
-/// How long one success stands for the next probes.
-const FRESH: Duration = Duration::from_secs(1);
-
-impl StoreProbe {
-    fn is_fresh(&self, uptime: Duration) -> bool {
-        let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        at.is_some_and(|at| uptime.saturating_sub(at) < FRESH)
-    }
-
-    /// Something was not stored: the next probe looks for itself.
-    pub(super) fn invalidate(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn succeeded(&self, uptime: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(uptime);
-    }
-}
-
 /// The type that Prometheus asks for (`OpenMetrics` 1.0.0).
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -72,7 +45,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     }
     let text = api
         .metrics
-        .text(api.poller.watching(), api.poller.unwritten());
+        .text(api.poller.watching(), api.poller.unsaved());
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
@@ -81,11 +54,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Ready>, ApiErr
     if !api.poller.is_loaded() {
         return Err(ApiError::unavailable("the watches are still being loaded"));
     }
-    let waits = api.poller.unwritten() > 0;
-    if waits || !api.probe.is_fresh(api.clock.uptime()) {
-        api.store.check().await?;
-        api.probe.succeeded(api.clock.uptime());
-    }
+    api.store.check().await?;
     let gone = api.courier.sinks().filter(|sink| sink.gone_since.is_some());
     Ok(Json(Ready {
         status: "ready",

@@ -1,4 +1,4 @@
-//! A watch as the API shows it.
+//! The JSON form of a watch, shared by the API and the commands.
 
 use std::borrow::Cow;
 
@@ -10,67 +10,65 @@ use crate::store::StoredEvent;
 use crate::watch::observation::{Child, Job, ProblemNote};
 use crate::watch::{Labels, Params, Progress, State, Watch};
 
-/// A watch. Absent values are `null`; times are RFC 3339, UTC.
+/// A watch; its fields are those of `Watch` and `Job`. Absent values are `null`; times are
+/// RFC 3339, UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the fields are the words of `Watch` and `Job`")]
-pub struct WatchView {
-    pub id: String,
-    pub service: String,
-    pub job_id: String,
-    pub job_type: Option<String>,
-    pub state: String,
-    pub status: Option<String>,
-    pub code: Option<String>,
-    pub reason: Option<String>,
-    pub submitted_at: Timestamp,
-    pub began_at: Option<Timestamp>,
-    pub ended_at: Option<Timestamp>,
-    pub finished_at: Option<Timestamp>,
-    pub deadline: Timestamp,
-    pub next_poll_at: Option<Timestamp>,
-    pub polls: u32,
-    pub problems: u32,
-    pub last_problem: Option<ProblemNote>,
+pub(crate) struct WatchView {
+    pub(crate) id: String,
+    pub(crate) service: String,
+    pub(crate) job_id: String,
+    pub(crate) job_type: Option<String>,
+    pub(crate) state: String,
+    pub(crate) status: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) submitted_at: Timestamp,
+    pub(crate) began_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) deadline: Timestamp,
+    pub(crate) next_poll_at: Option<Timestamp>,
+    pub(crate) polls: u32,
+    pub(crate) problems: u32,
+    pub(crate) last_problem: Option<ProblemNote>,
     /// A status value that the definition does not list.
-    pub unknown_status: Option<String>,
-    pub progress: Option<String>,
-    pub children: Vec<Child>,
-    pub resources: Option<Value>,
-    pub labels: Labels,
-    pub params: Params,
-    /// Where this watch itself has its events sent: only the host, since the rest may be a
-    /// secret.
+    pub(crate) unknown_status: Option<String>,
+    pub(crate) progress: Option<String>,
+    pub(crate) children: Vec<Child>,
+    pub(crate) resources: Option<Value>,
+    pub(crate) labels: Labels,
+    pub(crate) params: Params,
+    /// The host of the watch's own `callback_url`; the rest of that URL may be a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub callback_host: Option<String>,
-    /// Only when one watch is asked for.
+    pub(crate) callback_host: Option<String>,
+    /// The latest transitions, oldest first; absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transitions: Option<Vec<TransitionView>>,
+    pub(crate) transitions: Option<Vec<TransitionView>>,
 }
 
-/// One transition of a watch: an event it has had.
+/// One transition of a watch, read from the event that recorded it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TransitionView {
-    /// When it was noticed.
-    pub at: Timestamp,
-    /// The `CloudEvents` type.
+pub(crate) struct TransitionView {
+    /// The time at which jobwatch noticed it.
+    pub(crate) at: Timestamp,
+    /// The event's `CloudEvents` type, such as `dev.jobwatch.job.failed`.
     #[serde(rename = "type")]
-    pub type_name: String,
-    /// The job's status after it.
-    pub status: Option<String>,
+    pub(crate) type_name: String,
+    /// The job's status after the transition, in the words of the service.
+    pub(crate) status: Option<String>,
 }
 
 /// A page of watches, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PageView {
-    /// The watches.
-    pub watches: Vec<WatchView>,
-    /// The `cursor` of the next page, if there is one.
-    pub next: Option<String>,
+pub(crate) struct PageView {
+    pub(crate) watches: Vec<WatchView>,
+    /// The `cursor` of the next page; absent on the last.
+    pub(crate) next: Option<String>,
 }
 
 impl WatchView {
-    /// Shows `watch` with the numbers that only the poller has.
-    pub fn of(watch: Watch, progress: Option<Progress>) -> Self {
+    /// Shows `watch`; while it is watched, `progress` has newer counters than the store.
+    pub(crate) fn of(watch: Watch, progress: Option<Progress>) -> Self {
         let is_watching = watch.state == State::Watching;
         let progress = progress.filter(|_| is_watching);
         let job = watch.job;
@@ -105,9 +103,9 @@ impl WatchView {
         }
     }
 
-    /// With the events the watch has had.
+    /// Adds the transitions that these events recorded.
     #[must_use]
-    pub fn with_transitions(mut self, events: &[StoredEvent]) -> Self {
+    pub(crate) fn with_transitions(mut self, events: &[StoredEvent]) -> Self {
         self.transitions = Some(events.iter().map(TransitionView::of).collect());
         self
     }

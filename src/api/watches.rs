@@ -1,4 +1,4 @@
-//! `/v1/watches`: submitting, listing, showing and stopping.
+//! `/v1/watches`: submits, lists, shows and stops watches.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -7,7 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::actions::submit::SubmitError;
+use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, terms};
@@ -16,10 +16,10 @@ use crate::store::{Query, Submitted};
 use crate::watch::request::WatchRequest;
 use crate::watch::{State as WatchState, Watch, WatchId};
 
-/// How many transitions one watch is shown with: the latest.
+/// The number of transitions shown with one watch, counted from the latest.
 const TRANSITIONS_SHOWN: usize = 50;
 
-/// 201 with the new watch, or 200 with the one there is.
+/// Submits a job: 201 with the new watch, or 200 with the existing watch of this job.
 pub(super) async fn submit(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
@@ -27,24 +27,19 @@ pub(super) async fn submit(
     let body =
         body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
     let request: WatchRequest = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::malformed(format!("the body is not a watch: {error}")))?;
-    let submitted = api.actions.submit(&request).await;
-    let submitted = submitted.inspect_err(|error| {
-        if matches!(error, SubmitError::Store(_)) {
-            api.probe.invalidate();
-        }
-    })?;
+        .map_err(|error| ApiError::malformed(format!("the body is not a valid watch: {error}")))?;
+    let submitted = api.actions.submit(&request).await?;
     let status = match submitted {
         Submitted::Accepted(_) => StatusCode::CREATED,
         Submitted::Existing(_) => StatusCode::OK,
     };
     let view = api.view(submitted.watch().clone());
     let location = HeaderValue::from_str(&format!("/v1/watches/{}", view.id))
-        .map_err(|_| ApiError::malformed("the id is no header value"))?;
+        .map_err(|_| ApiError::malformed("the id is not a valid header value"))?;
     Ok((status, [(header::LOCATION, location)], Json(view)).into_response())
 }
 
-/// A page of watches, newest first.
+/// Lists the watches that match the query, newest first.
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -57,11 +52,11 @@ pub(super) async fn list(
             .into_iter()
             .map(|watch| api.view(watch))
             .collect(),
-        next: page.next.map(|number| number.to_string()),
+        next: page.next.map(|cursor| cursor.to_string()),
     }))
 }
 
-/// One watch with its transitions.
+/// Shows one watch with its latest transitions.
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -73,7 +68,7 @@ pub(super) async fn show(
     Ok(Json(api.view(watch).with_transitions(&events)))
 }
 
-/// Ends a watch as `unwatched`, and shows how it stands; a final one stays as it is.
+/// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.
 pub(super) async fn stop(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -110,7 +105,7 @@ fn parse_query(text: &str) -> Result<Query, ApiError> {
             "label" => {
                 query.label = Some(parse_label(value).ok_or_else(|| term.wrong("NAME=VALUE"))?);
             }
-            "cursor" => query.before = Some(term.cursor()?),
+            "cursor" => query.before = Some(term.cursor()),
             "limit" => query.limit = term.limit()?,
             _ => return Err(term.unknown("state, service, label, cursor and limit")),
         }
@@ -123,10 +118,12 @@ fn parse_state(word: &str) -> Option<WatchState> {
 }
 
 fn states() -> String {
-    WatchState::words().collect::<Vec<_>>().join(", ")
+    let words: Vec<&str> = WatchState::words().collect();
+    format!("one of {}", words.join(", "))
 }
 
-/// The name goes into a JSON path of the store: only what labels may be made of passes.
+/// Splits `NAME=VALUE`. The name goes into a JSON path of the store, so only the characters
+/// of label names are accepted.
 fn parse_label(text: &str) -> Option<(String, String)> {
     let (name, value) = text.split_once('=')?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);

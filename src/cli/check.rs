@@ -1,4 +1,4 @@
-//! `jobwatch check`: is the configuration right, and what does it come to?
+//! `jobwatch check`: validates the configuration and shows the resulting settings.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::service::settings::ServiceSettings;
 use crate::settings::{Loaded, Settings};
 use crate::watch::subscription::CALLBACK;
 
-/// Reads the configuration as `run` would, without doing anything.
+/// Reads the configuration as `run` does, and connects to nothing.
 #[derive(Args)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -29,12 +29,12 @@ impl Check {
         match self.config.load() {
             Ok(loaded) if self.json => say_json(&as_json(&loaded)),
             Ok(loaded) => say(&as_text(&loaded)),
-            Err(problems) if self.json => {
-                say_json(&json!({"valid": false, "problems": notes(&problems.0)}));
+            Err(diagnostics) if self.json => {
+                say_json(&json!({"valid": false, "problems": notes(&diagnostics.0)}));
                 return Exit::Usage;
             }
-            Err(problems) => {
-                complain(&problems.to_string());
+            Err(diagnostics) => {
+                complain(&diagnostics.to_string());
                 return Exit::Usage;
             }
         }
@@ -42,13 +42,13 @@ impl Check {
     }
 }
 
-fn notes(problems: &[Diagnostic]) -> Vec<Value> {
-    problems
+fn notes(diagnostics: &[Diagnostic]) -> Vec<Value> {
+    diagnostics
         .iter()
-        .map(|problem| {
+        .map(|diagnostic| {
             json!({
-                "origin": problem.origin, "line": problem.line,
-                "key": problem.key, "message": problem.message,
+                "origin": diagnostic.origin, "line": diagnostic.line,
+                "key": diagnostic.key, "message": diagnostic.message,
             })
         })
         .collect()
@@ -92,7 +92,7 @@ fn as_text(loaded: &Loaded) -> String {
     let settings = &loaded.settings;
     let mut parts = vec![head(loaded)];
     if settings.services.is_empty() {
-        parts.push("No service is configured yet: add [services.NAME]; `jobwatch services` lists what can be.".to_owned());
+        parts.push("No service is configured: add [services.NAME]; `jobwatch services` lists the definitions.".to_owned());
     } else {
         parts.push(services(settings));
     }
@@ -113,7 +113,7 @@ fn head(loaded: &Loaded) -> String {
         .map(|file| file.display().to_string())
         .collect();
     let files = if files.is_empty() {
-        "none: the defaults and the environment".to_owned()
+        "none; only defaults and environment variables".to_owned()
     } else {
         files.join(", ")
     };
@@ -155,7 +155,7 @@ fn services(settings: &Settings) -> String {
     table.render()
 }
 
-/// Those that are configured; `jobwatch credentials` tries them.
+/// Lists the configured credentials; `jobwatch credentials` tests them.
 fn credentials(settings: &Settings) -> Option<String> {
     let mut table = Table::with_header(&["CREDENTIAL", "KIND", "REGION"]);
     let mut is_empty = true;
@@ -189,10 +189,8 @@ fn sinks(settings: &Settings) -> String {
         table.row(vec![name.clone(), sink.kind.to_owned(), sink.sink.target()]);
     }
     if let Some(callback) = &settings.api.callback {
-        let to = format!(
-            "the callback_url of watches ({})",
-            callback.options.in_words()
-        );
+        let delivery = callback.options.in_words();
+        let to = format!("the callback_url of each watch ({delivery})");
         table.row(vec![CALLBACK.to_owned(), CALLBACK.to_owned(), to]);
     }
     table.render()

@@ -1,4 +1,4 @@
-//! Talks to the daemon's API on behalf of the commands.
+//! The HTTP client with which commands call the daemon's API.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::cli::Exit;
 use crate::cli::output::complain;
 use crate::outbound;
 
-/// How long the daemon may take to answer.
+/// The time limit of one call: 5 s more than the daemon takes at most.
 const TIMEOUT: Duration = Duration::from_secs(35);
 
-/// Where the daemon is.
+/// The options that select the daemon.
 #[derive(Args, Debug, Clone)]
 pub(super) struct DaemonArgs {
-    /// The daemon's URL
+    /// The URL of the daemon
     #[arg(
         long,
         env = "JOBWATCH_URL",
@@ -25,17 +25,17 @@ pub(super) struct DaemonArgs {
         value_name = "URL"
     )]
     url: String,
-    /// A file with the daemon's bearer token, if it asks for one
+    /// A file with the bearer token of the daemon, if it requires one
     #[arg(long, env = "JOBWATCH_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
-/// Why a command got no answer; already told, only the exit code is left.
+/// The exit code of a call that failed; its error is printed already.
 pub(super) type Refused = Exit;
 
-/// The parts of a problem document that people read.
+/// The parts of a problem document (RFC 9457) that are for people.
 #[derive(Deserialize)]
-struct Problem {
+struct ProblemDocument {
     title: String,
     detail: String,
     #[serde(default)]
@@ -48,15 +48,12 @@ struct Fault {
     message: String,
 }
 
-/// The daemon's answer.
 pub(super) struct Answer<T> {
-    /// The HTTP status.
     pub(super) status: http::StatusCode,
-    /// The body.
     pub(super) body: T,
 }
 
-/// The query for a page of a list: the terms that were given.
+/// Composes the query for a page of a list from the terms that have a value.
 pub(super) fn query_of(limit: u32, terms: &[(&str, Option<&str>)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &limit.to_string());
@@ -66,7 +63,7 @@ pub(super) fn query_of(limit: u32, terms: &[(&str, Option<&str>)]) -> String {
     query.extend_pairs(given).finish()
 }
 
-/// A connection to the daemon.
+/// A client of one daemon. It prints its errors itself.
 pub(super) struct Client {
     http: reqwest::Client,
     url: String,
@@ -88,11 +85,10 @@ impl DaemonArgs {
 }
 
 impl Client {
-    /// A client of the daemon at `url`.
     pub(super) fn new(url: &str, token: Option<String>) -> Result<Self, Refused> {
         let http = outbound::client()
             .timeout(TIMEOUT)
-            // The daemon is usually on this machine, and its token is for nobody else.
+            // The daemon is usually on this machine, and no proxy may see its token.
             .no_proxy()
             .build()
             .map_err(|error| {
@@ -106,7 +102,7 @@ impl Client {
         })
     }
 
-    /// Asks, and tells on standard error what went wrong.
+    /// Calls the API. An error is printed to standard error; its exit code is returned.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         method: http::Method,
@@ -136,7 +132,7 @@ impl Client {
         }
         let body = serde_json::from_slice(&bytes).map_err(|error| {
             complain(&format!(
-                "{} answered what this jobwatch does not understand: {error}",
+                "cannot read the answer of {}: {error}; is it a jobwatch of the same version?",
                 self.url
             ));
             Exit::Failed
@@ -147,13 +143,13 @@ impl Client {
     fn unreachable(&self, error: &reqwest::Error) -> Exit {
         if error.is_builder() {
             complain(&format!(
-                "`{}` is no URL of a daemon, such as http://127.0.0.1:8620",
+                "invalid URL `{}`; give one such as http://127.0.0.1:8620",
                 self.url
             ));
             return Exit::Usage;
         }
         complain(&format!(
-            "no daemon answers at {}: {}; is `jobwatch run` running? (--url or JOBWATCH_URL says where)",
+            "cannot reach the daemon at {}: {}; start it with `jobwatch run`, or set --url or JOBWATCH_URL",
             self.url,
             outbound::in_words(error)
         ));
@@ -162,17 +158,19 @@ impl Client {
 }
 
 fn refused(status: http::StatusCode, body: &[u8]) -> Exit {
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) if problem.errors.is_empty() => {
-            complain(&format!("{}: {}", problem.title, problem.detail));
+    match serde_json::from_slice::<ProblemDocument>(body) {
+        Ok(document) if document.errors.is_empty() => {
+            complain(&format!("{}: {}", document.title, document.detail));
         }
-        Ok(problem) => {
-            complain(&format!("{}:", problem.title));
-            for fault in problem.errors {
+        Ok(document) => {
+            complain(&format!("{}:", document.title));
+            for fault in document.errors {
                 complain(&format!("  {}: {}", fault.field, fault.message));
             }
         }
-        Err(_) => complain(&format!("the daemon answered {status}")),
+        Err(_) => complain(&format!(
+            "the server answered HTTP {status} without a reason; is it a jobwatch daemon? (--url, JOBWATCH_URL)"
+        )),
     }
     if status.is_client_error() {
         Exit::Usage

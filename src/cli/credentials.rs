@@ -1,5 +1,5 @@
-//! `jobwatch credentials`: has each credential issued, and says what it is good for; never
-//! the secret.
+//! `jobwatch credentials`: tests each credential and shows its scope and expiry, but never
+//! its secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::credential::{CredentialError, NO_CREDENTIAL, SharedCredential, Verifi
 use crate::settings::{Settings, build};
 use crate::suggest;
 
-/// Tries credentials for real: logs in, asks, or reads the file, as the daemon would.
+/// Tests credentials as the daemon uses them: logs in, asks a metadata service or reads files.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(super) struct Credentials {
-    /// The configured credential [default: all of them]
+    /// The name of a configured credential [default: all]
     name: Option<String>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -31,12 +31,15 @@ pub(super) struct Credentials {
 }
 
 const HELP: &str = "\
-The results: \"issued\" by an identity or metadata service just now, \"accepted\" by one that
-was asked, \"read\" where nobody can be asked before a service is, and \"failed\".
+Results:
+  issued    an identity or metadata service issued the secret just now
+  accepted  an identity service was asked, and accepts the secret
+  read      the secret could be read; only a poll can show whether it is accepted
+  failed    the error is printed below the table
 
 Exit codes: 0 none failed, 1 one failed, 2 wrong usage or configuration.";
 
-/// What came of trying one credential. The fields are a contract.
+/// The result of testing one credential. The fields are a contract.
 #[derive(Serialize)]
 struct Report {
     name: String,
@@ -44,7 +47,7 @@ struct Report {
     /// `issued`, `accepted`, `read` or `failed`.
     result: &'static str,
     scope: Scope,
-    /// How many services the issuer's catalog has.
+    /// The number of entries in the service catalog that came with the token.
     endpoints: usize,
     expires_at: Option<Timestamp>,
     expires_in_s: Option<u64>,
@@ -67,28 +70,30 @@ impl Credentials {
 
     async fn reports(&self, clock: &SharedClock) -> Result<Vec<Report>, String> {
         let loaded = self.config.load();
-        let settings = loaded.map_err(|problems| problems.to_string())?.settings;
+        let settings = loaded
+            .map_err(|diagnostics| diagnostics.to_string())?
+            .settings;
         let credentials =
             build::credentials(&settings, clock).map_err(|error| format!("{error:#}"))?;
         let configured = || credentials.keys().filter(|name| *name != NO_CREDENTIAL);
         if let Some(name) = &self.name
             && !credentials.contains_key(name)
         {
-            let hint = suggest::did_you_mean(name, configured().map(String::as_str));
+            let suggestion = suggest::did_you_mean(name, configured().map(String::as_str));
             let names: Vec<&str> = configured().map(String::as_str).collect();
             return Err(format!(
-                "there is no credential `{name}`{hint} (configured: {})",
+                "unknown credential `{name}` (configured: {}){suggestion}",
                 or_none(&names)
             ));
         }
-        let mut tries = JoinSet::new();
+        let mut tests = JoinSet::new();
         for name in configured().filter(|name| self.name.as_ref().is_none_or(|it| it == *name)) {
             let credential = Arc::clone(&credentials[name]);
             let used_by = used_by(&settings, name);
             let clock = Arc::clone(clock);
-            tries.spawn(async move { tried(&credential, used_by, &clock).await });
+            tests.spawn(async move { test(&credential, used_by, &clock).await });
         }
-        let mut reports = tries.join_all().await;
+        let mut reports = tests.join_all().await;
         reports.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(reports)
     }
@@ -134,7 +139,7 @@ fn used_by(settings: &Settings, name: &str) -> Vec<String> {
         .collect()
 }
 
-async fn tried(credential: &SharedCredential, used_by: Vec<String>, clock: &SharedClock) -> Report {
+async fn test(credential: &SharedCredential, used_by: Vec<String>, clock: &SharedClock) -> Report {
     let mut report = Report {
         name: credential.name().to_owned(),
         kind: credential.kind(),
@@ -149,26 +154,26 @@ async fn tried(credential: &SharedCredential, used_by: Vec<String>, clock: &Shar
     };
     let now = clock.now();
     match credential.present(now).await {
-        Ok(held) => {
-            report.endpoints = held.scope.catalog.len();
-            report.scope = held.scope.clone();
-            report.expires_at = held.lease.map(|lease| lease.until);
-            report.expires_in_s = held.lease.map(|lease| lease.left(clock.now()).as_secs());
-            match credential.verify(&held, clock.now()).await {
+        Ok(issued) => {
+            report.endpoints = issued.scope.catalog.len();
+            report.scope = issued.scope.clone();
+            report.expires_at = issued.lease.map(|lease| lease.until);
+            report.expires_in_s = issued.lease.map(|lease| lease.left(clock.now()).as_secs());
+            match credential.verify(&issued, clock.now()).await {
                 Ok(verified) => report.result = word(&verified),
                 Err(error) => {
                     report.error = Some(format!("credential `{}`: {error}", credential.name()));
                 }
             }
         }
-        Err(error) => report.error = Some(without_plans(&error)),
+        Err(error) => report.error = Some(without_retry_time(&error)),
     }
     report.clock_ahead_s = credential.clock_ahead_s();
     report
 }
 
-/// The error alone: of this process there is no next attempt.
-fn without_plans(error: &CredentialError) -> String {
+/// Returns the error without the time of the next attempt: this process makes none.
+fn without_retry_time(error: &CredentialError) -> String {
     match error {
         CredentialError::NotIssued {
             credential, error, ..
@@ -215,7 +220,7 @@ fn table(reports: &[Report]) -> String {
     table.render()
 }
 
-/// One credential with everything that is known of it.
+/// Shows every known fact about one credential, for `jobwatch credentials NAME`.
 fn details(report: &Report) -> String {
     let paint = Paint::for_stdout();
     let mut table = Table::default();
@@ -241,7 +246,7 @@ fn details(report: &Report) -> String {
 }
 
 fn scope_in_words(scope: &Scope) -> String {
-    // The project's domain is of interest only where there is no project.
+    // Without a project, the domain is the scope.
     let project = scope.project.as_ref().or(scope.project_id.as_ref());
     let domain = scope.domain.as_ref().or(scope.domain_id.as_ref());
     let parts = [
@@ -266,11 +271,12 @@ fn expiry_in_words(report: &Report) -> String {
             format!("{} (in {left})", time(at))
         }
         _ if report.error.is_some() => "-".to_owned(),
-        _ => "not said".to_owned(),
+        _ => "unknown".to_owned(),
     }
 }
 
-/// A second is what the exchange itself takes, and the header has whole seconds.
+/// Describes the difference of the clocks. One second is tolerated: the header has whole
+/// seconds, and the exchange itself takes time.
 fn clock_in_words(ahead_s: Option<i64>) -> String {
     match ahead_s {
         None => "-".to_owned(),
@@ -288,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scope_is_told_by_name_or_else_by_id() {
+    fn the_scope_is_shown_by_name_or_else_by_id() {
         let mut scope = Scope {
             user: Some("watcher".into()),
             project_id: Some("13e5".into()),
@@ -305,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_clock_is_told_with_its_size() {
+    fn a_wrong_clock_is_shown_with_its_difference() {
         assert_eq!(clock_in_words(None), "-");
         assert_eq!(clock_in_words(Some(-1)), "right");
         assert_eq!(clock_in_words(Some(1200)), "ours is 20m behind");

@@ -1,4 +1,4 @@
-//! `jobwatch db`: looking after the database file.
+//! `jobwatch db`: checks the database file, or backs it up.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::maintenance;
 use crate::store::sqlite::maintenance::Inspection;
 
-/// Checks the database, or makes a copy of it; the daemon may run meanwhile.
+/// Checks the database, or backs it up. The daemon may run meanwhile.
 #[derive(Args)]
 pub(super) struct Db {
     #[command(subcommand)]
@@ -20,16 +20,16 @@ pub(super) struct Db {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Look for damage, and count what there is
+    /// Check the file for damage, and count its watches and deliveries
     Check(Check),
-    /// Copy the database as it stands at one moment
+    /// Copy the database, as of one moment, to a new file
     Backup(Backup),
 }
 
-/// Which database.
+/// The options that select the database.
 #[derive(Args)]
-struct Which {
-    /// The database file [default: that of store.url in the settings]
+struct DatabaseArgs {
+    /// The database file [default: the file of store.url in the configuration]
     #[arg(long, value_name = "FILE", conflicts_with = "files")]
     database: Option<PathBuf>,
     #[command(flatten)]
@@ -37,38 +37,38 @@ struct Which {
 }
 
 const CHECK_HELP: &str = "\
-Reads every page, and changes nothing: it takes as long as reading the file does.
+Reads the whole file and changes nothing. The daemon may run meanwhile.
 
-Exit codes: 0 sound, 1 damaged, not readable, or written by a newer jobwatch or another program.";
+Exit codes: 0 sound, 1 damaged, unreadable, or written by a newer jobwatch or another program.";
 
-/// Looks for damage.
 #[derive(Args)]
 #[command(after_help = CHECK_HELP)]
 struct Check {
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    which: Which,
+    database: DatabaseArgs,
 }
 
 const BACKUP_HELP: &str = "\
-The copy is whole and compact, and only its owner may read it. A file that is there already is
-not overwritten. To restore: stop jobwatch, remove DATABASE-wal and DATABASE-shm, put the copy
-in the place of DATABASE, start. What happened since the copy is then unknown: jobs that were
-submitted later must be submitted again, and events may be told twice under the same ids.
+The copy is complete and compact, and only its owner may read it. An existing file is not
+overwritten.
+
+To restore: stop the daemon, remove DATABASE-wal and DATABASE-shm, replace DATABASE by the
+copy, and start the daemon. It then knows nothing that happened after the copy was made: submit
+later jobs again, and expect that receivers get some events again, under the same event ids.
 
   jobwatch db backup /var/backups/jobwatch-$(date +%F).db";
 
-/// Makes a copy.
 #[derive(Args)]
 #[command(after_help = BACKUP_HELP)]
 struct Backup {
-    /// Where the copy goes
+    /// The new file for the copy; it must not exist
     #[arg(value_name = "FILE")]
     copy: PathBuf,
     #[command(flatten)]
-    which: Which,
+    database: DatabaseArgs,
 }
 
 impl Db {
@@ -83,13 +83,13 @@ impl Db {
     }
 }
 
-impl Which {
+impl DatabaseArgs {
     fn file(&self) -> Result<PathBuf, Exit> {
         if let Some(file) = &self.database {
             return Ok(file.clone());
         }
-        let loaded = self.config.load().map_err(|problems| {
-            complain(&problems.to_string());
+        let loaded = self.config.load().map_err(|diagnostics| {
+            complain(&diagnostics.to_string());
             Exit::Usage
         })?;
         Ok(loaded.settings.store)
@@ -98,7 +98,7 @@ impl Which {
 
 impl Check {
     fn check(&self) -> Result<Exit, Exit> {
-        let file = self.which.file()?;
+        let file = self.database.file()?;
         let inspection = maintenance::inspect(&file).map_err(|error| failed(&error))?;
         if self.json {
             say_json(&as_json(&file, &inspection));
@@ -115,10 +115,10 @@ impl Check {
 
 impl Backup {
     fn back_up(&self) -> Result<Exit, Exit> {
-        let file = self.which.file()?;
+        let file = self.database.file()?;
         let bytes = maintenance::back_up(&file, &self.copy).map_err(|error| failed(&error))?;
         say(&format!(
-            "{} was copied to {} ({bytes} bytes)",
+            "copied {} to {} ({bytes} bytes)",
             file.display(),
             self.copy.display()
         ));
@@ -172,18 +172,18 @@ fn in_words(file: &Path, inspection: &Inspection) -> String {
     let (schema, newest) = (inspection.schema, inspection.newest);
     let schema = match schema.cmp(&newest) {
         _ if !inspection.is_ours => schema.to_string(),
-        std::cmp::Ordering::Less => format!("{schema}; `jobwatch run` brings it to {newest}"),
+        std::cmp::Ordering::Less => format!("{schema}; `jobwatch run` migrates it to {newest}"),
         std::cmp::Ordering::Equal => schema.to_string(),
         std::cmp::Ordering::Greater => {
-            format!("{schema}, and this jobwatch knows {newest} at most: use the newer one")
+            format!("{schema}, newer than this jobwatch supports ({newest}): use a newer jobwatch")
         }
     };
     let result = if inspection.is_sound() {
         paint.as_state("succeeded", "sound")
     } else if !inspection.is_ours {
-        paint.as_state("failed", "a database of another program")
+        paint.as_state("failed", "the database of another program")
     } else if inspection.findings.is_empty() {
-        paint.as_state("failed", "newer than this jobwatch")
+        paint.as_state("failed", "written by a newer jobwatch")
     } else {
         paint.as_state("failed", "damaged: restore a backup")
     };

@@ -1,4 +1,4 @@
-//! `jobwatch deliveries`: what sinks are owed, what was given up, and each attempt.
+//! `jobwatch deliveries`: lists deliveries and dead letters, or shows the attempts of one.
 
 use clap::Args;
 use http::Method;
@@ -9,20 +9,20 @@ use crate::cli::client::{DaemonArgs, query_of};
 use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
 
 const HELP: &str = "\
-An event that a sink is owed is a delivery. It is pending until the sink has taken it
-(delivered), or until ten attempts over some 16 hours have failed (dead: a dead letter). Dead
-letters are kept; `jobwatch redrive` owes them again.
+A delivery is one event for one sink. It is pending until the sink accepts it (delivered), or
+until ten attempts over about 16 hours have failed (dead: a dead letter). Dead letters are kept;
+`jobwatch redrive` sends them again.
 
-  jobwatch deliveries --state dead             what was given up
-  jobwatch deliveries --state dead --sink ops  by one sink
-  jobwatch deliveries 4711                     one delivery: why did each attempt fail?
-  jobwatch redrive 4711                        try again, under the same event id";
+  jobwatch deliveries --state dead             list the dead letters
+  jobwatch deliveries --state dead --sink ops  only those of the sink `ops`
+  jobwatch deliveries 4711                     show why each attempt failed
+  jobwatch redrive 4711                        send it again, under the same event id";
 
 /// Lists deliveries, newest first, or shows one with its attempts.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(super) struct Deliveries {
-    /// The id of one delivery, to be shown with its attempts
+    /// The id of a delivery, to show its attempts
     #[arg(value_name = "DELIVERY_ID", conflicts_with_all = ["state", "sink", "cursor"])]
     delivery_id: Option<String>,
     /// Only deliveries in this state: pending, delivered or dead
@@ -31,13 +31,13 @@ pub(super) struct Deliveries {
     /// Only deliveries to this sink
     #[arg(long)]
     sink: Option<String>,
-    /// At most so many, up to 1000
+    /// The number of deliveries to list, at most 1000
     #[arg(long, default_value_t = 50)]
     limit: u32,
-    /// Go on where another list ended
+    /// Continue a list: the value printed at the end of the previous page
     #[arg(long)]
     cursor: Option<String>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -101,13 +101,13 @@ impl Deliveries {
     }
 }
 
-/// The path of one delivery; an id that is none still asks for no other path.
+/// Returns the path of one delivery. The id is escaped, so that none leads to another path.
 pub(super) fn path_of(id: &str) -> String {
     let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
     format!("/v1/deliveries/{id}")
 }
 
-/// A state in the colour of how well it is.
+/// Colours a state: green if delivered, red if dead.
 fn painted(paint: Paint, state: &str) -> String {
     let like = match state {
         "delivered" => "succeeded",
@@ -166,7 +166,7 @@ fn in_words(delivery: &DeliveryView) -> String {
         "gone",
         delivery.gone_since.filter(|_| is_owed).map(|since| {
             format!(
-                "its receiver, since {} (410); it waits until jobwatch is restarted",
+                "the receiver answered 410 at {}; this delivery waits for a restart of the daemon",
                 time(since)
             )
         }),

@@ -1,4 +1,4 @@
-//! `jobwatch explain`: how a recorded answer is read, and why.
+//! `jobwatch explain`: shows how a definition reads a recorded answer, and why.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,24 +19,24 @@ use crate::suggest;
 /// The largest recorded answer, in bytes.
 const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads a recorded answer by a definition and prints what it is, as JSON.
+/// Reads a recorded answer with a definition, and prints the reading as JSON.
 #[derive(Args)]
 pub(super) struct Explain {
-    /// A definition's name, or a file FILE.toml
+    /// The name of a definition, or a definition file (*.toml)
     definition: String,
-    /// The answer's HTTP status
+    /// The HTTP status of the answer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(100..600))]
     http_status: u16,
-    /// A header of the answer; may be given several times
+    /// A header of the answer; may be repeated
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// The job's id; without it, whatever job the answer is about
+    /// The id of the job [default: any job in the answer]
     #[arg(long, value_name = "ID")]
     job_id: Option<String>,
-    /// Print a small table for people instead
+    /// Print a table for people instead of JSON
     #[arg(long)]
     human: bool,
-    /// The file with the answer's body, or - for standard input
+    /// A file with the body of the answer, or - for standard input
     #[arg(default_value = "-")]
     body: PathBuf,
     #[command(flatten)]
@@ -50,11 +50,11 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let name = name
         .trim()
         .parse()
-        .map_err(|_| format!("`{name}` is no header name"))?;
+        .map_err(|_| format!("invalid header name `{name}`"))?;
     let value = value
         .trim()
         .parse()
-        .map_err(|_| format!("`{value}` is no header value"))?;
+        .map_err(|_| format!("invalid header value `{value}`"))?;
     Ok((name, value))
 }
 
@@ -89,7 +89,7 @@ impl Explain {
     }
 }
 
-/// The definition of this name, or in this file.
+/// Finds a definition by its name, or reads the file if `name` ends in `.toml`.
 pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, String> {
     let path = Path::new(name);
     if path
@@ -103,16 +103,16 @@ pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, S
     }
     let catalog = config
         .load()
-        .map_err(|problems| problems.to_string())?
+        .map_err(|diagnostics| diagnostics.to_string())?
         .settings
         .catalog;
     catalog.get(name).cloned().ok_or_else(|| {
-        let hint = suggest::did_you_mean(name, catalog.names());
-        format!("there is no definition `{name}`{hint} (`jobwatch services` lists them; a file ends in .toml)")
+        let suggestion = suggest::did_you_mean(name, catalog.names());
+        format!("unknown definition `{name}` (`jobwatch services` lists them; a file must end in .toml){suggestion}")
     })
 }
 
-/// The content of a file, or of standard input for `-`.
+/// Reads a file, or standard input for `-`; at most 64 MiB.
 pub(super) fn read_body(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut body = Vec::new();
@@ -131,7 +131,7 @@ pub(super) fn read_body(path: &Path) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-/// The table of `--human`: each value with the selector behind it.
+/// Composes the table of `--human`: each value with the selector that found it.
 pub(super) fn in_words(explanation: &Explanation) -> String {
     let paint = Paint::for_stdout();
     let mut table = Table::default();

@@ -1,4 +1,4 @@
-//! `jobwatch list`: watches, newest first.
+//! `jobwatch list`: lists watches, newest first.
 
 use clap::Args;
 use http::Method;
@@ -8,7 +8,6 @@ use crate::cli::Exit;
 use crate::cli::client::{DaemonArgs, query_of};
 use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
 
-/// Lists watches.
 #[derive(Args)]
 pub(super) struct List {
     /// Only watches in this state: watching, or an outcome such as failed
@@ -20,13 +19,13 @@ pub(super) struct List {
     /// Only watches with this label
     #[arg(long, value_name = "NAME=VALUE")]
     label: Option<String>,
-    /// At most so many, up to 1000
+    /// The number of watches to list, at most 1000
     #[arg(long, default_value_t = 50)]
     limit: u32,
-    /// Go on where another list ended
+    /// Continue a list: the value printed at the end of the previous page
     #[arg(long)]
     cursor: Option<String>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]

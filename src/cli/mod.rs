@@ -1,7 +1,7 @@
-//! The command line: one file a command.
+//! The command line: one file for each command.
 //!
-//! Exit codes are a contract: 0 done, 1 failed, 2 wrong usage or configuration, 3 timed
-//! out, 4 lost, unknown or unwatched, 5 the daemon cannot be reached, 130 interrupted.
+//! Exit codes are a contract: 0 done, 1 failed, 2 wrong usage or configuration, 5 the
+//! daemon cannot be reached, 130 interrupted.
 
 mod check;
 mod client;
@@ -35,21 +35,21 @@ use crate::settings;
 use crate::settings::Loaded;
 use crate::tree::source::Sources;
 
-/// Where the settings are when nobody says.
+/// The file that is read if it exists and no `--config` is given.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 
-/// How the program ends.
+/// The exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
+    /// The command has done its work.
     Done = 0,
-    /// It failed.
+    /// The command failed, or a checked thing is not as it should be.
     Failed = 1,
-    /// The usage or the configuration is wrong.
+    /// The arguments or the configuration are wrong; nothing was done.
     Usage = 2,
-    /// The daemon cannot be reached.
+    /// The daemon did not answer at its URL.
     Unreachable = 5,
-    /// Somebody interrupted it.
+    /// SIGINT or SIGTERM ended the command before its end.
     Interrupted = 130,
 }
 
@@ -59,7 +59,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Watches asynchronous cloud jobs until they end, and tells everyone who asked.
+/// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
 #[command(name = "jobwatch", version, after_help = EXAMPLES)]
 struct Cli {
@@ -68,61 +68,61 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "\
-First minute:
-  jobwatch demo                                 see it work, without a cloud
-  jobwatch check --config jobwatch.toml         is the configuration right?
-  jobwatch credentials --config jobwatch.toml   do the logins work?
-  jobwatch run --config jobwatch.toml           watch
-  jobwatch submit dcs ff8080818822bbf70188235afc24141a --label deploy=42
-  curl -si … | jobwatch submit dcs --from-response -   the id from the creating call
-  jobwatch list --state watching
-  jobwatch sink test ops --config jobwatch.toml does the receiver take an event?
-  jobwatch deliveries --state dead              what could not be delivered, and why
+Examples:
+  jobwatch demo                                       see it work, without a cloud
+  jobwatch check --config jobwatch.toml               check the configuration
+  jobwatch credentials --config jobwatch.toml         test the logins
+  jobwatch run --config jobwatch.toml                 run the daemon
+  jobwatch submit dcs JOB_ID --label deploy=42        watch a job
+  curl -si … | jobwatch submit dcs --from-response -  watch the job that curl created
+  jobwatch list --state watching                      list the jobs that still run
+  jobwatch sink test ops --config jobwatch.toml       send a sample event to a sink
+  jobwatch deliveries --state dead                    list failed deliveries, with reasons
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachable,
 130 interrupted.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the daemon: poll jobs, tell sinks, serve the API
+    /// Run the daemon: poll jobs, send events to sinks, serve the API
     Run(run::Run),
-    /// See it work: simulated services, a daemon and a webhook receiver, for a quarter of a minute
+    /// Show a daemon at work on simulated services, for a quarter of a minute
     Demo(demo::Demo),
-    /// Serve stand-ins of DCS, SFS Turbo and SDRS to rehearse a configuration against
+    /// Simulate DCS, SFS Turbo and SDRS, to try a configuration without a cloud
     Simulate(simulate::Simulate),
-    /// Check the configuration and show what it comes to
+    /// Check the configuration, and show the resulting settings
     Check(check::Check),
-    /// Try the credentials, and show what they are good for
+    /// Test the configured credentials, and show their scope and expiry
     Credentials(credentials::Credentials),
-    /// Show the definitions of job APIs, and the configured services
+    /// List the definitions of job APIs, and the services configured with them
     Services(services::Services),
-    /// Show how a recorded answer is read by a definition, and why
+    /// Show how a definition reads a recorded answer, and why
     Explain(explain::Explain),
-    /// Poll a job once, for real, and show how the answer is read
+    /// Poll a job once, with the real service, and show how the answer is read
     Probe(probe::Probe),
-    /// Have the daemon watch a job
+    /// Submit a job, for the daemon to watch
     Submit(submit::Submit),
-    /// List watches, newest first
+    /// List the watches, newest first
     List(list::List),
-    /// Show one watch with its transitions
+    /// Show one watch and its transitions
     Show(show::Show),
-    /// Stop watching; the job itself goes on
+    /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
-    /// List what sinks are owed and what was given up, or show one delivery's attempts
+    /// List deliveries and dead letters, or show the attempts of one delivery
     Deliveries(deliveries::Deliveries),
-    /// Owe dead letters again
+    /// Send dead letters to their sinks again
     Redrive(redrive::Redrive),
     /// List the sinks, or send one a signed sample event
     Sink(sink::Sink),
-    /// Check the database, or make a copy of it
+    /// Check the database, or back it up
     Db(db::Db),
 }
 
-/// Where the settings come from.
+/// The options that select the configuration.
 #[derive(Args, Debug, Clone, Default)]
 struct ConfigArgs {
-    /// A file of settings; may be given several times, later ones override earlier ones
-    /// [default: /etc/jobwatch/jobwatch.toml, if there is one]
+    /// A configuration file; may be repeated, later files override earlier ones [default:
+    /// /etc/jobwatch/jobwatch.toml, if it exists]
     #[arg(long = "config", short = 'c', value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -141,25 +141,25 @@ impl ConfigArgs {
     }
 }
 
-/// The environment, as far as it is text.
+/// Returns the variables of the environment that are valid UTF-8.
 fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
-/// Reads the command line and does what it says.
+/// Parses the arguments, runs the command and returns its exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors, but come this way.
+            // Clap reports `--help` and `--version` as errors too.
             let code = if error.use_stderr() {
                 Exit::Usage
             } else {
                 Exit::Done
             };
-            // Nobody reads it when even that fails.
+            // If standard error is closed, only the exit code is left.
             let _ = error.print();
             return code.into();
         }
@@ -175,7 +175,7 @@ pub fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(cli.command.execute());
-    // What was abandoned is not waited for.
+    // Blocking calls that a command gave up on must not delay the exit.
     runtime.shutdown_background();
     exit.into()
 }

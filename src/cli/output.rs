@@ -1,4 +1,4 @@
-//! What commands print: tables, colours only on a terminal, errors on standard error.
+//! The output of commands: tables, colours only on a terminal, errors on standard error.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -6,17 +6,17 @@ use std::io::{IsTerminal, Write as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Prints a line to standard output; a reader that went away is no error.
+/// Prints a line to standard output; a closed pipe is not an error.
 pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Prints an error.
+/// Prints an error to standard error, after the name of the program.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "jobwatch: {text}");
 }
 
-/// Prints a value as JSON: indented on a terminal, on one line for scripts.
+/// Prints a value as JSON: indented on a terminal, otherwise on one line.
 pub(super) fn say_json(value: &impl Serialize) {
     let text = if std::io::stdout().is_terminal() {
         serde_json::to_string_pretty(value)
@@ -26,14 +26,14 @@ pub(super) fn say_json(value: &impl Serialize) {
     say(&text.expect("string keys and no failing serializer"));
 }
 
-/// Colours for a terminal, nothing for anybody else.
+/// Adds colours to words if standard output is a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
     is_on: bool,
 }
 
 impl Paint {
-    /// For standard output; `NO_COLOR` (no-color.org) switches colours off.
+    /// Colours standard output, unless `NO_COLOR` (no-color.org) is set.
     pub(super) fn for_stdout() -> Self {
         let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
@@ -41,18 +41,17 @@ impl Paint {
         }
     }
 
-    /// No colours, wherever it goes.
     #[cfg(test)]
     pub(super) fn none() -> Self {
         Self { is_on: false }
     }
 
-    /// A state in its colour: green ended well, red badly, yellow is a person's business.
+    /// Colours a state: green succeeded, red failed, yellow needs a person, cyan is watching.
     pub(super) fn state(self, state: &str) -> String {
         self.as_state(state, state)
     }
 
-    /// A word in the colour of a state.
+    /// Writes `word` in the colour of `state`.
     pub(super) fn as_state(self, state: &str, word: &str) -> String {
         let code = match state {
             "succeeded" => "32",
@@ -81,7 +80,7 @@ impl Paint {
     }
 }
 
-/// Rows in columns, each as wide as its widest cell.
+/// Aligns rows: each column is as wide as its widest cell.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -125,7 +124,7 @@ fn line(row: &[String], widths: &[usize]) -> String {
     line.trim_end().to_owned()
 }
 
-/// The width on a terminal: colour codes take none.
+/// Counts the characters that a terminal shows: colour codes have no width.
 pub(super) fn width(text: &str) -> usize {
     let mut width = 0;
     let mut in_code = false;
@@ -140,19 +139,19 @@ pub(super) fn width(text: &str) -> usize {
     width
 }
 
-/// Text from elsewhere, safe for a terminal: control characters are shown, not obeyed.
+/// Makes foreign text safe for a terminal: control characters are replaced by U+FFFD.
 pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// A time, to the second.
+/// Formats a time as RFC 3339 in UTC, to the second.
 pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// An optional text, or a dash.
+/// Returns the text, safe for a terminal; a dash if absent.
 pub(super) fn or_dash(text: Option<&str>) -> String {
     text.map_or_else(|| "-".to_owned(), plain)
 }
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up_whatever_their_colours() {
+    fn colours_do_not_change_the_width_of_columns() {
         let mut table = Table::default();
         table.row(vec!["\u{1b}[32mok\u{1b}[0m".into(), "x".into()]);
         table.row(vec!["longer".into(), "y".into()]);
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_wrote_cannot_drive_the_terminal() {
+    fn foreign_text_cannot_control_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
     }
 }

@@ -1,5 +1,5 @@
-//! `jobwatch probe`: one real poll with the configured credential, and how its answer is
-//! read.
+//! `jobwatch probe`: polls a job once with the configured credential, and shows how the
+//! answer is read.
 
 use std::time::Duration;
 
@@ -16,24 +16,24 @@ use crate::service::Probed;
 use crate::settings::build;
 use crate::suggest;
 
-/// Polls a job once and prints what came of it. Nothing is stored and nobody is told.
+/// Polls a job once and prints the reading. Nothing is stored and no event is sent.
 #[derive(Args)]
 pub(super) struct Probe {
-    /// The configured service
+    /// The name of a configured service
     service: String,
-    /// The job's id
+    /// The id of the job
     job_id: String,
-    /// A value for the request that the service does not set
+    /// A parameter of the request, if the configuration of the service does not set it
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
-    /// Print a small table for people instead of JSON
+    /// Print a table for people instead of JSON
     #[arg(long)]
     human: bool,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// What is printed: the exchange, then what `explain` would say of it.
+/// The output: the exchange, then the same reading as from `explain`.
 #[derive(Serialize)]
 struct Report {
     request: String,
@@ -55,18 +55,18 @@ impl Probe {
         }
     }
 
-    /// Exits with 0 when the job was seen, and 1 when there was a problem.
+    /// Returns exit code 0 if the job was seen, and 1 if the poll failed.
     async fn probe(self, clock: &SharedClock) -> Result<Exit, String> {
         let loaded = self
             .config
             .load()
-            .map_err(|problems| problems.to_string())?;
+            .map_err(|diagnostics| diagnostics.to_string())?;
         let services = build::services(&loaded.settings, clock).map_err(|e| format!("{e:#}"))?;
         let service = services.get(&self.service).ok_or_else(|| {
-            let hint = suggest::did_you_mean(&self.service, services.names());
+            let suggestion = suggest::did_you_mean(&self.service, services.names());
             let names: Vec<&str> = services.names().collect();
             format!(
-                "there is no service `{}`{hint} (configured: {})",
+                "unknown service `{}` (configured: {}){suggestion}",
                 self.service,
                 names.join(", ")
             )

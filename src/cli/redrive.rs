@@ -1,4 +1,4 @@
-//! `jobwatch redrive`: dead letters are owed again.
+//! `jobwatch redrive`: makes dead letters pending again.
 
 use clap::Args;
 use http::Method;
@@ -11,25 +11,25 @@ use crate::cli::deliveries::path_of;
 use crate::cli::output::{complain, plain, say, say_json};
 
 const HELP: &str = "\
-A redriven delivery begins its ten attempts anew, the first at once; what was tried before
-stays in its history. The event keeps its id, so a receiver that has it already can tell.
+A redriven delivery gets ten new attempts, the first at once; its history keeps the old ones.
+The event keeps its id, so a receiver can recognise an event that it already has.
 
-  jobwatch redrive 4711 4712            these two
-  jobwatch redrive --sink ops           every dead letter of a sink
-  jobwatch redrive --since 2h           of all sinks, given up in the last two hours
-  jobwatch redrive 4711 --force         although it is pending or was delivered";
+  jobwatch redrive 4711 4712        two dead letters
+  jobwatch redrive --sink ops       all dead letters of the sink `ops`
+  jobwatch redrive --since 2h       the dead letters of all sinks from the last two hours
+  jobwatch redrive 4711 --force     a delivery that is pending or was delivered";
 
-/// Without it, only the ids would be said to be missing where nothing is given.
+/// Names all three forms: clap alone would ask only for the ids if all are missing.
 const USAGE: &str = "\
 jobwatch redrive [OPTIONS] <DELIVERY_ID>...
        jobwatch redrive [OPTIONS] --sink <SINK> [--since <TIME>]
        jobwatch redrive [OPTIONS] --since <TIME>";
 
-/// Owes dead letters again.
+/// Makes dead letters pending again.
 #[derive(Args)]
 #[command(after_help = HELP, override_usage = USAGE)]
 pub(super) struct Redrive {
-    /// The ids of deliveries
+    /// The ids of the deliveries
     #[arg(
         value_name = "DELIVERY_ID",
         required_unless_present_any = ["sink", "since"],
@@ -39,13 +39,13 @@ pub(super) struct Redrive {
     /// All dead letters of this sink
     #[arg(long)]
     sink: Option<String>,
-    /// Only those given up since: a time (RFC 3339), or how long ago (2h)
+    /// The dead letters since a time (RFC 3339) or of the last hours or minutes (2h)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Also deliveries that are not dead: the pending at once, the delivered once more
+    /// Send the delivery even if it is pending or was delivered
     #[arg(long, conflicts_with_all = ["sink", "since"])]
     force: bool,
-    /// Print JSON; one line for each delivery
+    /// Print JSON, one line for each delivery
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -80,10 +80,10 @@ impl Redrive {
             return Ok(());
         }
         let sink = plain(&delivery.sink);
-        say(&format!("{} is owed to {sink} again", delivery.id));
+        say(&format!("{} is pending again for {sink}", delivery.id));
         if delivery.gone_since.is_some() {
             complain(&format!(
-                "{sink}: its receiver is gone (410); it waits until jobwatch is restarted"
+                "{sink}: the receiver is gone (410); restart the daemon to send to it again"
             ));
         }
         Ok(())
@@ -105,36 +105,33 @@ impl Redrive {
         if self.json {
             say_json(&view);
         } else {
-            tell(&view);
+            print(&view);
         }
         Exit::Done
     }
 }
 
-fn tell(view: &RedriveView) {
+fn print(view: &RedriveView) {
     for (sink, count) in &view.by_sink {
-        let letters = if *count == 1 {
-            "letter is"
-        } else {
-            "letters are"
+        let result = match count {
+            0 => "no dead letters match".to_owned(),
+            1 => "1 dead letter is pending again".to_owned(),
+            _ => format!("{count} dead letters are pending again"),
         };
-        say(&format!(
-            "{}: {count} dead {letters} owed again",
-            plain(sink)
-        ));
+        say(&format!("{}: {result}", plain(sink)));
     }
     if view.by_sink.is_empty() {
-        say("no dead letters");
+        say("no dead letters match");
     }
     for sink in &view.gone {
         complain(&format!(
-            "{}: its receiver is gone (410); they wait until jobwatch is restarted",
+            "{}: the receiver is gone (410); restart the daemon to send to it again",
             plain(sink)
         ));
     }
     for sink in &view.unconfigured {
         complain(&format!(
-            "{}: this sink is not configured, so its dead letters stay as they are",
+            "{}: the sink is not configured, so its dead letters are kept and not sent",
             plain(sink)
         ));
     }

@@ -1,8 +1,7 @@
-//! A recorded HTTP answer: a bare body, or all of it as `curl -i` prints it.
+//! A recorded HTTP answer: its body alone, or head and body as `curl -i` prints them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// An answer read from a file.
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) http_status: u16,
@@ -11,7 +10,7 @@ pub(super) struct Response {
 }
 
 impl Response {
-    /// Reads it; without a head the status counts as 200.
+    /// Parses an answer. If it has no head, its status counts as 200.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let mut response = Self {
             http_status: 200,
@@ -26,8 +25,8 @@ impl Response {
     }
 
     fn with_head(bytes: &[u8]) -> Result<Self, String> {
-        let (head, body) =
-            split_head(bytes).ok_or_else(|| "the answer has a head that never ends".to_owned())?;
+        let (head, body) = split_head(bytes)
+            .ok_or_else(|| "the head of the answer has no end (an empty line)".to_owned())?;
         let head = String::from_utf8_lossy(head);
         let mut lines = head.lines();
         let status = lines
@@ -40,7 +39,7 @@ impl Response {
         });
         Ok(Self {
             http_status: status
-                .ok_or_else(|| "the answer's first line has no status".to_owned())?,
+                .ok_or_else(|| "the first line of the answer has no HTTP status".to_owned())?,
             headers: headers.collect(),
             body: body.to_vec(),
         })
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_body_and_a_whole_answer_are_read() {
+    fn a_body_alone_and_a_whole_answer_are_read() {
         let bare = Response::read(b"{\"job_id\":\"1\"}").unwrap();
         assert_eq!((bare.http_status, bare.body.len()), (200, 14));
         let whole = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nLocation: /x\r\n\r\n{}";
@@ -71,16 +70,16 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_is_none_is_told() {
+    fn a_broken_head_is_refused() {
         assert!(
             Response::read(b"HTTP/1.1 200 OK\r\nno end")
                 .unwrap_err()
-                .contains("never ends")
+                .contains("no end")
         );
         assert!(
             Response::read(b"HTTP/1.1\r\n\r\n")
                 .unwrap_err()
-                .contains("no status")
+                .contains("no HTTP status")
         );
     }
 }

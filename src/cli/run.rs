@@ -1,4 +1,4 @@
-//! `jobwatch run`: the daemon.
+//! `jobwatch run`: loads the configuration and runs the daemon.
 
 use anyhow::Context;
 use clap::Args;
@@ -11,8 +11,9 @@ use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::settings::Loaded;
 use crate::telemetry;
+use crate::telemetry::LogOutput;
 
-/// Polls jobs, tells sinks and serves the API until SIGTERM or SIGINT.
+/// Polls jobs, sends events to sinks and serves the API until SIGTERM or SIGINT.
 #[derive(Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -23,37 +24,45 @@ impl Run {
     pub(super) async fn execute(self) -> Exit {
         let loaded = match self.config.load() {
             Ok(loaded) => loaded,
-            Err(problems) => {
-                complain(&problems.to_string());
+            Err(diagnostics) => {
+                complain(&diagnostics.to_string());
                 return Exit::Usage;
             }
         };
-        if let Err(error) = telemetry::start(&loaded.settings.log) {
-            complain(&format!("{error:#}"));
-            return Exit::Usage;
+        let log = match telemetry::start(&loaded.settings.log) {
+            Ok(log) => log,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                return Exit::Usage;
+            }
+        };
+        let ended = daemon(loaded, log.clone()).await;
+        if let Err(error) = &ended {
+            tracing::error!(error = format!("{error:#}"), "cannot run");
         }
-        match daemon(loaded).await {
+        log.flush();
+        match ended {
             Ok(()) => Exit::Done,
             Err(error) => {
-                // Both: the log may be collected elsewhere than what a person sees.
-                tracing::error!(error = format!("{error:#}"), "cannot run");
-                complain(&format!("{error:#}"));
+                // Again: the log may be collected where the operator does not see it.
+                telemetry::print_last_error(&format!("jobwatch: {error:#}"));
                 Exit::Failed
             }
         }
     }
 }
 
-async fn daemon(loaded: Loaded) -> anyhow::Result<()> {
+async fn daemon(loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "settings");
     }
     if loaded.settings.services.is_empty() {
-        tracing::warn!(
-            "no service is configured, so nothing can be watched; see `jobwatch services`"
-        );
+        tracing::warn!("no service is configured, so no job can be watched; add [services.NAME]");
     }
-    let lifecycle = Lifecycle::default();
+    let lifecycle = Lifecycle {
+        log,
+        ..Lifecycle::default()
+    };
     lifecycle
         .handle_signals()
         .context("install signal handlers")?;

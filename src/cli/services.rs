@@ -1,4 +1,4 @@
-//! `jobwatch services`: the definitions there are, and what is configured.
+//! `jobwatch services`: lists or describes definitions, or checks definition files.
 
 use std::path::PathBuf;
 
@@ -18,23 +18,23 @@ use crate::suggest;
 pub(super) struct Services {
     #[command(subcommand)]
     command: Option<ServicesCommand>,
-    /// A definition to describe
+    /// The name of a definition, to describe it
     name: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long, conflicts_with = "toml")]
     json: bool,
-    /// Print the definition's file, to begin your own with
+    /// Print the file of the definition, to start your own from
     #[arg(long, requires = "name")]
     toml: bool,
 }
 
 #[derive(Subcommand)]
 enum ServicesCommand {
-    /// Check definition files of your own
+    /// Check your own definition files
     Check {
-        /// The files
+        /// The definition files to check
         #[arg(required = true, value_name = "FILE.toml")]
         files: Vec<PathBuf>,
     },
@@ -51,8 +51,8 @@ impl Services {
     fn show(&self) -> Exit {
         let settings = match self.config.load() {
             Ok(loaded) => loaded.settings,
-            Err(problems) => {
-                complain(&problems.to_string());
+            Err(diagnostics) => {
+                complain(&diagnostics.to_string());
                 return Exit::Usage;
             }
         };
@@ -61,9 +61,9 @@ impl Services {
             return Exit::Done;
         };
         let Some(definition) = settings.catalog.get(name) else {
-            let hint = suggest::did_you_mean(name, settings.catalog.names());
+            let suggestion = suggest::did_you_mean(name, settings.catalog.names());
             complain(&format!(
-                "there is no definition `{name}`{hint} (`jobwatch services` lists them)"
+                "unknown definition `{name}` (`jobwatch services` lists them){suggestion}"
             ));
             return Exit::Usage;
         };
@@ -105,7 +105,7 @@ impl Services {
     }
 }
 
-/// Tells everything that is wrong with each file.
+/// Prints all errors of each file.
 fn check(files: &[PathBuf]) -> Exit {
     let mut exit = Exit::Done;
     for file in files {

@@ -1,4 +1,4 @@
-//! `jobwatch show`: one watch with its transitions.
+//! `jobwatch show`: shows one watch and its transitions.
 
 use clap::Args;
 use http::Method;
@@ -8,12 +8,12 @@ use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
 use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
 
-/// Shows one watch.
+/// Shows one watch and its transitions.
 #[derive(Args)]
 pub(super) struct Show {
-    /// The watch's id
+    /// The id of the watch
     watch_id: String,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -44,7 +44,7 @@ impl Show {
     }
 }
 
-/// The path of one watch; an id that is none still asks for no other path.
+/// Returns the path of one watch. The id is escaped, so that none leads to another path.
 pub(super) fn path_of(watch_id: &str) -> String {
     let id: String = form_urlencoded::byte_serialize(watch_id.as_bytes()).collect();
     format!("/v1/watches/{id}")
@@ -58,10 +58,10 @@ fn in_words(watch: &WatchView) -> String {
     if let Some(transitions) = &watch.transitions {
         let mut table = Table::with_header(&["AT", "EVENT", "STATUS"]);
         for transition in transitions {
-            let what = transition.type_name.trim_start_matches("dev.jobwatch.");
+            let event = transition.type_name.trim_start_matches("dev.jobwatch.");
             table.row(vec![
                 time(transition.at),
-                what.to_owned(),
+                event.to_owned(),
                 or_dash(transition.status.as_deref()),
             ]);
         }

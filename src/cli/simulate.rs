@@ -1,4 +1,4 @@
-//! `jobwatch simulate`: stand-ins of the three services, to rehearse against.
+//! `jobwatch simulate`: serves simulations of the three services.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::simulator::{Simulator, SimulatorOptions};
 
-/// Serves DCS, SFS Turbo and SDRS as documented, with jobs that you create.
+/// Serves DCS, SFS Turbo and SDRS as documented; a control API creates their jobs.
 #[derive(Args)]
 pub(super) struct Simulate {
-    /// Where to listen
+    /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8630", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     /// A file with the X-Auth-Tokens to accept, one on each line [default: any token]
@@ -55,12 +55,12 @@ impl Simulate {
 
 fn instructions(at: SocketAddr) -> String {
     format!(
-        r#"DCS, SFS Turbo and SDRS are simulated at http://{at}; SIGINT ends it.
+        r#"DCS, SFS Turbo and SDRS are simulated at http://{at}; press Ctrl-C to stop.
 
 Create a job that takes ten seconds and fails:
   curl -s http://{at}/_sim/jobs -d '{{"service": "sdrs", "duration": "10s", "outcome": "failed", "reason": "quota"}}'
 
-Point a service at it, with a credential whose token may be anything:
+Configure a service with this URL, and a credential with any token:
   [credentials.sim]
   kind = "token"
   token_file = "token.txt"
@@ -70,6 +70,6 @@ Point a service at it, with a credential whose token may be anything:
   credential = "sim"
   params = {{ project_id = "any" }}
 
-http://{at}/_sim/ lists everything it can do."#
+http://{at}/_sim/ lists all jobs, paths and faults."#
     )
 }

@@ -1,4 +1,4 @@
-//! `jobwatch sink`: what sinks there are, and whether one takes an event.
+//! `jobwatch sink`: lists the sinks, or sends a sample event to one.
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -12,17 +12,19 @@ use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SystemClock, later};
 use crate::settings::{Settings, build};
-use crate::sink::{Attempt, AttemptResult, Parcel};
+use crate::sink::{Attempt, AttemptResult};
+use crate::telemetry::LogOutput;
+use crate::watch::delivery::{Delivery, Target};
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::CALLBACK;
 use crate::watch::{Outcome, State, Watch, WatchId};
 use crate::{clock, suggest, telemetry};
 
-/// The job id of a sample event, by which receivers can tell it from a real one.
+/// The job id of a sample event, so that receivers can distinguish it from a real one.
 const SAMPLE_JOB: &str = "jobwatch-sink-test";
 
-/// Shows the sinks, or tries one.
+/// Lists the sinks, or sends a sample event to one.
 #[derive(Args)]
 pub(super) struct Sink {
     #[command(subcommand)]
@@ -31,16 +33,16 @@ pub(super) struct Sink {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List the daemon's sinks with what they are owed
+    /// List the sinks of the daemon with their pending deliveries and dead letters
     List(List),
-    /// Send one signed sample event to a sink, and show what it answers
+    /// Send one signed sample event to a sink, and show its answer
     Test(Test),
 }
 
-/// Lists the sinks of the daemon.
+/// Lists the sinks of the daemon, with the number of their deliveries.
 #[derive(Args)]
 struct List {
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -48,38 +50,38 @@ struct List {
 }
 
 const TEST_HELP: &str = "\
-The event is composed, signed and sent by this process, with the sink as it is configured; no
-daemon is needed and nothing is stored. Its job_id is `jobwatch-sink-test`, its labels hold
-`test=true`. Filters are not applied.
+This command itself composes, signs and sends the event, with the configuration of the sink. It
+needs no daemon and stores nothing. The event has the job_id `jobwatch-sink-test` and the label
+`test=true`. The filters of the sink do not apply.
 
   jobwatch sink test ops --config jobwatch.toml
-  jobwatch sink test ops --event job.failed      how does it look there?
+  jobwatch sink test ops --event job.failed
   jobwatch sink test callback --callback-url https://hooks.example.com/deploys/42
 
-Exit codes: 0 the sink took it, 1 it did not, 2 there is no such sink.";
+Exit codes: 0 the sink accepted the event, 1 it did not, 2 wrong usage or configuration.";
 
-/// Sends one signed sample event.
+/// Sends one signed sample event to a sink.
 #[derive(Args)]
 #[command(after_help = TEST_HELP)]
 struct Test {
-    /// The sink's name
+    /// The name of the sink
     name: String,
     /// The type of the event, with or without `dev.jobwatch.`
     #[arg(long, default_value = "job.succeeded", value_name = "TYPE")]
     event: String,
-    /// For the sink `callback`: a URL as a watch would bring it
+    /// The URL to send to; only for the sink `callback`
     #[arg(long, value_name = "URL")]
     callback_url: Option<String>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// What came of the sample.
+/// The result of sending the sample. The fields are a contract.
 #[derive(Serialize)]
-struct Tried<'a> {
+struct Report<'a> {
     sink: &'a str,
     kind: &'static str,
     event_id: String,
@@ -137,37 +139,38 @@ impl List {
 impl Test {
     async fn test(&self) -> Result<Exit, Exit> {
         let kind = self.kind()?;
-        let settings = self.settings()?;
-        let mut sinks = build::sinks(&settings).map_err(|error| {
+        let (settings, log) = self.settings()?;
+        let mut sinks = build::sinks(&settings, &log).map_err(|error| {
             complain(&format!("{error:#}"));
             Exit::Failed
         })?;
         let Some(sink) = sinks.remove(&self.name) else {
             let names = || sinks.keys().map(String::as_str);
             complain(&format!(
-                "there is no sink `{}`{}; configured are: {}",
+                "unknown sink `{}` (configured: {}){}",
                 self.name,
-                suggest::did_you_mean(&self.name, names()),
-                names().collect::<Vec<_>>().join(", ")
+                names().collect::<Vec<_>>().join(", "),
+                suggest::did_you_mean(&self.name, names())
             ));
             return Err(Exit::Usage);
         };
         self.check_url()?;
         let clock = SystemClock::shared();
         let event = sample(kind, &settings.instance, clock.now());
-        let parcel = Parcel {
+        let delivery = Delivery {
             event_id: event.id,
             type_name: kind.type_name().to_owned(),
             body: event.body,
-            to: self.callback_url.clone(),
+            target: self.callback_url.clone().map(Target),
         };
         let began = clock.uptime();
-        let attempt = sink.deliver(&parcel, clock.now()).await;
+        let attempt = sink.deliver(&delivery, clock.now()).await;
         let took = clock.uptime().saturating_sub(began);
-        let tried = Tried {
+        log.flush();
+        let report = Report {
             sink: &self.name,
             kind: sink.kind(),
-            event_id: parcel.event_id.to_string(),
+            event_id: delivery.event_id.to_string(),
             type_name: kind.type_name(),
             delivered: attempt.result == AttemptResult::Delivered,
             http_status: attempt.http_status,
@@ -176,26 +179,26 @@ impl Test {
             answer: attempt.answer,
         };
         if self.json {
-            say_json(&tried);
+            say_json(&report);
         } else {
-            say(&in_words(&tried));
+            say(&in_words(&report));
         }
-        Ok(if tried.delivered {
+        Ok(if report.delivered {
             Exit::Done
         } else {
             Exit::Failed
         })
     }
 
-    /// The sink `callback` needs a URL, and no other takes one.
+    /// Requires `--callback-url` for the sink `callback`, and refuses it for any other.
     fn check_url(&self) -> Result<(), Exit> {
         let message = match (self.name == CALLBACK, &self.callback_url) {
             (true, None) => {
-                "the sink `callback` sends to the URL of each watch; give one with --callback-url"
+                "the sink `callback` sends to the URL of a watch; give one with --callback-url"
                     .to_owned()
             }
             (false, Some(_)) => format!(
-                "the sink `{}` has its own place to send to; --callback-url is for the sink `callback`",
+                "the sink `{}` has its own target; --callback-url is only for the sink `callback`",
                 self.name
             ),
             _ => return Ok(()),
@@ -214,7 +217,7 @@ impl Test {
                 .map(|kind| kind.type_name().trim_start_matches("dev.jobwatch."))
                 .collect();
             complain(&format!(
-                "`{}` is no type of event; it may be {}",
+                "unknown event type `{}`; known are {}",
                 self.event,
                 names.join(", ")
             ));
@@ -222,17 +225,18 @@ impl Test {
         })
     }
 
-    fn settings(&self) -> Result<Settings, Exit> {
+    fn settings(&self) -> Result<(Settings, LogOutput), Exit> {
         let usage = |message: String| {
             complain(&message);
             Exit::Usage
         };
         let loaded = self.config.load();
-        let settings = loaded.map_err(|problems| usage(problems.to_string()))?;
+        let settings = loaded.map_err(|diagnostics| usage(diagnostics.to_string()))?;
         let settings = settings.settings;
-        // What goes to the log sink is a line of the log.
-        telemetry::start(&settings.log).map_err(|error| usage(format!("{error:#}")))?;
-        Ok(settings)
+        // The log sink writes to the log, so the log is started here too.
+        let log = telemetry::start(&settings.log);
+        let log = log.map_err(|error| usage(format!("{error:#}")))?;
+        Ok((settings, log))
     }
 }
 
@@ -241,15 +245,15 @@ fn error_of(attempt: &Attempt) -> Option<String> {
         AttemptResult::Delivered => None,
         AttemptResult::Failed { reason, .. } | AttemptResult::Never { reason } => Some(reason.clone()),
         AttemptResult::ReceiverGone => Some(
-            "the receiver is gone (410): the daemon would send it nothing more until it is restarted"
+            "the receiver is gone (410); after this answer the daemon sends nothing until it is restarted"
                 .to_owned(),
         ),
     }
 }
 
-fn in_words(tried: &Tried<'_>) -> String {
+fn in_words(report: &Report<'_>) -> String {
     let paint = Paint::for_stdout();
-    let (like, result) = if tried.delivered {
+    let (like, result) = if report.delivered {
         ("succeeded", "delivered")
     } else {
         ("failed", "not delivered")
@@ -260,18 +264,21 @@ fn in_words(tried: &Tried<'_>) -> String {
             table.row(vec![paint.dim(name), value]);
         }
     };
-    row("sink", Some(format!("{} ({})", tried.sink, tried.kind)));
+    row("sink", Some(format!("{} ({})", report.sink, report.kind)));
     row("result", Some(paint.as_state(like, result)));
-    row("event", Some(tried.event_id.clone()));
-    row("type", Some(tried.type_name.to_owned()));
-    row("status", tried.http_status.map(|status| status.to_string()));
-    row("took", Some(format!("{} ms", tried.took_ms)));
-    row("error", tried.error.as_deref().map(plain));
-    row("answer", tried.answer.as_deref().map(plain));
+    row("event", Some(report.event_id.clone()));
+    row("type", Some(report.type_name.to_owned()));
+    row(
+        "status",
+        report.http_status.map(|status| status.to_string()),
+    );
+    row("took", Some(format!("{} ms", report.took_ms)));
+    row("error", report.error.as_deref().map(plain));
+    row("answer", report.answer.as_deref().map(plain));
     table.render()
 }
 
-/// An event like a real one, of a job that never was.
+/// Composes an event in the form of a real one, about an invented job.
 fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
     let mut random = [0; 10];
     clock::machine_seeded_rng().fill_bytes(&mut random);

@@ -1,4 +1,4 @@
-//! `jobwatch stop`: stop watching; the job itself is never touched.
+//! `jobwatch stop`: ends watches; the jobs themselves are not touched.
 
 use clap::Args;
 use http::Method;
@@ -9,7 +9,7 @@ use crate::cli::client::DaemonArgs;
 use crate::cli::output::{say, say_json};
 use crate::cli::show::path_of;
 
-/// Ends watches as `unwatched`. A watch that is final stays as it is.
+/// Ends watches as `unwatched`. A watch that is final is not changed.
 #[derive(Args)]
 pub(super) struct Stop {
     /// The ids of the watches
@@ -23,7 +23,7 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// Stops as many as it can; the exit code is of the last that could not be.
+    /// Stops as many watches as possible; returns the exit code of the last error.
     pub(super) async fn execute(self) -> Exit {
         let client = match self.daemon.client() {
             Ok(client) => client,

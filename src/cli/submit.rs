@@ -1,4 +1,4 @@
-//! `jobwatch submit`: have the daemon watch a job.
+//! `jobwatch submit`: submits a job, for the daemon to watch.
 
 use std::path::{Path, PathBuf};
 
@@ -14,47 +14,49 @@ use crate::cli::{ConfigArgs, Exit};
 use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
 
-/// Submits one job. The same job again gives the watch there is.
+/// Submits one job. A job that is watched already keeps its watch.
 #[derive(Args)]
 pub(super) struct Submit {
-    /// The configured service that answers for the job
+    /// The name of the configured service that runs the job
     service: String,
-    /// The job's id, as the service gave it
+    /// The id of the job, as returned by the service
     #[arg(required_unless_present = "from_response")]
     job_id: Option<String>,
-    /// Take the id from the answer of the creating call: its body, or all of it as `curl
-    /// -i` prints it; - for standard input
+    /// Take the id from the answer to the call that created the job: a file with its body,
+    /// or with head and body as `curl -i` prints them; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "job_id")]
     from_response: Option<PathBuf>,
-    /// The definition by which that answer is read [default: the service's, or the one of
-    /// the service's name]
+    /// The definition that reads this answer [default: the definition of the service, or
+    /// the definition with the name of the service]
     #[arg(long, value_name = "NAME", requires = "from_response")]
     definition: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
-    /// A value for the request that the service does not set, such as `project_id=…`
+    /// A parameter that the configuration of the service does not set, such as
+    /// `project_id=…`; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
-    /// Free text that every event carries, such as `deploy=42`
+    /// A label that every event carries, such as `deploy=42`; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// How long the watch may take (`2h`), or until when (RFC 3339)
-    #[arg(long)]
+    /// The end of the watch at the latest: a duration (`2h`) or a time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
     deadline: Option<String>,
-    /// Tell only this sink; may be given several times
+    /// Send the events only to this sink; may be repeated
     #[arg(long = "sink", value_name = "NAME")]
     sinks: Vec<String>,
-    /// Tell this URL too; its host must be in `allow_callback_hosts` of the daemon
+    /// Send the events to this URL too; the daemon must list its host in
+    /// `allow_callback_hosts`
     #[arg(long, value_name = "URL")]
     callback_url: Option<String>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     daemon: DaemonArgs,
 }
 
-/// Splits `NAME=VALUE`.
+/// Splits `NAME=VALUE` at the first `=`; the name must not be empty.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
@@ -67,7 +69,7 @@ impl Submit {
         match (&self.job_id, &self.from_response) {
             (Some(job_id), _) => Ok(job_id.clone()),
             (None, Some(file)) => self.job_id_in(file),
-            (None, None) => Err("give the job's id, or --from-response".to_owned()),
+            (None, None) => Err("give the id of the job, or --from-response".to_owned()),
         }
     }
 
@@ -76,14 +78,14 @@ impl Submit {
         if definition.submit.is_empty() {
             let name = &definition.name;
             return Err(format!(
-                "the definition `{name}` has no [submit], so it does not say where the id stands"
+                "the definition `{name}` cannot read a job id: it has no [submit] section"
             ));
         }
         let response = Response::read(&read_body(file)?)?;
         if response.http_status >= 400 {
             let (file, status) = (file.display(), response.http_status);
             return Err(format!(
-                "{file} is a refusal, HTTP {status}: no job was created"
+                "{file} is an error answer (HTTP {status}): no job was created"
             ));
         }
         let found =
@@ -92,15 +94,15 @@ impl Submit {
                 .job_id(response.http_status, &response.headers, &response.body);
         found.ok_or_else(|| {
             format!(
-                "{} has no job id where [submit] of `{}` looks",
+                "no job id in {}: the selectors in [submit] of `{}` find none",
                 file.display(),
                 definition.name
             )
         })
     }
 
-    /// The service may be configured here too; if not, it is probably called as its
-    /// definition is.
+    /// Returns `--definition`, or the definition of the service if it is configured on this
+    /// machine too; otherwise services often have the name of their definition.
     fn definition_name(&self) -> String {
         let configured = || {
             let services = self.config.load().ok()?.settings.services;
@@ -149,7 +151,7 @@ impl Submit {
             ));
         } else {
             let how = if watch.finished_at.is_some() {
-                "was watched already, and ended as"
+                "was watched already and ended as"
             } else {
                 "is watched already:"
             };

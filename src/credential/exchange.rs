@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::credential::IssueError;
+use crate::credential::lease::Failing;
 use crate::credential::refusal::clock_ahead_s;
 use crate::outbound;
 use crate::outbound::redaction::Redaction;
-use crate::outbound::retry_after;
+use crate::outbound::{html, retry_after};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +83,7 @@ impl Exchange {
     ) -> Result<Reply, IssueError> {
         let failed = |error: &reqwest::Error| {
             let cause = redaction.text(&outbound::in_words(error));
-            IssueError::passing(format!("cannot {attempt}: {cause}"))
+            IssueError::new(Failing::Unreachable, format!("cannot {attempt}: {cause}"))
         };
         let mut response = self
             .client
@@ -140,16 +141,16 @@ impl Reply {
                 "cannot {attempt}: HTTP {status}, a redirect, is not followed: give the URL it leads to"
             ));
         }
-        let is_passing = self.status.is_server_error()
-            || matches!(
-                self.status,
-                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-            );
-        if is_passing {
+        let failing = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => Some(Failing::Throttled),
+            StatusCode::REQUEST_TIMEOUT => Some(Failing::ServerError),
+            status => status.is_server_error().then_some(Failing::ServerError),
+        };
+        if let Some(failing) = failing {
             let retry_after = retry_after::read(&self.headers, self.now);
             return IssueError {
                 retry_after: retry_after.map(|retry_after| retry_after.min(RETRY_AFTER_MAX)),
-                ..IssueError::passing(format!("cannot {attempt}: HTTP {status}{said}"))
+                ..IssueError::new(failing, format!("cannot {attempt}: HTTP {status}{said}"))
             };
         }
         IssueError::refused(format!("cannot {attempt}: HTTP {status}{said}; {advice}"))
@@ -163,7 +164,8 @@ impl Reply {
         ))
     }
 
-    /// The service's own words, without secrets: " (CODE MESSAGE)".
+    /// The service's own words, or those of a gateway's page, without secrets:
+    /// " (CODE MESSAGE)".
     fn said(&self) -> String {
         let body = self.json();
         let text = |paths: [&Value; 3]| {
@@ -179,7 +181,7 @@ impl Reply {
         let words: Vec<String> = code
             .filter(|code| *code != self.status.as_str())
             .into_iter()
-            .chain(message)
+            .chain(message.or_else(|| html::words(&self.body)))
             .collect();
         let mut said = self.redaction.text(&words.join(" "));
         said.retain(|c| !c.is_control());

@@ -57,19 +57,27 @@ impl Lease {
     }
 }
 
-/// Whether a failure may pass by itself.
+/// Why an issuer gave nothing. All but a refusal may pass by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failing {
-    /// No answer came, or the other side has trouble.
-    Passing,
-    /// We were understood and refused: somebody has to change something.
+    /// There was no whole answer: DNS, connect, TLS, timeout, broken body.
+    Unreachable,
+    /// The issuer failed: 5xx or 408.
+    ServerError,
+    /// The issuer was asked too often: 429.
+    Throttled,
+    /// Anything else that may pass: a file that cannot be read, an answer without a token.
+    Unusable,
+    /// The issuer understood us and refused: a person has to change something.
     Refused,
 }
 
 /// How long to wait after the `run`th failure in a row, from 1.
 pub fn pause(failing: Failing, run: u32) -> Duration {
     let (first, longest) = match failing {
-        Failing::Passing => PASSING,
+        Failing::Unreachable | Failing::ServerError | Failing::Throttled | Failing::Unusable => {
+            PASSING
+        }
         Failing::Refused => REFUSED,
     };
     doubled(first, run, longest)
@@ -103,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_due_before_it_is_over() {
+    fn a_lease_is_due_before_it_ends() {
         let start = Timestamp::UNIX_EPOCH;
         let lease = Lease::new(start, HOUR);
         let at = |minutes| later(start, Duration::from_mins(minutes));
@@ -116,7 +124,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_their_limit() {
         let passing: Vec<u64> = (1..=8)
-            .map(|run| pause(Failing::Passing, run).as_secs())
+            .map(|run| pause(Failing::Unreachable, run).as_secs())
             .collect();
         assert_eq!(passing, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(pause(Failing::Refused, 1), Duration::from_mins(5));

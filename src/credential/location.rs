@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_service_is_found_however_it_is_written() {
+    fn every_spelling_of_an_auth_url_is_accepted() {
         for (text, url) in [
             (
                 "https://iam.eu-de.otc.t-systems.com:443/v3",
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_identity_service_is_told_and_not_shown() {
+    fn an_invalid_auth_url_is_reported_but_not_shown() {
         for (text, told) in [
             ("https://x/v2.0", "ends in `v2.0`"),
             ("https://x/v2", "ends in `v2`"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_taken_from_a_project_that_begins_with_one() {
+    fn a_region_is_taken_from_the_project_name() {
         for (project, region) in [
             ("eu-de_myproject", Some("eu-de")),
             ("eu-nl", Some("eu-nl")),

@@ -84,7 +84,7 @@ impl Grant {
 pub struct IssueError {
     /// In words.
     pub message: String,
-    /// Whether it may pass by itself.
+    /// What kind of failure it is.
     pub failing: Failing,
     /// How long the issuer wishes to be left alone.
     pub retry_after: Option<Duration>,
@@ -93,22 +93,24 @@ pub struct IssueError {
 }
 
 impl IssueError {
-    /// A failure that may pass by itself.
-    pub fn passing(message: impl Into<String>) -> Self {
+    /// A failure of this kind.
+    pub fn new(failing: Failing, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            failing: Failing::Passing,
+            failing,
             retry_after: None,
             clock_ahead_s: None,
         }
     }
 
-    /// A refusal: somebody has to change something.
+    /// A failure that may pass by itself, after an answer or without any request.
+    pub fn passing(message: impl Into<String>) -> Self {
+        Self::new(Failing::Unusable, message)
+    }
+
+    /// A refusal: a person has to change something.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self {
-            failing: Failing::Refused,
-            ..Self::passing(message)
-        }
+        Self::new(Failing::Refused, message)
     }
 }
 

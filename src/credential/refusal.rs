@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clock_that_is_far_off_is_corrected() {
+    fn only_a_large_clock_offset_is_corrected() {
         let signed_s = |ahead_s| time_to_sign(Timestamp::UNIX_EPOCH, ahead_s).as_second();
         assert_eq!(signed_s(None), 0);
         assert_eq!(signed_s(Some(299)), 0);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_tells_how_wrong_the_clock_is() {
+    fn the_date_header_gives_the_clock_offset() {
         let now = Timestamp::UNIX_EPOCH;
         let mut headers = HeaderMap::new();
         assert_eq!(clock_ahead_s(&headers, now), None);

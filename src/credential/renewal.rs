@@ -1,11 +1,12 @@
 //! A credential: an issuer, and what all kinds share. It has the secret issued once for all
 //! who ask together, renews it in time, and knows when to leave the issuer alone.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::clock::{SharedClock, show_duration};
@@ -259,7 +260,7 @@ impl Credential {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn next(&self, now: Timestamp) -> Next {

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_expose_the_secret_is_not_taken() {
+    fn endpoints_that_would_expose_the_secret_are_refused() {
         let mut scope = scope();
         let types = ["dcsv1".to_owned()];
         scope.catalog[1].is_exposed = true;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_type_that_is_there_counts() {
+    fn the_first_service_type_in_the_catalog_is_used() {
         let types = ["dcsv2".to_owned(), "dcsv1".to_owned()];
         assert!(scope().base_url(&types, Some("eu-de")).is_ok());
     }

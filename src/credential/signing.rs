@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sdk_signs_alike() {
+    fn signatures_equal_those_of_the_sdk() {
         for file in VECTORS {
             let file: Vectors = serde_json::from_str(file).unwrap();
             for vector in &file.vectors {
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_body_is_signed_whatever_its_type() {
+    fn a_missing_body_is_signed_with_any_content_type() {
         let mut request = request("https://gateway.example/");
         let text = HeaderValue::from_static("text/plain");
         request.headers_mut().insert(CONTENT_TYPE, text);
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_of_a_header_are_a_line_each() {
+    fn each_value_of_a_header_has_its_own_line() {
         let mut headers = HeaderMap::new();
         for value in [" b", "a ", "B"] {
             headers.append("x-tag", HeaderValue::from_static(value));
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_request_does_not_print_what_proves_it() {
+    fn a_signed_request_does_not_print_its_signature() {
         let mut request = request("https://gateway.example/");
         let signature = sign(&mut request, &key(), Timestamp::UNIX_EPOCH).unwrap();
         let shown = format!("{request:?} {:?}", request.headers());
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_signed_is_refused() {
+    fn unsignable_requests_are_refused() {
         let text = |text: &str| SecretString::from(text);
         let refused = |key: &SigningKey, body: Option<reqwest::Body>, url: &str| {
             let mut request = request(url);
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_arrives_is_what_was_signed() {
+    async fn the_signed_request_is_sent_unchanged() {
         let server = wiremock::MockServer::start().await;
         let url = format!("{}/v1/j%C3%B6bs/a%20b?name=two+words&id=%2F", server.uri());
         let client = outbound::client().no_proxy().build().unwrap();

@@ -127,7 +127,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_key_nobody_accepted_signs_one_request_at_a_time() {
+    fn an_unproven_key_signs_one_request_at_a_time() {
         let mut gate = SigningGate::default();
         assert_eq!(gate.ask(SECOND), GateAnswer::Sign);
         assert_eq!(gate.ask(SECOND), GateAnswer::Wait);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_was_abandoned_is_not_waited_for_for_ever() {
+    fn an_abandoned_trial_does_not_block_the_key() {
         let mut gate = SigningGate::default();
         gate.ask(SECOND);
         assert_eq!(gate.ask(SECOND + TRIAL_MAX), GateAnswer::Sign);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_was_told_of_stops_at_once() {
+    fn a_reported_lock_stops_signing_at_once() {
         let mut gate = SigningGate::default();
         gate.ask(SECOND);
         gate.record(SignatureResult::Accepted, SECOND);

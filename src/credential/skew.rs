@@ -79,7 +79,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     #[test]
-    fn a_wrong_clock_is_told_once_and_again_when_it_changes() {
+    fn a_clock_offset_is_reported_once_per_change() {
         let mut clocks = Clocks::default();
         let told: Vec<bool> = [59, 1200, 1201, 1300, 0, 1200]
             .map(|ahead_s| clocks.note("a", ahead_s, UPTIME))
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_with_a_wrong_clock_spoils_no_other() {
+    fn a_wrong_clock_affects_its_own_host_only() {
         let mut clocks = Clocks::default();
         clocks.note("wrong", 1200, UPTIME);
         assert_eq!(clocks.time_at("wrong", NOW).as_second(), 1200);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_are_compared_now_and_then() {
+    fn clocks_are_compared_at_intervals() {
         let mut clocks = Clocks::default();
         assert!(!clocks.is_fresh("a", UPTIME));
         clocks.note("a", 0, UPTIME);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_bounded() {
+    fn the_number_of_hosts_is_bounded() {
         let mut clocks = Clocks::default();
         for n in 0..1000 {
             clocks.note(&n.to_string(), 0, UPTIME);

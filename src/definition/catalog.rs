@@ -1,4 +1,4 @@
-//! Where definitions are found: the built-in ones, and those of the user's own folder.
+//! The catalog: the built-in definitions, and those in the folder of the user.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::definition::Definition;
 use crate::definition::compile::compile;
 use crate::diagnostic::Diagnostic;
 
-/// Embeds `config/services/NAME.toml`.
+/// Embeds `config/services/NAME.toml` for each name.
 macro_rules! built_in {
     ($($name:literal),+ $(,)?) => {
         [$(($name, include_str!(concat!("../../config/services/", $name, ".toml")))),+]
@@ -64,10 +64,10 @@ const BUILT_IN: [(&str, &str); 43] = built_in![
 
 /// The largest definition file, in bytes.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
-/// The most files read from one folder.
+/// The most definition files in one folder.
 const FILES_MAX: usize = 1000;
 
-/// All definitions, by name.
+/// All definitions by name, built-in ones and those of the user.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     by_name: BTreeMap<String, Arc<Definition>>,
@@ -78,10 +78,10 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The built-in definitions.
+    /// Returns a catalog of the built-in definitions.
     ///
     /// # Panics
-    /// Never in a binary that passed its tests: they compile every built-in.
+    /// Never in a binary that passed its tests: they compile every built-in definition.
     pub fn built_in() -> Self {
         let by_name = BUILT_IN
             .into_iter()
@@ -97,8 +97,8 @@ impl Catalog {
         }
     }
 
-    /// Adds every `*.toml` of `folder`; a name that is taken already is replaced, so that
-    /// a built-in can be corrected without a release. Everything that is wrong is told.
+    /// Adds every `*.toml` of `folder`. A definition replaces one of the same name, so that a
+    /// built-in one can be corrected without a release. Returns the errors of all files.
     pub fn add_folder(&mut self, folder: &Path) -> Vec<Diagnostic> {
         let files = match list(folder) {
             Ok(files) => files,
@@ -126,7 +126,7 @@ impl Catalog {
         errors
     }
 
-    /// The definition of this name.
+    /// Returns the definition with this name; `None` if there is none.
     pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
         self.by_name.get(name)
     }
@@ -142,21 +142,21 @@ impl Catalog {
         self.is_incomplete = true;
     }
 
-    /// All definitions, sorted by name.
+    /// Returns all definitions, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
         self.by_name.values()
     }
 
-    /// All names, sorted.
+    /// Returns the names of all definitions, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
 }
 
-/// Reads and compiles one definition file, named after the file.
+/// Reads and compiles one definition file. The name of the definition is that of the file.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns every error of the file.
 pub fn load_file(path: &Path) -> Result<Definition, Vec<Diagnostic>> {
     let name = name_of(path);
     let text = read(path).map_err(|error| vec![error])?;
@@ -184,9 +184,9 @@ fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, Diagnostic> {
     }
     files.sort();
     if files.len() > FILES_MAX {
-        let count = files.len();
         return Err(fail(format!(
-            "{count} definitions; at most {FILES_MAX} are read"
+            "has {} definitions; at most {FILES_MAX} are allowed",
+            files.len()
         )));
     }
     Ok(files)
@@ -200,7 +200,7 @@ fn read(path: &Path) -> Result<String, Diagnostic> {
         .len();
     if size > FILE_BYTES_MAX {
         return Err(fail(format!(
-            "{size} bytes; a definition has at most {FILE_BYTES_MAX}"
+            "has {size} bytes; at most {FILE_BYTES_MAX} are allowed"
         )));
     }
     if !path.is_file() {
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_compiles_under_its_own_name() {
+    fn every_built_in_definition_compiles() {
         let catalog = Catalog::built_in();
         assert_eq!(catalog.names().count(), BUILT_IN.len());
         for definition in catalog.all() {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_adds_and_replaces_and_tells_everything_that_is_wrong() {
+    fn folder_adds_and_replaces_and_reports_every_error() {
         let folder = tempfile::tempdir().unwrap();
         let mut catalog = Catalog::built_in();
         let dcs = catalog.get("dcs").unwrap().text.clone();

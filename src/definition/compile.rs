@@ -1,8 +1,8 @@
-//! From a definition file to a definition: everything is checked here, before it is used.
+//! Compiles a definition file: checks all of it before it is used.
 //!
-//! A key that is not known ends the check at once; all else that is wrong is told
-//! together: selectors that do not parse, placeholders nobody fills, a status listed
-//! twice, a rule that never gets its turn.
+//! An unknown key ends the check at once. All other errors are reported together: selectors
+//! that do not parse, placeholders without a value, a status that is listed twice, a rule
+//! that is never reached.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -29,17 +29,17 @@ use crate::timing::{self, PollSettings};
 use crate::tree::line::{line_at, line_of_key};
 use crate::watch::observation::JobState;
 
-/// Where error codes stand when a definition does not say: the shapes seen over the
-/// Huawei Cloud family, of which others use one too.
+/// The default selectors of error codes: the forms seen in the Huawei Cloud family. Other
+/// clouds use one of them, too.
 const ERROR_CODE: [&str; 4] = ["$.error.code", "$.error_code", "$.errCode", "$.code"];
-/// Where error messages stand when a definition does not say.
+/// The default selectors of error messages.
 const ERROR_MESSAGE: [&str; 4] = ["$.error.message", "$.error_msg", "$.errMsg", "$.message"];
 
 /// Parses and compiles one definition file.
 ///
 /// # Errors
-/// Everything that is wrong with it, each with its line; only the first, if the file is
-/// no TOML or has a key that is not known.
+/// Returns every error with its line; only the first if the file is not TOML or has an
+/// unknown key.
 pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<Diagnostic>> {
     let file: File =
         toml::from_str(text).map_err(|error| vec![unreadable(origin, text, &error)])?;
@@ -60,7 +60,7 @@ fn unreadable(origin: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
     Diagnostic::error(origin, line, "", error.message().trim())
 }
 
-/// Collects what is wrong.
+/// Collects the errors of one file.
 pub(super) struct Check<'a> {
     origin: &'a str,
     text: &'a str,
@@ -79,7 +79,8 @@ impl Check<'_> {
         result.map_err(|message| self.wrong(key, message)).ok()
     }
 
-    /// A service without a URL is sent its credential there, so it must be a plain base URL.
+    /// Checks the hosts. The credential of a service without a URL is sent to such a host, so it
+    /// must be a plain base URL.
     fn hosts(&mut self, hosts: &BTreeMap<String, String>) {
         for (cloud, pattern) in hosts {
             let example = pattern.replace("{region}", "region");
@@ -90,7 +91,7 @@ impl Check<'_> {
             if !is_base {
                 self.wrong(
                     &format!("hosts.{cloud}"),
-                    format!("\"{pattern}\" must be an https base URL without a final `/`; only `{{region}}` may stand for something"),
+                    format!("\"{pattern}\" must be an https base URL without a final `/`; the only placeholder is `{{region}}`"),
                 );
             }
         }
@@ -107,7 +108,7 @@ impl Check<'_> {
         let rules = self.rules(&file.rules, file.states.ignore_case);
         self.special_selectors(file);
         self.hosts(&file.hosts);
-        // What follows from a mistake that was told already is not told.
+        // Only without other errors: these findings may follow from them.
         if self.errors.is_empty() {
             self.verdict(&job, &states, &rules);
             self.senseless_rules(&rules, &states);
@@ -152,13 +153,13 @@ impl Check<'_> {
         for placeholder in request.placeholders() {
             if placeholder != request::JOB_ID && !params.iter().any(|param| param == placeholder) {
                 let message =
-                    format!("`{{{placeholder}}}` is not in `params`, so nobody would fill it");
+                    format!("`{{{placeholder}}}` is not listed in `params`, so it has no value");
                 self.wrong("request", message);
             }
         }
         for param in params {
             if param == request::JOB_ID {
-                self.wrong("params", "`job_id` is always there; it is no param");
+                self.wrong("params", "must not list `job_id`, which every watch has");
             } else if !uses(param) {
                 self.wrong("params", format!("`{param}` is never used in [request]"));
             }
@@ -166,7 +167,7 @@ impl Check<'_> {
         if !uses(request::JOB_ID) {
             self.wrong(
                 "request",
-                "`{job_id}` is used nowhere, so every job would look alike",
+                "must contain `{job_id}`, so that jobs can be distinguished",
             );
         }
     }
@@ -236,7 +237,7 @@ impl Check<'_> {
 
     fn states(&mut self, table: &StatesTable) -> States {
         let mut states = States::new(table.ignore_case);
-        // In the order in which patterns are tried: failure before success.
+        // This is the order in which patterns are tried: failure before success.
         for (name, statuses, state) in [
             ("failed", &table.failed, JobState::Failed),
             ("cancelled", &table.cancelled, JobState::Cancelled),
@@ -261,10 +262,10 @@ impl Check<'_> {
             if rule.when.is_empty() && n + 1 < tables.len() {
                 self.wrong(
                     &key,
-                    "has no condition, so the rules after it never get their turn",
+                    "has no condition, so the rules after it are never reached",
                 );
             } else if let Some(earlier) = rules.iter().position(|earlier| earlier.covers(&rule)) {
-                let message = format!("can never match: rules.{earlier} holds whenever it would");
+                let message = format!("can never match, because rules.{earlier} matches first");
                 self.wrong(&key, message);
             }
             rules.push(rule);
@@ -303,7 +304,10 @@ impl Check<'_> {
                 self.wrong(&key, "needs `http`, `code` or `message`");
             }
             if let Some(bad) = http.iter().find(|http| !(200..600).contains(*http)) {
-                self.wrong(&key, format!("{bad} is no HTTP status; 200 to 599 are"));
+                self.wrong(
+                    &key,
+                    format!("{bad} is not an HTTP status; allowed are 200 to 599"),
+                );
             }
             let rule = ErrorRule {
                 http,
@@ -314,7 +318,7 @@ impl Check<'_> {
             if rules.iter().any(|earlier| earlier.covers(&rule)) {
                 self.wrong(
                     &key,
-                    "can never match: an earlier entry matches whenever it would",
+                    "can never match, because an earlier entry matches first",
                 );
             }
             rules.push(rule);
@@ -345,17 +349,17 @@ impl Check<'_> {
     fn poll(&mut self, table: &toml::Table) -> PollSettings {
         let is_unknown = |key: &&String| !PollSettings::KEYS.contains(&key.as_str());
         for key in table.keys().filter(is_unknown) {
-            let hint = suggest::did_you_mean(key, PollSettings::KEYS.iter().copied());
+            let suggestion = suggest::did_you_mean(key, PollSettings::KEYS.iter().copied());
             self.wrong(
                 &format!("poll.{key}"),
-                format!("unknown setting `{key}`{hint}"),
+                format!("unknown setting `{key}`{suggestion}"),
             );
         }
         PollSettings::read(PollTable { check: self, table })
     }
 }
 
-/// The table `[poll]` of a definition.
+/// The table `[poll]` of a definition, as a source of poll settings.
 struct PollTable<'a, 'b> {
     check: &'a mut Check<'b>,
     table: &'a toml::Table,
@@ -385,7 +389,7 @@ impl timing::Source for PollTable<'_, '_> {
     }
 }
 
-/// `sub_jobs`, for resources at `$.entities` and children at `$.entities.sub_jobs[*]`.
+/// Returns `sub_jobs` for resources at `$.entities` and children at `$.entities.sub_jobs[*]`.
 fn children_member(resources: &Selection, children: &Selection) -> Option<String> {
     let single = |selection: &Selection| match selection.as_slice() {
         [SelectorText::Path(path)] => Some(path.clone()),
@@ -404,12 +408,12 @@ fn hint_of(table: &RetryTable) -> Result<RetryHint, String> {
         }),
         (None, Some(message), None) => RetryHint::in_message(message),
         (None, Some(_), Some(_)) => {
-            Err("the unit of a `message` stands in its placeholder".to_owned())
+            Err("must not set `unit` with `message`; the placeholder names the unit".to_owned())
         }
         _ => Err("needs either `header` or `message`".to_owned()),
     }
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("invalid header name `{name}`"))
 }

@@ -1,4 +1,4 @@
-//! Where the answer of the creating call has the job's id: `submit --from-response`.
+//! The job id in the answer of the call that creates the job: `submit --from-response`.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::definition::selector::{Selectors, View};
 /// The placeholder for the id in a text pattern.
 const PLACEHOLDER: &str = "{job_id}";
 
-/// Where the id stands; each way is tried in this order.
+/// The places of the id. They are tried in this order.
 #[derive(Debug, Clone, Default)]
 pub struct SubmitAnswer {
     pub(crate) job_id: Selectors,
@@ -16,7 +16,7 @@ pub struct SubmitAnswer {
     pub(crate) text: Option<TextPattern>,
 }
 
-/// What stands before and after the id in a text.
+/// The texts before and after the id in a header or a plain body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextPattern {
     before: String,
@@ -24,21 +24,21 @@ pub struct TextPattern {
 }
 
 impl TextPattern {
-    /// Reads a pattern: `job_id:{job_id}`.
+    /// Reads a pattern such as `job_id:{job_id}`.
     ///
     /// # Errors
-    /// It has no `{job_id}`.
+    /// The pattern has no `{job_id}`.
     pub fn new(pattern: &str) -> Result<Self, String> {
         let (before, after) = pattern
             .split_once(PLACEHOLDER)
-            .ok_or_else(|| format!("\"{pattern}\" must hold {PLACEHOLDER}"))?;
+            .ok_or_else(|| format!("\"{pattern}\" must contain {PLACEHOLDER}"))?;
         Ok(Self {
             before: before.to_owned(),
             after: after.to_owned(),
         })
     }
 
-    /// The id: what stands between the two texts, or up to white space.
+    /// Returns the id: the text between the two, or up to white space if nothing follows.
     fn find(&self, text: &str) -> Option<String> {
         let (_, rest) = text.split_once(self.before.as_str())?;
         let id = if self.after.is_empty() {
@@ -51,12 +51,12 @@ impl TextPattern {
 }
 
 impl SubmitAnswer {
-    /// True when the definition does not say.
+    /// True if the definition names no place of the id.
     pub fn is_empty(&self) -> bool {
         self.job_id.is_empty() && self.header.is_none() && self.text.is_none()
     }
 
-    /// The job's id in an answer of the creating call.
+    /// Returns the job id in an answer of the call that creates the job; `None` if it is absent.
     pub fn job_id(&self, http_status: u16, headers: &HeaderMap, body: &[u8]) -> Option<String> {
         if let Ok(root) = serde_json::from_slice::<Value>(body) {
             let view = View {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_found_in_json_in_plain_text_and_in_a_header() {
+    fn id_is_found_in_json_plain_text_and_a_header() {
         let none = HeaderMap::new();
         let json = answer("$.job_id", None, None);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! How an answer is read, and why: what `jobwatch explain` and `probe` print.
+//! The explanation of one answer, which `jobwatch explain` and `probe` print.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,20 +10,21 @@ use crate::definition::selector::{Selectors, View};
 use crate::definition::{Definition, reading};
 use crate::watch::observation::{Child, Observation, Problem, ProblemKind, Sighting};
 
-/// The largest body that is read, as the daemon reads by default (`poll.max_body`).
+/// The largest body that is read, in bytes: the default of the daemon (`poll.max_body`).
 const MAX_BODY: usize = 1024 * 1024;
 
-/// What an answer was read as. The first fields of each kind are a contract.
+/// The observation that an answer gives, and the reasons. The first fields of each kind are a
+/// contract.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Explanation {
-    /// The job was seen.
+    /// The answer shows the job.
     Sighting(Box<SightingExplained>),
-    /// The job could not be seen.
+    /// The answer does not show the job.
     Problem(ProblemExplained),
 }
 
-/// A sighting, and what led to it.
+/// A sighting, with the entries of the definition that gave it.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the fields are the words of `Job`")]
 pub struct SightingExplained {
@@ -31,7 +32,7 @@ pub struct SightingExplained {
     pub status: Option<String>,
     pub reason: Option<String>,
     pub code: Option<String>,
-    /// What led to the state.
+    /// The rule or the entry of `[states]` that gave the state.
     pub rule: String,
     pub unknown_status: bool,
     pub job_type: Option<String>,
@@ -46,7 +47,7 @@ pub struct SightingExplained {
     pub selectors: Vec<Origin>,
 }
 
-/// A problem, and what it asks for.
+/// A problem, with the time that the server asks us to wait.
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "the fields are the words of `Problem`")]
 pub struct ProblemExplained {
@@ -56,17 +57,17 @@ pub struct ProblemExplained {
     pub retry_after: Option<String>,
 }
 
-/// Where a value stood.
+/// The origin of one value in the answer.
 #[derive(Debug, Clone, Serialize)]
 pub struct Origin {
-    /// The field.
+    /// The key of `[job]` in the definition.
     pub field: &'static str,
-    /// The selector that yielded it.
+    /// The selector of this key that gave the value.
     pub selector: String,
 }
 
-/// Reads `answer` by `definition` and says why. Without a `job_id` whatever job the
-/// answer is about will do.
+/// Reads `answer` by `definition` and explains the result. Without a `job_id` the answer may
+/// be about any job.
 pub fn explain(
     definition: &Definition,
     job_id: Option<&str>,
@@ -91,8 +92,7 @@ pub fn explain(
 }
 
 impl ProblemExplained {
-    /// Shows a problem.
-    pub fn of(problem: Problem) -> Self {
+    pub(crate) fn of(problem: Problem) -> Self {
         Self {
             problem: problem.kind.as_str(),
             code: problem.code,

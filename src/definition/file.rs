@@ -1,5 +1,5 @@
-//! The definition file as it is written. [`compile`](crate::definition::compile) makes a
-//! definition of it.
+//! The definition file as written. [`compile`](crate::definition::compile) makes a definition
+//! of it.
 
 use std::collections::BTreeMap;
 
@@ -65,14 +65,14 @@ pub(super) enum Method {
     Post,
 }
 
-/// One value or several.
+/// One value, or a list of values.
 #[derive(Deserialize, Clone)]
 #[serde(
     untagged,
     expecting = "a selector in quotes, a table { in = …, find = … }, or a list of these"
 )]
 pub(super) enum OneOrMore<T> {
-    /// Tried first: serde would also read a list of two texts as a table of two keys.
+    /// Comes first: serde would also read a list of two texts as a table of two keys.
     More(Vec<T>),
     One(T),
 }
@@ -100,7 +100,7 @@ pub(super) enum SelectorText {
     InText(InText),
 }
 
-/// JSON inside a string.
+/// A selector into JSON that stands in a string.
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InText {

@@ -1,4 +1,4 @@
-//! Mistakes that parse: definitions that could never say anything, or not what they mean.
+//! Mistakes that parse: definitions that never give a verdict, or give a wrong one.
 
 use crate::definition::JobSelectors;
 use crate::definition::compile::Check;
@@ -9,8 +9,8 @@ use crate::definition::states::States;
 use crate::watch::observation::JobState;
 
 impl Check<'_> {
-    /// `@status` is there only once the status was read, and what is carried as a value must
-    /// stand in the body.
+    /// Checks selectors by their place: `@status` exists only after the status was read, and a
+    /// selector for a value must point into the body.
     pub(super) fn special_selectors(&mut self, file: &File) {
         let job = &file.job;
         let texts = |selection: &Selection| -> Vec<String> {
@@ -25,7 +25,7 @@ impl Check<'_> {
         if job.item.is_some() && job.id.as_slice().is_empty() {
             self.wrong(
                 "job.item",
-                "needs `job.id`: without it any element would count as the job",
+                "needs `job.id`; without it every element would count as the job",
             );
         }
         for (key, selection) in [
@@ -37,7 +37,7 @@ impl Check<'_> {
             {
                 self.wrong(
                     key,
-                    "must not search with `..`: children are looked for in each child as well",
+                    "must not search with `..`, because the selector is also applied to each child",
                 );
             }
         }
@@ -51,20 +51,24 @@ impl Check<'_> {
             if let Some(other) = selectors.iter().find(|text| !text.starts_with('$')) {
                 self.wrong(
                     key,
-                    format!("`{other}` cannot stand here: it must be JSONPath into the body"),
+                    format!("`{other}` is not allowed here; use JSONPath into the body"),
                 );
             }
         }
         let status = texts(&job.status);
         if status.iter().any(|text| text == STATUS) {
-            self.wrong("job.status", "`@status` is what this key defines");
+            self.wrong(
+                "job.status",
+                "must not use `@status`, because this key defines it",
+            );
         }
         if status == [HTTP] {
             self.only_successes(&file.states);
         }
     }
 
-    /// Where the HTTP status is the status, only a 2xx can be a sighting.
+    /// Checks the states of a definition whose status is the HTTP status: only a 2xx is a
+    /// sighting.
     fn only_successes(&mut self, states: &StatesTable) {
         for (name, statuses) in [
             ("failed", &states.failed),
@@ -78,43 +82,46 @@ impl Check<'_> {
                 |status: &&String| status.parse().is_ok_and(|n: u16| !(200..300).contains(&n));
             if let Some(status) = statuses.iter().find(other) {
                 let message = format!(
-                    "\"{status}\" is never looked at: only a 2xx shows the job, and [[errors]] say what others mean"
+                    "\"{status}\" never matches: only a 2xx answer shows the job; use [[errors]] for others"
                 );
                 self.wrong(&format!("states.{name}"), message);
             }
         }
     }
 
-    /// Rules that can never hold, or hold for what is no answer about the job at all.
+    /// Finds rules that never match, and rules that also match answers about something else.
     pub(super) fn senseless_rules(&mut self, rules: &[Rule], states: &States) {
         for (n, rule) in rules.iter().enumerate() {
             let key = format!("rules.{n}");
             if rule.never_holds() {
                 self.wrong(
                     &key,
-                    "can never match: a value is never empty, and only a 2xx answer comes here",
+                    "can never match: a value is never empty, and rules apply to 2xx answers only",
                 );
             }
             let is_final = rule.outcome.outcome().is_some();
             if is_final && !rule.demands_something() {
-                self.wrong(&key, "ends the job on what is missing alone: any odd answer would do; demand a value that is there");
+                self.wrong(&key, "ends the job if values are missing, so an unrelated answer would match; require a value that is present");
             }
             if rule.when.is_empty() && !states.is_empty() {
-                self.wrong(&key, "has no condition, so [states] never get their turn");
+                self.wrong(&key, "has no condition, so [states] are never reached");
             }
         }
     }
 
-    /// A definition that can never say success, or never failure, is a mistake.
+    /// Checks that the definition can report both success and failure.
     pub(super) fn verdict(&mut self, job: &JobSelectors, states: &States, rules: &[Rule]) {
         if rules.is_empty() && job.status.is_empty() {
             self.wrong(
                 "job",
-                "has no `status` and there are no [[rules]], so no verdict could be read",
+                "has no `status` and there are no [[rules]], so there is never a verdict",
             );
         }
         if !job.status.is_empty() && states.is_empty() && rules.is_empty() {
-            self.wrong("states", "lists nothing, so every job would run for ever");
+            self.wrong(
+                "states",
+                "lists no status, so every job would count as running until its deadline",
+            );
         }
         let listed = states.listed();
         for (wanted, word) in [
@@ -123,7 +130,7 @@ impl Check<'_> {
         ] {
             let by_state = listed.iter().any(|(_, state)| *state == wanted);
             if !by_state && !rules.iter().any(|rule| rule.outcome == wanted) {
-                self.wrong("states", format!("nothing leads to `{word}`"));
+                self.wrong("states", format!("no status and no rule means `{word}`"));
             }
         }
     }

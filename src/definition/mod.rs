@@ -1,9 +1,9 @@
-//! What a family of job APIs looks like: a TOML file, checked and compiled.
+//! The description of a family of job APIs: a TOML file, checked and compiled.
 //!
 //! A definition is data; a new API needs no code. [`file`](mod@file) is the file as written,
-//! [`compile`](mod@compile) checks it and makes a [`Definition`], [`catalog`] is where
-//! definitions are found, [`request`] how the job is asked for, [`reading`] how an answer
-//! becomes an observation, and [`explain`] says why.
+//! [`compile`](mod@compile) checks it and makes a [`Definition`], [`catalog`] finds
+//! definitions, [`request`] fills the request for a job, [`reading`] turns an answer into an
+//! observation, and [`explain`] shows how.
 
 pub mod catalog;
 pub mod compile;
@@ -36,58 +36,58 @@ use crate::watch::observation::ProblemKind;
 
 pub use crate::watch::transition::NotFoundMeans;
 
-/// A definition, compiled: every selector parsed, every placeholder known.
+/// A compiled definition: every selector is parsed, and every placeholder is known.
 #[derive(Debug, Clone)]
 pub struct Definition {
-    /// Its name: the file name without `.toml`.
+    /// The name: the file name without `.toml`.
     pub name: String,
-    /// What it is for, in one line.
+    /// The product that it describes, in one line.
     pub title: String,
-    /// Where the API is documented, as a title.
+    /// The title of the documentation of the API.
     pub docs: String,
-    /// Placeholders that the service or the watch must fill.
+    /// The placeholders that the service or the watch must fill.
     pub params: Vec<String>,
     /// The file as it was written.
     pub text: String,
-    /// Base URLs by cloud, with `{region}` in the place of the region.
+    /// The base URL for each cloud, with `{region}` in the place of the region.
     pub hosts: BTreeMap<String, String>,
-    /// The types of service under which catalogs of identity services have it, the likeliest
+    /// The service types under which service catalogs (Keystone) list the API, the most likely
     /// first.
     pub catalog: Vec<String>,
-    /// How the job is asked for.
+    /// The request that asks for one job.
     pub request: RequestTemplate,
-    /// The elements of a list answer, of which one is the job.
+    /// The selector of the elements of a list answer; one of them is the job.
     pub(crate) item: Option<Selector>,
-    /// Where the facts of a job stand in the answer.
+    /// The selectors for the facts of a job.
     pub job: JobSelectors,
-    /// Where the facts of a child stand in it.
+    /// The selectors for the facts of a child.
     pub child: JobSelectors,
-    /// What the status values mean.
+    /// The status values and the state that each means.
     pub states: States,
-    /// What is looked at before the status; first match wins.
+    /// The rules that are tried before the status; the first match wins.
     pub rules: Vec<Rule>,
-    /// What it means that the service does not know the job.
+    /// The outcome when the service certainly does not know the job.
     pub not_found_means: NotFoundMeans,
-    /// What a failed child does to a parent that succeeded.
+    /// The effect of a failed child on a parent that succeeded.
     pub children_verdict: ChildrenVerdict,
-    /// Where an error body has its code and message.
+    /// The selectors for the code and the message of an error answer.
     pub error_body: ErrorBody,
-    /// Answers whose meaning differs from what their HTTP status says; first match wins.
+    /// The answers that mean something else than their HTTP status says; the first match wins.
     pub errors: Vec<ErrorRule>,
-    /// Where a retry_after to wait stands, beside `Retry-After`.
+    /// The places of a `retry_after`, beside the header `Retry-After`.
     pub hints: Vec<RetryHint>,
-    /// Where the answer of the creating call has the job's id.
+    /// The place of the job id in the answer of the call that creates the job.
     pub submit: SubmitAnswer,
-    /// The schedule this family asks for by default.
+    /// The poll settings that suit this family of APIs.
     pub poll: PollSettings,
 }
 
-/// Where the facts of a job stand.
+/// The selectors for the facts of a job or of a child.
 #[derive(Debug, Clone, Default)]
 pub struct JobSelectors {
     pub(crate) id: Selectors,
     pub(crate) job_type: Selectors,
-    /// All of these, joined with `/`; not the first that yields.
+    /// The texts of all of these are joined with `/`; elsewhere the first text counts.
     pub(crate) status: Selectors,
     pub(crate) began_at: Selectors,
     pub(crate) ended_at: Selectors,
@@ -96,48 +96,48 @@ pub struct JobSelectors {
     pub(crate) progress: Selectors,
     pub(crate) resources: Selectors,
     pub(crate) children: Selectors,
-    /// The member of `resources` that holds the children, which is not repeated there.
+    /// The member of `resources` that contains the children; it is left out of the resources.
     pub(crate) children_member: Option<String>,
 }
 
-/// What a failed child does to a parent that succeeded.
+/// The effect of a failed child on a parent that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 pub enum ChildrenVerdict {
-    /// Nothing: the parent's word stands.
+    /// None: the status of the parent decides.
     #[serde(rename = "parent's")]
     Parents,
-    /// The job is `partial`.
+    /// The job ends as `partial`.
     #[default]
     #[serde(rename = "partial")]
     Partial,
-    /// The job has failed: success needs every child to succeed.
+    /// The job ends as `failed`: success needs every child to succeed.
     #[serde(rename = "all")]
     All,
 }
 
-/// Where an error body has its code and message.
+/// The selectors for the code and the message of an error answer.
 #[derive(Debug, Clone)]
 pub struct ErrorBody {
     pub(crate) code: Selectors,
     pub(crate) message: Selectors,
 }
 
-/// An answer whose meaning differs from what its HTTP status says. What is absent or
-/// empty matches everything.
+/// An entry of `[[errors]]`: answers that mean something else than their HTTP status says. An
+/// absent or empty condition matches everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorRule {
-    /// The HTTP statuses it applies to.
+    /// The HTTP statuses to which it applies.
     pub http: Vec<u16>,
-    /// The error codes it applies to.
+    /// The error codes to which it applies.
     pub code: Option<Pattern>,
-    /// The messages it applies to.
+    /// The messages to which it applies.
     pub message: Option<Pattern>,
-    /// What it means.
+    /// The kind of problem that such an answer is.
     pub kind: ProblemKind,
 }
 
 impl ErrorRule {
-    /// Whether an answer with this status, code and message is meant.
+    /// True if the entry applies to an answer with this status, code and message.
     pub fn matches(&self, http: u16, code: Option<&str>, message: Option<&str>) -> bool {
         let fits = |pattern: &Option<Pattern>, text: Option<&str>| match pattern {
             Some(pattern) => text.is_some_and(|text| pattern.matches(text)),
@@ -148,7 +148,7 @@ impl ErrorRule {
             && fits(&self.message, message)
     }
 
-    /// Whether this entry matches whenever `later` does.
+    /// True if this entry matches every answer that `later` matches.
     fn covers(&self, later: &Self) -> bool {
         let wider =
             |mine: &Option<Pattern>, other: &Option<Pattern>| mine.is_none() || mine == other;

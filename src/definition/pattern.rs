@@ -1,7 +1,7 @@
-//! Text patterns with `*`, for statuses, codes and messages: no more than that, so that
-//! nobody needs to know a dialect.
+//! Text patterns with `*`, for statuses, codes and messages. There is no other syntax, so
+//! that authors of definitions need not know a dialect.
 
-/// A text in which each `*` stands for any characters, none included.
+/// A text in which each `*` stands for any number of characters, also none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     source: String,
@@ -9,7 +9,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Reads a pattern. Every text is a valid one.
     pub fn new(source: &str) -> Self {
         Self {
             source: source.to_owned(),
@@ -17,17 +17,17 @@ impl Pattern {
         }
     }
 
-    /// Whether `source` has a `*` at all.
+    /// True if `source` contains a `*`.
     pub fn is_pattern(source: &str) -> bool {
         source.contains('*')
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether the whole of `text` is of this form.
+    /// True if the whole `text` matches.
     pub fn matches(&self, text: &str) -> bool {
         let (first, rest) = self
             .pieces
@@ -55,7 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_star_stands_for_anything() {
+    fn star_matches_any_characters() {
         for (pattern, text, matches) in [
             ("CREATE_FAILED", "CREATE_FAILED", true),
             ("CREATE_FAILED", "CREATE_FAILED2", false),
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_matches_itself_with_any_part_starred(text in "[a-c]{0,12}", from in 0_usize..12, to in 0_usize..12) {
+        fn text_matches_itself_with_any_part_as_star(text in "[a-c]{0,12}", from in 0_usize..12, to in 0_usize..12) {
             let (from, to) = (from.min(text.len()), to.min(text.len()));
             let (from, to) = (from.min(to), from.max(to));
             let pattern = format!("{}*{}", &text[..from], &text[to..]);

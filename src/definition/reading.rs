@@ -1,7 +1,7 @@
-//! One answer becomes one observation: the table of what came back and what it means.
+//! Turns one answer into one observation.
 //!
-//! Pure. A verdict comes only from a status in a 2xx answer about the right job; whatever
-//! else came back is a problem, and a problem is never a verdict (invariant 1).
+//! Pure. A verdict comes only from a status in a 2xx answer about the right job. Every other
+//! answer is a problem, and a problem is never a verdict (invariant 1).
 
 use std::time::Duration;
 
@@ -11,45 +11,45 @@ use serde_json::Value;
 
 use crate::definition::selector::{Selector, Selectors, View};
 use crate::definition::{ChildrenVerdict, Definition, JobSelectors, timestamp};
-use crate::outbound::retry_after;
+use crate::outbound::{html, retry_after};
 use crate::watch::Outcome;
 use crate::watch::observation::{
     Child, Job, JobState, Observation, Problem, ProblemKind, Sighting, bounded,
 };
 
-/// The most children carried into an event; the verdict counts all of them.
+/// The most children in an event; the verdict takes all of them into account.
 pub const CHILDREN_MAX: usize = 200;
-/// The most children that are looked at. With more, success is not believed.
+/// The most children that are read. A job with more does not count as succeeded.
 const CHILDREN_READ_MAX: usize = 10_000;
-/// How deep children may have children.
+/// The most levels of children within children.
 const CHILD_DEPTH_MAX: usize = 64;
-/// Codes by which the API gateway says that it has no such route. Their 404 is about the
-/// path or endpoint, not about the job (terraform-provider-opentelekomcloud issue 1705).
+/// The codes with which the API gateway says that it has no such route. Their 404 is about
+/// the path or endpoint, not about the job (terraform-provider-opentelekomcloud issue 1705).
 const ROUTE_CODES: [&str; 2] = ["APIGW.0101", "APIG.0101"];
 
-/// One HTTP answer, read whole.
+/// One HTTP answer to a poll, read to its end.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
-    /// The HTTP status.
+    /// The HTTP status code; 200 to 299 can show the job.
     pub http_status: u16,
-    /// The headers; only a retry_after for the next poll is read from them.
+    /// The headers; only a `retry_after` for the next poll is read from them.
     pub headers: &'a HeaderMap,
-    /// The body, decoded and bounded by the caller.
+    /// The body, which the caller has decoded and limited in size.
     pub body: &'a [u8],
 }
 
-/// What led to the state of a sighting.
+/// The reason for the state of a sighting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ground {
     /// The rule of this number, from 1.
     Rule(usize),
-    /// This entry of `[states]`.
+    /// This entry of `[states]` matches the status.
     Listed(String),
-    /// Nothing: the status is not listed, so the job counts as running.
+    /// The definition does not list the status, so the job counts as running.
     Unlisted,
 }
 
-/// Reads `answer`, given to the question about `job_id`, by `definition`.
+/// Reads `answer`, the answer to a poll of `job_id`, by `definition`.
 pub fn read(
     definition: &Definition,
     job_id: &str,
@@ -59,8 +59,8 @@ pub fn read(
     read_with_ground(definition, Some(job_id), answer, now).0
 }
 
-/// The same, with what led to the state of a sighting. Without a `job_id` whatever job
-/// the answer is about will do: the first of a list.
+/// Does the same as [`read`], and returns the reason for the state of a sighting. Without a
+/// `job_id` the answer may be about any job; the first one of a list counts.
 pub fn read_with_ground(
     definition: &Definition,
     job_id: Option<&str>,
@@ -82,12 +82,29 @@ pub fn read_with_ground(
         Err(mut problem) => {
             let hinted = || hinted_wait(definition, answer.headers, &problem, now);
             problem.retry_after = retry_after.or_else(hinted);
+            if body.is_none() {
+                quote_page(&mut problem, answer);
+            }
             (Observation::Problem(problem), None)
         }
     }
 }
 
-/// Only for a throttling: some services send such headers with every answer.
+/// Quotes an HTML page in the message, so that a person can recognise the gateway or the login
+/// page that answered. Comes last, so that `[[errors]]` and hints do not read the quotation.
+fn quote_page(problem: &mut Problem, answer: &Answer<'_>) {
+    let Some(words) = html::words(answer.body) else {
+        return;
+    };
+    problem.message = if (200..300).contains(&answer.http_status) {
+        format!("the answer is HTML: {words}")
+    } else {
+        words
+    };
+}
+
+/// Returns the `retry_after` of the definition's own places. Only for a throttling, because
+/// some services send such headers with every answer.
 fn hinted_wait(
     definition: &Definition,
     headers: &HeaderMap,
@@ -111,7 +128,7 @@ fn read_success(
         http_status: Some(answer.http_status),
         ..Problem::new(ProblemKind::Unreadable, message)
     };
-    // Where the HTTP status is the status, the body may be anything.
+    // If the HTTP status is the status of the job, the body need not be JSON.
     let is_needed = definition.job.status.need_a_body() || definition.job.status.is_empty();
     let body = match body {
         Some(body) => body,
@@ -146,20 +163,20 @@ fn read_success(
     }
     let Some((state, ground)) = state else {
         return Err(unreadable(
-            "the body has no job status where the definition looks".to_owned(),
+            "the body has no job status in the place that the definition names".to_owned(),
         ));
     };
     let other = selectors.id.first_text(view);
     if let Some(other) = other.filter(|id| job_id.is_some_and(|job_id| id != job_id)) {
         return Err(unreadable(format!(
-            "the answer is about another job, {other}"
+            "the answer is about another job: {other}"
         )));
     }
     Ok((read_job(definition, view, status, state, &ground), ground))
 }
 
-/// The element of a list answer that is about the job; the whole answer where there is
-/// no list.
+/// Returns the element of a list answer that is about the job; the whole answer if the
+/// definition has no list.
 pub(super) fn find_item<'a>(
     definition: &Definition,
     whole: View<'a>,
@@ -187,7 +204,8 @@ pub(super) fn find_item<'a>(
     })
 }
 
-/// A list without the job is an answer; a body without the list is none.
+/// Returns the problem of an answer without the job. A list without it says that the service
+/// does not know the job; a body without the list says nothing about the job.
 fn no_such_item(item: &Selector, body: &Value, is_empty: bool) -> Problem {
     let source = item.source();
     if is_empty && !item.has_its_list(body) {
@@ -203,8 +221,8 @@ fn no_such_item(item: &Selector, body: &Value, is_empty: bool) -> Problem {
     }
 }
 
-/// What rules and listed values say; `None` when there is neither a rule that holds nor a
-/// status.
+/// Returns the state from the rules or the listed values; `None` if no rule holds and there
+/// is no status.
 fn state_of(definition: &Definition, view: View<'_>) -> Option<(JobState, Ground)> {
     let mut rules = definition.rules.iter().zip(1..);
     if let Some((rule, number)) = rules.find(|(rule, _)| rule.holds(view)) {
@@ -230,7 +248,7 @@ fn read_job(
     let mut state = children_decide(definition.children_verdict, state, &found.children);
     if found.is_cut {
         warnings.push(format!(
-            "more than {CHILDREN_READ_MAX} children, or more than {CHILD_DEPTH_MAX} deep: the rest is not looked at"
+            "more than {CHILDREN_READ_MAX} children, or more than {CHILD_DEPTH_MAX} levels of children; the rest is not read"
         ));
         if state == JobState::Succeeded && definition.children_verdict != ChildrenVerdict::Parents {
             state = JobState::Running;
@@ -265,17 +283,17 @@ fn read_job(
     }
 }
 
-/// The children of a job, flattened.
+/// The children of a job in one list, depth first.
 #[derive(Default)]
 struct Found {
     children: Vec<Child>,
-    /// Some were not looked at.
+    /// True if there were too many or too deep children, which were not read.
     is_cut: bool,
-    /// A status of a child that is not listed.
+    /// The last status of a child that the definition does not list.
     unlisted: Option<String>,
 }
 
-/// Flattens the children of `parent`, depth first, into `found`.
+/// Collects the children of `parent` and their children into `found`, depth first.
 fn collect_children(definition: &Definition, parent: View<'_>, depth: usize, found: &mut Found) {
     let selectors = if depth == 0 {
         &definition.job
@@ -316,8 +334,8 @@ fn read_child(definition: &Definition, view: View<'_>) -> (Child, Option<Ground>
     (child, ground)
 }
 
-/// Only a parent that succeeded is judged by its children: one that still runs may yet
-/// repair them, and one that failed has failed.
+/// Returns the state of a job after its children are taken into account. Only success can
+/// change: a parent that still runs may repair its children, and one that failed has failed.
 fn children_decide(verdict: ChildrenVerdict, parent: JobState, children: &[Child]) -> JobState {
     if parent != JobState::Succeeded {
         return parent;
@@ -337,7 +355,8 @@ fn has_failed(child: &Child) -> bool {
     matches!(child.outcome, Some(Outcome::Failed | Outcome::Cancelled))
 }
 
-/// A parent that ended badly without saying why takes the words of its first failed child.
+/// Gives a failed parent without a reason the reason of its first failed child; the same for
+/// the code.
 fn promote_reason(job: &mut Job) {
     if !matches!(job.state, JobState::Failed | JobState::Partial) {
         return;
@@ -353,7 +372,7 @@ fn resources(selectors: &JobSelectors, view: View<'_>) -> Option<Value> {
     let (Some(member), Some(object)) = (&selectors.children_member, found.as_object()) else {
         return Some(found.clone());
     };
-    // Not cloned and then removed: the children may be most of the answer.
+    // Only the other members are cloned: the children may be most of the answer.
     let others = object.iter().filter(|(name, _)| *name != member);
     Some(Value::Object(
         others
@@ -368,15 +387,13 @@ fn read_time(
     name: &str,
     warnings: &mut Vec<String>,
 ) -> Option<Timestamp> {
-    // Some write 0 until there is a time.
+    // Some services write 0 as long as there is no time.
     let value = selectors
         .first_value(view)
         .filter(|value| value.as_i64() != Some(0) && value.as_str() != Some("0"))?;
     timestamp::read(value)
         .inspect_err(|text| {
-            warnings.push(bounded(format!(
-                "{name} is no time that can be read: {text}"
-            )));
+            warnings.push(bounded(format!("cannot read {name} as a time: {text}")));
         })
         .ok()
 }
@@ -385,30 +402,30 @@ fn read_error(definition: &Definition, answer: &Answer<'_>, body: Option<&Value>
     let nothing = Value::Null;
     let body = body.unwrap_or(&nothing);
     mapped_error(definition, answer.http_status, body).unwrap_or_else(|| {
-        let told = ErrorTold::of(definition, answer.http_status, body);
-        let kind = default_kind(answer.http_status, told.code.as_deref());
-        told.into_problem(kind)
+        let error = ErrorAnswer::of(definition, answer.http_status, body);
+        let kind = default_kind(answer.http_status, error.code.as_deref());
+        error.into_problem(kind)
     })
 }
 
-/// The problem that the definition's own `[[errors]]` make of this answer.
+/// Returns the problem of an answer that an entry of `[[errors]]` matches.
 fn mapped_error(definition: &Definition, http_status: u16, body: &Value) -> Option<Problem> {
-    let told = ErrorTold::of(definition, http_status, body);
+    let error = ErrorAnswer::of(definition, http_status, body);
     let rule = definition
         .errors
         .iter()
-        .find(|rule| rule.matches(http_status, told.code.as_deref(), told.message.as_deref()))?;
-    Some(told.into_problem(rule.kind))
+        .find(|rule| rule.matches(http_status, error.code.as_deref(), error.message.as_deref()))?;
+    Some(error.into_problem(rule.kind))
 }
 
-/// What an error answer says of itself.
-struct ErrorTold {
+/// The code and the message of an error answer.
+struct ErrorAnswer {
     http_status: u16,
     code: Option<String>,
     message: Option<String>,
 }
 
-impl ErrorTold {
+impl ErrorAnswer {
     fn of(definition: &Definition, http_status: u16, body: &Value) -> Self {
         let view = View {
             root: body,
@@ -449,13 +466,13 @@ fn default_kind(http_status: u16, code: Option<&str>) -> ProblemKind {
     }
 }
 
-/// Some servers put a byte order mark before their JSON (RFC 8259, section 8.1, lets a
-/// reader ignore it).
+/// Removes a byte order mark, which some servers put before their JSON (RFC 8259, section
+/// 8.1, lets a reader ignore it).
 fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
-/// The first characters of a body that should have been JSON, for a person to recognise.
+/// Quotes the beginning of a body that is not JSON, so that a person can recognise it.
 fn beginning_of(body: &[u8]) -> String {
     const SHOWN: usize = 80;
     if body.is_empty() {

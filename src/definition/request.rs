@@ -1,4 +1,4 @@
-//! How a job is asked for: the request template of a definition.
+//! The request for a job: the template of a definition, and its placeholders.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,17 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::definition::file::{Method, RequestTable};
 
-/// The placeholder of the job's id.
+/// The name of the placeholder for the job id.
 pub const JOB_ID: &str = "job_id";
 
-/// Everything but the unreserved characters of RFC 3986, section 2.3.
+/// All characters but the unreserved ones of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// A request with placeholders, compiled.
+/// A compiled request with placeholders.
 #[derive(Debug, Clone)]
 pub struct RequestTemplate {
     method: Method,
@@ -30,28 +30,28 @@ pub struct RequestTemplate {
 /// A request with its placeholders filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedRequest {
-    /// The HTTP method.
+    /// The HTTP method: GET or POST.
     pub method: http::Method,
     /// Path and query, percent-encoded, beginning with `/`.
     pub path_and_query: String,
-    /// Headers of the definition; the credential adds its own.
+    /// The headers of the definition; the credential adds others.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body of a POST.
     pub body: Option<String>,
 }
 
-/// A placeholder that has no value, or a value that cannot be sent.
+/// A placeholder without a value, or with a value that cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    /// Nobody gave the param.
+    /// Neither the service nor the watch has a value for the param.
     #[error("the param `{0}` has no value; give it in the service's `params` or with the watch")]
     Missing(String),
-    /// The value would lead to another place of the path.
+    /// The value would change the rest of the path.
     #[error(
-        "the value of `{0}` would lead elsewhere: it holds a path step `.` or `..`, or a `?` before the end of the path"
+        "the value of `{0}` would change the path: it contains a path step `.` or `..`, or a `?` before the end of the path"
     )]
     Elsewhere(String),
-    /// A header cannot carry the value.
+    /// The value has characters that a header cannot carry.
     #[error("the header `{0}` cannot carry the value of its placeholder")]
     Header(HeaderName),
 }
@@ -65,7 +65,7 @@ impl RequestTemplate {
             ));
         }
         if table.path.contains(['?', '#']) {
-            return Err("request.path: the query belongs into `request.query`".to_owned());
+            return Err("request.path: write the query into `request.query`".to_owned());
         }
         let query = table
             .query
@@ -77,7 +77,7 @@ impl RequestTemplate {
             .iter()
             .map(|(name, text)| {
                 let header = HeaderName::from_bytes(name.as_bytes())
-                    .map_err(|_| format!("request.headers: `{name}` is no header name"))?;
+                    .map_err(|_| format!("request.headers: invalid header name `{name}`"))?;
                 Ok((header, Template::compile(text)?))
             })
             .collect::<Result<_, String>>()?;
@@ -91,7 +91,7 @@ impl RequestTemplate {
             .flat_map(|template| &template.parts)
             .any(is_reserved)
         {
-            return Err("request.body: {+name} keeps slashes, which only a path may".to_owned());
+            return Err("request.body: {+name} is allowed in the path only".to_owned());
         }
         Ok(Self {
             method: table.method,
@@ -102,7 +102,7 @@ impl RequestTemplate {
         })
     }
 
-    /// The names of all placeholders, with repetitions.
+    /// Returns the names of all placeholders, with repetitions.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         let query = self.query.iter().map(|(_, template)| template);
         let headers = self.headers.iter().map(|(_, template)| template);
@@ -113,15 +113,15 @@ impl RequestTemplate {
             .flat_map(Template::placeholders)
     }
 
-    /// Method and path as the definition writes them.
+    /// Returns method and path as the definition writes them.
     pub fn shown(&self) -> String {
         format!("{} {}", self.method(), self.path.text)
     }
 
-    /// Fills the placeholders; `value` gives the value of each by its name.
+    /// Fills the placeholders; `value` returns the value for a name.
     ///
     /// # Errors
-    /// Names the placeholder that has no value, or the header that cannot carry it.
+    /// Names the placeholder without a value, or the header that cannot carry a value.
     pub fn render<'a>(
         &self,
         value: impl Fn(&str) -> Option<&'a str>,
@@ -165,8 +165,8 @@ impl RequestTemplate {
         })
     }
 
-    /// A value may bring a query of its own only at the end of the path: anywhere else it
-    /// would cut off what the definition says comes after it.
+    /// Refuses a value with a query, except at the end of the path: elsewhere the query would cut
+    /// off the rest of the path.
     fn check_question_marks<'a>(
         &self,
         value: &impl Fn(&str) -> Option<&'a str>,
@@ -194,8 +194,8 @@ impl RequestTemplate {
     }
 }
 
-/// One whole step of a path: a URL parser would take dots, however they are encoded, for
-/// a way up.
+/// True if the value would be a step of the path: a URL parser takes dots for a step, in
+/// every encoding.
 fn is_step(value: &str) -> bool {
     matches!(value, "." | "..")
 }
@@ -204,8 +204,8 @@ fn percent_encoded(text: &str) -> Cow<'_, str> {
     utf8_percent_encode(text, RESERVED).into()
 }
 
-/// Everything but the unreserved and reserved characters of RFC 3986; `#` would begin a
-/// fragment, and what is percent-encoded already stays so.
+/// All characters but the unreserved and reserved ones of RFC 3986. `#` is encoded, since it
+/// would begin a fragment; `%` is not, so that encoded characters stay as they are.
 const NEITHER: &AsciiSet = &RESERVED
     .remove(b':')
     .remove(b'/')
@@ -238,7 +238,7 @@ fn kept_as_path<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, RenderEr
     Ok(utf8_percent_encode(value, NEITHER).into())
 }
 
-/// Escaped for the inside of a JSON string, whose quotes stand in the template.
+/// Escapes a text for the inside of a JSON string; the quotes are in the template.
 fn json_escaped(text: &str) -> Cow<'_, str> {
     let quoted = serde_json::Value::from(text).to_string();
     Cow::Owned(quoted[1..quoted.len() - 1].to_owned())
@@ -251,7 +251,7 @@ fn verbatim(text: &str) -> Cow<'_, str> {
 fn not_a_placeholder(text: &str) -> impl Fn(&str) -> Result<(), String> {
     move |rest| {
         Err(format!(
-            "`{{{rest}` in `{text}` is no placeholder: {{name}} or {{+name}}, with letters, digits and `_`"
+            "invalid placeholder `{{{rest}` in `{text}`: write {{name}} or {{+name}}, with letters, digits and `_`"
         ))
     }
 }
@@ -267,7 +267,6 @@ fn placeholder(text: &str) -> Option<Part> {
     }
 }
 
-/// Text with `{placeholders}`.
 #[derive(Debug, Clone)]
 struct Template {
     text: String,
@@ -278,18 +277,18 @@ struct Template {
 enum Part {
     Literal(String),
     Placeholder(String),
-    /// `{+name}`: reserved characters stay as they are (RFC 6570, section 3.2.3), for ids
-    /// that are themselves paths.
+    /// `{+name}`: reserved characters stay as they are (RFC 6570, section 3.2.3), for ids that
+    /// are paths.
     Reserved(String),
 }
 
 impl Template {
-    /// Only here may a value keep its slashes.
+    /// Compiles a path; only in a path may a value keep its slashes.
     fn compile_path(text: &str) -> Result<Self, String> {
         Self::split(text, not_a_placeholder(text))
     }
 
-    /// In a query or a header, too, every brace belongs to a placeholder.
+    /// Compiles a query or a header, in which every brace must belong to a placeholder.
     fn compile(text: &str) -> Result<Self, String> {
         let template = Self::split(text, not_a_placeholder(text))?;
         if template
@@ -297,16 +296,14 @@ impl Template {
             .iter()
             .any(|part| matches!(part, Part::Reserved(_)))
         {
-            return Err(format!(
-                "`{text}`: {{+name}} keeps slashes, which only a path may"
-            ));
+            return Err(format!("`{text}`: {{+name}} is allowed in the path only"));
         }
         Ok(template)
     }
 
-    /// In a body most braces are JSON's.
+    /// Compiles a body. A brace that begins no placeholder is text, since most braces are JSON's.
     fn compile_body(text: &str) -> Self {
-        Self::split(text, |_| Ok(())).expect("a brace that is no placeholder is text here")
+        Self::split(text, |_| Ok(())).expect("a body accepts every brace")
     }
 
     fn split(text: &str, other_brace: impl Fn(&str) -> Result<(), String>) -> Result<Self, String> {
@@ -390,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_a_path_stays_one_and_cannot_climb() {
+    fn id_that_is_a_path_is_kept_and_cannot_go_up() {
         let template = template("/v1/{+job_id}", &[]);
         let rendered = |id: &'static str| {
             template
@@ -411,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_escaped_as_json() {
+    fn value_in_a_body_is_escaped_as_json() {
         let template = RequestTemplate::compile(&RequestTable {
             method: Method::Post,
             path: "/status".to_owned(),
@@ -419,13 +416,13 @@ mod tests {
             query: BTreeMap::new(),
             body: Some(r#"{"jobs":["{job_id}"]}"#.to_owned()),
         });
-        // The braces of JSON are no placeholders.
+        // The braces of JSON are text, not placeholders.
         let rendered = template.unwrap().render(|_| Some(r#"a"b\c"#)).unwrap();
         assert_eq!(rendered.body.unwrap(), r#"{"jobs":["a\"b\\c"]}"#);
     }
 
     #[test]
-    fn a_job_id_cannot_leave_its_place_in_the_path() {
+    fn job_id_cannot_leave_its_place_in_the_path() {
         let rendered = template("/v1/{project_id}/jobs/{job_id}", &[])
             .render(|name| match name {
                 "job_id" => Some("a/../b?c#d e%2fé"),
@@ -440,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_in_an_id_is_kept_at_the_end_and_refused_in_the_middle() {
+    fn query_in_an_id_is_accepted_at_the_end_of_the_path_only() {
         let middle = template("/job/{+job_id}/json", &[]);
         assert_eq!(
             middle.render(|_| Some("a?x=")),
@@ -453,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_dots_is_refused() {
+    fn id_of_dots_is_refused() {
         let template = template("/v1/{job_id}", &[]);
         for id in [".", ".."] {
             assert_eq!(
@@ -464,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_encoded_and_a_header_is_kept() {
+    fn query_is_encoded_and_header_is_not() {
         let rendered = template("/v3/jobs", &[("id", "{job_id}"), ("zone", "x")])
             .render(|_| Some("1&2=3"))
             .unwrap();
@@ -473,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_without_a_value_is_named() {
+    fn placeholder_without_a_value_is_named() {
         let error = template("/{project_id}/{job_id}", &[])
             .render(|name| (name == "job_id").then_some("x"))
             .unwrap_err();
@@ -485,11 +482,11 @@ mod tests {
         assert!(
             Template::compile("{+a}")
                 .unwrap_err()
-                .contains("only a path may")
+                .contains("in the path only")
         );
         for text in ["/{job", "/{}", "/{a b}", "/{++a}"] {
             let error = Template::compile(text).unwrap_err();
-            assert!(error.contains("is no placeholder"), "{text}: {error}");
+            assert!(error.contains("invalid placeholder"), "{text}: {error}");
         }
     }
 }

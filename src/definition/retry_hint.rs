@@ -1,5 +1,5 @@
-//! A retry_after to wait that stands elsewhere than in `Retry-After`: in a header of the
-//! service's own, or in the words of its error.
+//! A `retry_after` in another place than the header `Retry-After`: in a header that only this
+//! service has, or in the message of an error.
 
 use std::time::Duration;
 
@@ -10,46 +10,46 @@ use serde::Deserialize;
 use crate::clock::until;
 use crate::definition::timestamp;
 
-/// Where a retry_after stands.
+/// The place of a `retry_after` in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryHint {
     /// In a header, as a number of this unit.
     Header {
-        /// The header's name.
+        /// The name of the header that has the number.
         name: http::HeaderName,
-        /// What its number counts.
+        /// The unit of the number in the header.
         unit: Unit,
     },
-    /// In the error message: what stands before the number, its unit, what stands after.
+    /// In the error message, as a number between two texts.
     Message {
         /// The text right before the number.
         before: String,
-        /// What the number counts.
+        /// The unit of the number in the message.
         unit: Unit,
-        /// The text right after it.
+        /// The text right after the number.
         after: String,
     },
 }
 
-/// What a number counts.
+/// The unit of a number that stands for a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// Seconds to wait.
+    /// The seconds from now on.
     Seconds,
-    /// Minutes to wait.
+    /// The minutes from now on.
     Minutes,
-    /// Milliseconds to wait.
+    /// The milliseconds from now on.
     Milliseconds,
-    /// Seconds since 1970: when to ask again.
+    /// The time of the next allowed request, in seconds since 1970.
     Epoch,
 }
 
 impl RetryHint {
-    /// Reads a message pattern: `time:{seconds} second`.
+    /// Reads a pattern for messages, such as `time:{seconds} second`.
     ///
     /// # Errors
-    /// It has no placeholder for the number.
+    /// The pattern has no placeholder for the number.
     pub fn in_message(pattern: &str) -> Result<Self, String> {
         for (placeholder, unit) in [
             ("{seconds}", Unit::Seconds),
@@ -65,12 +65,12 @@ impl RetryHint {
             }
         }
         Err(format!(
-            "\"{pattern}\" has none of {{seconds}}, {{minutes}}, {{milliseconds}} where the number stands"
+            "\"{pattern}\" must contain {{seconds}}, {{minutes}} or {{milliseconds}} in the place of the number"
         ))
     }
 
-    /// What the API gateway of Huawei Cloud and Open Telekom Cloud writes into its 429s:
-    /// `policy ip over ratelimit,limit:5,time:5 second`.
+    /// Returns the forms that the API gateway of Huawei Cloud and Open Telekom Cloud uses in its
+    /// 429 answers: `policy ip over ratelimit,limit:5,time:5 second`.
     pub fn of_the_gateway() -> Vec<Self> {
         [("second", Unit::Seconds), ("minute", Unit::Minutes)]
             .into_iter()
@@ -82,7 +82,7 @@ impl RetryHint {
             .collect()
     }
 
-    /// The retry_after, if it stands there.
+    /// Returns the `retry_after`; `None` if the answer does not have it in this place.
     pub fn read(&self, headers: &HeaderMap, message: &str, now: Timestamp) -> Option<Duration> {
         match self {
             Self::Header { name, unit } => {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_window_is_read_from_its_words() {
+    fn window_of_the_gateway_is_read_from_its_message() {
         let read = |message: &str| {
             RetryHint::of_the_gateway()
                 .iter()
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_services_own_are_read() {
+    fn header_of_the_service_is_read() {
         let mut headers = HeaderMap::new();
         headers.insert("x-reset", "1800000030".parse().unwrap());
         headers.insert("x-wait", "2.5".parse().unwrap());
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_pattern_needs_a_number_and_nonsense_is_no_wish() {
+    fn message_pattern_needs_a_placeholder_and_a_number() {
         assert!(RetryHint::in_message("try later").is_err());
         let hint = RetryHint::in_message("retry in {milliseconds}ms").unwrap();
         let read = |message: &str| hint.read(&HeaderMap::new(), message, now());

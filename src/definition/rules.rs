@@ -1,7 +1,7 @@
-//! Rules: for APIs whose verdict is more than one word.
+//! Rules, for APIs that report the state of a job in several fields.
 //!
-//! A rule holds when all its conditions hold; the first that holds decides, before
-//! `[states]` are looked at.
+//! A rule holds if all its conditions hold. The first rule that holds decides; `[states]`
+//! count only if none does.
 
 use std::fmt;
 
@@ -9,42 +9,42 @@ use crate::definition::pattern::Pattern;
 use crate::definition::selector::{HTTP, Selector, View};
 use crate::watch::observation::JobState;
 
-/// How deep conditions may stand in one another.
+/// The most levels of conditions within conditions.
 const DEPTH_MAX: usize = 8;
 
-/// Conditions, and what they mean together.
+/// Conditions, and the state that they mean together.
 #[derive(Debug, Clone)]
 pub struct Rule {
-    /// Each selector with its condition; all must hold.
+    /// The selectors with their conditions; all must hold.
     pub(crate) when: Vec<(Selector, Condition)>,
-    /// The state of a job for which they hold.
+    /// The state of the job if they hold.
     pub(crate) outcome: JobState,
-    /// Texts are compared without their case; the conditions are in lower case then.
+    /// True if case does not count; the conditions are then in lower case.
     pub(crate) ignore_case: bool,
 }
 
-/// What is demanded of the values that a selector yields. Of several values, one that
-/// satisfies it is enough.
+/// A condition on the values of a selector. If there are several values, one that satisfies
+/// it is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// One is this text.
+    /// A value equals this text.
     Equals(String),
-    /// One is among these.
+    /// A value equals one of these texts.
     In(Vec<String>),
-    /// There is one, or there is none.
+    /// There is a value (true), or there is none (false).
     Exists(bool),
     /// The inner condition does not hold.
     Not(Box<Condition>),
-    /// One is of this form.
+    /// A value matches this pattern.
     Like(Pattern),
-    /// One of these holds.
+    /// At least one of these conditions holds.
     Any(Vec<Condition>),
-    /// All of these hold.
+    /// Each of these conditions holds.
     All(Vec<Condition>),
 }
 
 impl Rule {
-    /// Whether all conditions hold.
+    /// True if all conditions hold for this answer.
     pub fn holds(&self, view: View<'_>) -> bool {
         self.when.iter().all(|(selector, condition)| {
             let (mut texts, is_there) = selector.texts(view);
@@ -57,7 +57,7 @@ impl Rule {
         })
     }
 
-    /// Whether a condition demands what cannot be.
+    /// True if a condition demands a value that does not occur.
     pub fn never_holds(&self) -> bool {
         self.when
             .iter()
@@ -68,14 +68,15 @@ impl Rule {
             })
     }
 
-    /// Whether some value must be there for this rule to hold.
+    /// True if the rule holds only for answers that have a certain value.
     pub fn demands_something(&self) -> bool {
         self.when
             .iter()
             .any(|(_, condition)| condition.demands_a_value())
     }
 
-    /// Whether this rule holds whenever `later` does, so that `later` never gets its turn.
+    /// True if this rule holds for every answer for which `later` holds, so that `later` is never
+    /// reached.
     pub fn covers(&self, later: &Self) -> bool {
         self.when.iter().all(|(selector, condition)| {
             later.when.iter().any(|(other, demanded)| {
@@ -85,7 +86,8 @@ impl Rule {
     }
 }
 
-/// An empty text counts as absent, and rules are asked of 2xx answers only.
+/// True if a selector never yields `text`: an empty text counts as absent, and rules apply to
+/// 2xx answers only.
 fn is_impossible(selector: &Selector, text: &str) -> bool {
     let is_other_http = || text.parse().is_ok_and(|n: u16| !(200..300).contains(&n));
     text.is_empty() || (selector.source() == HTTP && is_other_http())
@@ -130,12 +132,12 @@ impl Condition {
     /// Reads a condition: a scalar, or a table with one of the known words.
     ///
     /// # Errors
-    /// Says what is wrong and what is allowed.
+    /// Names the mistake and the allowed forms.
     pub fn read(value: &toml::Value) -> Result<Self, String> {
         read_at(value, 0)
     }
 
-    /// Whether it can hold only where there is a value.
+    /// True if the condition holds only if there is a value.
     fn demands_a_value(&self) -> bool {
         match self {
             Self::Equals(_) | Self::In(_) | Self::Like(_) | Self::Exists(true) => true,
@@ -145,7 +147,7 @@ impl Condition {
         }
     }
 
-    /// The same, to be compared with texts in lower case.
+    /// Returns the condition in lower case, for texts in lower case.
     #[must_use]
     pub fn in_lower_case(self) -> Self {
         let each = |all: Vec<Self>| all.into_iter().map(Self::in_lower_case).collect();
@@ -176,7 +178,7 @@ impl Condition {
 fn read_at(value: &toml::Value, depth: usize) -> Result<Condition, String> {
     if depth == DEPTH_MAX {
         return Err(format!(
-            "conditions stand in one another more than {DEPTH_MAX} deep"
+            "conditions are nested more than {DEPTH_MAX} levels deep"
         ));
     }
     if let Some(text) = scalar(value) {
@@ -208,7 +210,7 @@ fn read_at(value: &toml::Value, depth: usize) -> Result<Condition, String> {
         "any" => list(inner, |one| read_at(one, depth + 1)).map(Condition::Any),
         "all" => list(inner, |one| read_at(one, depth + 1)).map(Condition::All),
         other => Err(format!(
-            "`{other}` is no condition; a condition is {allowed}"
+            "unknown condition `{other}`; a condition is {allowed}"
         )),
     }
 }
@@ -296,10 +298,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_told() {
+    fn invalid_condition_is_refused() {
         for (text, said) in [
             ("{ in = [] }", "can never hold"),
-            ("{ is = 1 }", "`is` is no condition"),
+            ("{ is = 1 }", "unknown condition `is`"),
             ("{ in = [1], not = 2 }", "a condition is a value"),
             ("{ exists = 1 }", "true or false"),
             ("[1]", "a condition is a value"),
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_asks_more_than_an_earlier_one_never_gets_its_turn() {
+    fn rule_covers_a_later_one_with_more_conditions() {
         let wide = rule(r#""$.a" = 1"#);
         assert!(wide.covers(&rule(r#""$.a" = 1, "$.b" = 2"#)));
         assert!(!wide.covers(&rule(r#""$.a" = 2"#)));

@@ -1,48 +1,48 @@
 //! Selectors: JSONPath (RFC 9535) into an answer, compiled when the definition is loaded.
 //!
-//! Beside JSONPath there are two words for what stands outside the body, `@http` and
-//! `@status`, and a form for JSON inside a string.
+//! Beside JSONPath there are two words for values outside the body, `@http` and `@status`,
+//! and a form for JSON inside a string.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-/// The most selectors one key may list.
+/// The most selectors of one key.
 const SELECTORS_MAX: usize = 16;
 /// The longest selector, in bytes.
 const SELECTOR_BYTES_MAX: usize = 1000;
-/// How deep brackets may stand in one another: the parser of JSONPath recurses.
+/// The most levels of nested brackets: the parser of JSONPath is recursive.
 const NESTING_MAX: usize = 32;
-/// The HTTP status of the answer, as text.
+/// The selector of the HTTP status of the answer.
 pub const HTTP: &str = "@http";
-/// The job's status, joined.
+/// The selector of the status that `job.status` gave.
 pub const STATUS: &str = "@status";
 
-/// What selectors look at: a body, or a part of it, and what came with it.
+/// The input of selectors: a body or a part of it, the HTTP status and the status of the job.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// Where selectors start.
+    /// The value that `$` stands for.
     pub root: &'a Value,
-    /// The HTTP status.
+    /// The HTTP status, for `@http`.
     pub http_status: u16,
-    /// The job's status, once it was read.
+    /// The status of the job, for `@status`; `None` before it was read.
     pub status: Option<&'a str>,
 }
 
 impl<'a> View<'a> {
-    /// The same answer, seen from `root`.
+    /// Returns a view of the same answer in which `$` is `root`.
     #[must_use]
     pub fn at(self, root: &'a Value) -> Self {
         Self { root, ..self }
     }
 }
 
-/// An ordered list of selectors.
+/// The selectors of one key, in the order in which they are tried.
 #[derive(Debug, Clone, Default)]
 pub struct Selectors(Vec<Selector>);
 
-/// One selector.
+/// One compiled selector, with its text for messages.
 #[derive(Debug, Clone)]
 pub struct Selector {
     source: String,
@@ -51,12 +51,12 @@ pub struct Selector {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// `$.a.b`: by far the most common, and several times cheaper walked by hand.
+    /// `$.a.b`: by far the most common form, and several times cheaper without the library.
     Members(Vec<String>),
     Path(Box<JsonPath>),
     Http,
     Status,
-    /// JSON inside a string.
+    /// A selector into JSON that stands in a string.
     InText {
         text: Box<Kind>,
         find: Box<Kind>,
@@ -64,10 +64,10 @@ enum Kind {
 }
 
 impl Selectors {
-    /// These selectors, in their order.
+    /// Makes a list of these selectors, in their order.
     ///
     /// # Errors
-    /// There are more than a key may list.
+    /// There are more than 16.
     pub fn new(selectors: Vec<Selector>) -> Result<Self, String> {
         if selectors.len() > SELECTORS_MAX {
             let count = selectors.len();
@@ -78,31 +78,31 @@ impl Selectors {
         Ok(Self(selectors))
     }
 
-    /// True when nothing is selected.
+    /// True if there are no selectors.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a body is needed to read these.
+    /// True if one of these selects from the body.
     pub fn need_a_body(&self) -> bool {
         self.0
             .iter()
             .any(|selector| !matches!(selector.kind, Kind::Http))
     }
 
-    /// The first non-empty scalar that a selector yields, as text.
+    /// Returns the first non-empty scalar that a selector yields, as text.
     pub fn first_text(&self, view: View<'_>) -> Option<String> {
         self.first(view).map(|(text, _)| text)
     }
 
-    /// The same, with the selector that yielded it.
+    /// Returns the first non-empty scalar as text, and the selector that yields it.
     pub fn first(&self, view: View<'_>) -> Option<(String, &str)> {
         self.0
             .iter()
             .find_map(|selector| Some((selector.text(view)?, selector.source.as_str())))
     }
 
-    /// The first value that is there: not missing, not `null`, not `""`.
+    /// Returns the first value that is not absent, `null` or `""`.
     pub fn first_value<'a>(&self, view: View<'a>) -> Option<&'a Value> {
         self.0
             .iter()
@@ -110,14 +110,14 @@ impl Selectors {
             .find(|value| !is_absent(value))
     }
 
-    /// The text each selector yields, joined with `/`; `None` when none yields any.
+    /// Returns the texts that the selectors yield, joined with `/`; `None` if there are none.
     pub fn joined_text(&self, view: View<'_>) -> Option<String> {
         let mut found = self.0.iter().filter_map(|selector| selector.text(view));
         let first = found.next()?;
         Some(found.fold(first, |joined, text| joined + "/" + &text))
     }
 
-    /// The sources of the selectors, joined as their values are.
+    /// Returns the selectors as they were written, separated by commas.
     pub fn sources(&self) -> String {
         let sources: Vec<&str> = self
             .0
@@ -127,7 +127,7 @@ impl Selectors {
         sources.join(", ")
     }
 
-    /// Everything in the body that the selectors yield, in their order.
+    /// Returns all values that the selectors yield, in their order.
     pub fn all<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
         self.0
             .iter()
@@ -140,7 +140,7 @@ impl Selector {
     /// Compiles one selector.
     ///
     /// # Errors
-    /// It is not JSONPath; says where the mistake stands.
+    /// It is not JSONPath, or could cost too much. The text names the place of a mistake.
     pub fn compile(source: &str) -> Result<Self, String> {
         Ok(Self {
             source: source.to_owned(),
@@ -162,17 +162,18 @@ impl Selector {
         })
     }
 
-    /// The selector as it was written.
+    /// Returns the selector as it was written.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Everything in the body that it yields.
+    /// Returns all values in the body that it yields.
     pub fn nodes<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
         self.kind.nodes(root)
     }
 
-    /// For `$.tasks[*]`: whether there is a list at `$.tasks`, if only an empty one.
+    /// True if the selector is of the form `$.tasks[*]` and there is a list at `$.tasks`, which
+    /// may be empty.
     pub fn has_its_list(&self, root: &Value) -> bool {
         let list = self.source.strip_suffix("[*]").map(Kind::compile);
         match list {
@@ -181,12 +182,12 @@ impl Selector {
         }
     }
 
-    /// The first non-empty scalar it yields.
+    /// Returns the first non-empty scalar that it yields.
     fn text(&self, view: View<'_>) -> Option<String> {
         self.kind.text(view)
     }
 
-    /// Every non-empty scalar it yields, and whether it yields anything at all.
+    /// Returns all non-empty scalars that it yields, and true if it yields any value at all.
     pub fn texts(&self, view: View<'_>) -> (Vec<String>, bool) {
         match &self.kind {
             Kind::Members(_) | Kind::Path(_) => {
@@ -246,9 +247,9 @@ impl Kind {
     }
 }
 
-/// Refuses what could cost more than an answer is worth: nesting that overflows the
-/// parser's stack, filters that walk the whole body for each of its nodes, and regular
-/// expressions, which the body itself could supply.
+/// Refuses selectors that could cost too much: nesting that overflows the stack of the
+/// parser, filters that walk the whole body for each of its nodes, and regular expressions,
+/// which the body itself could supply.
 fn check_cost(source: &str) -> Result<(), String> {
     if source.len() > SELECTOR_BYTES_MAX {
         return Err(format!(
@@ -264,7 +265,7 @@ fn check_cost(source: &str) -> Result<(), String> {
         }
         if depth > NESTING_MAX {
             return Err(format!(
-                "brackets stand in one another more than {NESTING_MAX} deep"
+                "brackets are nested more than {NESTING_MAX} levels deep"
             ));
         }
     }
@@ -301,13 +302,13 @@ fn walk<'a>(root: &'a Value, members: &[String]) -> Option<&'a Value> {
     })
 }
 
-/// Missing, `null` and `""` are the same thing everywhere: real RUNNING bodies carry
+/// True for `null` and `""`, which count as absent everywhere: real RUNNING bodies have
 /// `"end_time":""` where the documents show `null`.
 fn is_absent(value: &Value) -> bool {
     value.is_null() || value.as_str() == Some("")
 }
 
-/// Scalars compare by their text, whatever their JSON type.
+/// Returns the text of a scalar. Scalars are compared by their text, so `1` equals `"1"`.
 fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) if text.is_empty() => None,
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_yields_a_non_empty_value_counts() {
+    fn first_non_empty_value_counts() {
         let body = json!({"a": "", "b": null, "c": {"d": 7}, "e": true});
         let first = |texts: &[&str]| selectors(texts).first_text(view(&body));
         assert_eq!(
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_skips_empty_elements() {
+    fn empty_elements_are_skipped() {
         let body = json!({"jobs": [{"why": null}, {"why": ""}, {"why": "disk"}]});
         let found = selectors(&["$.jobs[*].why"]);
         assert_eq!(
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn several_status_fields_are_joined() {
+    fn several_status_fields_are_joined_with_slashes() {
         let body = json!({"state": "FINISHED", "result": "FAILED", "other": null});
         let joined = |texts: &[&str]| selectors(texts).joined_text(view(&body)).unwrap();
         assert_eq!(joined(&["$.state", "$.result"]), "FINISHED/FAILED");
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_to_walk_agree() {
+    fn plain_members_and_jsonpath_select_the_same() {
         let body = json!({"a": {"b_1": {"c": "x"}}, "list": [1]});
         for text in ["$.a.b_1.c", "$.list.a", "$.a.b_1", "$.nothing"] {
             let by_hand = selectors(&[text]);
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_that_could_cost_too_much_is_refused() {
+    fn selector_that_could_cost_too_much_is_refused() {
         let deep = format!("$[?{}@.a{}]", "(".repeat(2000), ")".repeat(2000));
         let long = format!("$.{}", "a".repeat(2000));
         for (source, said) in [
@@ -417,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_that_is_not_jsonpath_is_named() {
+    fn selector_that_is_not_jsonpath_is_named() {
         let error = Selector::compile("$.a[").unwrap_err();
         assert!(error.contains("`$.a[` is not JSONPath"), "{error}");
     }

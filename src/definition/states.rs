@@ -1,12 +1,12 @@
-//! What the status values of a family mean.
+//! The status values of a family of APIs, and the state that each means.
 
 use std::collections::HashMap;
 
 use crate::definition::pattern::Pattern;
 use crate::watch::observation::JobState;
 
-/// The listed status values, each with its normalised state. Exact values go first, then
-/// patterns in the order of the lists: failure is tested before success.
+/// The listed status values with their states. Exact values are tried first, then patterns in
+/// the order of the lists: failure before success.
 #[derive(Debug, Clone, Default)]
 pub struct States {
     ignore_case: bool,
@@ -15,7 +15,7 @@ pub struct States {
 }
 
 impl States {
-    /// Nothing listed yet.
+    /// Makes an empty list. With `ignore_case` upper and lower case do not differ.
     pub fn new(ignore_case: bool) -> Self {
         Self {
             ignore_case,
@@ -23,13 +23,13 @@ impl States {
         }
     }
 
-    /// Lists `status`, exact or with `*`, as `state`.
+    /// Adds `status`, exact or with `*`, with its `state`.
     ///
     /// # Errors
-    /// It is empty, or listed already.
+    /// The status is empty, or listed already.
     pub fn list(&mut self, status: &str, state: JobState) -> Result<(), String> {
         if status.is_empty() {
-            return Err("an empty status is no status".to_owned());
+            return Err("a status must not be empty".to_owned());
         }
         let folded = self.folded(status);
         if Pattern::is_pattern(&folded) {
@@ -50,17 +50,17 @@ impl States {
         }
     }
 
-    /// True when nothing is listed.
+    /// True if no status is listed.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.patterns.is_empty()
     }
 
-    /// The state that `status` means; `None` when it is not listed (invariant 9).
+    /// Returns the state that `status` means; `None` if it is not listed (invariant 9).
     pub fn of(&self, status: &str) -> Option<JobState> {
         self.entry(status).map(|(state, _)| state)
     }
 
-    /// The same, with the entry of the list that says so.
+    /// Returns the state that `status` means, and the entry of the list that matches it.
     pub fn entry(&self, status: &str) -> Option<(JobState, &str)> {
         let folded;
         let key = if self.ignore_case {
@@ -78,7 +78,7 @@ impl States {
             .map(|(pattern, state)| (*state, pattern.source()))
     }
 
-    /// Every listed status with its state, sorted by status.
+    /// Returns all listed status values with their states, sorted by status.
     pub fn listed(&self) -> Vec<(&str, JobState)> {
         let exact = self
             .exact
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_values_go_before_patterns_and_failure_before_success() {
+    fn exact_values_come_before_patterns_and_failure_first() {
         let states = states(
             false,
             &[
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn case_is_ignored_only_when_asked() {
+    fn case_is_ignored_only_with_ignore_case() {
         let states = states(
             true,
             &[
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_listed_once() {
+    fn status_cannot_be_listed_twice() {
         let mut states = states(
             false,
             &[("FAIL", JobState::Failed), ("X*", JobState::Failed)],

@@ -1,4 +1,4 @@
-//! The definition language as its users meet it: what it can say, and what it is told.
+//! The language of definitions as authors use it: its possibilities, and its diagnostics.
 
 use http::HeaderMap;
 use jiff::Timestamp;
@@ -17,8 +17,8 @@ fn definition(rest: &str) -> Definition {
     compile("x", "x.toml", &format!("{HEAD}{rest}")).unwrap()
 }
 
-/// Everything that is told of a definition.
-fn told(text: &str) -> Vec<String> {
+/// Returns the diagnostics of a definition.
+fn diagnostics(text: &str) -> Vec<String> {
     match compile("x", "x.toml", text) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
@@ -39,7 +39,7 @@ fn seen(definition: &Definition, http_status: u16, body: &str) -> Observation {
 fn state(definition: &Definition, http_status: u16, body: &str) -> JobState {
     match seen(definition, http_status, body) {
         Observation::Sighting(sighting) => sighting.job.state,
-        Observation::Problem(problem) => panic!("no sighting but {problem:?}"),
+        Observation::Problem(problem) => panic!("not a sighting: {problem:?}"),
     }
 }
 
@@ -47,12 +47,12 @@ fn state(definition: &Definition, http_status: u16, body: &str) -> JobState {
 fn problem(definition: &Definition, http_status: u16, body: &str) -> ProblemKind {
     match seen(definition, http_status, body) {
         Observation::Problem(problem) => problem.kind,
-        Observation::Sighting(sighting) => panic!("no problem but {sighting:?}"),
+        Observation::Sighting(sighting) => panic!("not a problem: {sighting:?}"),
     }
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_with_its_line() {
+fn all_errors_are_reported_with_their_lines() {
     let text = r#"title = "t"
 docs = "d"
 params = ["project_id", "job_id"]
@@ -83,20 +83,20 @@ multiplier = "fast"
 max = "0s"
 jiter = 0.1
 "#;
-    let told = told(text);
+    let diagnostics = diagnostics(text);
     for wanted in [
-        "x.toml:4: request: `{tenant}` is not in `params`",
+        "x.toml:4: request: `{tenant}` is not listed in `params`",
         "x.toml:3: params: `project_id` is never used",
-        "x.toml:3: params: `job_id` is always there",
-        "x.toml:4: request: `{job_id}` is used nowhere",
+        "x.toml:3: params: must not list `job_id`",
+        "x.toml:4: request: must contain `{job_id}`",
         "x.toml:8: job.status: `$.a[` is not JSONPath",
         "x.toml:10: states.succeeded: \"OK\" is listed already, as failed",
-        "x.toml:13: rules.0.when: `$.a`: `is` is no condition",
+        "x.toml:13: rules.0.when: `$.a`: unknown condition `is`",
         "x.toml:15: errors.0: needs `http`, `code` or `message`",
         "x.toml:17: errors.1: can never match",
-        "x.toml:17: errors.1: 99 is no HTTP status",
-        "x.toml:20: retry.0: \"soon\" has none of {seconds}",
-        "x.toml:23: submit.text: \"id\" must hold {job_id}",
+        "x.toml:17: errors.1: 99 is not an HTTP status",
+        "x.toml:20: retry.0: \"soon\" must contain {seconds}",
+        "x.toml:23: submit.text: \"id\" must contain {job_id}",
         "x.toml:25: poll.initial: \"5\" must be a number with a unit",
         "x.toml:26: poll.jitter: 2.0 must be a number from 0 to 1",
         "x.toml:27: poll.multiplier: \"fast\" must be a number from 1 to 100",
@@ -104,29 +104,29 @@ jiter = 0.1
         "x.toml:29: poll.jiter: unknown setting `jiter`; did you mean `jitter`?",
     ] {
         assert!(
-            told.iter().any(|error| error.starts_with(wanted)),
-            "{wanted:?} is not in {told:#?}"
+            diagnostics.iter().any(|error| error.starts_with(wanted)),
+            "{wanted:?} is not in {diagnostics:#?}"
         );
     }
-    assert_eq!(told.len(), 17, "{told:#?}");
+    assert_eq!(diagnostics.len(), 17, "{diagnostics:#?}");
 }
 
 #[test]
-fn a_key_that_is_not_known_is_told_with_its_line() {
-    let told = told(&format!("{HEAD}[job]\nstatsu = \"$.a\"\n"));
-    assert_eq!(told.len(), 1);
+fn unknown_key_is_reported_with_its_line() {
+    let diagnostics = diagnostics(&format!("{HEAD}[job]\nstatsu = \"$.a\"\n"));
+    assert_eq!(diagnostics.len(), 1);
     assert!(
-        told[0].starts_with("x.toml:7: unknown field `statsu`"),
-        "{told:?}"
+        diagnostics[0].starts_with("x.toml:7: unknown field `statsu`"),
+        "{diagnostics:?}"
     );
 }
 
 #[test]
-fn a_selector_where_it_cannot_stand_is_refused() {
+fn selector_in_a_wrong_place_is_refused() {
     for (rest, said) in [
         (
             PLAIN.replace("[job]", "[job]\nitem = \"@http\""),
-            "job.item: `@http` cannot stand here",
+            "job.item: `@http` is not allowed here",
         ),
         (
             PLAIN.replace(
@@ -137,40 +137,40 @@ fn a_selector_where_it_cannot_stand_is_refused() {
         ),
         (
             PLAIN.replace("$.status", "@status"),
-            "job.status: `@status` is what this key defines",
+            "job.status: must not use `@status`",
         ),
         (
             PLAIN
                 .replace("$.status", "@http")
                 .replace("\"KO\"", "\"404\""),
-            "states.failed: \"404\" is never looked at",
+            "states.failed: \"404\" never matches",
         ),
     ] {
-        let told = told(&format!("{HEAD}{rest}"));
+        let diagnostics = diagnostics(&format!("{HEAD}{rest}"));
         assert!(
-            told.len() == 1 && told[0].contains(said),
-            "{said}: {told:?}"
+            diagnostics.len() == 1 && diagnostics[0].contains(said),
+            "{said}: {diagnostics:?}"
         );
     }
 }
 
 #[test]
-fn a_rule_without_sense_is_refused() {
+fn useless_rule_is_refused() {
     for (when, outcome, said) in [
         (r#"{ "$.p" = "" }"#, "failed", "can never match"),
         (r#"{ "@http" = 404 }"#, "failed", "can never match"),
         (
             r#"{ "$.error" = { exists = false } }"#,
             "succeeded",
-            "on what is missing alone",
+            "if values are missing",
         ),
-        ("{}", "running", "[states] never get their turn"),
+        ("{}", "running", "[states] are never reached"),
     ] {
         let rule = format!("[[rules]]\nwhen = {when}\noutcome = \"{outcome}\"\n");
-        let told = told(&format!("{HEAD}{PLAIN}{rule}"));
+        let diagnostics = diagnostics(&format!("{HEAD}{PLAIN}{rule}"));
         assert!(
-            told.len() == 1 && told[0].contains(said),
-            "{when}: {told:?}"
+            diagnostics.len() == 1 && diagnostics[0].contains(said),
+            "{when}: {diagnostics:?}"
         );
     }
 }
@@ -185,7 +185,7 @@ fn case_is_ignored_in_rules_as_in_states() {
 }
 
 #[test]
-fn a_number_with_a_fraction_compares_as_json_writes_it() {
+fn number_with_a_fraction_compares_as_json_writes_it() {
     let text = format!("{PLAIN}[[rules]]\nwhen = {{ \"$.p\" = 1.0 }}\noutcome = \"failed\"\n");
     assert_eq!(
         state(
@@ -198,13 +198,13 @@ fn a_number_with_a_fraction_compares_as_json_writes_it() {
 }
 
 #[test]
-fn a_byte_order_mark_hides_nothing() {
+fn byte_order_mark_is_ignored() {
     let body = "\u{feff}{\"id\":\"j\",\"status\":\"OK\"}";
     assert_eq!(state(&definition(PLAIN), 200, body), JobState::Succeeded);
 }
 
 #[test]
-fn more_children_than_are_looked_at_keep_success_in_doubt() {
+fn too_many_children_keep_a_job_running() {
     let definition = definition(&PLAIN.replace("[states]", "children = \"$.parts[*]\"\n[states]"));
     let parts = |count: usize| vec![r#"{"status":"OK"}"#; count].join(",");
     let body = |count: usize| format!(r#"{{"id":"j","status":"OK","parts":[{}]}}"#, parts(count));
@@ -213,11 +213,11 @@ fn more_children_than_are_looked_at_keep_success_in_doubt() {
 }
 
 #[test]
-fn an_unlisted_status_of_a_child_is_loud() {
+fn unlisted_status_of_a_child_gives_a_warning() {
     let definition = definition(&PLAIN.replace("[states]", "children = \"$.parts[*]\"\n[states]"));
     let body = r#"{"id":"j","status":"OK","parts":[{"status":"WEIRD"}]}"#;
     let Observation::Sighting(sighting) = seen(&definition, 200, body) else {
-        panic!("no sighting")
+        panic!("not a sighting")
     };
     assert!(sighting.unknown_status);
     assert!(
@@ -228,56 +228,56 @@ fn an_unlisted_status_of_a_child_is_loud() {
 }
 
 #[test]
-fn a_list_without_an_id_to_find_the_job_by_is_refused() {
+fn list_without_an_id_for_the_job_is_refused() {
     let text = PLAIN.replace("id = \"$.id\"", "item = \"$.list[*]\"");
-    let told = told(&format!("{HEAD}{text}"));
+    let diagnostics = diagnostics(&format!("{HEAD}{text}"));
     assert!(
-        told.len() == 1 && told[0].contains("job.item: needs `job.id`"),
-        "{told:?}"
+        diagnostics.len() == 1 && diagnostics[0].contains("job.item: needs `job.id`"),
+        "{diagnostics:?}"
     );
 }
 
 #[test]
-fn a_time_of_zero_is_no_time() {
+fn time_of_zero_counts_as_absent() {
     let definition = definition(&PLAIN.replace("[job]", "[job]\nended_at = \"$.end\""));
     let Observation::Sighting(sighting) =
         seen(&definition, 200, r#"{"id":"j","status":"X","end":0}"#)
     else {
-        panic!("no sighting")
+        panic!("not a sighting")
     };
     assert_eq!((sighting.job.ended_at, sighting.warnings.len()), (None, 0));
 }
 
 #[test]
-fn a_definition_without_a_verdict_is_refused() {
+fn definition_without_a_verdict_is_refused() {
     for (rest, said) in [
-        ("", "no verdict could be read"),
-        ("[job]\nstatus = \"$.s\"\n", "lists nothing"),
+        ("", "there is never a verdict"),
+        ("[job]\nstatus = \"$.s\"\n", "lists no status"),
         (
             "[job]\nstatus = \"$.s\"\n[states]\nsucceeded = [\"OK\"]\n",
-            "nothing leads to `failed`",
+            "no status and no rule means `failed`",
         ),
     ] {
-        let told = told(&format!("{HEAD}{rest}"));
+        let diagnostics = diagnostics(&format!("{HEAD}{rest}"));
         assert!(
-            told.iter().any(|error| error.contains(said)),
-            "{said}: {told:?}"
+            diagnostics.iter().any(|error| error.contains(said)),
+            "{said}: {diagnostics:?}"
         );
     }
 }
 
 #[test]
-fn a_rule_that_can_never_match_is_told() {
+fn rule_that_can_never_match_is_reported() {
     let rules = "[[rules]]\nwhen = { \"$.done\" = true }\noutcome = \"succeeded\"\n[[rules]]\nwhen = { \"$.done\" = true, \"$.error\" = { exists = true } }\noutcome = \"failed\"\n";
-    let told = told(&format!("{HEAD}{rules}"));
+    let diagnostics = diagnostics(&format!("{HEAD}{rules}"));
     assert_eq!(
-        told,
-        ["x.toml:9: rules.1: can never match: rules.0 holds whenever it would"]
+        diagnostics,
+        ["x.toml:9: rules.1: can never match, because rules.0 matches first"]
     );
 }
 
 #[test]
-fn rules_go_before_states_and_need_no_status() {
+fn rules_come_before_states_and_need_no_status() {
     let definition = definition(
         "[job]\nreason = \"$.error.message\"\n\
          [[rules]]\nwhen = { \"$.done\" = true, \"$.error.code\" = 1 }\noutcome = \"cancelled\"\n\
@@ -301,7 +301,7 @@ fn rules_go_before_states_and_need_no_status() {
 }
 
 #[test]
-fn the_http_status_can_be_the_status_and_then_the_body_may_be_anything() {
+fn http_status_as_status_needs_no_json_body() {
     let definition = definition(
         "[job]\nstatus = \"@http\"\n[states]\nrunning = [\"202\"]\nsucceeded = [\"200\", \"204\"]\nfailed = [\"299\"]\n",
     );
@@ -312,7 +312,7 @@ fn the_http_status_can_be_the_status_and_then_the_body_may_be_anything() {
 }
 
 #[test]
-fn the_element_of_a_list_is_found_by_its_id() {
+fn element_of_a_list_is_found_by_its_id() {
     let definition = definition(&PLAIN.replace("[job]", "[job]\nitem = \"$.tasks[*]\""));
     let list = r#"{"tasks":[{"id":"i","status":"KO"},{"id":"j","status":"OK"}]}"#;
     assert_eq!(state(&definition, 200, list), JobState::Succeeded);
@@ -326,13 +326,13 @@ fn the_element_of_a_list_is_found_by_its_id() {
 }
 
 #[test]
-fn children_have_their_own_selectors_and_children_of_their_own() {
+fn children_have_their_own_selectors_and_children() {
     let definition = definition(
         "[job]\nstatus = \"$.phase\"\nchildren = \"$.parts[*]\"\n[child]\nstatus = \"$.state\"\nreason = \"$.why\"\nchildren = \"$.steps[*]\"\n[states]\nsucceeded = [\"OK\"]\nfailed = [\"KO\"]\n",
     );
     let body = r#"{"phase":"OK","parts":[{"state":"OK","steps":[{"state":"KO","why":"disk"}]},{"why":"no state"}]}"#;
     let Observation::Sighting(sighting) = seen(&definition, 200, body) else {
-        panic!("no sighting")
+        panic!("not a sighting")
     };
     assert_eq!(sighting.job.state, JobState::Partial);
     assert_eq!(sighting.job.children.len(), 3);
@@ -340,7 +340,7 @@ fn children_have_their_own_selectors_and_children_of_their_own() {
 }
 
 #[test]
-fn the_children_decide_as_the_definition_says() {
+fn children_verdict_decides_on_the_job() {
     let body =
         |child: &str| format!(r#"{{"id":"j","status":"OK","parts":[{{"status":"{child}"}}]}}"#);
     for (verdict, child, expected) in [
@@ -363,7 +363,7 @@ fn the_children_decide_as_the_definition_says() {
 }
 
 #[test]
-fn errors_are_told_apart_by_status_code_and_message() {
+fn errors_are_distinguished_by_status_code_and_message() {
     let definition = definition(&format!(
         "{PLAIN}[[errors]]\nhttp = [400, 403]\nmessage = \"*not found*\"\nkind = \"not_found\"\n[[errors]]\ncode = \"Limit.*\"\nkind = \"throttled\"\n"
     ));
@@ -389,7 +389,7 @@ fn errors_are_told_apart_by_status_code_and_message() {
 }
 
 #[test]
-fn a_hint_counts_only_for_a_throttling() {
+fn retry_hint_counts_only_for_a_throttling() {
     let definition = definition(&format!("{PLAIN}[[retry]]\nheader = \"x-wait\"\n"));
     let mut headers = HeaderMap::new();
     headers.insert("x-wait", "7".parse().unwrap());
@@ -407,7 +407,7 @@ fn a_hint_counts_only_for_a_throttling() {
 }
 
 #[test]
-fn an_explanation_names_what_led_to_each_value() {
+fn explanation_names_the_origin_of_each_value() {
     let definition = definition(&PLAIN.replace(
         "[states]",
         "reason = [\"$.why\", { in = \"$.note\", find = \"$.message\" }]\n[states]",
@@ -421,7 +421,7 @@ fn an_explanation_names_what_led_to_each_value() {
         };
         match explain(&definition, None, &answer, Timestamp::UNIX_EPOCH) {
             Explanation::Sighting(sighting) => *sighting,
-            Explanation::Problem(problem) => panic!("no sighting but {problem:?}"),
+            Explanation::Problem(problem) => panic!("not a sighting: {problem:?}"),
         }
     };
     let failed = explained(r#"{"id":"z","status":"KO","note":"{\"message\":\"quota\"}"}"#);
@@ -456,7 +456,7 @@ fn any_bytes_are_read_without_a_panic() {
     }
     let deep = "[".repeat(100_000);
     assert_eq!(problem(&definition, 200, &deep), ProblemKind::Unreadable);
-    // Of a key that comes twice the last counts, as for every JSON reader we know of.
+    // If a key comes twice, the last one counts, as for every JSON reader we know of.
     assert_eq!(
         state(
             &definition,
@@ -468,7 +468,7 @@ fn any_bytes_are_read_without_a_panic() {
 }
 
 #[test]
-fn a_host_to_which_a_credential_may_not_go_is_refused() {
+fn host_that_may_not_get_a_credential_is_refused() {
     for pattern in [
         "http://dcs.{region}.example.com",
         "https://dcs.{region}.example.com/",
@@ -478,13 +478,13 @@ fn a_host_to_which_a_credential_may_not_go_is_refused() {
         "dcs.example.com",
     ] {
         let text = format!("hosts = {{ otc = \"{pattern}\" }}\n{HEAD}{PLAIN}");
-        let problems = told(&text);
-        assert_eq!(problems.len(), 1, "{pattern}: {problems:?}");
+        let diagnostics = diagnostics(&text);
+        assert_eq!(diagnostics.len(), 1, "{pattern}: {diagnostics:?}");
         assert!(
-            problems[0].starts_with("x.toml:1: hosts.otc: "),
-            "{problems:?}"
+            diagnostics[0].starts_with("x.toml:1: hosts.otc: "),
+            "{diagnostics:?}"
         );
     }
     let text = format!("hosts = {{ otc = \"https://dcs.{{region}}.example.com\" }}\n{HEAD}{PLAIN}");
-    assert!(told(&text).is_empty());
+    assert!(diagnostics(&text).is_empty());
 }

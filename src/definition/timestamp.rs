@@ -1,23 +1,22 @@
-//! The times that job APIs write, in all the ways they write them.
+//! The forms of time that job APIs use.
 //!
-//! A time that cannot be read is absent plus a warning; it never hides a verdict.
+//! A time that cannot be read counts as absent, with a warning; it never hides a verdict.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-/// Numbers from here on are milliseconds, below it seconds: 10^11 seconds is the year
-/// 5138, 10^11 milliseconds is March 1973.
+/// The least number that is read as milliseconds; smaller ones are seconds. 10^11 seconds is
+/// the year 5138, 10^11 milliseconds is March 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
 
-/// Reads a time.
-///
-/// Epoch seconds or milliseconds (number or string), RFC 3339, an offset without colon,
-/// no zone (= UTC), the style of Go's `Time.String`, and `dd-Mon-yyyy HH:MM:SS:mmm`.
+/// Reads a time: seconds or milliseconds since 1970 (number or string), RFC 3339, an offset
+/// without a colon, no zone (= UTC), the style of Go's `Time.String`, and
+/// `dd-Mon-yyyy HH:MM:SS:mmm`.
 ///
 /// # Errors
-/// The text that is none of these.
+/// Returns the text of a value that has none of these forms.
 pub fn read(value: &Value) -> Result<Timestamp, String> {
     let read = match value {
         Value::Number(number) => number.as_f64().and_then(epoch),
@@ -59,8 +58,8 @@ fn without_zone(text: &str) -> Option<Timestamp> {
     Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// `2020-02-02 08:12:40.672772389 +0000 UTC`: date, time, offset, and a name that the
-/// offset makes superfluous.
+/// Reads `2020-02-02 08:12:40.672772389 +0000 UTC`: date, time, offset, and the name of the
+/// zone, which the offset makes superfluous.
 fn go_style(text: &str) -> Option<Timestamp> {
     let mut words = text.split_whitespace();
     let (date, time, offset) = (words.next()?, words.next()?, words.next()?);
@@ -70,7 +69,7 @@ fn go_style(text: &str) -> Option<Timestamp> {
     format!("{date}T{time}{offset}").parse().ok()
 }
 
-/// `04-Jun-2015 18:11:06:586`, UTC.
+/// Reads `04-Jun-2015 18:11:06:586`, which is UTC.
 fn day_month_name_year(text: &str) -> Option<Timestamp> {
     let (whole_seconds, millis) = text.rsplit_once(':')?;
     let civil =
@@ -87,7 +86,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_documented_form_is_read() {
+    fn every_documented_form_of_time_is_read() {
         let table = [
             (json!("1684191545379"), "2023-05-15T22:59:05.379Z"),
             (json!(1_684_191_545_379_i64), "2023-05-15T22:59:05.379Z"),
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_told_back() {
+    fn invalid_time_is_returned_as_text() {
         for value in [
             json!("soon"),
             json!("2023-13-01 00:00:00"),

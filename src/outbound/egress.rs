@@ -1,10 +1,10 @@
-//! Where a URL that somebody else gave may lead: to public addresses only.
+//! Restricts URLs that a caller of the API gives, such as callbacks, to public addresses.
 //!
-//! A name is judged when it is connected to, by a resolver that gives out public addresses
-//! only: whoever judges first and resolves again later can be told two different things
-//! (DNS rebinding). A literal address never reaches a resolver, so it is judged on the
-//! parsed host: the parser has by then made `127.0.0.1` of `2130706433`, `0x7f.1`,
-//! `0177.0.0.1` and full-width digits.
+//! A name is checked at the moment of connecting, by a resolver that returns public addresses
+//! only. A check before that, followed by a second look-up, could get two different answers
+//! (DNS rebinding). A literal address never reaches a resolver, so it is checked on the
+//! parsed host: the parser has by then turned `2130706433`, `0x7f.1`, `0177.0.0.1` and
+//! full-width digits into `127.0.0.1`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -40,7 +40,8 @@ const NOT_PUBLIC: [(Ipv4Addr, u32); 18] = [
 /// and those that stand for an IPv4 address: mapped, compatible, NAT64.
 const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What within it is not the public internet: IANA IPv6 Special-Purpose Address Registry.
+/// The parts of it that are not the public internet: IANA IPv6 Special-Purpose Address
+/// Registry.
 const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // assignments, Teredo, benchmarks
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation, RFC 3849
@@ -48,7 +49,7 @@ const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation, RFC 9637
 ];
 
-/// Whether `address` is on the public internet.
+/// True if `address` is on the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !NOT_PUBLIC.iter().any(|network| is_in_v4(address, *network)),
@@ -69,34 +70,34 @@ fn is_in_v6(address: Ipv6Addr, (network, bits): (Ipv6Addr, u32)) -> bool {
     (address.to_bits() ^ network.to_bits()).leading_zeros() >= bits
 }
 
-/// Judges the host of `url` if it is an address.
+/// Checks the host of `url` if it is an address; a name passes.
 ///
 /// # Errors
-/// It is not public.
+/// The address is not public.
 pub fn check_literal(url: &Url) -> Result<(), String> {
     // The host of `https` URLs is parsed already; brackets mark an IPv6 address.
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
         Ok(address) if !is_public(address) => Err(format!(
-            "the URL leads to {address}, which is no public address"
+            "the URL leads to {address}, which is not a public address"
         )),
         _ => Ok(()),
     }
 }
 
-/// Resolves names to public addresses only.
+/// A resolver that drops addresses that are not public.
 pub struct PublicOnly {
     inner: Arc<dyn Resolve>,
 }
 
 impl PublicOnly {
-    /// By the resolver of the system.
+    /// Uses the resolver of the system.
     pub fn of_the_system() -> Self {
         Self::by(Arc::new(System))
     }
 
-    /// By another resolver.
+    /// Uses another resolver.
     pub fn by(inner: Arc<dyn Resolve>) -> Self {
         Self { inner }
     }
@@ -120,7 +121,10 @@ impl Resolve for PublicOnly {
 
 fn not_public(host: &str, all: &[SocketAddr]) -> String {
     match all.first() {
-        Some(one) => format!("{host} leads to {}, which is no public address", one.ip()),
+        Some(one) => format!(
+            "{host} leads to {}, which is not a public address",
+            one.ip()
+        ),
         None => format!("{host} has no address"),
     }
 }
@@ -137,7 +141,7 @@ impl Resolve for System {
     }
 }
 
-/// The hosts that URLs given from outside may name.
+/// The hosts that URLs of callers may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosts(Vec<Pattern>);
 
@@ -148,14 +152,15 @@ enum Pattern {
     Below(String),
 }
 
-/// The longest URL that is taken.
+/// The longest URL that is accepted.
 const URL_BYTES_MAX: usize = 2048;
 
 impl Hosts {
-    /// Reads `hooks.example.com` and `*.example.com`, which is every host below it.
+    /// Reads patterns such as `hooks.example.com`, and `*.example.com` for every host below
+    /// it.
     ///
     /// # Errors
-    /// Says which is no host.
+    /// One of them is not a host; the message names it.
     pub fn parse(patterns: &[String]) -> Result<Self, String> {
         patterns
             .iter()
@@ -164,10 +169,10 @@ impl Hosts {
             .map(Self)
     }
 
-    /// Reads a URL given from outside.
+    /// Reads the URL that a caller gave.
     ///
     /// # Errors
-    /// Says why it is not allowed, without showing it: it may be a secret in itself.
+    /// It is not allowed. The message says why, without the URL, which may be a secret.
     pub fn check(&self, text: &str) -> Result<Url, String> {
         let example = "as https://hooks.example.com/done";
         if text.len() > URL_BYTES_MAX {
@@ -308,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_an_address_is_judged() {
+    fn every_spelling_of_an_address_is_checked() {
         for host in [
             "127.0.0.1",
             "2130706433",
@@ -379,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_judged_anew_each_time() {
+    async fn a_name_is_checked_at_each_lookup() {
         let resolver = alternating(&[
             &["1.1.1.1"],
             &["169.254.169.254"],
@@ -401,13 +406,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_of_this_machine_is_refused_whoever_resolves_it() {
+    async fn a_local_host_name_is_refused_with_any_resolver() {
         let error = resolved(&PublicOnly::of_the_system(), "localhost").await;
-        assert!(error.unwrap_err().contains("no public address"));
+        assert!(error.unwrap_err().contains("not a public address"));
     }
 
     #[tokio::test]
-    async fn a_client_with_it_connects_to_nothing_private() {
+    async fn a_filtered_client_connects_to_no_private_address() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -428,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_must_be_listed() {
+    fn host_must_be_listed() {
         let patterns = ["hooks.example.com", "*.Example.org", "b\u{fc}cher.example"];
         let hosts = Hosts::parse(&patterns.map(str::to_owned)).unwrap();
         for url in [

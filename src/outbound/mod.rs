@@ -1,9 +1,11 @@
-//! What every outgoing HTTP exchange shares, whether it asks a job API or tells a
-//! webhook: how a client is built, where a [`secret`] comes from and how it is kept out of
-//! what is told ([`redaction`]), how a server's retry_after to wait is read ([`retry_after`]), where
-//! a URL given from outside may lead ([`egress`]), and how a failure is put into words.
+//! The parts that all outgoing HTTP exchanges share, polls, logins and webhooks alike.
+//!
+//! [`client`] builds a client; a [`secret`] is read from its file and removed from answers
+//! by [`redaction`]; [`retry_after`] reads how long a server wants to be left alone;
+//! [`html`] quotes the page of a gateway; [`egress`] restricts the URLs that callers give.
 
 pub mod egress;
+pub mod html;
 pub mod redaction;
 pub mod retry_after;
 pub mod secret;
@@ -11,29 +13,33 @@ pub(crate) mod url;
 
 use std::error::Error;
 
-/// How rustls says that nobody who is trusted vouches for a certificate.
+/// The name of rustls for a certificate whose authority is not trusted.
 const UNKNOWN_ISSUER: &str = "UnknownIssuer";
-/// What helps then.
+/// The advice that follows it.
 const TRUST_HINT: &str =
     "; if its authority is one of yours, name it in SSL_CERT_FILE or, for a webhook, in ca_file";
 
-/// What to do when TLS cannot be set up; the cause alone does not say.
+/// The remedy when TLS cannot be set up, which the cause alone does not name.
 pub(crate) const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
 
-/// A client builder with our manners: no redirects and no silent retries.
+/// Makes the builder of every client: it follows no redirect, and sends a request again only
+/// if the server has certainly not processed it.
 ///
 /// Redirects are never followed: reqwest strips `Authorization` across hosts but would
-/// forward `X-Auth-Token` (invariant 8). A silent retry would be a request that no budget
-/// counted.
+/// forward `X-Auth-Token` (invariant 8).
+///
+/// reqwest's default policy stays: a stream refused with `REFUSED_STREAM`, or above the last
+/// stream of a graceful GOAWAY, is sent again at once, at most twice and within the timeout
+/// of the request. RFC 9113 (section 8.7) guarantees that neither was processed, so even a
+/// POST is safe. No budget counts the second try, because the server did not serve the first.
 pub fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("jobwatch/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
 }
 
-/// A failed exchange in words: what failed and the innermost cause. The URL is left out,
-/// since its path may carry a secret.
+/// Describes a failed exchange: the step that failed and the innermost cause. The URL is left
+/// out, since its path may hold a secret.
 pub fn in_words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it timed out".to_owned();
@@ -55,7 +61,7 @@ pub fn in_words(error: &reqwest::Error) -> String {
     }
 }
 
-/// The innermost cause of a failure, in words.
+/// Describes the innermost cause of a failure.
 pub fn innermost(error: &reqwest::Error) -> String {
     causes(error)
         .last()
@@ -66,12 +72,12 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
     std::iter::successors(error.source(), |&cause| cause.source())
 }
 
-/// Whether `url` names this machine, as that of a simulator does.
+/// True if `url` names this machine, as the URL of a simulator does.
 pub fn is_local(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| names_this_machine(&url))
 }
 
-/// As [`is_local`].
+/// True if the host of `url` is `localhost` or its address.
 pub fn names_this_machine(url: &reqwest::Url) -> bool {
     matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }

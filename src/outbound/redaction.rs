@@ -1,8 +1,8 @@
-//! Keeps what was sent in secret out of what is told of the answer.
+//! Removes the secrets of a request from its answer.
 //!
-//! Services repeat what they were sent: the API gateway names the access key it does not
-//! know. An answer is searched for our secrets before anything reads it, so that nothing
-//! downstream has to think of them.
+//! Services repeat parts of a request: the API gateway names the access key it does not
+//! know. An answer is searched for our secrets before anything reads it, so that the readers
+//! need not care.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,18 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 
-/// What stands in place of a secret.
+/// Replaces a secret.
 const REDACTED: &str = "[REDACTED]";
-/// Shorter texts are not searched for: they occur in anything, and are no secrets that
-/// hold.
+/// The shortest secret that is searched for, in bytes. Shorter texts occur everywhere, and
+/// protect nothing.
 const SEARCHED_MIN: usize = 6;
 
-/// The secrets that must not be shown. Prints only how many.
+/// The secrets that must not be shown. Its `Debug` prints only their number.
 #[derive(Clone, Default)]
 pub struct Redaction(Vec<Finder<'static>>);
 
 impl Redaction {
-    /// Keeps `secrets` out, also as they are written in JSON and in base64.
+    /// Looks for `secrets` as they are, as JSON writes them, and in base64.
     pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut spellings: Vec<String> = Vec::new();
         for secret in secrets.into_iter().filter(|it| it.len() >= SEARCHED_MIN) {
@@ -37,14 +37,14 @@ impl Redaction {
         Self(spellings.iter().map(finder).collect())
     }
 
-    /// Both together.
+    /// Adds the secrets of `other`.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         self.0.extend(other.0.iter().cloned());
         self
     }
 
-    /// An answer's body without the secrets.
+    /// Returns a body without the secrets; one that has none is not copied.
     pub fn body(&self, body: Bytes) -> Bytes {
         self.0
             .iter()
@@ -54,7 +54,7 @@ impl Redaction {
             })
     }
 
-    /// A text without the secrets.
+    /// Returns a text without the secrets.
     pub fn text(&self, text: &str) -> String {
         let without = self.body(Bytes::copy_from_slice(text.as_bytes()));
         String::from_utf8_lossy(&without).into_owned()
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_a_secret_is_taken_out() {
+    fn every_spelling_of_a_secret_is_redacted() {
         let redaction = Redaction::of(["pass\"word", "AKAKAK", "abc"]);
         assert_eq!(
             redaction.text(r#"ak AKAKAK not exist, pass"word, pass\"word, cGFzcyJ3b3Jk"#),
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_secrets_is_passed_on_as_it_is() {
+    fn an_answer_without_secrets_is_not_changed() {
         let body = Bytes::from_static(b"{\"status\":\"RUNNING\"}");
         let passed = Redaction::of(["canary"]).body(body.clone());
         assert_eq!(passed.as_ptr(), body.as_ptr());
     }
 
     #[test]
-    fn it_does_not_print_what_it_hides() {
+    fn a_redactor_does_not_print_its_secrets() {
         let redaction = Redaction::of(["canary"]);
         assert!(!format!("{redaction:?}").contains("canary"));
     }

@@ -1,4 +1,4 @@
-//! The server's retry_after for the next poll, from the headers of an answer.
+//! How long a server wants to be left alone, from the headers of its answer.
 
 use std::time::Duration;
 
@@ -7,12 +7,11 @@ use jiff::Timestamp;
 
 use crate::clock::until;
 
-/// Milliseconds, as Azure services send it; more exact, so it goes first.
+/// The header of Azure services, in milliseconds. It is more exact, so it is read first.
 const RETRY_AFTER_MS: &str = "retry-after-ms";
 
 /// Reads `retry-after-ms`, or `Retry-After` as seconds or as an HTTP date (RFC 9110,
-/// section 10.2.3). A retry_after that cannot be read is no retry_after; a date that has passed is a
-/// retry_after of zero.
+/// section 10.2.3). Returns `None` if it cannot be read, and zero for a date that has passed.
 pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text(RETRY_AFTER_MS).and_then(|text| text.parse().ok()) {
@@ -60,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_has_passed_means_now_and_nonsense_means_nothing() {
+    fn a_past_date_is_zero_and_an_invalid_value_is_ignored() {
         assert_eq!(
             retry_after("retry-after", "Sun, 22 Nov 2020 10:00:30 GMT"),
             Some(Duration::ZERO)

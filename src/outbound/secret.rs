@@ -1,7 +1,7 @@
 //! A secret, or the file that holds it.
 //!
-//! A secret in a file is read whenever it is needed, so that one replaced by its owner is
-//! used without a restart. It is kept byte for byte, less one trailing line end.
+//! A file is read whenever its secret is needed, so that a replaced secret is used without a
+//! restart. The secret is the content, byte for byte, without one trailing line end.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,33 +11,34 @@ use std::time::SystemTime;
 
 use secrecy::SecretString;
 
-/// The largest secret; Cloud Container Engine documents 16,384 characters as the limit of
-/// `X-Auth-Token`, the largest known here.
+/// The largest secret, in bytes. Cloud Container Engine documents 16,384 characters as the
+/// limit of `X-Auth-Token`, the largest limit known.
 pub const SECRET_BYTES_MAX: usize = 16_384;
 
-/// Enough to see that a secret is too large: it, a line end, and one byte more.
+/// The limit of reading, which shows that a secret is too large: the largest secret, a line
+/// end, and one more byte.
 const READ_MAX: u64 = SECRET_BYTES_MAX as u64 + 3;
 
-/// A secret, or where it is kept.
+/// A secret, or the place where it is kept.
 #[derive(Debug, Clone)]
 pub enum Secret {
-    /// In this file.
+    /// This file.
     File(PathBuf),
-    /// Here, from the environment or a file of settings.
+    /// The secret itself, from the environment or a settings file.
     Text(SecretString),
 }
 
-/// What tells that a file was replaced, without reading it.
+/// Identifies one version of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
     len: u64,
-    /// Also of a file that was copied with its times.
+    /// Differs even if a file was copied with its times.
     inode: u64,
     changed: (i64, i64),
 }
 
-/// Why there is no secret; never its content.
+/// A secret cannot be used. The message never holds its content.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.
@@ -45,25 +46,25 @@ pub enum SecretError {
     Unreadable {
         /// The file.
         file: String,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// What is there is no secret.
+    /// The content is not a secret.
     #[error("{place} {problem}")]
     Unusable {
-        /// The file, or what stands for it.
+        /// The file, or words for a configured value.
         place: String,
-        /// What is wrong with the content.
+        /// The fault of the content.
         problem: &'static str,
     },
 }
 
 impl Secret {
-    /// The secret as it is now.
+    /// Reads the secret as it is now.
     ///
     /// # Errors
-    /// It cannot be read, is empty, is too large, or has control characters, which no
-    /// secret of ours has and no header may carry.
+    /// It cannot be read, is empty, is too large, is not UTF-8, or has control characters,
+    /// which no header may carry.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let bytes = match self {
             Self::File(file) => {
@@ -84,8 +85,7 @@ impl Secret {
         })
     }
 
-    /// Tells a replaced file from the one that was read; `None` for what cannot change,
-    /// or cannot be looked at.
+    /// Returns the present version of the file; `None` if there is no file to look at.
     pub fn stamp(&self) -> Option<Stamp> {
         let Self::File(file) = self else { return None };
         let metadata = std::fs::metadata(file).ok()?;
@@ -97,7 +97,7 @@ impl Secret {
         })
     }
 
-    /// Where it is, for messages.
+    /// Returns the place of the secret, for messages.
     pub fn place(&self) -> String {
         match self {
             Self::File(file) => file.display().to_string(),
@@ -120,7 +120,7 @@ fn checked(mut bytes: Vec<u8>) -> Result<SecretString, &'static str> {
         return Err("is larger than any secret (16,384 bytes)");
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| "is no text; it must hold the secret and nothing else")?;
+        .map_err(|_| "is not text; it must hold the secret and nothing else")?;
     if text.chars().any(char::is_control) {
         return Err("has more than one line; it must hold the secret and nothing else");
     }
@@ -142,20 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_kept_byte_for_byte_less_a_line_end() {
+    fn secret_is_the_content_without_a_line_end() {
         assert_eq!(read(b"00042\n").unwrap(), "00042");
         assert_eq!(read(b"TRUE\r\n").unwrap(), "TRUE");
         assert_eq!(read(b" two words ").unwrap(), " two words ");
     }
 
     #[test]
-    fn what_is_no_secret_is_refused_without_being_shown() {
+    fn an_invalid_secret_is_refused_but_not_shown() {
         let large = vec![b'x'; SECRET_BYTES_MAX + 10];
         for (content, said) in [
             (&b""[..], "is empty"),
             (b"\n", "is empty"),
             (b"first\nsecond", "more than one line"),
-            (b"\xff\xfe", "is no text"),
+            (b"\xff\xfe", "is not text"),
             (&large, "larger than any secret"),
         ] {
             let shown = read(content).unwrap_err();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_does_not_print() {
+    fn debug_prints_no_secret() {
         let secret = Secret::Text(SecretString::from("canary"));
         assert!(!format!("{secret:?}").contains("canary"));
     }

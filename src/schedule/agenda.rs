@@ -1,12 +1,12 @@
-//! The order of next polls: one in-memory queue for all watches, no task per watch.
+//! The order of the next polls: one queue in memory for all watches, no task per watch.
 //!
-//! The agenda holds the part of each watch that polling needs and nothing else, so that a
-//! million fit on a small machine. It is rebuilt from the store on start and never
-//! written (invariant 6). Times are *uptime*, which a clock that is set cannot move.
+//! The agenda keeps only the part of each watch that polling needs, so that a million fit on
+//! a small machine. It is built from the store on start and never written (invariant 6).
+//! Times are *uptime*, which does not jump when the wall clock is set.
 //!
-//! A watch is in one of two conditions: *queued*, with a due time, or *taken*, while
-//! somebody polls it. What was taken is either put back with [`Agenda::schedule`] or
-//! removed; a removal while taken makes the later `schedule` a no-op.
+//! A watch is in one of two conditions: *queued*, with a due time, or *taken*, while the
+//! poller polls it. The poller puts a taken watch back with [`Agenda::schedule`], or removes
+//! it. If the watch was removed while it was taken, `schedule` does nothing.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,42 +15,34 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::schedule::Duty;
 use crate::watch::transition::Tracking;
 use crate::watch::{Params, WatchId};
 
 /// The part of a watch that stays in memory.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Whose record this is.
+    /// The id of the stored watch.
     pub id: WatchId,
-    /// The service to ask.
+    /// The name of the service that is polled.
     pub service: Arc<str>,
-    /// The job to ask for.
+    /// The id of the job at the service.
     pub job_id: Box<str>,
     /// Values for the request; most watches of one service share them.
     pub params: Arc<Params>,
-    /// When the watch was accepted.
+    /// The time at which the watch was accepted.
     pub submitted_at: Timestamp,
-    /// When it times out.
+    /// The time of the last poll; the last late poll for a watch that has ended.
     pub deadline: Timestamp,
-    /// What polling has taught so far.
+    /// The knowledge of the job from the polls so far.
     pub tracking: Tracking,
 }
 
-/// What is to be done when an entry is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Duty {
-    /// Poll the job.
-    Poll,
-    /// End the watch without a poll: its deadline is here and no poll is allowed.
-    Expire,
-}
-
-/// A place in the agenda; valid until the entry is scheduled again or removed.
+/// A reference to an entry; valid until the entry is scheduled again or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     slot: u32,
-    turn: u32,
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -62,35 +54,32 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Place {
-    /// Grows whenever the place is rescheduled or freed; older tickets are void.
-    turn: u32,
+    /// Grows each time the place is scheduled or freed, which makes older tickets invalid.
+    generation: u32,
     slot: Option<Box<Slot>>,
 }
 
-/// Due time first; ties in the order of the slots.
+/// Due time, slot, generation: the earliest comes first, and ties come in the order of the slots.
 type Queued = Reverse<(Duration, u32, u32)>;
 
-/// See the module.
+/// The queue of all watches that need polls; see the module.
 #[derive(Debug, Default)]
 pub struct Agenda {
     places: Vec<Place>,
     free: Vec<u32>,
     by_id: HashMap<WatchId, u32>,
     queue: BinaryHeap<Queued>,
+    /// The number of entries with the duty [`Duty::PollLate`].
+    late: usize,
 }
 
 impl Agenda {
-    /// How many watches are on it, queued or taken.
-    pub fn len(&self) -> usize {
-        self.by_id.len()
+    /// Returns the number of watches without an outcome, queued or taken.
+    pub fn watching(&self) -> usize {
+        self.by_id.len() - self.late
     }
 
-    /// True when no watch is on it.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
-    /// Adds a watch, due at `due`. A watch that is already on the agenda stays as it is.
+    /// Adds a watch. A watch that is already on the agenda stays as it is.
     pub fn add(&mut self, entry: Entry, duty: Duty, due: Duration) {
         if self.by_id.contains_key(&entry.id) {
             return;
@@ -100,20 +89,21 @@ impl Agenda {
             u32::try_from(self.places.len() - 1).expect("fewer than 2^32 watches fit in memory")
         });
         self.by_id.insert(entry.id, index);
+        self.late += usize::from(duty == Duty::PollLate);
         let place = &mut self.places[index as usize];
         place.slot = Some(Box::new(Slot { entry, duty, due }));
-        let turn = place.turn;
-        self.queue.push(Reverse((due, index, turn)));
+        let generation = place.generation;
+        self.queue.push(Reverse((due, index, generation)));
     }
 
-    /// Takes the next entry that is due at `uptime`.
+    /// Takes the next entry that is due at `uptime`; `None` if there is none.
     pub fn take_due(&mut self, uptime: Duration) -> Option<(Ticket, Duty)> {
-        while let Some(&Reverse((due, slot, turn))) = self.queue.peek() {
+        while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
             if due > uptime {
                 return None;
             }
             self.queue.pop();
-            let ticket = Ticket { slot, turn };
+            let ticket = Ticket { slot, generation };
             if let Some(found) = self.slot(ticket) {
                 return Some((ticket, found.duty));
             }
@@ -121,10 +111,10 @@ impl Agenda {
         None
     }
 
-    /// When the next queued entry is due.
+    /// Returns the uptime at which the next queued entry is due.
     pub fn next_due(&mut self) -> Option<Duration> {
-        while let Some(&Reverse((due, slot, turn))) = self.queue.peek() {
-            if self.slot(Ticket { slot, turn }).is_some() {
+        while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
+            if self.slot(Ticket { slot, generation }).is_some() {
                 return Some(due);
             }
             self.queue.pop();
@@ -132,69 +122,72 @@ impl Agenda {
         None
     }
 
-    /// The entry behind a ticket; `None` once it was removed.
+    /// Returns the entry of a ticket; `None` if it was removed.
     pub fn entry(&self, ticket: Ticket) -> Option<&Entry> {
         self.slot(ticket).map(|slot| &slot.entry)
     }
 
-    /// When the entry behind a ticket was, or is, due.
+    /// Returns the uptime at which the entry of a ticket is due, or was due if it is taken.
     pub fn due(&self, ticket: Ticket) -> Option<Duration> {
         self.slot(ticket).map(|slot| slot.due)
     }
 
-    /// The entry behind a ticket, to be changed; `None` once it was removed.
+    /// Returns the entry of a ticket for changes; `None` if it was removed.
     pub fn entry_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
         self.slot_mut(ticket).map(|slot| &mut slot.entry)
     }
 
-    /// Puts a taken entry back into the queue. Does nothing once it was removed.
+    /// Puts a taken entry back into the queue. Does nothing if it was removed.
     pub fn schedule(&mut self, ticket: Ticket, duty: Duty, due: Duration) {
         let Some(slot) = self.slot_mut(ticket) else {
             return;
         };
-        slot.duty = duty;
+        let before = std::mem::replace(&mut slot.duty, duty);
         slot.due = due;
-        let turn = self.next_turn(ticket.slot);
-        self.queue.push(Reverse((due, ticket.slot, turn)));
+        self.late -= usize::from(before == Duty::PollLate);
+        self.late += usize::from(duty == Duty::PollLate);
+        let generation = self.next_generation(ticket.slot);
+        self.queue.push(Reverse((due, ticket.slot, generation)));
     }
 
-    /// Removes the entry behind a ticket.
+    /// Removes the entry of a ticket. Does nothing if it was removed already.
     pub fn remove(&mut self, ticket: Ticket) {
         if let Some(id) = self.entry(ticket).map(|entry| entry.id) {
             self.forget(id);
         }
     }
 
-    /// Removes a watch, wherever it stands.
+    /// Removes a watch, queued or taken.
     pub fn forget(&mut self, id: WatchId) {
         if let Some(index) = self.by_id.remove(&id) {
-            self.places[index as usize].slot = None;
-            self.next_turn(index);
+            let slot = self.places[index as usize].slot.take();
+            self.late -= usize::from(slot.is_some_and(|slot| slot.duty == Duty::PollLate));
+            self.next_generation(index);
             self.free.push(index);
         }
     }
 
-    /// What polling has taught about a watch, and when it is due.
+    /// Returns the entry of a watch that has no outcome yet, and the time when it is due.
     pub fn look_up(&self, id: WatchId) -> Option<(&Entry, Duration)> {
         let index = *self.by_id.get(&id)?;
         let slot = self.places[index as usize].slot.as_ref()?;
-        Some((&slot.entry, slot.due))
+        (slot.duty != Duty::PollLate).then_some((&slot.entry, slot.due))
     }
 
     fn slot(&self, ticket: Ticket) -> Option<&Slot> {
         let place = self.places.get(ticket.slot as usize)?;
-        (place.turn == ticket.turn).then_some(place.slot.as_deref())?
+        (place.generation == ticket.generation).then_some(place.slot.as_deref())?
     }
 
     fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Slot> {
         let place = self.places.get_mut(ticket.slot as usize)?;
-        (place.turn == ticket.turn).then_some(place.slot.as_deref_mut())?
+        (place.generation == ticket.generation).then_some(place.slot.as_deref_mut())?
     }
 
-    fn next_turn(&mut self, index: u32) -> u32 {
+    fn next_generation(&mut self, index: u32) -> u32 {
         let place = &mut self.places[index as usize];
-        place.turn = place.turn.wrapping_add(1);
-        place.turn
+        place.generation = place.generation.wrapping_add(1);
+        place.generation
     }
 }
 
@@ -230,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_out_when_due_and_in_order() {
+    fn entries_come_when_due_and_in_order() {
         let mut agenda = Agenda::default();
         agenda.add(entry(1), Duty::Poll, at(3));
         agenda.add(entry(2), Duty::Poll, at(1));
@@ -238,22 +231,22 @@ mod tests {
         assert_eq!(agenda.next_due(), Some(at(1)));
         assert_eq!(taken(&mut agenda, at(5)), [2, 1]);
         assert_eq!(agenda.next_due(), Some(at(9)));
-        assert_eq!(agenda.len(), 3, "what was taken is still on the agenda");
+        assert_eq!(agenda.watching(), 3, "a taken entry stays on the agenda");
     }
 
     #[test]
-    fn what_was_removed_while_taken_stays_removed() {
+    fn entry_removed_while_taken_stays_removed() {
         let mut agenda = Agenda::default();
         agenda.add(entry(1), Duty::Poll, at(1));
         let (ticket, _) = agenda.take_due(at(1)).unwrap();
         agenda.forget(WatchId(Uuid::from_u128(1)));
         agenda.schedule(ticket, Duty::Poll, at(2));
         assert_eq!(agenda.take_due(at(9)), None);
-        assert!(agenda.is_empty());
+        assert_eq!(agenda.watching(), 0);
     }
 
     #[test]
-    fn a_freed_place_is_not_confused_with_its_next_holder() {
+    fn old_ticket_does_not_reach_the_next_entry_of_its_place() {
         let mut agenda = Agenda::default();
         agenda.add(entry(1), Duty::Poll, at(1));
         let (old, _) = agenda.take_due(at(1)).unwrap();
@@ -261,12 +254,28 @@ mod tests {
         agenda.add(entry(2), Duty::Poll, at(5));
         assert!(agenda.entry(old).is_none());
         agenda.remove(old);
-        assert_eq!(agenda.len(), 1);
+        assert_eq!(agenda.watching(), 1);
+    }
+
+    #[test]
+    fn late_polls_are_not_counted_as_watching() {
+        let mut agenda = Agenda::default();
+        agenda.add(entry(1), Duty::PollLate, at(1));
+        agenda.add(entry(2), Duty::Poll, at(2));
+        assert_eq!(agenda.watching(), 1);
+        assert!(agenda.look_up(WatchId(Uuid::from_u128(1))).is_none());
+        let (ticket, duty) = agenda.take_due(at(1)).unwrap();
+        assert_eq!(duty, Duty::PollLate);
+        agenda.schedule(ticket, Duty::PollLate, at(3));
+        agenda.forget(WatchId(Uuid::from_u128(1)));
+        assert_eq!(agenda.watching(), 1);
+        agenda.forget(WatchId(Uuid::from_u128(2)));
+        assert_eq!(agenda.watching(), 0);
     }
 
     proptest! {
         #[test]
-        fn every_entry_comes_out_exactly_once_and_never_early(
+        fn every_entry_comes_exactly_once_and_never_early(
             dues in prop::collection::vec(0_u64..50, 1..80), forgotten in prop::collection::hash_set(0_usize..80, 0..20),
         ) {
             let mut agenda = Agenda::default();

@@ -1,5 +1,5 @@
-//! The interval before the next poll: what a [`Timing`] says, randomised here from the
-//! generator passed in and kept within the deadline.
+//! The time until the next poll: an interval of a [`Timing`], randomised here with the
+//! generator that the caller gives, and kept within the deadline.
 
 use std::time::Duration;
 
@@ -7,40 +7,23 @@ use jiff::Timestamp;
 use rand::{Rng, RngExt};
 
 use crate::clock::until;
+use crate::schedule::Next;
 use crate::timing::Timing;
 use crate::watch::transition::Tracking;
 
-/// How many times an ended watch is looked at for a late verdict, unless that is too
-/// often or too rare.
-const LATE_LOOKS: u32 = 12;
+/// The number of late polls of a watch that ended without a verdict, unless the interval
+/// would then be too short or too long.
+const LATE_POLLS: u32 = 12;
 const LATE_INTERVAL_MAX: Duration = Duration::from_hours(1);
 
-/// What happens next to a watch that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Poll after this long.
-    Poll(Duration),
-    /// The deadline comes before the server wants to be asked again: end without a poll.
-    Expire(Duration),
-}
-
-impl Next {
-    /// The delay, whatever follows it.
-    pub fn after(self) -> Duration {
-        match self {
-            Self::Poll(after) | Self::Expire(after) => after,
-        }
-    }
-}
-
 impl Timing {
-    /// The delay before the first poll of a watch accepted at `now`.
+    /// Returns the delay before the first poll of a watch that was accepted at `now`.
     pub fn first_poll(&self, now: Timestamp, deadline: Timestamp) -> Next {
-        Next::Poll(self.first().min(until(now, deadline)))
+        Next::poll(self.first().min(until(now, deadline)))
     }
 
-    /// The delay before the first poll after a restart: anywhere in the interval that a
-    /// watch of this age had reached, so that a restart does not stampede.
+    /// Returns the delay before the first poll after a restart: a random part of the interval
+    /// that a watch of this age had reached, so that not all watches are polled at once.
     pub fn resumed_poll(
         &self,
         submitted_at: Timestamp,
@@ -50,14 +33,14 @@ impl Timing {
     ) -> Next {
         let interval = self.interval_at_age(until(submitted_at, now));
         let after = interval.mul_f64(rng.random_range(0.0..=1.0));
-        Next::Poll(after.min(until(now, deadline)))
+        Next::poll(after.min(until(now, deadline)))
     }
 
-    /// The delay before the poll that follows an observation made at `now`.
+    /// Returns the delay before the poll that follows an observation made at `now`.
     ///
-    /// Sightings and problems count their own intervals, so that one 502 does not stretch
-    /// the schedule. A server's retry_after replaces the interval and is never undercut. The
-    /// last poll falls exactly on the deadline.
+    /// Sightings and problems count their own intervals, so that one 502 does not stretch the
+    /// schedule. The `retry_after` of a server replaces the interval, and the delay is never
+    /// shorter. The last poll falls exactly on the deadline.
     pub fn next_poll(
         &self,
         tracking: &Tracking,
@@ -70,38 +53,38 @@ impl Timing {
         if let Some(retry_after) = retry_after {
             let retry_after = self.respected(retry_after);
             return if retry_after > left {
-                Next::Expire(left)
+                Next::expire(left)
             } else {
-                Next::Poll(self.spread_up(retry_after, rng).min(left))
+                Next::poll(self.spread_up(retry_after, rng).min(left))
             };
         }
         let n = match tracking.problems_in_a_row {
             0 => tracking.sightings,
             run => run,
         };
-        Next::Poll(self.spread(self.interval(n), rng).min(left))
+        Next::poll(self.spread(self.interval(n), rng).min(left))
     }
 
-    /// The interval between looks at a watch that has ended, for a verdict that comes
-    /// within `after_watch`: a dozen looks, an hour between them at most, and the longest
-    /// interval of a watch that goes on at least.
+    /// Returns the interval between late polls, for a verdict that comes within `after_watch`:
+    /// twelve polls, at most an hour apart, and at least the longest interval of a watch that
+    /// continues.
     pub fn late_interval(&self) -> Duration {
-        (self.after_watch() / LATE_LOOKS)
+        (self.after_watch() / LATE_POLLS)
             .min(LATE_INTERVAL_MAX)
             .max(self.max())
     }
 
-    /// The delay before the next such look; the last falls exactly on `ends_at`, and
-    /// after it there is none. A server's retry_after is never undercut, so that one that goes
-    /// beyond `ends_at` leaves no look at all. Neither does an `after_watch` of nothing,
-    /// be `ends_at` in the future because the clock was set back.
+    /// Returns the delay before the next late poll; the last falls exactly on `ends_at`. `None`
+    /// if no more follow: after `ends_at`, if the `retry_after` of the server goes beyond it, and
+    /// if `after_watch` is zero. The latter is checked by itself, since a clock that was set
+    /// back can put `ends_at` into the future.
     pub fn late_poll(
         &self,
         retry_after: Option<Duration>,
         now: Timestamp,
         ends_at: Timestamp,
         rng: &mut impl Rng,
-    ) -> Option<Duration> {
+    ) -> Option<Next> {
         let left = until(now, ends_at);
         let retry_after =
             retry_after.map_or(Duration::ZERO, |retry_after| self.respected(retry_after));
@@ -109,18 +92,18 @@ impl Timing {
             return None;
         }
         let interval = self.spread(self.late_interval(), rng);
-        Some(interval.max(retry_after).min(left))
+        Some(Next::poll_late(interval.max(retry_after).min(left)))
     }
 
-    /// The longest that any retry_after is respected: how long a service whose last retry_after is not
-    /// known any more may still want to be left alone.
+    /// Returns the longest `retry_after` that is respected: the longest time for which a service
+    /// may still want no requests when its last `retry_after` is not known any more.
     pub fn longest_retry_after(&self) -> Duration {
         self.respected(Duration::MAX)
     }
 
-    /// How much of a server's retry_after is respected: not more than `max_retry_after`, and not
-    /// less than the first interval. A retry_after of nothing, or a date that has passed by a
-    /// clock that differs from ours, is no leave to ask without a pause.
+    /// Returns the `retry_after` of a server within limits: at most `max_retry_after`, and at
+    /// least the first interval. Zero, or a date that has passed because the clock of the server
+    /// differs from ours, does not allow requests without a pause.
     pub fn respected(&self, retry_after: Duration) -> Duration {
         retry_after
             .min(self.max_retry_after())
@@ -141,6 +124,7 @@ impl Timing {
 mod tests {
     use super::*;
     use crate::clock::{later, seeded_rng};
+    use crate::schedule::Duty;
     use crate::timing::PollSettings;
     use crate::timing::sample::least;
     use proptest::prelude::*;
@@ -173,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_problem_does_not_stretch_the_schedule() {
+    fn one_problem_does_not_lengthen_the_interval() {
         let timing = timing(without_jitter());
         let mut rng = seeded_rng(1);
         let deadline = later(start(), Duration::from_hours(1));
@@ -183,14 +167,14 @@ mod tests {
             ..Tracking::default()
         };
         let after_problem = timing.next_poll(&tracking, None, start(), deadline, &mut rng);
-        assert_eq!(after_problem, Next::Poll(timing.interval(1)));
+        assert_eq!(after_problem, Next::poll(timing.interval(1)));
         tracking.problems_in_a_row = 0;
         let after_sighting = timing.next_poll(&tracking, None, start(), deadline, &mut rng);
-        assert_eq!(after_sighting, Next::Poll(timing.interval(3)));
+        assert_eq!(after_sighting, Next::poll(timing.interval(3)));
     }
 
     #[test]
-    fn a_wish_beyond_the_deadline_ends_the_watch_without_a_poll() {
+    fn retry_after_beyond_the_deadline_ends_without_a_poll() {
         let timing = timing(numbers());
         let deadline = later(start(), Duration::from_secs(30));
         let next = timing.next_poll(
@@ -200,57 +184,57 @@ mod tests {
             deadline,
             &mut seeded_rng(1),
         );
-        assert_eq!(next, Next::Expire(Duration::from_secs(30)));
+        assert_eq!(next, Next::expire(Duration::from_secs(30)));
     }
 
     #[test]
-    fn late_looks_are_rare_and_the_last_falls_on_the_end() {
+    fn late_polls_are_rare_and_the_last_is_at_the_end() {
         for (after_watch, secs) in [(60, 60), (3600, 300), (6 * 3600, 1800), (864_000, 3600)] {
-            let interval = looking_for(without_jitter(), after_watch).late_interval();
+            let interval = with_after_watch(without_jitter(), after_watch).late_interval();
             assert_eq!(interval, Duration::from_secs(secs), "{after_watch}");
         }
-        let timing = looking_for(without_jitter(), 3600);
+        let timing = with_after_watch(without_jitter(), 3600);
         let next = |left: u64| next_late(&timing, None, left);
         assert_eq!(next(1000), Some(300));
         assert_eq!(next(7), Some(7));
         assert_eq!(next(0), None);
     }
 
-    /// The timing with so many seconds of `after_watch`.
-    fn looking_for(numbers: PollSettings, secs: u64) -> Timing {
+    /// The timing with an `after_watch` of `secs` seconds.
+    fn with_after_watch(numbers: PollSettings, secs: u64) -> Timing {
         timing(PollSettings {
             after_watch: Some(Duration::from_secs(secs)),
             ..numbers
         })
     }
 
-    /// The seconds until the next late look, when so many are left.
+    /// The seconds until the next late poll when `left` seconds are left.
     fn next_late(timing: &Timing, retry_after: Option<u64>, left: u64) -> Option<u64> {
         let ends_at = later(start(), Duration::from_secs(left));
         let retry_after = retry_after.map(Duration::from_secs);
         let next = timing.late_poll(retry_after, start(), ends_at, &mut seeded_rng(1));
-        next.map(|next| next.as_secs())
+        next.map(|next| next.after.as_secs())
     }
 
     #[test]
-    fn a_late_look_respects_the_servers_wish() {
+    fn late_poll_respects_retry_after() {
         let numbers = PollSettings {
             max_retry_after: Some(Duration::from_mins(15)),
             ..without_jitter()
         };
-        let timing = looking_for(numbers, 3600);
+        let timing = with_after_watch(numbers, 3600);
         let next = |retry_after, left| next_late(&timing, Some(retry_after), left);
-        assert_eq!(next(20, 3600), Some(300), "not sooner because of it");
+        assert_eq!(next(20, 3600), Some(300), "the interval is not shortened");
         assert_eq!(next(600, 3600), Some(600));
         assert_eq!(next(600, 601), Some(600));
-        assert_eq!(next(600, 599), None, "it ends before the retry_after does");
+        assert_eq!(next(600, 599), None, "the end comes before the retry_after");
         assert_eq!(next(10_000, 3600), Some(900));
         assert_eq!(timing.longest_retry_after().as_secs(), 900);
     }
 
     #[test]
-    fn there_is_no_late_look_without_after_watch_though_the_clock_was_set_back() {
-        let timing = looking_for(numbers(), 0);
+    fn no_late_poll_without_after_watch_when_clock_is_set_back() {
+        let timing = with_after_watch(numbers(), 0);
         assert_eq!(next_late(&timing, None, 27), None);
     }
 
@@ -273,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_schedule_never_passes_its_deadline_and_stays_within_jitter(
+        fn schedule_stays_within_deadline_and_jitter(
             timing in any_timing(), seed: u64, left in 0_u64..100_000_000,
             sightings in 1_u32..50, problems_in_a_row in 0_u32..50,
         ) {
@@ -281,41 +265,39 @@ mod tests {
             let tracking = Tracking { sightings, problems_in_a_row, ..Tracking::default() };
             let n = if problems_in_a_row == 0 { sightings } else { problems_in_a_row };
             let next = timing.next_poll(&tracking, None, start(), later(start(), left), &mut seeded_rng(seed));
-            prop_assert!(next.after() <= left);
+            prop_assert!(next.after <= left);
             let interval = timing.interval(n);
-            prop_assert!(next.after() <= interval.mul_f64(1.0 + timing.jitter()) + Duration::from_nanos(1));
-            prop_assert!(next.after() <= timing.max().mul_f64(1.0 + timing.jitter()) + Duration::from_nanos(1));
-            prop_assert!(next.after() + Duration::from_nanos(1) >= interval.mul_f64(1.0 - timing.jitter()).min(left));
+            prop_assert!(next.after <= interval.mul_f64(1.0 + timing.jitter()) + Duration::from_nanos(1));
+            prop_assert!(next.after <= timing.max().mul_f64(1.0 + timing.jitter()) + Duration::from_nanos(1));
+            prop_assert!(next.after + Duration::from_nanos(1) >= interval.mul_f64(1.0 - timing.jitter()).min(left));
         }
 
         #[test]
-        fn a_schedule_never_undercuts_a_servers_wish(
+        fn schedule_is_never_sooner_than_retry_after(
             timing in any_timing(), seed: u64, left in 0_u64..100_000_000, retry_after in 0_u64..100_000_000,
         ) {
             let left = Duration::from_millis(left);
             let retry_after = Duration::from_millis(retry_after);
             let deadline = later(start(), left);
-            match timing.next_poll(&Tracking::default(), Some(retry_after), start(), deadline, &mut seeded_rng(seed)) {
-                Next::Poll(after) => {
-                    prop_assert!(after >= timing.respected(retry_after));
-                    prop_assert!(after <= left);
-                }
-                Next::Expire(after) => {
-                    prop_assert_eq!(after, left);
-                    prop_assert!(timing.respected(retry_after) > left);
-                }
+            let next = timing.next_poll(&Tracking::default(), Some(retry_after), start(), deadline, &mut seeded_rng(seed));
+            if next.duty == Duty::Poll {
+                prop_assert!(next.after >= timing.respected(retry_after));
+                prop_assert!(next.after <= left);
+            } else {
+                prop_assert_eq!(next, Next::expire(left));
+                prop_assert!(timing.respected(retry_after) > left);
             }
         }
 
         #[test]
-        fn a_resumed_poll_stays_within_the_longest_interval(
+        fn resumed_poll_stays_within_the_longest_interval(
             timing in any_timing(), seed: u64, age in 0_u64..100_000_000, left in 0_u64..100_000_000,
         ) {
             let now = later(start(), Duration::from_millis(age));
             let left = Duration::from_millis(left);
             let next = timing.resumed_poll(start(), now, later(now, left), &mut seeded_rng(seed));
-            prop_assert!(next.after() <= timing.max());
-            prop_assert!(next.after() <= left);
+            prop_assert!(next.after <= timing.max());
+            prop_assert!(next.after <= left);
         }
     }
 }

@@ -1,25 +1,26 @@
-//! How much one endpoint-and-credential may be asked: a rate, a burst, a number of polls
-//! in flight, and a pause when the service says it was asked too often.
+//! The limits of one endpoint and credential: a rate, a burst, a number of polls in flight,
+//! and a pause when the service says that there were too many requests.
 //!
 //! The rate is kept as a *theoretical arrival time* (the generic cell rate algorithm, a
 //! token bucket without a refill timer): one instant per budget, and a pure function of
-//! the uptime passed in.
+//! the uptime that the caller gives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The limits of a budget, as configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Polls a second, on average; above 0.
+    /// The average number of polls a second; more than 0.
     pub rate: f64,
-    /// Polls that may start at once after a quiet time; at least 1.
+    /// The number of polls that may start at once after a quiet time; at least 1.
     pub burst: u32,
-    /// Polls in flight; at least 1.
+    /// The number of polls that may be in flight; at least 1.
     pub concurrency: u32,
 }
 
 impl Limits {
-    /// The stricter of two in each respect, for services that share a budget.
+    /// Returns the stricter value of each limit, for services that share a budget.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
         Self {
@@ -30,42 +31,50 @@ impl Limits {
     }
 }
 
-/// Whether one more poll may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The permission for one poll in flight. Dropping it gives it back to the budget.
+#[derive(Debug)]
+pub struct Permit {
+    /// The budget counts the clones.
+    _counted: Arc<()>,
+}
+
+/// The answer of a budget to one more poll.
+#[derive(Debug)]
 pub enum Admission {
-    /// Yes, and it has been counted: [`Budget::release`] it when it ends.
-    Granted,
-    /// Not before this uptime.
+    /// The poll may start; the permit must live as long as the poll.
+    Granted(Permit),
+    /// The poll may not start before this uptime.
     NotBefore(Duration),
-    /// Not before another poll ends.
+    /// The poll may not start before another one ends.
     Full,
 }
 
-/// The shared limits of one endpoint-and-credential, in use.
-#[derive(Debug, Clone)]
+/// The shared limits of one endpoint and credential, in use.
+#[derive(Debug)]
 pub struct Budget {
     limits: Limits,
     /// The time between two polls at the full rate.
     spacing: Duration,
-    /// How far ahead of the rate a burst may run.
+    /// The time that a burst may run ahead of the rate.
     tolerance: Duration,
-    in_flight: u32,
+    /// One clone for each permit in use.
+    permits: Arc<()>,
     arrival: Duration,
     paused_until: Duration,
-    /// How long the last pause lasted.
+    /// The length of the last pause.
     last_pause: Duration,
     throttled_run: u32,
 }
 
 impl Budget {
-    /// A budget with nothing spent.
+    /// Makes a budget that allows a full burst.
     pub fn new(limits: Limits) -> Self {
         let spacing = Duration::from_secs_f64(1.0 / limits.rate);
         Self {
             limits,
             spacing,
             tolerance: spacing.saturating_mul(limits.burst.saturating_sub(1)),
-            in_flight: 0,
+            permits: Arc::default(),
             arrival: Duration::ZERO,
             paused_until: Duration::ZERO,
             last_pause: Duration::ZERO,
@@ -73,12 +82,12 @@ impl Budget {
         }
     }
 
-    /// Asks to start one poll at `uptime`.
+    /// Admits one poll at `uptime`, or says when to try again.
     pub fn admit(&mut self, uptime: Duration) -> Admission {
         if let Some(until) = self.paused(uptime) {
             return Admission::NotBefore(until);
         }
-        if self.in_flight >= self.limits.concurrency {
+        if self.in_flight() >= self.limits.concurrency as usize {
             return Admission::Full;
         }
         let earliest = self.arrival.saturating_sub(self.tolerance);
@@ -86,27 +95,27 @@ impl Budget {
             return Admission::NotBefore(earliest);
         }
         self.arrival = self.arrival.max(uptime) + self.spacing;
-        self.in_flight += 1;
-        Admission::Granted
+        Admission::Granted(Permit {
+            _counted: Arc::clone(&self.permits),
+        })
     }
 
-    /// A poll that was granted has ended.
-    pub fn release(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    fn in_flight(&self) -> usize {
+        Arc::strong_count(&self.permits) - 1
     }
 
-    /// Until when nothing may start because the service said so.
+    /// Returns the uptime at which the pause of the service ends; `None` without a pause.
     pub fn paused(&self, uptime: Duration) -> Option<Duration> {
         (self.paused_until > uptime).then_some(self.paused_until)
     }
 
-    /// The service throttled a poll: everything on this budget pauses. Answers to polls
+    /// Pauses all polls of this budget, because the service throttled one. Answers to polls
     /// that were already in flight count as the same throttling.
     ///
-    /// `pause` gives the length for the nth throttling in a row. One is in a row with the
-    /// last when it comes before as much time again has passed as that pause lasted. An
-    /// answer in between does not break the row: a service that throttles still answers
-    /// some.
+    /// `pause` returns the length for the nth throttling in a row. A throttling continues the
+    /// row if the time since the end of the last pause is at most the length of that pause. A
+    /// normal answer in between does not end the row: a service that throttles still answers
+    /// some requests.
     pub fn throttled(&mut self, uptime: Duration, pause: impl FnOnce(u32) -> Duration) {
         if self.paused(uptime).is_none() {
             let is_in_a_row = uptime <= self.paused_until.saturating_add(self.last_pause);
@@ -121,7 +130,7 @@ impl Budget {
         }
     }
 
-    /// The limits in force.
+    /// Returns the limits that this budget was made with.
     pub fn limits(&self) -> Limits {
         self.limits
     }
@@ -140,33 +149,44 @@ mod tests {
         })
     }
 
+    fn is_granted(admission: &Admission) -> bool {
+        matches!(admission, Admission::Granted(_))
+    }
+
+    fn not_before(admission: &Admission) -> Option<Duration> {
+        match admission {
+            Admission::NotBefore(at) => Some(*at),
+            _ => None,
+        }
+    }
+
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
     }
 
     #[test]
-    fn a_burst_passes_and_then_the_rate_holds() {
+    fn burst_passes_and_then_the_rate_holds() {
         let mut budget = budget(10.0, 3, 100);
         for _ in 0..3 {
-            assert_eq!(budget.admit(ms(1000)), Admission::Granted);
+            assert!(is_granted(&budget.admit(ms(1000))));
         }
-        assert_eq!(budget.admit(ms(1000)), Admission::NotBefore(ms(1100)));
-        assert_eq!(budget.admit(ms(1100)), Admission::Granted);
-        assert_eq!(budget.admit(ms(1100)), Admission::NotBefore(ms(1200)));
+        assert_eq!(not_before(&budget.admit(ms(1000))), Some(ms(1100)));
+        assert!(is_granted(&budget.admit(ms(1100))));
+        assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1200)));
     }
 
     #[test]
     fn polls_in_flight_are_bounded() {
         let mut budget = budget(1000.0, 100, 2);
-        assert_eq!(budget.admit(ms(0)), Admission::Granted);
-        assert_eq!(budget.admit(ms(0)), Admission::Granted);
-        assert_eq!(budget.admit(ms(0)), Admission::Full);
-        budget.release();
-        assert_eq!(budget.admit(ms(0)), Admission::Granted);
+        let permits = [budget.admit(ms(0)), budget.admit(ms(0))];
+        assert!(permits.iter().all(is_granted));
+        assert!(matches!(budget.admit(ms(0)), Admission::Full));
+        drop(permits);
+        assert!(is_granted(&budget.admit(ms(0))));
     }
 
     #[test]
-    fn a_throttling_pauses_everybody_and_counts_once_for_polls_in_flight() {
+    fn throttling_pauses_the_budget_and_counts_once_in_flight() {
         let mut budget = budget(1000.0, 100, 100);
         let mut runs = Vec::new();
         for at in [0, 1, 2] {
@@ -176,12 +196,12 @@ mod tests {
             });
         }
         assert_eq!(runs, [1, 1, 1]);
-        assert_eq!(budget.admit(ms(3)), Admission::NotBefore(ms(502)));
-        assert_eq!(budget.admit(ms(502)), Admission::Granted);
+        assert_eq!(not_before(&budget.admit(ms(3))), Some(ms(502)));
+        assert!(is_granted(&budget.admit(ms(502))));
     }
 
     #[test]
-    fn throttlings_in_a_row_are_counted_until_it_was_quiet_for_as_long_as_the_pause() {
+    fn row_of_throttlings_ends_after_a_quiet_time() {
         let mut budget = budget(1000.0, 100, 100);
         let mut throttle = |at: u64| {
             let mut counted = 0;
@@ -195,13 +215,13 @@ mod tests {
         assert_eq!(
             throttle(2601),
             1,
-            "500 ms of pause and more than as much again of quiet"
+            "a pause of 500 ms, and then more than 500 ms without a throttling"
         );
     }
 
     proptest! {
         #[test]
-        fn no_window_ever_holds_more_than_rate_and_burst(
+        fn no_window_has_more_than_rate_and_burst(
             rate in 1.0_f64..50.0, burst in 1_u32..20, steps in prop::collection::vec(0_u64..400, 1..200),
         ) {
             let mut budget = budget(rate, burst, u32::MAX);
@@ -209,7 +229,7 @@ mod tests {
             let mut grants: Vec<u64> = Vec::new();
             for step in steps {
                 now += step;
-                while budget.admit(ms(now)) == Admission::Granted {
+                while is_granted(&budget.admit(ms(now))) {
                     grants.push(now);
                 }
             }

@@ -1,8 +1,8 @@
 //! A service: a definition put to use, with a base URL, a credential and limits.
 //!
 //! [`Service::observe`] makes one poll: it fills the definition's request, has the
-//! credential sign it, sends it, and reads the answer. Whatever goes wrong on the way is
-//! an observation too; there is no error to handle.
+//! credential sign it, sends it, and reads the answer. A failure on the way is an
+//! observation too, so there is no error to handle.
 
 mod endpoint;
 pub mod refusals;
@@ -10,17 +10,20 @@ pub mod settings;
 pub mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::show_duration;
+use crate::credential::lease::Failing;
 use crate::credential::scope::Scope;
 use crate::credential::{CredentialError, IssuedSecret, Renewal, SharedCredential, refusal};
 use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::JOB_ID;
 use crate::definition::{Definition, reading};
+use crate::outbound::redaction::Redaction;
 use crate::schedule::budget::Limits;
 use crate::service::refusals::Refusals;
 use crate::service::transport::{Received, SharedTransport};
@@ -28,19 +31,19 @@ use crate::timing::Timing;
 use crate::watch::Params;
 use crate::watch::observation::{Observation, Problem, ProblemKind};
 
-/// Everything a service is made of.
+/// One service of the configuration, ready to be polled.
 #[derive(Clone)]
 pub struct Service {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// How its API looks.
+    /// Describes its API.
     pub definition: Arc<Definition>,
-    /// Where it is.
+    /// The beginning of each URL.
     pub base: Base,
-    /// Who proves that we may ask; shares a budget with the URL.
+    /// Authenticates the requests; together with the endpoint it names the budget.
     pub credential: SharedCredential,
-    /// Values for the definition's placeholders; a watch's own go first, the credential's
-    /// scope last.
+    /// Values for the definition's placeholders. Those of a watch win over these, and these
+    /// over the credential's scope.
     pub params: Params,
     /// When to poll, and how long to wait for what.
     pub timing: Timing,
@@ -48,20 +51,20 @@ pub struct Service {
     pub limits: Limits,
     /// Sends requests.
     pub transport: SharedTransport,
-    /// How it took the secrets it was shown.
+    /// The refusals of secrets so far.
     pub refusals: Arc<Mutex<Refusals>>,
 }
 
-/// Where a service is.
+/// Where the URL of a service comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// Scheme, host, port and perhaps a path prefix, without a final `/`.
     Url(String),
-    /// Where the catalog of the credential's issuer says.
+    /// The service catalog that the credential's issuer sends with a token.
     Catalog {
-        /// The types of service to look for; the first that is there counts.
+        /// The types of service to look for; the first one found is used.
         types: Vec<String>,
-        /// The region; the only one there is, if absent.
+        /// The region; without it, the catalog must have only one.
         region: Option<String>,
     },
 }
@@ -90,20 +93,20 @@ impl std::fmt::Display for Base {
 /// Names a budget: one endpoint asked with one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BudgetKey {
-    /// Scheme, host and port; or what to look for in the catalog.
+    /// Scheme, host and port; or the types and region of the catalog.
     pub endpoint: String,
     /// The credential's name.
     pub credential: String,
 }
 
-/// One poll, explained.
+/// The explanation of one poll, for `jobwatch probe`.
 #[derive(Debug, Clone)]
 pub struct Probed {
-    /// Method and URL; no header, and so no secret.
+    /// Method and URL, without headers and so without secrets.
     pub request: String,
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
-    /// How the answer was read.
+    /// What the answer was read as, and why.
     pub explanation: Explanation,
 }
 
@@ -117,14 +120,39 @@ impl Probed {
     }
 }
 
-/// What happened to one request, before it is read.
+/// The result of one request, not yet read.
 enum Sent {
-    Received(Received),
+    Received(Answered),
     Problem(Problem),
 }
 
+/// An answer without the secrets of its request, and those secrets.
+struct Answered {
+    received: Received,
+    issued: Arc<IssuedSecret>,
+    signature: Redaction,
+}
+
+impl Answered {
+    fn new(mut received: Received, issued: &Arc<IssuedSecret>, signature: Redaction) -> Self {
+        received.body = signature.body(issued.redacted(received.body));
+        Self {
+            received,
+            issued: Arc::clone(issued),
+            signature,
+        }
+    }
+
+    /// Removes secrets from a text that was read: reading may decode a secret that the
+    /// body spelled in another way, as `&#43;` for `+`.
+    fn redact(&self, text: &mut String) {
+        let without = self.issued.redacted(std::mem::take(text).into());
+        *text = String::from_utf8_lossy(&self.signature.body(without)).into_owned();
+    }
+}
+
 impl Service {
-    /// The budget this service spends.
+    /// Returns the budget that polls of this service spend.
     pub fn budget_key(&self) -> BudgetKey {
         let endpoint = match &self.base {
             Base::Url(url) => reqwest::Url::parse(url)
@@ -137,8 +165,8 @@ impl Service {
         }
     }
 
-    /// The params that a watch must bring because neither the service nor the credential
-    /// has them.
+    /// Returns the params that a watch must bring, because neither the service nor the
+    /// credential has them.
     pub fn params_wanted<'a>(&'a self, given: &'a Params) -> impl Iterator<Item = &'a str> {
         let names = self.definition.params.iter().map(String::as_str);
         names.filter(|name| {
@@ -148,15 +176,16 @@ impl Service {
         })
     }
 
-    /// Polls one job once. A refused secret is renewed, and the job asked for once more.
+    /// Polls one job once. After a refusal the secret is renewed and the request sent once
+    /// more.
     pub async fn observe(&self, job_id: &str, params: &Params, now: Timestamp) -> Observation {
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Observation::Problem(problem),
-            Sent::Received(received) => self.read(job_id, &received, now),
+            Sent::Received(answered) => self.read(job_id, &answered, now),
         }
     }
 
-    /// Polls one job once, as [`observe`](Self::observe) does, and explains what came.
+    /// Polls one job once, as [`observe`](Self::observe) does, and explains the result.
     pub async fn probe(&self, job_id: &str, params: &Params, now: Timestamp) -> Probed {
         let request = match self.credential.present(now).await {
             Ok(issued) => self.request(job_id, params, &issued.scope),
@@ -170,9 +199,9 @@ impl Service {
         };
         match self.send_and_renew(job_id, params, now).await {
             Sent::Problem(problem) => Probed::problem(request, problem),
-            Sent::Received(received) => {
-                let answer = received.answer();
-                let observation = self.read(job_id, &received, now);
+            Sent::Received(answered) => {
+                let answer = answered.received.answer();
+                let observation = self.read(job_id, &answered, now);
                 Probed {
                     request,
                     http_status: Some(answer.http_status),
@@ -189,18 +218,21 @@ impl Service {
         }
     }
 
-    fn read(&self, job_id: &str, received: &Received, now: Timestamp) -> Observation {
+    fn read(&self, job_id: &str, answered: &Answered, now: Timestamp) -> Observation {
+        let received = &answered.received;
         let mut observation = reading::read(&self.definition, job_id, &received.answer(), now);
-        if let Observation::Problem(problem) = &mut observation
-            && problem.kind == ProblemKind::Forbidden
-            && refusal::is_refused(received.http_status, &received.body)
-        {
-            problem.kind = ProblemKind::Unauthorized;
+        if let Observation::Problem(problem) = &mut observation {
+            answered.redact(&mut problem.message);
+            if problem.kind == ProblemKind::Forbidden
+                && refusal::is_refused(received.http_status, &received.body)
+            {
+                problem.kind = ProblemKind::Unauthorized;
+            }
         }
         observation
     }
 
-    /// One exchange; after a refusal one renewal and one replay.
+    /// Sends the request once; after a refusal, once more with a renewed secret.
     async fn send_and_renew(&self, job_id: &str, params: &Params, now: Timestamp) -> Sent {
         let mut sent = self.try_to_send(job_id, params, now).await;
         if matches!(sent, Err(CredentialError::Replaced { .. })) {
@@ -245,26 +277,27 @@ impl Service {
     }
 
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.refusals.lock()
     }
 
     fn note_accepted(&self, sent: &Sent, issued: &IssuedSecret) {
-        if let Sent::Received(received) = sent
-            && !received.http_status.is_server_error()
+        if let Sent::Received(answered) = sent
+            && !answered.received.http_status.is_server_error()
         {
             self.refusals().accepted(issued.generation);
         }
     }
 
-    /// Whether the secret was refused, as far as the definition does not say otherwise.
+    /// True if the secret was refused, unless the definition maps the answer to another
+    /// kind of problem.
     fn is_refused(&self, sent: &Sent, job_id: &str, now: Timestamp) -> bool {
-        let Sent::Received(received) = sent else {
+        let Sent::Received(answered) = sent else {
             return false;
         };
-        if !matches!(received.http_status.as_u16(), 401 | 403) {
+        if !matches!(answered.received.http_status.as_u16(), 401 | 403) {
             return false;
         }
-        let observation = self.read(job_id, received, now);
+        let observation = self.read(job_id, answered, now);
         matches!(observation, Observation::Problem(problem) if problem.kind == ProblemKind::Unauthorized)
     }
 
@@ -273,20 +306,20 @@ impl Service {
         Problem::new(
             ProblemKind::Unauthorized,
             format!(
-                "the service refused the credential `{}`; it is not asked again with the same secret for {}",
+                "the service refused the credential `{}`; the same secret is not sent again for {}",
                 self.credential.name(),
                 show_duration(seconds)
             ),
         )
     }
 
-    /// Another secret than the refused one, if there is any.
+    /// Returns a secret other than the refused one, if the issuer has one.
     async fn renewed(&self, refused: &IssuedSecret, now: Timestamp) -> Option<Arc<IssuedSecret>> {
         match self.credential.renew(refused.generation).await {
             Ok(Renewal::Renewed) => self.credential.present(now).await.ok(),
             Ok(Renewal::Same) => None,
             Err(error) => {
-                // The poll that follows tells of it, once and not at every poll.
+                // The next poll reports it as its problem.
                 tracing::debug!(service = %self.name, %error, "cannot renew the credential");
                 None
             }
@@ -295,7 +328,7 @@ impl Service {
 
     async fn send(
         &self,
-        issued: &IssuedSecret,
+        issued: &Arc<IssuedSecret>,
         job_id: &str,
         params: &Params,
         now: Timestamp,
@@ -308,12 +341,11 @@ impl Service {
         let signature = credential.authorise(issued, &mut request, now).await?;
         let host = request.url().host_str().unwrap_or_default().to_owned();
         Ok(match self.transport.send(request).await {
-            Ok(mut received) => {
+            Ok(received) => {
                 let result = refusal::signature_result(received.http_status, &received.body);
                 let answer = (host.as_str(), &received.headers);
                 self.credential.answered(issued, result, answer, now);
-                received.body = signature.body(issued.redacted(received.body));
-                Sent::Received(received)
+                Sent::Received(Answered::new(received, issued, signature))
             }
             Err(problem) => {
                 self.credential.unanswered(issued);
@@ -345,7 +377,7 @@ impl Service {
         let base = self.base.url(scope).map_err(misconfigured)?;
         let url = format!("{base}{}", rendered.path_and_query);
         let url = reqwest::Url::parse(&url)
-            .map_err(|error| misconfigured(format!("{url} is no URL: {error}")))?;
+            .map_err(|error| misconfigured(format!("invalid URL {url}: {error}")))?;
         let mut request = reqwest::Request::new(rendered.method, url);
         *request.timeout_mut() = Some(self.timing.request_timeout());
         for (name, value) in rendered.headers {
@@ -356,10 +388,34 @@ impl Service {
     }
 }
 
-/// Without a secret nothing was asked, so nothing was refused; like a refusal, it never
-/// ends a watch.
+/// Returns the problem of a poll that had no secret to send. It says whether the identity
+/// service could not be reached, failed, or throttled; any other reason is `unauthorized`.
+/// None of these kinds ever ends a watch.
+///
+/// The problem has no HTTP status, because the service was not asked. A throttled identity
+/// service therefore does not pause the budget of the service
+/// ([`Problem::pauses_budget`]); only the watch waits as long as the identity service asked.
 fn no_secret(error: &CredentialError) -> Problem {
-    Problem::new(ProblemKind::Unauthorized, error.to_string())
+    let unauthorized = Problem::new(ProblemKind::Unauthorized, error.to_string());
+    let CredentialError::NotIssued {
+        error: cause,
+        again_in,
+        ..
+    } = error
+    else {
+        return unauthorized;
+    };
+    let kind = match cause.failing {
+        Failing::Unreachable => ProblemKind::Unreachable,
+        Failing::ServerError => ProblemKind::ServerError,
+        Failing::Throttled => ProblemKind::Throttled,
+        Failing::Unusable | Failing::Refused => ProblemKind::Unauthorized,
+    };
+    Problem {
+        kind,
+        retry_after: (kind == ProblemKind::Throttled).then_some(*again_in),
+        ..unauthorized
+    }
 }
 
 /// All configured services, by name.
@@ -367,7 +423,7 @@ fn no_secret(error: &CredentialError) -> Problem {
 pub struct Services(BTreeMap<Arc<str>, Arc<Service>>);
 
 impl Services {
-    /// These services.
+    /// Sorts `services` by name; of two with one name the last is kept.
     pub fn new(services: impl IntoIterator<Item = Service>) -> Self {
         Self(
             services
@@ -377,17 +433,17 @@ impl Services {
         )
     }
 
-    /// The service of this name.
+    /// Returns the service of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Service>> {
         self.0.get(name)
     }
 
-    /// All services, sorted by name.
+    /// Returns all services, sorted by name.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.0.values()
     }
 
-    /// All names, sorted.
+    /// Returns all names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(|name| &**name)
     }

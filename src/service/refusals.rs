@@ -1,9 +1,9 @@
-//! What to do when a service refuses the secret. Pure.
+//! Decides what follows when a service refuses a secret. Pure.
 //!
-//! A refusal is answered by one renewal and one replay. Where that cures nothing, each
-//! further renewal waits longer than the last, so that a service that refuses every secret
-//! does not have us log in at every poll; and until then the same secret is not shown to it
-//! again, unless it accepts it from others.
+//! After a refusal the secret is renewed and the request sent once more. If the new secret
+//! is refused too, each further renewal waits longer than the last, so that a service that
+//! refuses every secret does not cause a login at every poll. During that wait the same
+//! secret is not sent to it again, unless the service accepts the secret for other jobs.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use crate::clock::until;
 use crate::credential::Generation;
 use crate::credential::lease::doubled;
 
-/// The first pause after a renewal that cured nothing, and the longest.
+/// The first pause after a renewal that did not help, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
-/// After this long without a refusal all is forgotten.
+/// After this time without a refusal the count starts again.
 const CALM: Duration = Duration::from_mins(15);
 
-/// How a service took the secrets it was shown.
+/// The secrets that a service accepted and refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Refusals {
     accepted: Option<Generation>,
     fruitless: Option<Fruitless>,
 }
 
-/// Renewals in a row that cured nothing.
+/// Renewals in a row that did not help.
 #[derive(Debug, Clone, Copy)]
 struct Fruitless {
-    /// The secret that was refused last.
+    /// The secret of the last refusal.
     generation: Generation,
     run: u32,
     at: Timestamp,
 }
 
 impl Fruitless {
-    /// What is left of the pause. A clock that went back ends it.
+    /// Returns the rest of the pause. A clock that was set back ends it.
     fn left(&self, now: Timestamp) -> Duration {
         if now < self.at {
             return Duration::ZERO;
@@ -46,7 +46,7 @@ impl Fruitless {
 }
 
 impl Refusals {
-    /// How long this secret must not be shown to the service; zero when it may.
+    /// Returns how long this secret must not be sent to the service; zero if it may.
     pub fn quiet_for(&self, generation: Generation, now: Timestamp) -> Duration {
         match &self.fruitless {
             Some(last) if last.generation == generation && self.accepted != Some(generation) => {
@@ -56,26 +56,26 @@ impl Refusals {
         }
     }
 
-    /// Whether a refusal may be answered by a renewal.
+    /// True if the secret may be renewed after a refusal.
     pub fn may_renew(&self, now: Timestamp) -> bool {
         self.fruitless.is_none_or(|last| last.left(now).is_zero())
     }
 
-    /// The service accepted this secret.
+    /// Notes that the service accepted this secret.
     pub fn accepted(&mut self, generation: Generation) {
         self.accepted = Some(generation);
     }
 
-    /// A renewal helped.
+    /// Notes that a renewal helped.
     pub fn cured(&mut self) {
         self.fruitless = None;
     }
 
-    /// The renewal of `refused` gave no secret, or `renewed`, which was refused as well. Of
-    /// many at once only the first counts.
+    /// Notes that a renewal did not help: after `refused` there was no new secret, or
+    /// `renewed`, which was refused as well. Of many refusals at once only the first counts.
     ///
-    /// What accepted the one from others will accept the next from them: one job that is
-    /// refused, as that of another project, must not keep all others from being asked for.
+    /// A service that accepted `refused` for other jobs will accept `renewed` for them: one
+    /// job that is refused, as one of another project, must not stop the polls of all others.
     pub fn cured_nothing(&mut self, refused: Generation, renewed: Generation, now: Timestamp) {
         if self.accepted == Some(refused) {
             self.accepted = Some(renewed);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_refused_is_not_shown_again_at_once() {
+    fn a_refused_secret_is_not_sent_again_at_once() {
         let mut refusals = Refusals::default();
         assert!(refusals.may_renew(START));
         refusals.cured_nothing(FIRST, FIRST, START);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_many_at_once_count_once() {
+    fn pauses_grow_and_concurrent_refusals_count_once() {
         let mut refusals = Refusals::default();
         let mut now = 0;
         let mut pauses = Vec::new();
@@ -135,19 +135,16 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_serves_others_stays_in_use() {
+    fn a_secret_accepted_elsewhere_stays_in_use() {
         let mut refusals = Refusals::default();
         refusals.accepted(FIRST);
         refusals.cured_nothing(FIRST, FIRST, START);
         assert!(refusals.quiet_for(FIRST, START).is_zero());
-        assert!(
-            !refusals.may_renew(START),
-            "but nobody logs in for it again"
-        );
+        assert!(!refusals.may_renew(START), "but it causes no other login");
     }
 
     #[test]
-    fn what_replaces_a_secret_that_serves_others_serves_them_too() {
+    fn the_successor_of_an_accepted_secret_stays_in_use() {
         let mut refusals = Refusals::default();
         refusals.accepted(FIRST);
         refusals.cured_nothing(FIRST, Generation(2), START);
@@ -157,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_went_back_does_not_prolong_a_pause() {
+    fn a_clock_set_back_does_not_prolong_a_pause() {
         let mut refusals = Refusals::default();
         refusals.cured_nothing(FIRST, FIRST, at(7200));
         assert!(refusals.quiet_for(FIRST, START).is_zero());

@@ -1,5 +1,5 @@
-//! One exchange with a job API: the contract, and HTTP, which is bounded in time and size and
-//! never redirected.
+//! One exchange with a job API: the contract, and its implementation over HTTP, which limits
+//! time and size and follows no redirect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +8,21 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
+use crate::clock::show_duration;
 use crate::definition::reading::Answer;
 use crate::outbound;
 use crate::watch::observation::{Problem, ProblemKind};
 
-/// How long a connection may take to be made.
+/// The time limit of connecting, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may fall silent in the middle.
+/// The longest gap between two pieces of a body. The head of an answer may take as long as
+/// the whole request: some services compute it first.
 const READ_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an unused connection is kept; below the usual 60 s of load balancers, which
-/// would otherwise close it under a request.
+/// How long an idle connection is kept. Load balancers usually close one after 60 s, and
+/// must not do it while a request is on its way.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// A transport shared by the services that are reached the same way.
+/// A transport that several services share.
 pub type SharedTransport = Arc<dyn Transport>;
 
 /// Carries requests to a service.
@@ -40,12 +42,12 @@ pub struct HttpTransport {
     max_body: usize,
 }
 
-/// Goes past the proxy of the environment to this machine, which to a proxy would be the
-/// proxy's own; decided for each request, as a catalog may say anything.
+/// Uses the proxy of the environment for other machines only: for a proxy, `localhost` would
+/// be its own machine. Decided for each request, since the URL may come from a catalog.
 pub struct LocalBypass {
-    /// To this machine.
+    /// For this machine.
     pub near: HttpTransport,
-    /// To any other.
+    /// For all others.
     pub far: HttpTransport,
 }
 
@@ -56,12 +58,12 @@ pub struct Received {
     pub http_status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The decoded body.
+    /// The body, decompressed.
     pub body: Bytes,
 }
 
 impl Received {
-    /// The answer as the definition reads it.
+    /// Returns the parts that a definition reads.
     pub fn answer(&self) -> Answer<'_> {
         Answer {
             http_status: self.http_status.as_u16(),
@@ -72,18 +74,18 @@ impl Received {
 }
 
 impl HttpTransport {
-    /// A transport that reads at most `max_body` decoded bytes of an answer.
+    /// Makes a transport that reads at most `max_body` decompressed bytes of an answer.
     ///
     /// # Errors
-    /// The TLS set-up failed; most often because the system has no CA certificates.
+    /// TLS cannot be set up, most often because the system has no CA certificates.
     pub fn new(max_body: usize) -> Result<Self, reqwest::Error> {
         Self::from(outbound::client(), max_body)
     }
 
-    /// As [`new`](Self::new), past the proxy of the environment.
+    /// Makes a transport that ignores the proxy of the environment.
     ///
     /// # Errors
-    /// As for [`new`](Self::new).
+    /// As [`new`](Self::new).
     pub fn direct(max_body: usize) -> Result<Self, reqwest::Error> {
         Self::from(outbound::client().no_proxy(), max_body)
     }
@@ -91,7 +93,6 @@ impl HttpTransport {
     fn from(client: reqwest::ClientBuilder, max_body: usize) -> Result<Self, reqwest::Error> {
         let client = client
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_IDLE_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
@@ -100,15 +101,13 @@ impl HttpTransport {
         Ok(Self { client, max_body })
     }
 
-    /// The length is counted on decoded bytes as they come: a compressed body tells
-    /// nothing of its size beforehand.
+    /// Reads the body up to the limit. The decompressed bytes are counted as they come,
+    /// because the length of a compressed body says nothing about its size.
     async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, Problem> {
         let mut body = BytesMut::new();
         loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(body.freeze()),
-                Err(error) => return Err(unreachable(&error)),
+            let Some(chunk) = next_chunk(response).await? else {
+                return Ok(body.freeze());
             };
             if body.len() + chunk.len() > self.max_body {
                 return Err(Problem::new(
@@ -160,6 +159,24 @@ impl Transport for LocalBypass {
     }
 }
 
+/// Returns the next piece of a body; `None` at its end.
+async fn next_chunk(response: &mut reqwest::Response) -> Result<Option<Bytes>, Problem> {
+    // Not reqwest's `read_timeout`: that one also runs while the head is waited for.
+    match tokio::time::timeout(READ_IDLE_TIMEOUT, response.chunk()).await {
+        Ok(chunk) => chunk.map_err(|error| unreachable(&error)),
+        Err(_) => Err(Problem::new(
+            ProblemKind::Unreachable,
+            format!(
+                "the answer broke off: no data for {}",
+                show_duration(READ_IDLE_TIMEOUT)
+            ),
+        )),
+    }
+}
+
 fn unreachable(error: &reqwest::Error) -> Problem {
     Problem::new(ProblemKind::Unreachable, outbound::in_words(error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use crate::service::{Base, Service, Services};
 use crate::settings::values::Settings;
 use crate::sink::SharedSink;
 use crate::sink::callback::Callback;
+use crate::telemetry::LogOutput;
 use crate::watch::subscription::{CALLBACK, Subscriptions};
 
 /// The configured services.
@@ -93,14 +94,15 @@ fn service_of(
     }
 }
 
-/// The configured sinks, by name, and the one for the URLs of watches.
+/// The configured sinks, by name, and the one for the URLs of watches. The log sink writes
+/// to `log`.
 ///
 /// # Errors
 /// A file cannot be used, or TLS cannot be set up.
-pub fn sinks(settings: &Settings) -> anyhow::Result<BTreeMap<String, SharedSink>> {
+pub fn sinks(settings: &Settings, log: &LogOutput) -> anyhow::Result<BTreeMap<String, SharedSink>> {
     let mut sinks = BTreeMap::new();
     for (name, settings) in &settings.sinks {
-        let sink = settings.sink.set_up().map_err(|reason| anyhow!(reason));
+        let sink = settings.sink.set_up(log).map_err(|reason| anyhow!(reason));
         let sink = sink.with_context(|| format!("set up the sink `{name}`"))?;
         sinks.insert(name.clone(), sink);
     }

@@ -17,7 +17,7 @@ mod values;
 use crate::diagnostic::Diagnostics;
 use crate::tree::source::{Sources, layer};
 
-pub use crate::settings::values::{ApiSettings, Loaded, LogFormat, LogSettings, Settings};
+pub use crate::settings::values::{ApiSettings, Loaded, Settings};
 
 /// The embedded defaults, with every key documented.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");

@@ -89,7 +89,7 @@ fn assert_told(diagnostics: &[String], wanted: &[&str]) {
 }
 
 #[test]
-fn the_defaults_alone_are_valid() {
+fn the_default_settings_are_valid() {
     let loaded = load(&Sources::default()).unwrap();
     assert_eq!(loaded.settings.instance, "jobwatch");
     assert_eq!(loaded.settings.api.listen.to_string(), "127.0.0.1:8620");
@@ -98,7 +98,7 @@ fn the_defaults_alone_are_valid() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_with_file_line_and_nearest_name() {
+fn all_diagnostics_have_file_line_and_nearest_name() {
     let folder = config(
         r#"instanse = "prod"
 [poll]
@@ -138,7 +138,7 @@ events = ["finishd"]
 }
 
 #[test]
-fn a_param_that_the_definition_does_not_know_is_told() {
+fn a_param_unknown_to_the_definition_is_reported() {
     let folder = config(
         "[services.dcs]\ndefinition = \"dcs\"\nurl = \"https://x\"\ncredential = \"none\"\nparams = { projekt_id = \"p\" }\n",
     );
@@ -151,7 +151,7 @@ fn a_param_that_the_definition_does_not_know_is_told() {
 }
 
 #[test]
-fn a_missing_file_is_told_by_name() {
+fn a_missing_file_is_named() {
     let missing = Sources {
         files: vec![PathBuf::from("nowhere/jobwatch.toml")],
         ..Sources::default()
@@ -177,7 +177,7 @@ fn a_missing_file_is_told_by_name() {
 }
 
 #[test]
-fn toml_that_cannot_be_read_is_told_with_its_line() {
+fn invalid_toml_is_reported_with_its_line() {
     let diagnostics = config("[api]\nlisten = \n").diagnostics();
     assert_eq!(diagnostics.len(), 1);
     assert!(
@@ -202,7 +202,7 @@ fn later_sources_override_earlier_ones_key_by_key() {
 }
 
 #[test]
-fn the_environment_sets_numbers_and_lists_and_its_mistakes_are_told() {
+fn environment_values_are_parsed_and_errors_reported() {
     let folder = config("[sinks.ops]\nkind = \"webhook\"\nurl = \"https://x\"\n")
         .env("JOBWATCH__POLL__MULTIPLIER", "2.5")
         .env("JOBWATCH__API__CONNECTIONS", "9")
@@ -239,7 +239,7 @@ fn an_open_address_needs_both_tokens() {
 }
 
 #[test]
-fn a_secret_is_never_shown_and_is_kept_byte_for_byte() {
+fn a_secret_is_kept_byte_for_byte_and_never_shown() {
     use secrecy::ExposeSecret;
     let folder = Folder::new().with("token", "00042\n");
     let text = format!("[api]\nread_token_file = {:?}\n", folder.path("token"));
@@ -282,7 +282,7 @@ fn configured_watches_are_checked_like_submitted_ones() {
 }
 
 #[test]
-fn what_is_no_file_with_a_secret_is_told() {
+fn an_invalid_secret_file_is_reported() {
     let folder = Folder::new().with("empty", "").with("folder/x", "");
     let token = |name: &str| {
         format!(
@@ -306,7 +306,7 @@ fn what_is_no_file_with_a_secret_is_told() {
 }
 
 #[test]
-fn a_secret_that_everybody_can_read_is_a_warning() {
+fn a_world_readable_secret_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new().with("token", "t");
     let token = folder.path("token");

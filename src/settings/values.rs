@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::service::settings::ServiceSettings;
 use crate::sink::SinkSettings;
 use crate::sink::callback::CallbackSettings;
+use crate::telemetry::LogSettings;
 use crate::watch::request::WatchRequest;
 
 /// Everything that is set, checked.
@@ -40,26 +41,6 @@ pub struct Settings {
     pub watches: Vec<WatchRequest>,
     /// All definitions.
     pub catalog: Catalog,
-}
-
-/// How to log.
-#[derive(Debug, Clone)]
-pub struct LogSettings {
-    /// The form of a line.
-    pub format: LogFormat,
-    /// What is logged.
-    pub filter: String,
-}
-
-/// The form of a line of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Human on a terminal, otherwise JSON.
-    Auto,
-    /// For people.
-    Human,
-    /// For machines.
-    Json,
 }
 
 /// The HTTP API.

@@ -1,6 +1,6 @@
-//! `/_sim/`: creating, looking at and forgetting jobs.
+//! The pages below `/_sim/`: create, show and forget jobs.
 //!
-//! These pages need no token: whoever reaches them may only disturb a rehearsal.
+//! They need no token: a client that reaches them can only disturb a rehearsal.
 
 use serde::Serialize;
 use serde_json::json;
@@ -9,24 +9,24 @@ use super::answer::Answer;
 use super::registry::{JobView, Refusal, Registry};
 use super::spec::JobSpec;
 
-/// The prefix of the paths that no service has.
+/// The prefix of the simulator's own pages, which no service has.
 pub(super) const PREFIX: &str = "/_sim";
 
-/// The largest request body that is read.
+/// The largest request body, in bytes.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
 
-/// Most jobs in one list; of more, the latest are shown.
+/// The most jobs in one list, which are the latest.
 const MAX_LISTED: usize = 10_000;
 
 const HELP: &str = r#"Simulator of three job APIs. Polls need any X-Auth-Token.
 
   GET /v2/{project_id}/jobs/{job_id}             DCS
-  GET /v1/{project_id}/sfs-turbo/jobs/{job_id}   SFS Turbo (wants a Content-Type, too)
+  GET /v1/{project_id}/sfs-turbo/jobs/{job_id}   SFS Turbo (requires a Content-Type, too)
   GET /v1/{project_id}/jobs/{job_id}             SDRS
 
   POST   /_sim/jobs        create a job
-  GET    /_sim/jobs        the jobs and how often they were polled
-  GET    /_sim/jobs/{id}   one job
+  GET    /_sim/jobs        all jobs with their polls
+  GET    /_sim/jobs/{id}   one job with its polls
   DELETE /_sim/jobs/{id}   forget it: polls are then answered as for an unknown job
 
 A job:
@@ -34,11 +34,11 @@ A job:
    "job_id": "…", "job_type": "…", "code": "…", "reason": "…",
    "sub_jobs": [{"outcome": "succeeded|failed", "job_type": "…", "code": "…", "reason": "…"}],
    "faults": {…}}
-  service, duration and outcome must be there. code and reason belong to failed ones.
+  service, duration and outcome are required. code and reason are for failed jobs only.
   dcs has neither code nor sub_jobs.
 
 Faults, in the order in which they apply:
-  "token_expires_after": "3s"    the first token used is refused that long after its first use
+  "token_expires_after": "3s"    the first token is refused that long after its first use
   "server_errors": N             N polls answer 502, 503, 500, …
   "throttle": {"polls": N, "retry_after": "2"|"http-date"}   the next N answer 429
   "forbidden": N                 the next N answer 403
@@ -75,8 +75,8 @@ pub(super) fn answer(registry: &Registry, method: &str, path: &str, body: &[u8])
             Answer::of(204, "text/plain", "")
         }
         ("DELETE", ["jobs", _]) => error(404, "there is no such job"),
-        (_, ["" | "jobs"] | ["jobs", _]) => error(405, "see GET /_sim/ for what is allowed"),
-        _ => error(404, "see GET /_sim/ for the paths there are"),
+        (_, ["" | "jobs"] | ["jobs", _]) => error(405, "see GET /_sim/ for the allowed methods"),
+        _ => error(404, "see GET /_sim/ for the paths"),
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::answer::{Answer, ServiceError};
-use super::job::{Defaults, Snapshot};
+use super::snapshot::{Defaults, Snapshot};
 
 // The page lists two types; no code, since the body has no place for one.
 pub(super) const DEFAULTS: Defaults = Defaults {
@@ -72,9 +72,9 @@ pub(super) fn error((status, error_code, error_msg): ServiceError) -> Answer {
     )
 }
 
-/// A token that is not valid, or no longer.
+/// Returns the answer to an invalid or expired token.
 ///
-/// Documented as flat; what the service answers is nested (terraform-provider-opentelekomcloud,
+/// It is documented as flat; the real answer is nested (terraform-provider-opentelekomcloud,
 /// issue 2455).
 pub(super) fn invalid_token() -> Answer {
     let error = TokenError {

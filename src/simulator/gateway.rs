@@ -9,20 +9,28 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::answer::{Answer, Request};
+use super::answer::Answer;
 use super::dcs;
 use super::faults::{DATE_AHEAD, RetryAfter};
 use super::job::Job;
 use super::service::Service;
 use crate::clock::later;
 
-/// What a request proves itself with.
+/// The token of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Credential {
     Missing,
     NotAccepted,
     /// A fingerprint: tokens are secrets and are not kept.
     Token(u64),
+}
+
+/// The parts of a request that decide its answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) credential: Credential,
+    pub(super) has_content_type: bool,
+    pub(super) id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -32,7 +40,7 @@ struct Body<'a> {
     request_id: &'a str,
 }
 
-/// Reads the token of a request; `accepted` restricts which are good.
+/// Reads the token of a request; `accepted` lists the accepted ones, if not all are.
 pub(super) fn credential(token: Option<&[u8]>, accepted: Option<&[String]>) -> Credential {
     let Some(token) = token.filter(|token| !token.is_empty()) else {
         return Credential::Missing;
@@ -45,7 +53,7 @@ pub(super) fn credential(token: Option<&[u8]>, accepted: Option<&[String]>) -> C
     Credential::Token(hasher.finish())
 }
 
-/// The 401 a request gets, if its credential is not good for `job` at `now`.
+/// Returns the 401 of a request whose token is not accepted for `job` at `now`.
 pub(super) fn refusal(
     service: Service,
     job: Option<&Job>,
@@ -97,7 +105,8 @@ const THROTTLED: GatewayError = (
     "The throttling threshold has been reached: policy ip over ratelimit,limit:5,time:5 second",
 );
 
-/// A path or method that is no API. Not an unknown job: that is for the service to say.
+/// Returns the answer for a path or method without an API. For an unknown job, the service
+/// answers instead.
 pub(super) fn no_such_api(request_id: &str) -> Answer {
     error(404, NO_SUCH_API, request_id)
 }
@@ -118,14 +127,14 @@ pub(super) fn throttled(retry_after: RetryAfter, request_id: &str, now: Timestam
     }
 }
 
-/// The kind of page that a proxy or a portal puts in the place of an API's answer.
+/// Returns a page of the kind that a proxy or a portal sends in place of an API's answer.
 pub(super) fn html_page() -> Answer {
     let page = "<!DOCTYPE html>\n<html><head><title>Maintenance</title></head>\
                 <body><h1>We will be back soon</h1></body></html>\n";
     Answer::of(200, "text/html;charset=UTF-8", page)
 }
 
-/// A time as in `Date` and `Retry-After` (RFC 9110, section 5.6.7).
+/// Formats a time as in `Date` and `Retry-After` (RFC 9110, section 5.6.7).
 pub(super) fn http_date(time: Timestamp) -> String {
     // The format begins with the year 1970, and httpdate panics before it.
     httpdate::fmt_http_date(SystemTime::from(time.max(Timestamp::UNIX_EPOCH)))
@@ -145,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_judged_without_being_kept() {
+    fn tokens_are_checked_without_being_stored() {
         let good = ["secret".to_owned()];
         assert_eq!(credential(None, None), Credential::Missing);
         assert_eq!(credential(Some(b""), None), Credential::Missing);

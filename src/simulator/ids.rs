@@ -1,11 +1,11 @@
-//! Ids in the forms the services use, from a counter.
+//! Ids in the forms of the services, made from a counter.
 //!
-//! The same order of requests gives the same ids, so a rehearsal can be repeated and a
-//! test can name a job before it exists.
+//! The same order of requests gives the same ids, so a rehearsal can be repeated, and a test
+//! knows the id of a job before it exists.
 
 use super::service::Service;
 
-/// The id of the job that was created as number `number`.
+/// Returns the id of job `number`.
 ///
 /// DCS and SDRS use 32 hexadecimal digits without dashes, SFS Turbo a UUID (the example
 /// responses of their API references).
@@ -16,7 +16,7 @@ pub(super) fn job_id(service: Service, number: u64) -> String {
     }
 }
 
-/// The id of sub-job `index` of job `number`.
+/// Returns the id of sub-job `index` of job `number`.
 pub(super) fn sub_job_id(service: Service, number: u64, index: usize) -> String {
     let part = index as u64 + 1;
     match service {
@@ -25,12 +25,12 @@ pub(super) fn sub_job_id(service: Service, number: u64, index: usize) -> String 
     }
 }
 
-/// The id of the protection group that job `number` works on.
+/// Returns the id of the protection group that job `number` works on.
 pub(super) fn server_group_id(number: u64) -> String {
     uuid(number, u64::MAX)
 }
 
-/// The id of request `number`, as the gateway writes it: 32 hexadecimal digits.
+/// Returns the id of request `number` in the form of the gateway: 32 hexadecimal digits.
 pub(super) fn request_id(number: u64) -> String {
     let (high, low) = mixed(number, u64::MAX - 1);
     format!("{high:016x}{low:016x}")
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ() {
+    fn ids_are_unique() {
         let mut ids = std::collections::HashSet::new();
         for number in 0..1000 {
             assert!(ids.insert(job_id(Service::Dcs, number)));

@@ -1,7 +1,7 @@
-//! One simulated job: where it stands at a moment, and the polls it was asked with.
+//! One simulated job: its state at a moment, and its polls.
 //!
-//! The state is never stored. It follows from the time of creation and the moment asked
-//! about, so nothing has to run for a job to go on, and a stepped clock moves all jobs.
+//! The state is not stored. It follows from the time of creation and the given moment, so no
+//! task runs for a job, and a stepped clock moves all jobs.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -11,17 +11,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::service::Service;
+use super::snapshot::{Defaults, Snapshot};
 use super::spec::{Ending, JobSpec};
 use super::{dcs, ids, sdrs, sfs_turbo};
 use crate::clock::{later, until};
 
-/// How many of its latest polls a job remembers.
+/// The number of latest polls that a job keeps.
 pub(super) const MAX_RECENT_POLLS: usize = 50;
 
-/// The part of its duration a job spends pending: one tenth.
+/// A job is pending for one tenth of its duration.
 const PENDING_PART: u32 = 10;
 
-/// A created job.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) number: u64,
@@ -31,24 +31,24 @@ pub(super) struct Job {
     pub(super) polls: Polls,
 }
 
-/// What a job remembers of its polls.
+/// The polls of a job.
 #[derive(Debug, Default)]
 pub(super) struct Polls {
     pub(super) count: u64,
-    /// Those refused for their credential; the others take the turns of the faults.
+    /// The number of polls with a refused token; they do not use up faults.
     pub(super) refused: u64,
     pub(super) first_token: Option<FirstToken>,
     pub(super) recent: VecDeque<PollNote>,
 }
 
-/// The token a job was first asked with, and when.
+/// The token of the first poll, and the time of its first use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstToken {
     pub(super) fingerprint: u64,
     pub(super) used: Timestamp,
 }
 
-/// One served poll. Small, because a load test keeps fifty of them for each of its jobs.
+/// One answered poll. Small, because a load test keeps fifty of them for each of its jobs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PollNote {
     pub(super) after_ms: u32,
@@ -56,33 +56,12 @@ pub(super) struct PollNote {
     pub(super) torn: bool,
 }
 
-/// How far a job has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Pending,
     Running,
     Succeeded,
     Failed,
-}
-
-/// A job (or a part of one) at one moment, as far as the services show it.
-#[derive(Debug)]
-pub(super) struct Snapshot<'a> {
-    pub(super) job_id: Cow<'a, str>,
-    pub(super) job_type: &'a str,
-    pub(super) status: &'a str,
-    pub(super) began: Option<Timestamp>,
-    pub(super) ended: Option<Timestamp>,
-    pub(super) code: Option<&'a str>,
-    pub(super) reason: Option<&'a str>,
-    pub(super) sub_jobs: Vec<Snapshot<'a>>,
-}
-
-/// What a service says unless the request for the job says otherwise.
-pub(super) struct Defaults {
-    pub(super) job_type: &'static str,
-    pub(super) code: &'static str,
-    pub(super) reason: &'static str,
 }
 
 impl Job {
@@ -94,12 +73,12 @@ impl Job {
         later(self.created, self.spec.duration / PENDING_PART)
     }
 
-    /// When it ends; `None` when it never does.
+    /// Returns the time of its end; `None` if it never ends.
     pub(super) fn ends(&self) -> Option<Timestamp> {
         (self.spec.outcome != Ending::Never).then(|| later(self.created, self.spec.duration))
     }
 
-    /// The job as its service shows it at `now`.
+    /// Returns the job as its service shows it at `now`.
     pub(super) fn snapshot(&self, now: Timestamp) -> Snapshot<'_> {
         let spec = &self.spec;
         let defaults = self.defaults(spec.sub_jobs.is_empty());
@@ -192,7 +171,7 @@ impl Stage {
 }
 
 impl Polls {
-    /// Adds a served poll, and forgets the oldest beyond the limit.
+    /// Adds an answered poll, and drops the oldest beyond the limit.
     pub(super) fn note(&mut self, note: PollNote) {
         self.count += 1;
         self.refused += u64::from(note.http == 401);
@@ -204,7 +183,7 @@ impl Polls {
 }
 
 impl PollNote {
-    /// A poll answered with `http` at `now`.
+    /// Returns a poll that was answered with `http` at `now`.
     pub(super) fn at(now: Timestamp, created: Timestamp, http: u16, torn: bool) -> Self {
         let after_ms = u32::try_from(until(created, now).as_millis()).unwrap_or(u32::MAX);
         Self {
@@ -261,7 +240,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_job_is_pending_then_running_then_over() {
+    fn a_job_is_pending_then_running_then_finished() {
         let table = [
             (0, "INIT", "INIT", "INIT"),
             (999, "INIT", "INIT", "INIT"),
@@ -284,7 +263,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_job_of_no_duration_is_over_at_once() {
+    fn a_job_without_duration_finishes_at_once() {
         let spec = JobSpec::new(Service::SfsTurbo, Duration::ZERO, Ending::Succeeded);
         let job = job(spec);
         assert_eq!(job.snapshot(job.created).status, "success");

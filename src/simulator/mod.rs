@@ -1,16 +1,16 @@
-//! A stand-in for three job APIs of the Open Telekom Cloud: DCS, SFS Turbo and SDRS.
+//! A simulator of three job APIs of the Open Telekom Cloud: DCS, SFS Turbo and SDRS.
 //!
 //! It speaks HTTP on a real socket, so that demonstrations, rehearsals, load tests and our
-//! own tests exercise the same code as the cloud would: connections that break are broken,
-//! not mocked. Bodies, statuses and errors are those of the services' API references, and
-//! where a service is known to answer otherwise than documented, of the service.
+//! own tests exercise the same code as a cloud would: a broken connection really breaks.
+//! Bodies, statuses and errors are those of the services' API references; where a service is
+//! known to differ from its reference, they are those of the service.
 //!
 //! Jobs are created with `POST /_sim/jobs` or, in the same process, [`SimulatorHandle::create`];
-//! `GET /_sim/` explains. What a poll is answered is a pure function of the job, the time and
-//! the request (`answer`); the time is that of the clock passed in. Only the `slow` fault
-//! takes real time.
+//! `GET /_sim/` explains. The answer to a poll is a pure function of the job, the time and the
+//! request (`poll`); the time is that of the clock passed in. Only the `slow` fault takes real
+//! time.
 //!
-//! A new service is one file beside `sdrs` and an arm wherever the compiler asks for one.
+//! A new service is one file beside `sdrs`, and one arm in each match that the compiler names.
 
 mod answer;
 mod control;
@@ -19,13 +19,14 @@ mod faults;
 mod gateway;
 mod ids;
 mod job;
-mod json;
 mod payload;
+mod poll;
 mod registry;
 mod sdrs;
 mod serve;
 mod service;
 mod sfs_turbo;
+mod snapshot;
 mod spec;
 
 use std::fmt;
@@ -38,35 +39,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::faults::{Faults, RetryAfter, Throttle};
-pub use self::registry::{CreatedJob, JobView, PollView};
+pub use self::registry::{CreatedJob, JobView, MAX_JOBS, PollView, SimulatorOptions};
 use self::registry::{Refusal, Registry};
 pub use self::service::{PROJECT_ID, Service};
 pub use self::spec::{Ending, JobSpec, SubJobSpec};
 use crate::clock::SharedClock;
 
-/// Most jobs at a time, unless the options say otherwise.
-pub const MAX_JOBS: usize = 1_000_000;
-
-/// Connections that may wait to be accepted: a load test opens them all at once.
+/// The most connections that wait to be accepted: a load test opens them all at once.
 const BACKLOG: u32 = 4096;
 
-/// What the simulator accepts.
-#[derive(Clone)]
-pub struct SimulatorOptions {
-    /// The only tokens that are good; `None` for any that is not empty.
-    pub accept_tokens: Option<Vec<String>>,
-    /// Most jobs at a time.
-    pub max_jobs: usize,
-}
-
-/// A simulator that listens but does not serve yet.
+/// A simulator that listens and does not serve yet.
 #[derive(Debug)]
 pub struct Simulator {
     listener: TcpListener,
     handle: SimulatorHandle,
 }
 
-/// A running simulator, seen from the same process. Clones share its jobs.
+/// A handle of a running simulator in the same process. Clones share its jobs.
 #[derive(Clone)]
 pub struct SimulatorHandle {
     registry: Arc<Registry>,
@@ -79,7 +68,7 @@ impl Simulator {
         Self::bind_with(addr, clock, SimulatorOptions::default())
     }
 
-    /// As [`bind`](Self::bind), with options.
+    /// Listens as [`bind`](Self::bind) does, with options.
     pub fn bind_with(
         addr: SocketAddr,
         clock: SharedClock,
@@ -116,68 +105,49 @@ impl Simulator {
         serve::serve(self.listener, self.handle.registry, stop).await;
     }
 
-    /// The address it listens on, with the port it got.
+    /// Returns the address on which it listens, with the real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.address
     }
 
-    /// A handle on its jobs.
+    /// Returns a handle of its jobs.
     pub fn handle(&self) -> SimulatorHandle {
         self.handle.clone()
     }
 }
 
 impl SimulatorHandle {
-    /// The base URL, without a slash at the end: what a service's `url` is set to.
+    /// Returns the base URL without a slash at the end, for the `url` of a service.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The address it listens on.
+    /// Returns the address on which it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Creates a job; its life begins now.
+    /// Creates a job that begins now.
     ///
     /// # Errors
-    /// Names what is wrong with the job, as the HTTP API does.
+    /// The message names the wrong key, as that of the HTTP API does.
     pub fn create(&self, spec: JobSpec) -> Result<CreatedJob, String> {
         self.registry.create(spec).map_err(Refusal::message)
     }
 
-    /// The job with this id.
+    /// Returns the job with this id.
     pub fn job(&self, job_id: &str) -> Option<JobView> {
         self.registry.job(job_id)
     }
 
-    /// All jobs, in the order of their creation.
+    /// Returns all jobs in the order of their creation.
     pub fn jobs(&self) -> Vec<JobView> {
         self.registry.jobs(usize::MAX).1
     }
 
-    /// Forgets a job, so that its service does not know it any more; false when there was none.
+    /// Forgets a job, so that its service does not know it; false if it did not exist.
     pub fn forget(&self, job_id: &str) -> bool {
         self.registry.forget(job_id)
-    }
-}
-
-impl Default for SimulatorOptions {
-    fn default() -> Self {
-        Self {
-            accept_tokens: None,
-            max_jobs: MAX_JOBS,
-        }
-    }
-}
-
-// By hand, so that tokens stay out of logs.
-impl fmt::Debug for SimulatorOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatorOptions")
-            .field("accept_tokens", &self.accept_tokens.as_ref().map(Vec::len))
-            .field("max_jobs", &self.max_jobs)
-            .finish()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Response bodies, whole or torn.
 //!
-//! A torn body must reach the client as one: the headers promise its whole length, half of
-//! it arrives, and then the connection ends.
+//! The headers of a torn body promise its whole length; half of it arrives, and then the
+//! connection ends.
 
 use std::io;
 use std::pin::Pin;
@@ -10,17 +10,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// What is sent after the headers.
 pub(super) enum Payload {
     Whole(Bytes),
     Torn(Bytes),
-    /// Half was handed over; the next step is to let it be written.
+    /// The first half was handed over and must be written next.
     Flushing,
     Broken,
 }
 
 impl Payload {
-    /// All of `body`, or its first half.
+    /// Returns all of `body`, or its first half.
     pub(super) fn new(body: Vec<u8>, is_torn: bool) -> Self {
         let mut body = Bytes::from(body);
         if is_torn {

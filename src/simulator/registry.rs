@@ -1,71 +1,86 @@
 //! The jobs the simulator knows, behind one lock.
 //!
-//! One lock for all is enough: an answer takes microseconds to make, and nothing waits
-//! while holding it (a slow answer is slept out by the connection).
+//! One lock is enough: an answer takes microseconds to make, and nothing waits while it is
+//! held (the connection waits for a slow answer).
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
-use super::answer::{Answer, Request, to_poll};
-use super::gateway::Credential;
+use super::answer::Answer;
+use super::gateway::{Credential, Request};
 use super::job::{FirstToken, Job, PollNote, Polls};
+use super::poll::to_poll;
 use super::service::Service;
 use super::spec::{Ending, JobSpec};
-use super::{SimulatorOptions, gateway, ids};
+use super::{gateway, ids};
 use crate::clock::SharedClock;
 
-/// A job just created.
+/// The default limit of the number of jobs.
+pub const MAX_JOBS: usize = 1_000_000;
+
+/// The limits of a simulator.
+#[derive(Clone)]
+pub struct SimulatorOptions {
+    /// The accepted tokens; `None` accepts every token that is not empty.
+    pub accept_tokens: Option<Vec<String>>,
+    /// The limit of the number of jobs.
+    pub max_jobs: usize,
+}
+
+/// The answer to the creation of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CreatedJob {
-    /// Its service.
+    /// The service to which the job belongs.
     pub service: Service,
-    /// Its id.
+    /// The id, given or made.
     pub job_id: String,
-    /// Where it is queried, below the simulator's URL.
+    /// The path of its status, below the simulator's URL.
     pub path: String,
 }
 
 /// A job as the simulator's own pages show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobView {
-    /// Its service.
+    /// The service to which the job belongs.
     pub service: Service,
-    /// Its id.
+    /// The id, given or made.
     pub job_id: String,
-    /// Its type.
+    /// The type, given or documented.
     pub job_type: String,
-    /// Where it is queried, below the simulator's URL.
+    /// The path of its status, below the simulator's URL.
     pub path: String,
     /// The status the service shows now, in its own words.
     pub status: String,
-    /// How it ends.
+    /// The way in which the job ends.
     pub outcome: Ending,
-    /// When it was created.
+    /// The time of its creation.
     pub created_at: Timestamp,
-    /// When it ends; `None` when it never does.
+    /// The time of its end; `None` if it never ends.
     pub ends_at: Option<Timestamp>,
-    /// How many polls were answered, whatever the answer.
+    /// The number of answered polls.
     pub polls: u64,
-    /// The latest of them, at most fifty, oldest first.
+    /// The latest polls, at most fifty, oldest first.
     pub recent_polls: Vec<PollView>,
 }
 
-/// One poll that was answered.
+/// One poll that the simulator answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PollView {
-    /// When, to the millisecond.
+    /// The time, to the millisecond.
     pub at: Timestamp,
     /// The HTTP status of the answer.
     pub http: u16,
-    /// The body was broken off.
+    /// True if the body was broken off.
     pub torn: bool,
 }
 
-/// Why a job was not created.
+/// The reason why a job was not created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
     Invalid(String),
@@ -84,6 +99,25 @@ pub(super) struct Registry {
 struct Jobs {
     by_id: HashMap<Arc<str>, Job>,
     created: u64,
+}
+
+impl Default for SimulatorOptions {
+    fn default() -> Self {
+        Self {
+            accept_tokens: None,
+            max_jobs: MAX_JOBS,
+        }
+    }
+}
+
+// Written out, so that tokens stay out of logs.
+impl fmt::Debug for SimulatorOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatorOptions")
+            .field("accept_tokens", &self.accept_tokens.as_ref().map(Vec::len))
+            .field("max_jobs", &self.max_jobs)
+            .finish()
+    }
 }
 
 impl Registry {
@@ -110,7 +144,7 @@ impl Registry {
         self.lock().insert(spec, self.options.max_jobs, now)
     }
 
-    /// Answers a poll, and remembers that it was answered.
+    /// Answers a poll and records it.
     pub(super) fn poll(
         &self,
         service: Service,
@@ -132,7 +166,7 @@ impl Registry {
             .filter(|job| job.spec.service == service);
         let answer = to_poll(service, job.as_deref(), request, now);
         if let Some(job) = job {
-            remember(job, credential, &answer, now);
+            record(job, credential, &answer, now);
         }
         answer
     }
@@ -142,7 +176,7 @@ impl Registry {
         self.lock().by_id.get(id).map(|job| view(job, now))
     }
 
-    /// How many jobs there are, and the latest `limit` of them in the order of creation.
+    /// Returns the number of jobs, and the latest `limit` of them in the order of creation.
     pub(super) fn jobs(&self, limit: usize) -> (usize, Vec<JobView>) {
         let now = self.now();
         let jobs = self.lock();
@@ -157,9 +191,9 @@ impl Registry {
         self.lock().by_id.remove(id).is_some()
     }
 
-    // A panic while the lock was held leaves jobs whole: each change is one step.
+    // A panic while the lock is held leaves the jobs whole: each change is one step.
     fn lock(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 }
 
@@ -172,13 +206,13 @@ impl Jobs {
     ) -> Result<CreatedJob, Refusal> {
         if self.by_id.len() >= max {
             return Err(Refusal::Full(format!(
-                "there are {max} jobs already, the most allowed"
+                "there are {max} jobs already, which is the limit"
             )));
         }
         let id: Arc<str> = match spec.job_id.take() {
             Some(id) if self.by_id.contains_key(id.as_str()) => {
                 return Err(Refusal::Exists(format!(
-                    "job_id = {id:?}: there is such a job"
+                    "job_id = {id:?}: this job exists already"
                 )));
             }
             Some(id) => id.into(),
@@ -213,7 +247,7 @@ impl Jobs {
     }
 }
 
-fn remember(job: &mut Job, credential: Credential, answer: &Answer, now: Timestamp) {
+fn record(job: &mut Job, credential: Credential, answer: &Answer, now: Timestamp) {
     let note = PollNote::at(now, job.created, answer.status, answer.is_torn);
     job.polls.note(note);
     if let Credential::Token(fingerprint) = credential {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, ServiceError};
 use super::ids;
-use super::job::{Defaults, Snapshot};
+use super::snapshot::{Defaults, Snapshot};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
     job_type: "createProtectionGroupNoCG",
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_not_there_yet_is_empty() {
+    fn a_time_not_yet_reached_is_empty() {
         let seen = shown(spec(Ending::Succeeded), 0);
         assert_eq!([&seen["begin_time"], &seen["end_time"]], ["", ""]);
         let seen = shown(spec(Ending::Succeeded), 5_000);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_stand_under_error() {
+    fn errors_are_members_of_error() {
         let answer = error(UNKNOWN_JOB);
         let expected = br#"{"error":{"message":"Null job","code":"SDRS.0408"}}"#;
         assert_eq!((answer.status, &answer.body[..]), (404, &expected[..]));

@@ -1,7 +1,7 @@
-//! Sockets: accepting connections and turning requests into answers.
+//! Accepts connections and answers requests.
 //!
-//! hyper's HTTP/1 connections directly, because torn bodies and ten thousand connections
-//! that stay open need no more. Everything that decides is elsewhere.
+//! It uses hyper's HTTP/1 connections directly, because torn bodies and ten thousand open
+//! connections need no more.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -20,22 +20,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
-use super::gateway::Credential;
+use super::gateway::{Credential, Request as PollRequest};
 use super::payload::Payload;
 use super::registry::Registry;
-use super::service::asked_for;
-use super::{answer, control, gateway};
+use super::service::polled_job;
+use super::{control, gateway};
 
-/// Most connections at a time; further clients wait to be accepted.
+/// The most connections at a time; further clients wait.
 const MAX_CONNECTIONS: usize = 10_000;
 
-/// How long answers under way may take once the simulator is to stop.
+/// The longest that a stop waits for answers under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// Out of file descriptors, accepting fails at once, again and again.
+/// The pause after a failed accept, which fails again at once when file descriptors are
+/// short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until stopped, and then until the last connection is closed.
+/// Serves until `stop`, and then until the last connection is closed.
 pub(super) async fn serve(listener: TcpListener, registry: Arc<Registry>, stop: CancellationToken) {
     let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -81,7 +82,7 @@ async fn connection(
         let registry = Arc::clone(&registry);
         async move { Ok::<_, Infallible>(respond(&registry, request).await) }
     });
-    // No timer: a connection may stay idle as long as its client likes.
+    // No timer: the client decides how long a connection stays idle.
     let serving = http1::Builder::new().serve_connection(TokioIo::new(socket), respond);
     let mut serving = pin!(serving);
     if stop.run_until_cancelled(serving.as_mut()).await.is_none() {
@@ -104,15 +105,15 @@ async fn respond(registry: &Registry, request: Request<Incoming>) -> Response<Pa
 }
 
 fn api_answer(registry: &Registry, request: &Request<Incoming>, request_id: &str) -> Answer {
-    let asked = asked_for(request.uri().path()).filter(|_| request.method() == Method::GET);
-    let Some((service, job_id)) = asked else {
+    let polled = polled_job(request.uri().path()).filter(|_| request.method() == Method::GET);
+    let Some((service, job_id)) = polled else {
         return gateway::no_such_api(request_id);
     };
     let headers = request.headers();
     let token = headers
         .get("x-auth-token")
         .map(header::HeaderValue::as_bytes);
-    let facts = answer::Request {
+    let facts = PollRequest {
         credential: Credential::Missing,
         has_content_type: headers.contains_key(header::CONTENT_TYPE),
         id: request_id,

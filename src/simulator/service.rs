@@ -1,12 +1,11 @@
-//! The three services the simulator stands in for: their paths, words and ids.
+//! The three simulated services: their names, paths and status words.
 //!
-//! What differs between them in more than a word (bodies and errors) is in one file each:
-//! `dcs`, `sfs_turbo`, `sdrs`.
+//! Their bodies and errors are in one file each: `dcs`, `sfs_turbo`, `sdrs`.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// The project id in the paths the simulator hands out; any other is accepted as well.
+/// The project id in the paths of created jobs; polls may use any other.
 pub const PROJECT_ID: &str = "5d2f1c6a8e9b4a07b3c4d5e6f7089a1b";
 
 // All but the unreserved characters of RFC 3986, section 2.3.
@@ -16,8 +15,8 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// A job API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// One of the simulated job APIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Service {
     /// Distributed Cache Service, "Querying the Job Execution Result of a Tenant".
     #[serde(rename = "dcs")]
@@ -30,7 +29,7 @@ pub enum Service {
     Sdrs,
 }
 
-/// What a service calls the stages of a job.
+/// The status words of a service.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Words {
     pub(super) pending: &'static str,
@@ -55,14 +54,10 @@ const LOWER: Words = Words {
 };
 
 impl Service {
-    /// The names accepted in a request, with their services.
-    pub(super) const NAMES: [(&'static str, Self); 3] = [
-        ("dcs", Self::Dcs),
-        ("sfs-turbo", Self::SfsTurbo),
-        ("sdrs", Self::Sdrs),
-    ];
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 3] = [Self::Dcs, Self::SfsTurbo, Self::Sdrs];
 
-    /// The service's name, as in the configuration: `dcs`, `sfs-turbo`, `sdrs`.
+    /// Returns the name as in the configuration: `dcs`, `sfs-turbo`, `sdrs`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dcs => "dcs",
@@ -71,7 +66,7 @@ impl Service {
         }
     }
 
-    /// The path at which a job is queried.
+    /// Returns the path of a job's status.
     pub fn path(self, job_id: &str) -> String {
         let id = utf8_percent_encode(job_id, RESERVED);
         match self {
@@ -89,10 +84,10 @@ impl Service {
     }
 }
 
-/// The service and the job a request path asks for; `None` when no API has that path.
+/// Returns the service and the job id of a path; `None` when no API has that path.
 ///
-/// A trailing slash or an empty project is another path, as it is to the real gateway.
-pub(super) fn asked_for(path: &str) -> Option<(Service, String)> {
+/// A trailing slash or an empty project is another path, as it is for the real gateway.
+pub(super) fn polled_job(path: &str) -> Option<(Service, String)> {
     let mut segments = path.strip_prefix('/')?.split('/');
     let version = segments.next()?;
     segments.next().filter(|project| !project.is_empty())?;
@@ -114,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_to_their_service() {
+    fn a_path_selects_its_service() {
         let table = [
             ("/v2/p/jobs/a", Some((Service::Dcs, "a"))),
             ("/v1/p/jobs/a", Some((Service::Sdrs, "a"))),
@@ -131,15 +126,18 @@ mod tests {
         ];
         for (path, expected) in table {
             let expected = expected.map(|(service, id)| (service, id.to_owned()));
-            assert_eq!(asked_for(path), expected, "{path}");
+            assert_eq!(polled_job(path), expected, "{path}");
         }
     }
 
     #[test]
-    fn a_path_handed_out_leads_back_to_its_job() {
-        for (_, service) in Service::NAMES {
+    fn the_path_of_a_job_leads_back_to_it() {
+        for service in Service::ALL {
             for id in ["odd id/%☃", "26f6b565-0000-4000-8000-03f0bd975433"] {
-                assert_eq!(asked_for(&service.path(id)), Some((service, id.to_owned())));
+                assert_eq!(
+                    polled_job(&service.path(id)),
+                    Some((service, id.to_owned()))
+                );
             }
         }
     }

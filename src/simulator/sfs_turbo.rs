@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::answer::{Answer, ServiceError};
-use super::job::{Defaults, Snapshot};
+use super::snapshot::{Defaults, Snapshot};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
     job_type: "create_share",
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_apply_is_absent() {
+    fn inapplicable_members_are_absent() {
         let waiting = shown(spec(Ending::Failed), 0);
         assert_eq!(members(&waiting), ["job_id", "job_type", "status"]);
         assert_eq!(waiting["status"], "waiting");

@@ -1,77 +1,83 @@
-//! What a job of the simulator shall do, and what may be asked for.
+//! The specification of a simulated job, and its limits.
 //!
-//! A request that names something the service could never show (an error code on a DCS
-//! job, sub-jobs of a DCS job) is refused rather than quietly trimmed: a rehearsal that
-//! looks as if it tested more than it did is worse than none.
+//! A request for something that the service can never show (an error code on a DCS job,
+//! sub-jobs of a DCS job) is refused, because a rehearsal must not seem to test more than it
+//! does.
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::faults::{Faults, MAX_SLOW};
+use super::faults::{Faults, MAX_SLOW, duration};
 use super::service::Service;
 
-/// The longest job id.
+/// The longest job id in bytes.
 pub(super) const MAX_ID_LEN: usize = 256;
-/// The longest job type, error code or status.
+/// The longest job type, error code or status in bytes.
 pub(super) const MAX_WORD_LEN: usize = 256;
-/// The longest failure reason.
+/// The longest failure reason in bytes.
 pub(super) const MAX_REASON_LEN: usize = 8192;
-/// Most sub-jobs of one job.
+/// The most sub-jobs of one job.
 pub(super) const MAX_SUB_JOBS: usize = 100;
-/// The longest a job may run, and the longest any fault may last.
+/// The longest duration of a job, and of any fault.
 pub(super) const MAX_DURATION: Duration = Duration::from_hours(365 * 24);
 
-/// How a job ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The way in which a job ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// With the service's word for success.
     Succeeded,
     /// With the service's word for failure.
     Failed,
-    /// Not at all: it runs for ever.
+    /// It does not end: it runs for ever.
     Never,
 }
 
-/// A job to simulate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The specification of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct JobSpec {
-    /// The service whose job it is.
+    /// The service to which the job belongs.
     pub service: Service,
-    /// Its id; one of the service's form is made up when absent.
+    /// The id; when absent, one in the form of the service is made.
     pub job_id: Option<String>,
-    /// Its type; a documented one when absent.
+    /// The type; a documented one when absent.
     pub job_type: Option<String>,
-    /// From creation to end. The first tenth of it the job is pending.
+    /// The time from creation to end. The job is pending in the first tenth of it.
+    #[serde(deserialize_with = "duration")]
     pub duration: Duration,
-    /// How it ends.
+    /// The way in which the job ends.
     pub outcome: Ending,
     /// The error code of a failed job; a documented one when absent. DCS shows none.
     pub code: Option<String>,
-    /// Why it failed; the text that belongs to the default code when absent.
+    /// The reason of a failure; when absent, the text that belongs to the default code.
     pub reason: Option<String>,
-    /// Sub-jobs. They finish one after the other, before the job itself.
+    /// The sub-jobs, which end one after the other, before the job itself.
+    #[serde(default)]
     pub sub_jobs: Vec<SubJobSpec>,
-    /// What goes wrong with its polls.
+    /// The faults of its polls.
+    #[serde(default)]
     pub faults: Faults,
 }
 
-/// A part of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The specification of a sub-job.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SubJobSpec {
-    /// Its type; a documented one when absent.
+    /// The type; a documented one when absent.
     pub job_type: Option<String>,
-    /// How it ends: [`Ending::Never`] is not possible, since the job must outlast it.
+    /// The way in which it ends; not [`Ending::Never`], since the job must outlast it.
     pub outcome: Ending,
-    /// The error code, when it failed.
+    /// The error code, if it fails.
     pub code: Option<String>,
-    /// Why it failed.
+    /// The reason, if it fails.
     pub reason: Option<String>,
 }
 
 impl JobSpec {
-    /// A job without sub-jobs or faults.
+    /// Returns a job without sub-jobs or faults.
     pub fn new(service: Service, duration: Duration, outcome: Ending) -> Self {
         Self {
             service,
@@ -86,7 +92,31 @@ impl JobSpec {
         }
     }
 
-    /// What is wrong with this job, if anything: the key, its value and what is allowed.
+    /// Reads the body of a `POST /_sim/jobs`.
+    ///
+    /// # Errors
+    /// The message names the wrong key, its value and the allowed values.
+    pub fn from_json(body: &[u8]) -> Result<Self, String> {
+        let value: Value =
+            serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
+        if !value.is_object() {
+            return Err(format!("the body = {value}: must be an object"));
+        }
+        let spec: Self = serde_path_to_error::deserialize(value).map_err(|error| {
+            let path = error.path().to_string();
+            match path.as_str() {
+                "." => error.into_inner().to_string(),
+                _ => format!("{path}: {}", error.into_inner()),
+            }
+        })?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// Checks the limits, and that the service can show such a job.
+    ///
+    /// # Errors
+    /// The message names the wrong key, its value and the allowed values.
     pub(super) fn check(&self) -> Result<(), String> {
         check_text("job_id", self.job_id.as_deref(), MAX_ID_LEN)?;
         check_text("job_type", self.job_type.as_deref(), MAX_WORD_LEN)?;
@@ -194,6 +224,7 @@ fn check_span(key: &str, span: Duration, max: Duration) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::faults::{RetryAfter, Throttle};
 
     fn failed(service: Service) -> JobSpec {
         JobSpec::new(service, Duration::from_secs(3), Ending::Failed)
@@ -210,13 +241,13 @@ mod tests {
 
     #[test]
     fn plain_jobs_are_allowed() {
-        for (_, service) in Service::NAMES {
+        for service in Service::ALL {
             assert_eq!(failed(service).check(), Ok(()));
         }
     }
 
     #[test]
-    fn what_a_service_cannot_show_is_refused() {
+    fn jobs_that_a_service_cannot_show_are_refused() {
         let text = || Some("x".to_owned());
         let table = [
             (
@@ -280,6 +311,130 @@ mod tests {
         for (spec, expected) in table {
             let message = spec.check().unwrap_err();
             assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    fn read(body: &str) -> Result<JobSpec, String> {
+        JobSpec::from_json(body.as_bytes())
+    }
+
+    #[test]
+    fn a_full_request_is_read() {
+        let spec = read(
+            r#"{"service":"sdrs","job_id":"a1","job_type":"t","duration":"2m","outcome":"failed",
+                "code":"SDRS.0407","reason":"no","sub_jobs":[{"outcome":"failed","reason":"r"}],
+                "faults":{"server_errors":1,"throttle":{"polls":2,"retry_after":"http-date"},
+                "slow":"500ms","torn":3,"not_found_for":"5s","unknown_status":"REBOOTING",
+                "token_expires_after":"3s","forbidden":4,"malformed":5}}"#,
+        )
+        .unwrap();
+        assert_eq!(spec.service, Service::Sdrs);
+        assert_eq!(spec.duration, Duration::from_mins(2));
+        assert_eq!(spec.sub_jobs[0].reason.as_deref(), Some("r"));
+        let throttle = Throttle {
+            polls: 2,
+            retry_after: RetryAfter::HttpDate,
+        };
+        let expected = Faults {
+            server_errors: 1,
+            throttle: Some(throttle),
+            forbidden: 4,
+            malformed: 5,
+            torn: 3,
+            slow: Duration::from_millis(500),
+            not_found_for: Duration::from_secs(5),
+            unknown_status: Some("REBOOTING".into()),
+            token_expires_after: Some(Duration::from_secs(3)),
+        };
+        assert_eq!(spec.faults, expected);
+    }
+
+    #[test]
+    fn refusals_name_the_key_its_value_and_the_allowed_values() {
+        let table = [
+            ("[]", "the body = []: must be an object"),
+            ("{", "not JSON"),
+            (
+                r#"{"servise":"dcs"}"#,
+                "servise: unknown field `servise`, expected one of `service`, ",
+            ),
+            (
+                r#"{"service":"rds"}"#,
+                "service: unknown variant `rds`, expected one of `dcs`, `sfs-turbo`, `sdrs`",
+            ),
+            (
+                r#"{"duration":"3s","outcome":"never"}"#,
+                "missing field `service`",
+            ),
+            (
+                r#"{"service":"dcs","outcome":"never"}"#,
+                "missing field `duration`",
+            ),
+            (
+                r#"{"service":"dcs","duration":"3s"}"#,
+                "missing field `outcome`",
+            ),
+            (
+                r#"{"service":"dcs","duration":"soon"}"#,
+                "duration: invalid value: string \"soon\", expected a number with a unit",
+            ),
+            (
+                r#"{"service":"dcs","duration":"-3s"}"#,
+                "duration: invalid value: string \"-3s\", expected a duration that is not",
+            ),
+            (
+                r#"{"service":"dcs","duration":3}"#,
+                "duration: invalid type: integer `3`, expected a string",
+            ),
+            (
+                r#"{"service":"dcs","job_id":7}"#,
+                "job_id: invalid type: integer `7`, expected a string",
+            ),
+            (
+                r#"{"sub_jobs":{}}"#,
+                "sub_jobs: invalid type: map, expected a sequence",
+            ),
+            (
+                r#"{"service":"sdrs","duration":"1s","outcome":"failed","sub_jobs":[{"outcome":"never"}]}"#,
+                "must be one of succeeded, failed",
+            ),
+        ];
+        for (body, expected) in table {
+            let message = read(body).unwrap_err();
+            assert!(message.contains(expected), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_path_within_the_faults() {
+        let table = [
+            (
+                r#"{"torn":-1}"#,
+                "faults.torn: invalid value: integer `-1`, expected u32",
+            ),
+            (
+                r#"{"slow":"11m"}"#,
+                "faults.slow = 660s: must be from 0s to 600s",
+            ),
+            (
+                r#"{"teer":1}"#,
+                "faults.teer: unknown field `teer`, expected one of ",
+            ),
+            (
+                r#"{"throttle":{}}"#,
+                "faults.throttle: missing field `polls`",
+            ),
+            (
+                r#"{"throttle":{"polls":1,"retry_after":"soon"}}"#,
+                "faults.throttle.retry_after: invalid value \"soon\", expected whole seconds",
+            ),
+        ];
+        for (faults, expected) in table {
+            let body = format!(
+                r#"{{"service":"dcs","duration":"1s","outcome":"never","faults":{faults}}}"#
+            );
+            let message = read(&body).unwrap_err();
+            assert!(message.contains(expected), "{body}: {message}");
         }
     }
 }

@@ -91,7 +91,7 @@ async fn a_job_created_over_http_runs_with_the_clock() {
 }
 
 #[tokio::test]
-async fn a_torn_answer_reaches_the_client_in_half() {
+async fn a_truncated_answer_has_half_its_body() {
     let running = Running::start(SimulatorOptions::default());
     let mut spec = spec(Service::Sdrs);
     spec.faults.torn = 1;
@@ -128,7 +128,7 @@ async fn connections_are_kept_alive() {
 }
 
 #[tokio::test]
-async fn what_is_no_api_is_answered_by_the_gateway() {
+async fn the_gateway_answers_unknown_paths() {
     let running = Running::start(SimulatorOptions::default());
     for (method, path) in [
         ("GET", "/v1/p/jobs/a/"),
@@ -170,7 +170,7 @@ async fn tokens_may_be_restricted() {
 }
 
 #[tokio::test]
-async fn the_first_token_is_the_one_that_expires() {
+async fn the_first_token_expires() {
     let running = Running::start(SimulatorOptions::default());
     let mut spec = spec(Service::Sdrs);
     spec.faults.token_expires_after = Some(Duration::from_secs(3));
@@ -227,7 +227,7 @@ async fn refusals_of_the_control_pages_say_why() {
             "/_sim/jobs",
             r#"{"service":"x"}"#.to_owned(),
             400,
-            "must be one of dcs",
+            "expected one of `dcs`",
         ),
         (
             "POST",
@@ -240,7 +240,7 @@ async fn refusals_of_the_control_pages_say_why() {
         ("GET", "/_sim/nothing", String::new(), 404, "GET /_sim/"),
         ("GET", "/_sim/jobs/none", String::new(), 404, "no such job"),
         ("POST", "/_sim/jobs", job("a"), 201, ""),
-        ("POST", "/_sim/jobs", job("b"), 507, "the most allowed"),
+        ("POST", "/_sim/jobs", job("b"), 507, "which is the limit"),
     ];
     for (method, path, body, expected, part) in table {
         let (status, answer) = running.send(method, path, &body).await;
@@ -252,7 +252,7 @@ async fn refusals_of_the_control_pages_say_why() {
 }
 
 #[tokio::test]
-async fn an_id_is_taken_once() {
+async fn a_job_id_is_used_once() {
     let running = Running::start(SimulatorOptions::default());
     let named = JobSpec {
         job_id: Some("a b".into()),
@@ -261,7 +261,7 @@ async fn an_id_is_taken_once() {
     let created = running.simulator.create(named.clone()).unwrap();
     assert_eq!(
         running.simulator.create(named).unwrap_err(),
-        r#"job_id = "a b": there is such a job"#
+        r#"job_id = "a b": this job exists already"#
     );
     assert_eq!(
         running.send("GET", &created.path, "").await.1["job_id"],

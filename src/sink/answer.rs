@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_cut_between_characters_and_obeyed_by_nobody() {
+    fn an_answer_is_cut_between_characters_without_controls() {
         let none = Redaction::default();
         let shown = |bytes: &[u8]| beginning(bytes, &none);
         assert_eq!(shown(b"\x1b[31mno\r\n\0"), Some("[31mno".to_owned()));
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_at_the_edge_is_taken_out_before_the_cut() {
+    fn a_secret_at_the_limit_is_redacted_before_the_cut() {
         let secret = "canary-canary-canary";
         let text = format!("{}{secret}", "x".repeat(ANSWER_BYTES_MAX - 5));
         let kept = beginning(text.as_bytes(), &Redaction::of([secret])).unwrap();

@@ -116,7 +116,7 @@ mod tests {
     const EVENT: &str = r#"{"specversion":"1.0","id":"c103c745","source":"/jobwatch/p 1/dcs","subject":"50 % \"done\" é","type":"dev.jobwatch.job.failed","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","data":{"b": 1.0, "a":null}}"#;
 
     #[test]
-    fn the_structured_mode_sends_what_is_stored() {
+    fn structured_mode_sends_the_stored_body() {
         let formatted = BodyFormat::Structured.of(EVENT, &BTreeMap::new()).unwrap();
         assert_eq!(formatted.body, EVENT.as_bytes());
         assert_eq!(
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_binary_mode_has_the_attributes_in_headers_and_the_data_as_it_stands() {
+    fn binary_mode_has_attributes_in_headers_and_unchanged_data() {
         let formatted = BodyFormat::Binary.of(EVENT, &BTreeMap::new()).unwrap();
         assert_eq!(formatted.body, br#"{"b": 1.0, "a":null}"#);
         let mut headers: Vec<(&str, &str)> = formatted

@@ -11,8 +11,9 @@ use crate::outbound::egress::Hosts;
 use crate::sink::filter::events;
 use crate::sink::post::{DeliveryOptions, Sender};
 use crate::sink::signature::keys;
-use crate::sink::{Attempt, AttemptResult, Parcel, Sink};
+use crate::sink::{Attempt, AttemptResult, Sink};
 use crate::tree::reader::Reader;
+use crate::watch::delivery::Delivery;
 use crate::watch::subscription::Filter;
 
 /// How many attempts may be under way at once, to all receivers together: more than for one
@@ -57,16 +58,16 @@ impl Sink for Callback {
         CONCURRENCY
     }
 
-    async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Attempt {
+    async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt {
         let never = |reason: String| Attempt::of(AttemptResult::Never { reason });
-        let Some(text) = &parcel.to else {
+        let Some(target) = &delivery.target else {
             return never("the watch has no callback_url".to_owned());
         };
-        let url = match self.hosts.check(text) {
+        let url = match self.hosts.check(&target.0) {
             Ok(url) => url,
             Err(reason) => return never(format!("the callback_url {reason}")),
         };
-        let attempt = self.sender.post(&url, parcel, now).await;
+        let attempt = self.sender.post(&url, delivery, now).await;
         match attempt.result {
             // Of this receiver; the other ones are not gone.
             AttemptResult::ReceiverGone => Attempt {

@@ -27,25 +27,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use uuid::Uuid;
 
+use crate::telemetry::LogOutput;
+use crate::watch::delivery::Delivery;
 use crate::watch::subscription::Filter;
 
 /// A sink shared by everything that uses it.
 pub type SharedSink = Arc<dyn Sink>;
 
-/// One event on its way to a sink.
-#[derive(Debug, Clone)]
-pub struct Parcel {
-    /// The same in every attempt, and in every event that tells the same fact.
-    pub event_id: Uuid,
-    /// The `CloudEvents` type.
-    pub type_name: String,
-    /// The `CloudEvent` in structured JSON, as it is stored.
-    pub body: String,
-    /// Where to, as the watch says, for the one sink that asks.
-    pub to: Option<String>,
-}
+/// The longest an attempt of any sink may take. The limits of each kind stay below it, and
+/// the courier claims deliveries for longer.
+pub const ATTEMPT_MAX: Duration = Duration::from_secs(50);
 
 /// The most that is kept of an answer, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 512;
@@ -74,7 +66,7 @@ pub enum AttemptResult {
         retry_after: Option<Duration>,
     },
     /// It has not and, as things stand, never will: the event cannot be made into what the
-    /// sink sends, or may not be sent there. A dead letter at once, so that somebody sees it;
+    /// sink sends, or may not be sent there. A dead letter at once, so that an operator sees it;
     /// it can be redriven when the cause is mended.
     Never {
         /// Why, in words.
@@ -115,8 +107,8 @@ pub trait Sink: Send + Sync {
     /// How many attempts may be under way at once.
     fn concurrency(&self) -> usize;
 
-    /// Makes one attempt to deliver `parcel`, begun at `now`.
-    async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Attempt;
+    /// Makes one attempt to deliver `delivery`, begun at `now`.
+    async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt;
 }
 
 /// The settings of one sink that its kind has read and checked.
@@ -133,7 +125,7 @@ pub trait ConfiguredSink: Send + Sync {
     ///
     /// # Errors
     /// Why it cannot be set up, without a secret.
-    fn set_up(&self) -> Result<SharedSink, String>;
+    fn set_up(&self, log: &LogOutput) -> Result<SharedSink, String>;
 }
 
 /// A section `[sinks.NAME]`.

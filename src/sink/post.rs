@@ -16,7 +16,8 @@ use crate::sink::body_format::BodyFormat;
 use crate::sink::reloading::Reloading;
 use crate::sink::signature::{Signer, timestamp_of};
 use crate::sink::tls::Tls;
-use crate::sink::{Attempt, AttemptResult, Parcel, answer, reloading};
+use crate::sink::{ATTEMPT_MAX, Attempt, AttemptResult, answer, reloading};
+use crate::watch::delivery::Delivery;
 
 /// How long one attempt may take; Standard Webhooks asks for 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -25,6 +26,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// From which length on a part of a path may be a secret by itself: shorter ones are words
 /// that an answer may use.
 const SECRET_SEGMENT_MIN: usize = 16;
+const _: () = assert!(
+    TIMEOUT.as_millis() + DRAIN_TIMEOUT.as_millis() <= ATTEMPT_MAX.as_millis(),
+    "an attempt ends within its limit"
+);
 /// How much of an answer is read before the connection is closed instead of reused.
 const DRAINED_BYTES_MAX: usize = 64 * 1024;
 
@@ -173,8 +178,8 @@ impl Sender {
         })
     }
 
-    /// Posts `parcel` to `url`.
-    pub async fn post(&self, url: &Url, parcel: &Parcel, now: Timestamp) -> Attempt {
+    /// Posts `delivery` to `url`.
+    pub async fn post(&self, url: &Url, delivery: &Delivery, now: Timestamp) -> Attempt {
         // A resolver is not asked about an address that stands in the URL itself.
         if self.only_public
             && let Err(reason) = egress::check_literal(url)
@@ -182,7 +187,7 @@ impl Sender {
             return Attempt::of(AttemptResult::Never { reason });
         }
         let proofs = self.proofs.now();
-        let formatted = match self.format.of(&parcel.body, &proofs.values) {
+        let formatted = match self.format.of(&delivery.body, &proofs.values) {
             Ok(formatted) => formatted,
             Err(reason) => return Attempt::of(AttemptResult::Never { reason }),
         };
@@ -194,10 +199,10 @@ impl Sender {
             .post(url.clone())
             .headers(proofs.headers)
             .headers(formatted.headers)
-            .header("webhook-id", parcel.event_id.to_string())
+            .header("webhook-id", delivery.event_id.to_string())
             .header("webhook-timestamp", timestamp.to_string());
         if let Some(signer) = &proofs.signer {
-            let signature = signer.sign(parcel.event_id, timestamp, &formatted.body);
+            let signature = signer.sign(delivery.event_id, timestamp, &formatted.body);
             request = request.header("webhook-signature", signature);
         }
         match request.body(formatted.body).send().await {

@@ -1,7 +1,8 @@
 //! A value that is made from files, and made anew when one of them changes.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::outbound::secret::{Secret, Stamp};
 
@@ -42,7 +43,7 @@ impl<T: Clone> Reloading<T> {
 
     /// The value by what the files hold now.
     pub fn now(&self) -> T {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         let stamps = stamps(&self.files);
         if stamps != current.stamps {
             current.stamps = stamps;
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_is_read_again_and_nonsense_is_not_taken() {
+    fn a_changed_file_is_read_again_if_it_is_valid() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("number");
         std::fs::write(&path, "1").unwrap();

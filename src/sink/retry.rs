@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use crate::watch::delivery::RETRY_DELAY_MAX;
+
 /// The delay before each attempt after the first; after the last one fails, the delivery
 /// is dead. Together about 15 hours 43 minutes: a receiver may be down overnight.
 const DELAYS: [Duration; 9] = [
@@ -32,7 +34,8 @@ pub fn delay(attempts: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -
     let scheduled = *DELAYS.get(index)?;
     let retry_after = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
     let spread = rng.random_range(1.0..=1.0 + JITTER);
-    Some(scheduled.max(retry_after).mul_f64(spread))
+    let delay = scheduled.max(retry_after).mul_f64(spread);
+    Some(delay.min(RETRY_DELAY_MAX))
 }
 
 #[cfg(test)]
@@ -41,7 +44,7 @@ mod tests {
     use crate::clock::seeded_rng;
 
     #[test]
-    fn ten_attempts_are_made_and_then_it_is_dead() {
+    fn a_delivery_is_dead_after_ten_attempts() {
         let mut rng = seeded_rng(7);
         for (n, expected) in DELAYS.iter().enumerate() {
             let got = delay(u32::try_from(n).unwrap() + 1, None, &mut rng).unwrap();
@@ -51,10 +54,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_lengthens_and_never_shortens() {
+    fn retry_after_lengthens_and_never_shortens_the_pause() {
         let mut rng = seeded_rng(7);
-        for (attempts, wish_h, least_h) in [(1, 1, 1), (9, 1, 8), (1, 1000, 24)] {
-            let retry_after = Duration::from_hours(wish_h);
+        for (attempts, hours, least_h) in [(1, 1, 1), (9, 1, 8), (1, 1000, 24)] {
+            let retry_after = Duration::from_hours(hours);
             let got = delay(attempts, Some(retry_after), &mut rng).unwrap();
             let least = Duration::from_hours(least_h);
             assert!(
@@ -65,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_together_does_not_come_back_together() {
+    fn retries_of_concurrent_failures_are_spread() {
         let mut rng = seeded_rng(7);
         let minute = Duration::from_mins(1);
         let mut delays: Vec<_> = (0..20).map(|_| delay(1, Some(minute), &mut rng)).collect();

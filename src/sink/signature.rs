@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_implementation_accepts_every_secret_during_rotation() {
+    fn the_reference_library_accepts_each_rotated_secret() {
         let id = Uuid::from_u128(7);
         #[expect(
             clippy::disallowed_methods,

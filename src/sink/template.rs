@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_are_escaped_as_what_they_are() {
+    fn other_content_types_are_escaped_by_their_rules() {
         let event = json!({"subject": "<b>&"});
         let told = |content_type| rendered("{{ subject }}", content_type, &event).unwrap();
         assert_eq!(told("text/plain; charset=utf-8"), "<b>&");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_file_and_line() {
+    fn a_template_error_has_file_and_line() {
         let error = compiled("{\n{% if %}", "application/json").err().unwrap();
         assert!(error.starts_with("chat.j2:2: syntax error"), "{error}");
         let error = compiled("{% include 'x' %}", "text/plain").err().unwrap();

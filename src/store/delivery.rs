@@ -1,4 +1,4 @@
-//! Deliveries as the store keeps them, and those of them that are driven again.
+//! Deliveries as the store keeps them and lists them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::store::PageCursor;
 use crate::watch::WatchId;
 
 /// The most attempts that are kept of one delivery: the latest.
@@ -43,9 +44,9 @@ impl fmt::Display for DeliveryState {
     }
 }
 
-/// A word that is no state of a delivery.
+/// A word that is not a state of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no state of a delivery")]
+#[error("`{0}` is not a state of a delivery")]
 pub struct UnknownDeliveryState(pub String);
 
 impl FromStr for DeliveryState {
@@ -75,8 +76,8 @@ pub struct StoredDelivery {
     /// Where it stands.
     pub state: DeliveryState,
     /// Attempts made, over all schedules.
-    pub attempts: u32,
-    /// When the next attempt is due, while it is pending.
+    pub attempts_total: u32,
+    /// When the next attempt is due by the wall clock, while it is pending.
     pub due_at: Option<Timestamp>,
     /// The HTTP status of the last attempt.
     pub last_status: Option<u16>,
@@ -110,8 +111,8 @@ pub struct DeliveryQuery {
     pub state: Option<DeliveryState>,
     /// To this sink.
     pub sink: Option<String>,
-    /// Owed before this one: the `next` of the page before.
-    pub before: Option<i64>,
+    /// After this one in the list: the `next` of the page before.
+    pub before: Option<PageCursor>,
     /// At most so many; at most [`PAGE_MAX`](crate::store::PAGE_MAX).
     pub limit: usize,
 }
@@ -122,10 +123,10 @@ pub struct DeliveryPage {
     /// The deliveries.
     pub deliveries: Vec<StoredDelivery>,
     /// Where the next page begins, if there is one.
-    pub next: Option<i64>,
+    pub next: Option<PageCursor>,
 }
 
-/// What became of the wish to drive one delivery again.
+/// The answer to a redrive of one delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redriven {
     /// It is owed again, from the first attempt of a new schedule.

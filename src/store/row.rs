@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use crate::store::StoreError;
 use crate::watch::{Params, Watch};
 
 /// A stored value that this program did not write.
@@ -50,6 +51,15 @@ pub fn timestamp(column: &'static str, micros: i64) -> Result<Timestamp, RowErro
         column,
         source: source.into(),
     })
+}
+
+/// The number in a cursor, for stores whose cursors are numbers.
+///
+/// # Errors
+/// [`StoreError::UnknownCursor`]: it holds none.
+pub fn number(cursor: &str) -> Result<i64, StoreError> {
+    let unknown = |_| StoreError::UnknownCursor(cursor.to_owned());
+    cursor.parse().map_err(unknown)
 }
 
 /// A value as a JSON column.

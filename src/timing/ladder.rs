@@ -1,19 +1,19 @@
-//! The growing, capped intervals, and the only place that knows the `backoff` crate.
+//! The intervals, which grow up to a limit. Only this file uses the `backoff` crate.
 //!
-//! The crate's own randomisation stays off: it jitters past the cap, cannot be seeded and
-//! reads the clock. The crate is unmaintained (RUSTSEC-2025-0012, accepted in `deny.toml`);
-//! a property test holds it to the closed form `initial·multiplier^(n-1)`, so it can be
-//! replaced in this file alone.
+//! The randomisation of the crate stays off: it goes beyond the limit, cannot be seeded and
+//! reads the clock. The crate is unmaintained (RUSTSEC-2025-0012, accepted in `deny.toml`).
+//! A property test compares it with the closed form `initial·multiplier^(n-1)`, so that it
+//! can be replaced in this file alone.
 
 use std::time::Duration;
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff;
 
-/// The most steps a schedule climbs before it stays where it is.
+/// The most steps; the interval of the last is then used for all later polls.
 const STEPS_MAX: usize = 4096;
 
-/// Returns the intervals from `initial` up to the first that no longer grows; at least one.
+/// Returns the intervals from `initial` up to the longest; at least one.
 pub(super) fn of(initial: Duration, multiplier: f64, max: Duration) -> Vec<Duration> {
     let mut source = ExponentialBackoff {
         current_interval: initial.min(max),
@@ -38,7 +38,8 @@ pub(super) fn of(initial: Duration, multiplier: f64, max: Duration) -> Vec<Durat
     ladder
 }
 
-/// The crate adds a random fraction of a nanosecond even with randomisation off.
+/// Rounds to microseconds: the crate adds a random fraction of a nanosecond even with
+/// randomisation off.
 fn whole_microseconds(interval: Duration) -> Duration {
     let micros = (interval.as_nanos() + 500) / 1000;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))

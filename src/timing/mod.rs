@@ -16,12 +16,13 @@ use crate::tree::reader::Reader;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A table that poll settings are read from. An implementation reports what it refuses.
+/// A table that poll settings are read from. An implementation reports the values that it
+/// refuses.
 pub trait Source {
-    /// The duration of `key`, which must be at least `least`.
+    /// Returns the duration of `key`, which must be at least `least`.
     fn duration(&mut self, key: &str, least: Duration) -> Option<Duration>;
 
-    /// The number of `key`, which must be in `range`.
+    /// Returns the number of `key`, which must be in `range`.
     fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64>;
 }
 
@@ -37,7 +38,7 @@ impl Source for &Reader<'_> {
 
 macro_rules! poll_settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty = $read:ident($allowed:expr);)+) => {
-        /// The poll settings that one place has written; the rest is inherited.
+        /// The poll settings that one place sets; the others are inherited.
         #[derive(Debug, Clone, Copy, PartialEq, Default)]
         pub struct PollSettings {
             $($(#[doc = $doc])+ pub $name: Option<$kind>,)+
@@ -52,7 +53,7 @@ macro_rules! poll_settings {
                 Self { $($name: source.$read(stringify!($name), $allowed),)+ }
             }
 
-            /// Returns these settings, with those of `base` where they are silent.
+            /// Returns these settings; those that are absent come from `base`.
             #[must_use]
             pub fn over(self, base: Self) -> Self {
                 Self { $($name: self.$name.or(base.$name),)+ }
@@ -66,7 +67,7 @@ macro_rules! poll_settings {
             }
         }
 
-        /// When to poll a service, and how long to wait for what.
+        /// The complete poll settings of a service.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Timing {
             $($name: $kind,)+
@@ -87,34 +88,34 @@ poll_settings! {
     initial: Duration = duration(MILLISECOND);
     /// The factor from each interval to the next.
     multiplier: f64 = number(1.0..=100.0);
-    /// The longest interval.
+    /// The longest interval between two polls.
     max: Duration = duration(MILLISECOND);
     /// The fraction by which an interval is randomised, up and down.
     jitter: f64 = number(0.0..=1.0);
-    /// How long a watch may take, unless it has a deadline of its own.
+    /// The longest duration of a watch without a deadline of its own.
     deadline: Duration = duration(MILLISECOND);
-    /// How long one request may take.
+    /// The longest duration of one request.
     request_timeout: Duration = duration(MILLISECOND);
-    /// How long a job may stay unknown right after its submission.
+    /// The time after a submission in which the service need not know the job yet.
     not_found_grace: Duration = duration(Duration::ZERO);
-    /// How long the service may refuse before the watch ends as `unknown`.
+    /// The time for which the service may refuse before the watch ends as `unknown`.
     give_up_after: Duration = duration(Duration::ZERO);
     /// The longest `Retry-After` of a server that is respected.
     max_retry_after: Duration = duration(MILLISECOND);
-    /// How long a watch that ended without a verdict is polled for a late one; zero: not
-    /// at all.
+    /// The time for which a watch that ended without a verdict is polled for a late one; zero
+    /// means never.
     after_watch: Duration = duration(Duration::ZERO);
 }
 
 impl Timing {
-    /// Interval `n` (from 1), before it is randomised.
+    /// Returns interval `n` (from 1), before it is randomised.
     pub fn interval(&self, n: u32) -> Duration {
         let last = self.ladder.len() - 1;
         let index = usize::try_from(n.saturating_sub(1)).unwrap_or(last);
         self.ladder[index.min(last)]
     }
 
-    /// The interval that a watch of this `age` has reached, before it is randomised.
+    /// Returns the interval that a watch of this `age` has reached, before it is randomised.
     pub fn interval_at_age(&self, age: Duration) -> Duration {
         let mut begins = self.first;
         for &interval in &self.ladder {
@@ -133,7 +134,7 @@ mod tests {
     use crate::timing::sample::least;
 
     #[test]
-    fn own_settings_go_before_inherited_ones() {
+    fn own_settings_win_over_inherited_ones() {
         let own = PollSettings {
             first: Some(Duration::from_secs(1)),
             ..PollSettings::default()

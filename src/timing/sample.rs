@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::timing::{PollSettings, Source};
 
-/// A source in which every setting has the least value that it may have.
+/// A source in which every setting has the least allowed value.
 struct Least;
 
 impl Source for Least {
@@ -18,7 +18,7 @@ impl Source for Least {
     }
 }
 
-/// All settings, each as small as it may be.
+/// Returns all settings, each with the least allowed value.
 pub(crate) fn least() -> PollSettings {
     PollSettings::read(Least)
 }

@@ -1,8 +1,9 @@
-//! What subscribers are told: `CloudEvents` 1.0 in structured JSON.
+//! The events that subscribers receive: `CloudEvents` 1.0 in structured JSON.
 //!
-//! The id of an event is a `UUIDv5` of the watch, what happened and its number. Whoever
-//! writes the same fact, and however often, writes the same id: receivers can tell a
-//! repetition from news. The body is composed once, stored, and sent as stored.
+//! The id of an event is a `UUIDv5` of the watch, the kind of event and its number. The same
+//! fact always gets the same id, also from another process or after a crash, so that
+//! receivers can recognise a repetition. The body is composed once, stored, and sent as
+//! stored.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +15,30 @@ use uuid::Uuid;
 use crate::watch::observation::{Child, Job, ProblemNote};
 use crate::watch::{Outcome, State, Watch};
 
-/// What happened.
+/// The kind of an event. An outcome is part of it, since each outcome has its own type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// A watch was accepted.
+    /// A watch was accepted and stored.
     Accepted,
-    /// The job looks different from before.
+    /// The state of the job, or of one of its children, changed.
     Changed,
-    /// The job waits for a person.
+    /// The job began to wait for a person.
     Held,
-    /// The watch is over.
+    /// The watch ended with this outcome.
     Finished(Outcome),
-    /// The watch had ended without a verdict, and now there is one. Its outcome stays.
+    /// A verdict came after the watch had ended without one. The outcome of the watch stays.
     LateResult,
 }
 
 impl EventKind {
-    /// Every kind there is, for filters and documents.
+    /// Returns all kinds, for filters and documents.
     pub fn all() -> impl Iterator<Item = Self> {
         [Self::Accepted, Self::Changed, Self::Held, Self::LateResult]
             .into_iter()
             .chain(Outcome::ALL.into_iter().map(Self::Finished))
     }
 
-    /// The `CloudEvents` `type`.
+    /// Returns the `type` attribute of the `CloudEvent`.
     pub fn type_name(self) -> &'static str {
         match self {
             Self::Accepted => "dev.jobwatch.watch.accepted",
@@ -57,14 +58,14 @@ impl EventKind {
         }
     }
 
-    /// The kind with this `CloudEvents` `type`.
+    /// Returns the kind with this `CloudEvents` `type`; `None` if the type is unknown.
     pub fn from_type_name(name: &str) -> Option<Self> {
         Self::all().find(|kind| kind.type_name() == name)
     }
 
-    /// The number of this event among those of its kind on one watch. A watch ends once,
-    /// and has one late result at most, so these always have the same number, and thereby
-    /// the same id.
+    /// Returns the number of this event among those of its kind on one watch. A watch is
+    /// accepted once, ends once and has at most one late result, so these always have the same
+    /// number, and thereby the same id.
     fn number(self, revision: u32) -> u32 {
         match self {
             Self::Accepted | Self::Finished(_) | Self::LateResult => 0,
@@ -76,11 +77,11 @@ impl EventKind {
 /// One event, ready to be stored and sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Stable: the same fact always has the same id.
+    /// The stable id: the same fact always has the same id.
     pub id: Uuid,
-    /// What happened.
+    /// The kind, from which the `type` of the event follows.
     pub kind: EventKind,
-    /// When it was noticed.
+    /// The time at which the change was noticed, not the time of the change at the service.
     pub at: Timestamp,
     /// The structured `CloudEvent`, as it is sent.
     pub body: String,
@@ -91,15 +92,15 @@ pub struct Event {
 pub struct Instance(pub String);
 
 impl Event {
-    /// The event that tells `kind` of `watch` as it stands after the transition.
+    /// Composes the event of this `kind`; `watch` is the watch after the transition.
     pub fn of(watch: &Watch, kind: EventKind, instance: &Instance, now: Timestamp) -> Self {
-        // A watch ends once, whichever way: the name must not depend on the outcome, or
-        // two replicas that disagree would tell two ends of one watch.
-        let what = match kind {
+        // A watch ends once. The name must not depend on the outcome; otherwise two replicas
+        // that disagree would report two ends of one watch.
+        let fact = match kind {
             EventKind::Finished(_) => "finished",
             other => other.type_name(),
         };
-        let name = format!("{what}/{}", kind.number(watch.revision));
+        let name = format!("{fact}/{}", kind.number(watch.revision));
         let id = Uuid::new_v5(&watch.id.0, name.as_bytes());
         let envelope = Envelope {
             specversion: "1.0",
@@ -122,7 +123,7 @@ impl Event {
     }
 }
 
-/// A time written with milliseconds, as every time of an event is.
+/// A time that is written with milliseconds, as all times of an event are.
 struct Millis(Timestamp);
 
 impl Serialize for Millis {
@@ -144,7 +145,7 @@ struct Envelope<'a> {
     data: Data<'a>,
 }
 
-/// The facts of one watch, the same in every kind of event. Absent values are `null`.
+/// The `data` of an event; its members are the same in every kind. Absent values are `null`.
 #[derive(Serialize)]
 struct Data<'a> {
     watch_id: Uuid,
@@ -153,7 +154,7 @@ struct Data<'a> {
     job_id: &'a str,
     job_type: Option<&'a str>,
     outcome: Option<Outcome>,
-    /// In a late result: how the job ended, while the outcome of the watch stays.
+    /// The end of the job, in a late result only; the outcome of the watch stays in `outcome`.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Outcome>,
     status: Option<&'a str>,

@@ -1,11 +1,12 @@
-//! The pure core: what a watch is, what one poll showed, and what follows from it.
+//! The pure core: the watch, the observation of one poll, and the transition that follows.
 //!
-//! Nothing in this folder reads a clock, a socket or a database. The shell observes,
-//! [`transition::decide`] says what the observation does, and the store commits the
-//! result. Read in this order: [`Watch`], [`observation`], [`transition`], [`event`],
-//! [`subscription`], [`change`], [`request`].
+//! Nothing in this folder reads a clock, a socket or a database. The poller observes,
+//! [`transition::decide`] decides on the effect of the observation, and the store commits
+//! the result. Read in this order: [`Watch`], [`observation`], [`transition`], [`event`],
+//! [`subscription`], [`delivery`], [`change`], [`request`].
 
 pub mod change;
+pub mod delivery;
 pub mod event;
 pub mod observation;
 pub mod request;
@@ -22,7 +23,7 @@ use uuid::Uuid;
 
 use crate::watch::observation::{Job, ProblemNote};
 
-/// The longest job id accepted, in bytes. Real ones have 32 or 36.
+/// The longest accepted job id, in bytes. Most services use 32 or 36.
 pub const JOB_ID_BYTES_MAX: usize = 512;
 /// The most labels one watch may carry.
 pub const LABELS_MAX: usize = 32;
@@ -31,17 +32,17 @@ pub const LABEL_BYTES_MAX: usize = 256;
 
 /// Values that fill the placeholders of a definition's request, by name.
 pub type Params = BTreeMap<String, String>;
-/// Free text that the submitter attaches and every event carries.
+/// Free text that the submitter attaches to a watch; every event carries it.
 pub type Labels = BTreeMap<String, String>;
 
-/// A URL that events of one watch are sent to. It may be a secret in itself, so it does not
-/// print.
+/// A URL that receives the events of one watch. It may be a secret in itself, so `Debug`
+/// does not print it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallbackUrl(pub String);
 
 impl CallbackUrl {
-    /// The host and the port, which may be shown.
+    /// Returns the host and the port, which are safe to show.
     pub fn host(&self) -> &str {
         let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
         rest.split(['/', '?', '#', '\\']).next().unwrap_or_default()
@@ -60,7 +61,7 @@ impl fmt::Debug for CallbackUrl {
 pub struct WatchId(pub Uuid);
 
 impl WatchId {
-    /// A new id from the time of submission and ten random bytes.
+    /// Makes an id from the time of submission and ten random bytes.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
@@ -81,7 +82,7 @@ impl FromStr for WatchId {
     }
 }
 
-/// How a watch ended. Final is final (invariant 5).
+/// The end of a watch. An outcome never changes (invariant 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -95,16 +96,16 @@ pub enum Outcome {
     Cancelled,
     /// Our deadline passed without a verdict.
     TimedOut,
-    /// The service does not know the job.
+    /// The service does not know the job, and that was confirmed.
     Lost,
-    /// The service refuses to tell.
+    /// The service refused to answer for too long (403, or a request that it does not accept).
     Unknown,
     /// An operator ended the watch.
     Unwatched,
 }
 
 impl Outcome {
-    /// Every outcome, in the order people read them.
+    /// Every outcome, in the order in which documents list them.
     pub const ALL: [Self; 8] = [
         Self::Succeeded,
         Self::Failed,
@@ -116,13 +117,12 @@ impl Outcome {
         Self::Unwatched,
     ];
 
-    /// Whether the service may still tell how the job ended: we stopped asking before it
-    /// did.
+    /// True if a verdict may still come: we stopped polling before the service gave one.
     pub fn may_come_late(self) -> bool {
         matches!(self, Self::TimedOut | Self::Lost)
     }
 
-    /// The word used in SQL, API, events and logs.
+    /// Returns the word that SQL, API, events and logs use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -143,20 +143,19 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Where a watch stands: still watching, or final with its outcome.
+/// The state of a watch: still watching, or final with its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Polls go on.
+    /// There is no outcome yet, and the job is polled.
     Watching,
-    /// Over, and nothing changes it any more.
+    /// The watch is over, and nothing changes its outcome.
     Final(Outcome),
 }
 
-/// The word of [`State::Watching`].
 const WATCHING: &str = "watching";
 
 impl State {
-    /// The word used in SQL, API, events and logs.
+    /// Returns the word that SQL, API, events and logs use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Watching => WATCHING,
@@ -164,7 +163,7 @@ impl State {
         }
     }
 
-    /// The outcome, once there is one.
+    /// Returns the outcome; `None` while watching.
     pub fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Watching => None,
@@ -172,7 +171,7 @@ impl State {
         }
     }
 
-    /// Every word a state can be, for error messages and documents.
+    /// Returns the words of all states, for error messages and documents.
     pub fn words() -> impl Iterator<Item = &'static str> {
         std::iter::once(WATCHING).chain(Outcome::ALL.into_iter().map(Outcome::as_str))
     }
@@ -207,53 +206,53 @@ impl FromStr for State {
 /// Our durable record of one job on one service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watch {
-    /// Ours, never the service's.
+    /// The id that jobwatch gave to the watch.
     pub id: WatchId,
-    /// The configured service that answers for the job.
+    /// The name of the service in the configuration.
     pub service: String,
-    /// The definition by which that service is read.
+    /// The name of the definition that this service uses.
     pub definition: String,
-    /// The service's own id of the job; opaque.
+    /// The id that the service gave to the job. Opaque to us.
     pub job_id: String,
-    /// Values for the definition's placeholders.
+    /// Values for the placeholders of the definition.
     pub params: Params,
-    /// The submitter's own words.
+    /// Free text of the submitter.
     pub labels: Labels,
-    /// The sinks this watch tells; empty means every sink whose filter matches.
+    /// The sinks that receive its events; empty means every sink whose filter matches.
     pub sinks: Vec<String>,
-    /// Where this watch itself has its events sent, beside the sinks.
+    /// A URL that receives the events of this watch, beside the sinks.
     pub callback_url: Option<CallbackUrl>,
-    /// When the watch was accepted.
+    /// The time at which the watch was accepted.
     pub submitted_at: Timestamp,
-    /// When it ends as `timed_out` unless a verdict comes first.
+    /// The time at which it ends as `timed_out`, unless a verdict comes first.
     pub deadline: Timestamp,
-    /// Watching, or final.
+    /// Watching, or final with its outcome.
     pub state: State,
     /// The job as last seen; `None` until the first sighting.
     pub job: Option<Job>,
-    /// When the outcome was noticed.
+    /// The time at which the outcome was noticed.
     pub finished_at: Option<Timestamp>,
-    /// Polls made, as of the last commit (a poll that shows nothing new writes nothing).
+    /// The polls made until the last commit (a poll that shows nothing new writes nothing).
     pub polls: u32,
-    /// Polls that were problems, as of the last commit.
+    /// The polls that were problems, until the last commit.
     pub problems: u32,
-    /// The last problem, as of the last commit.
+    /// The last problem before the last commit.
     pub last_problem: Option<ProblemNote>,
-    /// A status value the definition does not list, when the job was last seen with one.
+    /// The status of the last sighting, if the definition does not list it.
     pub unknown_status: Option<String>,
-    /// How many events this watch has had; numbers the next one.
+    /// The number of changes so far; it numbers the next event.
     pub revision: u32,
 }
 
-/// The numbers of a watch between two commits: polls that show nothing new are counted in
-/// memory and written nowhere (invariant 6).
+/// The numbers of a watch between two commits. Polls that show nothing new are counted in
+/// memory only (invariant 6).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// Polls made.
+    /// The polls made since the submission.
     pub polls: u32,
-    /// Polls that were problems.
+    /// The polls that were problems since the submission.
     pub problems: u32,
-    /// The last problem.
+    /// The last problem since the submission.
     pub last_problem: Option<ProblemNote>,
     /// The time of the next poll.
     pub next_poll_at: Timestamp,

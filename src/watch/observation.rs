@@ -1,4 +1,4 @@
-//! What one poll showed: a sighting of the job, or the problem that hid it.
+//! The observation of one poll: a sighting of the job, or a problem.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use serde_json::Value;
 
 use crate::watch::Outcome;
 
-/// The longest reason, message or status kept, in bytes; longer ones are cut.
+/// The longest reason, message or status that is kept, in bytes; longer ones are cut.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// What one poll showed.
+/// The result of one poll: the job, or the reason why the poll did not show it.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one lives for the moment between a poll and its decision; boxing each sighting costs more"
 )]
 pub enum Observation {
-    /// The job was seen.
+    /// The answer shows the job.
     Sighting(Sighting),
-    /// The job could not be seen. Never a verdict about the job (invariant 1).
+    /// The poll did not show the job. Never a verdict about the job (invariant 1).
     Problem(Problem),
 }
 
 impl Observation {
-    /// The server's wish for the next poll, whatever else it said.
+    /// Returns the time that the server asks us to wait before the next poll.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Sighting(sighting) => sighting.retry_after,
@@ -35,28 +35,28 @@ impl Observation {
     }
 }
 
-/// The normalised state of a job, as the service tells it.
+/// The state of a job in our words, read from the status that the service gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// Accepted by the service, not begun.
+    /// The service has accepted the job and not begun it.
     Pending,
-    /// Begun.
+    /// The service works on the job.
     Running,
-    /// Waits for a person.
+    /// The job waits for a person, such as an approval or a payment.
     Held,
-    /// Ended well.
+    /// The job ended without an error.
     Succeeded,
-    /// Ended badly.
+    /// The job ended with an error.
     Failed,
-    /// Ended well as a whole, badly in part.
+    /// The job succeeded, and a part of it failed.
     Partial,
-    /// Ended by somebody.
+    /// A person or a program stopped the job.
     Cancelled,
 }
 
 impl JobState {
-    /// The outcome of a watch on a job in this state, if it is a final one.
+    /// Returns the outcome of a watch whose job is in this state; `None` if the job goes on.
     pub fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Pending | Self::Running | Self::Held => None,
@@ -67,7 +67,7 @@ impl JobState {
         }
     }
 
-    /// The word used in definitions, `explain` and events.
+    /// Returns the word that definitions, `explain` and events use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -81,85 +81,86 @@ impl JobState {
     }
 }
 
-/// The job as the service described it.
+/// A poll that showed the job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sighting {
-    /// The status is not one the definition lists, and was read as running (invariant 9).
+    /// True if the definition does not list the status, so that it counts as running
+    /// (invariant 9).
     pub unknown_status: bool,
-    /// What was read of it.
+    /// The job, as read from the answer.
     pub job: Job,
-    /// Oddities that hide nothing, such as a time that cannot be read.
+    /// Oddities of the answer that do not hide the job, such as a time that cannot be read.
     pub warnings: Vec<String>,
-    /// The server's wish for the next poll.
+    /// The time that the server asks us to wait before the next poll.
     pub retry_after: Option<Duration>,
 }
 
-/// A job in one shape, whichever API described it. Missing, `null` and `""` are `None`.
+/// A job in the same form for every API. Missing, `null` and `""` are `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its normalised state.
+    /// The state in our words, which decides on the outcome.
     pub state: JobState,
-    /// The service's word for what kind of job it is.
+    /// The kind of job, in the words of the service.
     pub job_type: Option<String>,
-    /// The service's own status, joined with `/` where it has several fields.
+    /// The status in the words of the service; several fields are joined with `/`.
     pub status: Option<String>,
     /// The error code of a failed job; from the first failed child if the parent has none.
     pub code: Option<String>,
-    /// Why it failed; from the first failed child if the parent does not say.
+    /// The reason of a failure; from the first failed child if the parent has none.
     pub reason: Option<String>,
-    /// When the service began it.
+    /// The time at which the service began the job.
     pub began_at: Option<Timestamp>,
-    /// When the service ended it.
+    /// The time at which the job ended at the service.
     pub ended_at: Option<Timestamp>,
-    /// The service's own measure of progress, as text.
+    /// The progress in the measure of the service, as text.
     pub progress: Option<String>,
-    /// What the job made or touched, as the service wrote it.
+    /// The resources that the job made or changed, as the service wrote them.
     pub resources: Option<Value>,
-    /// Its parts.
+    /// The parts of the job, flattened, depth first.
     pub children: Vec<Child>,
 }
 
-/// A part of a job.
+/// A part of a job, as the service reports it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Child {
-    /// The service's id of the part.
+    /// The id of the part at the service.
     pub job_id: Option<String>,
-    /// The service's word for what kind of part it is.
+    /// The kind of part, in the words of the service.
     pub job_type: Option<String>,
-    /// The service's own status of the part.
+    /// The status of the part, in the words of the service.
     pub status: Option<String>,
-    /// The outcome, once the part has one.
+    /// The outcome of the part; `None` while it goes on.
     pub outcome: Option<Outcome>,
-    /// Its error code.
+    /// The error code of a part that failed.
     pub code: Option<String>,
-    /// Why it failed.
+    /// The reason why the part failed.
     pub reason: Option<String>,
 }
 
-/// Why a poll did not show the job.
+/// The reason why a poll did not show the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
-    /// Asked too often.
+    /// The service says that there were too many requests (429).
     Throttled,
-    /// No answer: DNS, connect, TLS, timeout, broken body.
+    /// There was no complete answer: DNS, connection, TLS, timeout, broken body.
     Unreachable,
     /// The server failed: 5xx or 408.
     ServerError,
-    /// An answer that does not describe this job.
+    /// The answer does not describe this job.
     Unreadable,
-    /// 401: the credential was not accepted.
+    /// 401: the service did not accept the credential.
     Unauthorized,
-    /// 403: the credential was accepted, the question was not.
+    /// 403: the service accepted the credential and refused the request.
     Forbidden,
-    /// The service does not know the job.
+    /// The service does not know the job (404).
     NotFound,
     /// The request itself is wrong: path, endpoint, parameter.
     Misconfigured,
 }
 
 impl ProblemKind {
-    /// Every kind, for error messages.
+    /// All kinds, for error messages.
     pub const ALL: [Self; 8] = [
         Self::Throttled,
         Self::Unreachable,
@@ -171,7 +172,7 @@ impl ProblemKind {
         Self::Misconfigured,
     ];
 
-    /// The word used in definitions, API and logs.
+    /// Returns the word that definitions, API and logs use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
@@ -192,23 +193,23 @@ impl fmt::Display for ProblemKind {
     }
 }
 
-/// A poll that did not show the job.
+/// A poll that did not show the job, and the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// What kind of problem.
+    /// The kind of problem, which decides on the next step.
     pub kind: ProblemKind,
-    /// The HTTP status, when there was an answer at all.
+    /// The HTTP status; `None` without an answer.
     pub http_status: Option<u16>,
-    /// The service's error code.
+    /// The error code that the service gave.
     pub code: Option<String>,
-    /// The service's words, or ours.
+    /// The message of the service, or ours where it gave none.
     pub message: String,
-    /// The server's wish for the next poll.
+    /// The time that the server asks us to wait before the next poll.
     pub retry_after: Option<Duration>,
 }
 
 impl Problem {
-    /// A problem in our own words.
+    /// Makes a problem with a message of ours.
     pub fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -218,25 +219,31 @@ impl Problem {
             retry_after: None,
         }
     }
+
+    /// True if the polled service itself asked for fewer requests. A throttled identity
+    /// service did not: the service was not asked then, so there is no HTTP status.
+    pub fn pauses_budget(&self) -> bool {
+        self.kind == ProblemKind::Throttled && self.http_status.is_some()
+    }
 }
 
-/// A problem as it is kept on a watch and told in events.
+/// A problem as it is stored with a watch and shown in its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemNote {
-    /// What kind of problem.
+    /// The kind of problem, which decides on the next step.
     pub kind: ProblemKind,
-    /// The HTTP status, when there was an answer at all.
+    /// The HTTP status; `None` without an answer.
     pub http_status: Option<u16>,
-    /// The service's error code.
+    /// The error code that the service gave.
     pub code: Option<String>,
-    /// The service's words, or ours.
+    /// The message of the service, or ours where it gave none.
     pub message: String,
-    /// When it was met.
+    /// The time of the poll that met it.
     pub at: Timestamp,
 }
 
 impl ProblemNote {
-    /// Notes `problem` as met at `at`.
+    /// Makes a note of `problem`, which a poll met at `at`.
     pub fn new(problem: &Problem, at: Timestamp) -> Self {
         Self {
             kind: problem.kind,

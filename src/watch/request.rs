@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{later, parse_duration, until};
 use crate::watch::{CallbackUrl, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
 
-/// The longest time from submission to deadline.
+/// The longest time from a submission to its deadline.
 pub const DEADLINE_MAX: Duration = Duration::from_hours(24 * 365);
 /// The most sinks one watch may name.
 const SINKS_MAX: usize = 64;
@@ -19,17 +19,17 @@ const SINKS_MAX: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WatchRequest {
-    /// The configured service.
+    /// The name of the service in the configuration.
     pub service: String,
-    /// The job's id, as the service gave it.
+    /// The id of the job, as the service gave it.
     pub job_id: String,
-    /// Values for the definition's placeholders that the service does not set.
+    /// Values for the placeholders of the definition that the service does not set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
     /// Free text that every event carries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// How long the watch may take (`2h`), or its last moment (RFC 3339).
+    /// The longest duration of the watch (`2h`), or its last moment (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
     /// The sinks that receive its events; empty means every sink whose filter matches.
@@ -40,17 +40,17 @@ pub struct WatchRequest {
     pub callback_url: Option<CallbackUrl>,
 }
 
-/// One fault of a request.
+/// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The member of the request.
     pub field: String,
-    /// What is wrong with it and what is allowed.
+    /// The rule that it breaks.
     pub message: String,
 }
 
 impl Fault {
-    /// A fault of the member `field`.
+    /// Makes a fault of the member `field`.
     pub fn new(field: &str, message: impl Into<String>) -> Self {
         Self {
             field: field.to_owned(),
@@ -66,7 +66,7 @@ impl fmt::Display for Fault {
 }
 
 impl WatchRequest {
-    /// Finds every fault that does not depend on the configuration or on the time.
+    /// Returns every fault that depends neither on the configuration nor on the time.
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         check_job_id(&self.job_id, &mut faults);
@@ -85,12 +85,12 @@ impl WatchRequest {
         faults
     }
 
-    /// The deadline of a watch that is submitted at `now`; `default` counts where the request
-    /// has none.
+    /// Returns the deadline of a watch that is submitted at `now`. `default` is the time until
+    /// the deadline if the request names none.
     ///
     /// # Errors
-    /// The deadline has passed or is too far away. A text that is neither a duration nor a
-    /// time is left to [`check`](Self::check), and gives the default here.
+    /// Fails if the deadline has passed or is too far away. A text that is neither a duration nor
+    /// a time is a fault of [`check`](Self::check), and gives the default here.
     pub fn deadline_at(&self, now: Timestamp, default: Duration) -> Result<Timestamp, Fault> {
         let written = self.deadline.as_deref();
         let parsed = written.and_then(|text| Some((text, parse_deadline(text, now)?)));
@@ -110,9 +110,9 @@ impl WatchRequest {
 /// Checks a value for a placeholder of a definition.
 ///
 /// # Errors
-/// The rule that the value breaks.
+/// Returns the rule that the value breaks.
 pub fn check_param(value: &str) -> Result<(), String> {
-    // A URL parser takes dots for steps in the path, however they are encoded.
+    // A URL parser takes dots for steps in the path, in every encoding.
     let is_step = matches!(value, "" | "." | "..");
     if is_step || value.len() > LABEL_BYTES_MAX || value.chars().any(char::is_control) {
         return Err(format!(
@@ -130,7 +130,7 @@ fn check_job_id(job_id: &str, faults: &mut Vec<Fault>) {
     } else if job_id.chars().any(char::is_control) {
         "must not hold control characters"
     } else if matches!(job_id, "." | "..") {
-        // A URL parser takes these for steps in the path, however they are encoded.
+        // A URL parser takes these for steps in the path, in every encoding.
         "must not be a step in a path"
     } else {
         return;

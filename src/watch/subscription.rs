@@ -1,23 +1,25 @@
-//! Who is told what: the sinks an event is owed to.
+//! The choice of the sinks that receive an event.
 //!
-//! Decided when the transition is, so that the deliveries commit with it (invariant 3).
+//! It is made together with the transition, so that the deliveries commit with it
+//! (invariant 3).
 
 use std::collections::BTreeMap;
 
 use crate::watch::Watch;
+use crate::watch::delivery::{Owed, Target};
 use crate::watch::event::EventKind;
 
 /// The prefix that may be left out of a type in a filter.
 const TYPE_PREFIX: &str = "dev.jobwatch.";
 
-/// One line of a filter's `events`.
+/// One entry of `events` in the filter of a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventFilter {
-    /// Every event that ends a watch, and what came too late to end it.
+    /// Every event that ends a watch, and late results.
     Finished,
-    /// Every event of a watch that goes on.
+    /// Every event of a watch that continues, but for `accepted`.
     Changed,
-    /// One exact type.
+    /// Events of this type only.
     Exactly(EventKind),
 }
 
@@ -34,7 +36,7 @@ impl EventFilter {
         }
     }
 
-    /// Every word that [`EventFilter::parse`] reads, short forms only.
+    /// Returns all words that [`EventFilter::parse`] reads, short forms only.
     pub fn words() -> impl Iterator<Item = &'static str> {
         ["finished", "changed"]
             .into_iter()
@@ -50,14 +52,14 @@ impl EventFilter {
     }
 }
 
-/// What one sink wants to hear. An empty list admits everything.
+/// The events that one sink receives. An empty list admits everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Kinds of events.
+    /// The kinds of events; one of them must match.
     pub events: Vec<EventFilter>,
-    /// Names of services.
+    /// The names of the services; one of them must match.
     pub services: Vec<String>,
-    /// Labels that a watch must carry, with these values.
+    /// The labels that a watch must carry, with these values; all must match.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -72,31 +74,34 @@ impl Filter {
     }
 }
 
-/// The sink that sends to the URL a watch came with.
+/// The name of the sink that sends to the `callback_url` of a watch.
 pub const CALLBACK: &str = "callback";
 
-/// Who wants to hear what.
+/// The filters of all sinks: they decide on the deliveries of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subscriptions {
     /// The filters of all configured sinks, by sink name.
     pub sinks: BTreeMap<String, Filter>,
-    /// What watches with a URL of their own send there; `None` when they may not.
+    /// The filter for the `callback_url` of a watch; `None` if callbacks are not allowed.
     pub callback: Option<Filter>,
 }
 
 impl Subscriptions {
-    /// The sinks that are owed an event of `kind` on `watch`. A watch that names its own
-    /// sinks tells no other; one with a URL of its own tells that too.
-    pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<String> {
+    /// Returns the sinks that are owed an event of `kind` on `watch`. A watch that names sinks
+    /// is delivered to these only; its `callback_url` receives its events as well.
+    pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<Owed> {
         let callback = self.callback.as_ref();
-        let callback = callback.filter(|_| watch.callback_url.is_some());
         let callback = callback.filter(|filter| filter.admits(watch, kind));
+        let url = callback.and(watch.callback_url.as_ref());
         self.sinks
             .iter()
             .filter(|(sink, _)| watch.sinks.is_empty() || watch.sinks.contains(sink))
             .filter(|(_, filter)| filter.admits(watch, kind))
-            .map(|(sink, _)| sink.clone())
-            .chain(callback.map(|_| CALLBACK.to_owned()))
+            .map(|(sink, _)| Owed::to(sink))
+            .chain(url.map(|url| Owed {
+                sink: CALLBACK.to_owned(),
+                target: Some(Target::from(url)),
+            }))
             .collect()
     }
 }

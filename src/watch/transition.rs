@@ -1,9 +1,8 @@
-//! What an observation does to a watch: the one place where outcomes are decided.
+//! The effect of an observation on a watch: the only place that decides on outcomes.
 //!
-//! [`decide`] is a function of what polling has taught so far, one observation, the terms
-//! of the watch and the time. It reads and writes only [`Tracking`], the small part of a
-//! watch that stays in memory; [`record`] then carries a step that is worth telling over
-//! to the whole [`Watch`].
+//! [`decide`] is a function of the tracking so far, one observation, the terms of the watch
+//! and the time. It reads and writes only [`Tracking`], the small part of a watch that stays
+//! in memory; [`record`] then carries a step that makes an event over to the whole [`Watch`].
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -18,36 +17,36 @@ use crate::watch::observation::{
 };
 use crate::watch::{Outcome, State, Watch};
 
-/// How many `not_found` in a row end a watch on a job that was once seen.
+/// The number of `not_found` in a row that ends a watch whose job was seen before.
 pub const NOT_FOUND_CONFIRMATIONS: u8 = 3;
 
-/// What polling has taught about one watch. Small: a million of them stay in memory.
+/// The knowledge of one watch from its polls. Small: a million of them stay in memory.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tracking {
-    /// The job has been seen at least once.
+    /// True if at least one poll has shown the job.
     pub seen: bool,
-    /// The last sighting was of a job waiting for a person.
+    /// True if the job waited for a person at the last sighting.
     pub held: bool,
-    /// What the last sighting looked like; see [`fingerprint`].
+    /// The [`fingerprint`] of the job at the last sighting.
     pub fingerprint: u64,
-    /// Polls made.
+    /// The polls made since the submission.
     pub polls: u32,
-    /// Polls that were problems.
+    /// The polls that were problems since the submission.
     pub problems: u32,
-    /// Sightings so far: the number of the interval that follows.
+    /// The sightings since the start: the number of the interval that follows a sighting.
     pub sightings: u32,
-    /// Problems in a row: they back off by their own count.
+    /// The problems in a row: the number of the interval that follows a problem.
     pub problems_in_a_row: u32,
-    /// `not_found` since the last sighting.
+    /// The number of `not_found` since the last sighting.
     pub not_found_run: u8,
-    /// Since when the service has given nothing but refusals.
+    /// The time of the first refusal, if the service has only refused since then.
     pub refused_since: Option<Timestamp>,
-    /// The last problem met.
+    /// The last problem since the submission.
     pub last_problem: Option<Box<ProblemNote>>,
 }
 
 impl Tracking {
-    /// What is known of `watch` from the store alone, as after a restart.
+    /// Returns the tracking of a stored watch, as after a restart.
     pub fn resume(watch: &Watch) -> Self {
         let job = watch.job.as_ref();
         let held = job.is_some_and(|job| job.state == JobState::Held);
@@ -63,14 +62,14 @@ impl Tracking {
     }
 }
 
-/// What it means that the service does not know the job, once that is certain.
+/// The outcome when the service certainly does not know the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotFoundMeans {
-    /// Nobody knows how it ended.
+    /// The end of the job cannot be known.
     #[default]
     Lost,
-    /// It is gone, and that was the purpose: a deletion.
+    /// The job was a deletion, and it is done: the resource is gone.
     Succeeded,
 }
 
@@ -83,31 +82,31 @@ impl NotFoundMeans {
     }
 }
 
-/// The constants of one watch.
+/// The terms of one watch, which its polls do not change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terms<'a> {
-    /// When the watch was accepted.
+    /// The time at which the watch was accepted.
     pub submitted_at: Timestamp,
-    /// When it times out.
+    /// The time at which the watch ends as `timed_out`.
     pub deadline: Timestamp,
-    /// How long its service may refuse, or not know the job.
+    /// The timing of its service: how long it may refuse, or not know the job.
     pub timing: &'a Timing,
-    /// What it means that the service does not know the job.
+    /// The outcome when the service certainly does not know the job.
     pub not_found_means: NotFoundMeans,
 }
 
-/// What an observation does to a watch.
+/// The effect of an observation on a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing worth telling, and nothing to write (invariant 6).
+    /// There is nothing new, so there is no event and nothing to write (invariant 6).
     Unchanged,
-    /// The job looks different; `kind` is the event that says so.
+    /// The job changed, which makes an event of this kind.
     Changed(EventKind),
-    /// The watch is over.
+    /// The watch ends with this outcome.
     Finished(Outcome),
 }
 
-/// Decides what `observation`, made at `now`, does to a watch that is still watching.
+/// Decides on the effect of `observation`, made at `now`, on a watch without an outcome.
 pub fn decide(
     tracking: &mut Tracking,
     observation: &Observation,
@@ -177,8 +176,8 @@ fn on_problem(
     Step::Unchanged
 }
 
-/// A job never seen is lost once its grace is over: some services list a job only
-/// seconds after they named it. A job once seen is lost when its absence is confirmed.
+/// A job that was never seen is lost after its grace: some services list a job only seconds
+/// after they named it. A job that was seen is lost when its absence is confirmed.
 fn is_lost(tracking: &Tracking, terms: &Terms<'_>, now: Timestamp) -> bool {
     if tracking.seen {
         tracking.not_found_run >= NOT_FOUND_CONFIRMATIONS
@@ -187,10 +186,10 @@ fn is_lost(tracking: &Tracking, terms: &Terms<'_>, now: Timestamp) -> bool {
     }
 }
 
-/// A number that differs when two sightings differ in what subscribers care about: the
-/// normalised state, the service's status, and the same of each child.
+/// Returns a number that differs when two sightings differ in something that makes an event:
+/// the state and the status of the job, and the id and the status of each child.
 ///
-/// It never leaves the process, so it need not be stable between versions.
+/// It stays within the process, so it need not be stable between versions.
 pub fn fingerprint(job: &Job) -> u64 {
     let mut hasher = DefaultHasher::new();
     (job.state, job.status.as_deref()).hash(&mut hasher);
@@ -200,7 +199,7 @@ pub fn fingerprint(job: &Job) -> u64 {
     hasher.finish()
 }
 
-/// Whether the stored watch shows the job as it was just seen.
+/// True if the stored watch shows the job as this observation does: its event exists.
 fn is_told(watch: &Watch, observation: Option<&Observation>) -> bool {
     let Some(Observation::Sighting(sighting)) = observation else {
         return false;
@@ -209,9 +208,9 @@ fn is_told(watch: &Watch, observation: Option<&Observation>) -> bool {
     stored.is_some_and(|stored| fingerprint(stored) == fingerprint(&sighting.job))
 }
 
-/// Carries `step` over to `watch`: the record as it is to be stored, and the event that
-/// tells of it. `None` for a step that is not worth telling, or was told already: a commit
-/// that seemed to fail may have gone through.
+/// Carries `step` over to `watch`. Returns the watch to store and the kind of its event;
+/// `None` for a step that makes no event, or whose event exists: a commit that seemed to fail
+/// may have gone through.
 pub fn record(
     watch: &Watch,
     tracking: &Tracking,
@@ -244,9 +243,9 @@ pub fn record(
     Some((next, kind))
 }
 
-/// A verdict seen after `watch` ended without one: the watch with the job as it is seen
-/// now, for the event that tells of it. Its outcome stays (invariant 5), and nothing but
-/// the service saying how the job ended is a verdict.
+/// Returns the watch with the job as it is seen now, for the event of a late result; `None`
+/// unless the watch ended without a verdict and this observation is one. The outcome stays
+/// (invariant 5). Only a service that says how the job ended gives a verdict.
 pub fn late_result(watch: &Watch, observation: &Observation) -> Option<Watch> {
     let may_come = watch.state.outcome().is_some_and(Outcome::may_come_late);
     match observation {
@@ -258,7 +257,7 @@ pub fn late_result(watch: &Watch, observation: &Observation) -> Option<Watch> {
     }
 }
 
-/// Whether a sighting says how the job ended.
+/// True if a sighting says how the job ended.
 pub fn is_verdict(sighting: &Sighting) -> bool {
     sighting.job.state.outcome().is_some()
 }
@@ -346,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_result_is_a_verdict_of_the_service_on_a_watch_that_ended_without_one() {
+    fn late_result_needs_a_verdict_and_a_watch_without_one() {
         let verdict = seen(JobState::Failed, "FAIL");
         for outcome in Outcome::ALL {
             let watch = watch_that_is(State::Final(outcome));
@@ -369,7 +368,7 @@ mod tests {
         }
     }
 
-    /// Decides on `observations`, each at its second, up to the first end.
+    /// Decides on `observations`, each at its second, until the first end.
     fn decide_all(observations: &[(u64, Observation)]) -> Vec<Step> {
         let mut tracking = Tracking::default();
         let mut steps = Vec::new();
@@ -389,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn each_final_state_is_its_outcome() {
+    fn each_final_state_gives_its_outcome() {
         for (state, outcome) in [
             (JobState::Succeeded, Outcome::Succeeded),
             (JobState::Failed, Outcome::Failed),
@@ -401,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_worth_telling() {
+    fn only_a_change_makes_an_event() {
         let running = || seen(JobState::Running, "RUNNING");
         let changed = Step::Changed(EventKind::Changed);
         assert_eq!(
@@ -423,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn being_held_is_told_once_each_time() {
+    fn each_hold_makes_one_event() {
         let held = || seen(JobState::Held, "PENDING_PAYMENT");
         assert_eq!(
             decide_all(&[
@@ -442,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_that_pass_never_end_a_watch_before_its_deadline() {
+    fn passing_problems_never_end_a_watch_before_its_deadline() {
         for kind in [
             ProblemKind::Throttled,
             ProblemKind::Unreachable,
@@ -458,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_ends_it_after_fifteen_minutes_of_nothing_else() {
+    fn refusals_alone_end_a_watch_after_give_up_after() {
         for kind in [ProblemKind::Forbidden, ProblemKind::Misconfigured] {
             let refused = |secs| (secs, met(kind));
             assert_eq!(last(&[refused(0), refused(899)]), Step::Unchanged);
@@ -476,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_never_seen_is_lost_after_its_grace() {
+    fn job_never_seen_is_lost_after_its_grace() {
         let unknown = |secs| (secs, met(ProblemKind::NotFound));
         assert_eq!(
             last(&[unknown(1), unknown(60), unknown(119)]),
@@ -486,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_once_seen_is_lost_when_its_absence_is_confirmed_three_times() {
+    fn job_once_seen_is_lost_after_three_not_found() {
         let running = || (1, seen(JobState::Running, "RUNNING"));
         let unknown = |secs| (secs, met(ProblemKind::NotFound));
         assert_eq!(
@@ -508,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_at_the_deadline_counts() {
+    fn verdict_at_the_deadline_counts() {
         assert_eq!(
             last(&[(3600, seen(JobState::Succeeded, "SUCCESS"))]),
             Step::Finished(Outcome::Succeeded)
@@ -520,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_changes_is_worth_telling() {
+    fn changed_child_makes_an_event() {
         let with_child = |status: &str| {
             let Observation::Sighting(mut sighting) = seen(JobState::Running, "RUNNING") else {
                 unreachable!("`seen` makes sightings")

@@ -1,14 +1,16 @@
-//! Delivers what is owed: one loop for each sink, so that a slow sink delays no other.
+//! Sends the deliveries that are owed: one loop for each sink, so that a slow sink delays no
+//! other.
 //!
-//! What is owed stands in the store. A delivery is claimed, attempted, and settled; when
-//! the process dies in between, it is claimed again and sent again under the same event
-//! id (invariant 4).
+//! Deliveries are kept in the store. Each is claimed, attempted, and settled; when the process
+//! dies in between, it is claimed again and sent again under the same event id (invariant 4).
+//! The store decides what is due, by its own time: a wall clock that is set moves no retry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
@@ -17,26 +19,29 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actions::Delivering;
-use crate::clock::{SharedClock, later, until};
+use crate::clock::SharedClock;
 use crate::metrics::Metrics;
-use crate::sink::{ANSWER_BYTES_MAX, AttemptResult, Parcel, SharedSink, SinkStatus, retry};
-use crate::store::{AttemptRecord, Delivery, Settlement, SharedStore, StoreError};
+use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, AttemptResult, SharedSink, SinkStatus, retry};
+use crate::store::{AttemptRecord, Claimed, Settlement, SharedStore, StoreError};
 use crate::wake::{Wake, woken_within};
 
-/// How long a claimed delivery is left to its claimant: longer than any attempt takes.
+/// How long a claim on a delivery lasts.
 const LEASE: Duration = Duration::from_mins(1);
-/// The longest a loop sleeps without looking.
+const _: () = assert!(
+    ATTEMPT_MAX.as_millis() < LEASE.as_millis(),
+    "a lease outlasts the longest attempt and its record"
+);
+/// The longest a loop sleeps before it asks the store again.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
-/// How often a loop looks for what is due again while attempts are under way; what is new
-/// wakes it.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a loop claims retries while attempts are under way; new deliveries wake it.
+const CLAIM_EVERY: Duration = Duration::from_secs(1);
 /// How long a loop waits after the store failed once, and at most.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// What a courier works with.
 pub struct Parts {
-    /// Where deliveries are kept.
+    /// Keeps deliveries.
     pub store: SharedStore,
     /// The sinks, by name.
     pub sinks: BTreeMap<String, SharedSink>,
@@ -44,19 +49,19 @@ pub struct Parts {
     pub clock: SharedClock,
     /// The source of jitter; each sink gets its own generator from it.
     pub rng: StdRng,
-    /// What is counted.
+    /// Counts attempts.
     pub metrics: Arc<Metrics>,
 }
 
 /// Delivers events to all sinks. Clones share the same loops.
 #[derive(Clone)]
 pub struct Courier {
-    rounds: Vec<Arc<Round>>,
+    queues: Vec<Arc<SinkQueue>>,
     wake: Wake,
 }
 
 /// The deliveries to one sink.
-struct Round {
+struct SinkQueue {
     name: String,
     sink: SharedSink,
     store: SharedStore,
@@ -64,23 +69,30 @@ struct Round {
     rng: Mutex<StdRng>,
     woken: Arc<Notify>,
     metrics: Arc<Metrics>,
-    /// Since when the receiver is gone (410): nothing is sent until the configuration is
-    /// read again.
+    /// The time of the answer 410: nothing is sent from then on until a restart.
     gone_since: Mutex<Option<Timestamp>>,
-    /// Attempts that were made and could not be recorded. Nothing more is sent before
-    /// they are, so they are no more than run at once.
-    unrecorded: Mutex<Vec<AttemptRecord>>,
+    /// Attempts that were made and could not be recorded. Nothing more is sent before they
+    /// are, so they are no more than run at once.
+    unrecorded: Mutex<Vec<Ended>>,
+}
+
+/// An attempt that has ended.
+#[derive(Clone)]
+struct Ended {
+    /// The uptime when it ended; the delay of a retry counts from then.
+    at: Duration,
+    record: AttemptRecord,
 }
 
 impl Courier {
     /// A courier for these sinks.
     pub fn new(mut parts: Parts) -> Self {
         let mut wake = Wake::default();
-        let mut rounds = Vec::new();
+        let mut queues = Vec::new();
         for (name, sink) in parts.sinks {
             let (one, woken) = Wake::new();
             wake.join(one);
-            rounds.push(Arc::new(Round {
+            queues.push(Arc::new(SinkQueue {
                 name,
                 sink,
                 store: Arc::clone(&parts.store),
@@ -92,7 +104,7 @@ impl Courier {
                 unrecorded: Mutex::default(),
             }));
         }
-        Self { rounds, wake }
+        Self { queues, wake }
     }
 
     /// Wakes the loops of all sinks.
@@ -102,29 +114,29 @@ impl Courier {
 
     /// The sinks, by name.
     pub fn sinks(&self) -> impl Iterator<Item = SinkStatus> + '_ {
-        self.rounds.iter().map(|round| SinkStatus {
-            name: round.name.clone(),
-            kind: round.sink.kind(),
-            gone_since: round.gone_since(),
+        self.queues.iter().map(|queue| SinkStatus {
+            name: queue.name.clone(),
+            kind: queue.sink.kind(),
+            gone_since: queue.gone_since(),
         })
     }
 
-    /// Attempts everything that is due now, for every sink; tells how many attempts.
+    /// Attempts every delivery that is due now, to every sink. Returns how many attempts.
     ///
     /// # Errors
     /// The store failed.
     pub async fn run_once(&self) -> Result<usize, StoreError> {
         let mut attempts = 0;
-        for round in &self.rounds {
-            attempts += round.deliver_due(&CancellationToken::new()).await?;
+        for queue in &self.queues {
+            attempts += queue.deliver_due(&CancellationToken::new()).await?;
         }
         Ok(attempts)
     }
 
     /// Delivers until `stop`; each sink has its own loop in `tracker`.
     pub fn run(&self, stop: &CancellationToken, tracker: &TaskTracker) {
-        for round in &self.rounds {
-            tracker.spawn(Arc::clone(round).run(stop.clone()));
+        for queue in &self.queues {
+            tracker.spawn(Arc::clone(queue).run(stop.clone()));
         }
     }
 }
@@ -135,7 +147,7 @@ impl Delivering for Courier {
     }
 }
 
-impl Round {
+impl SinkQueue {
     async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut failures = 0;
         while !stop.is_cancelled() {
@@ -149,7 +161,7 @@ impl Round {
                     tracing::error!(
                         sink = self.name,
                         error = format!("{error:#}"),
-                        "cannot work through what is owed; nothing is sent before the store returns"
+                        "the store failed; deliveries to this sink wait until it returns"
                     );
                     failures += 1;
                     store_pause(failures)
@@ -160,179 +172,207 @@ impl Round {
         }
     }
 
-    /// Attempts what is due, a bounded number at a time, until nothing is due or `stop`.
+    /// Attempts the deliveries that are due, a bounded number at once, until none is due or
+    /// `stop`. Returns how many attempts.
     ///
-    /// No more is claimed than can be attempted at once: what waited here for its turn
-    /// could outlive its lease and be sent twice. What comes due meanwhile takes the places
-    /// that are free: an event that its receiver swallows holds up no other. When the store
-    /// fails, what is under way is not broken off: its records wait until the store returns.
+    /// No more are claimed than can be attempted at once: a claim that waited here could
+    /// outlive its lease and be sent twice. Deliveries that come due meanwhile take the places
+    /// that are free: a receiver that does not answer one event holds up no other. When the
+    /// store fails, attempts under way are not broken off: their records wait until it returns.
     async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
         self.record(Vec::new()).await?;
-        let mut under_way = JoinSet::new();
-        let mut ids = BTreeSet::new();
+        let mut under_way = UnderWay::default();
         let mut attempts = 0;
-        let mut trouble = None;
+        let mut failure = None;
         loop {
-            let is_wanted = || !stop.is_cancelled() && self.gone_since().is_none();
-            let is_open = trouble.is_none() && is_wanted();
-            let free = self.sink.concurrency().saturating_sub(under_way.len());
-            if free > 0 && is_open {
-                match self.claim(free).await {
-                    // The receiver went while they were claimed: they are owed as before.
-                    Ok(_) if !is_wanted() => {}
-                    Ok(claimed) => {
-                        for delivery in claimed {
-                            // One that outlasts its lease is still under way.
-                            if ids.insert(delivery.id) {
-                                under_way.spawn(Arc::clone(self).attempt(delivery));
-                            }
-                        }
-                    }
-                    Err(error) => trouble = Some(error),
-                }
+            if failure.is_none() {
+                failure = self.fill(&mut under_way, stop).await.err();
             }
-            let has_room = under_way.len() < self.sink.concurrency();
+            let has_room = under_way.tasks.len() < self.sink.concurrency();
+            let goes_on = failure.is_none() && self.is_wanted(stop);
             let ended = tokio::select! {
                 biased;
-                ended = under_way.join_next() => ended,
-                () = woken_within(LOOK, &self.woken), if has_room && is_open => continue,
+                ended = under_way.next() => ended,
+                () = woken_within(CLAIM_EVERY, &self.woken), if has_room && goes_on => continue,
             };
-            let Some(first) = ended else {
-                return trouble.map_or(Ok(attempts), Err);
+            let Some(ended) = ended else {
+                return failure.map_or(Ok(attempts), Err);
             };
-            let mut records: Vec<AttemptRecord> = first.into_iter().collect();
-            while let Some(other) = under_way.try_join_next() {
-                records.extend(other);
-            }
-            for record in &records {
-                ids.remove(&record.delivery);
-            }
-            attempts += records.len();
-            if let Err(error) = self.record(records).await {
-                trouble = Some(error);
+            attempts += ended.len();
+            if let Err(error) = self.record(ended).await {
+                failure = Some(error);
             }
         }
     }
 
-    /// Records attempts, and first those that could not be before.
-    async fn record(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
-        let mut all = std::mem::take(&mut *self.unrecorded());
-        all.extend(records);
+    /// Claims deliveries for the free places and starts their attempts.
+    async fn fill(
+        self: &Arc<Self>,
+        under_way: &mut UnderWay,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let free = self.sink.concurrency() - under_way.tasks.len();
+        if free == 0 || !self.is_wanted(stop) {
+            return Ok(());
+        }
+        let claimed = self.store.claim_deliveries(&self.name, LEASE, free).await?;
+        // The receiver may have gone during the claim; the deliveries stay pending.
+        if self.is_wanted(stop) {
+            for one in claimed {
+                // An attempt that outlasts its lease is still under way.
+                if under_way.ids.insert(one.id) {
+                    under_way.tasks.spawn(Arc::clone(self).attempt(one));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, stop: &CancellationToken) -> bool {
+        !stop.is_cancelled() && self.gone_since().is_none()
+    }
+
+    /// Records attempts, together with those that could not be recorded before.
+    async fn record(&self, ended: Vec<Ended>) -> Result<(), StoreError> {
+        let mut all = std::mem::take(&mut *self.unrecorded.lock());
+        all.extend(ended);
         if all.is_empty() {
             return Ok(());
         }
-        let recorded = self.store.settle(all.clone()).await;
+        let uptime = self.clock.uptime();
+        let records = all.iter().map(|ended| ended.record_at(uptime)).collect();
+        let recorded = self.store.settle(records).await;
         if recorded.is_err() {
-            *self.unrecorded() = all;
+            *self.unrecorded.lock() = all;
         }
         recorded
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-        let now = self.clock.now();
-        self.store
-            .claim_deliveries(&self.name, now, later(now, LEASE), limit)
-            .await
-    }
-
-    async fn attempt(self: Arc<Self>, delivery: Delivery) -> AttemptRecord {
-        let parcel = Parcel {
-            event_id: delivery.event_id,
-            type_name: delivery.type_name,
-            body: delivery.body,
-            to: delivery.callback_url,
-        };
+    async fn attempt(self: Arc<Self>, claimed: Claimed) -> Ended {
+        let delivery = &claimed.delivery;
         let at = self.clock.now();
         let began = self.clock.uptime();
-        let attempt = self.sink.deliver(&parcel, at).await;
-        let took = self.clock.uptime().saturating_sub(began);
-        let made = delivery.attempts.saturating_add(1);
+        let attempt = self.sink.deliver(delivery, at).await;
+        let ended = self.clock.uptime();
+        let number = claimed.schedule_attempts.saturating_add(1);
         let http_status = attempt.http_status;
-        let (settlement, error, result) = match attempt.result {
+        let (settlement, error, result) = self.judge(attempt.result, number);
+        self.metrics.attempted(&self.name, result);
+        if let Some(error) = &error {
+            tracing::warn!(
+                sink = self.name, event_id = %delivery.event_id, attempt = number, http_status, error,
+                dead = settlement == Settlement::Dead, "a delivery failed"
+            );
+        }
+        let record = AttemptRecord {
+            delivery: claimed.id,
+            schedule_attempt: number,
+            settlement,
+            at,
+            took: ended.saturating_sub(began),
+            http_status,
+            error,
+            answer: attempt.answer.map(beginning),
+        };
+        Ended { at: ended, record }
+    }
+
+    /// Returns the consequence of attempt `number` of a schedule, why it failed, and the word
+    /// for its result in metrics.
+    fn judge(
+        &self,
+        result: AttemptResult,
+        number: u32,
+    ) -> (Settlement, Option<String>, &'static str) {
+        match result {
             AttemptResult::Delivered => (Settlement::Delivered, None, "delivered"),
             AttemptResult::Failed {
                 reason,
                 retry_after,
-            } => match self.after_failure(made, retry_after) {
-                Settlement::Dead => (Settlement::Dead, Some(reason), "dead"),
-                again => (again, Some(reason), "failed"),
-            },
+            } => {
+                let mut rng = self.rng.lock();
+                match retry::delay(number, retry_after, &mut *rng) {
+                    Some(delay) => (Settlement::RetryAfter(delay), Some(reason), "failed"),
+                    None => (Settlement::Dead, Some(reason), "dead"),
+                }
+            }
             AttemptResult::Never { reason } => (Settlement::Dead, Some(reason), "dead"),
             AttemptResult::ReceiverGone => {
                 self.close_down();
                 let reason = "the receiver is gone (410)".to_owned();
                 (Settlement::ReceiverGone, Some(reason), "gone")
             }
-        };
-        self.metrics.attempted(&self.name, result);
-        if let Some(error) = &error {
-            tracing::warn!(
-                sink = self.name, event_id = %parcel.event_id, attempt = made, http_status, error,
-                dead = settlement == Settlement::Dead, "a delivery failed"
-            );
-        }
-        AttemptRecord {
-            delivery: delivery.id,
-            number: made,
-            settlement,
-            at,
-            took,
-            http_status,
-            error,
-            answer: attempt.answer.map(beginning),
-        }
-    }
-
-    fn after_failure(&self, made: u32, retry_after: Option<Duration>) -> Settlement {
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        match retry::delay(made, retry_after, &mut *rng) {
-            Some(delay) => Settlement::RetryAt(later(self.clock.now(), delay)),
-            None => Settlement::Dead,
         }
     }
 
     fn close_down(&self) {
-        let mut gone_since = self
-            .gone_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut gone_since = self.gone_since.lock();
         if gone_since.is_none() {
             *gone_since = Some(self.clock.now());
             self.metrics.sink_is_gone(&self.name);
             tracing::error!(
                 sink = self.name,
-                "the receiver answered 410 Gone: nothing is sent to this sink until jobwatch is restarted; what it is owed is kept"
+                "the receiver answered 410 Gone: nothing is sent to this sink until jobwatch is restarted; its deliveries are kept"
             );
         }
     }
 
     fn gone_since(&self) -> Option<Timestamp> {
-        *self
-            .gone_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.gone_since.lock()
     }
 
-    fn unrecorded(&self) -> MutexGuard<'_, Vec<AttemptRecord>> {
-        self.unrecorded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How long nothing is due.
+    /// Returns how long no delivery is due.
     async fn pause(&self) -> Duration {
         match self.store.next_delivery_due(&self.name).await {
-            Ok(Some(due)) if self.gone_since().is_none() => {
-                until(self.clock.now(), due).min(SLEEP_MAX)
-            }
+            Ok(Some(after)) if self.gone_since().is_none() => after.min(SLEEP_MAX),
             Ok(_) => SLEEP_MAX,
             Err(_) => STORE_PAUSE,
         }
     }
 }
 
-/// Longer with each failure in a row, so that a disk that is full for a day is not told of
-/// every second.
+/// The attempts of one sink that are under way.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<Ended>,
+    /// The deliveries that they attempt.
+    ids: BTreeSet<i64>,
+}
+
+impl UnderWay {
+    /// Waits until one attempt has ended and returns all that have; `None` when none is under
+    /// way.
+    async fn next(&mut self) -> Option<Vec<Ended>> {
+        let first = self.tasks.join_next().await?;
+        let mut ended: Vec<Ended> = first.into_iter().collect();
+        while let Some(other) = self.tasks.try_join_next() {
+            ended.extend(other);
+        }
+        for one in &ended {
+            self.ids.remove(&one.record.delivery);
+        }
+        Some(ended)
+    }
+}
+
+impl Ended {
+    /// The record when it is made at `uptime`: its retry does not wait for longer because the
+    /// record had to.
+    fn record_at(&self, uptime: Duration) -> AttemptRecord {
+        let waited = uptime.saturating_sub(self.at);
+        let settlement = match self.record.settlement {
+            Settlement::RetryAfter(delay) => Settlement::RetryAfter(delay.saturating_sub(waited)),
+            other => other,
+        };
+        AttemptRecord {
+            settlement,
+            ..self.record.clone()
+        }
+    }
+}
+
+/// Longer with each failure in a row, so that a disk that is full for a day does not fill the
+/// log.
 fn store_pause(failures: u32) -> Duration {
     STORE_PAUSE
         .saturating_mul(1 << failures.saturating_sub(1).min(8))
@@ -355,6 +395,28 @@ mod tests {
         assert_eq!(kept.len(), ANSWER_BYTES_MAX);
         let kept = beginning(format!("x{}", "é".repeat(ANSWER_BYTES_MAX)));
         assert_eq!(kept.len(), ANSWER_BYTES_MAX - 1);
+    }
+
+    #[test]
+    fn a_late_record_does_not_put_off_the_retry() {
+        let ended = Ended {
+            at: Duration::from_secs(100),
+            record: AttemptRecord {
+                delivery: 1,
+                schedule_attempt: 1,
+                settlement: Settlement::RetryAfter(Duration::from_secs(30)),
+                at: Timestamp::UNIX_EPOCH,
+                took: Duration::ZERO,
+                http_status: None,
+                error: None,
+                answer: None,
+            },
+        };
+        for (uptime, delay) in [(100, 30), (110, 20), (500, 0)] {
+            let record = ended.record_at(Duration::from_secs(uptime));
+            let delay = Duration::from_secs(delay);
+            assert_eq!(record.settlement, Settlement::RetryAfter(delay));
+        }
     }
 
     #[test]

@@ -1,16 +1,17 @@
-//! What goes on by itself: polling jobs ([`poller`]) and delivering events ([`courier`]).
+//! The background workers: the [`poller`] polls jobs, the [`courier`] delivers events.
 //!
 //! Every worker follows one contract:
-//! - `run_once` does everything that is due now and returns what it did; tests step the
-//!   clock and call it;
-//! - `run` does the same continuously, until it is told to stop;
-//! - waking a worker carries no data: it rereads what is due from the store, so that a
-//!   restart, a missed wake and the happy path share one code path.
+//! - `run_once` does everything that is due now and returns a count; tests step the clock and
+//!   call it;
+//! - `run` does the same continuously, until the stop token is cancelled;
+//! - a wake carries no data: the worker reads the due work from the store, so that a restart,
+//!   a missed wake and the normal case share one code path.
 
 pub mod courier;
 pub mod poller;
 
 use std::sync::Arc;
 
-/// Told by the scheduler loop that it is alive; feeds the watchdog of the service manager.
+/// Called by the loop of the poller, at least every 2 s, while it is alive; it feeds the
+/// watchdog of the service manager.
 pub type Heartbeat = Arc<dyn Fn() + Send + Sync>;

@@ -41,7 +41,7 @@ fn examples_of(name: &str) -> Vec<(String, Example)> {
             let case = format!("{name}/{}", path.file_stem().unwrap().display());
             let text = std::fs::read_to_string(&path).unwrap();
             let example = serde_json::from_str(&text)
-                .unwrap_or_else(|error| panic!("{case} is no example: {error}"));
+                .unwrap_or_else(|error| panic!("{case} is not a valid example: {error}"));
             (case, example)
         })
         .collect();
@@ -78,7 +78,7 @@ fn read(definition: &Definition, example: &Example) -> Value {
     shown
 }
 
-/// What differs between what was expected and what was read.
+/// The differences between the expected and the actual reading.
 fn differences(definition: &Definition, example: &Example) -> Vec<String> {
     let shown = read(definition, example);
     let mut wrong = Vec::new();
@@ -94,15 +94,15 @@ fn differences(definition: &Definition, example: &Example) -> Vec<String> {
 }
 
 #[test]
-fn every_recorded_answer_is_read_as_it_must_be() {
+fn every_example_is_read_as_expected() {
     let mut wrong = Vec::new();
     let mut count = 0;
     let catalog = Catalog::built_in();
     for definition in catalog.all() {
         for (case, example) in examples_of(&definition.name) {
             count += 1;
-            let told = differences(definition, &example);
-            wrong.extend(told.into_iter().map(|what| format!("{case}: {what}")));
+            let found = differences(definition, &example);
+            wrong.extend(found.into_iter().map(|what| format!("{case}: {what}")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -112,7 +112,7 @@ fn every_recorded_answer_is_read_as_it_must_be() {
     );
 }
 
-/// A recorded answer of the fixtures: no invention, and what it must be read as.
+/// A recorded answer of the fixtures, and the reading that it must have.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Recorded {
@@ -124,7 +124,7 @@ struct Recorded {
 }
 
 #[test]
-fn every_fixture_of_the_whole_family_and_beyond_is_read_as_it_must_be() {
+fn every_fixture_is_read_as_expected() {
     let catalog = Catalog::built_in();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures");
     let mut count = 0;
@@ -155,7 +155,7 @@ fn every_fixture_of_the_whole_family_and_beyond_is_read_as_it_must_be() {
 }
 
 #[test]
-fn every_definition_is_shown_running_succeeding_failing_and_refusing() {
+fn every_definition_has_an_example_of_each_state() {
     for name in Catalog::built_in().names() {
         let seen: Vec<Value> = examples_of(name)
             .iter()
@@ -178,7 +178,7 @@ fn every_definition_is_shown_running_succeeding_failing_and_refusing() {
 }
 
 #[test]
-fn every_example_names_its_source_and_says_when_it_was_built() {
+fn every_example_names_its_source() {
     for name in Catalog::built_in().names() {
         for (case, example) in examples_of(name) {
             assert!(example.source.len() > 10, "{case} has no source");
@@ -192,7 +192,7 @@ fn every_example_names_its_source_and_says_when_it_was_built() {
 }
 
 #[test]
-fn no_folder_of_examples_lacks_its_definition() {
+fn every_examples_folder_belongs_to_a_definition() {
     let catalog = Catalog::built_in();
     for entry in std::fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

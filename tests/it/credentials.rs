@@ -1,6 +1,6 @@
 //! Every kind of credential, in the whole program, against stand-ins of an identity service
-//! and of job APIs: what is sent, what is renewed, and what happens when either refuses,
-//! throttles, lies or is gone.
+//! and of job APIs: the requests sent, the renewals, and the reaction when either refuses,
+//! throttles, answers wrongly or is down.
 
 mod agencies;
 mod clocks;

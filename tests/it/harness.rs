@@ -1,8 +1,8 @@
 //! The whole program around a stepped clock: real settings, a real database, and the simulator
 //! and a webhook receiver on real sockets.
 //!
-//! [`App::advance`] moves the clock and has the workers do what is then due; nothing runs
-//! by itself, so a test of hours takes milliseconds.
+//! [`App::advance`] moves the clock and runs the workers once. No task runs by itself, so a
+//! test of hours takes milliseconds.
 
 pub(crate) mod receiver;
 mod setup;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use jobwatch::actions::Polling;
 use jobwatch::app;
 use jobwatch::clock::{Clock, SteppedClock, later, until};
 use jobwatch::simulator::{Ending, Faults, JobSpec, Service, SimulatorHandle};
@@ -36,9 +37,9 @@ use self::receiver::Receiver;
 pub(crate) use self::setup::Setup;
 use self::setup::build;
 
-/// The token in the file of the credential `sim`, unless a test writes another.
+/// The token in the file of the credential `sim`, unless a test writes another one.
 pub(crate) const TOKEN: &str = "token-of-the-simulator";
-/// The secret that signs what goes to the sink `hook`.
+/// The secret that signs the events for the sink `hook`.
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// The program, its surroundings and its clock.
@@ -53,17 +54,17 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The usual program.
+    /// The program with the usual settings.
     pub(crate) async fn start() -> Self {
         Setup::default().start().await
     }
 
-    /// Ends the program in order and builds it anew on the same database.
+    /// Stops the program in order and builds it again on the same database.
     pub(crate) async fn restart(self) -> Self {
         self.restart_with(|settings| settings).await
     }
 
-    /// As [`restart`](Self::restart), with settings that were edited meanwhile.
+    /// As [`restart`](Self::restart), with edited settings.
     pub(crate) async fn restart_with(self, edit: impl FnOnce(String) -> String) -> Self {
         self.program.store.close().await;
         drop(self.program);
@@ -87,13 +88,13 @@ impl App {
         self.clock.now()
     }
 
-    /// Has both workers do everything that is due.
+    /// Makes both workers do everything that is due.
     pub(crate) async fn tick(&self) {
         self.program.poller.run_once().await.unwrap();
         self.program.courier.run_once().await.unwrap();
     }
 
-    /// Moves the clock, and then as [`tick`](Self::tick).
+    /// Moves the clock and calls [`tick`](Self::tick).
     pub(crate) async fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.tick().await;
@@ -111,19 +112,19 @@ impl App {
     /// Advances to the next poll of a watch.
     pub(crate) async fn next_poll(&self, id: WatchId) {
         let due = self.progress(id).next_poll_at;
-        // What waits for its budget is due already.
+        // A watch that waits for its budget is due already.
         let step = until(self.now(), due).max(Duration::from_millis(1));
         self.advance(step).await;
     }
 
-    /// Makes a job in the simulator and has it watched.
+    /// Creates a job in the simulator and submits it.
     pub(crate) async fn watch_new(&self, spec: JobSpec) -> WatchId {
         let service = spec.service.name();
         let job_id = self.simulator.create(spec).unwrap().job_id;
         self.submit(service, &job_id).await
     }
 
-    /// Has a job watched, and the poller know of it.
+    /// Submits a job and makes the poller see it.
     pub(crate) async fn submit(&self, service: &str, job_id: &str) -> WatchId {
         let request = WatchRequest {
             service: service.to_owned(),
@@ -133,7 +134,7 @@ impl App {
         self.request(&request).await
     }
 
-    /// As [`submit`](Self::submit), with everything a request may have.
+    /// As [`submit`](Self::submit), with a complete request.
     pub(crate) async fn request(&self, request: &WatchRequest) -> WatchId {
         let submitted = self.program.actions.submit(request).await.unwrap();
         let Submitted::Accepted(watch) = submitted else {
@@ -143,7 +144,7 @@ impl App {
         watch.id
     }
 
-    /// Asks the API.
+    /// Sends a request to the API.
     pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
         let request = http::Request::builder()
             .method(method)
@@ -157,11 +158,19 @@ impl App {
         (status, serde_json::from_slice(&body).unwrap())
     }
 
+    pub(crate) async fn metrics(&self) -> String {
+        let request = Request::get("/metrics").header(header::HOST, "localhost");
+        let request = request.body(Body::empty()).unwrap();
+        let response = self.program.router.clone().oneshot(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     pub(crate) async fn watch(&self, id: WatchId) -> Watch {
         self.program.store.watch(id).await.unwrap().unwrap()
     }
 
-    /// How a watch ended; `None` while it goes on.
+    /// The outcome of a watch; `None` while it goes on.
     pub(crate) async fn outcome(&self, id: WatchId) -> Option<Outcome> {
         self.watch(id).await.state.outcome()
     }
@@ -177,14 +186,14 @@ impl App {
         self.progress(id).last_problem.map(|problem| problem.kind)
     }
 
-    /// How many polls the simulator answered for the job of a watch.
+    /// The number of polls that the simulator answered for the job of a watch.
     pub(crate) async fn polls(&self, id: WatchId) -> u64 {
         let watch = self.watch(id).await;
         self.simulator.job(&watch.job_id).unwrap().polls
     }
 
-    /// The types of the events of a watch, without what all types begin with.
-    pub(crate) async fn told(&self, id: WatchId) -> Vec<String> {
+    /// The types of the events of a watch, without their common prefix.
+    pub(crate) async fn event_types(&self, id: WatchId) -> Vec<String> {
         let events = self.program.store.events_of(id, 1000).await.unwrap();
         events
             .iter()
@@ -206,7 +215,7 @@ impl App {
             .collect()
     }
 
-    /// Goes from poll to poll until the watch is over.
+    /// Advances from poll to poll until the watch ends.
     pub(crate) async fn run_until_final(&self, id: WatchId, limit: Duration) -> Outcome {
         let last = later(self.now(), limit);
         self.tick().await;

@@ -1,7 +1,7 @@
-//! The real program logs in at a real Keystone (`tests/keystone`), and asks a job API that
-//! takes each token back to that Keystone.
+//! The real program logs in at a real Keystone (`tests/keystone`) and polls a job API that
+//! validates each token at that Keystone.
 //!
-//! Where no Keystone was prepared each test says so and passes; with `CI=true` it fails.
+//! Without a prepared Keystone each test prints that and passes; with `CI=true` it fails.
 
 mod expiry;
 mod identity;
@@ -22,12 +22,12 @@ use tokio::runtime::Runtime;
 use self::identity::Keystone;
 use self::jobs::JobApi;
 
-/// Names the folder that `tests/keystone/prepare` made.
+/// The variable with the folder that `tests/keystone/prepare` made.
 const PREPARED: &str = "JOBWATCH_TEST_KEYSTONE";
-/// Longer than anything here takes, on a machine that is busy with other things.
+/// Longer than any step takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What all tests of this folder serve and ask with, each from a thread of its own.
+/// The runtime that all tests of this folder share; each test has its own thread.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 /// Its tokens outlive the tests.
 static LASTING: LazyLock<Cloud> = LazyLock::new(|| Cloud::start(3600));
@@ -55,7 +55,7 @@ fn prepared() -> Option<PathBuf> {
     env::var_os(PREPARED).map(PathBuf::from)
 }
 
-/// The shared cloud, unless the test is to be left out.
+/// The shared cloud, or `None` if the test is skipped.
 fn shared(cloud: &'static LazyLock<Cloud>) -> Option<&'static Cloud> {
     if prepared().is_some() {
         return Some(LazyLock::force(cloud));
@@ -64,7 +64,7 @@ fn shared(cloud: &'static LazyLock<Cloud>) -> Option<&'static Cloud> {
     let test = thread.name().unwrap_or_default();
     let said = format!("{test}: {PREPARED} is not set; see tests/keystone/README.md");
     assert!(env::var_os("CI").is_none_or(|it| it != "true"), "{said}");
-    // Not by `eprintln!`, which is shown only of a test that fails.
+    // `eprintln!` would be shown only if the test fails.
     let line = format!("\nSKIPPED {said}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     None

@@ -1,7 +1,7 @@
 //! All integration tests, one binary.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on fails; clippy sees that in tests only, not in what they share"
+    reason = "a test that cannot go on fails; clippy allows it in tests only, not in their helpers"
 )]
 
 mod catalog; // every definition against its recorded answers
@@ -9,10 +9,10 @@ mod credentials; // every kind of credential against stand-ins of a cloud
 mod harness; // the program around a stepped clock, for `whole_app`
 mod keystone; // the real binary logs in at a real Keystone, where there is one
 mod program; // the real binary as processes of their own
-mod properties; // what holds for any sequence of observations, and for any signed request
-mod readings; // recorded and built answers, and what each is read as
-mod simulation; // the core through random histories, on models of everything outside
+mod properties; // invariants of any sequence of observations, and of any signed request
+mod readings; // recorded and built answers, and how each is read
+mod simulation; // the core in random histories, on models of its surroundings
 mod sinks; // each kind of sink at real sockets, files and processes
 mod store; // the contract of the store, over every kind of store
-mod tidy; // the rules of this house that no compiler checks
+mod tidy; // the rules of this repository that no compiler checks
 mod whole_app; // submit, poll, decide, store and deliver, together

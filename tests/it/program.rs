@@ -1,4 +1,4 @@
-//! The real program as processes of their own: what it says, how it exits, what survives.
+//! The real program as a process: its output, its exit codes, and the state that survives.
 
 mod commands;
 mod crash;
@@ -7,6 +7,7 @@ mod daemon;
 mod definitions;
 mod disk;
 mod kills;
+mod logs;
 mod power_cut;
 pub(crate) mod process;
 mod proxies;

@@ -1,5 +1,5 @@
-//! Any sequence of observations at all: what must hold whatever a service says, and when.
-//! `signing` does the same for requests that are signed.
+//! Invariants of any sequence of observations at any times.
+//! `signing` has those of signed requests.
 
 mod observations;
 mod signing;
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::sqlite::SqliteStore;
 use jobwatch::store::{Applied, SharedStore};
 use jobwatch::timing::{PollSettings, Timing};
 use jobwatch::watch::change::Change;
@@ -26,8 +25,9 @@ use self::observations::{
 };
 use crate::harness::timing::least;
 use crate::store::samples;
+use crate::store::sqlite::opened;
 
-/// How long the service of [`samples::watch`] may refuse, or not know the job.
+/// The limits for refusals and unknown jobs of the service of [`samples::watch`].
 fn timing() -> Timing {
     let settings = PollSettings {
         not_found_grace: Some(Duration::from_mins(2)),
@@ -37,7 +37,7 @@ fn timing() -> Timing {
     settings.complete().unwrap()
 }
 
-/// The terms of [`samples::watch`].
+/// The settings of [`samples::watch`].
 fn terms<'a>(watch: &Watch, timing: &'a Timing) -> Terms<'a> {
     Terms {
         submitted_at: watch.submitted_at,
@@ -47,7 +47,7 @@ fn terms<'a>(watch: &Watch, timing: &'a Timing) -> Terms<'a> {
     }
 }
 
-/// What one observation did.
+/// The result of one observation.
 struct Turn<'a> {
     observation: &'a Observation,
     now: Timestamp,
@@ -56,7 +56,7 @@ struct Turn<'a> {
     event: Option<Event>,
 }
 
-/// Polls until the end, as the poller does: decide, and record what is worth telling.
+/// Polls until the end, as the poller does: decide, and record each transition.
 fn drive(observations: &[(u64, Observation)]) -> (Vec<Turn<'_>>, Tracking) {
     let mut watch = samples::watch(1);
     let timing = timing();
@@ -102,7 +102,7 @@ fn kind_of(observation: &Observation) -> Option<ProblemKind> {
 
 proptest! {
     #[test]
-    fn a_verdict_comes_only_from_a_sighting_of_it(observations in sequence(any_observation())) {
+    fn a_verdict_needs_a_sighting_of_it(observations in sequence(any_observation())) {
         for turn in drive(&observations).0 {
             let Step::Finished(outcome) = turn.step else { continue };
             let said = state_of(turn.observation).and_then(JobState::outcome);
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sighting_of_an_end_always_ends_the_watch(
+    fn a_sighting_of_a_verdict_ends_the_watch(
         observations in sequence(any_observation()), state in select(&STATES[3..]),
     ) {
         let mut observations = observations;
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn transient_problems_alone_end_a_watch_at_its_deadline_and_not_before(
+    fn transient_problems_end_a_watch_only_at_its_deadline(
         observations in sequence(select(&TRANSIENT[..]).prop_map(problem)),
     ) {
         for turn in drive(&observations).0 {
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn a_job_that_was_seen_is_lost_only_when_missed_three_times(observations in sequence(any_observation())) {
+    fn a_seen_job_is_lost_only_after_three_misses(observations in sequence(any_observation())) {
         let mut missed = 0;
         let mut seen = false;
         for turn in drive(&observations).0 {
@@ -189,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn a_service_is_given_up_only_after_nothing_but_refusals(observations in sequence(any_observation())) {
+    fn only_continuous_refusals_end_as_unknown(observations in sequence(any_observation())) {
         let mut since = None;
         for turn in drive(&observations).0 {
             match kind_of(turn.observation) {
@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn every_event_of_a_watch_has_an_id_of_its_own(observations in sequence(any_observation())) {
+    fn event_ids_of_a_watch_are_unique(observations in sequence(any_observation())) {
         let (turns, _) = drive(&observations);
         let events: Vec<&Event> = turns.iter().filter_map(|turn| turn.event.as_ref()).collect();
         let ids: BTreeSet<_> = events.iter().map(|event| event.id).collect();
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_look_twice_is_told_once(state in select(&STATES[..3]), status in 0_u8..3, times in 2_usize..20) {
+    fn a_repeated_observation_makes_one_event(state in select(&STATES[..3]), status in 0_u8..3, times in 2_usize..20) {
         let observations = vec![(1, sighting(state, status)); times];
         let (turns, _) = drive(&observations);
         prop_assert!(turns[0].event.is_some());
@@ -242,7 +242,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn final_is_final_whatever_is_seen_afterwards(
+    fn later_observations_never_change_an_outcome(
         before in prop::collection::vec((0_u64..200, any_observation()), 0..8),
         end in select(&STATES[3..]),
         after in prop::collection::vec((0_u64..200, any_observation()), 1..8),
@@ -250,7 +250,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let folder = tempfile::tempdir().unwrap();
-            let store: SharedStore = Arc::new(SqliteStore::open(&folder.path().join("db")).unwrap());
+            let store: SharedStore = Arc::new(opened(&folder.path().join("db")).unwrap());
             let first = samples::accepted(&store, samples::watch(1)).await;
             let all: Vec<_> = before.iter().cloned().chain([(1, sighting(end, 9))]).chain(after.iter().cloned()).collect();
             let ended = observe_all(&store, &first, &all).await;
@@ -259,8 +259,8 @@ proptest! {
     }
 }
 
-/// Applies every observation to the stored watch, as a poller that never learns that the
-/// watch is over; returns the watch as it first ended.
+/// Applies every observation to the stored watch, like a poller that does not see the end;
+/// returns the watch as it was when it first ended.
 async fn observe_all(
     store: &SharedStore,
     first: &Watch,

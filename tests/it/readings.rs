@@ -1,7 +1,7 @@
-//! Answers as the services give them, each read as it must be.
+//! Answers of the services, and how each is read.
 //!
-//! `fixtures/` holds recorded and documented bodies with their sources; its manifest says
-//! what each must be read as. No body of a failed or running job was found in public, so
+//! `fixtures/` has recorded and documented bodies with their sources; its manifest has the
+//! expected reading of each. No body of a failed or running job was found in public, so
 //! those in [`built`] are made from the field tables of the API references.
 
 mod built;
@@ -50,7 +50,7 @@ fn body(fixture: &Fixture) -> Vec<u8> {
     std::fs::read(folder().join(&fixture.file)).unwrap()
 }
 
-/// Reads a body as the answer about `job_id`.
+/// Reads a body as an answer about `job_id`.
 pub(crate) fn read(definition: &str, http_status: u16, job_id: &str, body: &[u8]) -> Observation {
     let catalog = Catalog::built_in();
     let headers = HeaderMap::new();
@@ -94,7 +94,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 #[test]
-fn every_recorded_answer_is_read_as_its_manifest_says() {
+fn every_recorded_answer_matches_its_manifest_row() {
     for fixture in fixtures() {
         let body = body(&fixture);
         let parsed: Value = serde_json::from_slice(&body).unwrap();
@@ -124,7 +124,7 @@ fn every_recorded_answer_is_read_as_its_manifest_says() {
 
 #[test]
 fn every_fixture_is_in_the_manifest_and_has_a_source() {
-    // Those of other definitions are read by the test of the whole catalogue.
+    // The test of the catalog reads the fixtures of other definitions.
     let others = std::fs::read_to_string(folder().join("others.json")).unwrap();
     let others: Vec<Value> = serde_json::from_str(&others).unwrap();
     let others = others
@@ -165,7 +165,7 @@ fn times_without_a_zone_are_utc() {
 }
 
 #[test]
-fn children_come_with_their_own_outcomes_and_are_not_repeated_as_resources() {
+fn children_have_outcomes_and_are_not_listed_as_resources() {
     let job = recorded("sdrs/success_with_sub_jobs.json").job;
     assert_eq!(job.began_at, Some(time("2019-06-13T09:40:53.930Z")));
     assert_eq!(job.ended_at, Some(time("2019-06-13T09:41:01.946Z")));
@@ -188,7 +188,7 @@ fn children_come_with_their_own_outcomes_and_are_not_repeated_as_resources() {
 }
 
 #[test]
-fn resources_are_carried_as_the_service_wrote_them() {
+fn resources_are_kept_as_the_service_wrote_them() {
     let job = recorded("sdrs/success_protection_group.json").job;
     assert!(job.resources.unwrap()["server_group_id"].is_string());
     assert!(job.children.is_empty());

@@ -1,9 +1,9 @@
-//! The real poller, courier, actions and definitions through random histories on models of
-//! everything outside: cloud, disk, receivers, clock. Crashes come at any call.
+//! The real poller, courier, actions and definitions in random histories, on models of their
+//! surroundings: cloud, disk, receivers, clock. A crash may come at any call.
 //!
-//! Time is the runtime's own and stands still until everybody waits, so that an hour takes
+//! Time is the runtime's own and stands still until all tasks wait, so an hour takes
 //! milliseconds and the same seed gives the same history. `JOBWATCH_SEED` repeats one of
-//! them, with a journal; `JOBWATCH_HISTORIES` says how many there are.
+//! them, with a journal; `JOBWATCH_HISTORIES` sets their number.
 
 mod checks;
 mod cloud;
@@ -32,12 +32,12 @@ use crate::store::memory::Logged;
 use jobwatch::store::delivery::DeliveryState;
 use jobwatch::watch::event::EventKind;
 
-/// How many histories there are, unless the environment says otherwise.
+/// The default number of histories.
 const HISTORIES: u64 = 10_000;
-/// After so many that went wrong, the others tell nothing new.
-const WRONGS_MAX: usize = 5;
+/// The number of failed histories after which a thread stops.
+const VIOLATIONS_MAX: usize = 5;
 
-/// What happened in some histories.
+/// Counts of the events in some histories.
 #[derive(Debug, Default)]
 struct Tally(BTreeMap<String, usize>);
 
@@ -56,7 +56,7 @@ impl AddAssign for Tally {
 }
 
 thread_local! {
-    /// Whether anything panicked in this thread, be it in a task whose end nobody reads.
+    /// True if a task of this thread panicked, even one that is not awaited.
     static PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -64,10 +64,10 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Lives through one history.
+/// Runs one history.
 ///
 /// # Errors
-/// What went wrong in it.
+/// The violated invariants.
 fn history(seed: u64, keeps_journal: bool) -> Result<Tally, String> {
     let world = World::new(Plan::of(seed), keeps_journal);
     PANICKED.set(false);
@@ -81,11 +81,11 @@ fn history(seed: u64, keeps_journal: bool) -> Result<Tally, String> {
     if lived.is_err() || PANICKED.get() {
         return Err("something panicked".to_owned());
     }
-    let wrongs = std::mem::take(&mut world.state().wrongs);
-    if wrongs.is_empty() {
+    let violations = std::mem::take(&mut world.state().violations);
+    if violations.is_empty() {
         Ok(tally(&world))
     } else {
-        Err(wrongs.join("\n  "))
+        Err(violations.join("\n  "))
     }
 }
 
@@ -97,33 +97,33 @@ fn tally(world: &World) -> Tally {
     tally.add("processes", state.life);
     tally.add("polls", state.visits.total);
     tally.add("events", rows.events.len());
-    tally.add("writes in vain", state.applies_in_vain);
+    tally.add("failed writes", state.failed_applies);
     let late = |logged: &&Logged| logged.event.kind == EventKind::LateResult;
     tally.add("late results", rows.events.iter().filter(late).count());
     for watch in &rows.watches {
         tally.add(format!("watches {}", watch.state), 1);
     }
     for owed in &rows.deliveries {
-        tally.add("attempts", usize::try_from(owed.attempts).unwrap());
+        tally.add("attempts", usize::try_from(owed.attempts_total).unwrap());
         tally.add(
             "dead letters",
             usize::from(owed.state == DeliveryState::Dead),
         );
     }
-    for book in &state.books {
-        let again = book.taken.values().map(|taken| taken - 1).sum();
+    for ledger in &state.ledgers {
+        let again = ledger.taken.values().map(|taken| taken - 1).sum();
         tally.add("events taken again", again);
     }
     tally
 }
 
-/// Lives through `histories` of them, those of consecutive seeds, on all processors.
+/// Runs `histories` histories with consecutive seeds, on all processors.
 fn live_through(first: u64, histories: u64) -> (Tally, Vec<String>) {
     let next = AtomicU64::new(0);
     let work = || {
         let mut tally = Tally::default();
-        let mut wrongs = Vec::new();
-        while wrongs.len() < WRONGS_MAX {
+        let mut violations = Vec::new();
+        while violations.len() < VIOLATIONS_MAX {
             let n = next.fetch_add(1, Ordering::Relaxed);
             if n >= histories {
                 break;
@@ -131,26 +131,26 @@ fn live_through(first: u64, histories: u64) -> (Tally, Vec<String>) {
             let seed = first.wrapping_add(n);
             match history(seed, false) {
                 Ok(more) => tally += more,
-                Err(wrong) => wrongs.push(format!("JOBWATCH_SEED={seed}\n  {wrong}")),
+                Err(wrong) => violations.push(format!("JOBWATCH_SEED={seed}\n  {wrong}")),
             }
         }
-        (tally, wrongs)
+        (tally, violations)
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut all = (Tally::default(), Vec::new());
         for thread in threads {
-            let (tally, wrongs) = thread.join().unwrap();
+            let (tally, violations) = thread.join().unwrap();
             all.0 += tally;
-            all.1.extend(wrongs);
+            all.1.extend(violations);
         }
         all
     })
 }
 
 #[test]
-fn whatever_happens_the_invariants_hold() {
+fn random_histories_keep_the_invariants() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         PANICKED.set(true);
@@ -162,10 +162,10 @@ fn whatever_happens_the_invariants_hold() {
     }
     let histories = number("JOBWATCH_HISTORIES").unwrap_or(HISTORIES);
     let first = machine_seeded_rng().next_u64();
-    let (tally, wrongs) = live_through(first, histories);
+    let (tally, violations) = live_through(first, histories);
     eprintln!("from seed {first}: {:#?}", tally.0);
-    assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
-    // A model in which nothing happens proves nothing.
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+    // The histories test something only if all of this happens in them.
     for outcome in [
         "succeeded",
         "failed",
@@ -182,16 +182,16 @@ fn whatever_happens_the_invariants_hold() {
         "dead letters",
         "events taken again",
         "late results",
-        "writes in vain",
+        "failed writes",
     ] {
         assert!(histories < HISTORIES || happened(what), "no {what}");
     }
 }
 
-/// The client is told that the store failed, and then that the watch exists: nobody wakes
-/// the poller, which is never idle.
+/// The client gets an error of the store, and then the existing watch. No wake reaches the
+/// poller, which is never idle.
 #[test]
-fn a_watch_whose_acceptance_seemed_to_fail_is_polled_all_the_same() {
+fn a_watch_is_polled_when_its_acceptance_reported_an_error() {
     let second = Duration::from_secs(1);
     let timing = PollSettings {
         first: Some(second),
@@ -236,12 +236,12 @@ fn a_watch_whose_acceptance_seemed_to_fail_is_polled_all_the_same() {
             verdict: Verdict::Succeeded,
             forgotten_at: None,
             unwatch_at: None,
-            wish: None,
+            retry_after: None,
         });
     }
     let world = World::new(plan, false);
     life::run(&world);
     checks::all(&world);
-    let wrongs = std::mem::take(&mut world.state().wrongs);
-    assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+    let violations = std::mem::take(&mut world.state().violations);
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Each kind of sink by itself, at what it really talks to: sockets, files, processes.
+//! Each kind of sink alone, with real sockets, files and processes.
 
 mod callbacks;
 mod commands;
@@ -8,15 +8,16 @@ mod tls;
 mod webhooks;
 
 use jiff::Timestamp;
-use jobwatch::sink::{AttemptResult, Parcel, Sink};
+use jobwatch::sink::{AttemptResult, Sink};
+use jobwatch::watch::delivery::Delivery;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::observation::{Job, JobState};
 use jobwatch::watch::{Outcome, State};
 
 use crate::store::samples::{at, watch};
 
-/// The event of a watch whose job ended so, for `reason`.
-pub(crate) fn parcel(outcome: Outcome, reason: &str) -> Parcel {
+/// The event of a watch whose job ended with this outcome and `reason`.
+pub(crate) fn delivery(outcome: Outcome, reason: &str) -> Delivery {
     let mut watch = watch(1);
     watch.state = State::Final(outcome);
     watch.job = Some(Job {
@@ -37,35 +38,35 @@ pub(crate) fn parcel(outcome: Outcome, reason: &str) -> Parcel {
         &Instance("test".to_owned()),
         at(60),
     );
-    Parcel {
+    Delivery {
         event_id: event.id,
         type_name: event.kind.type_name().to_owned(),
         body: event.body,
-        to: None,
+        target: None,
     }
 }
 
 /// An event of a job that failed.
-pub(crate) fn failed() -> Parcel {
-    parcel(Outcome::Failed, "no capacity")
+pub(crate) fn failed() -> Delivery {
+    delivery(Outcome::Failed, "no capacity")
 }
 
-/// When attempts are made.
+/// The time of all attempts.
 pub(crate) fn now() -> Timestamp {
     at(61)
 }
 
-/// Why an attempt failed that may be made again.
-pub(crate) async fn failure(sink: &dyn Sink, parcel: &Parcel) -> String {
-    match sink.deliver(parcel, now()).await.result {
+/// The reason of a failed attempt that may be repeated.
+pub(crate) async fn failure(sink: &dyn Sink, delivery: &Delivery) -> String {
+    match sink.deliver(delivery, now()).await.result {
         AttemptResult::Failed { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }
 
-/// Why an attempt failed that is not made again.
-pub(crate) async fn refusal(sink: &dyn Sink, parcel: &Parcel) -> String {
-    match sink.deliver(parcel, now()).await.result {
+/// The reason of a failed attempt that is not repeated.
+pub(crate) async fn refusal(sink: &dyn Sink, delivery: &Delivery) -> String {
+    match sink.deliver(delivery, now()).await.result {
         AttemptResult::Never { reason } => reason,
         other => panic!("{other:?}"),
     }

@@ -3,23 +3,43 @@
 //! A new kind of store is one more [`Database`] and one more `whole_suite!`.
 
 pub(crate) mod abandoned;
+mod clocks;
 mod contract;
 mod deliveries;
 mod listing;
 pub(crate) mod memory;
 pub(crate) mod samples;
-mod sqlite;
+pub(crate) mod sqlite;
 mod upgrade;
+mod writers;
 
+use std::time::Duration;
+
+use jobwatch::clock::SteppedClock;
 use jobwatch::store::{SharedStore, StoreError};
 
-/// Where a store keeps what it keeps, for one test.
+/// The storage of a store, for one test.
 pub(crate) trait Database {
-    /// Opens the store; what was stored before is there.
+    /// Opens the store with everything that was stored before.
     fn open(&self) -> Result<SharedStore, StoreError>;
+
+    /// The clock that the time of the store goes by. It begins at `at(0)`; the uptime of a
+    /// store that has a server's time is that of the server.
+    fn clock(&self) -> &SteppedClock;
+
+    /// Another writer on the same database, beside the one that was opened; `None` where one
+    /// process alone can have it.
+    fn second_writer(&self) -> Option<SharedStore> {
+        None
+    }
+
+    /// Lets time pass.
+    fn pass(&self, secs: u64) {
+        self.clock().advance(Duration::from_secs(secs));
+    }
 }
 
-/// Has each of these functions run as a test over one kind of database.
+/// Runs each of these functions as a test over one kind of database.
 macro_rules! suite {
     ($database:expr; $($topic:ident: $($name:ident)+;)+) => {
         $($(
@@ -33,51 +53,60 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// Has every function of the contract run as a test over one kind of database.
+/// Runs every function of the contract as a test over one kind of database.
 macro_rules! whole_suite {
     ($database:expr) => {
         crate::store::suite! {
             $database;
             contract:
                 a_watch_is_read_as_it_was_stored
-                the_same_job_again_gives_the_watch_there_is
-                service_params_and_job_id_together_make_a_watch
-                submissions_are_answered_in_their_order
+                submitting_a_job_again_returns_its_watch
+                service_params_and_job_id_identify_a_watch
+                submissions_are_answered_in_order
                 a_batch_is_stored_whole_or_not_at_all
                 a_final_watch_is_never_changed
                 a_transition_from_an_old_revision_is_refused
-                a_transition_of_no_watch_is_refused
-                of_many_transitions_at_once_one_is_applied
-                a_transition_its_event_and_its_deliveries_commit_together
-                a_delivery_that_cannot_be_owed_undoes_the_transition
-                what_was_stored_is_there_after_it_is_opened_again
-                an_event_is_appended_once_and_changes_nothing_about_its_watch
-                what_ended_without_a_verdict_is_found_until_one_came_late
-                a_closed_store_says_so;
+                a_transition_of_an_unknown_watch_is_refused
+                one_of_many_concurrent_transitions_is_applied
+                transition_event_and_deliveries_commit_together
+                an_invalid_delivery_rolls_back_its_transition
+                watches_and_events_survive_a_reopen
+                an_appended_event_is_stored_once_and_keeps_the_watch
+                ends_without_a_verdict_are_listed_until_a_late_result
+                a_closed_store_reports_that_it_is_closed;
             listing:
-                pages_are_newest_first_and_meet_without_gap
-                a_full_last_page_has_no_next
-                filters_hold_together
-                what_is_watching_comes_in_the_order_of_acceptance
-                events_of_a_watch_are_its_last_ones_in_order
-                news_is_what_others_did_since
-                much_news_comes_in_pieces
-                watches_are_counted_by_state;
+                pages_are_newest_first_and_have_no_gap
+                a_full_last_page_has_no_next_page
+                filters_are_combined
+                a_cursor_of_another_store_is_refused
+                active_watches_are_listed_in_order_of_acceptance
+                the_latest_events_of_a_watch_are_listed_in_order
+                changes_are_those_committed_after_the_cursor
+                many_changes_are_read_in_pages;
+            clocks:
+                setting_the_wall_clock_moves_no_retry
+                setting_the_wall_clock_moves_no_lease
+                a_retry_after_a_reopen_waits_at_most_the_longest_delay;
+            writers:
+                changes_of_another_writer_are_read
+                one_of_two_writers_applies_a_transition
+                a_claim_of_another_writer_is_respected;
             deliveries:
-                each_sink_is_owed_its_own_delivery
-                what_is_claimed_is_nobody_elses_until_its_lease_ends
-                no_more_is_claimed_than_asked_for
-                nothing_is_claimed_before_it_is_due
-                what_is_settled_is_not_claimed_again
-                a_late_record_does_not_undo_what_is_settled
-                what_is_owed_is_owed_after_it_is_opened_again
-                each_attempt_is_kept_with_what_it_came_to
-                an_attempt_at_a_receiver_that_is_gone_is_none_of_the_schedule
-                an_attempt_that_is_recorded_twice_counts_once
+                each_sink_has_its_own_delivery
+                a_claim_is_exclusive_until_its_lease_ends
+                a_claim_takes_at_most_the_requested_number
+                a_delivery_is_not_claimed_before_it_is_due
+                a_delivery_keeps_its_target
+                a_settled_delivery_is_not_claimed_again
+                a_late_record_does_not_undo_a_settlement
+                pending_deliveries_survive_a_reopen
+                each_attempt_is_kept_with_its_result
+                a_gone_receiver_uses_no_attempt_of_the_schedule
+                an_attempt_recorded_twice_counts_once
                 only_the_latest_attempts_are_kept
-                a_dead_letter_begins_a_new_schedule_and_keeps_its_history
-                what_is_not_dead_is_driven_again_by_force_only
-                the_dead_of_one_sink_are_driven_again_since_a_time
+                a_redriven_letter_has_a_new_schedule_and_its_history
+                only_force_redrives_a_delivery_that_is_not_dead
+                dead_letters_of_a_sink_are_redriven_since_a_time
                 deliveries_are_listed_newest_first_by_state_and_sink;
         }
     };

@@ -8,6 +8,7 @@
 mod rules;
 mod samples;
 mod source;
+mod words;
 
 use rules::{Crate, Finding, Layer};
 use source::Source;
@@ -21,6 +22,8 @@ const LAYERS: &[Layer] = &[
     // The pure core and what it stands on.
     ("clock", &[]),
     ("suggest", &[]),
+    ("line_writer", &[]),
+    ("telemetry", &["line_writer"]),
     ("diagnostic", &[]),
     // Reads TOML values with their origins, for each part its own section.
     (
@@ -30,7 +33,6 @@ const LAYERS: &[Layer] = &[
     // What is counted; it knows the words of the core.
     ("metrics", &["watch"]),
     ("wake", &[]),
-    ("sync", &[]),
     ("timing", &["tree"]),
     (
         "watch",
@@ -86,7 +88,6 @@ const LAYERS: &[Layer] = &[
             "sink::SinkStatus",
             "wake",
             "suggest",
-            "sync",
             "outbound::egress",
         ],
     ),
@@ -107,7 +108,6 @@ const LAYERS: &[Layer] = &[
             "actions",
             "workers",
             "metrics",
-            "sync",
         ],
     ),
     // Turns values into the settings of these parts.
@@ -127,10 +127,10 @@ const LAYERS: &[Layer] = &[
             "tree",
             "diagnostic",
             "outbound",
+            "telemetry",
         ],
     ),
-    ("telemetry", &["settings"]),
-    ("lifecycle", &["clock"]),
+    ("lifecycle", &["clock", "telemetry"]),
     // The shell.
     ("app", ANY),
     ("cli", ANY),

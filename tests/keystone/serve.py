@@ -70,7 +70,7 @@ def arguments():
     parser.add_argument("state", type=pathlib.Path, help="a folder to make, for all it keeps")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--lifetime", type=int, default=3600, help="of a token, in seconds")
-    parser.add_argument("--dcs-url", help="puts a `dcsv1` below this address into the catalogue")
+    parser.add_argument("--dcs-url", help="puts a `dcsv1` below this address into the service catalog")
     given = parser.parse_args()
     if given.lifetime < 1:
         parser.error("--lifetime: at least one second")

@@ -1,36 +1,35 @@
-//! How the demo is shown: a table drawn over itself on a terminal, lines elsewhere.
+//! Shows the demo: a table that is drawn over itself on a terminal, lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::cli::demo::progress::{News, Progress};
+use crate::cli::demo::progress::{Progress, Update};
 use crate::cli::demo::table;
 use crate::cli::demo::table::Size;
 use crate::cli::output::{Paint, plain, say, width};
 
-/// The size of a terminal that does not say.
+/// The size of a terminal that does not report one.
 const SIZE_USUAL: Size = Size {
     columns: 80,
     lines: 24,
 };
 
-/// Where the demo is shown.
+/// The place where the demo is shown.
 pub(super) enum Display {
-    /// A terminal.
     Terminal(Screen),
-    /// A file or a pipe: one line for each piece of news.
+    /// A file or a pipe, which gets one line for each update.
     Lines,
 }
 
 /// A part of a terminal that is drawn over itself.
 pub(super) struct Screen {
     paint: Paint,
-    /// What stands there now.
+    /// The lines that the terminal shows now.
     drawn: Vec<String>,
 }
 
 impl Display {
-    /// Finds out where standard output goes.
+    /// Chooses by where standard output goes.
     pub(super) fn open() -> Self {
         // A dumb terminal cannot move its cursor.
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -43,8 +42,8 @@ impl Display {
         })
     }
 
-    /// Shows how far the demo is, and what is new.
-    pub(super) fn show(&mut self, progress: &Progress, news: &[News], elapsed: Duration) {
+    /// Shows the progress; lines show only the updates.
+    pub(super) fn show(&mut self, progress: &Progress, updates: &[Update], elapsed: Duration) {
         match self {
             Self::Terminal(screen) => {
                 let size = size();
@@ -52,14 +51,14 @@ impl Display {
                 screen.draw(lines, size.columns);
             }
             Self::Lines => {
-                for news in news {
-                    say(&line(progress, news, elapsed));
+                for update in updates {
+                    say(&line(progress, update, elapsed));
                 }
             }
         }
     }
 
-    /// Ends the show; the line that follows stands apart.
+    /// Ends the display, with an empty line after lines.
     pub(super) fn close(self) {
         match self {
             Self::Terminal(screen) => drop(screen),
@@ -76,7 +75,7 @@ impl Screen {
 }
 
 impl Drop for Screen {
-    /// Shows the cursor again, also after a panic, below what a `^C` may have left.
+    /// Shows the cursor again, also after a panic, below the `^C` that a terminal may show.
     fn drop(&mut self) {
         if !self.drawn.is_empty() {
             say("\u{1b}[?25h");
@@ -84,9 +83,10 @@ impl Drop for Screen {
     }
 }
 
-/// What draws `lines` over what was drawn, the cursor hidden; a line end must follow.
+/// Returns the text that draws `lines` over `drawn`, with the cursor hidden. A line end
+/// must follow.
 fn over(drawn: &[String], lines: &[String], columns: usize) -> String {
-    // A terminal that was made narrower has wrapped what stood there.
+    // A terminal that was made narrower has wrapped these lines.
     let height = |line: &String| width(line).div_ceil(columns.max(1)).max(1);
     let up: usize = drawn.iter().map(height).sum();
     let move_up = match up {
@@ -98,19 +98,19 @@ fn over(drawn: &[String], lines: &[String], columns: usize) -> String {
     format!("\u{1b}[?25l\r{move_up}{}\u{1b}[J", lines.join("\n"))
 }
 
-fn line(progress: &Progress, news: &News, elapsed: Duration) -> String {
-    let act = &progress.rows[news.row].act;
-    let (service, elapsed) = (act.job.service.name(), elapsed.as_secs_f64());
-    let text = plain(&news.text);
-    format!("{elapsed:>5.1}s  {service:<9}  {:<22}  {text}", act.name)
+fn line(progress: &Progress, update: &Update, elapsed: Duration) -> String {
+    let case = &progress.rows[update.row].case;
+    let (service, elapsed) = (case.job.service.name(), elapsed.as_secs_f64());
+    let text = plain(&update.text);
+    format!("{elapsed:>5.1}s  {service:<9}  {:<22}  {text}", case.name)
 }
 
 fn size() -> Size {
     let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) else {
         return SIZE_USUAL;
     };
-    // Nobody told the terminal its size: zero.
-    let or = |told: u16, usual| if told == 0 { usual } else { told.into() };
+    // A terminal that does not know its size reports zero.
+    let or = |given: u16, usual| if given == 0 { usual } else { given.into() };
     Size {
         columns: or(size.ws_col, SIZE_USUAL.columns),
         lines: or(size.ws_row, SIZE_USUAL.lines),
@@ -132,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn news_is_one_line_that_says_when_and_of_what() {
-        let news = News {
+    fn an_update_is_one_line_with_its_time_and_case() {
+        let update = Update {
             row: 1,
             text: "watching → failed (no\ndisk)".into(),
         };
         assert_eq!(
-            line(&begun(), &news, Duration::from_millis(12_340)),
+            line(&begun(), &update, Duration::from_millis(12_340)),
             " 12.3s  dcs        slow success            watching → failed (no\u{fffd}disk)"
         );
     }

@@ -1,101 +1,98 @@
-//! How far the demo is: for each act the watch as the API last showed it, and what was
-//! new about it.
+//! The progress of the demo: for each case its watch as the API last showed it, and the
+//! latest change.
 
 use std::collections::BTreeMap;
 
 use crate::api::view::WatchView;
 use crate::cli::demo::receiver::Inbox;
-use crate::cli::demo::scenario::Act;
+use crate::cli::demo::scenario::Case;
 use crate::watch::State;
 use crate::watch::observation::ProblemNote;
 
-/// One act and what became of it so far.
+/// One case and its watch.
 pub(super) struct Row {
-    /// The act.
-    pub(super) act: Act,
+    pub(super) case: Case,
     /// Its watch; `None` until it is submitted.
     pub(super) watch: Option<WatchView>,
-    /// What was last new.
-    pub(super) news: String,
-    /// Whether the receiver has heard of its end.
-    pub(super) told: Told,
+    pub(super) latest: String,
+    /// Whether the receiver has the final event.
+    pub(super) receipt: Receipt,
 }
 
-/// What the receiver has heard of the end of a watch.
+/// The state of the final event of a watch at the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// Nothing.
-    No,
-    /// It was down when the event came.
-    TurnedAway,
-    /// The event, with a signature that holds.
-    Yes,
+pub(super) enum Receipt {
+    /// The event has not come.
+    None,
+    /// The receiver was down when the event came.
+    Rejected,
+    /// The event came with a valid signature.
+    Received,
 }
 
-/// Something new about one act.
+/// One change of one case.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct News {
-    /// Which row it is about.
+pub(super) struct Update {
+    /// The index of its row.
     pub(super) row: usize,
-    /// What is new.
     pub(super) text: String,
 }
 
-/// The whole demo so far.
+/// All cases and the receiver's inbox.
 pub(super) struct Progress {
-    /// One row an act.
+    /// One row for each case.
     pub(super) rows: Vec<Row>,
-    /// How many problems of each kind polls have met.
+    /// The number of problems of each kind.
     pub(super) problems: BTreeMap<&'static str, u32>,
-    /// What came to the receiver.
+    /// The messages that the receiver got.
     pub(super) inbox: Inbox,
 }
 
 impl Row {
-    /// Whether the watch is over.
+    /// True if the watch has ended.
     pub(super) fn is_final(&self) -> bool {
         self.watch
             .as_ref()
             .is_some_and(|watch| watch.state != State::Watching.as_str())
     }
 
-    /// The state's word; empty before the submission.
+    /// Returns the state as a word; empty before the submission.
     pub(super) fn state(&self) -> &str {
         self.watch.as_ref().map_or("", |watch| &watch.state)
     }
 }
 
 impl Progress {
-    /// Nothing has been submitted.
-    pub(super) fn new(acts: Vec<Act>) -> Self {
-        let row = |act| Row {
-            act,
+    /// Returns the progress before the first submission.
+    pub(super) fn new(cases: Vec<Case>) -> Self {
+        let row = |case| Row {
+            case,
             watch: None,
-            news: String::new(),
-            told: Told::No,
+            latest: String::new(),
+            receipt: Receipt::None,
         };
         Self {
-            rows: acts.into_iter().map(row).collect(),
+            rows: cases.into_iter().map(row).collect(),
             problems: BTreeMap::new(),
             inbox: Inbox::default(),
         }
     }
 
-    /// The act that begins next.
-    pub(super) fn next_act(&self) -> Option<(usize, &Act)> {
+    /// Returns the next case to submit.
+    pub(super) fn next_case(&self) -> Option<(usize, &Case)> {
         let row = self.rows.iter().position(|row| row.watch.is_none())?;
-        Some((row, &self.rows[row].act))
+        Some((row, &self.rows[row].case))
     }
 
-    /// The act of `row` was submitted.
-    pub(super) fn submitted(&mut self, row: usize, watch: WatchView) -> News {
+    /// Notes that the case of `row` was submitted.
+    pub(super) fn submitted(&mut self, row: usize, watch: WatchView) -> Update {
         self.rows[row].watch = Some(watch);
         self.note(row, "submitted".to_owned())
     }
 
-    /// Takes in what the API and the receiver show now; gives what is new.
-    pub(super) fn look(&mut self, watches: Vec<WatchView>, inbox: Inbox) -> Vec<News> {
-        let mut news = Vec::new();
+    /// Takes the current watches of the API and the receiver's inbox; returns the changes.
+    pub(super) fn update(&mut self, watches: Vec<WatchView>, inbox: Inbox) -> Vec<Update> {
+        let mut updates = Vec::new();
         for after in watches {
             let of_it = |row: &Row| row.watch.as_ref().is_some_and(|watch| watch.id == after.id);
             let Some(n) = self.rows.iter().position(of_it) else {
@@ -108,33 +105,33 @@ impl Progress {
                 *self.problems.entry(problem.kind.as_str()).or_default() += met;
             }
             if let Some(text) = change(before, &after) {
-                news.push(self.note(n, text));
-                // The state is in its own column; why it ended so deserves the room.
-                if let Some(why) = why(&after).filter(|_| self.rows[n].is_final()) {
-                    self.rows[n].news = why;
+                updates.push(self.note(n, text));
+                // The state has its own column, so this one shows the reason.
+                if let Some(reason) = reason(&after).filter(|_| self.rows[n].is_final()) {
+                    self.rows[n].latest = reason;
                 }
             }
         }
         self.inbox = inbox;
         for n in 0..self.rows.len() {
-            news.extend(self.told(n));
+            updates.extend(self.receipt(n));
         }
-        news
+        updates
     }
 
-    /// Every watch has ended and the receiver knows.
+    /// True if every watch has ended and the receiver has every final event.
     pub(super) fn is_over(&self) -> bool {
         self.rows
             .iter()
-            .all(|row| row.is_final() && row.told == Told::Yes)
+            .all(|row| row.is_final() && row.receipt == Receipt::Received)
     }
 
-    /// How many watches have ended.
+    /// Returns the number of watches that have ended.
     pub(super) fn ended(&self) -> usize {
         self.rows.iter().filter(|row| row.is_final()).count()
     }
 
-    /// Polls, and those that met a problem.
+    /// Returns the numbers of polls and of problems.
     pub(super) fn polls(&self) -> (u32, u32) {
         let watches = self.rows.iter().filter_map(|row| row.watch.as_ref());
         watches.fold((0, 0), |(polls, problems), watch| {
@@ -142,37 +139,37 @@ impl Progress {
         })
     }
 
-    fn note(&mut self, row: usize, text: String) -> News {
-        self.rows[row].news.clone_from(&text);
-        News { row, text }
+    fn note(&mut self, row: usize, text: String) -> Update {
+        self.rows[row].latest.clone_from(&text);
+        Update { row, text }
     }
 
-    /// What the receiver heard is shown in a column of its own and does not hide the
-    /// news of the job.
-    fn told(&mut self, n: usize) -> Option<News> {
+    /// Notes a change of the receipt, which has a column of its own and leaves the latest
+    /// change of the job visible.
+    fn receipt(&mut self, n: usize) -> Option<Update> {
         let id = self.rows[n].watch.as_ref()?.id.clone();
-        let is_told = self.inbox.events.iter().any(|event| event.watch_id == id);
-        let is_turned_away = matches!(&self.inbox.turned_away, Some((watch, _)) if *watch == id);
-        let told = match (is_told, is_turned_away) {
-            (true, _) => Told::Yes,
-            (false, true) => Told::TurnedAway,
-            (false, false) => Told::No,
+        let is_received = self.inbox.events.iter().any(|event| event.watch_id == id);
+        let is_rejected = matches!(&self.inbox.rejected, Some((watch, _)) if *watch == id);
+        let receipt = match (is_received, is_rejected) {
+            (true, _) => Receipt::Received,
+            (false, true) => Receipt::Rejected,
+            (false, false) => Receipt::None,
         };
-        let before = std::mem::replace(&mut self.rows[n].told, told);
-        let text = match told {
-            _ if told == before => return None,
-            Told::No => return None,
-            Told::TurnedAway => "the receiver is down (503): its event is sent again in 5 s",
-            Told::Yes => "the receiver has its event, and the signature holds",
+        let before = std::mem::replace(&mut self.rows[n].receipt, receipt);
+        let text = match receipt {
+            _ if receipt == before => return None,
+            Receipt::None => return None,
+            Receipt::Rejected => "the receiver is down (503): the event is sent again in 5 s",
+            Receipt::Received => "the receiver has the event, and the signature is valid",
         };
-        Some(News {
+        Some(Update {
             row: n,
             text: text.to_owned(),
         })
     }
 }
 
-/// What is new in `after`, most important first.
+/// Describes the most important change from `before` to `after`.
 fn change(before: &WatchView, after: &WatchView) -> Option<String> {
     if before.state != after.state {
         return Some(ending(before, after));
@@ -192,15 +189,15 @@ fn change(before: &WatchView, after: &WatchView) -> Option<String> {
 }
 
 fn ending(before: &WatchView, after: &WatchView) -> String {
-    let turn = format!("{} → {}", before.state, after.state);
-    match why(after) {
-        Some(why) => format!("{turn} ({why})"),
-        None => turn,
+    let states = format!("{} → {}", before.state, after.state);
+    match reason(after) {
+        Some(reason) => format!("{states} ({reason})"),
+        None => states,
     }
 }
 
-/// The code and the reason that the service gave.
-fn why(watch: &WatchView) -> Option<String> {
+/// Returns the code and the reason that the service gave.
+fn reason(watch: &WatchView) -> Option<String> {
     let given = [watch.code.as_deref(), watch.reason.as_deref()];
     let given: Vec<&str> = given.into_iter().flatten().collect();
     (!given.is_empty()).then(|| given.join(": "))
@@ -226,7 +223,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::cli::demo::receiver::Event;
-    use crate::cli::demo::scenario::acts;
+    use crate::cli::demo::scenario::cases;
 
     /// A watch as the API shows it.
     pub(in crate::cli::demo) fn watch(id: &str, state: &str) -> WatchView {
@@ -241,11 +238,11 @@ pub(super) mod tests {
         .unwrap()
     }
 
-    /// The demo with its first two acts submitted, as watches `w0` and `w1`.
+    /// The demo with its first two cases submitted, as watches `w0` and `w1`.
     pub(in crate::cli::demo) fn begun() -> Progress {
-        let mut progress = Progress::new(acts().into_iter().take(2).collect());
+        let mut progress = Progress::new(cases().into_iter().take(2).collect());
         for id in ["w0", "w1"] {
-            let (row, _) = progress.next_act().unwrap();
+            let (row, _) = progress.next_case().unwrap();
             progress.submitted(row, watch(id, "watching"));
         }
         progress
@@ -265,7 +262,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_new_is_told_once_and_the_most_important_first() {
+    fn a_change_is_reported_once_and_the_most_important_first() {
         let running = WatchView {
             status: Some("RUNNING".into()),
             ..watch("w0", "watching")
@@ -281,18 +278,21 @@ pub(super) mod tests {
             ..watch("w0", "failed")
         };
         let mut progress = begun();
-        let mut look = |watch: &WatchView| {
-            let news = progress.look(vec![watch.clone()], Inbox::default());
-            news.into_iter().map(|news| news.text).collect::<Vec<_>>()
+        let mut changes = |watch: &WatchView| {
+            let updates = progress.update(vec![watch.clone()], Inbox::default());
+            updates
+                .into_iter()
+                .map(|update| update.text)
+                .collect::<Vec<_>>()
         };
-        assert_eq!(look(&running), ["seen as RUNNING"]);
-        assert!(look(&running).is_empty());
-        assert_eq!(look(&odd), ["unknown status SYNCING: counts as running"]);
-        assert_eq!(look(&failed), ["watching → failed (no disk)"]);
+        assert_eq!(changes(&running), ["seen as RUNNING"]);
+        assert!(changes(&running).is_empty());
+        assert_eq!(changes(&odd), ["unknown status SYNCING: counts as running"]);
+        assert_eq!(changes(&failed), ["watching → failed (no disk)"]);
     }
 
     #[test]
-    fn problems_are_counted_by_kind_and_told() {
+    fn problems_are_counted_by_kind_and_reported() {
         let throttled = json!({
             "kind": "throttled", "http_status": 429, "code": "APIGW.0308", "message": "slowly",
             "at": "2026-01-01T00:00:00Z",
@@ -304,19 +304,19 @@ pub(super) mod tests {
             ..watch("w1", "watching")
         };
         let mut progress = begun();
-        let news = progress.look(vec![after], Inbox::default());
-        assert_eq!(news[0].text, "throttled: 429 APIGW.0308, slowly");
+        let updates = progress.update(vec![after], Inbox::default());
+        assert_eq!(updates[0].text, "throttled: 429 APIGW.0308, slowly");
         assert_eq!(progress.problems["throttled"], 2);
         assert_eq!(progress.polls(), (3, 2));
     }
 
     #[test]
-    fn it_is_over_when_every_watch_has_ended_and_the_receiver_knows() {
+    fn it_is_over_when_the_receiver_has_every_final_event() {
         let mut progress = begun();
         let ended = || vec![watch("w0", "succeeded"), watch("w1", "failed")];
-        progress.look(ended(), inbox(&["w0"]));
+        progress.update(ended(), inbox(&["w0"]));
         assert_eq!((progress.ended(), progress.is_over()), (2, false));
-        progress.look(ended(), inbox(&["w0", "w1"]));
+        progress.update(ended(), inbox(&["w0", "w1"]));
         assert!(progress.is_over());
     }
 }

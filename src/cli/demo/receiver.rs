@@ -1,17 +1,18 @@
-//! The demo's webhook receiver: what any receiver of Standard Webhooks should do.
+//! The demo's webhook receiver, which does all that a receiver of Standard Webhooks should do.
 //!
-//! It checks the signature and the age of a message before it believes a word of it, and
-//! knows by `webhook-id` what it has had already. For the first event it is down, so that
-//! a retry is seen.
+//! It checks the signature and the age of a message before it uses it, and recognises a
+//! repeated event by `webhook-id`. It rejects the first event, as if it were down, so that the
+//! demo shows a retry.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,47 +22,43 @@ use crate::api;
 use crate::clock::SharedClock;
 use crate::sink::signature::{Signer, timestamp_of};
 
-/// How far the timestamp of a message may be from now, in seconds (Standard Webhooks
+/// The largest distance of a message's timestamp from now, in seconds (Standard Webhooks
 /// leaves the number to the receiver; its libraries take five minutes).
 const AGE_SECONDS_MAX: i64 = 5 * 60;
-/// Connections at a time.
 const CONNECTIONS: usize = 16;
 
-/// A receiver that is running.
 pub(super) struct Receiver {
-    /// Where events go.
     pub(super) url: String,
-    desk: Arc<Desk>,
+    shared: Arc<Shared>,
 }
 
-/// What one request works with.
-struct Desk {
+/// The state that all requests share.
+struct Shared {
     clock: SharedClock,
     signer: Signer,
     inbox: Mutex<Inbox>,
 }
 
-/// Everything that came.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Inbox {
-    /// Events whose signature holds, each once, in the order they came.
+    /// Events with a valid signature, each once, in the order of arrival.
     pub(super) events: Vec<Event>,
-    /// The watch of the event that met a closed door, and the event's id.
-    pub(super) turned_away: Option<(String, String)>,
-    /// Events that came again although they had been received.
+    /// The watch and the id of the event that was rejected with 503.
+    pub(super) rejected: Option<(String, String)>,
+    /// The number of events that came again after they had been received.
     pub(super) repeated: usize,
-    /// Messages that were not believed, with the reason.
+    /// The reasons of the messages that were refused.
     pub(super) refused: Vec<&'static str>,
 }
 
-/// An event that was believed.
+/// An event with a valid signature.
 #[derive(Debug, Clone)]
 pub(super) struct Event {
-    /// `webhook-id`, which is the event's id.
+    /// The `webhook-id`, which is the event's id.
     pub(super) id: String,
-    /// The watch it is about.
+    /// The id of its watch.
     pub(super) watch_id: String,
-    /// The `CloudEvent`, as it came.
+    /// The `CloudEvent` as it was sent.
     pub(super) body: String,
 }
 
@@ -75,14 +72,14 @@ impl Receiver {
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}/events", listener.local_addr()?);
-        let desk = Arc::new(Desk {
+        let shared = Arc::new(Shared {
             clock,
             signer,
             inbox: Mutex::default(),
         });
         let router = Router::new()
             .route("/events", post(receive))
-            .with_state(Arc::clone(&desk));
+            .with_state(Arc::clone(&shared));
         tracker.spawn(api::server::serve(
             listener,
             router,
@@ -90,45 +87,41 @@ impl Receiver {
             tracker.clone(),
             stop,
         ));
-        Ok(Self { url, desk })
+        Ok(Self { url, shared })
     }
 
-    /// What came so far.
+    /// Returns everything it got so far.
     pub(super) fn inbox(&self) -> Inbox {
-        self.desk
-            .inbox
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.inbox.lock().clone()
     }
 }
 
-async fn receive(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let now = timestamp_of(desk.clock.now());
-    let mut inbox = desk.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-    inbox.take(&desk.signer, &headers, &body, now)
+async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let now = timestamp_of(shared.clock.now());
+    let mut inbox = shared.inbox.lock();
+    inbox.take(&shared.signer, &headers, &body, now)
 }
 
 impl Inbox {
-    /// How often an event came that was turned away before.
+    /// Returns how often the rejected event was received later.
     pub(super) fn retried(&self) -> usize {
-        let Some((_, id)) = &self.turned_away else {
+        let Some((_, id)) = &self.rejected else {
             return 0;
         };
         self.events.iter().filter(|event| event.id == *id).count()
     }
 
-    /// Takes one message that came at `now`, in seconds since 1970; says what to answer.
+    /// Takes one message at `now`, in seconds since 1970; returns the status of the answer.
     fn take(&mut self, signer: &Signer, headers: &HeaderMap, body: &[u8], now: i64) -> StatusCode {
         let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
         let watch_id = parsed["data"]["watch_id"].as_str().unwrap_or_default();
         let text = |name: &str| headers.get(name)?.to_str().ok();
         let id = text("webhook-id").unwrap_or_default();
-        if self.turned_away.is_none() {
-            self.turned_away = Some((watch_id.to_owned(), id.to_owned()));
+        if self.rejected.is_none() {
+            self.rejected = Some((watch_id.to_owned(), id.to_owned()));
             return StatusCode::SERVICE_UNAVAILABLE;
         }
-        if let Err(reason) = believable(signer, &text, body, now) {
+        if let Err(reason) = verify(signer, &text, body, now) {
             self.refused.push(reason);
             return StatusCode::UNAUTHORIZED;
         }
@@ -145,7 +138,7 @@ impl Inbox {
     }
 }
 
-fn believable<'a>(
+fn verify<'a>(
     signer: &Signer,
     text: &impl Fn(&str) -> Option<&'a str>,
     body: &[u8],
@@ -154,12 +147,12 @@ fn believable<'a>(
     let header = |name| text(name).ok_or("a header of Standard Webhooks is missing");
     let (id, at) = (header("webhook-id")?, header("webhook-timestamp")?);
     let signatures = header("webhook-signature")?;
-    let sent: i64 = at.parse().map_err(|_| "the timestamp is no number")?;
+    let sent: i64 = at.parse().map_err(|_| "the timestamp is not a number")?;
     if now.abs_diff(sent) > AGE_SECONDS_MAX.unsigned_abs() {
         return Err("the timestamp is too far from now");
     }
     if !signer.verifies(id, at, body, signatures) {
-        return Err("the signature does not hold");
+        return Err("the signature is invalid");
     }
     Ok(())
 }
@@ -195,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_event_meets_a_closed_door_and_is_received_when_it_comes_again() {
+    fn the_first_event_is_rejected_and_received_when_it_is_retried() {
         let mut inbox = Inbox::default();
         let mut take = |id| {
             inbox
@@ -211,9 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_signed_with_the_secret_or_is_old_is_not_believed() {
+    fn messages_with_a_wrong_signature_or_an_old_time_are_refused() {
         let mut inbox = Inbox {
-            turned_away: Some(Default::default()),
+            rejected: Some(Default::default()),
             ..Inbox::default()
         };
         let old = message(1, NOW - 301);

@@ -1,55 +1,55 @@
-//! What the demo plays: one act for each thing that polling a cloud is about.
+//! The cases of the demo: one for each situation that a poller of a cloud must handle.
 
 use std::time::Duration;
 
 use crate::simulator::{Ending, Faults, JobSpec, RetryAfter, Service, SubJobSpec, Throttle};
 use crate::watch::Outcome;
 
-/// When the token in the file is replaced by a good one. The first token expires for one
-/// job well before, so that a few of its polls are refused.
+/// The time at which a good token replaces the one in the file. The first token expires for
+/// one job well before, so that a few of its polls are refused.
 pub(super) const TOKEN_RENEWED_AT: Duration = Duration::from_millis(7500);
 
-/// One job, and how its watch must end.
+/// One job and the expected outcome of its watch.
 #[derive(Debug, Clone)]
-pub(super) struct Act {
-    /// What it shows, in a few words.
+pub(super) struct Case {
+    /// The situation in a few words.
     pub(super) name: &'static str,
-    /// What the simulator does.
+    /// The job of the simulator.
     pub(super) job: JobSpec,
-    /// The deadline asked for, if not the configured one.
+    /// The deadline of the submission; the configured one if absent.
     pub(super) deadline: Option<&'static str>,
-    /// How the watch must end.
+    /// The outcome with which the watch must end.
     pub(super) expected: Outcome,
 }
 
-/// All acts, in the order in which they are shown and begin.
-pub(super) fn acts() -> Vec<Act> {
-    let mut acts = dcs();
-    acts.extend(sfs_turbo());
-    acts.extend(sdrs());
-    acts
+/// Returns all cases in the order in which they are shown and submitted.
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = dcs();
+    cases.extend(sfs_turbo());
+    cases.extend(sdrs());
+    cases
 }
 
-fn dcs() -> Vec<Act> {
+fn dcs() -> Vec<Case> {
     let job = |millis, ending| job(Service::Dcs, millis, ending);
     vec![
-        act("quick success", job(2000, Ending::Succeeded)),
-        act("slow success", job(12_000, Ending::Succeeded)),
-        act(
+        case("quick success", job(2000, Ending::Succeeded)),
+        case("slow success", job(12_000, Ending::Succeeded)),
+        case(
             "fails, with a reason",
             JobSpec {
                 reason: Some("The standby node does not answer.".into()),
                 ..job(5000, Ending::Failed)
             },
         ),
-        act(
+        case(
             "not found at first",
             job(6000, Ending::Succeeded).with(Faults {
                 not_found_for: Duration::from_millis(3500),
                 ..Faults::default()
             }),
         ),
-        act(
+        case(
             "throttled for a while",
             job(6000, Ending::Succeeded).with(Faults {
                 throttle: Some(Throttle {
@@ -62,32 +62,32 @@ fn dcs() -> Vec<Act> {
     ]
 }
 
-fn sfs_turbo() -> Vec<Act> {
+fn sfs_turbo() -> Vec<Case> {
     let job = |millis, ending| job(Service::SfsTurbo, millis, ending);
     vec![
-        act("success", job(4000, Ending::Succeeded)),
-        act(
+        case("success", job(4000, Ending::Succeeded)),
+        case(
             "fails, code and reason",
             JobSpec {
                 reason: Some("No free address in the subnet".into()),
                 ..job(5000, Ending::Failed)
             },
         ),
-        act(
+        case(
             "a storm of 5xx",
             job(5000, Ending::Succeeded).with(Faults {
                 server_errors: 5,
                 ..Faults::default()
             }),
         ),
-        act(
+        case(
             "answers that break off",
             job(5000, Ending::Succeeded).with(Faults {
                 torn: 2,
                 ..Faults::default()
             }),
         ),
-        act(
+        case(
             "the token expires",
             job(8000, Ending::Succeeded).with(Faults {
                 token_expires_after: Some(Duration::from_millis(1500)),
@@ -97,22 +97,22 @@ fn sfs_turbo() -> Vec<Act> {
     ]
 }
 
-fn sdrs() -> Vec<Act> {
+fn sdrs() -> Vec<Case> {
     let job = |millis, ending| job(Service::Sdrs, millis, ending);
     let (good, bad) = (part(Ending::Succeeded), part(Ending::Failed));
     let parent = job(6000, Ending::Succeeded);
     vec![
-        act(
+        case(
             "parent of three parts",
             JobSpec {
                 sub_jobs: vec![good.clone(), good.clone(), good.clone()],
                 ..parent.clone()
             },
         ),
-        Act {
+        Case {
             // The service itself calls the parent a success.
             expected: Outcome::Partial,
-            ..act(
+            ..case(
                 "parent, one part fails",
                 JobSpec {
                     sub_jobs: vec![good.clone(), bad, good],
@@ -120,28 +120,28 @@ fn sdrs() -> Vec<Act> {
                 },
             )
         },
-        act(
-            "a status nobody lists",
+        case(
+            "an unlisted status",
             job(7000, Ending::Succeeded).with(Faults {
                 unknown_status: Some("SYNCING".into()),
                 ..Faults::default()
             }),
         ),
-        Act {
+        Case {
             deadline: Some("7s"),
-            ..act("never ends", job(0, Ending::Never))
+            ..case("never ends", job(0, Ending::Never))
         },
     ]
 }
 
-/// An act that must end as its job does.
-fn act(name: &'static str, job: JobSpec) -> Act {
+/// Returns a case whose watch must end as its job does.
+fn case(name: &'static str, job: JobSpec) -> Case {
     let expected = match job.outcome {
         Ending::Succeeded => Outcome::Succeeded,
         Ending::Failed => Outcome::Failed,
         Ending::Never => Outcome::TimedOut,
     };
-    Act {
+    Case {
         name,
         job,
         deadline: None,
@@ -179,20 +179,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_act_has_its_own_name_and_every_service_its_acts() {
-        let acts = acts();
-        let of = |wanted: Service| acts.iter().filter(|act| act.job.service == wanted).count();
+    fn each_case_has_its_own_name_and_each_service_has_cases() {
+        let cases = cases();
+        let of = |wanted: Service| {
+            cases
+                .iter()
+                .filter(|case| case.job.service == wanted)
+                .count()
+        };
         assert!([Service::Dcs, Service::SfsTurbo, Service::Sdrs].map(of) >= [4, 4, 4]);
-        let names: BTreeSet<_> = acts
+        let names: BTreeSet<_> = cases
             .iter()
-            .map(|act| (act.job.service.name(), act.name))
+            .map(|case| (case.job.service.name(), case.name))
             .collect();
-        assert_eq!(names.len(), acts.len());
+        assert_eq!(names.len(), cases.len());
     }
 
     #[test]
-    fn every_way_to_end_that_the_demo_promises_is_played() {
-        let expected: Vec<Outcome> = acts().iter().map(|act| act.expected).collect();
+    fn every_outcome_that_the_demo_promises_occurs() {
+        let expected: Vec<Outcome> = cases().iter().map(|case| case.expected).collect();
         for outcome in [
             Outcome::Succeeded,
             Outcome::Failed,

@@ -1,13 +1,15 @@
-//! What is said in the end: how it went, an event as the receiver got it, and how to go on.
+//! The summary at the end: the numbers, an event as the receiver got it, and the next steps.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cli::demo::progress::Progress;
 use crate::cli::demo::receiver::Event;
-use crate::cli::output::{Paint, Table};
+use crate::cli::output::{Paint, Table, plain};
 use crate::watch::event::EventKind;
 use crate::watch::{Outcome, State};
 
@@ -32,14 +34,17 @@ events = ["finished"]
 const NEXT: [(&str, &str); 4] = [
     (
         "jobwatch demo --print-config",
-        "the configuration you have just seen at work",
+        "the configuration of this demo",
     ),
-    ("jobwatch check --config jobwatch.toml", "is yours right?"),
-    ("jobwatch run --config jobwatch.toml", "watch"),
-    ("jobwatch submit sdrs JOB_ID", "have a job watched"),
+    (
+        "jobwatch check --config jobwatch.toml",
+        "check your configuration",
+    ),
+    ("jobwatch run --config jobwatch.toml", "start the daemon"),
+    ("jobwatch submit sdrs JOB_ID", "watch a job"),
 ];
 
-/// Outcomes, polls, problems, deliveries and time.
+/// Returns a table of outcomes, polls, problems, deliveries and time.
 pub(super) fn numbers(progress: &Progress, elapsed: Duration, paint: Paint) -> String {
     let (polls, problems) = progress.polls();
     let inbox = &progress.inbox;
@@ -48,15 +53,12 @@ pub(super) fn numbers(progress: &Progress, elapsed: Duration, paint: Paint) -> S
     row("outcomes", outcomes(progress, paint));
     row(
         "polls",
-        format!("{polls}, of which {problems} met a problem"),
+        format!("{polls}, {problems} of them with a problem"),
     );
     row("problems", listed(&progress.problems));
     row(
         "events",
-        format!(
-            "{} received with a signature that holds",
-            inbox.events.len()
-        ),
+        format!("{} received with a valid signature", inbox.events.len()),
     );
     row(
         "deliveries",
@@ -71,7 +73,7 @@ pub(super) fn numbers(progress: &Progress, elapsed: Duration, paint: Paint) -> S
     table.render()
 }
 
-/// The event that tells most: of a job that failed with a code and a reason.
+/// Returns the event of a failed job, preferably one with a code and a reason.
 pub(super) fn sample(progress: &Progress) -> Option<String> {
     let type_name = EventKind::Finished(Outcome::Failed).type_name();
     let read = |event: &Event| serde_json::from_str::<Value>(&event.body).ok();
@@ -80,14 +82,14 @@ pub(super) fn sample(progress: &Progress) -> Option<String> {
     let (event, _) = failed
         .filter(|(_, body)| body["type"] == type_name)
         .max_by_key(|(_, body)| body["data"]["code"].is_string())?;
-    Some(spread(&event.body))
+    pretty(&event.body)
 }
 
-/// How to go on with the real cloud.
+/// Returns a configuration and the commands for the real cloud.
 pub(super) fn next_steps(paint: Paint) -> String {
     let mut table = Table::default();
-    for (command, what) in NEXT {
-        table.row(vec![format!("  {command}"), paint.dim(what)]);
+    for (command, purpose) in NEXT {
+        table.row(vec![format!("  {command}"), paint.dim(purpose)]);
     }
     let real: Vec<String> = REAL.lines().map(indented).collect();
     format!(
@@ -122,47 +124,21 @@ fn listed(problems: &BTreeMap<&'static str, u32>) -> String {
     words.join(", ")
 }
 
-/// JSON over several lines, its members in the order in which they came.
-fn spread(json: &str) -> String {
-    let (mut spread, mut depth) = (String::new(), 0_usize);
-    let (mut in_text, mut escaped) = (false, false);
-    let mut chars = json.chars().peekable();
-    while let Some(c) = chars.next() {
-        if in_text {
-            spread.push(if c.is_control() { '\u{fffd}' } else { c });
-            in_text = c != '"' || escaped;
-            escaped = c == '\\' && !escaped;
-            continue;
-        }
-        let new_line = |depth: usize| format!("\n{}", "  ".repeat(depth));
-        match c {
-            '{' | '[' if chars.peek().is_some_and(|next| matches!(next, '}' | ']')) => {
-                spread.push(c);
-                spread.extend(chars.next());
-            }
-            '{' | '[' => {
-                depth += 1;
-                spread.push(c);
-                spread.push_str(&new_line(depth));
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                spread.push_str(&new_line(depth));
-                spread.push(c);
-            }
-            ',' => {
-                spread.push(c);
-                spread.push_str(&new_line(depth));
-            }
-            ':' => spread.push_str(": "),
-            c if c.is_whitespace() => {}
-            c => {
-                in_text = c == '"';
-                spread.push(c);
-            }
-        }
-    }
-    spread
+/// JSON whose members keep their order, which a `Value` does not do.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Ordered {
+    Object(IndexMap<String, Ordered>),
+    List(Vec<Ordered>),
+    Scalar(Value),
+}
+
+/// Returns JSON over several lines, its members in the order in which they came.
+fn pretty(json: &str) -> Option<String> {
+    let value: Ordered = serde_json::from_str(json).ok()?;
+    let text = serde_json::to_string_pretty(&value).ok()?;
+    // JSON does not escape the control characters beyond ASCII.
+    Some(text.lines().map(plain).collect::<Vec<_>>().join("\n"))
 }
 
 fn indented(line: &str) -> String {
@@ -177,7 +153,7 @@ fn indented(line: &str) -> String {
 mod tests {
     use super::*;
     use crate::cli::demo::progress::tests::{begun, inbox, watch};
-    use crate::cli::demo::stage::write;
+    use crate::cli::demo::setup::write;
     use crate::settings;
     use crate::tree::source::Sources;
 
@@ -185,7 +161,7 @@ mod tests {
     fn the_numbers_are_those_of_the_run() {
         let mut progress = begun();
         let watches = vec![watch("w0", "succeeded"), watch("w1", "failed")];
-        progress.look(watches, inbox(&["w0", "w1"]));
+        progress.update(watches, inbox(&["w0", "w1"]));
         progress.problems.insert("throttled", 2);
         let text = numbers(&progress, Duration::from_millis(13_370), Paint::none());
         assert!(text.contains("outcomes    1 succeeded, 1 failed"), "{text}");
@@ -196,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_spread_over_lines_in_its_own_order() {
+    fn an_event_is_printed_over_lines_in_its_own_order() {
         let event = r#"{"b":"x, {\"y\": \\","a":{"n":[1,2],"e":{}}}"#;
         let lines = [
             "{",
@@ -210,11 +186,11 @@ mod tests {
             "  }",
             "}",
         ];
-        assert_eq!(spread(event), lines.join("\n"));
+        assert_eq!(pretty(event).unwrap(), lines.join("\n"));
     }
 
     #[test]
-    fn the_configuration_for_the_real_cloud_is_right() {
+    fn the_configuration_for_the_real_cloud_is_valid() {
         let folder = tempfile::tempdir().unwrap();
         let secrets = folder.path().display().to_string();
         let real = REAL.replace("/etc/jobwatch/secrets", &secrets);

@@ -3,45 +3,44 @@
 use std::time::Duration;
 
 use crate::api::view::WatchView;
-use crate::cli::demo::progress::{Progress, Row, Told};
+use crate::cli::demo::progress::{Progress, Receipt, Row};
 use crate::cli::output::{Paint, plain, width};
 
-/// How many columns of the terminal the news must have, or other columns give way.
-const NEWS_MIN: usize = 20;
-/// What is between two columns.
+/// The least width of the latest change, before which other columns are left out.
+const LATEST_MIN: usize = 20;
+/// The number of blanks between two columns.
 const GAP: usize = 2;
 
 /// A terminal's size, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size {
-    /// Characters in a line.
+    /// The number of characters in a line.
     pub(super) columns: usize,
-    /// Lines.
     pub(super) lines: usize,
 }
 
 /// A column of the table.
 struct Column {
     title: &'static str,
-    /// Wide enough for everything it shows: a column that grows makes the table jump.
+    /// Wide enough for every value: a column that grows makes the table jump.
     width: usize,
-    /// Which column gives way first on a narrow terminal; 0 never does.
+    /// The column with the highest number is left out first on a narrow terminal; 0 never is.
     gives_way: u8,
     cell: fn(&Row, Paint) -> String,
 }
 
 const COLUMNS: [Column; 7] = [
     column("SERVICE", 9, 1, |row, _| {
-        row.act.job.service.name().to_owned()
+        row.case.job.service.name().to_owned()
     }),
-    column("JOB", 22, 0, |row, _| row.act.name.to_owned()),
+    column("JOB", 22, 0, |row, _| row.case.name.to_owned()),
     column("STATE", 9, 0, |row, paint| paint.state(row.state())),
     column("STATUS", 7, 4, status),
     column("POLLS", 5, 2, |row, _| number(row, |watch| watch.polls)),
     column("PROBLEMS", 8, 3, |row, _| {
         number(row, |watch| watch.problems)
     }),
-    column("TOLD", 4, 5, told),
+    column("EVENT", 5, 5, receipt),
 ];
 
 const fn column(
@@ -58,7 +57,7 @@ const fn column(
     }
 }
 
-/// The lines of the table, no longer and no more than `size` has room for.
+/// Returns the lines of the table, cut to `size`.
 pub(super) fn lines(
     progress: &Progress,
     elapsed: Duration,
@@ -69,12 +68,12 @@ pub(super) fn lines(
     let titles = columns
         .iter()
         .map(|each| (paint.dim(each.title), each.width));
-    let mut lines = vec![line(titles, &paint.dim("LAST NEWS"))];
+    let mut lines = vec![line(titles, &paint.dim("LAST CHANGE"))];
     for row in &progress.rows {
         let cells = columns
             .iter()
             .map(|each| ((each.cell)(row, paint), each.width));
-        lines.push(line(cells, &plain(&row.news)));
+        lines.push(line(cells, &plain(&row.latest)));
     }
     lines.push(String::new());
     lines.push(paint.dim(&footer(progress, elapsed)));
@@ -85,11 +84,11 @@ pub(super) fn lines(
     lines.iter().map(|line| clip(line, size.columns)).collect()
 }
 
-/// The columns that leave enough room for the news.
+/// Returns the columns that leave enough room for the latest change.
 fn fitting(columns: usize) -> Vec<&'static Column> {
     let taken = |fit: &Vec<&Column>| fit.iter().map(|each| each.width + GAP).sum::<usize>();
     let mut fit: Vec<&Column> = COLUMNS.iter().collect();
-    while taken(&fit) + NEWS_MIN > columns {
+    while taken(&fit) + LATEST_MIN > columns {
         let first = fit.iter().map(|each| each.gives_way).max();
         let Some(first) = first.filter(|first| *first > 0) else {
             break;
@@ -99,16 +98,16 @@ fn fitting(columns: usize) -> Vec<&'static Column> {
     fit
 }
 
-fn line(cells: impl Iterator<Item = (String, usize)>, news: &str) -> String {
+fn line(cells: impl Iterator<Item = (String, usize)>, latest: &str) -> String {
     let mut line = String::new();
     for (cell, wanted) in cells {
-        // What a service wrote may be longer than its column.
+        // The text of a service may be longer than its column.
         let cell = clip(&cell, wanted);
         let padding = wanted.saturating_sub(width(&cell)) + GAP;
         line.push_str(&cell);
         line.extend(std::iter::repeat_n(' ', padding));
     }
-    line.push_str(news);
+    line.push_str(latest);
     line.trim_end().to_owned()
 }
 
@@ -123,15 +122,15 @@ fn number(row: &Row, pick: fn(&WatchView) -> u32) -> String {
         .map_or_else(String::new, |watch| pick(watch).to_string())
 }
 
-fn told(row: &Row, paint: Paint) -> String {
-    match row.told {
-        Told::No => String::new(),
-        Told::TurnedAway => paint.bold("503"),
-        Told::Yes => "yes".to_owned(),
+fn receipt(row: &Row, paint: Paint) -> String {
+    match row.receipt {
+        Receipt::None => String::new(),
+        Receipt::Rejected => paint.bold("503"),
+        Receipt::Received => "yes".to_owned(),
     }
 }
 
-/// The whole demo in one line.
+/// Returns the demo in one line.
 fn footer(progress: &Progress, elapsed: Duration) -> String {
     let (polls, problems) = progress.polls();
     format!(
@@ -143,7 +142,7 @@ fn footer(progress: &Progress, elapsed: Duration) -> String {
     )
 }
 
-/// Cuts `text` to `columns` characters on a terminal; colours still end.
+/// Cuts `text` to `columns` characters on a terminal, and keeps the codes that end colours.
 pub(super) fn clip(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -154,7 +153,7 @@ pub(super) fn clip(text: &str, columns: usize) -> String {
         if c == '\u{1b}' {
             in_code = true;
         }
-        // Codes behind the cut are kept: one of them ends a colour that was begun.
+        // Codes behind the cut are kept, because one of them ends the colour.
         if in_code || taken + 1 < columns {
             clipped.push(c);
         } else if taken + 1 == columns {
@@ -172,11 +171,11 @@ pub(super) fn clip(text: &str, columns: usize) -> String {
 mod tests {
     use super::*;
     use crate::cli::demo::progress::tests::{begun, inbox, watch};
-    use crate::cli::demo::scenario::acts;
+    use crate::cli::demo::scenario::cases;
 
     fn shown(columns: usize, lines: usize) -> Vec<String> {
         let mut progress = begun();
-        progress.look(vec![watch("w0", "succeeded")], inbox(&["w0"]));
+        progress.update(vec![watch("w0", "succeeded")], inbox(&["w0"]));
         let size = Size { columns, lines };
         super::lines(&progress, Duration::from_secs(3), size, Paint::none())
     }
@@ -187,9 +186,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "SERVICE    JOB                     STATE      STATUS   POLLS  PROBLEMS  TOLD  LAST NEWS",
-                "dcs        quick success           succeeded           0      0         yes   watching → succeeded",
-                "dcs        slow success            watching            0      0               submitted",
+                "SERVICE    JOB                     STATE      STATUS   POLLS  PROBLEMS  EVENT  LAST CHANGE",
+                "dcs        quick success           succeeded           0      0         yes    watching → succeeded",
+                "dcs        slow success            watching            0      0                submitted",
                 "",
                 "3.0 s: 1 of 2 ended, 0 polls, 0 problems, 1 events received",
             ]
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_shows_what_matters_and_no_line_wraps() {
+    fn a_narrow_terminal_leaves_out_columns_and_wraps_no_line() {
         for columns in [1, 10, 40, 60, 79, 80, 110] {
             for line in shown(columns, 40) {
                 assert!(width(&line) <= columns, "{columns}: {line}");
@@ -205,7 +204,7 @@ mod tests {
         }
         assert_eq!(
             shown(60, 40)[0],
-            "JOB                     STATE      LAST NEWS"
+            "JOB                     STATE      LAST CHANGE"
         );
     }
 
@@ -219,10 +218,10 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_all_acts_fit_their_columns() {
-        for act in acts() {
-            assert!(act.job.service.name().len() <= COLUMNS[0].width);
-            assert!(act.name.len() <= COLUMNS[1].width, "{}", act.name);
+    fn the_names_of_all_cases_fit_their_columns() {
+        for case in cases() {
+            assert!(case.job.service.name().len() <= COLUMNS[0].width);
+            assert!(case.name.len() <= COLUMNS[1].width, "{}", case.name);
         }
     }
 

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_login_is_read() {
+    fn each_kind_of_login_is_parsed() {
         for (body, wanted) in [
             (
                 "username: u, password: p, user_domain_name: OTC1, project_name: eu-de_x",
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_key_is_found_within_auth_and_beside_it() {
+    fn an_access_key_is_read_inside_and_outside_auth() {
         for body in [
             "{ auth: { ak: A, sk: S, project_id: p } }",
             "{ ak: A, sk: S, auth: { project_id: p } }",
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agency_is_taken_on_by_the_account_without_its_project() {
+    fn an_agency_is_assumed_by_the_account_without_its_project() {
         let agency = "target_agency_name: a, target_domain_name: D, target_project_name: eu-nl_y";
         for (auth, source) in [
             (
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_proofs_the_first_is_used_and_the_others_are_told() {
+    fn the_first_login_is_used_and_the_others_are_reported() {
         let all = "token: t, ak: A, sk: S, password: p, username: u, domain_name: d, project_id: x";
         let ignored = ["`auth.ak` is not used", "`auth.password` is not used"];
         let (home, expires) = (auth(all), "`auth.token` ends");
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn an_auth_type_chooses() {
+    fn an_auth_type_selects_the_login() {
         let all = "token: t, ak: A, sk: S, password: p, username: u, domain_name: d, project_id: x, totp_seed: Z";
         for (auth_type, begins) in [
             ("password", "u@d p"),
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_missing_is_told_at_once() {
+    fn all_missing_values_are_reported_together() {
         let home = cloud("{ auth: { username: u, auth_url: 'https://x/v2.0' } }");
         assert_told(
             &home.diagnostics(None),
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scalar_stays_as_it_is_written() {
+    fn a_scalar_keeps_its_spelling() {
         for (written, password) in [
             ("00042", "00042"),
             ("0x1F", "0x1F"),
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_yaml_is_told_by_line_without_what_stands_there() {
+    fn invalid_yaml_is_reported_by_line_without_its_text() {
         for (text, told) in [
             (
                 "clouds:\n  otc:\n    password: \"hunter2\n",
@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_or_nests_without_end_is_refused() {
+    fn excessive_aliases_and_nesting_are_refused() {
         let bomb = ('b'..='i').zip('a'..='h').fold(
             "a: &a [x, x, x, x, x, x, x, x, x]".to_owned(),
             |bomb, (new, old)| {
@@ -601,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_tools_keep_there_is_passed_over() {
+    fn settings_of_other_tools_are_ignored() {
         let text = format!(
             "cache: {{ auth: true }}\nclouds:\n  other: [odd]\n  otc: &otc\n    networks: [{{ name: x }}]\n    interface: internal\n    identity_api_version: 3\n    auth: &auth {{ auth_url: {URL}, user_id: u, password: p, project_id: x, 7: y }}\n  again:\n    <<: *otc\n    auth:\n      <<: *auth\n      password: q\n"
         );
@@ -615,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_are_searched_in_order_and_the_first_counts() {
+    fn the_first_file_in_the_search_order_is_used() {
         let token = |token: &str| format!("clouds: {{ otc: {{ auth: {{ token: {token} }} }} }}");
         let places = [
             "cwd/clouds.yaml",
@@ -648,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn both_files_can_be_named() {
+    fn both_files_can_be_set_by_the_environment() {
         let home = Home::new()
             .with("a", "clouds: { otc: { auth: { ak: A, project_id: p } } }")
             .with("b", "clouds: { otc: { auth: { sk: S } } }");
@@ -663,7 +663,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_there_twice_is_taken_as_openstacksdk_takes_it() {
+    fn duplicate_values_are_read_as_by_openstacksdk() {
         let body = "username: top, project_name: top, auth: { username: u, password: p, tenant_name: old, project_name: x, auth_url: 'https://x', domain_name: D }";
         let account = cloud(&format!("{{ {body} }}")).found(None);
         let wanted = "u@D p at https://x/v3 for project top@D in -";
@@ -671,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn no_slip_of_the_hand_shows_a_secret() {
+    fn mistyped_files_show_no_secret() {
         let text = "clouds:\n  otc:\n    auth: {auth_url: https://x, user_id: u}\n    password: Qz7Wk\n    sk: |\n      Qz7Wk\n    token: \"Qz7Wk\"\n";
         let changed = (0..=text.len()).flat_map(|at| {
             let (before, after) = text.split_at(at);
@@ -692,7 +692,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_told_and_not_passed_over() {
+    fn an_unreadable_file_is_an_error() {
         let told = Home::new().diagnostics(None);
         assert_eq!(told.len(), 1);
         assert!(
@@ -712,7 +712,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secure_file_is_laid_over_key_by_key() {
+    fn the_secure_file_overrides_key_by_key() {
         let clouds = format!(
             "clouds:\n  otc:\n    region_name: eu-nl\n    auth: {{ auth_url: {URL}, user_id: u, password: old, project_id: x }}\n  b: {{}}\n"
         );
@@ -734,7 +734,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cloud_is_picked_by_name_by_os_cloud_or_as_the_only_one() {
+    fn a_cloud_is_selected_by_name_os_cloud_or_as_the_only_one() {
         let text = "clouds:\n  otc: { auth: { token: a } }\n  other: { auth: { token: b } }\n";
         let home = Home::new().with("cwd/clouds.yaml", text);
         assert_told(
@@ -760,7 +760,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vendor_profile_says_where_to_log_in() {
+    fn a_vendor_profile_gives_the_auth_url() {
         for (body, url, region) in [
             (
                 "profile: otc",
@@ -824,7 +824,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_done_as_asked_is_told() {
+    fn ignored_settings_are_reported() {
         let body = format!(
             "{{ verify: False, cacert: /x, cert: /y, key: /z, auth: {{ auth_url: '{}', user_id: u, password: p, passcode: 123456 }} }}",
             URL.replace("https", "http")

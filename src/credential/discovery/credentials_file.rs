@@ -77,7 +77,7 @@ mod tests {
     use crate::credential::discovery::tests::{Home, assert_told, line};
 
     #[test]
-    fn the_file_is_read_as_the_sdk_reads_it() {
+    fn the_file_is_read_as_by_the_sdk() {
         for (text, wanted) in [
             (
                 "[basic]\nak = A\nsk = S\nsecurity_token = T\nproject_id = p\niam_endpoint = https://i\n",
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_named_goes_before_the_usual_one_and_must_be_there() {
+    fn a_named_file_wins_and_must_exist() {
         let home = Home::new()
             .with(".huaweicloud/credentials", "[basic]\nak=A\nsk=S\n")
             .with("mine", "[basic]\nak=B\nsk=S\n")
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_an_account_is_told_and_not_shown() {
+    fn a_file_without_an_account_is_reported_but_not_shown() {
         for (text, told) in [
             (
                 "[basic\nsk = hunter2\n",

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_before_is_used_and_the_rest_is_told() {
+    fn the_first_account_is_used_and_the_others_are_reported() {
         let keys = "OS_ACCESS_KEY=A OS_SECRET_KEY=S";
         let sdk = "HUAWEICLOUD_SDK_AK=B HUAWEICLOUD_SDK_SK=S";
         let terraform = "HW_ACCESS_KEY=C HW_SECRET_KEY=S HW_PROJECT_ID=p";
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_set_is_told_by_what_is_missing() {
+    fn an_incomplete_account_is_reported_by_its_missing_keys() {
         for (settings, wanted) in [
             (
                 "OS_USERNAME=u",
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_cannot_be_one_is_told_and_not_shown() {
+    fn an_invalid_secret_is_reported_but_not_shown() {
         for text in ["hunter2\n", "hun\rter2", &"hunter2".repeat(2400)] {
             let told = Home::new().env("OS_TOKEN", text).told();
             assert_eq!(told.len(), 1, "{told:?}");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_done_as_asked_is_told() {
+    fn ignored_settings_are_reported() {
         let settings = "OS_PASSCODE=1 OS_INSECURE=true OS_CACERT=/x OS_CERT=/y OS_KEY=/z";
         assert_told(
             &Home::new().envs(LOGIN).envs(settings).warned(),

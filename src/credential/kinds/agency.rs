@@ -22,10 +22,12 @@ use crate::credential::kinds::keystone::{
     auth_body, below, granted, post, project_of, token_request,
 };
 use crate::credential::kinds::metadata::temporary;
+use crate::credential::lease::Failing;
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
 use crate::credential::{
-    Credential, Grant, IssueError, IssuedSecret, Issuer, Renewal, SharedCredential, refusal,
+    Credential, CredentialError, Grant, IssueError, IssuedSecret, Issuer, Renewal,
+    SharedCredential, refusal,
 };
 use crate::tree::reader::Reader;
 
@@ -177,7 +179,7 @@ impl Issuer for AgencyIssuer {
 impl AgencyIssuer {
     async fn source_held(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, IssueError> {
         let issued = self.source.present(now).await;
-        issued.map_err(|error| IssueError::passing(error.to_string()))
+        issued.map_err(|error| without_source(&error))
     }
 
     fn attempt(&self) -> String {
@@ -312,7 +314,7 @@ impl AgencyIssuer {
         now: Timestamp,
     ) -> Result<Reply, IssueError> {
         let signature = self.source.authorise(issued, &mut request, now).await;
-        let signature = signature.map_err(|error| IssueError::passing(error.to_string()))?;
+        let signature = signature.map_err(|error| without_source(&error))?;
         let redaction = issued.redaction.clone().and(&signature);
         let sent = self.exchange.send(request, redaction, attempt, now).await;
         match &sent {
@@ -325,5 +327,20 @@ impl AgencyIssuer {
             Err(_) => self.source.unanswered(issued),
         }
         sent
+    }
+}
+
+/// What the failure of a source means for its agency: the same, but that a refusal is no
+/// refusal of the agency. The source knows itself when it may be asked again.
+fn without_source(error: &CredentialError) -> IssueError {
+    let message = error.to_string();
+    match error {
+        CredentialError::NotIssued {
+            error, again_in, ..
+        } if error.failing != Failing::Refused => IssueError {
+            retry_after: error.retry_after.map(|_| *again_in),
+            ..IssueError::new(error.failing, message)
+        },
+        _ => IssueError::passing(message),
     }
 }

@@ -485,7 +485,7 @@ mod tests {
     /// RFC 6238, appendix B: the seed is "12345678901234567890", the code has eight digits
     /// there and six here.
     #[test]
-    fn the_passcode_is_that_of_the_half_minute() {
+    fn passcodes_equal_the_vectors_of_rfc_6238() {
         let seed = |text: &str| Secret::Text(SecretString::from(text.to_owned()));
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         for text in [
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_token_tells_its_scope_and_lifetime() {
+    fn scope_and_lifetime_of_a_recorded_token_are_read() {
         let body = include_str!("../../../tests/it/credentials/iam/token_created.json");
         let body: Value = serde_json::from_str(body).unwrap();
         let auth_url = Url::parse("https://iam.example.com/v3").unwrap();
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_added_to_the_identity_services_own() {
+    fn the_path_is_appended_to_the_identity_service_url() {
         for url in [
             "https://iam.example.com:443/v3",
             "https://iam.example.com/v3/",

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lifetime_is_by_the_issuers_clock() {
+    fn a_lifetime_is_measured_by_the_issuers_clock() {
         let body = include_str!("../../../tests/it/credentials/iam/temporary_credential.json");
         let body: Value = serde_json::from_str(body).unwrap();
         let now: Timestamp = "2017-04-17T06:55:18Z".parse().unwrap();

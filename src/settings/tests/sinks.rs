@@ -3,7 +3,7 @@
 use crate::settings::tests::{Folder, assert_told, config};
 
 #[test]
-fn a_template_that_everybody_can_read_is_none() {
+fn a_world_readable_template_is_not_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new().with("chat.j2", "{{ data.outcome }}");
     let template = folder.path("chat.j2");
@@ -33,7 +33,7 @@ fn events_over_plain_http_to_another_machine_are_a_warning() {
 }
 
 #[test]
-fn what_is_wrong_with_a_webhook_is_told() {
+fn webhook_diagnostics_are_reported() {
     let folder = Folder::new()
         .with("broken.j2", "{\n{{ data.reason")
         .with("unknown.j2", "{\"text\": {{ data.labels.team }}}")
@@ -103,7 +103,7 @@ allow_callback_hosts = ["https://hooks.example.com/"]
 }
 
 #[test]
-fn a_mistyped_key_of_a_sink_is_told_with_the_nearest() {
+fn a_mistyped_sink_key_is_reported_with_the_nearest() {
     let folder = Folder::new();
     let here = folder.folder.path().display().to_string();
     let text = format!(
@@ -121,7 +121,7 @@ fn a_mistyped_key_of_a_sink_is_told_with_the_nearest() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_or_a_command_is_told() {
+fn file_and_command_diagnostics_are_reported() {
     let folder = Folder::new().with("plain", "no program");
     let here = folder.folder.path().display().to_string();
     let text = r#"[sinks.a]
@@ -180,7 +180,7 @@ command = "/bin/true"
 }
 
 #[test]
-fn a_url_of_a_watch_needs_a_host_that_is_listed() {
+fn a_callback_url_needs_a_listed_host() {
     let watch = |host: &str| {
         format!(
             "[services.dcs]\ndefinition = \"dcs\"\nurl = \"https://x\"\ncredential = \"none\"\n\

@@ -20,18 +20,25 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use crate::outbound::redaction::Redaction;
 use crate::sink::{
-    ANSWER_BYTES_MAX, Attempt, AttemptResult, ConfiguredSink, Parcel, SharedSink, Sink, answer,
+    ANSWER_BYTES_MAX, ATTEMPT_MAX, Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink, answer,
 };
+use crate::telemetry::LogOutput;
 use crate::tree::reader::Reader;
+use crate::watch::delivery::Delivery;
 
 /// How long output is waited for after the end of the command: what it left running may
 /// hold the pipes open.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// The longest timeout that a command may be given.
+pub const COMMAND_MAX: Duration = Duration::from_secs(45);
+const _: () = assert!(
+    COMMAND_MAX.as_millis() + DRAIN_TIMEOUT.as_millis() <= ATTEMPT_MAX.as_millis(),
+    "an attempt ends within its limit"
+);
 /// Where commands are looked for that the command itself runs, when we have no `PATH`.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The longest a command may take: a delivery is taken for abandoned after a minute.
-const COMMAND_MAX: Duration = Duration::from_secs(45);
+/// The timeout of a command that names none.
 const COMMAND_USUAL: Duration = Duration::from_secs(15);
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "exec";
@@ -61,7 +68,7 @@ impl ConfiguredSink for ExecSettings {
         self.program.clone()
     }
 
-    fn set_up(&self) -> Result<SharedSink, String> {
+    fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
         Ok(Arc::new(Exec::new(self.clone())))
     }
 }
@@ -126,13 +133,13 @@ impl Exec {
         }
     }
 
-    fn start(&self, parcel: &Parcel) -> std::io::Result<Child> {
+    fn start(&self, delivery: &Delivery) -> std::io::Result<Child> {
         Command::new(&self.settings.program)
             .args(&self.settings.arguments)
             .env_clear()
             .env("PATH", &self.path)
-            .env("JOBWATCH_EVENT_ID", parcel.event_id.to_string())
-            .env("JOBWATCH_EVENT_TYPE", &parcel.type_name)
+            .env("JOBWATCH_EVENT_ID", delivery.event_id.to_string())
+            .env("JOBWATCH_EVENT_TYPE", &delivery.type_name)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -142,8 +149,8 @@ impl Exec {
             .spawn()
     }
 
-    async fn run(&self, parcel: &Parcel) -> Attempt {
-        let mut child = match self.start(parcel) {
+    async fn run(&self, delivery: &Delivery) -> Attempt {
+        let mut child = match self.start(delivery) {
             Ok(child) => child,
             Err(error) => {
                 return failed(
@@ -159,7 +166,7 @@ impl Exec {
         let ended = {
             let speaking = async {
                 tokio::join!(
-                    feed(input, parcel.body.as_bytes()),
+                    feed(input, delivery.body.as_bytes()),
                     keep(output, &mut told),
                     keep(errors, &mut complained)
                 );
@@ -219,8 +226,8 @@ impl Sink for Exec {
         self.settings.concurrency
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
-        self.run(parcel).await
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
+        self.run(delivery).await
     }
 }
 

@@ -9,13 +9,16 @@ use std::io;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
-use crate::sink::{Attempt, AttemptResult, ConfiguredSink, Parcel, SharedSink, Sink};
+use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
+use crate::telemetry::LogOutput;
 use crate::tree::reader::Reader;
+use crate::watch::delivery::Delivery;
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "file";
@@ -68,11 +71,11 @@ impl Sink for Lines {
         CONCURRENCY
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
         let (settings, turn) = (Arc::clone(&self.settings), Arc::clone(&self.turn));
-        let body = parcel.body.clone();
+        let body = delivery.body.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = turn.lock();
             settings.append(&body)
         });
         let failed = |reason: String| AttemptResult::Failed {
@@ -99,7 +102,7 @@ impl ConfiguredSink for FileSettings {
         Some(&self.path)
     }
 
-    fn set_up(&self) -> Result<SharedSink, String> {
+    fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
         Ok(Arc::new(Lines::new(self.clone())))
     }
 }

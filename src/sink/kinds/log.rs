@@ -1,5 +1,8 @@
-//! Events as log lines: one `tracing` event each, its fields flat, so that whoever reads
-//! journald or JSON logs needs no webhook.
+//! Events as log lines: one `tracing` event each, its fields flat, so that a reader of
+//! journald or of JSON logs needs no webhook.
+//!
+//! The lines take their own way to the log, [`LogOutput`]: the filter of the log does not
+//! apply to them, and a line that could not be written is a failed attempt.
 
 use std::sync::Arc;
 
@@ -7,16 +10,18 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::sink::{Attempt, AttemptResult, ConfiguredSink, Parcel, SharedSink, Sink};
+use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
+use crate::telemetry::LogOutput;
 use crate::tree::reader::Reader;
+use crate::watch::delivery::Delivery;
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
 /// The `tracing` target of all event lines.
-pub const TARGET: &str = "jobwatch::event";
+const TARGET: &str = "jobwatch::event";
 
-/// The ends that a person should look at; these are warnings.
-const BAD_ENDS: [&str; 6] = [
+/// The outcomes that a person should look at; these are warnings.
+const BAD_OUTCOMES: [&str; 6] = [
     "failed",
     "partial",
     "cancelled",
@@ -26,8 +31,17 @@ const BAD_ENDS: [&str; 6] = [
 ];
 
 /// Writes events to the log.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Log;
+#[derive(Debug)]
+pub struct Log {
+    output: LogOutput,
+}
+
+impl Log {
+    /// Returns a sink that writes to `output`.
+    pub fn new(output: LogOutput) -> Self {
+        Self { output }
+    }
+}
 
 #[async_trait]
 impl Sink for Log {
@@ -40,37 +54,45 @@ impl Sink for Log {
         64
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
-        match serde_json::from_str(&parcel.body) {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
+        let written = match serde_json::from_str(&delivery.body) {
             Ok(event) => {
-                write(&parcel.type_name, &event);
-                Attempt::of(AttemptResult::Delivered)
+                let emit = || emit(&delivery.type_name, &event);
+                let written = self.output.write(emit).await;
+                written.map_err(|error| format!("cannot write to the log: {error}"))
             }
-            Err(error) => Attempt::of(AttemptResult::Failed {
-                reason: format!("the stored event is not JSON: {error}"),
+            Err(error) => Err(format!("the stored event is not JSON: {error}")),
+        };
+        Attempt::of(match written {
+            Ok(()) => AttemptResult::Delivered,
+            Err(reason) => AttemptResult::Failed {
+                reason,
                 retry_after: None,
-            }),
-        }
+            },
+        })
     }
 }
 
-impl ConfiguredSink for Log {
+/// The settings of a log sink: it has none.
+struct LogSettings;
+
+impl ConfiguredSink for LogSettings {
     fn target(&self) -> String {
-        "this log".to_owned()
+        "the log of the daemon".to_owned()
     }
 
-    fn set_up(&self) -> Result<SharedSink, String> {
-        Ok(Arc::new(*self))
+    fn set_up(&self, log: &LogOutput) -> Result<SharedSink, String> {
+        Ok(Arc::new(Log::new(log.clone())))
     }
 }
 
-/// Reads the settings of a log, which has none.
+/// Reads the settings of a log sink.
 #[expect(clippy::unnecessary_wraps, reason = "one signature for all kinds")]
 pub(super) fn read(_section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
-    Some(Box::new(Log))
+    Some(Box::new(LogSettings))
 }
 
-/// One line. `tracing` wants its fields spelled out, and levels at compile time.
+/// Emits one line. `tracing` needs its fields spelled out, and levels at compile time.
 macro_rules! line {
     ($level:expr, $event:ident, $data:ident, $message:expr) => {
         tracing::event!(
@@ -105,15 +127,15 @@ macro_rules! line {
     };
 }
 
-fn write(type_name: &str, event: &Value) {
+fn emit(type_name: &str, event: &Value) {
     let data = &event["data"];
-    let what = type_name.rsplit('.').next().unwrap_or(type_name);
+    let name = type_name.rsplit('.').next().unwrap_or(type_name);
     let message = format!(
-        "{what}: {} job {}",
+        "{name}: {} job {}",
         text(&data["service"]).unwrap_or("?"),
         text(&data["job_id"]).unwrap_or("?")
     );
-    if BAD_ENDS.contains(&what) {
+    if BAD_OUTCOMES.contains(&name) {
         line!(tracing::Level::WARN, event, data, message);
     } else {
         line!(tracing::Level::INFO, event, data, message);
@@ -124,7 +146,7 @@ fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
-/// Objects and lists as JSON text; `null` and empty ones are left out.
+/// Returns objects and lists as JSON text; leaves out `null` and empty ones.
 fn nested(value: &Value) -> Option<String> {
     let is_empty = match value {
         Value::Null => true,
@@ -133,4 +155,65 @@ fn nested(value: &Value) -> Option<String> {
         _ => false,
     };
     (!is_empty).then(|| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::telemetry::LogFormat;
+
+    fn delivery(type_name: &str) -> Delivery {
+        let event = json!({
+            "id": "e", "type": type_name,
+            "data": {"service": "dcs", "job_id": "j", "polls": 3, "labels": {"a": "b"}, "params": {}},
+        });
+        Delivery {
+            event_id: Uuid::nil(),
+            type_name: type_name.to_owned(),
+            body: event.to_string(),
+            target: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_is_one_flat_line_with_its_level() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        for name in ["dev.jobwatch.job.succeeded", "dev.jobwatch.job.failed"] {
+            let attempt = sink.deliver(&delivery(name), Timestamp::UNIX_EPOCH).await;
+            assert_eq!(attempt.result, AttemptResult::Delivered);
+        }
+        drop(sink);
+        let text = io::read_to_string(reader).unwrap();
+        // Without the time, which comes first.
+        let lines: Vec<&str> = text.lines().map(|line| &line[43..]).collect();
+        let fields = |name: &str| {
+            format!(
+                r#""message":"{name}: dcs job j","event_id":"e","event_type":"dev.jobwatch.job.{name}","service":"dcs","job_id":"j","polls":3,"labels":"{{\"a\":\"b\"}}","target":"jobwatch::event"}}"#
+            )
+        };
+        let expected = [
+            format!(r#""level":"INFO",{}"#, fields("succeeded")),
+            format!(r#""level":"WARN",{}"#, fields("failed")),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_not_written_is_a_failed_attempt() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        drop(reader);
+        let parcel = delivery("dev.jobwatch.job.failed");
+        let attempt = sink.deliver(&parcel, Timestamp::UNIX_EPOCH).await;
+        let AttemptResult::Failed { reason, .. } = attempt.result else {
+            panic!("{:?}", attempt.result);
+        };
+        assert!(reason.starts_with("cannot write to the log: "), "{reason}");
+    }
 }

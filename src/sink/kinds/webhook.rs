@@ -17,8 +17,10 @@ use crate::sink::rehearsal::rehearse;
 use crate::sink::signature::keys;
 use crate::sink::template::Template;
 use crate::sink::tls::Tls;
-use crate::sink::{Attempt, ConfiguredSink, Parcel, SharedSink, Sink};
+use crate::sink::{Attempt, ConfiguredSink, SharedSink, Sink};
+use crate::telemetry::LogOutput;
 use crate::tree::reader::Reader;
+use crate::watch::delivery::Delivery;
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "webhook";
@@ -68,8 +70,8 @@ impl Sink for Webhook {
         CONCURRENCY
     }
 
-    async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Attempt {
-        self.sender.post(&self.url, parcel, now).await
+    async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt {
+        self.sender.post(&self.url, delivery, now).await
     }
 }
 
@@ -80,7 +82,7 @@ impl ConfiguredSink for WebhookSettings {
         format!("{origin} ({})", self.options.in_words())
     }
 
-    fn set_up(&self) -> Result<SharedSink, String> {
+    fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
         let webhook = Webhook::new(self.url.clone(), &self.options);
         let webhook = webhook.map_err(|reason| format!("{NO_TLS}: {reason}"))?;
         Ok(Arc::new(webhook))

@@ -1,4 +1,4 @@
-//! The history of deliveries in `SQLite`: attempts, and dead letters that are driven again.
+//! The history of deliveries in `SQLite`: attempts, lists, and dead letters that are redriven.
 
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ use crate::store::delivery::{
     StoredDelivery,
 };
 use crate::store::sqlite::SqlError;
-use crate::store::{AttemptRecord, PAGE_MAX, row};
+use crate::store::time::StoreTime;
+use crate::store::{AttemptRecord, PAGE_MAX, PageCursor, row};
 use crate::watch::WatchId;
 
 const COLUMNS: &str = "d.id, d.event_id, e.watch_id, e.type, d.sink, d.state, d.attempts, \
     d.due_at, d.last_status, d.last_error, d.settled_at";
 const FROM: &str = "FROM deliveries d JOIN events e ON e.id = d.event_id";
 
-/// What a delivery becomes that is driven again. Its lease stays: somebody may be at it.
+/// Makes a delivery pending again. The lease is kept: an attempt may be under way.
 const OWED_AGAIN: &str = "state = 'pending', due_at = :now, \
     earlier_attempts = attempts, settled_at = NULL";
 
@@ -44,27 +45,33 @@ pub(super) fn keep(db: &Connection, number: u32, record: &AttemptRecord) -> Resu
     Ok(())
 }
 
-pub(super) fn page(db: &Connection, query: &DeliveryQuery) -> Result<DeliveryPage, SqlError> {
+pub(super) fn page(
+    db: &Connection,
+    query: &DeliveryQuery,
+    before: Option<i64>,
+    time: &StoreTime,
+) -> Result<DeliveryPage, SqlError> {
     let limit = query.limit.clamp(1, PAGE_MAX);
     let mut statement = db.prepare_cached(&page_sql(query))?;
     let mut rows = statement.query(named_params! {
         ":state": query.state.map(DeliveryState::as_str),
         ":sink": query.sink,
-        ":before": query.before.unwrap_or(i64::MAX),
+        ":before": before.unwrap_or(i64::MAX),
         ":limit": i64::try_from(limit + 1)?,
     })?;
     let mut page = DeliveryPage::default();
     while let Some(row) = rows.next()? {
         if page.deliveries.len() == limit {
-            page.next = page.deliveries.last().map(|delivery| delivery.id);
+            let last = page.deliveries.last();
+            page.next = last.map(|delivery| PageCursor::new(delivery.id.to_string()));
             break;
         }
-        page.deliveries.push(delivery_of(row)?);
+        page.deliveries.push(delivery_of(row, time)?);
     }
     Ok(page)
 }
 
-/// As with watches: only the conditions that are asked for, each parameter named.
+/// As with watches: only the conditions of the query, each parameter named.
 fn page_sql(query: &DeliveryQuery) -> String {
     let state = match query.state {
         Some(_) => "d.state = :state",
@@ -80,10 +87,14 @@ fn page_sql(query: &DeliveryQuery) -> String {
     )
 }
 
-pub(super) fn one(db: &Connection, id: i64) -> Result<Option<StoredDelivery>, SqlError> {
+pub(super) fn one(
+    db: &Connection,
+    id: i64,
+    time: &StoreTime,
+) -> Result<Option<StoredDelivery>, SqlError> {
     let found = db
         .prepare_cached(&format!("SELECT {COLUMNS} {FROM} WHERE d.id = ?1"))?
-        .query_row([id], |row| Ok(delivery_of(row)))
+        .query_row([id], |row| Ok(delivery_of(row, time)))
         .optional()?;
     found.transpose()
 }
@@ -113,14 +124,14 @@ pub(super) fn redrive(
     db: &Connection,
     id: i64,
     force: bool,
-    now: Timestamp,
+    time: &StoreTime,
 ) -> Result<Redriven, SqlError> {
     let changed = db
         .prepare_cached(&format!(
             "UPDATE deliveries SET {OWED_AGAIN} WHERE id = :id AND (state = 'dead' OR :force)"
         ))?
-        .execute(named_params! { ":now": row::micros(now), ":id": id, ":force": force })?;
-    Ok(match one(db, id)? {
+        .execute(named_params! { ":now": row::micros(time.now()), ":id": id, ":force": force })?;
+    Ok(match one(db, id, time)? {
         Some(delivery) if changed == 1 => Redriven::Owed(delivery),
         Some(delivery) => Redriven::NotDead(delivery),
         None => Redriven::Missing,
@@ -146,7 +157,7 @@ pub(super) fn redrive_dead(
     Ok(u64::try_from(changed)?)
 }
 
-fn delivery_of(row: &Row<'_>) -> Result<StoredDelivery, SqlError> {
+fn delivery_of(row: &Row<'_>, time: &StoreTime) -> Result<StoredDelivery, SqlError> {
     let state: DeliveryState = row.get::<_, String>("state")?.parse()?;
     let settled_at: Option<i64> = row.get("settled_at")?;
     let due_at = row::timestamp("due_at", row.get("due_at")?)?;
@@ -157,8 +168,8 @@ fn delivery_of(row: &Row<'_>) -> Result<StoredDelivery, SqlError> {
         type_name: row.get("type")?,
         sink: row.get("sink")?,
         state,
-        attempts: row.get("attempts")?,
-        due_at: (state == DeliveryState::Pending).then_some(due_at),
+        attempts_total: row.get("attempts")?,
+        due_at: (state == DeliveryState::Pending).then(|| time.shown(due_at)),
         last_status: row.get("last_status")?,
         last_error: row.get("last_error")?,
         settled_at: settled_at

@@ -1,35 +1,40 @@
-//! The log of events in `SQLite`. One writer commits in order, so a position in the log is
-//! enough to find what is new.
+//! The log of events in `SQLite`. One writer commits in order, so a place in the log is
+//! enough to find all later changes, and none comes twice.
 
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use crate::store::sqlite::{SqlError, watches};
-use crate::store::{Changes, StoredEvent, row};
+use crate::store::{Changes, Cursor, StoredEvent, row};
 use crate::watch::event::EventKind;
 use crate::watch::{Outcome, State, WatchId};
 
-pub(super) fn position(db: &Connection) -> Result<i64, SqlError> {
-    Ok(
-        db.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
-            row.get(0)
-        })?,
-    )
+pub(super) fn cursor(db: &Connection) -> Result<Cursor, SqlError> {
+    let last = db.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
+        row.get(0)
+    })?;
+    Ok(cursor_after(last))
 }
 
-pub(super) fn since(db: &Connection, position: i64, limit: usize) -> Result<Changes, SqlError> {
+fn cursor_after(seq: i64) -> Cursor {
+    Cursor::new(seq.to_string())
+}
+
+pub(super) fn since(db: &Connection, seq: i64, limit: usize) -> Result<Changes, SqlError> {
     let mut statement = db.prepare_cached(
         "SELECT seq, type, watch_id FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
-    let mut rows = statement.query(params![position, i64::try_from(limit)?])?;
+    let mut rows = statement.query(params![seq, i64::try_from(limit)?])?;
     let mut changes = Changes {
-        position,
-        ..Changes::default()
+        accepted: Vec::new(),
+        ended: Vec::new(),
+        next: cursor_after(seq),
+        more: false,
     };
     let mut read = 0;
     while let Some(row) = rows.next()? {
         read += 1;
-        changes.position = row.get(0)?;
+        changes.next = cursor_after(row.get(0)?);
         let (kind, watch): (String, Option<Uuid>) = (row.get(1)?, row.get(2)?);
         let (Some(kind), Some(watch)) = (EventKind::from_type_name(&kind), watch) else {
             continue;
@@ -63,7 +68,7 @@ pub(super) fn events_of(
     limit: usize,
 ) -> Result<Vec<StoredEvent>, SqlError> {
     let mut statement = db.prepare_cached(
-        "SELECT seq, type, at, body FROM events WHERE watch_id = ?1 ORDER BY seq DESC LIMIT ?2",
+        "SELECT type, at, body FROM events WHERE watch_id = ?1 ORDER BY seq DESC LIMIT ?2",
     )?;
     let mut rows = statement.query(params![id.0, i64::try_from(limit)?])?;
     let mut events = Vec::new();
@@ -76,9 +81,8 @@ pub(super) fn events_of(
 
 fn event_of(row: &Row<'_>) -> Result<StoredEvent, SqlError> {
     Ok(StoredEvent {
-        seq: row.get(0)?,
-        type_name: row.get(1)?,
-        at: row::timestamp("at", row.get(2)?)?,
-        body: row.get(3)?,
+        type_name: row.get(0)?,
+        at: row::timestamp("at", row.get(1)?)?,
+        body: row.get(2)?,
     })
 }

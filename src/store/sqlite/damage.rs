@@ -1,13 +1,13 @@
-//! What went wrong in `SQLite`, in words that say what to do about it.
+//! Errors of `SQLite` with their remedies, and damage of the file.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::ErrorCode;
 
 use crate::store::sqlite::SqlError;
 
-/// An error of `SQLite` with what a person can do about it.
+/// Returns an error of `SQLite` with its remedy.
 pub(super) fn in_words(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code().and_then(remedy) {
         Some(remedy) => format!("{error}: {remedy}"),
@@ -15,12 +15,12 @@ pub(super) fn in_words(error: &rusqlite::Error) -> String {
     }
 }
 
-/// Damage of the file, met by whoever met it first: nothing more is accepted until all of
+/// Damage of the file. Once a read or a write has met it, no watch is accepted until all of
 /// the file was found sound. A disk that fails for a while can look like damage, too.
 #[derive(Debug, Default)]
 pub(super) struct Damage {
     first: Mutex<Option<String>>,
-    /// Somebody looks through the file; that takes a while.
+    /// The file is being checked, which takes a while.
     is_looking: AtomicBool,
 }
 
@@ -45,7 +45,7 @@ impl Damage {
         }
     }
 
-    /// Refuses what must not go to a damaged file.
+    /// Fails once damage was met: watches must not be accepted into a damaged file.
     pub(super) fn refuse(&self) -> Result<(), SqlError> {
         match &*self.first() {
             None => Ok(()),
@@ -56,8 +56,7 @@ impl Damage {
         }
     }
 
-    /// Looks through the file, unless somebody is at it, and forgets the damage when it
-    /// is sound.
+    /// Checks the file, unless that is under way, and forgets the damage if it is sound.
     pub(super) fn look_again(&self, is_sound: impl FnOnce() -> bool) {
         if self.is_looking.swap(true, Ordering::Relaxed) {
             return;
@@ -69,7 +68,7 @@ impl Damage {
     }
 
     fn first(&self) -> MutexGuard<'_, Option<String>> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+        self.first.lock()
     }
 }
 

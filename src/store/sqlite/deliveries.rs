@@ -1,48 +1,71 @@
-//! Deliveries in `SQLite`: what is owed, who is at it, what came of it.
+//! Deliveries in `SQLite`: those that are owed, claims on them, and their settlement.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::clock::later;
+use crate::clock::{later, until};
 use crate::store::delivery::{DeliveryState, SinkBacklog};
 use crate::store::sqlite::{SqlError, attempts};
-use crate::store::{AttemptRecord, Delivery, DeliveryCounts, Settlement, row};
+use crate::store::{AttemptRecord, Claimed, Settlement, row};
+use crate::watch::delivery::{Delivery, RETRY_DELAY_MAX, Target};
+
+/// Makes pending deliveries free and due as a process finds them that has just begun: it is
+/// alone, so leases belong to a process that has ended; and no delivery waits longer than any
+/// retry, as it would after the wall clock was set back.
+pub(super) fn begin(db: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
+    db.execute(
+        "UPDATE deliveries SET lease_until = 0 WHERE lease_until > 0",
+        [],
+    )?;
+    db.execute(
+        "UPDATE deliveries SET due_at = ?1 WHERE state = 'pending' AND due_at > ?1",
+        [row::micros(later(now, RETRY_DELAY_MAX))],
+    )?;
+    Ok(())
+}
 
 pub(super) fn claim(
     db: &Connection,
     sink: &str,
     now: Timestamp,
-    lease_until: Timestamp,
+    lease: Duration,
     limit: usize,
-) -> Result<Vec<Delivery>, SqlError> {
+) -> Result<Vec<Claimed>, SqlError> {
     let mut statement = db.prepare_cached(
-        "SELECT d.id, d.event_id, e.type, e.body, d.attempts - d.earlier_attempts, w.callback_url
+        "SELECT d.id, d.attempts - d.earlier_attempts, d.event_id, e.type, e.body, d.target
          FROM deliveries d JOIN events e ON e.id = d.event_id
-            LEFT JOIN watches w ON d.sink = 'callback' AND w.id = e.watch_id
          WHERE d.sink = ?1 AND d.state = 'pending' AND d.due_at <= ?2 AND d.lease_until <= ?2
          ORDER BY d.due_at LIMIT ?3",
     )?;
-    let now = row::micros(now);
-    let mut rows = statement.query(params![sink, now, i64::try_from(limit)?])?;
+    let mut rows = statement.query(params![sink, row::micros(now), i64::try_from(limit)?])?;
     let mut claimed = Vec::new();
     while let Some(row) = rows.next()? {
-        claimed.push(Delivery {
+        claimed.push(Claimed {
             id: row.get(0)?,
-            event_id: row.get(1)?,
-            type_name: row.get(2)?,
-            body: row.get(3)?,
-            attempts: row.get(4)?,
-            callback_url: row.get(5)?,
+            schedule_attempts: row.get(1)?,
+            delivery: Delivery {
+                event_id: row.get(2)?,
+                type_name: row.get(3)?,
+                body: row.get(4)?,
+                target: row.get::<_, Option<String>>(5)?.map(Target),
+            },
         });
     }
-    let mut lease = db.prepare_cached("UPDATE deliveries SET lease_until = ?2 WHERE id = ?1")?;
-    for delivery in &claimed {
-        lease.execute(params![delivery.id, row::micros(lease_until)])?;
+    let lease_until = row::micros(later(now, lease));
+    let mut claim = db.prepare_cached("UPDATE deliveries SET lease_until = ?2 WHERE id = ?1")?;
+    for one in &claimed {
+        claim.execute(params![one.id, lease_until])?;
     }
     Ok(claimed)
 }
 
-pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), SqlError> {
+pub(super) fn settle(
+    db: &Connection,
+    records: &[AttemptRecord],
+    now: Timestamp,
+) -> Result<(), SqlError> {
     let mut statement = db.prepare_cached(
         "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at), lease_until = 0,
             attempts = attempts + 1, earlier_attempts = earlier_attempts + ?8,
@@ -57,7 +80,9 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
         let (state, due_at, settled_at) = match record.settlement {
             Settlement::Delivered => (DeliveryState::Delivered, None, Some(ended)),
             Settlement::Dead => (DeliveryState::Dead, None, Some(ended)),
-            Settlement::RetryAt(due_at) => (DeliveryState::Pending, Some(due_at), None),
+            Settlement::RetryAfter(delay) => {
+                (DeliveryState::Pending, Some(later(now, delay)), None)
+            }
             Settlement::ReceiverGone => (DeliveryState::Pending, None, None),
         };
         let values = params![
@@ -67,7 +92,7 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
             record.http_status,
             record.error,
             settled_at.map(row::micros),
-            record.number,
+            record.schedule_attempt,
             record.settlement == Settlement::ReceiverGone,
             row::micros(record.at),
         ];
@@ -79,15 +104,18 @@ pub(super) fn settle(db: &Connection, records: &[AttemptRecord]) -> Result<(), S
     Ok(())
 }
 
-pub(super) fn next_due(db: &Connection, sink: &str) -> Result<Option<Timestamp>, SqlError> {
+pub(super) fn next_due(
+    db: &Connection,
+    sink: &str,
+    now: Timestamp,
+) -> Result<Option<Duration>, SqlError> {
     let due: Option<i64> = db
         .prepare_cached(
             "SELECT min(max(due_at, lease_until)) FROM deliveries WHERE sink = ?1 AND state = 'pending'",
         )?
         .query_row([sink], |row| row.get(0))?;
-    Ok(due
-        .map(|micros| row::timestamp("due_at", micros))
-        .transpose()?)
+    let due = due.map(|micros| row::timestamp("due_at", micros));
+    Ok(due.transpose()?.map(|due| until(now, due)))
 }
 
 pub(super) fn backlog(db: &Connection) -> Result<Vec<SinkBacklog>, SqlError> {
@@ -111,21 +139,4 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<SinkBacklog>, SqlError> {
         });
     }
     Ok(backlog)
-}
-
-pub(super) fn counts(db: &Connection) -> Result<DeliveryCounts, SqlError> {
-    let mut statement =
-        db.prepare_cached("SELECT state, count(*) FROM deliveries GROUP BY state")?;
-    let mut rows = statement.query([])?;
-    let mut counts = DeliveryCounts::default();
-    while let Some(row) = rows.next()? {
-        let (state, count): (String, i64) = (row.get(0)?, row.get(1)?);
-        let count = u64::try_from(count)?;
-        match state.parse()? {
-            DeliveryState::Pending => counts.pending = count,
-            DeliveryState::Delivered => counts.delivered = count,
-            DeliveryState::Dead => counts.dead = count,
-        }
-    }
-    Ok(counts)
 }

@@ -1,9 +1,9 @@
-//! Where the database is: whose it is, and whether it is still there.
+//! The lock of the database file, and the check that the file is still there.
 //!
-//! One process has a database, whatever name leads to it: symbolic links are followed
+//! One process has a database, by every name that leads to it: symbolic links are followed
 //! before the lock beside the file is taken, and a file with several names of its own is
 //! refused. The names are looked at before each commit, since `SQLite` would go on to
-//! write to a file that was removed, and what was acknowledged then would be gone.
+//! write to a file that was removed, and watches that were acknowledged would be lost.
 
 use std::fs::File;
 use std::io;
@@ -13,17 +13,16 @@ use std::path::{Path, PathBuf};
 use crate::store::StoreError;
 use crate::store::sqlite::open_error;
 
-/// What `SQLite` keeps beside a database in WAL mode, and the lock of ours.
+/// The files that `SQLite` keeps beside a database in WAL mode, and our lock.
 const LOCK: &str = ".lock";
 const NAMES: [&str; 4] = ["", "-wal", "-shm", LOCK];
 
-/// A database file that is ours until this is dropped.
+/// A database file that this process has until this is dropped.
 #[derive(Debug)]
 pub(super) struct FileLock {
     /// Its name without symbolic links.
     path: PathBuf,
-    /// Held for as long as the store is open; the system releases it when the process
-    /// ends, however it ends.
+    /// The system releases it when the process ends, in any way.
     _lock: File,
 }
 
@@ -31,14 +30,14 @@ pub(super) struct FileLock {
 #[derive(Debug)]
 pub(super) struct Presence(Vec<(PathBuf, Identity)>);
 
-/// Names a file whatever its name is: device and number.
+/// Identifies a file independently of its names: device and number.
 type Identity = (u64, u64);
 
 impl FileLock {
     /// Takes the database at `path`, which need not exist.
     ///
     /// # Errors
-    /// Another process has it, or there can be no file.
+    /// Another process has it, or it cannot be a file.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let real = real_name(path).map_err(|error| {
             let reason = format!("{error}; its folder must exist and be writable");
@@ -67,7 +66,7 @@ impl FileLock {
         &self.path
     }
 
-    /// The files there are, once the database is open.
+    /// The files of the database, once it is open.
     pub(super) fn presence(&self) -> io::Result<Presence> {
         let known = |end| {
             let name = with_end(&self.path, end);
@@ -82,10 +81,10 @@ impl FileLock {
 }
 
 impl Presence {
-    /// Whether every file is still the one it was.
+    /// Checks that every file is still the same one.
     ///
     /// # Errors
-    /// Says which is not, and what to do.
+    /// The file that is not, and the remedy.
     pub(super) fn check(&self) -> Result<(), String> {
         for (name, known) in &self.0 {
             match identity(name) {
@@ -108,7 +107,7 @@ fn missed(name: &Path, what: &str) -> String {
     )
 }
 
-/// Whether a daemon has the database at `path`.
+/// True if a daemon has the database at `path`.
 pub(super) fn is_taken(path: &Path) -> bool {
     let real = path.canonicalize();
     // Only looked at: a lock that is not there is not made.

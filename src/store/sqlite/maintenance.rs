@@ -1,4 +1,4 @@
-//! Looking after the file: is it sound, and a copy of it. Both while a daemon runs or not.
+//! A check and a copy of the database file, while a daemon runs or not.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,26 +10,25 @@ use crate::store::StoreError;
 use crate::store::sqlite::damage::in_words;
 use crate::store::sqlite::{BUSY_TIMEOUT, SqlError, file_lock, migration, open_error};
 
-/// The most findings that are told.
+/// The most findings of one check.
 const FINDINGS_MAX: usize = 100;
 /// The tables whose rows are counted.
 const TABLES: [&str; 5] = ["watches", "events", "deliveries", "attempts", "durations"];
 
-/// What a look at a database showed.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// Whether it is one of ours; every program numbers its schemas.
+    /// True if it is a database of jobwatch; every program numbers its schemas.
     pub is_ours: bool,
     /// The version of its schema.
     pub schema: u32,
     /// The newest version this program knows.
     pub newest: u32,
-    /// Whether a daemon has it open.
+    /// True if a daemon has it open.
     pub in_use: bool,
-    /// How large it is, in bytes, without what waits in its log.
+    /// The size of the file in bytes, without its write-ahead log.
     pub bytes: u64,
-    /// What is wrong, as far as it was told: damaged pages, rows that name others that are
-    /// not there.
+    /// The first faults: damaged pages, rows that name others that are not there.
     pub findings: Vec<String>,
     /// Rows by table.
     pub rows: Vec<(String, u64)>,
@@ -40,16 +39,16 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Nothing is wrong, and this program can work with it.
+    /// True if there is no fault and this program can work with it.
     pub fn is_sound(&self) -> bool {
         self.is_ours && self.findings.is_empty() && self.schema <= self.newest
     }
 }
 
-/// Looks through the whole database at `path`; changes nothing.
+/// Checks the whole database at `path`; changes nothing.
 ///
 /// # Errors
-/// There is none, or it cannot be read at all.
+/// The file is missing, or cannot be read at all.
 pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     let db = read_only(path)?;
     let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
@@ -60,7 +59,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         // Where the schema is damaged, pages are not counted.
         .unwrap_or_else(|_| std::fs::metadata(path).map_or(0, |file| file.len()));
     let mut inspection = Inspection {
-        // Where damage hides it, the damage is told.
+        // Where damage hides it, the damage is a finding.
         is_ours: migration::is_ours(&db).unwrap_or(true),
         schema,
         newest: migration::newest(),
@@ -76,7 +75,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
             .findings
             .push(format!("not all of it can be read: {error}"));
     }
-    // What can still be counted of a damaged database is worth telling.
+    // Rows of a damaged database are counted as far as they can be.
     for table in TABLES {
         let count = count(&db, &format!("SELECT '{table}', count(*) FROM {table}"));
         inspection.rows.extend(count.unwrap_or_default());
@@ -94,8 +93,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
 /// compact, readable by its owner only, and on disk.
 ///
 /// # Errors
-/// There is a file already, or it cannot be written, or the database cannot be read; what
-/// was begun is removed.
+/// The file exists, or cannot be written, or the database cannot be read. A copy that was
+/// begun is removed.
 pub fn back_up(path: &Path, copy: &Path) -> Result<u64, StoreError> {
     let db = read_only(path)?;
     let begun = File::options()
@@ -132,7 +131,7 @@ fn fill(db: &Connection, copy: &Path, file: &File) -> Result<u64, SqlError> {
     Ok(file.metadata()?.len())
 }
 
-/// What there is no room for is the copy.
+/// Where a disk is full, it is that of the copy.
 fn not_filled(copy: &Path, error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => {
@@ -171,10 +170,21 @@ fn read_only(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// Whether nothing is wrong with any page.
+/// True if every page is sound.
 pub(super) fn is_sound(db: &Connection) -> bool {
     let mut findings = Vec::new();
     forget_pages(db).is_ok() && damage(db, &mut findings).is_ok() && findings.is_empty()
+}
+
+/// Writes a row of `size` bytes and a little more, in place of the one before. It must reach
+/// the disk: a write that changes nothing would not.
+pub(super) fn write_proof(db: &Connection, size: usize) -> Result<(), rusqlite::Error> {
+    db.execute(
+        "INSERT INTO replicas (id, seen_at, version) VALUES (x'00', 0, ?1)
+         ON CONFLICT (id) DO UPDATE SET seen_at = seen_at + 1, version = excluded.version",
+        ["0".repeat(size)],
+    )?;
+    Ok(())
 }
 
 /// Has a connection read pages again that it keeps in memory.
@@ -187,7 +197,7 @@ fn damage(db: &Connection, findings: &mut Vec<String>) -> Result<(), SqlError> {
     let mut statement = db.prepare(&wanted)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next().map_err(|error| in_words(&error))? {
-        // One row may tell of many.
+        // One row may hold many.
         let found: String = row.get(0)?;
         let lines = found.lines().filter(|line| *line != "ok");
         findings.extend(lines.map(str::to_owned));

@@ -25,6 +25,10 @@ const STEPS: &[Step] = &[
         version: 3,
         sql: include_str!("../migrations/sqlite/0003_attempts.sql"),
     },
+    Step {
+        version: 4,
+        sql: include_str!("../migrations/sqlite/0004_target.sql"),
+    },
 ];
 
 /// The version of a database that has taken every step.
@@ -37,7 +41,7 @@ pub(super) fn version_of(connection: &Connection) -> Result<u32, rusqlite::Error
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Whether a database is one of ours, or empty. Other programs number their schemas too.
+/// True if a database is one of ours, or empty. Other programs number their schemas too.
 pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.query_row(
         "SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table'
@@ -49,10 +53,10 @@ pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> 
     )
 }
 
-/// Whether this program may work with a database; writes nothing.
+/// Checks that this program may work with a database; writes nothing.
 ///
 /// # Errors
-/// Says why not: it belongs to another program, or was written by a newer version.
+/// The database belongs to another program, or was written by a newer version.
 pub(super) fn check(connection: &Connection) -> Result<(), String> {
     if !is_ours(connection).map_err(|error| in_words(&error))? {
         return Err("the database belongs to another program; store.url must name one of jobwatch, or a file that is not there yet".to_owned());
@@ -70,7 +74,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), String> {
 /// Takes the steps that this database has not taken.
 ///
 /// # Errors
-/// Says which cannot be taken, and why.
+/// The step that cannot be taken, and why.
 pub(super) fn run(connection: &mut Connection) -> Result<(), String> {
     let version = version_of(connection).map_err(|error| in_words(&error))?;
     for step in STEPS.iter().filter(|step| step.version > version) {
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_another_program_is_refused_whatever_its_version() {
+    fn a_database_of_another_program_is_refused_at_any_version() {
         for version in [0, 2, 99] {
             let connection = Connection::open_in_memory().unwrap();
             connection
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_in_the_order_of_their_versions() {
+    fn migrations_are_in_the_order_of_their_versions() {
         assert!(STEPS.is_sorted_by(|one, next| one.version < next.version));
         let mut connection = Connection::open_in_memory().unwrap();
         run(&mut connection).unwrap();

@@ -1,8 +1,8 @@
 //! The embedded store: `SQLite` through rusqlite, one writer thread, a few readers.
 //!
-//! All writes go through one thread that commits whatever waits in one transaction, so
+//! All writes go through one thread that commits all waiting writes in one transaction, so
 //! that a hundred waiting writes cost one sync ([`writer`]). `synchronous=FULL` in WAL
-//! mode: what was acknowledged survives a power cut. One process owns the file; a lock
+//! mode: a call that succeeded survives a power cut. One process owns the file; a lock
 //! beside it keeps a second one out ([`file_lock`]).
 
 mod attempts;
@@ -10,6 +10,7 @@ mod changes;
 mod damage;
 mod deliveries;
 mod file_lock;
+mod health;
 pub mod maintenance;
 mod migration;
 mod readers;
@@ -24,69 +25,82 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use crate::clock::SharedClock;
 use crate::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use crate::store::sqlite::damage::{Damage, in_words};
 use crate::store::sqlite::file_lock::FileLock;
+use crate::store::sqlite::health::{Claim, Health, PROOF};
 use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
+use crate::store::time::StoreTime;
 use crate::store::{
-    Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, Page, Query, Store, StoreError,
-    StoredEvent, Submitted,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, Page, PageCursor, Query,
+    StoreError, StoredEvent, Submitted, WatchStore, row,
 };
 use crate::watch::change::Change;
-use crate::watch::{State, Watch, WatchId};
+use crate::watch::{Watch, WatchId};
 
-/// How long a lock of somebody else is waited for. Short: what waits behind it is told
-/// that the store has failed, and is tried again.
+/// How long a lock of another process is waited for. Short: the writes behind it fail, and
+/// their callers try again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many readers there are.
 const READERS: usize = 4;
+
+/// How much the proof writes after a write has failed, in bytes: as much as the largest
+/// submission.
+const PROOF_BYTES: usize = 64 * 1024;
 
 /// The embedded store. See the module.
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     damage: Arc<Damage>,
+    health: Arc<Health>,
+    time: StoreTime,
     /// Given up last.
     _lock: FileLock,
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, made or migrated as needed.
+    /// Opens the database at `path`, made or migrated as needed. Retries and leases run by the
+    /// uptime of `clock`.
     ///
     /// # Errors
-    /// Says what is wrong: the folder is missing or not writable, another process has the
-    /// file, it was written by a newer version or another program, or it is no database.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    /// The folder is missing or not writable, another process has the
+    /// file, it was written by a newer version or another program, or it is not a database.
+    pub fn open(path: &Path, clock: SharedClock) -> Result<Self, StoreError> {
         let lock = FileLock::take(path)?;
         let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
         let mut connection = Connection::open(lock.path()).map_err(fail)?;
-        // Before anything is written: it may belong to somebody else.
+        // Before anything is written: it may belong to another program.
         migration::check(&connection).map_err(|reason| open_error(path, &reason))?;
         prepare(&connection).map_err(fail)?;
         migration::run(&mut connection).map_err(|reason| open_error(path, &reason))?;
-        // Nobody else is here, so what was claimed belongs to a process that is gone.
-        connection
-            .execute(
-                "UPDATE deliveries SET lease_until = 0 WHERE lease_until > 0",
-                [],
-            )
-            .map_err(fail)?;
+        let time = StoreTime::starting(clock);
+        deliveries::begin(&connection, time.now()).map_err(fail)?;
         let readers = (0..READERS)
             .map(|_| reader(lock.path()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(fail)?;
         let damage = Arc::new(Damage::default());
-        let begun = lock
-            .presence()
-            .and_then(|presence| Writer::start(connection, presence, Arc::clone(&damage)));
+        let health = Arc::new(Health::default());
+        let begun = lock.presence().and_then(|presence| {
+            Writer::start(
+                connection,
+                presence,
+                Arc::clone(&damage),
+                Arc::clone(&health),
+            )
+        });
         Ok(Self {
             writer: begun.map_err(|error| open_error(path, &error.to_string()))?,
             readers: Readers::new(readers, Arc::clone(&damage)),
             damage,
+            health,
+            time,
             _lock: lock,
         })
     }
@@ -118,27 +132,41 @@ fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
 /// An error of one operation, on its way to [`StoreError::Failed`].
 type SqlError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The number in a cursor of a page.
+fn number(cursor: Option<&PageCursor>) -> Result<Option<i64>, StoreError> {
+    cursor
+        .map(|cursor| row::number(cursor.content()))
+        .transpose()
+}
+
 #[async_trait]
-impl Store for SqliteStore {
+impl WatchStore for SqliteStore {
     async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
         let damage = Arc::clone(&self.damage);
+        let time = self.time.clone();
         self.writer
             .run("accept watches", move |db| {
                 damage.refuse()?;
-                watches::submit(db, &submissions)
+                watches::submit(db, &submissions, time.now())
             })
             .await
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
+        let time = self.time.clone();
         self.writer
-            .run("commit a transition", move |db| watches::apply(db, &change))
+            .run("commit a transition", move |db| {
+                watches::apply(db, &change, time.now())
+            })
             .await
     }
 
     async fn append(&self, change: Change) -> Result<Applied, StoreError> {
+        let time = self.time.clone();
         self.writer
-            .run("append an event", move |db| watches::append(db, &change))
+            .run("append an event", move |db| {
+                watches::append(db, &change, time.now())
+            })
             .await
     }
 
@@ -149,8 +177,9 @@ impl Store for SqliteStore {
     }
 
     async fn watches(&self, query: Query) -> Result<Page, StoreError> {
+        let before = number(query.before.as_ref())?;
         self.readers
-            .run("list watches", move |db| watches::page(db, &query))
+            .run("list watches", move |db| watches::page(db, &query, before))
             .await
     }
 
@@ -162,13 +191,8 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn position(&self) -> Result<i64, StoreError> {
-        self.readers
-            .run("read the log of events", changes::position)
-            .await
-    }
-
-    async fn watching(&self, after: i64, limit: usize) -> Result<Vec<(i64, Watch)>, StoreError> {
+    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
+        let after = number(after.as_ref())?;
         self.readers
             .run("load watches", move |db| {
                 watches::watching(db, after, limit)
@@ -179,9 +203,10 @@ impl Store for SqliteStore {
     async fn without_verdict(
         &self,
         since: Timestamp,
-        after: i64,
+        after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Vec<(i64, Watch)>, StoreError> {
+    ) -> Result<Page, StoreError> {
+        let after = number(after.as_ref())?;
         self.readers
             .run("load watches without a verdict", move |db| {
                 watches::without_verdict(db, since, after, limit)
@@ -189,55 +214,71 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn changes(&self, position: i64, limit: usize) -> Result<Changes, StoreError> {
+    async fn cursor(&self) -> Result<Cursor, StoreError> {
         self.readers
-            .run("read the log of events", move |db| {
-                changes::since(db, position, limit)
-            })
+            .run("read the log of events", changes::cursor)
             .await
     }
 
+    async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+        let seq = row::number(since.content())?;
+        self.readers
+            .run("read the log of events", move |db| {
+                changes::since(db, seq, limit)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteStore {
     async fn claim_deliveries(
         &self,
         sink: &str,
-        now: Timestamp,
-        lease_until: Timestamp,
+        lease: Duration,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         let sink = sink.to_owned();
+        let time = self.time.clone();
         self.writer
             .run("claim deliveries", move |db| {
-                deliveries::claim(db, &sink, now, lease_until, limit)
+                deliveries::claim(db, &sink, time.now(), lease, limit)
             })
             .await
     }
 
     async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+        let time = self.time.clone();
         self.writer
             .run("record delivery attempts", move |db| {
-                deliveries::settle(db, &records)
+                deliveries::settle(db, &records, time.now())
             })
             .await
     }
 
-    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Duration>, StoreError> {
         let sink = sink.to_owned();
+        let time = self.time.clone();
         self.readers
-            .run("read what is owed", move |db| {
-                deliveries::next_due(db, &sink)
+            .run("read when deliveries are due", move |db| {
+                deliveries::next_due(db, &sink, time.now())
             })
             .await
     }
 
     async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError> {
         self.readers
-            .run("read what is owed", deliveries::backlog)
+            .run("count deliveries", deliveries::backlog)
             .await
     }
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, StoreError> {
+        let before = number(query.before.as_ref())?;
+        let time = self.time.clone();
         self.readers
-            .run("list deliveries", move |db| attempts::page(db, &query))
+            .run("list deliveries", move |db| {
+                attempts::page(db, &query, before, &time)
+            })
             .await
     }
 
@@ -245,9 +286,10 @@ impl Store for SqliteStore {
         &self,
         id: i64,
     ) -> Result<Option<(StoredDelivery, Vec<StoredAttempt>)>, StoreError> {
+        let time = self.time.clone();
         self.readers
             .run("read a delivery", move |db| {
-                let found = attempts::one(db, id)?;
+                let found = attempts::one(db, id, &time)?;
                 found
                     .map(|delivery| Ok((delivery, attempts::of(db, id)?)))
                     .transpose()
@@ -255,38 +297,28 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn redrive(&self, id: i64, force: bool, now: Timestamp) -> Result<Redriven, StoreError> {
+    async fn redrive(&self, id: i64, force: bool) -> Result<Redriven, StoreError> {
+        let time = self.time.clone();
         self.writer
-            .run("drive a delivery again", move |db| {
-                attempts::redrive(db, id, force, now)
+            .run("redrive a delivery", move |db| {
+                attempts::redrive(db, id, force, &time)
             })
             .await
     }
 
-    async fn redrive_dead(
-        &self,
-        sink: &str,
-        since: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
+    async fn redrive_dead(&self, sink: &str, since: Option<Timestamp>) -> Result<u64, StoreError> {
         let sink = sink.to_owned();
+        let time = self.time.clone();
         self.writer
-            .run("drive dead letters again", move |db| {
-                attempts::redrive_dead(db, &sink, since, now)
+            .run("redrive dead letters", move |db| {
+                attempts::redrive_dead(db, &sink, since, time.now())
             })
             .await
     }
+}
 
-    async fn watch_counts(&self) -> Result<Vec<(State, u64)>, StoreError> {
-        self.readers.run("count watches", watches::counts).await
-    }
-
-    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
-        self.readers
-            .run("count deliveries", deliveries::counts)
-            .await
-    }
-
+#[async_trait]
+impl Maintenance for SqliteStore {
     async fn check(&self) -> Result<(), StoreError> {
         let was_damaged = self.damage.refuse().is_err();
         if was_damaged {
@@ -297,27 +329,68 @@ impl Store for SqliteStore {
             };
             self.readers.run("look for damage", look).await?;
         }
+        if !was_damaged && self.health.is_proved(self.time.now()) {
+            return Ok(());
+        }
+        self.prove(self.health.claim(), was_damaged).await
+    }
+
+    async fn close(&self) {
+        self.health.void();
+        // The last connection to go leaves everything in one file: that of the writer.
+        self.readers.close();
+        self.writer.close().await;
+    }
+}
+
+impl SqliteStore {
+    async fn prove(&self, claim: Claim, was_damaged: bool) -> Result<(), StoreError> {
         let damage = Arc::clone(&self.damage);
+        let size = if claim.needs_room { PROOF_BYTES } else { 0 };
         self.writer
-            .run("commit", move |db| {
+            .run(PROOF, move |db| {
                 damage.refuse()?;
                 if was_damaged {
                     maintenance::forget_pages(db)?;
                 }
-                // It must reach the disk: a write that changes nothing would not.
-                db.execute(
-                    "INSERT INTO replicas (id, seen_at, version) VALUES (x'00', 0, '')
-                     ON CONFLICT (id) DO UPDATE SET seen_at = seen_at + 1",
-                    [],
-                )?;
-                Ok(())
+                Ok(maintenance::write_proof(db, size)?)
             })
-            .await
+            .await?;
+        if claim.needs_room {
+            let give_back = |db: &Connection| Ok(maintenance::write_proof(db, 0)?);
+            self.writer.run(PROOF, give_back).await?;
+        }
+        self.health.proved(claim, self.time.now());
+        Ok(())
     }
+}
 
-    async fn close(&self) {
-        // The last connection to go leaves everything in one file: that of the writer.
-        self.readers.close();
-        self.writer.close().await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SteppedClock;
+
+    #[tokio::test]
+    async fn a_disk_with_room_for_small_writes_is_not_ready() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = SteppedClock::at(Timestamp::UNIX_EPOCH);
+        let clock: SharedClock = Arc::new(clock);
+        let store = SqliteStore::open(&folder.path().join("jobwatch.db"), clock).unwrap();
+        store.check().await.unwrap();
+        let limit_pages = async |count: u32| {
+            let limit =
+                move |db: &Connection| Ok(db.pragma_update(None, "max_page_count", count)?);
+            store.writer.run("limit the file", limit).await.unwrap();
+        };
+        // No page more than there are.
+        limit_pages(1).await;
+        let large = |db: &Connection| Ok(maintenance::write_proof(db, 10 * PROOF_BYTES)?);
+        store.writer.run("write much", large).await.unwrap_err();
+        let small = |db: &Connection| Ok(maintenance::write_proof(db, 0)?);
+        store.writer.run("write little", small).await.unwrap();
+        let error = anyhow::Error::from(store.check().await.unwrap_err());
+        assert!(format!("{error:#}").contains("make room"), "{error:#}");
+        limit_pages(1_000_000).await;
+        store.check().await.unwrap();
     }
 }

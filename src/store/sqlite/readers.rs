@@ -1,7 +1,8 @@
-//! A few read-only connections, handed round.
+//! A few read-only connections, each used by one read at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -25,13 +26,10 @@ impl Readers {
         }
     }
 
-    /// Lets no further read begin, and closes the connections that nobody reads by.
+    /// Lets no further read begin, and closes the connections that no read uses.
     pub(super) fn close(&self) {
         self.permits.close();
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.free.lock().clear();
     }
 
     /// Runs `read` off the async threads: `SQLite` blocks.
@@ -46,14 +44,12 @@ impl Readers {
             .map_err(|_| StoreError::Closed)?;
         let free = Arc::clone(&self.free);
         let reading = tokio::task::spawn_blocking(move || {
-            let taken = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let taken = free.lock().pop();
             // There is one for each permit, unless they were closed just now.
             let connection = taken.ok_or("the store is closed")?;
             let result = read(&connection);
-            free.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
-            // Only now: whoever asked may have gone long before the connection is back.
+            free.lock().push(connection);
+            // Only now: the caller may have gone long before the connection is back.
             drop(permit);
             result
         });

@@ -1,11 +1,11 @@
 //! Watches in `SQLite`: accepting, changing, reading.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, named_params, params};
 use uuid::Uuid;
 
 use crate::store::sqlite::SqlError;
-use crate::store::{Applied, PAGE_MAX, Page, Query, Submitted, row};
+use crate::store::{Applied, PAGE_MAX, Page, PageCursor, Query, Submitted, row};
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
 use crate::watch::{CallbackUrl, State, Watch, WatchId};
@@ -14,20 +14,24 @@ const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, 
     callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
     unknown_status, revision";
 
-pub(super) fn submit(db: &Connection, submissions: &[Change]) -> Result<Vec<Submitted>, SqlError> {
+pub(super) fn submit(
+    db: &Connection,
+    submissions: &[Change],
+    now: Timestamp,
+) -> Result<Vec<Submitted>, SqlError> {
     submissions
         .iter()
-        .map(|submission| submit_one(db, submission))
+        .map(|submission| submit_one(db, submission, now))
         .collect()
 }
 
-fn submit_one(db: &Connection, submission: &Change) -> Result<Submitted, SqlError> {
+fn submit_one(db: &Connection, submission: &Change, now: Timestamp) -> Result<Submitted, SqlError> {
     let key = row::key(&submission.watch);
     if let Some(existing) = by_key(db, &key)? {
         return Ok(Submitted::Existing(existing));
     }
     insert(db, &submission.watch, &key)?;
-    log_event(db, submission)?;
+    log_event(db, submission, now)?;
     Ok(Submitted::Accepted(submission.watch.clone()))
 }
 
@@ -65,10 +69,10 @@ fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError
     Ok(())
 }
 
-/// The event and what it owes, in the transaction of what they tell of.
-fn log_event(db: &Connection, change: &Change) -> Result<(), SqlError> {
+/// Stores the event of a change and the deliveries that are owed, in the same transaction;
+/// they are due from `now` on.
+fn log_event(db: &Connection, change: &Change, now: Timestamp) -> Result<(), SqlError> {
     let event = &change.event;
-    let at = row::micros(event.at);
     db.prepare_cached(
         "INSERT INTO events (id, watch_id, type, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
@@ -76,19 +80,21 @@ fn log_event(db: &Connection, change: &Change) -> Result<(), SqlError> {
         event.id,
         change.watch.id.0,
         event.kind.type_name(),
-        at,
+        row::micros(event.at),
         event.body
     ])?;
     let mut owe = db.prepare_cached(
-        "INSERT INTO deliveries (event_id, sink, state, due_at) VALUES (?1, ?2, 'pending', ?3)",
+        "INSERT INTO deliveries (event_id, sink, target, state, due_at)
+         VALUES (?1, ?2, ?3, 'pending', ?4)",
     )?;
-    for sink in &change.owed {
-        owe.execute(params![event.id, sink, at])?;
+    for owed in &change.owed {
+        let target = owed.target.as_ref().map(|target| &target.0);
+        owe.execute(params![event.id, owed.sink, target, row::micros(now)])?;
     }
     Ok(())
 }
 
-pub(super) fn apply(db: &Connection, change: &Change) -> Result<Applied, SqlError> {
+pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<Applied, SqlError> {
     let watch = &change.watch;
     let changed = db
         .prepare_cached(
@@ -111,18 +117,22 @@ pub(super) fn apply(db: &Connection, change: &Change) -> Result<Applied, SqlErro
     if changed == 0 {
         return Ok(Applied::Refused);
     }
-    log_event(db, change)?;
+    log_event(db, change, now)?;
     Ok(Applied::Applied)
 }
 
-pub(super) fn append(db: &Connection, change: &Change) -> Result<Applied, SqlError> {
+pub(super) fn append(
+    db: &Connection,
+    change: &Change,
+    now: Timestamp,
+) -> Result<Applied, SqlError> {
     let is_known = db
         .prepare_cached("SELECT 1 FROM events WHERE id = ?1")?
         .exists([change.event.id])?;
     if is_known {
         return Ok(Applied::Refused);
     }
-    log_event(db, change)?;
+    log_event(db, change, now)?;
     Ok(Applied::Applied)
 }
 
@@ -142,23 +152,28 @@ pub(super) fn one(db: &Connection, id: WatchId) -> Result<Option<Watch>, SqlErro
     found.transpose()
 }
 
-pub(super) fn page(db: &Connection, query: &Query) -> Result<Page, SqlError> {
+pub(super) fn page(db: &Connection, query: &Query, before: Option<i64>) -> Result<Page, SqlError> {
     let limit = query.limit.clamp(1, PAGE_MAX);
     let mut statement = db.prepare_cached(&page_sql(query))?;
     let label = query.label.as_ref();
-    let mut rows = statement.query(named_params! {
+    let rows = statement.query(named_params! {
         ":state": query.state.map(State::as_str),
         ":service": query.service,
         ":label": label.map(|(name, _)| format!("$.\"{name}\"")),
         ":value": label.map(|(_, value)| value),
-        ":before": query.before.unwrap_or(i64::MAX),
+        ":before": before.unwrap_or(i64::MAX),
         ":limit": i64::try_from(limit + 1)?,
     })?;
+    page_of(rows, limit)
+}
+
+/// Reads a page from the rows of a query for one row more than `limit`.
+fn page_of(mut rows: Rows<'_>, limit: usize) -> Result<Page, SqlError> {
     let mut page = Page::default();
-    let mut last = 0;
+    let mut last: i64 = 0;
     while let Some(row) = rows.next()? {
         if page.watches.len() == limit {
-            page.next = Some(last);
+            page.next = Some(PageCursor::new(last.to_string()));
             break;
         }
         last = row.get("number")?;
@@ -191,26 +206,22 @@ fn page_sql(query: &Query) -> String {
 
 pub(super) fn watching(
     db: &Connection,
-    after: i64,
+    after: Option<i64>,
     limit: usize,
-) -> Result<Vec<(i64, Watch)>, SqlError> {
+) -> Result<Page, SqlError> {
     let mut statement = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM watches WHERE state = 'watching' AND number > ?1 ORDER BY number LIMIT ?2"
     ))?;
-    let mut rows = statement.query(params![after, i64::try_from(limit)?])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push((row.get("number")?, watch_of(row)?));
-    }
-    Ok(found)
+    let rows = statement.query(params![after.unwrap_or(0), i64::try_from(limit + 1)?])?;
+    page_of(rows, limit)
 }
 
 pub(super) fn without_verdict(
     db: &Connection,
     since: Timestamp,
-    after: i64,
+    after: Option<i64>,
     limit: usize,
-) -> Result<Vec<(i64, Watch)>, SqlError> {
+) -> Result<Page, SqlError> {
     // The condition on the state is word for word that of the index.
     let mut statement = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM watches w
@@ -218,29 +229,13 @@ pub(super) fn without_verdict(
             AND NOT EXISTS (SELECT 1 FROM events e WHERE e.watch_id = w.id AND e.type = ?3)
          ORDER BY number LIMIT ?4"
     ))?;
-    let mut rows = statement.query(params![
+    let rows = statement.query(params![
         row::micros(since),
-        after,
+        after.unwrap_or(0),
         EventKind::LateResult.type_name(),
-        i64::try_from(limit)?
+        i64::try_from(limit + 1)?
     ])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push((row.get("number")?, watch_of(row)?));
-    }
-    Ok(found)
-}
-
-pub(super) fn counts(db: &Connection) -> Result<Vec<(State, u64)>, SqlError> {
-    let mut statement = db.prepare_cached("SELECT state, count(*) FROM watches GROUP BY state")?;
-    let mut rows = statement.query([])?;
-    let mut counts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let state: String = row.get(0)?;
-        let count: i64 = row.get(1)?;
-        counts.push((state.parse()?, u64::try_from(count)?));
-    }
-    Ok(counts)
+    page_of(rows, limit)
 }
 
 /// A row with [`COLUMNS`] as a watch.

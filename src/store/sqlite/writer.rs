@@ -1,4 +1,4 @@
-//! One thread that owns the writing connection and commits whatever waits together.
+//! One thread that owns the writing connection and commits all waiting writes together.
 //!
 //! Each piece of work runs in its own savepoint: one that fails is undone alone. Answers
 //! go out after the commit, never before; when the commit fails, every piece fails.
@@ -14,15 +14,16 @@ use crate::store::StoreError;
 use crate::store::sqlite::SqlError;
 use crate::store::sqlite::damage::Damage;
 use crate::store::sqlite::file_lock::Presence;
+use crate::store::sqlite::health::Health;
 
-/// How much work may wait; whoever brings more waits with it.
+/// How much work may wait; callers that bring more wait.
 const QUEUE_MAX: usize = 4096;
 /// How much work one transaction takes.
 const BATCH_MAX: usize = 512;
 
 /// Answers one piece of work once it is known whether the transaction was committed.
 type Answer = Box<dyn FnOnce(Result<(), SqlError>) + Send>;
-/// Runs inside the transaction, or is told why there is none.
+/// Runs inside the transaction, or gets the reason why there is none.
 type Work = Box<dyn FnOnce(Result<&Connection, SqlError>) -> Answer + Send>;
 
 /// Hands work to the writer thread.
@@ -30,9 +31,10 @@ pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Work>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
     damage: Arc<Damage>,
+    health: Arc<Health>,
 }
 
-/// The writing connection, and what is known of its file.
+/// The writing connection and its file.
 struct File {
     connection: Connection,
     presence: Presence,
@@ -44,6 +46,7 @@ impl Writer {
         connection: Connection,
         presence: Presence,
         damage: Arc<Damage>,
+        health: Arc<Health>,
     ) -> std::io::Result<Self> {
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let (ending, ended) = oneshot::channel();
@@ -57,13 +60,14 @@ impl Writer {
             .spawn(move || {
                 write_until_closed(&file, work);
                 drop(file);
-                // Nobody waits for it when the process simply ends.
+                // There is no receiver when the process ends without closing the store.
                 let _ = ending.send(());
             })?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             ended: Mutex::new(Some(ended)),
             damage,
+            health,
         })
     }
 
@@ -74,16 +78,18 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<T, SqlError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
+        let health = Arc::clone(&self.health);
         let work: Work = Box::new(move |db| {
             let result = db.and_then(|db| in_savepoint(db, work));
             Box::new(move |committed| {
-                // What failed by itself says more than that everything was undone.
-                let told = match result {
+                // The work's own error says more than that the transaction was undone.
+                let result = match result {
                     Err(own) => Err(own),
                     Ok(done) => committed.map(|()| done),
                 };
-                // The asker may have gone; what was committed stays.
-                let _ = answer.send(told);
+                health.note(doing, result.is_ok());
+                // The caller may have gone; the commit stands.
+                let _ = answer.send(result);
             })
         });
         let queue = self.queue.lock().await.clone().ok_or(StoreError::Closed)?;
@@ -131,7 +137,7 @@ fn write_batch(file: &File, batch: impl Iterator<Item = Work>) {
             answers.push(work(Err("the transaction was rolled back".into())));
             continue;
         }
-        // One piece of work that panics fails alone: its asker sees the answer dropped.
+        // One piece of work that panics fails alone: its caller sees the answer dropped.
         match std::panic::catch_unwind(AssertUnwindSafe(|| work(Ok(connection)))) {
             Ok(answer) => answers.push(answer),
             Err(_) => roll_back_to_savepoint(connection),
@@ -193,7 +199,7 @@ mod tests {
     use crate::store::sqlite::file_lock::FileLock;
 
     #[tokio::test]
-    async fn what_undoes_everything_says_why() {
+    async fn a_failed_batch_reports_its_cause() {
         let folder = tempfile::tempdir().unwrap();
         let lock = FileLock::take(&folder.path().join("jobwatch.db")).unwrap();
         let db = Connection::open(lock.path()).unwrap();
@@ -202,7 +208,8 @@ mod tests {
             "PRAGMA journal_mode = WAL; CREATE TABLE t (x); PRAGMA max_page_count = 1",
         )
         .unwrap();
-        let writer = Writer::start(db, lock.presence().unwrap(), Arc::default()).unwrap();
+        let presence = lock.presence().unwrap();
+        let writer = Writer::start(db, presence, Arc::default(), Arc::default()).unwrap();
         let written = writer
             .run("write", |db| {
                 db.execute("INSERT INTO t VALUES (zeroblob(100000))", [])?;

@@ -1,224 +1,232 @@
-//! Starting what is due: from the agenda to its lane, from the lane into flight.
+//! Starts the duties that are due: from the agenda to the queue of their budget, and from the
+//! queue into flight.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::clock::until;
-use crate::schedule::agenda::{Duty, Ticket};
-use crate::schedule::budget::Admission;
-use crate::workers::poller::conclude::Flight;
-use crate::workers::poller::late::Look;
-use crate::workers::poller::unwritten::Writing;
-use crate::workers::poller::{Board, SLEEP_MAX, Shared, late};
+use jiff::Timestamp;
 
-/// How long a watch may wait for its budget when its deadline has passed. Not at once: what
-/// comes late from a restart is worth a look, and its verdict counts.
+use crate::clock::until;
+use crate::schedule::Duty;
+use crate::schedule::agenda::Ticket;
+use crate::schedule::budget::Admission;
+use crate::workers::poller::backlog::Flush;
+use crate::workers::poller::poll::{Poll, Turn};
+use crate::workers::poller::{SLEEP_MAX, Shared, State};
+
+/// The time for which a watch may wait for its budget after its deadline. Not zero: a watch
+/// that is late because of a restart is polled once more, and a verdict counts.
 const OVERDUE: Duration = Duration::from_secs(30);
 
-/// A poll, or an end without one, that may start.
-struct Start {
-    ticket: Ticket,
-    duty: Duty,
-    lane: Option<usize>,
+/// The pause of a late poll when its budget has no room.
+const LATE_POLL_PAUSE: Duration = Duration::from_secs(30);
+
+/// The answer of a budget to the next watch in its queue.
+enum Answer {
+    /// The watch may be polled now.
+    Granted(Turn),
+    /// No poll may start before this uptime.
+    NotBefore(Duration),
+    /// No watch waits, or none may start before another poll or a pause ends.
+    Nothing,
 }
 
 impl Shared {
-    /// Starts everything that is due and admitted; tells how long nothing more can be
-    /// done unless a poll ends or somebody wakes the poller.
+    /// Starts every duty that is due and admitted. Returns the time until more may start, if no
+    /// poll ends and no wake comes before.
     pub(super) fn dispatch(self: &Arc<Self>) -> Duration {
         let now = self.clock.now();
         let uptime = self.clock.uptime();
-        let mut board = self.board();
-        let mut starts = take_due(&mut board, uptime);
+        let mut state = self.state();
+        let mut turns = Vec::new();
+        let late = state.take_due(uptime, &mut turns);
         let mut next = None;
-        for lane in 0..board.lanes.len() {
-            expire_overdue(&mut board, lane, now, uptime, &mut starts);
-            let free_at = admit(&mut board, lane, now, uptime, &mut starts);
-            next = earlier(next, free_at);
+        for queue in 0..state.queues.len() {
+            state.expire_overdue(queue, now, uptime, &mut turns);
+            next = earlier(next, state.admit(queue, now, uptime, &mut turns));
         }
-        let looks = late::take_due(&mut board, uptime);
-        next = earlier(next, board.late.next_due());
-        next = earlier(next, board.agenda.next_due());
-        let writes = board.unwritten.due().is_some_and(|at| at <= uptime);
-        if !writes {
-            next = earlier(next, board.unwritten.due());
+        for ticket in late {
+            turns.extend(state.admit_late(ticket, uptime));
         }
-        board.in_flight += starts.len() + looks.len();
-        board.started += looks.len() as u64;
-        board.started += starts
+        state.polls += turns
             .iter()
-            .filter(|start| start.duty == Duty::Poll)
+            .filter(|turn| turn.duty != Duty::Expire)
             .count() as u64;
-        drop(board);
-        for start in starts {
-            self.start(&start);
+        next = earlier(next, state.agenda.next_due());
+        let flush_at = state.backlog.due();
+        let is_flush_due = flush_at.is_some_and(|at| at <= uptime);
+        if !is_flush_due {
+            next = earlier(next, flush_at);
         }
-        for due in looks {
-            let look = Look::new(Arc::clone(self), due);
-            self.tracker.spawn(look.look());
+        drop(state);
+        for turn in turns {
+            self.tracker.spawn(Poll::new(self, turn).run());
         }
-        if writes && let Some(writing) = Writing::begin(self) {
-            self.tracker.spawn(writing.write());
+        if is_flush_due && let Some(flush) = Flush::begin(self) {
+            self.tracker.spawn(flush.run());
         }
         next.map_or(SLEEP_MAX, |at| at.saturating_sub(uptime))
     }
 
-    /// The next watch that waits on `lane` and may be polled now: whoever has just ended a
-    /// poll goes on with it, which is cheaper than a new task for each.
-    pub(super) fn next_waiting(&self, lane: usize) -> Option<Ticket> {
+    /// Takes the next watch from a queue if it may be polled now. Returns `None` while the poller
+    /// is stopping.
+    pub(super) fn next_waiting(&self, queue: usize) -> Option<Turn> {
         if self.stopping.load(Ordering::Relaxed) {
             return None;
         }
         let now = self.clock.now();
         let uptime = self.clock.uptime();
-        let mut board = self.board();
-        match next_turn(&mut board, lane, now, uptime) {
-            Turn::Granted(ticket) => {
-                board.started += 1;
-                Some(ticket)
+        let mut state = self.state();
+        match state.next_turn(queue, now, uptime) {
+            Answer::Granted(turn) => {
+                state.polls += 1;
+                Some(turn)
             }
-            Turn::NotBefore(_) | Turn::Nothing => None,
+            Answer::NotBefore(_) | Answer::Nothing => None,
+        }
+    }
+}
+
+impl State {
+    /// Takes all due duties from the agenda: puts polls into their queues and ends into `turns`,
+    /// and returns late polls.
+    fn take_due(&mut self, uptime: Duration, turns: &mut Vec<Turn>) -> Vec<Ticket> {
+        let mut late = Vec::new();
+        while let Some((ticket, duty)) = self.agenda.take_due(uptime) {
+            match (duty, self.queue_of(ticket)) {
+                (Duty::Poll, Some(queue)) => {
+                    self.queues.queue(queue).waiting.push_back(ticket);
+                }
+                (Duty::PollLate, _) => late.push(ticket),
+                (Duty::Poll | Duty::Expire, _) => turns.push(expiry(ticket)),
+            }
+        }
+        late
+    }
+
+    fn queue_of(&self, ticket: Ticket) -> Option<usize> {
+        let entry = self.agenda.entry(ticket)?;
+        self.queues.index_of(&entry.service)
+    }
+
+    /// Ends watches that have waited in a queue beyond their deadline: a deadline counts also
+    /// when the budget is too small for its watches. It visits the whole queue, so it runs at
+    /// most once a second.
+    fn expire_overdue(
+        &mut self,
+        queue: usize,
+        now: Timestamp,
+        uptime: Duration,
+        turns: &mut Vec<Turn>,
+    ) {
+        let Self { agenda, queues, .. } = self;
+        let queue = queues.queue(queue);
+        if !queue.may_sweep(uptime) {
+            return;
+        }
+        queue.waiting.retain(|ticket| {
+            let is_past = agenda.entry(*ticket).is_some_and(|it| it.deadline < now);
+            let waited = agenda.due(*ticket).map(|due| uptime.saturating_sub(due));
+            let is_overdue = is_past && waited.is_some_and(|waited| waited > OVERDUE);
+            if is_overdue {
+                turns.push(expiry(*ticket));
+            }
+            !is_overdue
+        });
+    }
+
+    /// Takes watches from a queue as far as its budget allows. Returns the uptime at which the
+    /// next may start.
+    fn admit(
+        &mut self,
+        queue: usize,
+        now: Timestamp,
+        uptime: Duration,
+        turns: &mut Vec<Turn>,
+    ) -> Option<Duration> {
+        loop {
+            match self.next_turn(queue, now, uptime) {
+                Answer::Granted(turn) => turns.push(turn),
+                Answer::NotBefore(at) => return Some(at),
+                Answer::Nothing => return None,
+            }
         }
     }
 
-    fn start(self: &Arc<Self>, start: &Start) {
-        let flight = Flight::new(Arc::clone(self), start.ticket, start.lane);
-        match start.duty {
-            Duty::Poll => self.tracker.spawn(flight.poll()),
-            Duty::Expire => self.tracker.spawn(flight.expire()),
+    fn next_turn(&mut self, index: usize, now: Timestamp, uptime: Duration) -> Answer {
+        if let Some(resumes) = self.queues.queue(index).budget.paused(uptime) {
+            self.postpone(index, now, uptime, resumes);
+            return Answer::Nothing;
+        }
+        let Self { agenda, queues, .. } = self;
+        let queue = queues.queue(index);
+        while let Some(ticket) = queue.waiting.front().copied() {
+            if agenda.entry(ticket).is_none() {
+                queue.waiting.pop_front();
+                continue;
+            }
+            return match queue.budget.admit(uptime) {
+                Admission::Granted(permit) => {
+                    queue.waiting.pop_front();
+                    Answer::Granted(Turn {
+                        ticket,
+                        duty: Duty::Poll,
+                        permit: Some((index, permit)),
+                    })
+                }
+                Admission::NotBefore(at) => Answer::NotBefore(at),
+                Admission::Full => Answer::Nothing,
+            };
+        }
+        Answer::Nothing
+    }
+
+    /// Puts the watches of a paused budget back on the agenda until the pause is over. A watch
+    /// whose deadline comes first ends at its deadline without a poll, because the service asked
+    /// for no requests.
+    fn postpone(&mut self, queue: usize, now: Timestamp, uptime: Duration, resumes: Duration) {
+        let waiting = std::mem::take(&mut self.queues.queue(queue).waiting);
+        for ticket in waiting {
+            let Some(entry) = self.agenda.entry(ticket) else {
+                continue;
+            };
+            let deadline = uptime.saturating_add(until(now, entry.deadline));
+            if deadline < resumes {
+                self.agenda.schedule(ticket, Duty::Expire, deadline);
+            } else {
+                self.agenda.schedule(ticket, Duty::Poll, resumes);
+            }
+        }
+    }
+
+    /// Admits a late poll if no watch waits for the budget; otherwise schedules it again.
+    fn admit_late(&mut self, ticket: Ticket, uptime: Duration) -> Option<Turn> {
+        let Some(index) = self.queue_of(ticket) else {
+            self.agenda.remove(ticket);
+            return None;
         };
-    }
-}
-
-/// Moves what is due to its lane. Ends without a poll need no lane.
-fn take_due(board: &mut Board, uptime: Duration) -> Vec<Start> {
-    let mut starts = Vec::new();
-    while let Some((ticket, duty)) = board.agenda.take_due(uptime) {
-        let lane = board
-            .agenda
-            .entry(ticket)
-            .and_then(|entry| board.lanes.index_of(&entry.service));
-        match (duty, lane) {
-            (Duty::Poll, Some(lane)) => board.lanes.lane(lane).waiting.push_back(ticket),
-            (_, lane) => starts.push(Start {
+        let queue = self.queues.queue(index);
+        if queue.waiting.is_empty()
+            && let Admission::Granted(permit) = queue.budget.admit(uptime)
+        {
+            return Some(Turn {
                 ticket,
-                duty: Duty::Expire,
-                lane,
-            }),
-        }
-    }
-    starts
-}
-
-/// Ends what has waited on `lane` beyond its deadline: where a budget is too small for its
-/// watches, a deadline must hold all the same. Looks only now and then, as it looks at all
-/// of them.
-fn expire_overdue(
-    board: &mut Board,
-    lane: usize,
-    now: jiff::Timestamp,
-    uptime: Duration,
-    starts: &mut Vec<Start>,
-) {
-    let Board { agenda, lanes, .. } = board;
-    let waits_on = lanes.lane(lane);
-    if !waits_on.may_sweep(uptime) {
-        return;
-    }
-    waits_on.waiting.retain(|ticket| {
-        let overdue = agenda
-            .entry(*ticket)
-            .is_some_and(|entry| entry.deadline < now)
-            && agenda
-                .due(*ticket)
-                .is_some_and(|due| uptime.saturating_sub(due) > OVERDUE);
-        if overdue {
-            starts.push(Start {
-                ticket: *ticket,
-                duty: Duty::Expire,
-                lane: None,
+                duty: Duty::PollLate,
+                permit: Some((index, permit)),
             });
         }
-        !overdue
-    });
-}
-
-/// What the budget of a lane says to the next that waits on it.
-enum Turn {
-    /// This one may be polled; its place in the budget is counted.
-    Granted(Ticket),
-    /// Nothing more may start before this uptime.
-    NotBefore(Duration),
-    /// Nothing waits, or nothing may start before a poll ends or a pause is over.
-    Nothing,
-}
-
-/// Starts what waits on `lane` as far as its budget goes; tells when more may start.
-fn admit(
-    board: &mut Board,
-    lane: usize,
-    now: jiff::Timestamp,
-    uptime: Duration,
-    starts: &mut Vec<Start>,
-) -> Option<Duration> {
-    loop {
-        match next_turn(board, lane, now, uptime) {
-            Turn::Granted(ticket) => starts.push(Start {
-                ticket,
-                duty: Duty::Poll,
-                lane: Some(lane),
-            }),
-            Turn::NotBefore(at) => return Some(at),
-            Turn::Nothing => return None,
-        }
+        let due = uptime + LATE_POLL_PAUSE;
+        self.agenda.schedule(ticket, Duty::PollLate, due);
+        None
     }
 }
 
-fn next_turn(board: &mut Board, lane: usize, now: jiff::Timestamp, uptime: Duration) -> Turn {
-    if let Some(resumes) = board.lanes.lane(lane).budget.paused(uptime) {
-        postpone(board, lane, now, uptime, resumes);
-        return Turn::Nothing;
-    }
-    let Board { agenda, lanes, .. } = board;
-    let lane = lanes.lane(lane);
-    while let Some(ticket) = lane.waiting.front().copied() {
-        if agenda.entry(ticket).is_none() {
-            lane.waiting.pop_front();
-            continue;
-        }
-        return match lane.budget.admit(uptime) {
-            Admission::Granted => {
-                lane.waiting.pop_front();
-                Turn::Granted(ticket)
-            }
-            Admission::NotBefore(at) => Turn::NotBefore(at),
-            Admission::Full => Turn::Nothing,
-        };
-    }
-    Turn::Nothing
-}
-
-/// The lane is paused: what waits on it goes back to the agenda until the pause is over.
-/// Whose deadline comes first ends then, without a poll: the service said not to ask.
-fn postpone(
-    board: &mut Board,
-    lane: usize,
-    now: jiff::Timestamp,
-    uptime: Duration,
-    resumes: Duration,
-) {
-    let waiting = std::mem::take(&mut board.lanes.lane(lane).waiting);
-    for ticket in waiting {
-        let Some(entry) = board.agenda.entry(ticket) else {
-            continue;
-        };
-        let deadline = uptime.saturating_add(until(now, entry.deadline));
-        if deadline < resumes {
-            board.agenda.schedule(ticket, Duty::Expire, deadline);
-        } else {
-            board.agenda.schedule(ticket, Duty::Poll, resumes);
-        }
+fn expiry(ticket: Ticket) -> Turn {
+    Turn {
+        ticket,
+        duty: Duty::Expire,
+        permit: None,
     }
 }
 

@@ -1,78 +1,114 @@
-//! From the store to the agenda: everything on start, what is new afterwards.
+//! Brings watches from the store to the agenda: all on start, changes afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::clock::until;
-use crate::schedule::agenda::{Duty, Entry};
-use crate::schedule::backoff::Next;
+use jiff::{SignedDuration, Timestamp};
+use rand::RngExt;
+
+use crate::clock::{later, until};
+use crate::schedule::Next;
+use crate::schedule::agenda::Entry;
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::watch::Watch;
 use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::transition::Tracking;
-use crate::workers::poller::{Board, Shared};
+use crate::workers::poller::{Shared, State};
 
-/// How many watches are read at a time.
-pub(super) const LOAD_PAGE: usize = 10_000;
-/// How many events are looked through at a time.
+/// The number of watches in one read from the store.
+const LOAD_PAGE: usize = 10_000;
+/// The number of changes in one read from the store.
 const CHANGES_PAGE: usize = 1000;
 
-/// Whether a watch is old or new to the agenda.
+/// The way by which a watch comes to the agenda.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Arrival {
-    /// From before a restart: spread over its interval.
+    /// The watch is older than this process: its first poll is spread over its interval.
     Resumed,
-    /// Just accepted: polled after the policy's `first`.
+    /// The watch was just accepted: its first poll comes after the setting `first`.
     New,
 }
 
 impl Shared {
+    /// Loads all watches that need polls. Later calls do nothing.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
-        if self.board().position.is_some() {
+        if self.state().changes_read.is_some() {
             return Ok(());
         }
-        // The position comes first: what is accepted while the pages are read is changes.
-        let position = self.store.position().await?;
+        // The cursor comes first: a watch that is accepted while the pages are read is among
+        // the changes after it.
+        let cursor = self.store.cursor().await?;
         let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
-        let mut after = 0;
+        let mut after = None;
         loop {
             let page = self.store.watching(after, LOAD_PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = *last;
-            for (_, watch) in page {
+            for watch in page.watches {
                 if self.services.get(&watch.service).is_none() {
                     *orphans.entry(watch.service.clone()).or_default() += 1;
                 }
                 self.add(&watch, Arrival::Resumed);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
             }
         }
         for (service, watches) in orphans {
             tracing::warn!(
                 service,
                 watches,
-                "these watches wait for a service that is not configured; they end at their deadline unless it comes back"
+                "watches of a service that is not configured are not polled; they end at their deadline unless the service is configured again"
             );
         }
         self.load_late().await?;
-        self.board().position = Some(position);
+        self.state().changes_read = Some(cursor);
         Ok(())
     }
 
+    /// Loads the watches that ended without a verdict and may still get a late result.
+    async fn load_late(&self) -> Result<(), StoreError> {
+        let times = self.services.all().map(|it| it.timing.after_watch());
+        let longest = times.max().unwrap_or_default();
+        if longest.is_zero() {
+            return Ok(());
+        }
+        let longest = SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX);
+        let since = self.clock.now().checked_sub(longest);
+        let since = since.unwrap_or(Timestamp::MIN);
+        let mut after = None;
+        loop {
+            let page = self.store.without_verdict(since, after, LOAD_PAGE).await?;
+            for watch in page.watches {
+                // A restart spreads late polls, too.
+                let spread = self.state().rng.random_range(0.0..=1.0);
+                self.add_late_after(&watch, None, spread);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the changes in the store since the last call.
     pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
-            let Some(position) = self.board().position else {
+            let Some(cursor) = self.state().changes_read.clone() else {
                 return Ok(());
             };
-            let changes = self.store.changes(position, CHANGES_PAGE).await?;
+            let changes = self.store.changes(&cursor, CHANGES_PAGE).await?;
+            // A change may come again: a watch that is on the agenda stays as it is, and one
+            // that has ended is not there.
             for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
-            let mut board = self.board();
+            let mut state = self.state();
             for id in changes.ended {
-                board.agenda.forget(id);
+                state.agenda.forget(id);
             }
-            board.position = Some(changes.position);
+            state.changes_read = Some(changes.next);
             if !changes.more {
                 return Ok(());
             }
@@ -81,61 +117,80 @@ impl Shared {
 
     fn add(&self, watch: &Watch, arrival: Arrival) {
         let now = self.clock.now();
-        let uptime = self.clock.uptime();
         let service = self.services.get(&watch.service);
-        let mut board = self.board();
-        let board = &mut *board;
-        let mut entry = entry_of(board, watch, service);
-        let (duty, after) = if let Some(service) = service {
-            let next = match arrival {
-                Arrival::New => service.timing.first_poll(now, watch.deadline),
-                Arrival::Resumed => service.timing.resumed_poll(
-                    watch.submitted_at,
-                    now,
-                    watch.deadline,
-                    &mut board.rng,
-                ),
-            };
-            (duty_of(next), next.after())
-        } else {
-            note_orphan(&mut entry, now);
-            (Duty::Expire, until(now, watch.deadline))
+        let mut state = self.state();
+        if state.backlog.contains(watch.id) {
+            // An acceptance that comes again: the end of the watch waits for the store.
+            return;
+        }
+        let mut entry = state.entry_of(watch, service);
+        let next = match (service, arrival) {
+            (Some(service), Arrival::New) => service.timing.first_poll(now, watch.deadline),
+            (Some(service), Arrival::Resumed) => {
+                let (submitted_at, deadline) = (watch.submitted_at, watch.deadline);
+                let rng = &mut state.rng;
+                service
+                    .timing
+                    .resumed_poll(submitted_at, now, deadline, rng)
+            }
+            (None, _) => {
+                note_orphan(&mut entry, now);
+                Next::expire(until(now, watch.deadline))
+            }
         };
-        board.agenda.add(entry, duty, uptime.saturating_add(after));
+        let due = self.clock.uptime().saturating_add(next.after);
+        state.agenda.add(entry, next.duty, due);
+    }
+
+    /// Puts a watch that has just ended without a verdict on the agenda for late polls.
+    pub(super) fn add_late(&self, watch: &Watch, retry_after: Option<Duration>) {
+        self.add_late_after(watch, retry_after, 1.0);
+    }
+
+    /// Adds a watch for late polls; the first comes after the fraction `spread` of its interval.
+    fn add_late_after(&self, watch: &Watch, retry_after: Option<Duration>, spread: f64) {
+        let (Some(service), Some(finished_at)) =
+            (self.services.get(&watch.service), watch.finished_at)
+        else {
+            return;
+        };
+        let now = self.clock.now();
+        let mut state = self.state();
+        let mut entry = state.entry_of(watch, Some(service));
+        entry.deadline = later(finished_at, service.timing.after_watch());
+        let (ends_at, rng) = (entry.deadline, &mut state.rng);
+        let next = service.timing.late_poll(retry_after, now, ends_at, rng);
+        let Some(next) = next else { return };
+        let due = self.clock.uptime() + next.after.mul_f64(spread);
+        state.agenda.add(entry, next.duty, due);
     }
 }
 
-/// What is to be done when `next` comes.
-pub(super) fn duty_of(next: Next) -> Duty {
-    match next {
-        Next::Poll(_) => Duty::Poll,
-        Next::Expire(_) => Duty::Expire,
+impl State {
+    fn entry_of(&mut self, watch: &Watch, service: Option<&Arc<Service>>) -> Entry {
+        let params = if let Some(shared) = self.interned.get(&watch.params) {
+            Arc::clone(shared)
+        } else {
+            let shared = Arc::new(watch.params.clone());
+            self.interned.insert(Arc::clone(&shared));
+            shared
+        };
+        Entry {
+            id: watch.id,
+            service: service.map_or_else(
+                || Arc::from(watch.service.as_str()),
+                |service| Arc::clone(&service.name),
+            ),
+            job_id: watch.job_id.as_str().into(),
+            params,
+            submitted_at: watch.submitted_at,
+            deadline: watch.deadline,
+            tracking: Tracking::resume(watch),
+        }
     }
 }
 
-pub(super) fn entry_of(board: &mut Board, watch: &Watch, service: Option<&Arc<Service>>) -> Entry {
-    let params = if let Some(shared) = board.interned.get(&watch.params) {
-        Arc::clone(shared)
-    } else {
-        let shared = Arc::new(watch.params.clone());
-        board.interned.insert(Arc::clone(&shared));
-        shared
-    };
-    Entry {
-        id: watch.id,
-        service: service.map_or_else(
-            || Arc::from(watch.service.as_str()),
-            |service| Arc::clone(&service.name),
-        ),
-        job_id: watch.job_id.as_str().into(),
-        params,
-        submitted_at: watch.submitted_at,
-        deadline: watch.deadline,
-        tracking: Tracking::resume(watch),
-    }
-}
-
-fn note_orphan(entry: &mut Entry, now: jiff::Timestamp) {
+fn note_orphan(entry: &mut Entry, now: Timestamp) {
     let problem = Problem::new(
         ProblemKind::Misconfigured,
         format!("the service `{}` is not configured any more", entry.service),

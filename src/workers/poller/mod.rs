@@ -1,24 +1,29 @@
-//! Polls jobs when they are due, within their budgets, and commits what follows.
+//! Polls jobs when they are due, within their budgets, and commits the transitions.
 //!
-//! One loop, no task per watch: [`dispatch`] takes what is due from the agenda and starts
-//! polls as budgets allow; each poll ends in [`conclude`], which decides, commits only
-//! what is worth telling, and puts the watch back; what the store does not take stays in
-//! [`unwritten`] until it does. [`load`] brings watches from the store to the agenda. What
-//! ended without a verdict is looked at for a while by [`late`].
+//! One loop for all watches. [`Poller::run`] (below) reads changes from the store, starts the
+//! duties that are due ([`dispatch`]) and sleeps until the next one, a wake, or the end of a
+//! poll. [`poll`] is the life of one poll from its start to its end.
+//!
+//! Around these two: [`load`] brings watches from the store to the agenda, a
+//! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
+//! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log.
 
-mod conclude;
+mod backlog;
+mod budget_queue;
+mod commit;
 mod dispatch;
-mod lanes;
-mod late;
-mod live;
+mod in_flight;
 mod load;
-mod unwritten;
+mod poll;
+mod progress;
+mod report;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -28,42 +33,43 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
-use crate::store::{SharedStore, StoreError};
+use crate::store::{Cursor, SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::change::Composer;
 use crate::workers::Heartbeat;
-use crate::workers::poller::lanes::Lanes;
-use crate::workers::poller::unwritten::{Unwritten, Writing};
+use crate::workers::poller::backlog::{Backlog, Flush};
+use crate::workers::poller::budget_queue::BudgetQueues;
+use crate::workers::poller::in_flight::InFlightCount;
 
-/// The longest the loop sleeps, as the watchdog must hear of it; and the longest it does
-/// not look for what is new.
+/// The longest sleep of the loop, because of the watchdog; and the longest time between two
+/// readings of changes, because a wake may be lost.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
 
-/// How long the store is left alone after it could not tell what is new.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The pause before changes are read again after the store failed.
+const READ_PAUSE: Duration = Duration::from_secs(5);
 
-/// What a poller works with.
+/// The parts that a poller works with.
 pub struct Parts {
-    /// Where watches are kept.
+    /// The store of watches, events and deliveries.
     pub store: SharedStore,
-    /// Whom to ask.
+    /// The services that jobs are polled on.
     pub services: Services,
-    /// Composes events.
+    /// Composes the events of transitions.
     pub composer: Composer,
-    /// The time.
+    /// The clock, which a test may step.
     pub clock: SharedClock,
-    /// The source of jitter.
+    /// The source of jitter; a test gives a seeded one.
     pub rng: StdRng,
-    /// What is counted.
+    /// Counts polls and problems by service.
     pub metrics: Arc<Metrics>,
     /// Runs the polls in flight.
     pub tracker: TaskTracker,
-    /// Wakes whoever delivers events.
+    /// Wakes the courier after a commit.
     pub courier: Wake,
 }
 
-/// Polls jobs. Clones share one agenda.
+/// Polls jobs when they are due. Clones share one agenda.
 #[derive(Clone)]
 pub struct Poller {
     shared: Arc<Shared>,
@@ -79,44 +85,42 @@ struct Shared {
     courier: Wake,
     wake: Wake,
     woken: Arc<Notify>,
-    /// Nothing new is begun any more.
+    /// True once no new poll may begin.
     stopping: AtomicBool,
-    /// Notified whenever a poll has ended.
-    landed: Notify,
-    board: Mutex<Board>,
+    in_flight: InFlightCount,
+    state: Mutex<State>,
 }
 
-/// Everything that changes, behind one lock that is never held across an await.
-struct Board {
+/// The changing part of the poller, behind one lock that is never kept across an await.
+struct State {
     agenda: Agenda,
-    lanes: Lanes,
+    queues: BudgetQueues,
+    backlog: Backlog,
     rng: StdRng,
-    /// How far the store's log of events has been read; `None` before the first load.
-    position: Option<i64>,
-    /// Params that watches share, so that a million of them keep one copy.
+    /// The changes of the store that have been read; `None` before the first load.
+    changes_read: Option<Cursor>,
+    /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
-    in_flight: usize,
-    started: u64,
-    /// Watches that ended without a verdict and are looked at for a late one.
-    late: Agenda,
-    /// What was decided and could not be stored yet.
-    unwritten: Unwritten,
-    /// Status values that were warned of already.
+    /// The number of polls started.
+    polls: u64,
+    /// The services and unlisted status values that a warning named already.
     warned: HashSet<(Arc<str>, String)>,
 }
 
-/// What one round of [`Poller::run_once`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Round {
-    /// Polls made.
-    pub polls: u64,
-}
-
 impl Poller {
-    /// A poller with an empty agenda; it loads from the store when it first runs.
+    /// Makes a poller with an empty agenda; it loads from the store when it first runs.
     pub fn new(parts: Parts) -> Self {
-        let lanes = Lanes::new(&parts.services);
         let (wake, woken) = Wake::new();
+        let state = State {
+            agenda: Agenda::default(),
+            queues: BudgetQueues::new(&parts.services),
+            backlog: Backlog::default(),
+            rng: parts.rng,
+            changes_read: None,
+            interned: HashSet::new(),
+            polls: 0,
+            warned: HashSet::new(),
+        };
         Self {
             shared: Arc::new(Shared {
                 store: parts.store,
@@ -129,29 +133,18 @@ impl Poller {
                 wake,
                 woken,
                 stopping: AtomicBool::new(false),
-                landed: Notify::new(),
-                board: Mutex::new(Board {
-                    agenda: Agenda::default(),
-                    lanes,
-                    rng: parts.rng,
-                    position: None,
-                    interned: HashSet::new(),
-                    in_flight: 0,
-                    started: 0,
-                    late: Agenda::default(),
-                    unwritten: Unwritten::default(),
-                    warned: HashSet::new(),
-                }),
+                in_flight: InFlightCount::default(),
+                state: Mutex::new(state),
             }),
         }
     }
 
-    /// Wakes the poller: there are new watches, or some were ended.
+    /// Returns a handle that wakes the poller, for use after watches were accepted or ended.
     pub fn wake_handle(&self) -> Wake {
         self.shared.wake.clone()
     }
 
-    /// Loads every watch that is still watching. Later calls do nothing.
+    /// Loads every watch that needs polls. Later calls do nothing.
     ///
     /// # Errors
     /// The store failed; calling again starts over.
@@ -159,80 +152,78 @@ impl Poller {
         self.shared.load().await
     }
 
-    /// Learns what is new, makes every poll that is due and waits for all of them.
-    ///
-    /// # Errors
-    /// The store could not be read; nothing was polled.
-    pub async fn run_once(&self) -> Result<Round, StoreError> {
-        self.shared.load().await?;
-        self.shared.read_changes().await?;
-        let before = self.shared.board().started;
-        loop {
-            self.shared.dispatch();
-            if self.shared.board().in_flight == 0 {
-                break;
-            }
-            self.shared.landed.notified().await;
-        }
-        let polls = self.shared.board().started - before;
-        Ok(Round { polls })
-    }
-
-    /// Polls until `stop`. Polls in flight run on in the tracker.
+    /// Polls until `stop`. Polls in flight continue in the tracker.
     pub async fn run(&self, stop: CancellationToken, heartbeat: Heartbeat) {
-        let mut looks = true;
-        let mut not_before = Duration::ZERO;
-        let mut looked_at = Duration::ZERO;
+        let shared = &self.shared;
+        let (mut read_at, mut paused_until) = (Duration::ZERO, Duration::ZERO);
         while !stop.is_cancelled() {
             heartbeat();
-            let uptime = self.shared.clock.uptime();
-            // Also when nobody woke it and it is never idle: a wake may be lost.
-            looks |= uptime.saturating_sub(looked_at) >= SLEEP_MAX;
-            if looks && uptime >= not_before {
-                looks = !self.looked().await;
-                looked_at = uptime;
-                if looks {
-                    not_before = uptime + LOOK_AGAIN;
+            let uptime = shared.clock.uptime();
+            if uptime >= read_at.max(paused_until) {
+                if shared.read_or_report().await {
+                    read_at = uptime + SLEEP_MAX;
+                } else {
+                    paused_until = uptime + READ_PAUSE;
                 }
             }
-            let pause = self.shared.dispatch().min(SLEEP_MAX);
+            let pause = shared.dispatch().min(SLEEP_MAX);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = self.shared.woken.notified() => looks = true,
-                // A poll that has ended changes nothing in the store that is changes to us.
-                () = self.shared.landed.notified() => {}
+                () = shared.woken.notified() => read_at = Duration::ZERO,
+                // The end of a poll changes nothing in the store that the poller does not know.
+                () = shared.in_flight.landed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Writes down what waits for the store, once and now, unless somebody is at it.
-    pub async fn flush(&self) {
-        if let Some(writing) = Writing::begin(&self.shared) {
-            writing.write().await;
+    /// Reads changes, makes every poll that is due, and waits for all of them. Returns the
+    /// number of polls.
+    ///
+    /// # Errors
+    /// The store could not be read, and nothing was polled.
+    pub async fn run_once(&self) -> Result<u64, StoreError> {
+        let shared = &self.shared;
+        shared.load().await?;
+        shared.read_changes().await?;
+        let before = shared.state().polls;
+        loop {
+            shared.dispatch();
+            if shared.in_flight.is_zero() {
+                break;
+            }
+            shared.in_flight.landed().await;
         }
-    }
-
-    /// Learns what is new; false when the store failed and must be asked again.
-    async fn looked(&self) -> bool {
-        let Err(error) = self.look().await else {
-            return true;
-        };
-        let error = anyhow::Error::from(error);
-        tracing::error!(error = format!("{error:#}"), "cannot learn of new watches");
-        false
-    }
-
-    async fn look(&self) -> Result<(), StoreError> {
-        self.shared.load().await?;
-        self.shared.read_changes().await
+        Ok(shared.state().polls - before)
     }
 }
 
 impl Shared {
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Loads the watches if necessary, and reads changes. Returns false when the store failed.
+    async fn read_or_report(&self) -> bool {
+        let read = async {
+            self.load().await?;
+            self.read_changes().await
+        };
+        let Err(error) = read.await else { return true };
+        let error = anyhow::Error::from(error);
+        tracing::error!(
+            error = format!("{error:#}"),
+            "cannot read new watches from the store"
+        );
+        false
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Saves the decisions that wait for the store, unless another flush is under way.
+    async fn flush(self: &Arc<Self>) {
+        if let Some(flush) = Flush::begin(self) {
+            flush.run().await;
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Agencies of other accounts, taken on with a token and with a key.
+//! Agencies of other accounts, assumed with a token and with a key.
 
 use std::time::Duration;
 
@@ -30,13 +30,13 @@ fn assumes(asked: &Asked) -> bool {
     asked.json()["auth"]["identity"]["methods"][0] == "assume_role"
 }
 
-/// What was asked in the name of the agency.
+/// The requests that assumed the agency.
 fn assumptions(cloud: &Cloud) -> Vec<Asked> {
     cloud.identity.asked().into_iter().filter(assumes).collect()
 }
 
 #[tokio::test]
-async fn a_token_takes_on_an_agency_for_another_token() {
+async fn a_token_assumes_an_agency_and_gets_another_token() {
     let cloud = Cloud::start();
     let app = cloud.app(&with_token()).await;
     let id = app.submit("jobs", "job-1").await;
@@ -62,7 +62,7 @@ async fn a_token_takes_on_an_agency_for_another_token() {
 }
 
 #[tokio::test]
-async fn a_key_takes_on_an_agency_for_a_temporary_key() {
+async fn a_key_assumes_an_agency_and_gets_a_temporary_key() {
     let cloud = Cloud::start();
     let app = cloud.app(&with_key()).await;
     let id = app.submit("jobs", "job-1").await;
@@ -83,7 +83,7 @@ async fn a_key_takes_on_an_agency_for_a_temporary_key() {
         "identity": { "methods": ["assume_role"], "assume_role": role },
     }});
     assert_eq!(assumed.json(), body);
-    // The temporary key asks for its project by itself.
+    // The project is looked up with the temporary key.
     let lookup = &asked[1];
     assert_eq!(lookup.path, "/v3/projects?name=eu-de_prod");
     let (access_key, _) = parts(lookup.header("authorization").unwrap()).unwrap();
@@ -98,7 +98,7 @@ async fn a_key_takes_on_an_agency_for_a_temporary_key() {
 }
 
 #[tokio::test]
-async fn an_agencys_name_is_called_otherwise_where_the_first_is_not_known() {
+async fn agency_name_falls_back_to_the_other_field_name() {
     let cloud = Cloud::start();
     cloud.identity.instead(|asked| {
         let role = &asked.json()["auth"]["identity"]["assume_role"];
@@ -125,7 +125,7 @@ async fn a_source_whose_token_was_revoked_is_renewed() {
     let app = cloud.app(&with_token()).await;
     let id = app.submit("jobs", "job-1").await;
     app.next_poll(id).await;
-    // Both tokens at once: the job API refuses one, the identity service the other.
+    // Both tokens are revoked: the job API refuses one, the identity service the other.
     cloud.register.revoke_all();
     cloud.identity.forget();
     app.next_poll(id).await;
@@ -142,7 +142,7 @@ async fn a_source_whose_token_was_revoked_is_renewed() {
 }
 
 #[tokio::test]
-async fn an_agency_that_may_not_be_assumed_is_told_and_not_hammered() {
+async fn forbidden_agency_is_reported_and_asked_for_rarely() {
     for (credential, path) in [(with_token(), TOKENS), (with_key(), KEYS)] {
         let cloud = Cloud::start();
         cloud.identity.instead(|asked| {
@@ -167,7 +167,7 @@ async fn an_agency_that_may_not_be_assumed_is_told_and_not_hammered() {
 }
 
 #[tokio::test]
-async fn a_source_that_cannot_log_in_is_named_beside_the_agency() {
+async fn failed_login_of_a_source_names_source_and_agency() {
     let cloud = Cloud::start();
     cloud.identity.instead(|asked| {
         let body = json!({ "error_code": "IAM.0062", "error_msg": "Incorrect password" });
@@ -183,12 +183,12 @@ async fn a_source_that_cannot_log_in_is_named_beside_the_agency() {
     assert_eq!(
         cloud.logins(),
         1,
-        "the agency asks often, its source seldom"
+        "the agency retries often, its source rarely"
     );
 }
 
 #[tokio::test]
-async fn a_source_that_serves_others_is_not_disturbed_by_its_agency() {
+async fn failing_agency_does_not_disturb_its_source() {
     let cloud = Cloud::start();
     cloud.identity.instead(|asked| {
         let body = json!({ "error_code": "IAM.0001", "error_msg": "invalid" });

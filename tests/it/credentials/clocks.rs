@@ -1,4 +1,4 @@
-//! Clocks that differ: ours, and that of whoever answers.
+//! Clocks that differ: ours, and that of the server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::credentials::stand::{Answer, Stand};
 
 const AHEAD: Duration = Duration::from_mins(20);
 
-/// Has it be 20 minutes ahead, and refuse signatures from other times.
+/// Sets its clock 20 minutes ahead and makes it refuse signatures of other times.
 fn is_ahead(stand: &Stand) {
     stand.go_ahead(AHEAD);
     let clock = stand.clone();
@@ -24,7 +24,7 @@ fn is_ahead(stand: &Stand) {
 }
 
 #[tokio::test]
-async fn a_clock_that_differs_is_told_of_once_with_its_size() {
+async fn clock_offset_is_reported_once_with_its_size() {
     for credential in [KEYSTONE, AKSK] {
         let log = Log::begin();
         let cloud = Cloud::start();
@@ -33,13 +33,13 @@ async fn a_clock_that_differs_is_told_of_once_with_its_size() {
         let app = cloud.app(credential).await;
         app.submit("jobs", "job-1").await;
         app.advance_secs(600).await;
-        let told = log.lines_with(&["WARN", "credential=\"otc\"", "clock_ahead_s=1200"]);
-        assert_eq!(told.len(), 1, "{told:?}");
+        let warnings = log.lines_with(&["WARN", "credential=\"otc\"", "clock_ahead_s=1200"]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
     }
 }
 
 #[tokio::test]
-async fn a_small_difference_is_nothing_to_tell_of() {
+async fn small_clock_offset_is_not_reported() {
     let log = Log::begin();
     let cloud = Cloud::start();
     cloud.jobs.go_ahead(Duration::from_secs(30));
@@ -65,9 +65,9 @@ async fn signatures_carry_the_time_of_the_service() {
     assert_eq!(
         app.progress(id).problems,
         problems,
-        "nothing is refused any more"
+        "no request is refused any more"
     );
-    // Somebody sets our clock.
+    // Our clock is set.
     cloud.jobs.go_ahead(Duration::ZERO);
     app.advance_secs(60).await;
     let poll = cloud.jobs.last();
@@ -75,7 +75,7 @@ async fn signatures_carry_the_time_of_the_service() {
 }
 
 #[tokio::test]
-async fn the_project_is_asked_for_with_the_time_of_the_identity_service() {
+async fn project_lookup_is_signed_with_the_identity_service_time() {
     let cloud = Cloud::start();
     is_ahead(&cloud.identity);
     is_ahead(&cloud.jobs);
@@ -95,7 +95,7 @@ async fn the_project_is_asked_for_with_the_time_of_the_identity_service() {
 }
 
 #[tokio::test]
-async fn an_agency_is_assumed_with_the_time_of_the_identity_service() {
+async fn agency_request_is_signed_with_the_identity_service_time() {
     let cloud = Cloud::start();
     is_ahead(&cloud.identity);
     is_ahead(&cloud.jobs);
@@ -112,11 +112,11 @@ async fn an_agency_is_assumed_with_the_time_of_the_identity_service() {
 }
 
 #[tokio::test]
-async fn a_lifetime_is_by_the_clock_of_the_issuer() {
+async fn token_lifetime_is_measured_by_the_issuers_clock() {
     let cloud = Cloud::start();
     cloud.identity.go_ahead(AHEAD);
     cloud.register.issue_for(HOUR);
-    // Its token says 10:00 to 11:00; ours is not compared with that.
+    // Its token is valid from 10:00 to 11:00, which must not be compared with our clock.
     let app = cloud.app(KEYSTONE).await;
     cloud
         .clock
@@ -129,7 +129,7 @@ async fn a_lifetime_is_by_the_clock_of_the_issuer() {
 }
 
 #[tokio::test]
-async fn a_clock_set_back_neither_hammers_nor_forgets_to_renew() {
+async fn clock_set_back_does_not_disturb_renewal() {
     let cloud = Cloud::start();
     cloud.register.issue_for(HOUR);
     let app = cloud.app(KEYSTONE).await;

@@ -1,4 +1,4 @@
-//! A cloud: an identity service, which is the metadata service as well, and a job API.
+//! A cloud: an identity service, which is also the metadata service, and a job API.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,20 +14,20 @@ use crate::credentials::register::Register;
 use crate::credentials::stand::{Answer, Asked, Stand};
 use crate::harness::{App, Setup};
 
-/// The project that every scope has, and its domain.
+/// The project of every scope, and its domain.
 pub(super) const PROJECT: &str = "project-id-of-the-stand-in";
 pub(super) const DOMAIN: &str = "domain-id-of-the-stand-in";
 /// The name of that project.
 pub(super) const PROJECT_NAME: &str = "eu-de_prod";
-/// In the file `password`.
+/// The content of the file `password`.
 pub(super) const PASSWORD: &str = "correct-horse-battery";
-/// In the files `ak` and `sk`.
+/// The contents of the files `ak` and `sk`.
 pub(super) const ACCESS_KEY: &str = "ACCESSKEYOFTESTS";
 pub(super) const SECRET_KEY: &str = "secret-key-of-the-tests";
 
-/// Where tokens are asked for.
+/// The path that issues tokens.
 pub(super) const TOKENS: &str = "/v3/auth/tokens";
-/// Where temporary keys are asked for.
+/// The path that issues temporary keys.
 pub(super) const KEYS: &str = "/v3.0/OS-CREDENTIAL/securitytokens";
 
 /// A user and a password.
@@ -82,27 +82,27 @@ impl Cloud {
         })
     }
 
-    /// Another job API that knows whom the first one knows.
+    /// Another job API that accepts the same tokens and keys.
     pub(super) fn another_job_api(&self) -> Stand {
         Self::job_api(&self.clock, &self.register, &self.is_over)
     }
 
-    /// Has every job succeed.
+    /// Makes every job succeed.
     pub(super) fn finish_jobs(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Writes a file that settings name `{secrets}/NAME`.
+    /// Writes a file that the settings name as `{secrets}/NAME`.
     pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.secrets.path().join(name), text).unwrap();
     }
 
-    /// Where that file is.
+    /// The path of that file.
     pub(super) fn place(&self, name: &str) -> String {
         self.secrets.path().join(name).display().to_string()
     }
 
-    /// The program with these credentials, and the service `jobs`, which asks with `otc`.
+    /// The program with these credentials, and the service `jobs`, which uses `otc`.
     pub(super) async fn app(&self, credentials: &str) -> App {
         let text = format!("{credentials}{}", Cloud::service("jobs", &self.jobs.url));
         self.app_with(&text).await
@@ -118,7 +118,7 @@ impl Cloud {
         setup.start().await
     }
 
-    /// The settings of a service that asks with `otc`, once a second.
+    /// The settings of a service that uses `otc` and polls once a second.
     pub(super) fn service(name: &str, url: &str) -> String {
         format!(
             "[services.{name}]\ndefinition = \"dcs\"\nurl = \"{url}\"\ncredential = \"otc\"\n\
@@ -127,7 +127,7 @@ impl Cloud {
         )
     }
 
-    /// `{iam}`, `{metadata}` and `{secrets}` filled in.
+    /// The settings with `{iam}`, `{metadata}` and `{secrets}` filled in.
     pub(super) fn filled(&self, settings: &str) -> String {
         settings
             .replace("{iam}", &format!("{}/v3", self.identity.url))
@@ -135,7 +135,7 @@ impl Cloud {
             .replace("{secrets}", &self.secrets.path().display().to_string())
     }
 
-    /// How often a token was asked for.
+    /// The number of token requests.
     pub(super) fn logins(&self) -> usize {
         self.identity.count_of("POST", TOKENS)
     }
@@ -157,7 +157,7 @@ fn job(asked: &Asked, is_over: bool) -> Answer {
 
 fn identity(register: &Register, asked: &Asked) -> Answer {
     let is_token = asked.is("POST", TOKENS);
-    // Who assumes an agency must be known; a password is looked at by nobody.
+    // The source of an agency must be known; passwords are not checked.
     let assumes = asked.json()["auth"]["identity"]["methods"][0] == "assume_role";
     if is_token && !assumes {
         return token(register, &json!([]));
@@ -185,7 +185,7 @@ fn identity(register: &Register, asked: &Asked) -> Answer {
     Answer::new(404, &body)
 }
 
-/// A token, and what it is good for.
+/// A token with its scope and its catalog.
 pub(super) fn token(register: &Register, catalog: &Value) -> Answer {
     let issued_at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
     let expires_at = later(issued_at, register.lifetime());
@@ -203,7 +203,7 @@ pub(super) fn token(register: &Register, catalog: &Value) -> Answer {
     Answer::new(201, &body).with("x-subject-token", register.token())
 }
 
-/// A token of which nothing is told.
+/// A token without a scope, a catalog or an expiry.
 pub(super) fn bare_token(register: &Register) -> Answer {
     let body = json!({ "token": { "project": { "id": PROJECT } } });
     Answer::new(201, &body).with("x-subject-token", register.token())
@@ -220,7 +220,7 @@ fn key(register: &Register, status: u16) -> Answer {
     Answer::new(status, &body)
 }
 
-/// Has watches of so many jobs.
+/// Submits this many jobs.
 pub(super) async fn watches(app: &App, count: usize) -> Vec<jobwatch::watch::WatchId> {
     let mut ids = Vec::new();
     for number in 0..count {
@@ -229,5 +229,5 @@ pub(super) async fn watches(app: &App, count: usize) -> Vec<jobwatch::watch::Wat
     ids
 }
 
-/// How long a test lets a watch run to its end.
+/// The longest time that a test gives a watch to end.
 pub(super) const HOUR: Duration = Duration::from_hours(1);

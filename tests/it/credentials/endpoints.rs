@@ -1,4 +1,4 @@
-//! Where services without a `url` are: by region and host, and by the catalog of the token.
+//! The URLs of services without a `url`: from region and host, or from the service catalog.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::credentials::cloud::{AKSK, Cloud, KEYSTONE, PROJECT, TOKENS, token};
 use crate::credentials::stand::Answer;
 use crate::program::process::{Folder, Process};
 
-/// Where the catalog is asked for.
+/// The path of the service catalog.
 const CATALOG: &str = "/v3/auth/catalog";
 
-/// Where a service is with this credential and these lines of its own.
+/// The URL of a service with this credential and these extra lines.
 fn base(folder: &Path, credential: &str, service: &str) -> Result<Base, String> {
     let file = folder.join("jobwatch.toml");
     let text =
@@ -43,14 +43,14 @@ fn keystone(host: &str, project: &str) -> String {
 }
 
 #[test]
-fn a_service_without_a_url_is_where_cloud_and_region_say() {
+fn a_service_without_a_url_gets_it_from_cloud_and_region() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "secret").unwrap();
     let otc = |project: &str| keystone("iam.eu-de.otc.t-systems.com", project);
     let token = "kind = \"token\"\ntoken_file = \"{folder}/secret\"".to_owned();
     let stated = format!("{token}\nregion = \"eu-nl\"");
     for (credential, service, wanted) in [
-        // The region begins the project's name.
+        // The project's name begins with the region.
         (
             otc("project = \"eu-de_prod\""),
             "",
@@ -71,7 +71,7 @@ fn a_service_without_a_url_is_where_cloud_and_region_say() {
             "region = \"eu-nl\"",
             "https://dcs.eu-nl.otc.t-systems.com",
         ),
-        // The Swiss hosts are one label further down.
+        // The Swiss hosts have one more label.
         (
             keystone(
                 "iam-pub.eu-ch2.sc.otc.t-systems.com",
@@ -85,7 +85,7 @@ fn a_service_without_a_url_is_where_cloud_and_region_say() {
             "",
             "https://dcs.eu-west-0.myhuaweicloud.com",
         ),
-        // A token says nothing of a cloud.
+        // A token does not name its cloud.
         (
             stated,
             "cloud = \"otc\"",
@@ -109,7 +109,7 @@ fn a_service_without_a_url_is_where_cloud_and_region_say() {
 }
 
 #[test]
-fn what_has_no_host_is_looked_up_in_the_catalog() {
+fn a_service_without_a_host_is_found_in_the_catalog() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "secret").unwrap();
     let stack = keystone(
@@ -124,7 +124,7 @@ fn what_has_no_host_is_looked_up_in_the_catalog() {
         assert!(types.iter().any(|it| it == first), "{types:?}");
         assert_eq!(region.as_deref(), Some("one"));
     }
-    // Its only host is in another cloud, which must not see this one's token.
+    // Its only host is in another cloud, which must not get this cloud's token.
     for definition in ["gaussdb", "geip", "swr"] {
         let service = format!("definition = \"{definition}\"");
         let problem = base(folder.path(), &stack, &service).unwrap_err();
@@ -135,7 +135,7 @@ fn what_has_no_host_is_looked_up_in_the_catalog() {
     assert!(
         matches!(found, Ok(Base::Catalog { region: Some(region), .. }) if region == "RegionOne")
     );
-    // Nobody who could tell.
+    // Without a login there is no service catalog.
     let token = "kind = \"token\"\ntoken_file = \"{folder}/secret\"";
     let problem = base(folder.path(), token, "definition = \"dcs\"").unwrap_err();
     assert!(problem.contains("services.it.url"), "{problem}");
@@ -160,7 +160,7 @@ fn catalog(url: &str) -> Value {
     ])
 }
 
-/// From now on tokens come with a catalog in which the service is at `url`.
+/// Adds a catalog with this `url` of the service to all further tokens.
 fn tokens_lead_to(cloud: &Cloud, url: &str) {
     let register = Arc::clone(&cloud.register);
     let entries = catalog(url);
@@ -170,7 +170,7 @@ fn tokens_lead_to(cloud: &Cloud, url: &str) {
 }
 
 #[tokio::test]
-async fn a_token_brings_the_url_of_the_service() {
+async fn a_token_response_contains_the_service_url() {
     let cloud = Cloud::start();
     tokens_lead_to(&cloud, &cloud.jobs.url);
     let app = cloud
@@ -187,7 +187,7 @@ async fn a_token_brings_the_url_of_the_service() {
     assert_eq!(cloud.identity.last().path, TOKENS, "with the catalog");
     let poll = cloud.jobs.last();
     assert_eq!(poll.path, format!("/v2/{PROJECT}/jobs/job-1"));
-    // Moved, it is found again with the next token.
+    // After a move it is found again with the next token.
     let moved = cloud.another_job_api();
     tokens_lead_to(&cloud, &moved.url);
     cloud.register.revoke_all();
@@ -197,7 +197,7 @@ async fn a_token_brings_the_url_of_the_service() {
 }
 
 #[tokio::test]
-async fn a_region_that_the_catalog_has_not_is_told() {
+async fn a_region_missing_in_the_catalog_is_reported() {
     let cloud = Cloud::start();
     tokens_lead_to(&cloud, &cloud.jobs.url);
     let settings = format!("{KEYSTONE}{}", service("jobs", "region = \"us-1\""));
@@ -213,7 +213,7 @@ async fn a_region_that_the_catalog_has_not_is_told() {
 }
 
 #[tokio::test]
-async fn a_key_asks_for_the_catalog_by_itself() {
+async fn a_key_requests_the_catalog_separately() {
     let own = format!("{AKSK}auth_url = \"{{iam}}\"\n");
     let source = AKSK.replace("[credentials.otc]", "[credentials.source]");
     let of_agency = format!(
@@ -239,16 +239,16 @@ async fn a_key_asks_for_the_catalog_by_itself() {
     }
 }
 
-/// To a proxy, this machine would be the proxy's own.
+/// A proxy would take the local address for its own machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_on_this_machine_that_the_catalog_names_is_asked_without_a_proxy() {
+async fn local_catalog_endpoint_is_polled_without_a_proxy() {
     let cloud = Cloud::start();
     tokens_lead_to(&cloud, &cloud.jobs.url);
     let folder = Folder::new();
     let settings = cloud.filled(&format!("{KEYSTONE}{}", service("jobs", "")));
     let settings = folder.write("jobwatch.toml", &settings);
     let settings = settings.display().to_string();
-    // Taken, and never answered.
+    // Connections are accepted and never answered.
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
     let environment = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];

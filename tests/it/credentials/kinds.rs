@@ -1,11 +1,11 @@
-//! What each kind sends: the body of a login, and the header of a poll.
+//! The requests of each kind: the body of a login, and the header of a poll.
 
 use serde_json::{Value, json};
 
 use crate::credentials::cloud::{Cloud, KEYSTONE, PASSWORD, PROJECT, TOKENS};
 use crate::credentials::stand::{Answer, Asked};
 
-/// Has `credential` make one poll; returns the login and the poll.
+/// Makes one poll with `credential`; returns the login and the poll.
 async fn login_and_poll(cloud: &Cloud, credential: &str) -> (Asked, Asked) {
     let app = cloud.app(credential).await;
     let id = app.submit("jobs", "job-1").await;
@@ -16,7 +16,7 @@ async fn login_and_poll(cloud: &Cloud, credential: &str) -> (Asked, Asked) {
     (cloud.identity.last(), cloud.jobs.last())
 }
 
-/// Has `credential` log in, and expects exactly this body.
+/// Logs in with `credential`, and expects exactly this body.
 async fn logs_in_with(credential: &str, body: Value) {
     let cloud = Cloud::start();
     cloud.write("token", "token-from-elsewhere");
@@ -28,7 +28,7 @@ async fn logs_in_with(credential: &str, body: Value) {
     assert_eq!(login.header("authorization"), None);
     assert_eq!(login.header("x-auth-token"), None);
     assert_eq!(login.json(), json!({ "auth": body }));
-    // The service sets no project: it is that of the token.
+    // The service sets no project, so the project of the token is used.
     assert_eq!(poll.path, format!("/v2/{PROJECT}/jobs/job-1"));
     assert_eq!(poll.header("x-auth-token"), Some("token-1-of-the-stand-in"));
     assert_eq!(poll.header("authorization"), None);
@@ -66,7 +66,7 @@ async fn a_password_logs_in_by_ids() {
 }
 
 #[tokio::test]
-async fn the_projects_domain_may_be_another_than_the_users() {
+async fn the_project_may_be_in_another_domain_than_the_user() {
     let credential = KEYSTONE.replace("domain = \"OTC-1\"", "domain_id = \"d-1\"")
         + "project_domain = \"OTC-2\"\n";
     let user = json!({ "name": "watcher", "domain": { "id": "d-1" }, "password": PASSWORD });
@@ -109,9 +109,9 @@ async fn a_token_is_exchanged_for_one_of_a_project() {
 }
 
 #[tokio::test]
-async fn a_second_factor_is_the_code_of_the_half_minute() {
+async fn a_login_sends_the_current_one_time_code() {
     let cloud = Cloud::start();
-    // The seed of RFC 6238, appendix B.
+    // The seed in appendix B of RFC 6238.
     cloud.write("totp", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\n");
     let credential = format!("{KEYSTONE}totp_file = \"{{secrets}}/totp\"\n");
     let (login, _) = login_and_poll(&cloud, &credential).await;
@@ -120,13 +120,13 @@ async fn a_second_factor_is_the_code_of_the_half_minute() {
     let user = &identity["totp"]["user"];
     assert_eq!(user["name"], "watcher");
     assert_eq!(user["domain"], json!({ "name": "OTC-1" }));
-    // Of 2026-11-22T10:00:01Z.
+    // The code at 2026-11-22T10:00:01Z.
     assert_eq!(user["passcode"], "731444");
     assert_eq!(identity["password"]["user"]["password"], PASSWORD);
 }
 
 #[tokio::test]
-async fn a_service_may_ask_for_another_project_than_the_tokens() {
+async fn a_service_may_use_another_project_than_the_token() {
     let cloud = Cloud::start();
     let service = Cloud::service("jobs", &cloud.jobs.url);
     let settings = format!("{KEYSTONE}{service}params = {{ project_id = \"p-2\" }}\n");
@@ -136,8 +136,8 @@ async fn a_service_may_ask_for_another_project_than_the_tokens() {
     assert_eq!(cloud.jobs.last().path, "/v2/p-2/jobs/job-1");
 }
 
-/// Has a credential without an identity service make one poll, which must carry exactly
-/// this header.
+/// Makes one poll with a credential that needs no identity service; the poll must carry
+/// exactly this header.
 async fn sends(credential: &str, header: &str, value: &str) {
     let cloud = Cloud::start();
     cloud.write("secret", "secret-in-a-file\n");
@@ -159,7 +159,7 @@ async fn sends(credential: &str, header: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn a_secret_in_a_header_is_sent_as_its_kind_says() {
+async fn a_secret_header_has_the_format_of_its_kind() {
     for (credential, header, value) in [
         (
             "kind = \"token\"\ntoken_file = \"{secrets}/secret\"",
@@ -193,8 +193,27 @@ async fn a_secret_in_a_header_is_sent_as_its_kind_says() {
     }
 }
 
+/// A page that repeats a secret escapes it, and the quotation in the message decodes it.
 #[tokio::test]
-async fn a_replaced_secret_is_sent_after_a_refusal_and_without_one() {
+async fn secret_repeated_in_a_page_is_not_shown() {
+    let cloud = Cloud::start();
+    cloud.write("secret", "canary+of/this&test=");
+    let page = "<html><title>unknown key canary&#43;of&#x2F;this&amp;test&#61;</title>";
+    cloud.jobs.always(Answer::text(502, page));
+    let service = Cloud::service("jobs", &cloud.jobs.url);
+    let settings = format!(
+        "[credentials.otc]\nkind = \"bearer\"\ntoken_file = \"{{secrets}}/secret\"\n\
+         {service}params = {{ project_id = \"p\" }}\n"
+    );
+    let app = cloud.app_with(&settings).await;
+    let id = app.submit("jobs", "job-1").await;
+    app.next_poll(id).await;
+    let problem = app.progress(id).last_problem.unwrap();
+    assert_eq!(problem.message, "unknown key [REDACTED]");
+}
+
+#[tokio::test]
+async fn a_replaced_secret_is_used_before_and_after_a_refusal() {
     for (kind, key, header, prefix) in [
         ("token", "token", "x-auth-token", ""),
         ("bearer", "token", "authorization", "Bearer "),
@@ -215,7 +234,7 @@ async fn a_replaced_secret_is_sent_after_a_refusal_and_without_one() {
         app.next_poll(id).await;
         let wanted = format!("{prefix}second-secret");
         assert_eq!(cloud.jobs.last().header(header), Some(wanted.as_str()));
-        // Refused and replaced within the second in which nobody looks at the file.
+        // Refused and replaced within the second in which the file is not read again.
         let good = format!("{prefix}another-third-secret");
         cloud.jobs.instead(move |asked| {
             let is_good = asked.header(header) == Some(good.as_str());
@@ -229,7 +248,7 @@ async fn a_replaced_secret_is_sent_after_a_refusal_and_without_one() {
 }
 
 #[tokio::test]
-async fn a_basic_password_that_is_wrong_ends_no_watch_and_is_not_shown() {
+async fn wrong_basic_password_ends_no_watch_and_is_not_shown() {
     let cloud = Cloud::start();
     cloud.jobs.instead(|asked| {
         let sent = asked.header("authorization").unwrap_or_default();

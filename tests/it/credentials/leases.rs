@@ -1,4 +1,4 @@
-//! Secrets that end while a watch goes on.
+//! Secrets that expire during a watch.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::credentials::cloud::{
 };
 use crate::credentials::stand::Answer;
 
-/// Takes on an agency, with the credential `source`.
+/// Assumes an agency with the credential `source`.
 const AGENCY: &str = "[credentials.otc]\nkind = \"agency\"\nsource = \"source\"\n\
     auth_url = \"{iam}\"\nagency_name = \"watchers\"\ndomain = \"OTC-2\"\nproject_id = \"p-2\"\n";
-/// A token that does not end.
+/// A token that does not expire.
 const SOURCE_TOKEN: &str =
     "[credentials.source]\nkind = \"token\"\ntoken_file = \"{secrets}/token\"\n";
-/// A key that does not end.
+/// A key that does not expire.
 const SOURCE_KEY: &str = "[credentials.source]\nkind = \"aksk\"\n\
     access_key_file = \"{secrets}/ak\"\nsecret_key_file = \"{secrets}/sk\"\ndomain_id = \"d-1\"\n";
 const METADATA: &str =
     "[credentials.otc]\nkind = \"metadata\"\nurl = \"{metadata}\"\nproject_id = \"p-2\"\n";
 
 #[tokio::test]
-async fn what_is_issued_for_an_hour_is_renewed_before_its_end() {
+async fn an_hour_long_token_is_renewed_before_it_expires() {
     for (credential, method, path) in [
         (KEYSTONE.to_owned(), "POST", TOKENS),
         (format!("{AGENCY}{SOURCE_TOKEN}"), "POST", TOKENS),
@@ -37,7 +37,7 @@ async fn what_is_issued_for_an_hour_is_renewed_before_its_end() {
         cloud.register.issue_for(HOUR);
         let app = cloud.app(&credential).await;
         let id = app.submit("jobs", "job-1").await;
-        // Polls are a second apart; the clock need not be.
+        // Polls are due every second; the clock may move in larger steps.
         for _ in 0..540 {
             app.advance(Duration::from_secs(20)).await;
         }
@@ -47,15 +47,15 @@ async fn what_is_issued_for_an_hour_is_renewed_before_its_end() {
         assert_eq!(watch.problems, 0, "{credential}");
         assert!(watch.polls >= 540, "{} polls", watch.polls);
         assert_eq!(cloud.jobs.refused(), 0, "{credential}");
-        // At 0 min, 50 min, 100 min and 150 min.
+        // Logins at 0 min, 50 min, 100 min and 150 min.
         assert_eq!(cloud.identity.count_of(method, path), 4, "{credential}");
     }
 }
 
 #[tokio::test]
-async fn no_poll_carries_a_token_that_has_ended() {
+async fn no_poll_carries_an_expired_token() {
     let cloud = Cloud::start();
-    // Shorter than the clock's steps: each poll needs another token.
+    // Shorter than the steps of the clock: each poll needs another token.
     cloud.register.issue_for(Duration::from_secs(10));
     let app = cloud.app(KEYSTONE).await;
     let id = app.submit("jobs", "job-1").await;
@@ -65,11 +65,11 @@ async fn no_poll_carries_a_token_that_has_ended() {
         assert_eq!(u32::try_from(cloud.logins()), Ok(polls));
     }
     assert_eq!(app.progress(id).problems, 0);
-    assert_eq!(cloud.jobs.count(), 20, "nothing was refused and sent again");
+    assert_eq!(cloud.jobs.count(), 20, "no poll was refused and repeated");
 }
 
 #[tokio::test]
-async fn a_token_of_which_nothing_is_told_is_renewed_when_it_is_refused() {
+async fn token_without_known_expiry_is_renewed_when_refused() {
     let cloud = Cloud::start();
     let register = std::sync::Arc::clone(&cloud.register);
     cloud
@@ -83,7 +83,7 @@ async fn a_token_of_which_nothing_is_told_is_renewed_when_it_is_refused() {
     }
     assert_eq!(cloud.logins(), 1);
     let before = cloud.jobs.count();
-    // The token ends; it is renewed, and the poll made again.
+    // The token expires; it is renewed, and the poll is repeated.
     for _ in 0..3 {
         app.advance(Duration::from_secs(20)).await;
     }
@@ -97,7 +97,7 @@ async fn a_token_of_which_nothing_is_told_is_renewed_when_it_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_revoked_before_its_end_is_renewed_and_the_poll_made_again() {
+async fn revoked_token_is_renewed_and_the_poll_repeated() {
     let cloud = Cloud::start();
     let app = cloud.app(KEYSTONE).await;
     let id = app.submit("jobs", "job-1").await;
@@ -112,7 +112,7 @@ async fn a_token_revoked_before_its_end_is_renewed_and_the_poll_made_again() {
 }
 
 #[tokio::test]
-async fn a_temporary_key_revoked_before_its_end_is_renewed_too() {
+async fn revoked_temporary_key_is_renewed_and_the_poll_repeated() {
     for (credential, method, path) in [
         (format!("{AGENCY}{SOURCE_TOKEN}"), "POST", TOKENS),
         (METADATA.to_owned(), "GET", "/openstack/latest/securitykey"),
@@ -133,13 +133,13 @@ async fn a_temporary_key_revoked_before_its_end_is_renewed_too() {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_when_it_begins_is_not_asked_for_at_every_poll() {
+async fn token_that_expires_at_once_is_not_requested_every_poll() {
     let cloud = Cloud::start();
     cloud.register.issue_for(Duration::ZERO);
     let app = cloud.app(KEYSTONE).await;
     let ids = watches(&app, 8).await;
     app.advance_secs(60).await;
-    // After 1, 2, 4 … seconds.
+    // Requests after 1, 2, 4 … seconds.
     assert!(cloud.logins() <= 7, "{} logins", cloud.logins());
     let problem = app.progress(ids[0]).last_problem.unwrap();
     assert_eq!(problem.kind, ProblemKind::Unauthorized);
@@ -155,7 +155,7 @@ async fn a_token_that_ends_when_it_begins_is_not_asked_for_at_every_poll() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_not_sent() {
+async fn a_malformed_token_is_not_sent() {
     for text in ["", "token-of-t\u{e9}sts"] {
         let cloud = Cloud::start();
         let body = json!({ "token": { "project": { "id": PROJECT } } });
@@ -173,7 +173,7 @@ async fn what_is_no_token_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_token_without_the_project_it_is_for_ends_no_watch() {
+async fn a_token_without_a_project_ends_no_watch() {
     for body in [
         json!({}),
         json!("garbage"),

@@ -1,5 +1,5 @@
-//! Access keys that are refused: the gateway locks a key after a few wrong signatures, for
-//! everybody who uses it.
+//! Access keys that are refused: after a few wrong signatures the gateway locks the key for
+//! all its users.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const WINDOW_S: u64 = 300;
 const LOCKED: &str = "AK access failed to reach the limit, forbidden";
 
 #[tokio::test]
-async fn after_a_few_refusals_nothing_is_signed_for_as_long_as_a_lock_lasts() {
+async fn a_few_refusals_stop_signing_for_the_lock_window() {
     let log = Log::begin();
     let cloud = Cloud::start();
     cloud.write("sk", WRONG);
@@ -38,7 +38,7 @@ async fn after_a_few_refusals_nothing_is_signed_for_as_long_as_a_lock_lasts() {
             .len(),
         1
     );
-    // After the window one trial, and another window.
+    // After the window: one trial, and another window.
     app.advance_secs(60).await;
     assert_eq!(cloud.jobs.count(), refused + 1);
     let trial = cloud.jobs.last().at.duration_since(stopped);
@@ -52,7 +52,7 @@ async fn after_a_few_refusals_nothing_is_signed_for_as_long_as_a_lock_lasts() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_told_of_is_believed_at_once() {
+async fn a_reported_lock_stops_signing_at_once() {
     let cloud = Cloud::start();
     cloud
         .jobs
@@ -65,12 +65,12 @@ async fn a_lock_that_is_told_of_is_believed_at_once() {
     app.advance_secs(5).await;
     assert!(
         cloud.jobs.count() > 8,
-        "the lock is over: everybody polls again"
+        "the lock is over: every watch is polled again"
     );
 }
 
 #[tokio::test]
-async fn a_lock_in_the_middle_stops_all_polls_with_the_key() {
+async fn a_later_lock_stops_all_polls_with_the_key() {
     let cloud = Cloud::start();
     let app = cloud.app(AKSK).await;
     watches(&app, 8).await;
@@ -81,12 +81,12 @@ async fn a_lock_in_the_middle_stops_all_polls_with_the_key() {
         .always(Answer::gateway(401, "APIGW.0301", LOCKED));
     let before = cloud.jobs.count();
     app.advance_secs(WINDOW_S - 2).await;
-    // Those that were in flight together.
+    // The polls that were already in flight.
     assert!(cloud.jobs.count() - before <= 8);
 }
 
 #[tokio::test]
-async fn a_key_that_nobody_accepted_yet_signs_one_request_at_a_time() {
+async fn an_unproven_key_signs_one_request_at_a_time() {
     let cloud = Cloud::start();
     let app = cloud.app(AKSK).await;
     let ids = watches(&app, 8).await;
@@ -103,7 +103,7 @@ async fn a_key_that_nobody_accepted_yet_signs_one_request_at_a_time() {
     };
     tokio::join!(app.advance(Duration::from_secs(1)), first);
     assert_eq!(cloud.jobs.count(), 8);
-    // Accepted, it signs for all at once.
+    // Once accepted, the key signs requests at the same time.
     cloud.jobs.hold(true);
     let all = async {
         while cloud.jobs.count() < 16 {
@@ -118,7 +118,7 @@ async fn a_key_that_nobody_accepted_yet_signs_one_request_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_replaced_key_is_used_at_once_although_the_last_was_stopped() {
+async fn a_replaced_key_is_used_at_once_after_a_stop() {
     let cloud = Cloud::start();
     cloud.write("sk", WRONG);
     let app = cloud.app(AKSK).await;
@@ -135,13 +135,13 @@ async fn a_replaced_key_is_used_at_once_although_the_last_was_stopped() {
 }
 
 #[tokio::test]
-async fn who_waited_to_sign_with_a_key_signs_with_the_one_that_replaced_it() {
+async fn waiting_requests_are_signed_with_the_replaced_key() {
     let cloud = Cloud::start();
     cloud.write("sk", WRONG);
     let app = cloud.app(AKSK).await;
     let ids = watches(&app, 8).await;
     cloud.jobs.hold(true);
-    // One is on trial and the others wait for its answer when the key is replaced.
+    // The key is replaced while one request is on trial and the others wait for its answer.
     let replaced = async {
         while cloud.jobs.count() == 0 {
             tokio::task::yield_now().await;
@@ -161,7 +161,7 @@ async fn who_waited_to_sign_with_a_key_signs_with_the_one_that_replaced_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_by_the_service_behind_the_gateway_is_none_of_the_key() {
+async fn a_refusal_by_the_service_does_not_count_against_the_key() {
     let cloud = Cloud::start();
     let body = serde_json::json!({ "error": { "code": "111401004", "message": "mismatch" } });
     cloud.jobs.always(Answer::new(401, &body));

@@ -1,4 +1,4 @@
-//! What the program logs, for tests that ask for it.
+//! The log of the program, for tests that read it.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The log of this thread, on which a test does everything.
+/// The log of this thread; a test runs on one thread.
 pub(super) struct Log {
     lines: Lines,
     _guard: DefaultGuard,
@@ -16,7 +16,7 @@ pub(super) struct Log {
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Keeps all lines, down to `debug`, until it is dropped.
+    /// Records all lines, down to `debug`, until it is dropped.
     pub(super) fn begin() -> Self {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt()
@@ -34,7 +34,7 @@ impl Log {
         String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines with all of these words.
+    /// The lines that contain all of these words.
     pub(super) fn lines_with(&self, words: &[&str]) -> Vec<String> {
         let text = self.text();
         let has_all = |line: &&str| words.iter().all(|word| line.contains(word));

@@ -1,5 +1,5 @@
-//! Wrong passwords: what is said about them, how seldom they are tried, and what follows
-//! when they are replaced.
+//! Wrong passwords: the messages about them, the pauses between attempts, and the reaction
+//! to a replaced password.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::credentials::stand::Answer;
 
 const WRONG: &str = "wrong-horse-battery";
 
-/// A cloud whose identity service knows only [`PASSWORD`], and says too much about others.
+/// A cloud whose identity service accepts only [`PASSWORD`], and repeats others in its answer.
 fn cloud_with(password: &str) -> Cloud {
     let cloud = Cloud::start();
     cloud.write("password", password);
@@ -31,7 +31,7 @@ fn cloud_with(password: &str) -> Cloud {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_without_being_shown() {
+async fn a_wrong_password_is_reported_but_not_shown() {
     let log = Log::begin();
     let cloud = cloud_with(WRONG);
     let app = cloud.app(KEYSTONE).await;
@@ -58,16 +58,19 @@ async fn a_wrong_password_is_told_without_being_shown() {
             problem.message
         );
     }
-    let told = log.lines_with(&["WARN", "credential=\"otc\"", "IAM.0062", &place]);
-    assert_eq!(told.len(), 1, "{}", log.text());
-    assert!(told[0].contains("next_attempt_in=\"5m\""), "{told:?}");
+    let warnings = log.lines_with(&["WARN", "credential=\"otc\"", "IAM.0062", &place]);
+    assert_eq!(warnings.len(), 1, "{}", log.text());
+    assert!(
+        warnings[0].contains("next_attempt_in=\"5m\""),
+        "{warnings:?}"
+    );
     assert!(!log.text().contains(WRONG));
     assert!(!problem.message.contains(WRONG));
-    assert_eq!(cloud.jobs.count(), 0, "nothing is asked without a token");
+    assert_eq!(cloud.jobs.count(), 0, "no poll is made without a token");
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_tried_ever_more_rarely() {
+async fn a_wrong_password_is_tried_less_and_less_often() {
     let cloud = cloud_with(WRONG);
     let app = cloud.app(KEYSTONE).await;
     let ids = watches(&app, 8).await;
@@ -104,7 +107,7 @@ async fn a_replaced_password_is_tried_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_password_replaced_by_a_wrong_one_leaves_the_token_in_use() {
+async fn a_wrong_new_password_leaves_the_token_in_use() {
     let cloud = cloud_with(PASSWORD);
     cloud.register.issue_for(HOUR);
     let app = cloud.app(KEYSTONE).await;
@@ -113,12 +116,12 @@ async fn a_password_replaced_by_a_wrong_one_leaves_the_token_in_use() {
     cloud.write("password", WRONG);
     app.advance_secs(1800).await;
     assert_eq!(app.progress(id).problems, 0);
-    // At once; and not again before the token is to be renewed.
+    // One attempt at once, and no other before the token must be renewed.
     assert_eq!(cloud.logins(), 1 + 1);
 }
 
 #[tokio::test]
-async fn a_password_file_that_is_gone_is_named_and_looked_for_again() {
+async fn a_missing_password_file_is_named_and_read_when_it_returns() {
     let cloud = cloud_with(PASSWORD);
     let app = cloud.app(KEYSTONE).await;
     std::fs::remove_file(cloud.place("password")).unwrap();
@@ -134,7 +137,7 @@ async fn a_password_file_that_is_gone_is_named_and_looked_for_again() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_answered_without_a_token_is_told_as_such() {
+async fn a_login_response_without_a_token_is_reported() {
     let cloud = Cloud::start();
     cloud
         .identity

@@ -1,4 +1,4 @@
-//! The key of the server we run on, from its metadata service.
+//! The key of the server that jobwatch runs on, from its metadata service.
 
 use crate::credentials::cloud::Cloud;
 use crate::credentials::register::parts;
@@ -10,7 +10,7 @@ const SESSION: &str = "/meta-data/latest/api/token";
 const KEY: &str = "/openstack/latest/securitykey";
 
 #[tokio::test]
-async fn a_session_is_begun_and_the_key_asked_for_in_it() {
+async fn a_session_is_opened_before_the_key_is_requested() {
     let cloud = Cloud::start();
     let app = cloud.app(METADATA).await;
     let id = app.submit("jobs", "job-1").await;
@@ -37,7 +37,7 @@ async fn a_session_is_begun_and_the_key_asked_for_in_it() {
 }
 
 #[tokio::test]
-async fn a_metadata_service_without_sessions_is_asked_without_one() {
+async fn a_metadata_service_may_have_no_sessions() {
     for http_status in [404, 405, 503] {
         let cloud = Cloud::start();
         cloud.identity.instead(move |asked| {
@@ -56,7 +56,7 @@ async fn a_metadata_service_without_sessions_is_asked_without_one() {
 }
 
 #[tokio::test]
-async fn a_server_without_an_agency_is_told_so() {
+async fn a_server_without_an_agency_is_reported() {
     let cloud = Cloud::start();
     cloud
         .identity
@@ -76,7 +76,7 @@ async fn a_server_without_an_agency_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_answer_that_has_no_key_is_told_as_such_and_not_shown() {
+async fn an_answer_without_a_key_is_reported_but_not_shown() {
     let cloud = Cloud::start();
     let body = serde_json::json!({ "credential": { "access": "A-1", "secret": "half-of-a-key" } });
     cloud

@@ -1,4 +1,4 @@
-//! An identity service that points elsewhere: nobody follows it there with a secret.
+//! An identity service that redirects: no secret follows the redirect.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::credentials::cloud::{AKSK, Cloud, KEYSTONE, PASSWORD};
 use crate::credentials::stand::Answer;
 
 #[tokio::test]
-async fn a_redirect_is_told_of_and_not_followed() {
+async fn a_redirect_is_reported_and_not_followed() {
     let by_name = AKSK.replace(
         "project_id = \"project-id-of-the-stand-in\"",
         "project = \"eu-de_prod\"\nauth_url = \"{iam}\"",

@@ -1,4 +1,4 @@
-//! Services that refuse tokens the identity service stands by, and 403s of both kinds.
+//! Services that refuse tokens which the identity service accepts, and 403s of both kinds.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn recorded_403() -> Value {
 }
 
 #[tokio::test]
-async fn a_service_that_refuses_every_token_costs_few_logins_and_disturbs_nobody() {
+async fn refusing_service_causes_few_logins_and_disturbs_no_other() {
     let cloud = Cloud::start();
     let picky = cloud.another_job_api();
     picky.always(Answer::gateway(401, "APIGW.0301", "decrypt token fail"));
@@ -30,7 +30,7 @@ async fn a_service_that_refuses_every_token_costs_few_logins_and_disturbs_nobody
         bad.push(app.submit("picky", &format!("job-{number}")).await);
     }
     app.advance_secs(3600).await;
-    // One at first, then after 5, 10, 20 … seconds, and every 5 minutes.
+    // One login at first, then after 5, 10, 20 … seconds, and every 5 minutes.
     let asked = cloud.identity.asked();
     let pauses: Vec<i64> = asked
         .windows(2)
@@ -40,13 +40,13 @@ async fn a_service_that_refuses_every_token_costs_few_logins_and_disturbs_nobody
     assert!(pauses[8..].iter().all(|pause| *pause >= 300), "{pauses:?}");
     let progress = app.progress(good);
     assert_eq!((progress.polls, progress.problems), (3600, 0));
-    // Between logins the refused token is not shown to it again.
+    // Between logins the refused token is not sent again.
     assert!(picky.count() <= 10 * asked.len(), "{} polls", picky.count());
     for id in bad {
         assert_eq!(app.outcome(id).await, None);
         assert_eq!(app.last_problem(id), Some(ProblemKind::Unauthorized));
     }
-    // It changes its mind.
+    // The service accepts the token now.
     picky.as_usual();
     cloud.finish_jobs();
     app.advance_secs(301).await;
@@ -55,7 +55,7 @@ async fn a_service_that_refuses_every_token_costs_few_logins_and_disturbs_nobody
 }
 
 #[tokio::test]
-async fn a_job_that_alone_is_refused_keeps_no_other_from_being_asked_for() {
+async fn one_refused_job_does_not_stop_other_polls() {
     let cloud = Cloud::start();
     let body = json!({ "error": { "code": "111401004", "message": "project mismatch" } });
     cloud.jobs.instead(move |asked| {
@@ -80,7 +80,7 @@ async fn a_job_that_alone_is_refused_keeps_no_other_from_being_asked_for() {
 }
 
 #[tokio::test]
-async fn a_403_about_the_token_is_answered_by_another_token() {
+async fn a_403_about_the_token_gets_a_new_token() {
     let cloud = Cloud::start();
     cloud.jobs.instead(|asked| {
         let is_first = asked.header("x-auth-token") == Some("token-1-of-the-stand-in");
@@ -95,7 +95,7 @@ async fn a_403_about_the_token_is_answered_by_another_token() {
 }
 
 #[tokio::test]
-async fn a_403_about_the_token_that_persists_lasts_to_the_deadline() {
+async fn a_lasting_403_about_the_token_ends_at_the_deadline() {
     let cloud = Cloud::start();
     cloud.jobs.always(Answer::new(403, &recorded_403()));
     let service = Cloud::service("jobs", &cloud.jobs.url);
@@ -113,7 +113,7 @@ async fn a_403_about_the_token_that_persists_lasts_to_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_403_about_rights_is_no_reason_for_another_token() {
+async fn a_403_about_rights_gets_no_new_token() {
     for body in [
         json!({ "error_code": "APIGW.0302", "error_msg": "Policy doesn't allow it" }),
         json!({ "error": { "code": 403, "message": "You are not authorized to perform the requested action" } }),
@@ -134,7 +134,7 @@ async fn a_403_about_rights_is_no_reason_for_another_token() {
 }
 
 #[tokio::test]
-async fn a_403_about_a_fixed_token_ends_no_watch_either() {
+async fn a_403_about_a_fixed_token_ends_no_watch() {
     let cloud = Cloud::start();
     cloud.write("token", "token-from-elsewhere");
     cloud.jobs.always(Answer::new(403, &recorded_403()));

@@ -1,4 +1,4 @@
-//! Whom the stand-ins know: tokens and keys, as long as they hold.
+//! The tokens and keys that the stand-ins accept, while they are valid.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -13,16 +13,16 @@ use secrecy::SecretString;
 
 use crate::credentials::stand::Asked;
 
-/// Whom the stand-ins know.
+/// The tokens and keys that the stand-ins accept.
 pub(super) struct Register {
     clock: SteppedClock,
     known: Mutex<Known>,
 }
 
 struct Known {
-    /// Token → until when.
+    /// Token → its end.
     tokens: HashMap<String, Timestamp>,
-    /// Access key → secret key, security token, and until when.
+    /// Access key → secret key, security token, and its end.
     keys: HashMap<String, (String, Option<String>, Timestamp)>,
     issued: u32,
     lifetime: Duration,
@@ -45,7 +45,7 @@ impl Register {
         self.known.lock().unwrap()
     }
 
-    /// How long what is issued from now on holds.
+    /// Sets the lifetime of everything issued from now on.
     pub(super) fn issue_for(&self, lifetime: Duration) {
         self.known().lifetime = lifetime;
     }
@@ -76,12 +76,12 @@ impl Register {
         (access, secret, token, until)
     }
 
-    /// Knows a token that was not issued here.
+    /// Accepts a token that was not issued here.
     pub(super) fn know_token(&self, token: &str) {
         self.known().tokens.insert(token.to_owned(), Timestamp::MAX);
     }
 
-    /// Knows a permanent key.
+    /// Accepts a permanent key.
     pub(super) fn know_key(&self, access_key: &str, secret_key: &str, token: Option<&str>) {
         let key = (
             secret_key.to_owned(),
@@ -91,14 +91,17 @@ impl Register {
         self.known().keys.insert(access_key.to_owned(), key);
     }
 
-    /// Knows nobody any more.
+    /// Revokes all tokens and keys.
     pub(super) fn revoke_all(&self) {
         let mut known = self.known();
         known.tokens.clear();
         known.keys.clear();
     }
 
-    /// Who asks must be known; otherwise what the gateway says.
+    /// Checks the token or signature of a request.
+    ///
+    /// # Errors
+    /// The refusal of the gateway.
     pub(super) fn judge(&self, asked: &Asked) -> Result<(), String> {
         let known = self.known();
         let now = self.clock.now();
@@ -134,14 +137,14 @@ pub(super) fn parts(authorization: &str) -> Option<(&str, &str)> {
     Some((access_key, rest.split_once(", Signature=")?.0))
 }
 
-/// When the request was signed, as it says.
+/// The time of the signature in the request.
 pub(super) fn signed_at(asked: &Asked) -> Timestamp {
     let text = asked.header("x-sdk-date").unwrap();
     let time = DateTime::strptime("%Y%m%dT%H%M%SZ", text).unwrap();
     time.to_zoned(TimeZone::UTC).unwrap().timestamp()
 }
 
-/// The `Authorization` of the same request, made of what arrived.
+/// The `Authorization` computed again from the request as it arrived.
 fn signed_again(asked: &Asked, secret_key: &str) -> String {
     let (access_key, names) = parts(asked.header("authorization").unwrap()).unwrap();
     let host = asked.header("host").unwrap();

@@ -1,12 +1,12 @@
-//! Access keys: what is signed, and what is asked for beforehand.
+//! Access keys: the signed requests, and the lookups before them.
 
 use crate::credentials::cloud::{ACCESS_KEY, AKSK, Cloud, PROJECT};
 use crate::credentials::register::{parts, signed_at};
 use crate::credentials::stand::{Answer, Asked};
 use serde_json::json;
 
-/// Has `credential` make one poll, which the job API must accept: it signs again what
-/// arrived, and compares.
+/// Makes one poll with `credential`. The job API accepts it only if it computes the same
+/// signature.
 async fn poll(cloud: &Cloud, credential: &str) -> Asked {
     let app = cloud.app(credential).await;
     let id = app.submit("jobs", "job 1").await;
@@ -41,11 +41,11 @@ async fn a_poll_is_signed_for_its_project() {
         ["content-type", "host", "x-project-id", "x-sdk-date"]
     );
     assert_eq!(signed_at(&poll), poll.at);
-    assert_eq!(cloud.identity.count(), 0, "nothing has to be asked for");
+    assert_eq!(cloud.identity.count(), 0, "no lookup is needed");
 }
 
 #[tokio::test]
-async fn a_temporary_key_is_complete_with_its_security_token() {
+async fn a_temporary_key_is_sent_with_its_security_token() {
     let cloud = Cloud::start();
     cloud.write("security-token", "token-of-the-key");
     cloud.register.know_key(
@@ -86,7 +86,7 @@ fn by_name() -> String {
 }
 
 #[tokio::test]
-async fn the_id_of_a_project_is_asked_for_once() {
+async fn the_project_id_is_looked_up_once() {
     let cloud = Cloud::start();
     let app = cloud.app(&by_name()).await;
     let id = app.submit("jobs", "job-1").await;
@@ -106,7 +106,7 @@ async fn the_id_of_a_project_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn a_project_that_the_key_does_not_see_is_named() {
+async fn a_project_invisible_to_the_key_is_named() {
     let cloud = Cloud::start();
     cloud.identity.instead(|asked| {
         let other = json!({ "id": "p-2", "name": "eu-de_prod2" });

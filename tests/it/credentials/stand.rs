@@ -1,4 +1,4 @@
-//! A server on a real socket that answers as a test says and remembers what it was asked.
+//! A server on a real socket that answers as the test says and records its requests.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// One request, as it came.
+/// One request, as it arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) at: Timestamp,
     pub(super) method: Method,
-    /// With the query.
+    /// The path with the query.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -43,7 +43,7 @@ impl Asked {
     }
 }
 
-/// What is answered.
+/// An answer of the server.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     status: u16,
@@ -86,7 +86,7 @@ struct Inside {
     asked: Mutex<Vec<Asked>>,
     refused: AtomicUsize,
     ahead_s: AtomicI64,
-    /// Whether answers are issued back.
+    /// True while answers are held back.
     issued: watch::Sender<bool>,
 }
 
@@ -99,14 +99,14 @@ pub(super) struct Stand {
     open: Arc<Mutex<Option<Open>>>,
 }
 
-/// What runs while the server can be reached.
+/// The tasks that run while the server can be reached.
 struct Open {
     tracker: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Stand {
-    /// A server whose `Date` is that of `clock`.
+    /// A server that takes its `Date` from `clock`.
     pub(super) fn start(
         clock: &SteppedClock,
         usual: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
@@ -131,7 +131,7 @@ impl Stand {
         stand
     }
 
-    /// Answers so where the closure has an answer, and as usual elsewhere.
+    /// Answers as the closure says; without an answer from it, as usual.
     pub(super) fn instead(
         &self,
         answer: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
@@ -139,33 +139,33 @@ impl Stand {
         *self.inside.instead.lock().unwrap() = Some(Arc::new(answer));
     }
 
-    /// Answers everything so.
+    /// Gives this answer to every request.
     pub(super) fn always(&self, answer: Answer) {
         self.instead(move |_| Some(answer.clone()));
     }
 
-    /// Answers everything as usual again.
+    /// Answers every request as usual again.
     pub(super) fn as_usual(&self) {
         *self.inside.instead.lock().unwrap() = None;
     }
 
-    /// Has its clock go ahead of ours.
+    /// Sets its clock ahead of ours.
     pub(super) fn go_ahead(&self, by: Duration) {
         let seconds = i64::try_from(by.as_secs()).unwrap();
         self.inside.ahead_s.store(seconds, Ordering::Relaxed);
     }
 
-    /// The time as it tells it.
+    /// The time on its clock.
     pub(super) fn now(&self) -> Timestamp {
         self.inside.now()
     }
 
-    /// Holds answers back, or no longer.
+    /// Holds answers back, or releases them.
     pub(super) fn hold(&self, is_held: bool) {
         self.inside.issued.send_replace(is_held);
     }
 
-    /// Everything it was asked, in order.
+    /// All requests, in order.
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.inside.asked.lock().unwrap().clone()
     }
@@ -174,18 +174,18 @@ impl Stand {
         self.asked().pop().expect("it was asked something")
     }
 
-    /// How often it was asked.
+    /// The number of requests.
     pub(super) fn count(&self) -> usize {
         self.inside.asked.lock().unwrap().len()
     }
 
-    /// How often it was asked for this.
+    /// The number of requests with this method and path.
     pub(super) fn count_of(&self, method: &str, path: &str) -> usize {
         let asked = self.inside.asked.lock().unwrap();
         asked.iter().filter(|it| it.is(method, path)).count()
     }
 
-    /// How often it answered 401.
+    /// The number of answers with status 401.
     pub(super) fn refused(&self) -> usize {
         self.inside.refused.load(Ordering::Relaxed)
     }
@@ -194,13 +194,13 @@ impl Stand {
         self.inside.asked.lock().unwrap().clear();
     }
 
-    /// Refuses connections; ends with what has it do so.
+    /// Refuses connections until the returned value reopens it.
     pub(super) async fn close(&self) -> Closed {
         let open = self.open.lock().unwrap().take().unwrap();
         open.stop.cancel();
         open.tracker.close();
         open.tracker.wait().await;
-        // Bound and not listening: refused, and nobody else gets the port.
+        // Bound and not listening: connections are refused, and no other process gets the port.
         Closed {
             stand: self.clone(),
             socket: bound(self.address),

@@ -1,4 +1,4 @@
-//! Very many watches on one credential whose token is revoked under them.
+//! Very many watches on one credential whose token is revoked.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ const WATCHES: usize = 10_000;
 /// The token that is revoked.
 const REVOKED: &str = "token-1-of-the-stand-in";
 
-/// A job API that refuses one token. It speaks just enough HTTP, since a real server would
+/// A job API that refuses one token. It speaks just enough HTTP, because a real server would
 /// take most of the time of this test.
 #[derive(Clone, Default)]
 struct Jobs {
@@ -42,7 +42,7 @@ impl Jobs {
     async fn serve(self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
         while stream.read_buf(&mut buffer).await.unwrap_or_default() > 0 {
-            // A poll has no body, and none is sent before the last is answered.
+            // A poll has no body, and no request comes before the last one is answered.
             if !buffer.ends_with(b"\r\n\r\n") {
                 continue;
             }
@@ -68,7 +68,7 @@ impl Jobs {
     }
 }
 
-/// All at once, so that they share the syncs of the database.
+/// Submits all at once, so that they share the syncs of the database.
 async fn submit_all(app: &App) {
     let mut submissions = JoinSet::new();
     for number in 0..WATCHES {
@@ -85,13 +85,13 @@ async fn submit_all(app: &App) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_watches_that_are_refused_together_log_in_once() {
+async fn ten_thousand_refused_watches_log_in_once() {
     let cloud = Cloud::start();
     let jobs = Jobs::default();
     let tracker = TaskTracker::new();
     let url = jobs.start(&tracker).await;
     let setup = Setup {
-        // Nobody is told.
+        // No event is delivered.
         hook: "services = [\"dcs\"]".to_owned(),
         more: cloud.filled(&format!(
             "{KEYSTONE}{}{}",
@@ -102,7 +102,7 @@ async fn ten_thousand_watches_that_are_refused_together_log_in_once() {
         ..Setup::default()
     };
     let app = setup.start().await;
-    // Another service has the first token issued.
+    // A poll of another service causes the first token to be issued.
     let first = app.submit("first", "job-0").await;
     app.next_poll(first).await;
     assert_eq!((cloud.logins(), cloud.jobs.count()), (1, 1));
@@ -110,11 +110,11 @@ async fn ten_thousand_watches_that_are_refused_together_log_in_once() {
 
     submit_all(&app).await;
     app.clock.advance(Duration::from_secs(1));
-    let polls = app.program.poller.run_once().await.unwrap().polls;
+    let polls = app.program.poller.run_once().await.unwrap();
     assert_eq!(polls, WATCHES as u64 + 1);
     assert_eq!(cloud.logins(), 2, "one more, for all of them");
     assert_eq!(jobs.seen.lock().unwrap().len(), WATCHES);
-    // Only those in flight with the revoked token were refused.
+    // Only the polls in flight with the revoked token were refused.
     let refused = *jobs.refused.lock().unwrap();
     assert!((1..=64).contains(&refused), "{refused} refusals");
 }

@@ -1,4 +1,4 @@
-//! A webhook receiver on a real socket that remembers what it got and answers as told.
+//! A webhook receiver on a real socket that records its requests and answers as the test says.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -25,16 +25,16 @@ pub(crate) enum Reply {
     /// With this status.
     Status(u16),
     /// With this status and this body.
-    Told(u16, &'static [u8]),
+    Body(u16, &'static [u8]),
     /// With a redirect to this URL.
     Elsewhere(&'static str),
-    /// With 503 and the wish to wait so many seconds.
+    /// With 503 and this many seconds in `Retry-After`.
     BusyFor(u32),
-    /// Not at all.
+    /// Without any answer.
     Never,
 }
 
-/// One request, as it came.
+/// One request, as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) headers: HeaderMap,
@@ -64,7 +64,7 @@ impl Receiver {
         receiver
     }
 
-    /// One at `https://localhost`, with these certificates.
+    /// A receiver at `https://localhost` with these certificates.
     pub(crate) async fn start_tls(tracker: &TaskTracker, config: ServerConfig) -> Self {
         let mut receiver = Self::nowhere();
         let port = tls::serve(receiver.router(), config, tracker).await;
@@ -88,27 +88,27 @@ impl Receiver {
         &self.url
     }
 
-    /// Answers the next requests so, one each.
+    /// Sets the answers to the next requests, one each.
     pub(crate) fn answers(&self, replies: impl IntoIterator<Item = Reply>) {
         self.inside.lock().unwrap().script.extend(replies);
     }
 
-    /// Answers every request so that no other answer was given for.
+    /// Sets the answer to all requests that have none of their own.
     pub(crate) fn always_answers(&self, reply: Reply) {
         self.inside.lock().unwrap().usual = Some(reply);
     }
 
-    /// Everything that came, in order.
+    /// All requests, in order.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.inside.lock().unwrap().received.clone()
     }
 
-    /// Ends once something has come that had not when this was called.
+    /// Waits for the next request.
     pub(crate) fn news(&self) -> Notified<'_> {
         self.arrived.notified()
     }
 
-    /// Waits until something has come, be it long ago.
+    /// Waits for the first request; returns at once if there was one.
     pub(crate) async fn first(&self) -> Received {
         loop {
             let arrived = self.news();
@@ -125,18 +125,18 @@ impl Received {
         self.headers[name].to_str().unwrap()
     }
 
-    /// The id of the event, as the headers tell it.
+    /// The id of the event in the headers.
     pub(crate) fn id(&self) -> &str {
         self.header("webhook-id")
     }
 
-    /// The type of the event, without what all types begin with.
+    /// The type of the event, without the common prefix.
     pub(crate) fn kind(&self) -> &str {
         let kind = self.body["type"].as_str().unwrap();
         kind.trim_start_matches("dev.jobwatch.")
     }
 
-    /// Whether it was signed with the secret of the sink.
+    /// True if it was signed with the secret of the sink.
     pub(crate) fn is_genuine(&self) -> bool {
         let signer = Signer::new(&[SecretString::from(WEBHOOK_SECRET)]).unwrap();
         let timestamp = self.header("webhook-timestamp");
@@ -159,7 +159,7 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, bytes: By
     receiver.arrived.notify_waiters();
     match reply {
         Reply::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
-        Reply::Told(status, body) => (
+        Reply::Body(status, body) => (
             StatusCode::from_u16(status).unwrap(),
             Bytes::from_static(body),
         )
@@ -168,8 +168,8 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, bytes: By
             (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, url)]).into_response()
         }
         Reply::BusyFor(secs) => {
-            let wish = [(header::RETRY_AFTER, secs.to_string())];
-            (StatusCode::SERVICE_UNAVAILABLE, wish).into_response()
+            let retry_after = [(header::RETRY_AFTER, secs.to_string())];
+            (StatusCode::SERVICE_UNAVAILABLE, retry_after).into_response()
         }
         Reply::Never => std::future::pending().await,
     }

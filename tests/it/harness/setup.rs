@@ -1,4 +1,4 @@
-//! What a test wants different from the usual, and how everything is built from it.
+//! The settings that a test changes, and the program built from them.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -16,10 +16,10 @@ use jobwatch::{app, settings};
 use crate::harness::receiver::Receiver;
 use crate::harness::{App, TOKEN, WEBHOOK_SECRET};
 
-/// When every test begins.
+/// The time at which every test begins.
 const START: &str = "2026-11-22T10:00:00Z";
 
-/// What a test wants different from the usual.
+/// The settings that a test changes.
 pub(crate) struct Setup {
     /// Members of `poll` of each service.
     pub(crate) schedule: String,
@@ -31,7 +31,7 @@ pub(crate) struct Setup {
     pub(crate) more: String,
     /// The only tokens the simulator accepts.
     pub(crate) tokens: Option<Vec<String>>,
-    /// The clock, for what stands around the program.
+    /// The clock of the surroundings of the program.
     pub(crate) clock: SteppedClock,
 }
 
@@ -49,7 +49,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Builds everything; nothing is due yet.
+    /// Builds the program and its surroundings; nothing is due yet.
     pub(crate) async fn start(self) -> App {
         let folder = tempfile::tempdir().unwrap();
         let clock = self.clock.clone();

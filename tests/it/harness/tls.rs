@@ -1,4 +1,4 @@
-//! Certificates made for a test, and a TLS server with them.
+//! Certificates for one test, and a TLS server that uses them.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -57,8 +57,8 @@ impl Identity {
     }
 }
 
-/// How a server shows itself, and whose clients it admits: with an authority, only those
-/// that it signed.
+/// The TLS settings of a server. With an authority it admits only clients with a certificate
+/// of that authority.
 pub(crate) fn server(identity: &Identity, clients: Option<&Authority>) -> ServerConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -89,7 +89,7 @@ pub(crate) async fn serve(router: Router, config: ServerConfig, tracker: &TaskTr
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, router) = (acceptor.clone(), router.clone());
             connections.spawn(async move {
-                // A client that is refused, or refuses us, has nothing to be served.
+                // A failed handshake ends the connection.
                 if let Ok(stream) = acceptor.accept(stream).await {
                     let service = TowerToHyperService::new(router);
                     let _ = http1::Builder::new()

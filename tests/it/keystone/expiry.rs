@@ -1,4 +1,4 @@
-//! Tokens that end while watches go on.
+//! Tokens that expire during watches.
 
 use jobwatch::clock::SystemClock;
 
@@ -8,13 +8,13 @@ use super::login::by_name;
 use super::watcher::{Wanted, Watcher, caller};
 use super::{BRIEF, shared};
 
-/// What a token of the brief Keystone lives at least, in seconds.
+/// The shortest lifetime of a token of the brief Keystone, in seconds.
 const LIFETIME_MIN_S: u64 = 3;
-/// How many tokens the watches are to outlive.
+/// The number of token lifetimes that the watches last.
 const TOKENS: usize = 4;
 
 #[test]
-fn tokens_end_every_few_seconds_and_no_watch_is_disturbed() {
+fn tokens_of_a_few_seconds_disturb_no_watch() {
     let Some(cloud) = shared(&BRIEF) else { return };
     let group = "brief";
     let clock = SystemClock::shared();
@@ -30,7 +30,7 @@ fn tokens_end_every_few_seconds_and_no_watch_is_disturbed() {
     watcher.succeed_undisturbed();
     let logins = cloud.keystone.logins(&caller(group, "otc"));
     assert!(logins.iter().all(|status| status == "201"), "{logins:?}");
-    // Once for all who need one: not more often than tokens end.
+    // One login for all watches: not more often than tokens expire.
     let tokens_ended = clock.uptime().as_secs() / LIFETIME_MIN_S;
     let most = usize::try_from(tokens_ended).unwrap() + 2;
     let count = logins.len();

@@ -1,4 +1,4 @@
-//! A Keystone as a process, which ends with ours, and what its administrator does.
+//! A Keystone as a process that ends with ours, and the actions of its administrator.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, RUNTIME};
 
-/// The password of those users that are there from the start.
+/// The password of the users that exist from the start.
 pub(super) const PASSWORD: &str = "canary-of-the-password";
-/// Runs what follows the folder, and then removes the folder. It is not interrupted: what
-/// it runs ends with its input.
+/// Runs the command after the folder, and then removes the folder. Signals do not interrupt
+/// it; the command ends when its input is closed.
 const RUN: &str = r#"trap "" INT; folder=$1; shift; "$@"; rm -rf "$folder""#;
 
-/// A Keystone. It ends when its input is closed, and so at the latest with the tests.
+/// A Keystone. It ends when its input is closed, so at the latest with the tests.
 pub(super) struct Keystone {
-    /// What it said of itself: see `tests/keystone/README.md`.
+    /// Its first line: see `tests/keystone/README.md`.
     ready: Value,
     /// One line for each request.
     log: PathBuf,
@@ -30,7 +30,7 @@ pub(super) struct Keystone {
 /// An answer.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// The token in the header, if one was issued.
+    /// The token in the header, if there is one.
     pub(super) token: String,
     pub(super) body: Value,
 }
@@ -66,15 +66,15 @@ impl Keystone {
         }
     }
 
-    /// What it said of itself.
-    pub(super) fn told(&self, key: &str) -> &str {
+    /// A value of its first line.
+    pub(super) fn info(&self, key: &str) -> &str {
         let text = self.ready[key].as_str();
         text.unwrap_or_else(|| panic!("there is no {key}"))
     }
 
-    /// Its URL, by which the log tells this caller from the others.
+    /// Its URL, with which the log distinguishes this caller.
     pub(super) fn auth_url(&self, caller: &str) -> String {
-        let url = self.told("auth_url");
+        let url = self.info("auth_url");
         url.replace("/v3", &format!("/{caller}/v3"))
     }
 
@@ -89,29 +89,29 @@ impl Keystone {
 
     /// Logs in as a user of the domain, for its project.
     pub(super) fn log_in(&self, user_id: &str, password: &str) -> Answer {
-        let project = self.told("project_id");
+        let project = self.info("project_id");
         self.post_login(
             &json!({ "id": user_id, "password": password }),
             &json!({ "id": project }),
         )
     }
 
-    /// Whether it accepts a token.
+    /// True if it accepts the token.
     pub(super) fn accepts(&self, token: &str) -> bool {
         let asked = self.ask(Method::GET, "/auth/tokens?nocatalog", token, &Value::Null);
         asked.status.is_success()
     }
 
-    /// Has it accept a token no more.
+    /// Revokes a token.
     pub(super) fn revoke(&self, token: &str) {
         let revoked = self.ask(Method::DELETE, "/auth/tokens", token, &Value::Null);
         assert!(revoked.status.is_success(), "{}", revoked.body);
     }
 
-    /// Makes a user who may do in the project what the others may; returns the id.
+    /// Creates a user with the role of the others in the project; returns the id.
     pub(super) fn add_user(&self, name: &str, password: &str) -> String {
         let admin = self.admin();
-        let domain_id = self.told("domain_id");
+        let domain_id = self.info("domain_id");
         let user =
             json!({ "user": { "name": name, "domain_id": domain_id, "password": password } });
         let made = self.ask(Method::POST, "/users", &admin, &user);
@@ -119,29 +119,29 @@ impl Keystone {
         let user_id = made.body["user"]["id"].as_str().unwrap().to_owned();
         let found = self.ask(Method::GET, "/roles?name=member", &admin, &Value::Null);
         let role_id = found.body["roles"][0]["id"].as_str().unwrap();
-        let project_id = self.told("project_id");
+        let project_id = self.info("project_id");
         let role = format!("/projects/{project_id}/users/{user_id}/roles/{role_id}");
         let given = self.ask(Method::PUT, &role, &admin, &Value::Null);
         assert!(given.status.is_success(), "{}", given.body);
         user_id
     }
 
-    /// Gives a user another password, which revokes the user's tokens; returns when tokens
-    /// that are issued from now on are not revoked with them.
+    /// Changes the password of a user, which revokes the user's tokens. Returns once new tokens
+    /// are no longer revoked with them.
     pub(super) fn change_password(&self, user_id: &str, password: &str) {
         let user = json!({ "user": { "password": password } });
         let path = format!("/users/{user_id}");
         let changed = self.ask(Method::PATCH, &path, &self.admin(), &user);
         assert!(changed.status.is_success(), "{}", changed.body);
-        // It counts in whole seconds.
+        // Keystone revokes by whole seconds.
         while !self.accepts(&self.log_in(user_id, password).token) {}
     }
 
     fn admin(&self) -> String {
         let domain = json!({ "id": "default" });
-        let (name, password) = (self.told("admin_user"), self.told("admin_password"));
+        let (name, password) = (self.info("admin_user"), self.info("admin_password"));
         let user = json!({ "name": name, "domain": domain, "password": password });
-        let project = json!({ "name": self.told("admin_project"), "domain": domain });
+        let project = json!({ "name": self.info("admin_project"), "domain": domain });
         self.post_login(&user, &project).token
     }
 
@@ -151,7 +151,7 @@ impl Keystone {
         self.ask(Method::POST, "/auth/tokens?nocatalog", "", &body)
     }
 
-    /// With `token`, and about it.
+    /// A request with `token` about `token`.
     fn ask(&self, method: Method, path: &str, token: &str, body: &Value) -> Answer {
         let url = format!("{}{path}", self.auth_url("tests"));
         let client = outbound::client().no_proxy().build().unwrap();

@@ -1,4 +1,4 @@
-//! A job API that accepts a token when Keystone does, and keeps no verdict.
+//! A job API that accepts the tokens that Keystone accepts, and caches no answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex};
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::identity::Keystone;
 use super::{PATIENCE, RUNTIME};
 
-/// The job API. The id of a job begins with its group, which is a test's own.
+/// The job API. The id of a job begins with its group; each test has its own group.
 pub(super) struct JobApi {
     pub(super) url: String,
     shared: Arc<Shared>,
@@ -28,17 +28,17 @@ struct Shared {
     changed: Condvar,
 }
 
-/// A token to be judged, and where the verdict goes.
+/// The tokens to validate, each with the channel for the result.
 type Check = (String, oneshot::Sender<bool>);
 
 #[derive(Default)]
 struct Record {
     polls: Vec<Poll>,
-    /// Groups whose jobs have ended.
+    /// The groups whose jobs have ended.
     finished: BTreeSet<String>,
 }
 
-/// A request that was answered.
+/// An answered request.
 #[derive(Clone)]
 pub(super) struct Poll {
     job_id: String,
@@ -46,7 +46,7 @@ pub(super) struct Poll {
     pub(super) is_accepted: bool,
 }
 
-/// How many tokens were accepted.
+/// The number of accepted tokens.
 pub(super) fn tokens(polls: &[Poll]) -> usize {
     let accepted = polls.iter().filter(|poll| poll.is_accepted);
     let tokens: BTreeSet<_> = accepted.map(|poll| &poll.token).collect();
@@ -59,7 +59,7 @@ impl JobApi {
         let tokens_url = format!("{}/auth/tokens?nocatalog", keystone.auth_url("jobs"));
         RUNTIME.spawn(judge(asked, tokens_url));
         let shared = Arc::new(Shared {
-            project_id: keystone.told("project_id").to_owned(),
+            project_id: keystone.info("project_id").to_owned(),
             checks,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -71,7 +71,7 @@ impl JobApi {
         Self { url, shared }
     }
 
-    /// From now on the jobs of the group have ended well.
+    /// Makes the jobs of the group succeed.
     pub(super) fn finish(&self, group: &str) {
         let mut record = self.shared.state.lock().unwrap();
         record.finished.insert(group.to_owned());
@@ -82,7 +82,7 @@ impl JobApi {
         self.shared.state.lock().unwrap().of(group)
     }
 
-    /// Waits until this can be said of the polls of a group.
+    /// Waits until the polls of a group meet a condition.
     #[track_caller]
     pub(super) fn wait(&self, group: &str, is_so: impl Fn(&[Poll]) -> bool) {
         let record = self.shared.state.lock().unwrap();
@@ -144,8 +144,8 @@ async fn show(
     (status, Json(body))
 }
 
-/// Asks Keystone about tokens: once for all who wait when it is asked, as it takes 20 ms of
-/// a core, but never for who comes later.
+/// Validates tokens at Keystone. One request serves all polls that wait when it is sent,
+/// because it takes 20 ms of a core; it never serves a later poll.
 async fn judge(mut asked: mpsc::UnboundedReceiver<Check>, tokens_url: String) {
     let client = outbound::client().no_proxy().build().unwrap();
     let mut waiting = Vec::new();
@@ -161,7 +161,7 @@ async fn judge(mut asked: mpsc::UnboundedReceiver<Check>, tokens_url: String) {
                 let status = request.send().await.unwrap().status();
                 verdicts.insert(token.clone(), status.is_success());
             }
-            // Who gave up needs no verdict.
+            // The poll may have been given up.
             let _ = verdict.send(verdicts[&token]);
         }
     }

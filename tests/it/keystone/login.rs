@@ -1,18 +1,18 @@
-//! Every way to log in, and what is said when there is none.
+//! Every way to log in, and the message when a login fails.
 
 use super::identity::PASSWORD;
 use super::watcher::{Wanted, Watcher, caller};
 use super::{Cloud, LASTING, shared};
 
-/// A user and a project by name, as people know them.
+/// A user and a project, both by name.
 pub(super) fn by_name(cloud: &Cloud) -> String {
-    let told = |key| cloud.keystone.told(key);
+    let info = |key| cloud.keystone.info(key);
     format!(
         "kind = \"keystone\"\nusername = \"{}\"\ndomain = \"{}\"\n\
          password_file = \"{{folder}}/password\"\nproject = \"{}\"",
-        told("user"),
-        told("domain"),
-        told("project")
+        info("user"),
+        info("domain"),
+        info("project")
     )
 }
 
@@ -35,20 +35,20 @@ fn two_hundred_polls_due_at_once_log_in_once() {
 }
 
 #[test]
-fn each_kind_of_account_gets_a_token_that_serves() {
+fn each_kind_of_account_gets_a_valid_token() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
     let group = "kinds";
-    let told = |key| cloud.keystone.told(key);
-    let project_id = format!("project_id = \"{}\"", told("project_id"));
+    let info = |key| cloud.keystone.info(key);
+    let project_id = format!("project_id = \"{}\"", info("project_id"));
     let password = "password_file = \"{folder}/password\"";
     let accounts = [
         (
             "by-id",
             format!(
                 "kind = \"keystone\"\nuser_id = \"{}\"\n{password}\n{project_id}",
-                told("user_id")
+                info("user_id")
             ),
         ),
         (
@@ -56,7 +56,7 @@ fn each_kind_of_account_gets_a_token_that_serves() {
             format!(
                 "kind = \"keystone\"\napplication_id = \"{}\"\n\
                  application_secret_file = \"{{folder}}/application\"",
-                told("application_id")
+                info("application_id")
             ),
         ),
         (
@@ -64,8 +64,8 @@ fn each_kind_of_account_gets_a_token_that_serves() {
             format!(
                 "kind = \"keystone\"\nusername = \"{}\"\ndomain_id = \"{}\"\n{password}\n\
                  totp_file = \"{{folder}}/totp\"\n{project_id}",
-                told("careful_user"),
-                told("domain_id")
+                info("careful_user"),
+                info("domain_id")
             ),
         ),
         (
@@ -79,11 +79,11 @@ fn each_kind_of_account_gets_a_token_that_serves() {
         jobs: 2,
         service: "url = \"{jobs}\"",
     };
-    let token = cloud.keystone.log_in(told("user_id"), PASSWORD).token;
+    let token = cloud.keystone.log_in(info("user_id"), PASSWORD).token;
     let files = [
         ("password", PASSWORD),
-        ("application", told("application_secret")),
-        ("totp", told("totp_seed")),
+        ("application", info("application_secret")),
+        ("totp", info("totp_seed")),
         ("token", &token),
     ];
     cloud.jobs.finish(group);
@@ -97,7 +97,7 @@ fn each_kind_of_account_gets_a_token_that_serves() {
 }
 
 #[test]
-fn a_service_is_where_the_catalog_says() {
+fn a_service_is_found_in_the_catalog() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
@@ -114,7 +114,7 @@ fn a_service_is_where_the_catalog_says() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_the_right_one_is_taken() {
+fn a_wrong_password_is_reported_until_it_is_corrected() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
@@ -130,14 +130,14 @@ fn a_wrong_password_is_told_and_the_right_one_is_taken() {
     running.daemon.process.line_with("a poll met a problem");
     let watches = running.watches();
     let problems = watches.iter().map(|watch| &watch["last_problem"]);
-    let told = problems.clone().find(|problem| problem.is_object());
-    let problem = told.expect("a problem was told of");
+    let found = problems.clone().find(|problem| problem.is_object());
+    let problem = found.expect("a problem was reported");
     assert_eq!(problem["kind"], "unauthorized");
     let file = running.write("password", PASSWORD).display().to_string();
     for word in [
         "credential `otc`",
-        &format!("`{}`", cloud.keystone.told("user")),
-        cloud.keystone.told("domain"),
+        &format!("`{}`", cloud.keystone.info("user")),
+        cloud.keystone.info("domain"),
         &file,
         "HTTP 401 (The request you have made requires authentication.)",
     ] {

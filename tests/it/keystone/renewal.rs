@@ -1,4 +1,4 @@
-//! Tokens that are revoked while watches go on.
+//! Tokens that are revoked during watches.
 
 use super::identity::PASSWORD;
 use super::jobs::tokens;
@@ -7,7 +7,7 @@ use super::watcher::{Wanted, Watcher, caller};
 use super::{LASTING, shared};
 
 #[test]
-fn a_revoked_token_is_replaced_once_for_all_and_no_watch_is_disturbed() {
+fn a_revoked_token_is_replaced_once_for_all_watches() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
@@ -29,13 +29,13 @@ fn a_revoked_token_is_replaced_once_for_all_and_no_watch_is_disturbed() {
 }
 
 #[test]
-fn a_new_password_revokes_the_token_and_is_taken_from_its_file() {
+fn a_new_password_is_read_from_its_file() {
     let Some(cloud) = shared(&LASTING) else {
         return;
     };
     let group = "changed";
     let user_id = cloud.keystone.add_user("changing", "canary-of-before");
-    let project_id = cloud.keystone.told("project_id");
+    let project_id = cloud.keystone.info("project_id");
     let account = format!(
         "kind = \"keystone\"\nuser_id = \"{user_id}\"\npassword_file = \"{{folder}}/password\"\n\
          project_id = \"{project_id}\""
@@ -58,6 +58,6 @@ fn a_new_password_revokes_the_token_and_is_taken_from_its_file() {
     watcher.succeed();
     let logins = cloud.keystone.logins(&caller(group, "otc"));
     let issued = logins.iter().filter(|status| *status == "201").count();
-    // The old password is shown once more at most, which must not lock the account.
+    // The old password is sent at most once more, which must not lock the account.
     assert!(issued == 2 && logins.len() <= 3, "{logins:?}");
 }

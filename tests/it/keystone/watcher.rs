@@ -8,15 +8,15 @@ use serde_json::Value;
 use super::{Cloud, RUNTIME};
 use crate::program::process::{Daemon, Folder};
 
-/// What is wanted of it.
+/// The setup of one program under test.
 pub(super) struct Wanted<'a> {
     /// The group of its jobs.
     pub(super) group: &'a str,
     /// Name and settings of each credential; a service of the same name uses it.
     pub(super) accounts: &'a [(&'a str, String)],
-    /// How many jobs each service has.
+    /// The number of jobs of each service.
     pub(super) jobs: usize,
-    /// Further lines of each service.
+    /// More lines of each service.
     pub(super) service: &'a str,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Starts it with these files beside its configuration.
+    /// Starts the program with these files beside its configuration.
     #[track_caller]
     pub(super) fn start(
         cloud: &'static Cloud,
@@ -92,7 +92,7 @@ impl Watcher {
         page["watches"].as_array().unwrap().clone()
     }
 
-    /// Waits for all jobs to succeed, and ends the program; returns all watches.
+    /// Waits until all jobs have succeeded, and stops the program; returns all watches.
     #[track_caller]
     pub(super) fn succeed(mut self) -> Vec<Value> {
         for _ in 0..self.watches {
@@ -111,7 +111,7 @@ impl Watcher {
         watches
     }
 
-    /// As [`succeed`](Self::succeed), and no watch noticed any problem on the way.
+    /// As [`succeed`](Self::succeed), and checks that no watch had a problem.
     #[track_caller]
     pub(super) fn succeed_undisturbed(self) {
         for watch in self.succeed() {
@@ -120,7 +120,7 @@ impl Watcher {
     }
 }
 
-/// By what Keystone's log tells an account from the others.
+/// The mark of an account in Keystone's log.
 pub(super) fn caller(group: &str, account: &str) -> String {
     format!("{group}.{account}")
 }

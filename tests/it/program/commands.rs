@@ -1,4 +1,4 @@
-//! Commands that run to their end: what they print and how they exit.
+//! Commands that run to their end: their output and their exit codes.
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
@@ -38,7 +38,7 @@ fn help_mentions_every_command() {
 }
 
 #[test]
-fn an_unknown_command_is_wrong_usage() {
+fn an_unknown_command_is_a_usage_error() {
     let output = run(&["frobnicate"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("frobnicate"));
@@ -46,7 +46,7 @@ fn an_unknown_command_is_wrong_usage() {
 }
 
 #[test]
-fn a_valid_configuration_is_said_to_be_valid() {
+fn check_confirms_a_valid_configuration() {
     let folder = Folder::new();
     let config = folder.configure("http://127.0.0.1:1", "");
     let output = run(&["check", "--config", &config]);
@@ -93,7 +93,7 @@ service = "dcs"
 "#;
 
 #[test]
-fn all_mistakes_are_told_at_once_each_with_its_place_and_the_nearest_name() {
+fn all_diagnostics_are_printed_with_place_and_nearest_name() {
     let folder = Folder::new();
     let config = folder.write("wrong.toml", WRONG).display().to_string();
     let table = [
@@ -118,16 +118,16 @@ fn all_mistakes_are_told_at_once_each_with_its_place_and_the_nearest_name() {
         let said = stderr(&output);
         for (line, key, words) in table {
             let place = format!("{config}:{line}: {key}: ");
-            let told = said.lines().find(|told| told.contains(&place));
-            let told = told.unwrap_or_else(|| panic!("{place} is missing in:\n{said}"));
-            assert!(told.contains(words), "{words} is missing in: {told}");
+            let line = said.lines().find(|line| line.contains(&place));
+            let line = line.unwrap_or_else(|| panic!("{place} is missing in:\n{said}"));
+            assert!(line.contains(words), "{words} is missing in: {line}");
         }
         assert_eq!(said.lines().count(), table.len() + 1, "{said}");
     }
 }
 
 #[test]
-fn mistakes_are_told_to_programs_as_well() {
+fn diagnostics_are_printed_as_json() {
     let folder = Folder::new();
     let config = folder.write("wrong.toml", WRONG).display().to_string();
     let output = run(&["check", "--json", "--config", &config]);
@@ -155,7 +155,7 @@ fn a_missing_configuration_is_named() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_line() {
+fn invalid_toml_is_reported_with_its_line() {
     let folder = Folder::new();
     let config = folder
         .write("half.toml", "instance = \"x\"\n[store\n")
@@ -171,7 +171,7 @@ fn a_file_that_is_no_toml_is_told_with_its_line() {
 }
 
 #[test]
-fn an_address_for_everybody_without_tokens_is_refused() {
+fn a_public_address_without_tokens_is_refused() {
     let folder = Folder::new();
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8620"] {
         let config = folder.configure("http://127.0.0.1:1", "");
@@ -190,7 +190,7 @@ fn an_address_for_everybody_without_tokens_is_refused() {
 }
 
 #[test]
-fn without_a_daemon_every_asking_command_says_so() {
+fn commands_report_that_the_daemon_is_not_running() {
     let id = "01890000-0000-7000-8000-000000000000";
     for command in [
         &["list"][..],

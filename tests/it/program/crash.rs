@@ -1,4 +1,4 @@
-//! `kill -9` right after an acknowledgement: what was acknowledged is there and finishes.
+//! `kill -9` right after an acknowledgement: acknowledged watches are kept and finish.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::program::process::{Daemon, Folder, PATIENCE, Simulator, post};
 
 const ROUNDS: usize = 10;
 const SUBMISSIONS: usize = 8;
-/// The process is killed once so many are acknowledged, while the others are under way.
+/// The process is killed once this many are acknowledged, while the others are under way.
 const ACKNOWLEDGED: usize = 3;
 
-/// Submits jobs all at once and kills the daemon in the middle; returns the ids of the
+/// Submits all jobs at once and kills the daemon in the middle; returns the ids of the
 /// watches that were acknowledged before.
 async fn submit_and_kill(daemon: Daemon, jobs: Vec<String>) -> Vec<String> {
     let mut under_way = JoinSet::new();
@@ -32,7 +32,7 @@ async fn submit_and_kill(daemon: Daemon, jobs: Vec<String>) -> Vec<String> {
         acknowledged.push(shown["id"].as_str().unwrap().to_owned());
     }
     daemon.process.kill();
-    // The others may have been acknowledged before that, or never.
+    // The others may have been acknowledged before the kill, or not at all.
     while let Some(answer) = under_way.join_next().await {
         if let Ok((201, shown)) = answer.unwrap() {
             acknowledged.push(shown["id"].as_str().unwrap().to_owned());
@@ -50,15 +50,15 @@ async fn create_jobs(simulator: &Simulator) -> Vec<String> {
     jobs
 }
 
-/// Waits until no watch goes on.
+/// Waits until every watch has ended.
 fn finish(daemon: &mut Daemon) {
     while daemon.ask_json(&["list", "--state", "watching"])["watches"] != json!([]) {
         daemon.process.line_with("dev.jobwatch.job.succeeded");
     }
 }
 
-/// Waits until the receiver has had an end of every one of `watches`; returns the ids of
-/// the events that told it, by watch.
+/// Waits until the receiver has an end of each of `watches`; returns the ids of these
+/// events, by watch.
 async fn ends_received(
     receiver: &Receiver,
     watches: &[String],
@@ -84,7 +84,7 @@ async fn ends_received(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_being_killed_and_is_told_once() {
+async fn acknowledged_watches_survive_a_kill_and_end_once() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     let simulator = Simulator::start(&[]);

@@ -1,8 +1,8 @@
-//! Secrets of credentials stay in, although identity service and job API repeat everything
-//! they were sent.
+//! Secrets of credentials stay in the program, although identity service and job API repeat
+//! every request in their answers.
 //!
-//! The whole run is searched: the log at its most thorough, what commands print, the API,
-//! metrics, events, and the database.
+//! The whole run is searched: the log at its most verbose level, the output of commands, the
+//! API, metrics, events, and the database.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ use crate::harness::receiver::Receiver;
 use crate::harness::serve;
 use crate::program::process::{Daemon, Folder, PATIENCE, run, stderr, stdout};
 
-/// What is kept in files, and what identity services issue. Each is looked for.
+/// The secrets in files, and those that identity services issue. The test looks for each.
 const SECRETS: [(&str, &str); 12] = [
     ("password", "canary-of-the-password"),
     ("wrong", "canary-of-the-wrong-password"),
@@ -42,7 +42,7 @@ const ISSUED: [&str; 5] = [
     "canary-of-an-issued-security-token",
     "canary-of-a-metadata-session",
 ];
-/// "watcher" and the password, as HTTP Basic sends them.
+/// "watcher" and the password in the form of HTTP Basic.
 const BASIC: &str = "d2F0Y2hlcjpjYW5hcnktb2YtdGhlLWJhc2ljLXBhc3N3b3Jk";
 
 #[track_caller]
@@ -53,7 +53,7 @@ fn has_no_secret(what: &str, bytes: &[u8]) {
         let line = text.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} is in {what}: {}", line.unwrap());
     }
-    // A signature is 64 hex digits behind its name.
+    // A signature is 64 hex digits after its name.
     let signature = text.lines().find(|line| {
         let mut after = line.split("Signature=").skip(1);
         after.any(|rest| rest.starts_with(|c: char| c.is_ascii_hexdigit()))
@@ -65,7 +65,7 @@ fn has_no_secret(what: &str, bytes: &[u8]) {
     );
 }
 
-/// Everything that came with a request, in one line.
+/// The whole request in one line.
 async fn echo(request: Request) -> String {
     let (parts, body) = request.into_parts();
     let mut said = format!("{} {}", parts.method, parts.uri);
@@ -80,7 +80,7 @@ async fn echo(request: Request) -> String {
     said + " " + &String::from_utf8_lossy(&body)
 }
 
-/// Refuses whom it knows to be wrong, and repeats everything; issues to others.
+/// Refuses wrong secrets, issues to others, and repeats the request in each answer.
 async fn identity(request: Request) -> Response {
     let said = echo(request).await;
     if said.contains("wrong") || said.contains("/auth/projects") {
@@ -104,8 +104,8 @@ fn temporary_key() -> String {
     .to_string()
 }
 
-/// A job that fails on its third poll; until then the API is out of order. It repeats what
-/// it was sent, each time.
+/// A job that fails on its third poll; before, the API answers with errors. Every answer
+/// repeats the request.
 async fn job(
     State(polls): State<std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<String, u32>>>>,
     Path((_, job_id)): Path<(String, String)>,
@@ -195,7 +195,7 @@ fn credentials(stand_in: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A service for each of them, and a log as thorough as can be.
+/// A service for each of them, and the most verbose log.
 fn configure(folder: &Folder, stand_in: &str, receiver: &Receiver) -> (String, Vec<&'static str>) {
     for (name, secret) in SECRETS {
         folder.write(name, secret);
@@ -231,7 +231,7 @@ async fn page(url: &str) -> Vec<u8> {
     response.bytes().await.unwrap().to_vec()
 }
 
-/// Watches a job on each service until all that can end have ended.
+/// Watches a job on each service until all jobs that can end have ended.
 async fn watch_all(daemon: &Daemon, services: &[&str], receiver: &Receiver) {
     for service in services {
         let submitted = daemon.ask(&["submit", service, &format!("job-{service}")]);
@@ -258,7 +258,7 @@ async fn watch_all(daemon: &Daemon, services: &[&str], receiver: &Receiver) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_of_a_credential_leaves_the_program() {
+async fn credential_secrets_stay_in_the_program() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     let stand_in = serve(stand_in(), &tracker).await;
@@ -286,8 +286,11 @@ async fn no_secret_of_a_credential_leaves_the_program() {
         );
         said.push(output);
     }
-    let told = stderr(&said[2]);
-    assert!(told.contains("[REDACTED]"), "nothing was repeated: {told}");
+    let errors = stderr(&said[2]);
+    assert!(
+        errors.contains("[REDACTED]"),
+        "no secret was repeated: {errors}"
+    );
 
     let mut daemon = Daemon::start(&config);
     watch_all(&daemon, &services, &receiver).await;
@@ -306,15 +309,15 @@ async fn no_secret_of_a_credential_leaves_the_program() {
     assert_eq!(daemon.process.terminate().code(), Some(0));
 
     let printed = daemon.process.printed.join("\n");
-    assert!(printed.contains("[REDACTED]"), "nothing was repeated");
+    assert!(printed.contains("[REDACTED]"), "no secret was repeated");
     assert!(
         printed.contains("\"level\":\"TRACE\""),
         "the log was to be thorough"
     );
     has_no_secret("the log", printed.as_bytes());
     for output in said {
-        has_no_secret("what a command prints", &output.stdout);
-        has_no_secret("what a command complains", &output.stderr);
+        has_no_secret("the output of a command", &output.stdout);
+        has_no_secret("the errors of a command", &output.stderr);
     }
     for file in ["jobwatch.db", "jobwatch.db-wal"] {
         if let Ok(stored) = std::fs::read(folder.path().join(file)) {

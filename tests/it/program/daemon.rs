@@ -1,4 +1,4 @@
-//! The daemon and the simulator as processes: a whole life, and an orderly end.
+//! The daemon and the simulator as processes: a whole run, and an orderly end.
 
 use axum::Router;
 use axum::routing::get;
@@ -9,7 +9,7 @@ use crate::harness::serve;
 use crate::program::process::{Daemon, Folder, Process, Simulator, run, stderr, stdout};
 
 #[tokio::test]
-async fn a_job_is_submitted_watched_shown_and_told() {
+async fn a_job_is_submitted_watched_shown_and_reported() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -22,12 +22,12 @@ async fn a_job_is_submitted_watched_shown_and_told() {
     let again = daemon.ask(&["submit", "dcs", &job_id]);
     assert_eq!(again.status.code(), Some(0));
     assert!(stdout(&again).contains(id) && stdout(&again).contains("already"));
-    let told = daemon.process.line_with("dev.jobwatch.job.failed");
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["level"], "WARN");
-    assert_eq!(told["watch_id"], id);
-    assert_eq!(told["reason"], "no quota");
-    assert_eq!(told["labels"], r#"{"deploy":"42"}"#);
+    let line = daemon.process.line_with("dev.jobwatch.job.failed");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(line["watch_id"], id);
+    assert_eq!(line["reason"], "no quota");
+    assert_eq!(line["labels"], r#"{"deploy":"42"}"#);
     let shown = daemon.ask_json(&["show", id]);
     assert_eq!(
         (&shown["state"], &shown["reason"]),
@@ -45,7 +45,7 @@ async fn a_job_is_submitted_watched_shown_and_told() {
 }
 
 #[tokio::test]
-async fn a_watch_is_stopped_and_the_job_goes_on() {
+async fn a_stopped_watch_leaves_the_job_running() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -66,7 +66,7 @@ async fn a_watch_is_stopped_and_the_job_goes_on() {
 }
 
 #[tokio::test]
-async fn a_wrong_submission_and_a_wrong_id_are_wrong_usage() {
+async fn an_invalid_submission_or_id_is_a_usage_error() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.configure("http://127.0.0.1:1", ""));
     let refused = daemon.ask(&["submit", "dsc", "j", "--deadline", "soon"]);
@@ -82,7 +82,7 @@ async fn a_wrong_submission_and_a_wrong_id_are_wrong_usage() {
 }
 
 #[tokio::test]
-async fn sigterm_ends_it_in_order_even_in_the_middle_of_a_poll() {
+async fn sigterm_during_a_poll_ends_the_daemon_in_order() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -91,7 +91,7 @@ async fn sigterm_ends_it_in_order_even_in_the_middle_of_a_poll() {
     let job_id = simulator.create(&slow).await;
     daemon.ask_json(&["submit", "dcs", &job_id]);
     daemon.process.line_with("dev.jobwatch.watch.accepted");
-    // The patience of the test is less than the poll would take.
+    // The poll would take longer than the test waits.
     assert_eq!(daemon.process.terminate().code(), Some(0));
     assert!(
         daemon
@@ -128,7 +128,7 @@ fn a_second_daemon_on_the_same_database_is_refused() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
+fn a_port_in_use_is_named() {
     let folder = Folder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -141,7 +141,7 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn control_characters_of_a_service_never_reach_a_terminal() {
+async fn control_characters_never_reach_a_terminal() {
     let odd = "\u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7} \u{9b}2J\r\nlast";
     let body = json!({"job_id": "j", "job_type": odd, "status": "FAIL", "fail_reason": odd});
     let router = Router::new().fallback(get(body.to_string()));
@@ -150,11 +150,11 @@ async fn control_characters_of_a_service_never_reach_a_terminal() {
     let mut daemon = Daemon::start(&folder.configure(&url, ""));
     let submitted = daemon.ask_json(&["submit", "dcs", "j"]);
     let id = submitted["id"].as_str().unwrap();
-    let told = daemon.process.line_with("dev.jobwatch.job.failed");
+    let line = daemon.process.line_with("dev.jobwatch.job.failed");
     let shown = stdout(&daemon.ask(&["show", id]));
     assert!(shown.contains("red") && shown.contains("last"), "{shown:?}");
-    // Of JSON no terminal is the reader, but the character that begins a sequence is escaped.
-    assert!(!told.chars().any(|c| c.is_ascii_control()), "{told:?}");
+    // JSON is not meant for terminals, but the escape character must be escaped there too.
+    assert!(!line.chars().any(|c| c.is_ascii_control()), "{line:?}");
     for text in [&shown, &stdout(&daemon.ask(&["list"]))] {
         let obeyed = text.chars().find(|c| c.is_control() && *c != '\n');
         assert_eq!(obeyed, None, "{text:?}");

@@ -1,5 +1,5 @@
-//! Working on definitions from the command line: explain, probe, check, and ids taken
-//! from the answer of a creating call.
+//! Work on definitions from the command line: explain, probe, check, and job ids read from
+//! the response that created the job.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::program::process::{Daemon, Folder, Simulator, run, stderr, stdout};
 const FAILED: &str = r#"{"job_id":"j","job_type":"t","status":"FAIL","error_code":"SDRS.0406","fail_reason":"no quota","entities":{}}"#;
 
 #[test]
-fn a_recorded_answer_is_explained_as_json_and_for_people() {
+fn explain_prints_json_and_text() {
     let folder = Folder::new();
     let body = folder.write("answer.json", FAILED).display().to_string();
     let explained = run(&[
@@ -61,7 +61,7 @@ fn a_recorded_answer_is_explained_as_json_and_for_people() {
 }
 
 #[test]
-fn headers_of_a_recorded_answer_count() {
+fn explain_reads_the_recorded_headers() {
     let folder = Folder::new();
     let body = folder.write("empty", "").display().to_string();
     let arguments = [
@@ -92,12 +92,12 @@ fn a_definition_file_is_checked_and_used() {
     let mine = folder.write("mine.toml", &broken).display().to_string();
     let checked = run(&["services", "check", &mine]);
     assert_eq!(checked.status.code(), Some(2));
-    let told = stderr(&checked);
+    let errors = stderr(&checked);
     assert!(
-        told.contains("mine.toml:") && told.contains("job.status"),
-        "{told}"
+        errors.contains("mine.toml:") && errors.contains("job.status"),
+        "{errors}"
     );
-    assert!(told.contains("listed already"), "{told}");
+    assert!(errors.contains("listed already"), "{errors}");
     let unknown = run(&["explain", "sdsr", "--http-status", "200", &mine]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(
@@ -135,13 +135,13 @@ async fn a_probe_polls_once_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn an_unknown_status_is_loud() {
+async fn an_unknown_status_is_reported() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
     let job = json!({"service": "dcs", "duration": "1h", "outcome": "succeeded",
         "faults": {"unknown_status": "REBOOTING"}});
-    // Begun long ago: the odd status is shown instead of the running one.
+    // The job began long ago, so the unknown status is shown instead of the running one.
     let job_id = simulator.create(&job).await;
     let short = json!({"service": "dcs", "duration": "500ms", "outcome": "never",
         "faults": {"unknown_status": "REBOOTING"}});
@@ -169,7 +169,7 @@ async fn an_unknown_status_is_loud() {
 }
 
 #[tokio::test]
-async fn an_id_is_taken_from_the_answer_of_the_creating_call() {
+async fn a_job_id_is_read_from_the_response_that_created_it() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let daemon = Daemon::start(&folder.configure(&simulator.url, ""));

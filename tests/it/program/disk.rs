@@ -1,4 +1,4 @@
-//! Trouble with the disk under the real program, and looking after its file.
+//! Disk failures under the real program, and the check and backup of its file.
 
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::program::process::{Daemon, Folder, PROGRAM, Simulator, post, run, stderr, stdout};
 
-/// Watches a job that ends while the store takes nothing; returns its id.
+/// Watches a job that ends while the store refuses writes; returns its id.
 async fn watched_job(simulator: &Simulator, daemon: &mut Daemon) -> String {
     let job = json!({"service": "dcs", "duration": "1s", "outcome": "succeeded"});
     let job_id = simulator.create(&job).await;
@@ -19,7 +19,7 @@ async fn watched_job(simulator: &Simulator, daemon: &mut Daemon) -> String {
     job_id
 }
 
-/// Neither ready nor taking submissions, and both say why.
+/// Checks that readiness and submissions fail, both with a reason.
 async fn is_in_trouble(daemon: &Daemon, reason: &str) {
     let watch = json!({"service": "dcs", "job_id": "another"}).to_string();
     let url = format!("{}/v1/watches", daemon.url);
@@ -45,7 +45,7 @@ async fn readiness(daemon: &Daemon) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_told_later() {
+async fn locked_database_delays_the_end_but_not_polling() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -54,7 +54,7 @@ async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_tol
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "another process holds a lock").await;
     other.execute_batch("ROLLBACK").unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -62,8 +62,8 @@ async fn while_another_process_holds_the_lock_polling_goes_on_and_the_end_is_tol
     assert_eq!(daemon.process.terminate().code(), Some(0));
 }
 
-/// Overwrites every page of the database but the first, which has the schema, and those of
-/// the row by which a commit is tried: who looks at nothing else sees nothing.
+/// Overwrites all pages of the database but the first, which has the schema, and those of
+/// the row that a readiness check writes: a check of that row alone does not see the damage.
 fn damage(folder: &Folder) {
     let database = Connection::open(folder.path().join("jobwatch.db")).unwrap();
     let number = |name| -> u32 {
@@ -90,7 +90,7 @@ fn damage(folder: &Folder) {
 }
 
 #[tokio::test]
-async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
+async fn damaged_pages_stop_submissions_but_not_polling() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let config = folder.configure(&simulator.url, "");
@@ -99,7 +99,7 @@ async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
     let job_id = simulator.create(&job).await;
     daemon.ask_json(&["submit", "dcs", &job_id]);
     daemon.process.line_with("dev.jobwatch.job.changed");
-    // Ends in order, so that the pages are in the file and not in its log.
+    // The orderly end moves all pages from the write-ahead log to the file.
     daemon.process.terminate();
     let mut daemon = Daemon::start(&config);
     let sound = std::fs::read(database(&folder)).unwrap();
@@ -108,15 +108,15 @@ async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
     simulator.forget(&job_id).await;
     daemon
         .process
-        .line_with("kept in memory until the store returns");
-    // Also what would find all its pages sound is refused.
+        .line_with("kept in memory until the store works again");
+    // A submission that would touch no damaged page is refused too.
     is_in_trouble(&daemon, "restore a backup").await;
     let output = run(&["db", "check", "--config", &config]);
     assert_eq!(output.status.code(), Some(1));
     let said = stdout(&output);
     assert!(said.contains("damaged"), "{said}{}", stderr(&output));
 
-    // As a disk that was out of order for a while.
+    // The disk works again.
     let file = std::fs::File::options()
         .write(true)
         .open(database(&folder))
@@ -130,7 +130,7 @@ async fn on_damaged_pages_nothing_is_accepted_and_polling_goes_on() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_moved_away_takes_nothing_until_it_is_back() {
+async fn a_moved_database_accepts_nothing_until_it_returns() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -139,7 +139,7 @@ async fn a_database_that_was_moved_away_takes_nothing_until_it_is_back() {
     std::fs::rename(&here, &away).unwrap();
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "was removed").await;
     std::fs::rename(&away, &here).unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -147,7 +147,7 @@ async fn a_database_that_was_moved_away_takes_nothing_until_it_is_back() {
     assert_eq!(daemon.process.terminate().code(), Some(0));
 }
 
-/// Says that a test was not made; that is no way out where everything has to be there.
+/// Prints that a test was skipped; with `CI=true` that is a failure.
 fn left_out(reason: &str) {
     let thread = std::thread::current();
     let said = format!("{}: {reason}", thread.name().unwrap_or_default());
@@ -155,12 +155,12 @@ fn left_out(reason: &str) {
         std::env::var_os("CI").is_none_or(|it| it != "true"),
         "{said}"
     );
-    // Not by `eprintln!`, which is shown only of a test that fails.
+    // `eprintln!` would be shown only if the test fails.
     let line = format!("\nSKIPPED {said}\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
-/// Lets no file of a process grow beyond `limit`; false where nobody may say so.
+/// Limits the size of all files of a process; false if the system does not permit that.
 fn limit_files(daemon: &Daemon, limit: &str) -> bool {
     let process = daemon.process.id().to_string();
     let set = Command::new("prlimit")
@@ -170,7 +170,7 @@ fn limit_files(daemon: &Daemon, limit: &str) -> bool {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_is_room() {
+async fn full_disk_accepts_nothing_and_delays_the_end() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder.configure(&simulator.url, ""));
@@ -180,7 +180,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_i
     }
     daemon
         .process
-        .line_with("kept in memory until the store returns");
+        .line_with("kept in memory until the store works again");
     is_in_trouble(&daemon, "the file system failed").await;
     assert!(limit_files(&daemon, "unlimited"));
     daemon.process.line_with("dev.jobwatch.job.succeeded");
@@ -191,7 +191,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_the_end_is_told_once_there_i
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_of() {
+fn an_unwritable_folder_is_reported() {
     let folder = Folder::new();
     let config = folder.configure("http://127.0.0.1:1", "");
     let mode = |mode| {
@@ -199,13 +199,13 @@ fn a_folder_that_cannot_be_written_is_told_of() {
         std::fs::set_permissions(folder.path(), permissions).unwrap();
     };
     mode(0o555);
-    // Nothing is read-only to root, who has to become somebody else first.
+    // Root may write everywhere, so it becomes another user first.
     let is_root = std::fs::write(folder.path().join("probe"), "").is_ok();
     let output = if is_root {
-        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let other_user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
         let mut command = Command::new("setpriv");
         command
-            .args(nobody)
+            .args(other_user)
             .args([PROGRAM, "run", "--config", &config]);
         command.output()
     } else {
@@ -214,7 +214,7 @@ fn a_folder_that_cannot_be_written_is_told_of() {
             .output()
     };
     mode(0o755);
-    let missing = "`setpriv` (util-linux), by which root becomes somebody else";
+    let missing = "`setpriv` (util-linux), with which root becomes another user";
     let Ok(output) = output else {
         return left_out(missing);
     };
@@ -238,7 +238,7 @@ fn mode_of(file: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
+async fn db_check_and_backup_work_beside_the_daemon() {
     let simulator = Simulator::start(&[]);
     let folder = Folder::new();
     let config = folder.configure(&simulator.url, "");
@@ -280,10 +280,10 @@ async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
     daemon.process.terminate();
     assert_eq!(check()["in_use"], false);
 
-    // The copy in the place of the database: the watch goes on.
+    // With the copy in place of the database the watch goes on.
     for end in ["", "-wal", "-shm"] {
         let old = format!("{}{end}", database(&folder));
-        // Some are gone since the daemon ended in order.
+        // Some of these files were removed by the orderly end of the daemon.
         let _ = std::fs::remove_file(old);
     }
     std::fs::rename(&copy, database(&folder)).unwrap();
@@ -293,7 +293,7 @@ async fn a_database_is_checked_and_copied_while_the_daemon_runs_and_after() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_found_out() {
+async fn db_check_and_backup_detect_damage() {
     let folder = Folder::new();
     let config = folder.configure("http://127.0.0.1:1", "");
     let mut daemon = Daemon::start(&config);
@@ -325,11 +325,11 @@ async fn a_damaged_database_is_found_out() {
         &file,
     ]);
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
-    assert!(!copy.exists(), "half a copy is none");
+    assert!(!copy.exists(), "an incomplete copy is removed");
 }
 
 #[test]
-fn what_is_no_database_is_told_so_and_a_newer_one_is_named() {
+fn db_check_names_foreign_and_newer_databases() {
     let folder = Folder::new();
     let check = |file: &Path| run(&["db", "check", "--database", &file.display().to_string()]);
     let missing = check(&folder.path().join("absent.db"));

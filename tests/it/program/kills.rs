@@ -1,10 +1,10 @@
-//! `kill -9` again and again under load: what was acknowledged finishes, and is told.
+//! Repeated `kill -9` under load: acknowledged watches finish, and their ends are delivered.
 //!
-//! Jobs are submitted without a pause, end after some polls, and are told to a receiver
+//! Jobs are submitted without a pause and end after some polls; their events go to a receiver
 //! that fails every fifth attempt. The daemon is killed at random moments: after a random
-//! number of lines of its log, which has one for each poll. A ledger, kept outside, then
-//! says what must be there. `JOBWATCH_KILLS` sets how often, and `JOBWATCH_SEED` repeats a
-//! run.
+//! number of lines of its log, which has one for each poll. At the end the database must
+//! agree with a ledger kept by the test. `JOBWATCH_KILLS` sets the number of kills, and
+//! `JOBWATCH_SEED` repeats a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -26,9 +26,9 @@ use crate::harness::serve;
 use crate::program::process::{Daemon, Folder, PATIENCE, Process, Simulator, post};
 
 const KILLS: usize = 200;
-/// Those who submit at the same time.
+/// The number of clients that submit at the same time.
 const SUBMITTERS: usize = 8;
-/// The most lines of the log before a kill; a start alone prints some six.
+/// The most lines of the log before a kill; a start alone prints about six.
 const LINES_MAX: usize = 80;
 
 /// A number from the environment.
@@ -36,20 +36,21 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// What came to the receiver.
+/// The events that came to the receiver.
 #[derive(Default)]
-struct Book {
-    /// How often each event was taken, by id.
+struct Receipts {
+    /// The number of accepted attempts, by event id.
     taken: BTreeMap<String, usize>,
-    /// Events that were refused once; never twice, since the next attempts come late.
+    /// The events that were refused once. None is refused twice, because later attempts come
+    /// after long pauses.
     refused: BTreeSet<String>,
-    /// Ids of the events that told an end, by watch.
+    /// The ids of the final events, by watch.
     ends: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Clone)]
 struct Receiver {
-    book: Arc<Mutex<Book>>,
+    receipts: Arc<Mutex<Receipts>>,
     rng: Arc<Mutex<StdRng>>,
     arrived: Arc<Notify>,
 }
@@ -58,14 +59,14 @@ async fn receive(State(receiver): State<Receiver>, body: Bytes) -> StatusCode {
     let event: Value = serde_json::from_slice(&body).unwrap();
     let id = event["id"].as_str().unwrap().to_owned();
     let fails = receiver.rng.lock().unwrap().random_bool(0.2);
-    let mut book = receiver.book.lock().unwrap();
-    if fails && book.refused.insert(id.clone()) {
+    let mut receipts = receiver.receipts.lock().unwrap();
+    if fails && receipts.refused.insert(id.clone()) {
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
-    *book.taken.entry(id.clone()).or_default() += 1;
+    *receipts.taken.entry(id.clone()).or_default() += 1;
     if event["data"]["outcome"].is_string() {
         let watch = event["data"]["watch_id"].as_str().unwrap().to_owned();
-        book.ends.entry(watch).or_default().insert(id);
+        receipts.ends.entry(watch).or_default().insert(id);
     }
     receiver.arrived.notify_waiters();
     StatusCode::NO_CONTENT
@@ -74,8 +75,7 @@ async fn receive(State(receiver): State<Receiver>, body: Bytes) -> StatusCode {
 /// The outcome that each acknowledged watch must have, by id.
 type Ledger = Arc<Mutex<BTreeMap<String, &'static str>>>;
 
-/// Submits one job after the other to whichever daemon there is, each until it is
-/// acknowledged.
+/// Submits one job after the other to the current daemon, each until it is acknowledged.
 async fn submit(
     jobs: String,
     mut daemons: watch::Receiver<String>,
@@ -101,7 +101,7 @@ async fn submit(
                 ledger.lock().unwrap().insert(id, outcome);
                 break;
             }
-            // The daemon is gone; nothing can be acknowledged before there is another.
+            // The daemon was killed; no job can be acknowledged before the next start.
             let another = stop.run_until_cancelled(daemons.changed()).await;
             if another.is_none() {
                 return;
@@ -110,8 +110,8 @@ async fn submit(
     }
 }
 
-/// Runs the daemon until it has printed so many lines, and kills it; tells of its URL as
-/// soon as it has one.
+/// Runs the daemon until it has printed this many lines, and kills it. Sends its URL as soon
+/// as there is one.
 fn live_and_die(config: &str, lines: usize, urls: &watch::Sender<String>) {
     let mut process = Process::start(&["run", "--config", config]);
     for _ in 0..lines {
@@ -133,7 +133,7 @@ fn configure(folder: &Folder, simulator: &str, receiver: &str) -> String {
     config
 }
 
-/// Waits until nothing is watched and nothing is owed.
+/// Waits until no watch is active and no delivery is pending.
 async fn settle(folder: &Folder, receiver: &Receiver) {
     let path = folder.path().join("jobwatch.db");
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -145,23 +145,23 @@ async fn settle(folder: &Folder, receiver: &Receiver) {
         if left == 0 {
             return;
         }
-        // The last delivery is settled after it arrived.
+        // A delivery is settled a moment after it arrived.
         if tokio::time::timeout(PATIENCE, arrived).await.is_err() {
             let left: i64 = database.query_row(open, [], |row| row.get(0)).unwrap();
-            assert_eq!(left, 0, "nothing moves any more");
+            assert_eq!(left, 0, "watches or deliveries are stuck");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_by_being_killed_at_any_moment() {
+async fn kills_at_any_moment_lose_nothing() {
     let kills = setting("JOBWATCH_KILLS").map_or(KILLS, |kills| usize::try_from(kills).unwrap());
     let seed = setting("JOBWATCH_SEED").unwrap_or_else(|| machine_seeded_rng().next_u64());
     eprintln!("{kills} kills with JOBWATCH_SEED={seed}");
     let mut rng = seeded_rng(seed);
     let tracker = TaskTracker::new();
     let receiver = Receiver {
-        book: Arc::default(),
+        receipts: Arc::default(),
         rng: Arc::new(Mutex::new(seeded_rng(rng.next_u64()))),
         arrived: Arc::default(),
     };
@@ -194,17 +194,17 @@ async fn nothing_is_lost_by_being_killed_at_any_moment() {
     check(
         &folder,
         &ledger.lock().unwrap(),
-        &receiver.book.lock().unwrap(),
+        &receiver.receipts.lock().unwrap(),
     );
 }
 
-fn check(folder: &Folder, ledger: &BTreeMap<String, &'static str>, book: &Book) {
-    let duplicates: usize = book.taken.values().map(|times| times - 1).sum();
+fn check(folder: &Folder, ledger: &BTreeMap<String, &'static str>, receipts: &Receipts) {
+    let duplicates: usize = receipts.taken.values().map(|times| times - 1).sum();
     eprintln!(
         "{} watches acknowledged, {} events taken, {} refused once, {duplicates} duplicates",
         ledger.len(),
-        book.taken.len(),
-        book.refused.len()
+        receipts.taken.len(),
+        receipts.refused.len()
     );
     assert!(!ledger.is_empty());
     let database = Connection::open(folder.path().join("jobwatch.db")).unwrap();
@@ -219,15 +219,12 @@ fn check(folder: &Folder, ledger: &BTreeMap<String, &'static str>, book: &Book) 
     for (id, outcome) in ledger {
         let state = states.get(&id.replace('-', ""));
         assert_eq!(state.map(String::as_str), Some(*outcome), "watch {id}");
-        let ends = book.ends.get(id).map_or(0, BTreeSet::len);
-        assert_eq!(
-            ends, 1,
-            "watch {id} was told to have ended under {ends} ids"
-        );
+        let ends = receipts.ends.get(id).map_or(0, BTreeSet::len);
+        assert_eq!(ends, 1, "watch {id} has {ends} final events");
     }
     let count = |sql: &str| -> i64 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
     let events = count("SELECT count(*) FROM events");
-    assert_eq!(usize::try_from(events).unwrap(), book.taken.len());
+    assert_eq!(usize::try_from(events).unwrap(), receipts.taken.len());
     assert_eq!(
         count("SELECT count(*) FROM deliveries WHERE sink = 'hook' AND state <> 'delivered'"),
         0

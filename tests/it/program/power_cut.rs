@@ -1,9 +1,9 @@
-//! A power cut: what was not synced is gone, or part of it is; what was acknowledged stays.
+//! A power cut: unsynced writes are lost in whole or in part; acknowledged watches stay.
 //!
 //! The real daemon runs under `strace`, which logs each write and each sync of the database
-//! and each answer to a client. From that log the files are built as a power cut would
-//! have left them at the moment of an acknowledgement, and opened. `JOBWATCH_SEED` repeats
-//! what is kept of unsynced writes.
+//! and each answer to a client. From that log the test builds the files as a power cut would
+//! leave them at the moment of an acknowledgement, and opens them. `JOBWATCH_SEED` repeats
+//! the choice of unsynced writes that survive.
 
 mod files;
 mod trace;
@@ -22,14 +22,14 @@ use self::files::{Files, Kept};
 use self::trace::Call;
 use crate::program::process::{Daemon, Folder, Process, post};
 
-/// Enough that the write-ahead log is carried over to the database in between.
+/// Enough to copy the write-ahead log to the database in between.
 const SUBMISSIONS: usize = 200;
-/// Those who submit at the same time.
+/// The number of clients that submit at the same time.
 const SUBMITTERS: usize = 4;
-/// How an acknowledgement begins.
+/// The first bytes of an acknowledgement.
 const ACKNOWLEDGED: &[u8] = b"HTTP/1.1 201";
 
-/// The tracer, where there is one that may trace.
+/// The tracer, if there is one with permission to trace.
 fn tracer() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path).map(|folder| folder.join("strace"));
@@ -50,9 +50,9 @@ async fn submit(url: String, jobs: impl Iterator<Item = usize>) -> usize {
     acknowledged
 }
 
-/// Has the daemon acknowledge submissions under the tracer.
+/// Makes the daemon acknowledge submissions under the tracer.
 async fn trace(tracer: &Path, folder: &Folder) -> PathBuf {
-    // Nobody is polled: the first polls come later than the end.
+    // The first polls would come after the end of the test.
     let config = folder.configure("http://127.0.0.1:9", "");
     let text = std::fs::read_to_string(&config).unwrap();
     folder.write("jobwatch.toml", &text.replace("\"10ms\"", "\"1h\""));
@@ -71,7 +71,7 @@ async fn trace(tracer: &Path, folder: &Folder) -> PathBuf {
     log
 }
 
-/// The watch that an answer acknowledges.
+/// The watch that an answer acknowledges, if any.
 fn acknowledged(answer: &[u8]) -> Option<Uuid> {
     let body = answer.starts_with(ACKNOWLEDGED).then_some(answer)?;
     let begin = body.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -79,7 +79,7 @@ fn acknowledged(answer: &[u8]) -> Option<Uuid> {
     Some(shown["id"].as_str().unwrap().parse().unwrap())
 }
 
-/// What is wrong with the database in `folder`, of which these watches were acknowledged.
+/// The faults of the database in `folder`, which must have these acknowledged watches.
 fn wrong(folder: &Path, acknowledged: &[Uuid]) -> Option<String> {
     let look = || -> rusqlite::Result<Option<String>> {
         let database = Connection::open(folder.join("jobwatch.db"))?;
@@ -100,7 +100,7 @@ fn wrong(folder: &Path, acknowledged: &[Uuid]) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_a_power_cut() {
+async fn acknowledged_watches_survive_a_power_cut() {
     let Some(tracer) = tracer() else {
         let said = "SKIPPED: no strace that may trace, so no power cut was tried";
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{said}");
@@ -118,7 +118,7 @@ async fn what_was_acknowledged_survives_a_power_cut() {
     let mut cuts = 0;
     let mut torn = 0;
     trace::read(&log, |call| {
-        // A cut in the middle of something is worth more.
+        // A cut with unsynced writes is a better test.
         let open = files.unsynced();
         let share = match &call {
             Call::Sent(answer) => {

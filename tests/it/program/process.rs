@@ -1,6 +1,6 @@
-//! Processes of the program, and what they print.
+//! Processes of the program, and their output.
 //!
-//! Nothing here waits for a time to pass: it waits for a line, at most [`PATIENCE`].
+//! Tests never wait for a fixed time: they wait for a line, at most [`PATIENCE`].
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_jobwatch");
-/// Longer than anything here takes, on a machine that is busy with other things.
+/// Longer than any step takes, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a command to its end.
@@ -37,11 +37,11 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A process that runs until it is told to stop, or dropped.
+/// A process that runs until it is stopped or dropped.
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
-    /// Everything it printed so far, as far as it was read.
+    /// The lines that were read so far.
     pub(crate) printed: Vec<String>,
 }
 
@@ -50,15 +50,15 @@ impl Process {
         Self::start_with(arguments, &[])
     }
 
-    /// The same, with these variables in its environment and no others.
+    /// As [`start`](Self::start), with only these variables in its environment.
     pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(arguments);
         Self::spawn(command, environment)
     }
 
-    /// The same under a tracer, which writes what it sees to `log`; the process is the
-    /// program all the same, and has not ended before the tracer has.
+    /// As [`start`](Self::start), under a tracer that writes to `log`. The process id is that of
+    /// the program, and the process ends after the tracer.
     pub(crate) fn start_traced(tracer: &Path, calls: &str, log: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(tracer);
         command
@@ -90,7 +90,7 @@ impl Process {
         }
     }
 
-    /// The next line with `words`; everything before it is read as well.
+    /// Reads up to the next line with `words` and returns that line.
     #[track_caller]
     pub(crate) fn line_with(&mut self, words: &str) -> String {
         loop {
@@ -104,7 +104,7 @@ impl Process {
         }
     }
 
-    /// Waits until it has printed a line with `words`, be it before what was read last.
+    /// Waits for a line with `words`; lines that were read before count too.
     #[track_caller]
     pub(crate) fn has_said(&mut self, words: &str) {
         if !self.printed.iter().any(|line| line.contains(words)) {
@@ -116,13 +116,13 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop, by SIGTERM, and reads everything up to its end.
+    /// Stops it with SIGTERM, and reads the output to its end.
     #[track_caller]
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         let kill = format!("kill -TERM {}", self.child.id());
@@ -136,7 +136,7 @@ impl Process {
         self.ended()
     }
 
-    /// Reads everything up to its end.
+    /// Reads the output to its end.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
         loop {
@@ -153,7 +153,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -188,7 +188,7 @@ impl Simulator {
         }
     }
 
-    /// Makes a job; returns its id.
+    /// Creates a job; returns its id.
     pub(crate) async fn create(&self, job: &Value) -> String {
         let url = format!("{}/_sim/jobs", self.url);
         let (status, body) = post(&url, &job.to_string()).await.unwrap();
@@ -196,7 +196,7 @@ impl Simulator {
         body["job_id"].as_str().unwrap().to_owned()
     }
 
-    /// Has it know nothing of a job any more.
+    /// Makes the simulator forget a job.
     pub(crate) async fn forget(&self, job_id: &str) {
         let client = outbound::client().no_proxy().build().unwrap();
         let url = format!("{}/_sim/jobs/{job_id}", self.url);
@@ -226,7 +226,7 @@ impl Folder {
         path
     }
 
-    /// A configuration with quick polls of the simulator's services.
+    /// Writes a configuration with quick polls of the simulator's services.
     pub(crate) fn configure(&self, simulator: &str, more: &str) -> String {
         self.write("token", "any-token");
         let text = format!(
@@ -244,7 +244,7 @@ impl Folder {
     }
 }
 
-/// `jobwatch run`, ready.
+/// A `jobwatch run` that is ready.
 pub(crate) struct Daemon {
     pub(crate) url: String,
     pub(crate) process: Process,
@@ -256,7 +256,7 @@ impl Daemon {
         Self::ready(Process::start(&["run", "--config", config]))
     }
 
-    /// The daemon in this process, once it is ready.
+    /// Waits until the daemon in this process is ready.
     #[track_caller]
     pub(crate) fn ready(mut process: Process) -> Self {
         let line = process.line_with("\"message\":\"starting\"");
@@ -266,12 +266,12 @@ impl Daemon {
         Self { url, process }
     }
 
-    /// Runs a command that talks to it.
+    /// Runs a command against this daemon.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Output {
         run(&[arguments, &["--url", &self.url]].concat())
     }
 
-    /// Runs a command that talks to it and prints JSON.
+    /// Runs a command against this daemon and reads its JSON.
     #[track_caller]
     pub(crate) fn ask_json(&self, arguments: &[&str]) -> Value {
         let output = self.ask(&[arguments, &["--json"]].concat());
@@ -280,7 +280,7 @@ impl Daemon {
     }
 }
 
-/// Posts JSON; an answer without JSON is `null`.
+/// Posts JSON; an answer that is not JSON becomes `null`.
 pub(crate) async fn post(url: &str, body: &str) -> reqwest::Result<(u16, Value)> {
     let client = outbound::client().no_proxy().build()?;
     let response = client

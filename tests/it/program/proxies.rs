@@ -1,4 +1,4 @@
-//! Proxies of the environment: events do not go by them.
+//! Proxies of the environment: events do not go through them.
 
 use tokio_util::task::TaskTracker;
 
@@ -6,7 +6,7 @@ use crate::harness::receiver::Receiver;
 use crate::program::process::{Folder, PATIENCE, Process, Simulator};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_does_not_go_by_a_proxy_of_the_environment() {
+async fn webhooks_ignore_the_proxies_of_the_environment() {
     let tracker = TaskTracker::new();
     let (receiver, proxy) = (
         Receiver::start(&tracker).await,

@@ -1,4 +1,4 @@
-//! Secrets stay in: nothing that the program prints, shows, stores or sends elsewhere has one.
+//! Secrets stay in the program: none is printed, shown, stored or sent elsewhere.
 
 use std::process::Output;
 
@@ -8,14 +8,14 @@ use tokio_util::task::TaskTracker;
 use crate::harness::receiver::{Receiver, Reply};
 use crate::program::process::{Daemon, Folder, Simulator, run, stderr, stdout};
 
-/// Each is looked for; the webhook's secret is base64 of a text that is looked for as well.
+/// The test looks for each; the webhook's secret is base64 of a text, which it looks for too.
 const TOKEN: &str = "canary-of-the-service-token";
 const READ_TOKEN: &str = "canary-of-the-read-token";
 const WRITE_TOKEN: &str = "canary-of-the-write-token";
 const WEBHOOK: &str = "whsec_Y2FuYXJ5LW9mLXRoZS13ZWJob29rLXNlY3JldA==";
 const WEBHOOK_BYTES: &str = "canary-of-the-webhook-secret";
 const PATH: &str = "canary-of-the-webhook-path";
-/// The one that is stored, since it comes with a watch; it is told to nobody.
+/// The only secret that is stored, because it belongs to a watch; it is never shown.
 const CALLBACK_PATH: &str = "canary-of-the-callback-path";
 
 #[track_caller]
@@ -39,7 +39,7 @@ fn has_no_callback(what: &str, bytes: &[u8]) {
     );
 }
 
-/// A configuration with all these secrets, and a log as thorough as can be.
+/// A configuration with all these secrets, and the most verbose log.
 fn configure(folder: &Folder, simulator: &Simulator, receiver: &Receiver) -> String {
     let hook = receiver.url().replace("/hook", &format!("/{PATH}"));
     let more = format!(
@@ -67,7 +67,7 @@ fn configure(folder: &Folder, simulator: &Simulator, receiver: &Receiver) -> Str
     config
 }
 
-/// Asks the daemon in every way; returns what it said.
+/// Runs every command against the daemon; returns all outputs.
 async fn ask_everything(
     daemon: &mut Daemon,
     simulator: &Simulator,
@@ -93,12 +93,12 @@ async fn ask_everything(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_leaves_the_program() {
+async fn secrets_stay_in_the_program() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     receiver.answers([Reply::Status(500)]);
     let folder = Folder::new();
-    // It accepts another token than ours: refusals are told, and must not tell the token.
+    // The simulator accepts another token, so refusals are logged, and must not show ours.
     let accepted = folder
         .write("accepted", "another-token")
         .display()
@@ -122,9 +122,9 @@ async fn no_secret_leaves_the_program() {
     has_no_secret("the log", printed.as_bytes());
     has_no_callback("the log", printed.as_bytes());
     for output in outputs {
-        has_no_secret("what a command prints", &output.stdout);
-        has_no_secret("what a command complains", &output.stderr);
-        has_no_callback("what a command prints", &output.stdout);
+        has_no_secret("the output of a command", &output.stdout);
+        has_no_secret("the errors of a command", &output.stderr);
+        has_no_callback("the output of a command", &output.stdout);
     }
     for file in ["jobwatch.db", "jobwatch.db-wal"] {
         if let Ok(stored) = std::fs::read(folder.path().join(file)) {
@@ -139,7 +139,7 @@ async fn no_secret_leaves_the_program() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_used_is_refused_without_being_shown() {
+fn an_unusable_secret_is_refused_but_not_shown() {
     let folder = Folder::new();
     folder.write("short", "whsec_Y2FuYXJ5");
     folder.write("plain", "canary-of-the-webhook-secret");

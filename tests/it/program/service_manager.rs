@@ -1,28 +1,28 @@
-//! What the service manager is told: ready, alive, stopping.
+//! The notifications for the service manager: ready, alive, stopping.
 
 use std::os::unix::net::UnixDatagram;
 
 use crate::program::process::{Folder, PATIENCE, Process};
 
-/// Reads what the program tells until `wanted` comes; returns everything up to it.
+/// Reads notifications until `wanted` comes; returns all up to it.
 #[track_caller]
 fn told_until(socket: &UnixDatagram, wanted: &str) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         let Ok(length) = socket.recv(&mut buffer) else {
-            panic!("{wanted:?} was not told; only {told:?}");
+            panic!("{wanted:?} was not sent; only {sent:?}");
         };
         let states = String::from_utf8_lossy(&buffer[..length]);
-        told.extend(states.lines().map(str::to_owned));
-        if told.iter().any(|state| state == wanted) {
-            return told;
+        sent.extend(states.lines().map(str::to_owned));
+        if sent.iter().any(|state| state == wanted) {
+            return sent;
         }
     }
 }
 
 #[test]
-fn it_is_ready_once_it_polls_feeds_the_watchdog_and_says_that_it_stops() {
+fn service_manager_gets_ready_watchdog_and_stopping() {
     let folder = Folder::new();
     let config = folder.configure("http://127.0.0.1:9", "");
     let path = folder.path().join("notify");
@@ -37,10 +37,10 @@ fn it_is_ready_once_it_polls_feeds_the_watchdog_and_says_that_it_stops() {
     assert_eq!(
         before_ready,
         ["READY=1"],
-        "nothing is told before it is ready"
+        "no notification is sent before it is ready"
     );
     daemon.line_with("\"message\":\"ready\"");
-    // Twice: it is the loop that feeds it, not the start.
+    // Twice, because the first may come from the start and not from the loop.
     told_until(&socket, "WATCHDOG=1");
     told_until(&socket, "WATCHDOG=1");
     let status = daemon.terminate();

@@ -1,4 +1,4 @@
-//! Commands about sinks and what they are owed.
+//! Commands about sinks and their deliveries.
 
 use rusqlite::Connection;
 use serde_json::json;
@@ -18,7 +18,7 @@ fn configure(folder: &Folder, simulator: &str, receiver: &Receiver) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sink_is_tried_with_a_signed_sample_and_nothing_is_stored() {
+async fn sinks_test_sends_a_signed_sample_and_stores_nothing() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     let folder = Folder::new();
@@ -58,11 +58,11 @@ async fn a_sink_is_tried_with_a_signed_sample_and_nothing_is_stored() {
     assert_eq!(test(&["--event", "job.exploded"]).status.code(), Some(2));
     let output = test(&["--callback-url", "https://localhost/"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("has its own place"));
+    assert!(stderr(&output).contains("has its own target"));
 }
 
 #[test]
-fn the_callbacks_of_watches_are_tried_with_a_url() {
+fn sinks_test_sends_a_sample_to_a_callback_url() {
     let folder = Folder::new();
     let api = "[api]\nallow_callback_hosts = [\"localhost\"]";
     let config = folder.write("callbacks.toml", api).display().to_string();
@@ -74,14 +74,14 @@ fn the_callbacks_of_watches_are_tried_with_a_url() {
     assert_eq!(without.status.code(), Some(2));
     let said = stderr(&without);
     assert!(said.contains("give one with --callback-url"), "{said}");
-    for (url, told) in [
-        ("https://localhost:1/hunter2", "no public address"),
+    for (url, wanted) in [
+        ("https://localhost:1/hunter2", "not a public address"),
         ("https://evil.example/hunter2", "allow_callback_hosts"),
     ] {
         let output = test(&["--callback-url", url]);
         assert_eq!(output.status.code(), Some(1));
         let said = stdout(&output);
-        assert!(said.contains(told) && !said.contains("hunter2"), "{said}");
+        assert!(said.contains(wanted) && !said.contains("hunter2"), "{said}");
     }
 }
 
@@ -101,7 +101,7 @@ fn a_watch_is_shown_with_the_host_of_its_callback() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_are_listed_shown_and_driven_again() {
+async fn dead_letters_are_listed_shown_and_redriven() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     receiver.always_answers(Reply::Status(500));
@@ -115,7 +115,7 @@ async fn dead_letters_are_listed_shown_and_driven_again() {
     daemon.process.line_with("dev.jobwatch.job.changed");
     daemon.process.has_said("a delivery failed");
     daemon.process.terminate();
-    // As sixteen hours would leave them.
+    // The state after sixteen hours of retries.
     let database = Connection::open(folder.path().join("jobwatch.db")).unwrap();
     let dead = "UPDATE deliveries SET state = 'dead', settled_at = due_at WHERE sink = 'hook'";
     let letters = database.execute(dead, []).unwrap();

@@ -1,10 +1,10 @@
-//! Observations of every kind, and strategies that make sequences of them.
+//! Observations of every kind, and strategies for sequences of them.
 
 use jobwatch::watch::observation::{Job, JobState, Observation, Problem, ProblemKind, Sighting};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Problems that cost time and nothing else.
+/// Problems that only cost time.
 pub(crate) const TRANSIENT: [ProblemKind; 5] = [
     ProblemKind::Throttled,
     ProblemKind::Unreachable,
@@ -12,7 +12,7 @@ pub(crate) const TRANSIENT: [ProblemKind; 5] = [
     ProblemKind::Unreadable,
     ProblemKind::Unauthorized,
 ];
-/// Every state a job can be seen in; those that end it are from the fourth on.
+/// Every state of a job; the final states begin at the fourth.
 pub(crate) const STATES: [JobState; 7] = [
     JobState::Pending,
     JobState::Running,
@@ -51,7 +51,7 @@ pub(crate) fn any_problem() -> impl Strategy<Value = Observation> {
     select(&ProblemKind::ALL[..]).prop_map(problem)
 }
 
-/// Mostly of jobs that go on: a sequence that ends at once shows little.
+/// Mostly jobs that go on, because a sequence that ends at once tests little.
 pub(crate) fn any_observation() -> impl Strategy<Value = Observation> {
     prop_oneof![
         6 => (select(&STATES[..2]), 0_u8..3).prop_map(|(state, status)| sighting(state, status)),
@@ -60,7 +60,7 @@ pub(crate) fn any_observation() -> impl Strategy<Value = Observation> {
     ]
 }
 
-/// Observations, each so many seconds after the one before.
+/// Observations, each with the seconds since the one before.
 pub(crate) fn sequence(
     each: impl Strategy<Value = Observation>,
 ) -> impl Strategy<Value = Vec<(u64, Observation)>> {

@@ -1,5 +1,5 @@
-//! Any request, path, query and headers: what their canonical forms keep, and what a
-//! signature depends on.
+//! Invariants of any request, path, query and headers: their canonical forms, and the
+//! inputs of a signature.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,13 @@ use percent_encoding::{
 use proptest::prelude::*;
 use secrecy::SecretString;
 
-/// Any text as a path: escapes, broken ones and slashes are likely.
+/// Any text as a path, with many escapes, broken escapes and slashes.
 fn any_path() -> impl Strategy<Value = String> {
     "(/|%[0-9A-Fa-f]{2}|%|[a-z~+ .]|\\PC){0,20}"
 }
 
-/// One text in two spellings: each of its characters is encoded or not, by chance. A `%`
-/// that is none of an escape always is.
+/// One text in two spellings: each character is encoded or not, at random. A `%` outside of
+/// an escape is always encoded.
 fn two_spellings() -> impl Strategy<Value = (String, String)> {
     let character = prop_oneof![prop::char::range(' ', '~'), any::<char>()];
     prop::collection::vec((character, any::<bool>(), any::<bool>()), 0..20).prop_map(|all| {
@@ -47,7 +47,7 @@ fn spelled(each: char, is_encoded: bool) -> String {
 
 type Pairs = Vec<(String, String)>;
 
-/// The pairs of a query, and the same in another order.
+/// The pairs of a query, and the same pairs in another order.
 fn pairs_in_two_orders() -> impl Strategy<Value = (Pairs, Pairs)> {
     let text = "[ab~+%=& \u{e9}]{0,3}";
     let pairs = prop::collection::vec((text, text), 0..8);
@@ -63,7 +63,7 @@ fn query(pairs: &Pairs) -> String {
     pairs.join("&")
 }
 
-/// Headers, and the same in another order, other capitals, and with other blanks around.
+/// Headers, and the same headers with another order, other case and other outer blanks.
 fn headers_in_two_forms() -> impl Strategy<Value = (Pairs, Pairs)> {
     let header = ("[a-c][a-c_-]{0,2}", "[!-~]([ -~]{0,6}[!-~])?");
     prop::collection::vec(header, 0..8).prop_flat_map(|headers| {
@@ -84,7 +84,7 @@ fn header_map(headers: &Pairs) -> HeaderMap {
     map
 }
 
-/// All that a signature depends on.
+/// All inputs of a signature.
 #[derive(Debug, Clone)]
 struct Signed {
     method: Method,
@@ -140,7 +140,7 @@ fn any_signed() -> impl Strategy<Value = Signed> {
     })
 }
 
-/// The same but for one thing, for each thing.
+/// The variants of this request that differ in one input.
 fn changed(signed: &Signed) -> Vec<Signed> {
     let mut all = vec![signed.clone(); 8];
     all[0].method = Method::PUT;
@@ -156,14 +156,14 @@ fn changed(signed: &Signed) -> Vec<Signed> {
 
 proptest! {
     #[test]
-    fn a_canonical_path_is_its_own_canonical_form(path in any_path()) {
+    fn canonicalizing_a_path_twice_changes_nothing(path in any_path()) {
         let canonical = canonical_path(&path);
         prop_assert_eq!(&canonical_path(&canonical), &canonical);
         prop_assert!(canonical.ends_with('/'));
     }
 
     #[test]
-    fn a_canonical_path_has_unreserved_characters_escapes_and_slashes_only(path in any_path()) {
+    fn canonical_paths_have_only_allowed_characters(path in any_path()) {
         let canonical = canonical_path(&path);
         let mut rest = canonical.chars();
         while let Some(each) = rest.next() {
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn two_spellings_of_a_path_are_one((one, other) in two_spellings()) {
+    fn equal_paths_have_one_canonical_form((one, other) in two_spellings()) {
         prop_assert_eq!(canonical_path(&one), canonical_path(&other));
     }
 
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn a_canonical_query_is_sorted_and_has_every_pair((mut pairs, _) in pairs_in_two_orders()) {
+    fn a_canonical_query_is_sorted_and_complete((mut pairs, _) in pairs_in_two_orders()) {
         let canonical = canonical_query(&query(&pairs));
         let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
         let read: Pairs = canonical
@@ -200,13 +200,13 @@ proptest! {
     }
 
     #[test]
-    fn a_query_is_one_with_blanks_as_a_form_writes_them((pairs, _) in pairs_in_two_orders()) {
+    fn plus_and_escaped_blanks_in_a_query_are_equal((pairs, _) in pairs_in_two_orders()) {
         let form = query(&pairs).replace("%20", "+");
         prop_assert_eq!(canonical_query(&form), canonical_query(&query(&pairs)));
     }
 
     #[test]
-    fn the_order_capitals_and_outer_blanks_of_headers_do_not_matter((one, other) in headers_in_two_forms()) {
+    fn header_order_case_and_outer_blanks_do_not_matter((one, other) in headers_in_two_forms()) {
         let (one, other) = (header_map(&one), header_map(&other));
         let host = "gateway.example";
         prop_assert_eq!(signed_headers(&one), signed_headers(&other));
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn a_header_is_signed_unless_its_name_has_an_underscore((headers, _) in headers_in_two_forms()) {
+    fn headers_without_an_underscore_are_signed((headers, _) in headers_in_two_forms()) {
         let headers = header_map(&headers);
         let signed = signed_headers(&headers);
         let signed: BTreeSet<&str> = signed.split(';').collect();
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn any_change_of_what_is_signed_changes_the_signature(signed in any_signed()) {
+    fn any_change_of_the_request_changes_the_signature(signed in any_signed()) {
         let first = signed.signature();
         prop_assert_eq!(&signed.signature(), &first);
         for other in changed(&signed) {
@@ -236,7 +236,7 @@ proptest! {
         parts in prop::array::uniform3("[A-Za-z0-9]{20}"),
         broken in 0_usize..4,
     ) {
-        // A line end in one of them makes an error, unless it is in the one that is not sent.
+        // A line end in one of them is an error, except in the one that is not sent.
         let [access_key, secret_key, security_token] = std::array::from_fn(|at| {
             let end = if at == broken { "\n" } else { "" };
             SecretString::from(format!("{}{end}", parts[at]))

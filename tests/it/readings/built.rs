@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::readings::{problem, read, sighting};
 
-/// Reads `body`, with the id of the job that is asked about put into it.
+/// Reads `body` after adding the id of the polled job to it.
 fn seen(definition: &str, mut body: Value) -> jobwatch::watch::observation::Sighting {
     body["job_id"] = json!("j-1");
     sighting(read(definition, 200, "j-1", body.to_string().as_bytes()))
@@ -55,7 +55,7 @@ fn a_status_in_the_wrong_case_is_unknown_and_counts_as_running() {
 }
 
 #[test]
-fn missing_null_and_empty_are_the_same() {
+fn missing_null_and_empty_fields_are_equal() {
     for absent in [
         json!({}),
         json!({"error_code": null, "fail_reason": null, "end_time": null}),
@@ -103,7 +103,7 @@ fn a_failed_sfs_turbo_job_has_code_and_reason() {
 }
 
 #[test]
-fn a_failed_sdrs_job_takes_the_words_of_its_first_failed_child_if_it_has_none() {
+fn failed_sdrs_job_without_a_reason_takes_its_childs() {
     let child = |id: &str, status: &str, code: Option<&str>, reason: Option<&str>| json!({"job_id": id, "status": status, "error_code": code, "fail_reason": reason, "entities": {}});
     let children = json!([
         child("c-1", "SUCCESS", None, None),
@@ -126,7 +126,7 @@ fn a_failed_sdrs_job_takes_the_words_of_its_first_failed_child_if_it_has_none() 
 }
 
 #[test]
-fn only_a_success_is_judged_by_its_children() {
+fn children_change_the_verdict_of_a_success_only() {
     let parts = |definition: &str, parent: &str, status: &str| {
         let children = json!([{"job_id": "c", "status": status, "fail_reason": "why"}]);
         let body = match definition {
@@ -159,7 +159,7 @@ fn only_a_success_is_judged_by_its_children() {
 }
 
 #[test]
-fn children_of_children_are_counted() {
+fn nested_children_are_counted() {
     let grandchild = json!({"job_id": "g", "status": "FAIL", "fail_reason": "deep"});
     let child = json!({"job_id": "c", "status": "SUCCESS", "entities": {"sub_jobs": [grandchild]}});
     let job = seen(
@@ -173,7 +173,7 @@ fn children_of_children_are_counted() {
 }
 
 #[test]
-fn the_verdict_counts_children_that_are_not_carried() {
+fn the_verdict_counts_children_beyond_the_limit() {
     let mut children = vec![json!({"job_id": "good", "status": "SUCCESS"}); 5000];
     children.push(json!({"job_id": "bad", "status": "FAIL", "fail_reason": "the last"}));
     let job = seen(
@@ -187,7 +187,7 @@ fn the_verdict_counts_children_that_are_not_carried() {
 }
 
 #[test]
-fn a_time_that_cannot_be_read_hides_no_verdict() {
+fn an_unreadable_time_hides_no_verdict() {
     let body =
         json!({"status": "SUCCESS", "begin_time": "yesterday", "end_time": {"not": "a time"}});
     let seen = seen("dcs", body);
@@ -197,14 +197,14 @@ fn a_time_that_cannot_be_read_hides_no_verdict() {
 }
 
 #[test]
-fn endless_words_are_cut() {
+fn long_texts_are_cut() {
     let body = json!({"status": "FAIL", "fail_reason": "é".repeat(10_000)});
     let reason = seen("dcs", body).job.reason.unwrap();
     assert_eq!(reason.len(), 4096);
 }
 
 #[test]
-fn what_a_definition_maps_is_not_judged_by_its_status() {
+fn mapped_error_codes_win_over_the_http_status() {
     use ProblemKind::{Forbidden, Misconfigured, NotFound, ServerError};
     let table = [
         ("dcs", 400, "error_code", "DCS.4133", NotFound),

@@ -1,4 +1,4 @@
-//! The table of what came back and what it means, row by row.
+//! The reading table, row by row: each kind of answer and its meaning.
 
 use http::HeaderMap;
 use jobwatch::definition::compile::compile;
@@ -35,7 +35,7 @@ fn an_answer_that_does_not_describe_the_job_is_unreadable() {
         ("an empty status", 200, br#"{"job_id":"j","status":""}"#),
         ("a null status", 200, br#"{"job_id":"j","status":null}"#),
         (
-            "a status that is no scalar",
+            "a status that is not a scalar",
             200,
             br#"{"job_id":"j","status":{"a":1}}"#,
         ),
@@ -69,7 +69,7 @@ fn an_answer_that_does_not_describe_the_job_is_unreadable() {
 }
 
 #[test]
-fn an_answer_without_an_id_is_taken_for_the_job_that_was_asked_about() {
+fn an_answer_without_an_id_is_about_the_polled_job() {
     for (definition, word) in [
         ("dcs", "SUCCESS"),
         ("sfs-turbo", "success"),
@@ -82,7 +82,7 @@ fn an_answer_without_an_id_is_taken_for_the_job_that_was_asked_about() {
 }
 
 #[test]
-fn every_other_status_is_a_problem_whatever_its_body_says() {
+fn every_other_http_status_is_a_problem_with_any_body() {
     use ProblemKind::{Forbidden, Misconfigured, NotFound, ServerError, Throttled, Unauthorized};
     let table = [
         (Misconfigured, &[300, 301, 302, 303, 304, 307, 308][..]),
@@ -97,7 +97,7 @@ fn every_other_status_is_a_problem_whatever_its_body_says() {
         (Throttled, &[429]),
         (Misconfigured, &[100, 199, 600, 999]),
     ];
-    // Even a body that would be a verdict: it came with an error.
+    // The body would be a verdict, but the HTTP status is an error.
     let bodies: [&[u8]; 4] = [
         br#"{"job_id":"j","status":"FAIL","fail_reason":"x"}"#,
         br#"{"job_id":"j","status":"success"}"#,
@@ -118,7 +118,7 @@ fn every_other_status_is_a_problem_whatever_its_body_says() {
 }
 
 #[test]
-fn a_mapped_code_under_a_good_status_is_a_problem() {
+fn a_mapped_code_with_http_200_is_a_problem() {
     let text = r#"
         title = "t"
         docs = "d"
@@ -155,7 +155,66 @@ fn a_mapped_code_under_a_good_status_is_a_problem() {
 }
 
 #[test]
-fn a_wish_to_wait_is_read_whatever_came_with_it() {
+fn page_in_html_is_quoted_and_changes_no_kind() {
+    let page =
+        b"<html><head><title>502 Bad Gateway</title></head><body><h1>nginx</h1></body></html>";
+    for definition in DEFINITIONS {
+        for (http_status, kind, message) in [
+            (502, ProblemKind::ServerError, "502 Bad Gateway"),
+            (404, ProblemKind::NotFound, "502 Bad Gateway"),
+            (429, ProblemKind::Throttled, "502 Bad Gateway"),
+            (302, ProblemKind::Misconfigured, "502 Bad Gateway"),
+            (
+                200,
+                ProblemKind::Unreadable,
+                "the answer is HTML: 502 Bad Gateway",
+            ),
+        ] {
+            let met = problem(read(definition, http_status, "j", page));
+            assert_eq!(met.kind, kind, "{definition} {http_status}");
+            assert_eq!(met.message, message, "{definition} {http_status}");
+        }
+        let silent = problem(read(definition, 502, "j", b"<html>"));
+        assert_eq!(silent.message, "HTTP 502 without a message");
+    }
+}
+
+/// A page is for people: the rules of a definition for the message of an error do not
+/// apply to it.
+#[test]
+fn page_in_html_matches_no_rule_and_gives_no_hint() {
+    let text = r#"
+        title = "t"
+        docs = "d"
+        [request]
+        method = "GET"
+        path = "/{job_id}"
+        [job]
+        status = "$.status"
+        [states]
+        succeeded = ["SUCCESS"]
+        failed = ["FAIL"]
+        [[errors]]
+        message = "*maintenance*"
+        kind = "not_found"
+        [[retry]]
+        message = "again in {seconds} s"
+    "#;
+    let definition = compile("x", "x.toml", text).unwrap();
+    let answer = Answer {
+        http_status: 429,
+        headers: &HeaderMap::new(),
+        body: b"<title>maintenance, again in 30 s</title>",
+    };
+    let now = "2026-11-22T10:00:00Z".parse().unwrap();
+    let met = problem(reading::read(&definition, "j", &answer, now));
+    assert_eq!(met.kind, ProblemKind::Throttled);
+    assert_eq!(met.retry_after, None);
+    assert_eq!(met.message, "maintenance, again in 30 s");
+}
+
+#[test]
+fn retry_after_is_read_with_every_status() {
     let definitions = jobwatch::definition::catalog::Catalog::built_in();
     let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "30".parse().unwrap())]);
     let now = "2026-11-22T10:00:00Z".parse().unwrap();

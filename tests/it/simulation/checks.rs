@@ -1,5 +1,5 @@
-//! What must hold: some of it at every look, the rest once a history has ended. Each is
-//! named after its number in the design, or by what it is about.
+//! The invariants: some are checked all the time, the others at the end of a history. Each
+//! is named by its number in the design, or by its subject.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,33 +9,33 @@ use jobwatch::clock::until;
 use jobwatch::watch::event::EventKind;
 use jobwatch::watch::{Outcome, State, Watch};
 
-use crate::simulation::cloud::Told;
+use crate::simulation::cloud::Seen;
 use crate::simulation::plan::{CloudFault, Job, SINKS, Stop};
 use crate::simulation::world::{World, wall_at};
 use crate::store::memory::{Logged, Rows};
 use jobwatch::store::delivery::DeliveryState;
 
-/// How many attempts are made before a delivery is dead.
+/// The number of attempts before a delivery is dead.
 const ATTEMPTS_MAX: u32 = 10;
-/// What a poll, a commit and the waiting for a budget may take together when all is well.
+/// The longest time of a poll, a commit and the wait for a budget without failures.
 const SLACK: Duration = Duration::from_secs(90);
-/// How long a new watch may wait for what is polled before it.
-const ASKED_WITHIN: Duration = Duration::from_secs(20);
-/// How long a late look may be put off, and take.
+/// The longest wait of a new watch for polls before it.
+const POLLED_WITHIN: Duration = Duration::from_secs(20);
+/// The longest delay and duration of a late poll.
 const LATE_SLACK: Duration = Duration::from_mins(1);
 /// The longest pause after a 401 that no renewal cured.
 const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 
-/// What is left to do.
+/// The work that is left.
 pub(super) enum Left {
     Watches,
-    /// Watches, long after each should have ended.
+    /// Watches that should have ended long ago.
     Overdue,
-    /// The next of them is due then.
-    Deliveries(Timestamp),
-    /// Deliveries to sinks that want nothing from this process any more.
+    /// The next of them is due after this.
+    Deliveries(Duration),
+    /// Deliveries to sinks that answered 410 to this process.
     Gone,
-    /// Watches that ended without a verdict, for one that comes late.
+    /// Watches that ended without a verdict and may get a late result.
     Late,
     Nothing,
 }
@@ -57,7 +57,7 @@ pub(super) fn left(world: &World) -> Left {
         let limit = last + world.jumped() * 2 + downtime(world) + deadline + SLACK;
         if world.elapsed() > limit {
             drop(rows);
-            world.wrong("every watch ends", "some still watch");
+            world.violated("every watch ends", "some still watch");
             return Left::Overdue;
         }
         return Left::Watches;
@@ -69,18 +69,18 @@ pub(super) fn left(world: &World) -> Left {
     }
     let is_gone = |sink: &str| {
         let index = SINKS.iter().position(|(name, _)| *name == sink);
-        index.is_some_and(|index| state.books[index].is_gone())
+        index.is_some_and(|index| state.ledgers[index].is_gone())
     };
     let pending = rows.deliveries.iter();
     let pending = pending.filter(|owed| owed.state == DeliveryState::Pending);
     let (gone, due): (Vec<_>, Vec<_>) = pending.partition(|owed| is_gone(&owed.sink));
     match due.iter().map(|owed| owed.due_at).min() {
-        Some(at) => Left::Deliveries(at),
+        Some(due_at) => Left::Deliveries(world.memory.until(due_at)),
         None if !gone.is_empty() => Left::Gone,
         None => {
             let after_watch = world.plan.timing.after_watch();
-            let is_looked_at = |watch: &Watch| is_looked_at(watch, after_watch, now);
-            if rows.watches.iter().any(is_looked_at) {
+            let awaits_late_result = |watch: &Watch| awaits_late_result(watch, after_watch, now);
+            if rows.watches.iter().any(awaits_late_result) {
                 Left::Late
             } else {
                 Left::Nothing
@@ -89,8 +89,8 @@ pub(super) fn left(world: &World) -> Left {
     }
 }
 
-/// Whether the time for a late verdict is not over.
-fn is_looked_at(watch: &Watch, after_watch: Duration, now: Timestamp) -> bool {
+/// True while a late result may come.
+fn awaits_late_result(watch: &Watch, after_watch: Duration, now: Timestamp) -> bool {
     let passed = watch.finished_at.map(|finished_at| until(finished_at, now));
     may_come_late(watch)
         && !after_watch.is_zero()
@@ -101,14 +101,14 @@ fn may_come_late(watch: &Watch) -> bool {
     watch.state.outcome().is_some_and(Outcome::may_come_late)
 }
 
-/// How long all processes together may have been down.
+/// The longest time without a process, in total.
 fn downtime(world: &World) -> Duration {
     let stops = u32::try_from(world.plan.stops.len()).unwrap();
     Duration::from_secs(30) * stops
 }
 
-/// Final is final, at every look.
-pub(super) fn look(world: &World) {
+/// Checks that final states do not change (5).
+pub(super) fn final_states(world: &World) {
     let rows = world.memory.rows();
     let mut changed = Vec::new();
     let mut state = world.state();
@@ -125,25 +125,25 @@ pub(super) fn look(world: &World) {
     let gone = state.finals.len() > rows.watches.len();
     drop((state, rows));
     if gone || !changed.is_empty() {
-        world.wrong("5", &changed.join(", "));
+        world.violated("5", &changed.join(", "));
     }
 }
 
-/// A submitter is told that the job is watched.
+/// Records the acknowledgement of a job and checks that its watch is stored (2).
 pub(super) fn acknowledged(world: &World, job: &Job, watch: &Watch) {
     world.note(|| format!("{} is acknowledged as {}", job.id, watch.id));
     if world.memory.rows().watch(watch.id).is_none() {
-        world.wrong("2", "what was acknowledged is not stored");
+        world.violated("2", "an acknowledged watch is not stored");
     }
     let mut state = world.state();
     let before = state.acknowledged.insert(job.id.clone(), watch.id);
     drop(state);
     if before.is_some_and(|before| before != watch.id) {
-        world.wrong("2", "one job was acknowledged as two watches");
+        world.violated("2", "one job was acknowledged as two watches");
     }
 }
 
-/// Everything, once a history has ended.
+/// Checks all invariants at the end of a history.
 pub(super) fn all(world: &World) {
     let rows = world.memory.rows().clone();
     for job in &world.plan.jobs {
@@ -151,7 +151,7 @@ pub(super) fn all(world: &World) {
         let watch = acknowledged.and_then(|id| rows.watch(id));
         match watch {
             Some(watch) if watch.job_id == job.id && watch.service == job.service => {}
-            _ => world.wrong("2", &format!("{} is not stored as acknowledged", job.id)),
+            _ => world.violated("2", &format!("{} is not stored as acknowledged", job.id)),
         }
     }
     let mut events: BTreeMap<_, Vec<&Logged>> = BTreeMap::new();
@@ -160,126 +160,129 @@ pub(super) fn all(world: &World) {
     }
     for watch in &rows.watches {
         let events = events.remove(&watch.id).unwrap_or_default();
-        let wrong = |invariant: &str, what: &str| {
+        let violated = |invariant: &str, what: &str| {
             let what = format!("{} ({}): {what}", watch.job_id, watch.state);
-            world.wrong(invariant, &what);
+            world.violated(invariant, &what);
         };
-        agreeing(&rows, watch, &events, &wrong);
-        let told = world.state().visits.told.get(&watch.job_id).cloned();
-        let told = told.unwrap_or_default();
+        agreeing(&rows, watch, &events, &violated);
+        let seen = world.state().visits.seen.get(&watch.job_id).cloned();
+        let seen = seen.unwrap_or_default();
         let changes = events
             .iter()
             .filter(|it| matches!(it.event.kind, EventKind::Changed | EventKind::Held));
-        if changes.count() > told.changes {
-            wrong("6", "more changes were written than seen");
+        if changes.count() > seen.changes {
+            violated("6", "more changes were written than seen");
         }
         if let Some(job) = world.plan.job(&watch.job_id) {
-            outcome(world, job, watch, &told, &wrong);
-            in_time(world, job, watch, &told, &wrong);
+            outcome(world, job, watch, &seen, &violated);
+            in_time(world, job, watch, &seen, &violated);
             let is_late = |it: &&Logged| it.event.kind == EventKind::LateResult;
-            late(world, job, watch, events.iter().any(is_late), &wrong);
+            late(world, job, watch, events.iter().any(is_late), &violated);
         }
     }
     deliveries(world, &rows);
 }
 
-/// State, events and deliveries tell the same (3), and there is one end (5).
-fn agreeing(rows: &Rows, watch: &Watch, events: &[&Logged], wrong: &impl Fn(&str, &str)) {
+/// Checks that state, events and deliveries agree (3), and that there is one end (5).
+fn agreeing(rows: &Rows, watch: &Watch, events: &[&Logged], violated: &impl Fn(&str, &str)) {
     let is_late = |it: &&&Logged| it.event.kind == EventKind::LateResult;
     let late = events.iter().filter(is_late).count();
     if late > usize::from(may_come_late(watch)) {
-        wrong("5", &format!("{late} late results"));
+        violated("5", &format!("{late} late results"));
     }
     if events.len() != usize::try_from(watch.revision).unwrap() + 1 + late {
-        wrong("3", "the number of events is not that of its changes");
+        violated("3", "the number of events is not that of its changes");
     }
     if events.first().map(|it| it.event.kind) != Some(EventKind::Accepted) {
-        wrong("3", "its first event is not that of its acceptance");
+        violated("3", "its first event is not that of its acceptance");
     }
     let ends = events
         .iter()
         .filter(|it| matches!(it.event.kind, EventKind::Finished(_)));
     if ends.count() != usize::from(watch.state != State::Watching) {
-        wrong("5", "its ends are not one");
+        violated("5", "its ends are not one");
     }
     let last = events.len().checked_sub(1 + late);
     if let (Some(outcome), Some(last)) = (watch.state.outcome(), last.map(|n| events[n]))
         && last.event.kind != EventKind::Finished(outcome)
     {
-        wrong("3", "its last event is not its end");
+        violated("3", "its last event is not its end");
     }
     for Logged { event, .. } in events {
         if !event.body.contains(&event.id.to_string()) {
-            wrong("3", "an event does not carry its id");
+            violated("3", "an event does not carry its id");
         }
-        for (sink, is_told_all) in SINKS {
+        for (sink, gets_all) in SINKS {
             let is_end = matches!(event.kind, EventKind::Finished(_) | EventKind::LateResult);
-            let is_wanted = is_told_all || is_end;
+            let is_wanted = gets_all || is_end;
             let owed = rows.deliveries.iter();
             let owed = owed.filter(|owed| owed.event_id == event.id && owed.sink == sink);
             if owed.count() != usize::from(is_wanted) {
-                wrong("3", &format!("what is owed to {sink} is not {is_wanted}"));
+                violated(
+                    "3",
+                    &format!("a delivery to {sink} should exist: {is_wanted}"),
+                );
             }
         }
     }
 }
 
-/// Each outcome has its cause (1).
-fn outcome(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn(&str, &str)) {
+/// Checks that each outcome has its cause (1).
+fn outcome(world: &World, job: &Job, watch: &Watch, seen: &Seen, violated: &impl Fn(&str, &str)) {
     let Some(outcome) = watch.state.outcome() else {
         return;
     };
     let finished = watch.finished_at.unwrap_or(Timestamp::MAX);
-    if let Some(at) = told.verdict_at
+    if let Some(at) = seen.verdict_at
         && wall_at(at) < finished
         && world.plan.jumps.is_empty()
         && outcome != job.verdict.outcome()
         && job.unwatch_at.is_none()
         && world.plan.stops.is_empty()
     {
-        wrong("1", &format!("the service told its verdict at {at:?}"));
+        violated("1", &format!("the service showed its verdict at {at:?}"));
     }
     match outcome {
         Outcome::Succeeded | Outcome::Failed => {
-            if told.verdict_at.is_none() || job.verdict.outcome() != outcome {
-                wrong("1", "the service never said so");
+            if seen.verdict_at.is_none() || job.verdict.outcome() != outcome {
+                violated("1", "the service did not show this verdict");
             }
         }
         Outcome::Lost => {
             let grace = world.plan.timing.not_found_grace();
             let appears_late = job.visible_at > job.submit_at + grace;
-            // A clock that was set ends the grace early, and late looks find the job.
-            let is_known = told.changes > 0
+            // A clock that was set ends the grace early, and late polls find the job.
+            let is_known = seen.changes > 0
                 && job.forgotten_at.is_none()
                 && !appears_late
                 && world.plan.jumps.is_empty();
-            if told.unknown == 0 || is_known {
-                wrong("1", "the service knows the job");
+            if seen.unknown == 0 || is_known {
+                violated("1", "the service knows the job");
             }
         }
         Outcome::Unknown => {
             let limit = world.plan.timing.give_up_after();
-            if told.refused_for + world.jumped() < limit {
-                wrong("1", &format!("refused for {:?} only", told.refused_for));
+            if seen.refused_for + world.jumped() < limit {
+                violated("1", &format!("refused for {:?} only", seen.refused_for));
             }
         }
         Outcome::Unwatched => {
             if job.unwatch_at.is_none() {
-                wrong("1", "nobody ended it");
+                violated("1", "no operator ended it");
             }
         }
         Outcome::TimedOut => {
             let finished = watch.finished_at.unwrap_or(Timestamp::MIN);
             if finished < watch.deadline && world.plan.jumps.is_empty() {
-                wrong("1", "its deadline had not passed");
+                violated("1", "its deadline had not passed");
             }
         }
-        Outcome::Partial | Outcome::Cancelled => wrong("1", "no job ends so"),
+        Outcome::Partial | Outcome::Cancelled => violated("1", "no job has this end"),
     }
 }
 
-/// A deadline is kept, and a verdict that can be seen is seen.
-fn in_time(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn(&str, &str)) {
+/// Checks that deadlines are kept and visible verdicts are seen.
+fn in_time(world: &World, job: &Job, watch: &Watch, seen: &Seen, violated: &impl Fn(&str, &str)) {
     let plan = &world.plan;
     let finished = watch.finished_at.unwrap_or(Timestamp::MIN);
     if !plan.jumps.is_empty() {
@@ -290,17 +293,17 @@ fn in_time(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
     let deadline = until(began, watch.deadline);
     let finished = until(began, finished);
     if finished > deadline.max(well_from) + SLACK {
-        wrong(
+        violated(
             "deadlines are kept",
             &format!("{finished:?} > {deadline:?}"),
         );
     }
     let longest =
         (plan.timing.max() * 2 + plan.timing.max_retry_after()).mul_f64(1.0 + plan.timing.jitter());
-    let asked = told.asked_at.unwrap_or(finished);
+    let asked = seen.asked_at.unwrap_or(finished);
     let accepted = until(began, watch.submitted_at);
-    if asked > accepted.max(well_from) + longest + ASKED_WITHIN && asked < deadline {
-        wrong("a new watch is polled", &format!("{accepted:?}, {asked:?}"));
+    if asked > accepted.max(well_from) + longest + POLLED_WITHIN && asked < deadline {
+        violated("a new watch is polled", &format!("{accepted:?}, {asked:?}"));
     }
     let is_refused = |fault| matches!(fault, CloudFault::Status(401));
     let refused = plan.cloud.iter().any(|trouble| is_refused(trouble.fault));
@@ -312,70 +315,87 @@ fn in_time(world: &World, job: &Job, watch: &Watch, told: &Told, wrong: &impl Fn
     let visible = well_from.max(job.ends_at) + longest + refused + SLACK;
     let is_timed_out = watch.state == State::Final(Outcome::TimedOut);
     if is_timed_out && job.forgotten_at.is_none() && visible < deadline {
-        wrong("a verdict is seen", &format!("{visible:?} < {deadline:?}"));
+        violated("a verdict is seen", &format!("{visible:?} < {deadline:?}"));
     }
 }
 
-/// A verdict that comes after the end is told, while somebody looks, and only then.
-fn late(world: &World, job: &Job, watch: &Watch, is_told: bool, wrong: &impl Fn(&str, &str)) {
+/// Checks that a verdict after the end makes a late result if it comes in time.
+fn late(
+    world: &World,
+    job: &Job,
+    watch: &Watch,
+    is_reported: bool,
+    violated: &impl Fn(&str, &str),
+) {
     let plan = &world.plan;
     let after_watch = plan.timing.after_watch();
-    let told = world.state().visits.told.get(&job.id).cloned();
-    let verdict_at = told.and_then(|told| told.verdict_at);
-    if is_told && (after_watch.is_zero() || verdict_at.is_none()) {
-        wrong("late results", "the service never said so");
+    let seen = world.state().visits.seen.get(&job.id).cloned();
+    let verdict_at = seen.and_then(|seen| seen.verdict_at);
+    if is_reported && (after_watch.is_zero() || verdict_at.is_none()) {
+        violated("late results", "the service did not show this verdict");
     }
     let is_one_life = world.state().life == 1 && plan.jumps.is_empty();
-    let is_quiet = job.wish.is_some() || job.forgotten_at.is_some();
-    if is_told || !may_come_late(watch) || !is_one_life || is_quiet {
+    let is_quiet = job.retry_after.is_some() || job.forgotten_at.is_some();
+    if is_reported || !may_come_late(watch) || !is_one_life || is_quiet {
         return;
     }
     let well_from = plan.calm_at + plan.timing.max_retry_after() + REFUSED_PAUSE;
-    let looked_until = until(
+    let polled_until = until(
         wall_at(Duration::ZERO),
         watch.finished_at.unwrap_or(Timestamp::MIN),
     ) + after_watch;
-    if well_from.max(job.ends_at) + SLACK < looked_until {
-        wrong("late results", "a verdict came in time and nobody told");
+    if well_from.max(job.ends_at) + SLACK < polled_until {
+        violated(
+            "late results",
+            "a verdict came in time and made no late result",
+        );
     }
 }
 
-/// Every delivery was made, or is dead after all its attempts (4).
+/// Checks that every delivery was made, or is dead after all its attempts (4).
 fn deliveries(world: &World, rows: &Rows) {
     let state = world.state();
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     for owed in &rows.deliveries {
         let index = SINKS.iter().position(|(name, _)| *name == owed.sink);
-        let book = &state.books[index.unwrap()];
-        let taken = book.taken.get(&owed.event_id).copied().unwrap_or_default();
-        let tried = book.tried.get(&owed.event_id).copied().unwrap_or_default();
+        let ledger = &state.ledgers[index.unwrap()];
+        let taken = ledger
+            .taken
+            .get(&owed.event_id)
+            .copied()
+            .unwrap_or_default();
+        let tried = ledger
+            .tried
+            .get(&owed.event_id)
+            .copied()
+            .unwrap_or_default();
         let is_well = match owed.state {
             DeliveryState::Delivered => taken > 0,
-            // Those at a receiver that is gone are none of the schedule.
-            DeliveryState::Dead => owed.attempts - owed.earlier == ATTEMPTS_MAX,
+            // Attempts at a receiver that is gone are not part of the schedule.
+            DeliveryState::Dead => owed.attempts_total - owed.earlier == ATTEMPTS_MAX,
             DeliveryState::Pending => false,
         };
-        if !is_well || tried < usize::try_from(owed.attempts).unwrap() {
-            wrongs.push(format!(
+        if !is_well || tried < usize::try_from(owed.attempts_total).unwrap() {
+            violations.push(format!(
                 "{owed:?} was taken {taken} and tried {tried} times"
             ));
         }
     }
-    for book in &state.books {
-        let again: usize = book.taken.values().map(|taken| taken - 1).sum();
-        if world.plan.is_orderly() && again > book.untold {
-            wrongs.push(format!("{again} repeated without need"));
+    for ledger in &state.ledgers {
+        let again: usize = ledger.taken.values().map(|taken| taken - 1).sum();
+        if world.plan.is_orderly() && again > ledger.unconfirmed {
+            violations.push(format!("{again} repeated without need"));
         }
     }
     let only_crashes = |stop: &Stop| matches!(stop, Stop::Crash(_));
     let crashed = world.plan.stops.iter().any(only_crashes);
-    let in_vain = state.applies_in_vain;
+    let failed = state.failed_applies;
     let unwatches = world.plan.jobs.iter().any(|job| job.unwatch_at.is_some());
-    if world.plan.store.is_empty() && !crashed && !unwatches && in_vain > 0 {
-        wrongs.push(format!("{in_vain} writes in vain"));
+    if world.plan.store.is_empty() && !crashed && !unwatches && failed > 0 {
+        violations.push(format!("{failed} failed writes"));
     }
     drop(state);
-    for what in wrongs {
-        world.wrong("4", &what);
+    for what in violations {
+        world.violated("4", &what);
     }
 }

@@ -1,5 +1,5 @@
 //! The cloud: jobs that go from pending to running to their verdict, behind a gateway that
-//! fails in every way. It remembers who asked when, and what it answered.
+//! fails in every way. It records its requests and answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use jobwatch::watch::observation::{Problem, ProblemKind};
 use crate::simulation::plan::{CloudFault, Job, Verdict};
 use crate::simulation::world::World;
 
-/// What the service told of one job, as far as it arrived.
+/// The facts about one job in the answers that arrived.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Told {
-    /// How often what was told differed from what was told before.
+pub(super) struct Seen {
+    /// The number of changes of the status.
     pub(super) changes: usize,
     last: Option<&'static str>,
     pub(super) verdict_at: Option<Duration>,
     pub(super) unknown: usize,
-    /// When it refused, first and last, with nothing else in between.
+    /// The first and the last of the present series of refusals.
     refused: Option<(Duration, Duration)>,
-    /// The longest time of nothing but refusals.
+    /// The longest series of refusals.
     pub(super) refused_for: Duration,
-    /// It is not to be asked again before.
+    /// No poll is allowed before this time.
     quiet_until: Option<Duration>,
-    /// When it was first asked for.
+    /// The time of the first poll.
     pub(super) asked_at: Option<Duration>,
 }
 
-/// Who asked when. Times are uptimes of the present process, but for those in [`Told`].
+/// All polls. Times are uptimes of the present process, except those in [`Seen`].
 #[derive(Debug, Default)]
 pub(super) struct Visits {
-    pub(super) told: BTreeMap<String, Told>,
+    pub(super) seen: BTreeMap<String, Seen>,
     begun: Vec<Duration>,
     in_flight: u32,
-    /// When a throttling last wished for a pause, and until when.
+    /// The begin and the end of the last pause after a 429.
     paused: (Duration, Duration),
     pub(super) total: usize,
 }
@@ -48,16 +48,16 @@ impl Visits {
         self.begun.clear();
         self.in_flight = 0;
         self.paused = (Duration::ZERO, Duration::ZERO);
-        self.told
+        self.seen
             .values_mut()
-            .for_each(|told| told.quiet_until = None);
+            .for_each(|seen| seen.quiet_until = None);
     }
 }
 
 /// See the module.
 pub(super) struct Cloud(pub(super) World);
 
-/// A request that is being answered.
+/// A request that waits for its answer.
 struct Visit<'a>(&'a World);
 
 impl Drop for Visit<'_> {
@@ -75,10 +75,10 @@ fn status_of(job: &Job, at: Duration) -> &'static str {
     }
 }
 
-/// An answer, and what is to be remembered once it has arrived.
+/// An answer, and the facts to record once it has arrived.
 struct Answer {
     status: u16,
-    wish: Option<Duration>,
+    retry_after: Option<Duration>,
     body: String,
     shown: Option<&'static str>,
 }
@@ -87,7 +87,7 @@ impl Answer {
     fn error(status: u16) -> Self {
         Self {
             status,
-            wish: None,
+            retry_after: None,
             body: format!(r#"{{"error_code":"X.{status}","error_msg":"no"}}"#),
             shown: None,
         }
@@ -109,7 +109,7 @@ impl Answer {
         };
         let status = status_of(job, at);
         Self {
-            wish: job.wish,
+            retry_after: job.retry_after,
             shown: Some(status),
             ..Self::body(format!(
                 r#"{{"job_id":"{}","job_type":"t","status":"{status}","fail_reason":null}}"#,
@@ -120,8 +120,8 @@ impl Answer {
 
     fn received(&self) -> Received {
         let mut headers = HeaderMap::new();
-        if let Some(wish) = self.wish {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wish.as_secs()));
+        if let Some(retry_after) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
         Received {
             http_status: StatusCode::from_u16(self.status).unwrap(),
@@ -132,20 +132,20 @@ impl Answer {
 }
 
 impl Cloud {
-    /// A request arrives: may it come now?
+    /// Records a request and checks that it may come now.
     fn admit(&self, job_id: &str, uptime: Duration) {
         let World { plan, .. } = &self.0;
         let mut state = self.0.state();
         let elapsed = state.elapsed();
         let visits = &mut state.visits;
-        let told = visits.told.entry(job_id.to_owned()).or_default();
-        told.asked_at.get_or_insert(elapsed);
+        let seen = visits.seen.entry(job_id.to_owned()).or_default();
+        seen.asked_at.get_or_insert(elapsed);
         visits.total += 1;
         visits.in_flight += 1;
         visits.begun.push(uptime);
-        let mut wrongs = Vec::new();
+        let mut violations = Vec::new();
         if visits.in_flight > plan.limits.concurrency {
-            wrongs.push((
+            violations.push((
                 "the budget's concurrency",
                 format!("{} at once", visits.in_flight),
             ));
@@ -157,24 +157,24 @@ impl Cloud {
             let made = f64::from(u32::try_from(n + 1).unwrap());
             if made > allowed {
                 let what = format!("{made} polls within {:?}", uptime.saturating_sub(*begun));
-                wrongs.push(("the budget's rate", what));
+                violations.push(("the budget's rate", what));
                 break;
             }
         }
         let (paused_at, paused_until) = visits.paused;
-        // What was on its way in the same instant could not know of it.
+        // A request of the same instant was sent before the pause was known.
         if uptime > paused_at && uptime < paused_until {
-            let what = format!("asked at {uptime:?}, before {paused_until:?}");
-            wrongs.push(("Retry-After of a throttling", what));
+            let what = format!("polled at {uptime:?}, before {paused_until:?}");
+            violations.push(("Retry-After of a throttling", what));
         }
-        let quiet = visits.told.get(job_id).and_then(|told| told.quiet_until);
+        let quiet = visits.seen.get(job_id).and_then(|seen| seen.quiet_until);
         if let Some(until) = quiet.filter(|until| uptime < *until) {
-            let what = format!("{job_id} asked at {uptime:?}, before {until:?}");
-            wrongs.push(("Retry-After", what));
+            let what = format!("{job_id} was polled at {uptime:?}, before {until:?}");
+            violations.push(("Retry-After", what));
         }
         drop(state);
-        for (invariant, what) in wrongs {
-            self.0.wrong(invariant, &what);
+        for (invariant, what) in violations {
+            self.0.violated(invariant, &what);
         }
     }
 
@@ -192,8 +192,8 @@ impl Cloud {
                 return Err(unreachable("timed out"));
             }
             Some(CloudFault::Status(status)) => Answer::error(status),
-            Some(CloudFault::Wish(status, wish)) => Answer {
-                wish: Some(Duration::from_secs(wish)),
+            Some(CloudFault::RetryAfter(status, retry_after)) => Answer {
+                retry_after: Some(Duration::from_secs(retry_after)),
                 ..Answer::error(status)
             },
             Some(CloudFault::Garbage) => Answer::body("<html>FAIL</html>"),
@@ -204,35 +204,35 @@ impl Cloud {
         })
     }
 
-    /// The answer arrives.
+    /// Records an answer that arrived.
     fn note(&self, job_id: &str, answer: Option<&Answer>, uptime: Duration) {
         let timing = &self.0.plan.timing;
         let mut state = self.0.state();
         let at = state.elapsed();
         let visits = &mut state.visits;
-        let told = visits.told.entry(job_id.to_owned()).or_default();
+        let seen = visits.seen.entry(job_id.to_owned()).or_default();
         let status = answer.map_or(0, |answer| answer.status);
         if matches!(status, 400 | 403) {
-            let since = told.refused.map_or(at, |(since, _)| since);
-            told.refused = Some((since, at));
-            told.refused_for = told.refused_for.max(at.saturating_sub(since));
+            let since = seen.refused.map_or(at, |(since, _)| since);
+            seen.refused = Some((since, at));
+            seen.refused_for = seen.refused_for.max(at.saturating_sub(since));
         } else {
-            told.refused = None;
+            seen.refused = None;
         }
-        told.unknown += usize::from(status == 404);
+        seen.unknown += usize::from(status == 404);
         let Some(answer) = answer else { return };
         if let Some(shown) = answer.shown {
-            told.changes += usize::from(told.last != Some(shown));
-            told.last = Some(shown);
+            seen.changes += usize::from(seen.last != Some(shown));
+            seen.last = Some(shown);
             if matches!(shown, "SUCCESS" | "FAIL") {
-                told.verdict_at.get_or_insert(at);
+                seen.verdict_at.get_or_insert(at);
             }
         }
-        if let Some(wish) = answer.wish {
+        if let Some(retry_after) = answer.retry_after {
             let least = timing.initial().min(timing.max());
-            let wish = Duration::from_secs(wish.as_secs());
-            let until = uptime + wish.min(timing.max_retry_after()).max(least);
-            told.quiet_until = Some(until);
+            let retry_after = Duration::from_secs(retry_after.as_secs());
+            let until = uptime + retry_after.min(timing.max_retry_after()).max(least);
+            seen.quiet_until = Some(until);
             if status == 429 {
                 visits.paused = (uptime, visits.paused.1.max(until));
             }
@@ -253,7 +253,9 @@ impl Transport for Cloud {
         world.step().await;
         drop(visit);
         world.note(|| {
-            let said = answer.as_ref().map(|it| (it.status, it.shown, it.wish));
+            let said = answer
+                .as_ref()
+                .map(|it| (it.status, it.shown, it.retry_after));
             format!(
                 "cloud: {job_id} {:?}",
                 said.map_err(|problem| &problem.message)

@@ -1,24 +1,26 @@
-//! The store with faults: it fails before it commits, or after, or takes its time.
+//! The store with faults: it fails before a commit or after it, or is slow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jobwatch::clock::SharedClock;
 use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, Page, Query, SharedStore, Store,
-    StoreError, StoredEvent, Submitted,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, Page, PageCursor, Query,
+    SharedStore, StoreError, StoredEvent, Submitted, WatchStore,
 };
 use jobwatch::watch::change::Change;
-use jobwatch::watch::{State, Watch, WatchId};
+use jobwatch::watch::{Watch, WatchId};
 
 use crate::simulation::plan::StoreFault;
 use crate::simulation::world::World;
 use crate::store::memory::MemoryStore;
 
-/// The longest that a slow call takes, in milliseconds.
+/// The longest duration of a slow call, in milliseconds.
 const SLOW_MS: u64 = 8000;
 
 /// See the module.
@@ -28,9 +30,9 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn open(world: &World) -> SharedStore {
+    pub(super) fn open(world: &World, clock: SharedClock) -> SharedStore {
         Arc::new(Self {
-            store: world.memory.reopen(),
+            store: world.memory.reopen(clock),
             world: world.clone(),
         })
     }
@@ -68,7 +70,7 @@ impl Disk {
 }
 
 #[async_trait]
-impl Store for Disk {
+impl WatchStore for Disk {
     async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
         self.call("submit", self.store.submit(submissions)).await
     }
@@ -80,9 +82,13 @@ impl Store for Disk {
         self.world
             .note(|| format!("disk: {id} {kind:?} {applied:?}"));
         if !matches!(applied, Ok(Applied::Applied)) {
-            self.world.state().applies_in_vain += 1;
+            self.world.state().failed_applies += 1;
         }
         applied
+    }
+
+    async fn append(&self, change: Change) -> Result<Applied, StoreError> {
+        self.call("append", self.store.append(change)).await
     }
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
@@ -98,28 +104,39 @@ impl Store for Disk {
             .await
     }
 
-    async fn position(&self) -> Result<i64, StoreError> {
-        self.call("position", self.store.position()).await
-    }
-
-    async fn watching(&self, after: i64, limit: usize) -> Result<Vec<(i64, Watch)>, StoreError> {
+    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
         self.call("watching", self.store.watching(after, limit))
             .await
     }
 
-    async fn changes(&self, position: i64, limit: usize) -> Result<Changes, StoreError> {
-        self.call("changes", self.store.changes(position, limit))
-            .await
+    async fn without_verdict(
+        &self,
+        since: Timestamp,
+        after: Option<PageCursor>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let found = self.store.without_verdict(since, after, limit);
+        self.call("without_verdict", found).await
     }
 
+    async fn cursor(&self) -> Result<Cursor, StoreError> {
+        self.call("cursor", self.store.cursor()).await
+    }
+
+    async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+        self.call("changes", self.store.changes(since, limit)).await
+    }
+}
+
+#[async_trait]
+impl Outbox for Disk {
     async fn claim_deliveries(
         &self,
         sink: &str,
-        now: Timestamp,
-        lease_until: Timestamp,
+        lease: Duration,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        let claim = self.store.claim_deliveries(sink, now, lease_until, limit);
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let claim = self.store.claim_deliveries(sink, lease, limit);
         self.call("claim", claim).await
     }
 
@@ -127,23 +144,9 @@ impl Store for Disk {
         self.call("settle", self.store.settle(records)).await
     }
 
-    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Duration>, StoreError> {
         self.call("next_due", self.store.next_delivery_due(sink))
             .await
-    }
-
-    async fn append(&self, change: Change) -> Result<Applied, StoreError> {
-        self.call("append", self.store.append(change)).await
-    }
-
-    async fn without_verdict(
-        &self,
-        since: Timestamp,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, Watch)>, StoreError> {
-        let found = self.store.without_verdict(since, after, limit);
-        self.call("without_verdict", found).await
     }
 
     async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError> {
@@ -161,30 +164,18 @@ impl Store for Disk {
         self.call("delivery", self.store.delivery(id)).await
     }
 
-    async fn redrive(&self, id: i64, force: bool, now: Timestamp) -> Result<Redriven, StoreError> {
-        self.call("redrive", self.store.redrive(id, force, now))
+    async fn redrive(&self, id: i64, force: bool) -> Result<Redriven, StoreError> {
+        self.call("redrive", self.store.redrive(id, force)).await
+    }
+
+    async fn redrive_dead(&self, sink: &str, since: Option<Timestamp>) -> Result<u64, StoreError> {
+        self.call("redrive_dead", self.store.redrive_dead(sink, since))
             .await
     }
+}
 
-    async fn redrive_dead(
-        &self,
-        sink: &str,
-        since: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let redriven = self.store.redrive_dead(sink, since, now);
-        self.call("redrive_dead", redriven).await
-    }
-
-    async fn watch_counts(&self) -> Result<Vec<(State, u64)>, StoreError> {
-        self.call("watch_counts", self.store.watch_counts()).await
-    }
-
-    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
-        self.call("delivery_counts", self.store.delivery_counts())
-            .await
-    }
-
+#[async_trait]
+impl Maintenance for Disk {
     async fn check(&self) -> Result<(), StoreError> {
         self.call("check", self.store.check()).await
     }

@@ -1,13 +1,13 @@
 //! One process after the other: the real poller, courier and actions on the models, until
-//! everything is settled.
+//! all work is done.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jobwatch::actions::submit::SubmitError;
 use jobwatch::actions::{self, Actions};
-use jobwatch::clock::{SharedClock, seeded_rng, until};
+use jobwatch::clock::{SharedClock, seeded_rng};
 use jobwatch::credential::Credential;
 use jobwatch::credential::kinds::none::Nothing;
 use jobwatch::definition::Definition;
@@ -39,28 +39,28 @@ use crate::simulation::plan::{Job, Plan, SERVICES, SINKS, Stop};
 use crate::simulation::receiver::Receiver;
 use crate::simulation::world::{LifeClock, World};
 
-/// How often the outside looks whether all is settled.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Nothing due for longer than this is not waited for by a living process.
+/// The interval of the checks whether all work is done.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// If the next work is due later than this, the process ends and time is skipped.
 const IDLE: Duration = Duration::from_mins(2);
-/// How long a process may take to stop in order.
+/// The longest duration of an orderly stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a client tries again.
+/// The pause of a client before it tries again.
 const CLIENT_PAUSE: Duration = Duration::from_secs(1);
-/// More processes than any history needs.
+/// An upper limit for the processes of a history.
 const LIVES_MAX: usize = 300;
 
 static DEFINITION: LazyLock<Arc<Definition>> =
     LazyLock::new(|| Arc::clone(Catalog::built_in().get("dcs").unwrap()));
 
-/// Why a process ended.
+/// The reason for the end of a process.
 enum Ended {
     Died,
     Stopped,
-    /// Nothing is due for so long.
+    /// No work is due for this time.
     Idle(Duration),
     Settled,
-    /// What should have been settled is not.
+    /// Work that should be done is not.
     Stuck,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn run(world: &World) {
         let stop = world.plan.stops.get(n).copied();
         match live(world, stop) {
             Ended::Stuck => return,
-            // What was under way may have owed something on the way out.
+            // An orderly stop may have stored more deliveries.
             Ended::Settled if matches!(checks::left(world), Left::Nothing) => return,
             Ended::Settled => {}
             Ended::Idle(time) => world.pass(time),
@@ -80,10 +80,10 @@ pub(super) fn run(world: &World) {
             }
         }
     }
-    world.wrong("4", "what is owed is never settled");
+    world.violated("4", "a delivery is never settled");
 }
 
-/// One process. Whatever is in memory is dropped with its runtime.
+/// Runs one process. Its memory is dropped with its runtime.
 fn live(world: &World, stop: Option<Stop>) -> Ended {
     let (fuse, orderly) = match stop {
         Some(Stop::Crash(calls)) => (Some(calls), None),
@@ -118,7 +118,7 @@ async fn act(world: &World, orderly: Option<Duration>) -> Ended {
     let stop = CancellationToken::new();
     let tracker = TaskTracker::new();
     let process = Process::build(world, &tracker);
-    // As the program does: without its watches it does not start.
+    // Like the program, it does not start without its watches.
     if process.poller.load().await.is_err() {
         return Ended::Stopped;
     }
@@ -128,7 +128,7 @@ async fn act(world: &World, orderly: Option<Duration>) -> Ended {
     tracker.spawn(async move { poller.run(polling, Arc::new(|| {})).await });
     let mut clients = JoinSet::new();
     for (n, job) in world.plan.jobs.iter().enumerate() {
-        // Some submitters are two.
+        // Some jobs have two submitters.
         for _ in 0..=usize::from(n % 3 == 0) {
             clients.spawn(client(
                 world.clone(),
@@ -140,30 +140,27 @@ async fn act(world: &World, orderly: Option<Duration>) -> Ended {
     let ended = until_settled(world, orderly).await;
     stop.cancel();
     tracker.close();
-    // What does not end in time is abandoned, as by the program.
+    // Tasks that do not end in time are abandoned, as in the program.
     let _ = timeout(STOP_TIMEOUT, tracker.wait()).await;
     process.store.close().await;
-    checks::look(world);
+    checks::final_states(world);
     ended
 }
 
 async fn until_settled(world: &World, orderly: Option<Duration>) -> Ended {
     let began = world.elapsed();
     loop {
-        world.lasts(LOOK_EVERY).await;
-        checks::look(world);
+        world.lasts(CHECK_EVERY).await;
+        checks::final_states(world);
         let elapsed = world.elapsed();
         match checks::left(world) {
             Left::Nothing => return Ended::Settled,
             Left::Overdue => return Ended::Stuck,
-            Left::Gone if elapsed >= world.plan.calm_at => return Ended::Idle(LOOK_EVERY),
-            Left::Deliveries(due) => {
-                let idle = until(world.wall(), due);
-                if idle > IDLE {
-                    return Ended::Idle(idle.saturating_sub(LOOK_EVERY));
-                }
+            Left::Gone if elapsed >= world.plan.calm_at => return Ended::Idle(CHECK_EVERY),
+            Left::Deliveries(after) if after > IDLE => {
+                return Ended::Idle(after.saturating_sub(CHECK_EVERY));
             }
-            Left::Gone | Left::Watches | Left::Late => {}
+            Left::Deliveries(_) | Left::Gone | Left::Watches | Left::Late => {}
         }
         if orderly.is_some_and(|after| elapsed >= began + after) {
             return Ended::Stopped;
@@ -171,7 +168,7 @@ async fn until_settled(world: &World, orderly: Option<Duration>) -> Ended {
     }
 }
 
-/// Somebody who submits a job until it is acknowledged, and may end the watch later.
+/// A client that submits a job until it is acknowledged, and may end the watch later.
 async fn client(world: World, actions: Arc<Actions>, job: Job) {
     let wait = |at: Duration| world.lasts(at.saturating_sub(world.elapsed()));
     wait(job.submit_at).await;
@@ -193,7 +190,7 @@ async fn client(world: World, actions: Arc<Actions>, job: Job) {
                 break id;
             }
             Err(SubmitError::Refused(faults)) => {
-                world.wrong("submit", &format!("{faults:?}"));
+                world.violated("submit", &format!("{faults:?}"));
                 return;
             }
             Err(SubmitError::Store(_)) => world.lasts(CLIENT_PAUSE).await,
@@ -208,13 +205,13 @@ async fn client(world: World, actions: Arc<Actions>, job: Job) {
             Ok(Some(_)) => {
                 world.state().unwatched.insert(job.id.clone());
             }
-            Ok(None) => world.wrong("2", "an acknowledged watch is not there to be ended"),
+            Ok(None) => world.violated("2", "an acknowledged watch is not there to be ended"),
             Err(_) => world.lasts(CLIENT_PAUSE).await,
         }
     }
 }
 
-/// The parts of the program, wired as the program wires them.
+/// The parts of the program, connected as in the program.
 struct Process {
     store: SharedStore,
     poller: Poller,
@@ -224,8 +221,8 @@ struct Process {
 
 impl Process {
     fn build(world: &World, tracker: &TaskTracker) -> Self {
-        let store = Disk::open(world);
         let clock: SharedClock = Arc::new(LifeClock(world.clone()));
+        let store = Disk::open(world, Arc::clone(&clock));
         let rng = || seeded_rng(world.state().rng.next_u64());
         let services = services(world, &clock);
         let instance = Instance("model".to_owned());
@@ -282,7 +279,7 @@ fn services(world: &World, clock: &SharedClock) -> Services {
         timing: timing.clone(),
         limits: *limits,
         transport: Arc::clone(&transport),
-        refusals: Arc::new(Mutex::default()),
+        refusals: Arc::default(),
     }))
 }
 
@@ -298,8 +295,8 @@ fn sinks(world: &World) -> BTreeMap<String, SharedSink> {
 }
 
 fn subscriptions() -> Subscriptions {
-    let filter = |is_told_all: bool| Filter {
-        events: if is_told_all {
+    let filter = |gets_all: bool| Filter {
+        events: if gets_all {
             Vec::new()
         } else {
             vec![EventFilter::Finished]
@@ -309,7 +306,7 @@ fn subscriptions() -> Subscriptions {
     let sinks = SINKS.iter();
     Subscriptions {
         sinks: sinks
-            .map(|(name, is_told_all)| ((*name).to_owned(), filter(*is_told_all)))
+            .map(|(name, gets_all)| ((*name).to_owned(), filter(*gets_all)))
             .collect(),
         ..Subscriptions::default()
     }

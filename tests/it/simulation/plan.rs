@@ -1,4 +1,4 @@
-//! What a history is made of, drawn from its seed before it begins.
+//! The plan of a history, drawn from its seed before it begins.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use rand::rngs::StdRng;
 
 use crate::harness::timing::least;
 
-/// The services' names; both are one endpoint with one credential, and so one budget.
+/// The names of the services; both share one endpoint and credential, so one budget.
 pub(super) const SERVICES: [&str; 2] = ["east", "west"];
-/// The sinks' names, and whether each is told of every event or of ends only.
+/// The names of the sinks, and true for a sink that gets every event and not only ends.
 pub(super) const SINKS: [(&str, bool); 2] = [("all", true), ("ends", false)];
-/// How long a receiver may take before an attempt counts as failed.
+/// The time limit of an attempt.
 pub(super) const SINK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How a job ends.
@@ -35,52 +35,52 @@ impl Verdict {
     }
 }
 
-/// One job and the watch on it; times are since the beginning.
+/// One job and the watch on it; times are since the begin of the history.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) id: String,
     pub(super) service: &'static str,
     pub(super) submit_at: Duration,
     pub(super) deadline: Duration,
-    /// Before, the service does not know it.
+    /// Before this time the service does not know the job.
     pub(super) visible_at: Duration,
     pub(super) runs_at: Duration,
     pub(super) ends_at: Duration,
     pub(super) verdict: Verdict,
-    /// From then on the service does not know it any more.
+    /// From this time on the service does not know the job any more.
     pub(super) forgotten_at: Option<Duration>,
-    /// When an operator ends the watch.
+    /// The time at which an operator ends the watch.
     pub(super) unwatch_at: Option<Duration>,
-    /// What the service wishes with every sighting.
-    pub(super) wish: Option<Duration>,
+    /// The `Retry-After` of every sighting.
+    pub(super) retry_after: Option<Duration>,
 }
 
-/// What goes wrong with an answer.
+/// A fault of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CloudFault {
     Refused,
     Hangs,
     Status(u16),
-    /// A status with the wish to be left alone for so many seconds.
-    Wish(u16, u64),
+    /// A status with this many seconds in `Retry-After`.
+    RetryAfter(u16, u64),
     Garbage,
     WrongJob,
     NoStatus,
 }
 
-/// What goes wrong with a delivery.
+/// A fault of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SinkFault {
     Fails,
-    /// It fails, with the wish to be left alone for so many seconds.
-    Wish(u64),
-    /// It takes the event, and answers too late.
+    /// It fails, with this many seconds in `Retry-After`.
+    RetryAfter(u64),
+    /// It accepts the event, and answers too late.
     TakesAndHangs,
     Hangs,
     Gone,
 }
 
-/// A time in which something goes wrong with this probability.
+/// A time in which a fault happens with this probability.
 #[derive(Debug, Clone)]
 pub(super) struct Trouble<F> {
     pub(super) from: Duration,
@@ -89,11 +89,11 @@ pub(super) struct Trouble<F> {
     pub(super) fault: F,
 }
 
-/// What goes wrong with a call of the store.
+/// A fault of a call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoreFault {
     Before,
-    /// It is committed, and the answer says it failed.
+    /// It commits, and reports a failure.
     After,
     Slow,
 }
@@ -101,13 +101,13 @@ pub(super) enum StoreFault {
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Dropped at this many calls to the store, the cloud or a sink.
+    /// It is dropped at this call to the store, the cloud or a sink.
     Crash(u64),
-    /// Asked to stop after so long.
+    /// It is stopped in order after this time.
     Orderly(Duration),
 }
 
-/// Everything about one history that is not decided on the way.
+/// The parts of a history that are fixed before it begins.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -119,16 +119,16 @@ pub(super) struct Plan {
     pub(super) sinks: Vec<Vec<Trouble<SinkFault>>>,
     pub(super) store: Vec<Trouble<StoreFault>>,
     pub(super) stops: Vec<Stop>,
-    /// When the wall clock is set, and by how much.
+    /// The times at which the wall clock is set, and by how much.
     pub(super) jumps: Vec<(Duration, SignedDuration)>,
-    /// From then on nothing goes wrong any more, but for sinks that are dead.
+    /// From this time on there are no faults, except at a dead sink.
     pub(super) calm_at: Duration,
-    /// A sink that never takes anything.
+    /// A sink that accepts no event.
     pub(super) dead_sink: Option<usize>,
 }
 
 fn secs(rng: &mut StdRng, from: f64, to: f64) -> Duration {
-    // Whole milliseconds, as every clock here.
+    // Whole milliseconds, like every clock here.
     let millis = rng.random_range(from..=to) * 1000.0;
     Duration::from_millis(Duration::from_secs_f64(millis).as_secs())
 }
@@ -196,7 +196,7 @@ impl Plan {
             for _ in 0..rng.random_range(0..3) {
                 let fault = match rng.random_range(0..10) {
                     0..4 => SinkFault::Fails,
-                    4 => SinkFault::Wish(rng.random_range(0..100)),
+                    4 => SinkFault::RetryAfter(rng.random_range(0..100)),
                     5..7 => SinkFault::TakesAndHangs,
                     7..9 => SinkFault::Hangs,
                     _ => SinkFault::Gone,
@@ -230,9 +230,10 @@ impl Plan {
         }
     }
 
-    /// Whether processes live on and the store does what it says.
+    /// True without stops and faults of the store. The wall clock may change: deliveries do not
+    /// go by it.
     pub(super) fn is_orderly(&self) -> bool {
-        self.store.is_empty() && self.stops.is_empty() && self.jumps.is_empty()
+        self.store.is_empty() && self.stops.is_empty()
     }
 
     pub(super) fn job(&self, id: &str) -> Option<&Job> {
@@ -256,7 +257,7 @@ fn job(rng: &mut StdRng, n: usize) -> Job {
     let unwatch_at = rng
         .random_bool(0.15)
         .then(|| submit_at + secs(rng, 0.0, 200.0));
-    let wish = rng.random_bool(0.1).then(|| secs(rng, 0.0, 40.0));
+    let retry_after = rng.random_bool(0.1).then(|| secs(rng, 0.0, 40.0));
     Job {
         id: format!("job-{n}"),
         service: one_of(rng, &SERVICES),
@@ -268,7 +269,7 @@ fn job(rng: &mut StdRng, n: usize) -> Job {
         verdict: one_of(rng, &[Verdict::Succeeded, Verdict::Failed]),
         forgotten_at,
         unwatch_at,
-        wish,
+        retry_after,
     }
 }
 
@@ -308,8 +309,8 @@ fn cloud_fault(rng: &mut StdRng) -> CloudFault {
         1 => CloudFault::Hangs,
         2..4 => CloudFault::Status(one_of(rng, &[500, 502, 503, 408])),
         4 => CloudFault::Status(429),
-        5 => CloudFault::Wish(429, rng.random_range(0..90)),
-        6 => CloudFault::Wish(503, rng.random_range(0..90)),
+        5 => CloudFault::RetryAfter(429, rng.random_range(0..90)),
+        6 => CloudFault::RetryAfter(503, rng.random_range(0..90)),
         7 => CloudFault::Status(401),
         8..10 => CloudFault::Status(403),
         10 => CloudFault::Status(400),

@@ -1,33 +1,34 @@
-//! The receivers behind the sinks: they fail, are slow, take an event and do not say so, or
-//! want none any more. Each keeps a book of what it took.
+//! The receivers behind the sinks: they fail, are slow, accept an event without a reply, or
+//! answer 410. Each keeps a ledger of its events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use jobwatch::sink::{Attempt, AttemptResult, Parcel, Sink};
+use jobwatch::sink::{Attempt, AttemptResult, Sink};
+use jobwatch::watch::delivery::Delivery;
 use uuid::Uuid;
 
 use crate::simulation::plan::{SINK_TIMEOUT, SinkFault};
 use crate::simulation::world::World;
 
-/// What one receiver saw.
+/// The attempts at one receiver.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Book {
-    /// How often each event was taken.
+pub(super) struct Ledger {
+    /// The number of accepted attempts, by event.
     pub(super) taken: BTreeMap<Uuid, usize>,
-    /// How often each was tried.
+    /// The number of attempts, by event.
     pub(super) tried: BTreeMap<Uuid, usize>,
-    /// Takings that the sender cannot know of.
-    pub(super) untold: usize,
+    /// The number of accepted attempts without a reply.
+    pub(super) unconfirmed: usize,
     under_way: BTreeSet<Uuid>,
     in_flight: usize,
     gone_at: Option<Duration>,
     quiet_until: BTreeMap<Uuid, Duration>,
 }
 
-impl Book {
+impl Ledger {
     pub(super) fn begin_life(&mut self) {
         self.under_way.clear();
         self.in_flight = 0;
@@ -47,48 +48,48 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// An attempt begins: may it?
-    fn admit(&self, parcel: &Parcel) {
+    /// Records the begin of an attempt and checks that it is allowed.
+    fn admit(&self, delivery: &Delivery) {
         let plan = &self.world.plan;
         let is_stored = {
             let rows = self.world.memory.rows();
-            let stored = rows.event(parcel.event_id);
-            stored.is_some_and(|logged| logged.event.body == parcel.body)
+            let stored = rows.event(delivery.event_id);
+            stored.is_some_and(|logged| logged.event.body == delivery.body)
         };
         let uptime = self.world.uptime();
-        let mut wrongs = Vec::new();
+        let mut violations = Vec::new();
         let mut state = self.world.state();
-        let book = &mut state.books[self.index];
-        *book.tried.entry(parcel.event_id).or_default() += 1;
-        book.in_flight += 1;
+        let ledger = &mut state.ledgers[self.index];
+        *ledger.tried.entry(delivery.event_id).or_default() += 1;
+        ledger.in_flight += 1;
         if !is_stored {
-            wrongs.push(("3", "an event was sent that is not stored as it was sent"));
+            violations.push(("3", "the stored event differs from the sent event"));
         }
-        if !book.under_way.insert(parcel.event_id) && plan.jumps.is_empty() {
-            wrongs.push(("the lease", "an event is sent twice at the same time"));
+        if !ledger.under_way.insert(delivery.event_id) {
+            violations.push(("the lease", "an event is sent twice at the same time"));
         }
-        if book.in_flight > plan.sink_concurrency {
-            wrongs.push(("10", "more attempts at once than the sink allows"));
+        if ledger.in_flight > plan.sink_concurrency {
+            violations.push(("10", "more attempts at once than the sink allows"));
         }
-        if book.gone_at.is_some_and(|at| at < uptime) {
-            wrongs.push(("410", "a sink was disabled, and was sent an event"));
+        if ledger.gone_at.is_some_and(|at| at < uptime) {
+            violations.push(("410", "an event was sent to a disabled sink"));
         }
-        let quiet = book.quiet_until.get(&parcel.event_id);
+        let quiet = ledger.quiet_until.get(&delivery.event_id);
         if quiet.is_some_and(|until| uptime < *until) && plan.is_orderly() {
-            wrongs.push(("Retry-After of a sink", "an event was sent too early"));
+            violations.push(("Retry-After of a sink", "an event was sent too early"));
         }
         drop(state);
-        for (invariant, what) in wrongs {
-            let id = parcel.event_id;
+        for (invariant, what) in violations {
+            let id = delivery.event_id;
             self.world
-                .wrong(invariant, &format!("{what}: {id} at {uptime:?}"));
+                .violated(invariant, &format!("{what}: {id} at {uptime:?}"));
         }
     }
 
-    async fn receive(&self, parcel: &Parcel) -> AttemptResult {
-        let failed = |reason: &str, wish: Option<u64>| AttemptResult::Failed {
+    async fn receive(&self, delivery: &Delivery) -> AttemptResult {
+        let failed = |reason: &str, retry_after: Option<u64>| AttemptResult::Failed {
             reason: reason.to_owned(),
-            retry_after: wish.map(Duration::from_secs),
+            retry_after: retry_after.map(Duration::from_secs),
         };
         let fault = self.world.draw(&self.world.plan.sinks[self.index]);
         let is_dead = self.world.plan.dead_sink == Some(self.index);
@@ -96,13 +97,13 @@ impl Receiver {
         self.world.lasts(self.world.millis(500)).await;
         match fault {
             None => {
-                self.take(parcel, 0);
+                self.take(delivery, 0);
                 AttemptResult::Delivered
             }
             Some(SinkFault::Fails) => failed("500", None),
-            Some(SinkFault::Wish(wish)) => failed("503", Some(wish)),
+            Some(SinkFault::RetryAfter(retry_after)) => failed("503", Some(retry_after)),
             Some(SinkFault::TakesAndHangs) => {
-                self.take(parcel, 1);
+                self.take(delivery, 1);
                 self.world.lasts(SINK_TIMEOUT).await;
                 failed("timed out", None)
             }
@@ -114,42 +115,44 @@ impl Receiver {
         }
     }
 
-    fn take(&self, parcel: &Parcel, untold: usize) {
+    fn take(&self, delivery: &Delivery, unconfirmed: usize) {
         let mut state = self.world.state();
-        let book = &mut state.books[self.index];
-        *book.taken.entry(parcel.event_id).or_default() += 1;
-        book.untold += untold;
+        let ledger = &mut state.ledgers[self.index];
+        *ledger.taken.entry(delivery.event_id).or_default() += 1;
+        ledger.unconfirmed += unconfirmed;
     }
 
-    fn close(&self, parcel: &Parcel, verdict: &AttemptResult) {
+    fn close(&self, delivery: &Delivery, verdict: &AttemptResult) {
         let uptime = self.world.uptime();
         let mut state = self.world.state();
-        let book = &mut state.books[self.index];
-        book.under_way.remove(&parcel.event_id);
+        let ledger = &mut state.ledgers[self.index];
+        ledger.under_way.remove(&delivery.event_id);
         match verdict {
             AttemptResult::Failed {
-                retry_after: Some(wish),
+                retry_after: Some(retry_after),
                 ..
             } => {
-                book.quiet_until.insert(parcel.event_id, uptime + *wish);
+                ledger
+                    .quiet_until
+                    .insert(delivery.event_id, uptime + *retry_after);
             }
             AttemptResult::ReceiverGone => {
-                book.gone_at.get_or_insert(uptime);
+                ledger.gone_at.get_or_insert(uptime);
             }
             _ => {}
         }
     }
 }
 
-/// An attempt ends, be it because nobody waits for it any more.
+/// An attempt that is under way; it ends when this is dropped.
 struct UnderWay<'a>(&'a Receiver, Uuid);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut state = self.0.world.state();
-        let book = &mut state.books[self.0.index];
-        book.in_flight -= 1;
-        book.under_way.remove(&self.1);
+        let ledger = &mut state.ledgers[self.0.index];
+        ledger.in_flight -= 1;
+        ledger.under_way.remove(&self.1);
     }
 }
 
@@ -163,16 +166,16 @@ impl Sink for Receiver {
         self.world.plan.sink_concurrency
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Attempt {
+    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
         self.world.step().await;
-        self.admit(parcel);
-        let under_way = UnderWay(self, parcel.event_id);
-        let verdict = self.receive(parcel).await;
+        self.admit(delivery);
+        let under_way = UnderWay(self, delivery.event_id);
+        let verdict = self.receive(delivery).await;
         self.world.step().await;
         drop(under_way);
-        self.close(parcel, &verdict);
+        self.close(delivery, &verdict);
         self.world
-            .note(|| format!("sink {}: {} {verdict:?}", self.index, parcel.event_id));
+            .note(|| format!("sink {}: {} {verdict:?}", self.index, delivery.event_id));
         Attempt::of(verdict)
     }
 }

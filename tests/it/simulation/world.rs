@@ -1,4 +1,5 @@
-//! What outlives a process: time, what was stored, what the outside saw, and what is wrong.
+//! The state that outlives a process: time, the stored data, the records of the models, and
+//! the violations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -16,10 +17,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::simulation::cloud::Visits;
 use crate::simulation::plan::{Plan, Trouble};
-use crate::simulation::receiver::Book;
+use crate::simulation::receiver::Ledger;
 use crate::store::memory::Memory;
 
-/// When every history begins.
+/// The time at which every history begins.
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// One history.
@@ -31,32 +32,32 @@ pub(super) struct World {
     state: Arc<Mutex<State>>,
 }
 
-/// What changes.
+/// The part that changes.
 pub(super) struct State {
-    /// How long the history had lasted when the present process began.
+    /// The age of the history when the present process began.
     began: Duration,
     started: Option<Instant>,
     wall_ahead: SignedDuration,
     jumps_made: usize,
-    /// Calls left before the process dies.
+    /// The number of calls before the process dies.
     fuse: Option<u64>,
     pub(super) is_dead: bool,
     /// The number of the present process.
     pub(super) life: usize,
     pub(super) rng: StdRng,
-    /// The watch that each job's submitter was told of.
+    /// The acknowledged watch of each job.
     pub(super) acknowledged: BTreeMap<String, WatchId>,
-    /// Jobs whose watches an operator has ended.
+    /// The jobs whose watches an operator has ended.
     pub(super) unwatched: BTreeSet<String>,
-    /// How each watch stood when it was first seen to be over.
+    /// The first final state of each watch.
     pub(super) finals: BTreeMap<WatchId, (watch::State, u32)>,
-    /// Transitions that the store answered with an error, or refused.
-    pub(super) applies_in_vain: usize,
-    /// When the last process began that had something to watch.
+    /// The number of transitions that the store refused or failed.
+    pub(super) failed_applies: usize,
+    /// The begin of the last process that had something to watch.
     pub(super) last_began: Duration,
     pub(super) visits: Visits,
-    pub(super) books: Vec<Book>,
-    pub(super) wrongs: Vec<String>,
+    pub(super) ledgers: Vec<Ledger>,
+    pub(super) violations: Vec<String>,
     pub(super) journal: Option<Vec<String>>,
 }
 
@@ -74,11 +75,11 @@ impl World {
             acknowledged: BTreeMap::new(),
             unwatched: BTreeSet::new(),
             finals: BTreeMap::new(),
-            applies_in_vain: 0,
+            failed_applies: 0,
             last_began: Duration::ZERO,
             visits: Visits::default(),
-            books: vec![Book::default(); plan.sinks.len()],
-            wrongs: Vec::new(),
+            ledgers: vec![Ledger::default(); plan.sinks.len()],
+            violations: Vec::new(),
             journal: keeps_journal.then(Vec::new),
         };
         Self {
@@ -93,7 +94,7 @@ impl World {
         self.state.lock().unwrap()
     }
 
-    /// How long the history has lasted.
+    /// The age of the history.
     pub(super) fn elapsed(&self) -> Duration {
         self.state().elapsed()
     }
@@ -104,7 +105,7 @@ impl World {
         watches.any(|watch| watch.state == watch::State::Watching)
     }
 
-    /// A process begins; it dies at the call with which the fuse has burnt down.
+    /// Begins a process, which dies after `fuse` calls.
     pub(super) fn begin_life(&self, fuse: Option<u64>) {
         let is_watching = self.is_watching();
         let mut state = self.state();
@@ -116,22 +117,22 @@ impl World {
         state.is_dead = false;
         state.life += 1;
         state.visits.begin_life();
-        state.books.iter_mut().for_each(Book::begin_life);
+        state.ledgers.iter_mut().for_each(Ledger::begin_life);
     }
 
-    /// A process has ended; to be called before its time is gone.
+    /// Ends a process. Must be called before its runtime is dropped.
     pub(super) fn end_life(&self) {
         let mut state = self.state();
         state.began = state.elapsed();
         state.started = None;
     }
 
-    /// Lets time pass while no process lives.
+    /// Lets time pass without a process.
     pub(super) fn pass(&self, by: Duration) {
         self.state().began += by;
     }
 
-    /// One call to the outside. When the process dies here, it never returns.
+    /// Counts one call to a model. If the process dies here, it never returns.
     pub(super) async fn step(&self) {
         {
             let mut state = self.state();
@@ -147,13 +148,12 @@ impl World {
         pending::<()>().await;
     }
 
-    /// Something takes so long. Time stands still until everybody waits, and then passes at
-    /// once.
+    /// Waits for this time. Time stands still until all tasks wait, and then jumps.
     pub(super) async fn lasts(&self, time: Duration) {
         let _ = timeout(time, pending::<()>()).await;
     }
 
-    /// What goes wrong now, of all that may.
+    /// Draws a fault of the troubles of this time.
     pub(super) fn draw<F: Copy>(&self, troubles: &[Trouble<F>]) -> Option<F> {
         let mut state = self.state();
         let elapsed = state.elapsed();
@@ -166,17 +166,17 @@ impl World {
         None
     }
 
-    /// So many milliseconds, drawn.
+    /// Draws a duration of at most this many milliseconds.
     pub(super) fn millis(&self, at_most: u64) -> Duration {
         Duration::from_millis(self.state().rng.random_range(1..=at_most))
     }
 
-    pub(super) fn wrong(&self, invariant: &str, what: &str) {
+    pub(super) fn violated(&self, invariant: &str, what: &str) {
         self.note(|| format!("WRONG {invariant}: {what}"));
-        self.state().wrongs.push(format!("{invariant}: {what}"));
+        self.state().violations.push(format!("{invariant}: {what}"));
     }
 
-    /// Writes the journal, when one is kept.
+    /// Adds a line to the journal, if there is one.
     pub(super) fn note(&self, line: impl FnOnce() -> String) {
         let mut state = self.state();
         if state.journal.is_some() {
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// Wall time, for the outside as well.
+    /// The wall time, also for the models.
     pub(super) fn wall(&self) -> Timestamp {
         let mut state = self.state();
         let ahead = state.wall_ahead(&self.plan);
@@ -208,7 +208,7 @@ impl World {
         state.started.map(|at| at.elapsed()).unwrap_or_default()
     }
 
-    /// The longest way in which the wall clock was set.
+    /// The largest change of the wall clock.
     pub(super) fn jumped(&self) -> Duration {
         let jumps = self.plan.jumps.iter();
         jumps
@@ -221,12 +221,12 @@ impl World {
 impl State {
     pub(super) fn elapsed(&self) -> Duration {
         let lived = self.started.map(|at| at.elapsed()).unwrap_or_default();
-        // Whole milliseconds, as the clock of the machine tells.
+        // Whole milliseconds, as the clock of the machine.
         let elapsed = self.began + lived;
         Duration::from_millis(u64::try_from(elapsed.as_millis()).unwrap())
     }
 
-    /// How far the wall clock was set ahead by now.
+    /// The total change of the wall clock until now.
     fn wall_ahead(&mut self, plan: &Plan) -> SignedDuration {
         let elapsed = self.elapsed();
         while let Some((at, by)) = plan.jumps.get(self.jumps_made)
@@ -239,9 +239,9 @@ impl State {
     }
 }
 
-/// Wall time so long after the beginning, had the clock never been set.
+/// The wall time at this age of the history, if the clock was never set.
 pub(super) fn wall_at(elapsed: Duration) -> Timestamp {
-    // Later than the epoch, so that a clock set back does not pass it.
+    // Later than the epoch, so that a clock set back stays after it.
     later(START, elapsed + Duration::from_hours(1000))
 }
 

@@ -1,4 +1,4 @@
-//! Commands: what they see, what their end means, and that none outlives its time.
+//! Commands: their input, the meaning of their exit status, and their time limit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use jobwatch::sink::{ANSWER_BYTES_MAX, AttemptResult, Sink};
 
 use crate::sinks::{failed, failure, now};
 
-/// Longer than any of these commands takes.
+/// Longer than any of these commands runs.
 const AMPLE: Duration = Duration::from_secs(20);
 
-/// A shell script; the shell is the program here, as it is for whoever configures one.
+/// A shell script; the configured program is the shell.
 fn script(text: &str) -> ExecSettings {
     ExecSettings {
         program: "/bin/sh".to_owned(),
@@ -22,7 +22,7 @@ fn script(text: &str) -> ExecSettings {
 }
 
 #[tokio::test]
-async fn a_command_has_the_event_on_its_input_and_little_else() {
+async fn a_command_gets_the_event_and_a_small_environment() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let sink = Exec::new(script(&format!(
@@ -30,27 +30,27 @@ async fn a_command_has_the_event_on_its_input_and_little_else() {
         at("input"),
         at("env")
     )));
-    let parcel = failed();
-    let attempt = sink.deliver(&parcel, now()).await;
+    let delivery = failed();
+    let attempt = sink.deliver(&delivery, now()).await;
     assert_eq!(attempt.result, AttemptResult::Delivered);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-    assert_eq!(read("input"), format!("{}\n", parcel.body));
+    assert_eq!(read("input"), format!("{}\n", delivery.body));
     let mut names: Vec<String> = read("env")
         .lines()
         .filter_map(|line| line.split_once('=').map(|(name, _)| name.to_owned()))
-        // The shell's own.
+        // Set by the shell.
         .filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(&name.as_str()))
         .collect();
     names.sort_unstable();
     assert_eq!(names, ["JOBWATCH_EVENT_ID", "JOBWATCH_EVENT_TYPE", "PATH"]);
     let variables = read("env");
-    assert!(variables.contains(&format!("JOBWATCH_EVENT_ID={}", parcel.event_id)));
+    assert!(variables.contains(&format!("JOBWATCH_EVENT_ID={}", delivery.event_id)));
     assert!(variables.contains("JOBWATCH_EVENT_TYPE=dev.jobwatch.job.failed"));
     assert!(attempt.answer.unwrap().starts_with('/'));
 }
 
 #[tokio::test]
-async fn nothing_is_expanded_and_no_shell_is_between() {
+async fn arguments_are_not_expanded_by_a_shell() {
     let sink = Exec::new(ExecSettings {
         program: "/bin/echo".to_owned(),
         arguments: ["$HOME", "`id`", "a b", "; exit 1"]
@@ -68,7 +68,7 @@ async fn nothing_is_expanded_and_no_shell_is_between() {
 }
 
 #[tokio::test]
-async fn another_status_than_zero_is_a_failure_with_what_was_said() {
+async fn a_nonzero_exit_status_fails_with_the_output() {
     let sink = Exec::new(script("echo out; printf 'no \\033[31mqueue' >&2; exit 3"));
     let attempt = sink.deliver(&failed(), now()).await;
     assert!(
@@ -88,14 +88,14 @@ async fn another_status_than_zero_is_a_failure_with_what_was_said() {
 }
 
 #[tokio::test]
-async fn much_output_is_read_and_little_is_kept() {
+async fn long_output_is_read_and_its_beginning_kept() {
     let sink = Exec::new(script("head -c 3000000 /dev/zero | tr '\\0' x; exit 0"));
     let attempt = sink.deliver(&failed(), now()).await;
     assert_eq!(attempt.result, AttemptResult::Delivered);
     assert_eq!(attempt.answer.unwrap().len(), ANSWER_BYTES_MAX);
 }
 
-/// A script that, with a process it starts, holds a pipe open for ever; and that pipe.
+/// A script that holds a pipe open for ever, together with its child; and that pipe.
 fn endless(folder: &Path, timeout: Duration) -> (Exec, PathBuf) {
     let pipe = folder.join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
@@ -109,13 +109,13 @@ fn endless(folder: &Path, timeout: Duration) -> (Exec, PathBuf) {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_killed_with_everything_it_started() {
+async fn a_slow_command_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let (sink, pipe) = endless(folder.path(), Duration::from_millis(500));
-    // The pipe is read to its end once nobody holds it open.
+    // The pipe ends once no process holds it open.
     let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
-    let parcel = failed();
-    let (reason, held) = tokio::join!(failure(&sink, &parcel), held);
+    let delivery = failed();
+    let (reason, held) = tokio::join!(failure(&sink, &delivery), held);
     assert!(
         reason.contains("took longer than 500ms and was killed"),
         "{reason}"
@@ -124,19 +124,19 @@ async fn what_takes_too_long_is_killed_with_everything_it_started() {
 }
 
 #[tokio::test]
-async fn a_stop_leaves_nothing_running() {
+async fn an_abandoned_attempt_leaves_no_process() {
     let folder = tempfile::tempdir().unwrap();
     let (sink, pipe) = endless(folder.path(), AMPLE);
     let held = tokio::time::timeout(AMPLE, tokio::fs::read(&pipe));
-    let parcel = failed();
-    let delivery = tokio::time::timeout(Duration::from_millis(500), sink.deliver(&parcel, now()));
+    let delivery = failed();
+    let delivery = tokio::time::timeout(Duration::from_millis(500), sink.deliver(&delivery, now()));
     let (abandoned, held) = tokio::join!(delivery, held);
     assert!(abandoned.is_err());
     held.expect("a process lives on").unwrap();
 }
 
 #[tokio::test]
-async fn what_is_left_running_holds_up_nothing() {
+async fn a_background_process_does_not_delay_the_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let ids = folder.path().join("ids");
     let sink = Exec::new(script(&format!(

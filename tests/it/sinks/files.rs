@@ -1,11 +1,12 @@
-//! Files of JSON lines: whole lines, few files, and none lost to a crash or a full disk.
+//! Files of JSON lines: whole lines, a limited number of files, crashes and full disks.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jobwatch::sink::kinds::file::{FileSettings, Lines};
-use jobwatch::sink::{AttemptResult, Parcel, Sink};
+use jobwatch::sink::{AttemptResult, Sink};
+use jobwatch::watch::delivery::Delivery;
 use serde_json::Value;
 
 use crate::sinks::{failed, failure, now};
@@ -19,17 +20,17 @@ fn settings(path: &Path) -> FileSettings {
     }
 }
 
-/// Events that can be told apart.
-fn numbered(n: usize) -> Parcel {
-    Parcel {
+/// Distinct events.
+fn numbered(n: usize) -> Delivery {
+    Delivery {
         body: format!("{{\"n\":{n}}}"),
         ..failed()
     }
 }
 
-async fn write(sink: &Lines, parcel: &Parcel) {
+async fn write(sink: &Lines, delivery: &Delivery) {
     assert_eq!(
-        sink.deliver(parcel, now()).await.result,
+        sink.deliver(delivery, now()).await.result,
         AttemptResult::Delivered
     );
 }
@@ -47,30 +48,30 @@ fn file() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn each_event_is_a_line_that_only_the_owner_reads() {
+async fn each_event_is_a_line_in_a_private_file() {
     let (_folder, path) = file();
     let sink = Lines::new(settings(&path));
-    let parcel = failed();
-    write(&sink, &parcel).await;
+    let delivery = failed();
+    write(&sink, &delivery).await;
     write(&sink, &numbered(2)).await;
-    assert_eq!(lines(&path), [parcel.body, "{\"n\":2}".to_owned()]);
+    assert_eq!(lines(&path), [delivery.body, "{\"n\":2}".to_owned()]);
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[tokio::test]
-async fn events_at_once_do_not_mix() {
+async fn concurrent_events_do_not_mix() {
     let (_folder, path) = file();
     let sink = Lines::new(FileSettings {
         fsync: false,
         ..settings(&path)
     });
-    let parcels: Vec<Parcel> = (0..100).map(numbered).collect();
+    let deliveries: Vec<Delivery> = (0..100).map(numbered).collect();
     let mut all = tokio::task::JoinSet::new();
     let sink = Arc::new(sink);
-    for parcel in parcels {
+    for delivery in deliveries {
         let sink = Arc::clone(&sink);
-        all.spawn(async move { write(&sink, &parcel).await });
+        all.spawn(async move { write(&sink, &delivery).await });
     }
     all.join_all().await;
     let mut seen: Vec<u64> = lines(&path)
@@ -86,7 +87,7 @@ async fn events_at_once_do_not_mix() {
 }
 
 #[tokio::test]
-async fn a_full_file_is_renamed_and_the_oldest_falls_off() {
+async fn a_full_file_is_rotated_and_the_oldest_removed() {
     let (folder, path) = file();
     let sink = Lines::new(FileSettings {
         max_bytes: 20,
@@ -116,7 +117,7 @@ async fn a_full_file_is_renamed_and_the_oldest_falls_off() {
 }
 
 #[tokio::test]
-async fn a_line_that_broke_off_spoils_no_other() {
+async fn a_broken_line_does_not_damage_the_next() {
     let (_folder, path) = file();
     std::fs::write(&path, "{\"n\":0}\n{\"n\":").unwrap();
     let sink = Lines::new(settings(&path));
@@ -125,7 +126,7 @@ async fn a_line_that_broke_off_spoils_no_other() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_moved_away_is_made_anew() {
+async fn a_moved_file_is_created_again() {
     let (folder, path) = file();
     let sink = Lines::new(settings(&path));
     write(&sink, &numbered(0)).await;
@@ -137,7 +138,7 @@ async fn a_file_that_is_moved_away_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_a_failure_that_is_tried_again() {
+async fn a_full_disk_is_a_failure_to_retry() {
     let sink = Lines::new(settings(Path::new("/dev/full")));
     let reason = failure(&sink, &failed()).await;
     assert!(

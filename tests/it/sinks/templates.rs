@@ -1,34 +1,34 @@
-//! The templates of `config/templates`, against what their services document.
+//! The templates of `config/templates`, against the documentation of their services.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jobwatch::sink::Parcel;
 use jobwatch::sink::template::Template;
 use jobwatch::watch::Outcome;
+use jobwatch::watch::delivery::Delivery;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::sinks::parcel;
+use crate::sinks::delivery;
 
-/// What tries to break out of a JSON string, and out of the markup of a chat.
+/// A text that tries to break out of a JSON string and of the markup of a chat.
 const NASTY: &str = "no \"capacity\"\n<!channel> & \\ {{ x }} \u{1b}";
 
 fn rendered(name: &str, outcome: Outcome, reason: &str) -> Value {
-    of(name, &parcel(outcome, reason))
+    of(name, &delivery(outcome, reason))
 }
 
-fn of(name: &str, parcel: &Parcel) -> Value {
+fn of(name: &str, delivery: &Delivery) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/templates");
     let template = Template::read(&folder.join(name), "application/json").unwrap();
-    let event = serde_json::from_str(&parcel.body).unwrap();
+    let event = serde_json::from_str(&delivery.body).unwrap();
     let key = SecretString::from("0123456789abcdef0123456789abcdef");
     let secrets = BTreeMap::from([("routing_key".to_owned(), key)]);
     let body = template.render(&event, &secrets).unwrap();
     serde_json::from_slice(&body).unwrap()
 }
 
-/// Every text of a value, wherever it stands.
+/// All texts of a value, at any depth.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
@@ -42,7 +42,7 @@ fn texts(value: &Value) -> Vec<&str> {
 /// `fields`; a text object has a `type` and 1 to 3,000 characters, 2,000 in a field; `&`,
 /// `<` and `>` are written as entities in `mrkdwn`.
 #[test]
-fn slack_gets_blocks_of_text_within_its_limits() {
+fn slack_message_keeps_the_block_limits() {
     for reason in [NASTY, "", &"<".repeat(5000)] {
         let body = rendered("slack.json.j2", Outcome::Failed, reason);
         assert!(body["text"].as_str().unwrap().contains("dcs job failed"));
@@ -62,18 +62,21 @@ fn slack_gets_blocks_of_text_within_its_limits() {
                 assert!((1..=limit).contains(&length), "{length}");
             }
         }
-        let told = blocks[0]["text"]["text"].as_str().unwrap();
-        assert!(!told.contains(['<', '>']), "{told}");
+        let words = blocks[0]["text"]["text"].as_str().unwrap();
+        assert!(!words.contains(['<', '>']), "{words}");
     }
     let body = rendered("slack.json.j2", Outcome::Failed, NASTY);
-    let told = body["blocks"][0]["text"]["text"].as_str().unwrap();
-    assert!(told.contains("&lt;!channel&gt; &amp; \\ {{ x }}"), "{told}");
+    let words = body["blocks"][0]["text"]["text"].as_str().unwrap();
+    assert!(
+        words.contains("&lt;!channel&gt; &amp; \\ {{ x }}"),
+        "{words}"
+    );
 }
 
 /// learn.microsoft.com: a `message` whose attachment is an Adaptive Card with a `body` of
 /// elements.
 #[test]
-fn teams_gets_a_message_with_an_adaptive_card() {
+fn teams_message_has_an_adaptive_card() {
     for reason in [NASTY, ""] {
         let body = rendered("teams.json.j2", Outcome::Failed, reason);
         assert_eq!(body["type"], "message");
@@ -98,42 +101,42 @@ fn teams_gets_a_message_with_an_adaptive_card() {
     }
 }
 
-/// A late result names the verdict, and is no second alarm.
+/// A late result names the verdict, and does not trigger a second alarm.
 #[test]
-fn a_late_verdict_is_told_as_what_it_is() {
-    let mut parcel = parcel(Outcome::TimedOut, "");
+fn a_late_verdict_is_not_a_second_alarm() {
+    let mut delivery = delivery(Outcome::TimedOut, "");
     let mut late = |verdict: &str| {
-        let mut event: Value = serde_json::from_str(&parcel.body).unwrap();
+        let mut event: Value = serde_json::from_str(&delivery.body).unwrap();
         event["data"]["verdict"] = verdict.into();
-        parcel.body = event.to_string();
-        ["pagerduty.json.j2", "slack.json.j2", "teams.json.j2"].map(|name| of(name, &parcel))
+        delivery.body = event.to_string();
+        ["pagerduty.json.j2", "slack.json.j2", "teams.json.j2"].map(|name| of(name, &delivery))
     };
     let [alert, chat, card] = late("succeeded");
     assert_eq!(alert["event_action"], "resolve");
-    let told = "dcs job timed_out, later succeeded";
-    assert!(chat["text"].as_str().unwrap().starts_with(told), "{chat}");
+    let words = "dcs job timed_out, later succeeded";
+    assert!(chat["text"].as_str().unwrap().starts_with(words), "{chat}");
     assert!(
         texts(&chat)
             .iter()
             .any(|text| text.contains(":white_check_mark:"))
     );
-    assert!(texts(&card).contains(&told) && texts(&card).contains(&"Good"));
+    assert!(texts(&card).contains(&words) && texts(&card).contains(&"Good"));
     let [alert, chat, _] = late("failed");
     assert_eq!(alert["event_action"], "trigger");
     assert_eq!(alert["payload"]["severity"], "error");
     assert!(texts(&chat).iter().any(|text| text.contains(":warning:")));
 }
 
-/// A job id and a status are texts of others, too.
+/// The job id and the status are untrusted texts, too.
 #[test]
-fn no_text_is_markup_in_slack() {
-    let mut parcel = parcel(Outcome::Failed, NASTY);
-    let mut event: Value = serde_json::from_str(&parcel.body).unwrap();
+fn texts_are_escaped_in_slack() {
+    let mut delivery = delivery(Outcome::Failed, NASTY);
+    let mut event: Value = serde_json::from_str(&delivery.body).unwrap();
     event["subject"] = "<!channel>".into();
     event["data"]["outcome"] = Value::Null;
     event["data"]["status"] = format!("<!here>{}", "x".repeat(5000)).into();
-    parcel.body = event.to_string();
-    let body = of("slack.json.j2", &parcel);
+    delivery.body = event.to_string();
+    let body = of("slack.json.j2", &delivery);
     for text in [&body["text"], &body["blocks"][0]["text"]["text"]] {
         let text = text.as_str().unwrap();
         assert!(
@@ -152,7 +155,7 @@ fn no_text_is_markup_in_slack() {
 /// is trigger, acknowledge or resolve, `dedup_key` has at most 255 characters, `summary`
 /// 1,024; `source`, `severity` and `summary` are required.
 #[test]
-fn pagerduty_gets_a_trigger_for_a_bad_end_and_a_resolve_for_a_good_one() {
+fn pagerduty_triggers_on_failure_and_resolves_on_success() {
     let long = "x".repeat(5000);
     let mut keys = Vec::new();
     for (outcome, action, severity) in [

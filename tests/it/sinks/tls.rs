@@ -1,4 +1,4 @@
-//! Certificates: a receiver's is always checked, and ours is shown to those who ask.
+//! Certificates: the receiver's is always checked, and ours is sent on request.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ fn webhook(receiver: &Receiver, tls: Tls) -> Webhook {
 }
 
 #[tokio::test]
-async fn only_the_authority_of_the_sink_is_trusted() {
+async fn only_the_ca_of_the_sink_is_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, another) = (Authority::new(), Authority::new());
     let config = server(&ours.identity("localhost"), None);
@@ -58,7 +58,7 @@ async fn only_the_authority_of_the_sink_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_name_is_refused() {
+async fn a_certificate_with_another_name_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let config = server(&authority.identity("hooks.example.com"), None);
@@ -73,7 +73,7 @@ async fn a_certificate_of_another_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_is_shown_the_certificate_that_is_there_now() {
+async fn client_certificate_is_read_again_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let (clients, others) = (Authority::new(), Authority::new());

@@ -1,4 +1,4 @@
-//! Webhooks: what is sent, how it is proven, and what is kept of the answer.
+//! Webhooks: the request, its signature, and the stored part of the answer.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use crate::harness::WEBHOOK_SECRET;
 use crate::harness::receiver::{Receiver, Reply};
 use crate::sinks::{failed, failure, now, refusal};
 
-/// An Ed25519 private key, of the Svix server's tests.
+/// An Ed25519 private key from the tests of the Svix server.
 const PRIVATE_KEY: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=";
 const OTHER_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-/// More than is kept of an answer, and more than is read of it.
+/// More than is stored of an answer, and more than is read.
 static LARGE: [u8; 100_000] = [b'x'; 100_000];
 
 fn secret(folder: &Path, name: &str, content: &str) -> Secret {
@@ -43,20 +43,20 @@ fn proves(key: &str, arrived: &crate::harness::receiver::Received) -> bool {
 }
 
 #[tokio::test]
-async fn the_binary_mode_signs_the_data_it_sends() {
+async fn binary_mode_signs_the_data_it_sends() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
     let options = DeliveryOptions {
         format: BodyFormat::Binary,
         keys: vec![Secret::Text(WEBHOOK_SECRET.into())],
         ..DeliveryOptions::plain()
     };
-    let parcel = failed();
+    let delivery = failed();
     let attempt = webhook(receiver.url(), &options)
-        .deliver(&parcel, now())
+        .deliver(&delivery, now())
         .await;
     assert_eq!(attempt.result, AttemptResult::Delivered);
     let arrived = receiver.first().await;
-    let event: Value = serde_json::from_str(&parcel.body).unwrap();
+    let event: Value = serde_json::from_str(&delivery.body).unwrap();
     assert_eq!(arrived.body, event["data"]);
     assert_eq!(arrived.header("content-type"), "application/json");
     for (name, header) in [
@@ -89,7 +89,7 @@ async fn keys_and_headers_are_read_again_when_their_files_change() {
     put("authorization", "Bearer the-second");
     put("key", OTHER_SECRET);
     sink.deliver(&failed(), now()).await;
-    // Half written: what was there before holds.
+    // A half-written file: the previous keys stay in use.
     put("key", "whsec_");
     sink.deliver(&failed(), now()).await;
     let arrived = receiver.received();
@@ -109,7 +109,7 @@ async fn keys_and_headers_are_read_again_when_their_files_change() {
 }
 
 #[tokio::test]
-async fn of_an_answer_the_beginning_is_kept_without_secrets() {
+async fn the_start_of_an_answer_is_kept_without_secrets() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
     let options = DeliveryOptions {
         headers: vec![(
@@ -121,13 +121,13 @@ async fn of_an_answer_the_beginning_is_kept_without_secrets() {
     let url = receiver.url().replace("/hook", "/canary-of-the-path");
     let sink = webhook(&url, &options);
     receiver.answers([
-        Reply::Told(
+        Reply::Body(
             400,
             b"key canary-of-the-header\r\n\x1b[2Jat /canary-of-the-path \xff",
         ),
-        Reply::Told(500, &LARGE),
-        Reply::Told(204, b""),
-        Reply::Told(
+        Reply::Body(500, &LARGE),
+        Reply::Body(204, b""),
+        Reply::Body(
             403,
             b"token canary-of-the-bearer, sig=canary/of the+query, canary%2Fof%20the%2Bquery, canary-of-the-segment",
         ),
@@ -176,7 +176,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn with_deny_private_nothing_private_is_connected_to() {
+async fn deny_private_refuses_private_addresses() {
     let receiver = Receiver::start(&TaskTracker::new()).await;
     let options = DeliveryOptions {
         only_public: true,
@@ -185,7 +185,7 @@ async fn with_deny_private_nothing_private_is_connected_to() {
     let literal = webhook(receiver.url(), &options);
     let reason = refusal(&literal, &failed()).await;
     assert!(
-        reason.contains("127.0.0.1, which is no public address"),
+        reason.contains("127.0.0.1, which is not a public address"),
         "{reason}"
     );
     let name = receiver.url().replace("127.0.0.1", "localhost");

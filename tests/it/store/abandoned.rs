@@ -1,17 +1,21 @@
-//! Reads that nobody waits for any more, and a check that has to reach the disk.
+//! Abandoned reads, and a check that has to reach the disk.
 
 use std::future::ready;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use jobwatch::clock::SteppedClock;
 use jobwatch::store::sqlite::SqliteStore;
-use jobwatch::store::{Query, SharedStore, Store};
+use jobwatch::store::{Maintenance, Query, SharedStore};
 use jobwatch::watch::{Watch, WatchId};
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::store::samples::{submission, watch};
+use crate::store::samples::{at, submission, watch};
+use crate::store::sqlite::opened;
 
-/// Enough that a read of all of them takes a while.
+/// Enough to make a read of all of them slow.
 const WATCHES: u128 = 3000;
 
 fn one_of_many(n: u128) -> Watch {
@@ -22,7 +26,7 @@ fn one_of_many(n: u128) -> Watch {
     }
 }
 
-/// Looks at every watch there is, and finds none.
+/// Reads every watch and matches none.
 fn slow() -> Query {
     Query {
         label: Some(("deploy".to_owned(), "nowhere".to_owned())),
@@ -31,7 +35,7 @@ fn slow() -> Query {
     }
 }
 
-/// What the probe left in the database, if it was ever there.
+/// The value of the last check in the database, if there is one.
 pub(crate) fn probed(database: &Path) -> Option<i64> {
     let database = Connection::open(database).unwrap();
     let seen_at = "SELECT seen_at FROM replicas WHERE id = x'00'";
@@ -40,10 +44,10 @@ pub(crate) fn probed(database: &Path) -> Option<i64> {
 }
 
 #[tokio::test]
-async fn reads_that_are_given_up_take_no_others_place() {
+async fn abandoned_reads_do_not_block_other_reads() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobwatch.db");
-    let store: SharedStore = std::sync::Arc::new(SqliteStore::open(&file).unwrap());
+    let store: SharedStore = Arc::new(opened(&file).unwrap());
     let many = (0..WATCHES).map(|n| submission(one_of_many(n), &[]));
     store.submit(many.collect()).await.unwrap();
     for _ in 0..200 {
@@ -63,13 +67,15 @@ async fn reads_that_are_given_up_take_no_others_place() {
 }
 
 #[tokio::test]
-async fn a_check_writes_something_new_each_time() {
+async fn each_check_writes_a_new_value() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobwatch.db");
-    let store = SqliteStore::open(&file).unwrap();
+    let clock = SteppedClock::at(at(0));
+    let store = SqliteStore::open(&file, Arc::new(clock.clone())).unwrap();
     assert_eq!(probed(&file), None);
     let mut before = None;
     for _ in 0..3 {
+        clock.advance(Duration::from_secs(1));
         store.check().await.unwrap();
         let after = probed(&file);
         assert!(after > before, "{after:?} after {before:?}");

@@ -1,12 +1,16 @@
-//! Watches: accepting and changing them, and what commits together.
+//! Watches: acceptance, changes, and atomic commits.
 
+use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::{Applied, SharedStore, StoreError, Submitted};
+use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::EventKind;
 use jobwatch::watch::{Outcome, Watch, WatchId};
 use uuid::Uuid;
 
 use crate::store::Database;
-use crate::store::samples::{accepted, at, change, end, submission, transition, watch};
+use crate::store::samples::{
+    accepted, at, change, deliveries_in, end, submission, transition, watch,
+};
 
 async fn stored(store: &SharedStore, watch: &Watch) -> Watch {
     store.watch(watch.id).await.unwrap().unwrap()
@@ -27,7 +31,7 @@ pub(crate) async fn a_watch_is_read_as_it_was_stored(database: &impl Database) {
     assert_eq!(store.watch(WatchId(Uuid::max())).await.unwrap(), None);
 }
 
-pub(crate) async fn the_same_job_again_gives_the_watch_there_is(database: &impl Database) {
+pub(crate) async fn submitting_a_job_again_returns_its_watch(database: &impl Database) {
     let store = database.open().unwrap();
     let first = accepted(&store, watch(1)).await;
     let again = Watch {
@@ -44,10 +48,10 @@ pub(crate) async fn the_same_job_again_gives_the_watch_there_is(database: &impl 
         types(&store, first.id).await,
         ["dev.jobwatch.watch.accepted"]
     );
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
 }
 
-pub(crate) async fn service_params_and_job_id_together_make_a_watch(database: &impl Database) {
+pub(crate) async fn service_params_and_job_id_identify_a_watch(database: &impl Database) {
     let store = database.open().unwrap();
     let one = watch(1);
     let other_service = Watch {
@@ -63,10 +67,10 @@ pub(crate) async fn service_params_and_job_id_together_make_a_watch(database: &i
     for watch in [one, other_service, other_params] {
         accepted(&store, watch).await;
     }
-    assert_eq!(store.watching(0, 10).await.unwrap().len(), 3);
+    assert_eq!(store.watching(None, 10).await.unwrap().watches.len(), 3);
 }
 
-pub(crate) async fn submissions_are_answered_in_their_order(database: &impl Database) {
+pub(crate) async fn submissions_are_answered_in_order(database: &impl Database) {
     let store = database.open().unwrap();
     accepted(&store, watch(2)).await;
     let batch = [1, 2, 3, 1].map(|n| submission(watch(n), &[])).to_vec();
@@ -84,6 +88,7 @@ pub(crate) async fn submissions_are_answered_in_their_order(database: &impl Data
 
 pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Database) {
     let store = database.open().unwrap();
+    let before = store.cursor().await.unwrap();
     let mut bad = submission(watch(2), &[]);
     bad.event.id = submission(watch(1), &[]).event.id;
     let batch = vec![
@@ -96,9 +101,9 @@ pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Databa
         matches!(refused, Err(StoreError::Failed { .. })),
         "{refused:?}"
     );
-    assert!(store.watching(0, 10).await.unwrap().is_empty());
-    assert_eq!(store.position().await.unwrap(), 0);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert!(store.watching(None, 10).await.unwrap().watches.is_empty());
+    assert_eq!(store.cursor().await.unwrap(), before);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
     accepted(&store, watch(1)).await;
 }
 
@@ -135,16 +140,17 @@ pub(crate) async fn a_transition_from_an_old_revision_is_refused(database: &impl
     assert_eq!(types(&store, watch.id).await.len(), 2);
 }
 
-pub(crate) async fn a_transition_of_no_watch_is_refused(database: &impl Database) {
+pub(crate) async fn a_transition_of_an_unknown_watch_is_refused(database: &impl Database) {
     let store = database.open().unwrap();
+    let before = store.cursor().await.unwrap();
     assert_eq!(
         store.apply(change(&watch(1))).await.unwrap(),
         Applied::Refused
     );
-    assert_eq!(store.position().await.unwrap(), 0);
+    assert_eq!(store.cursor().await.unwrap(), before);
 }
 
-pub(crate) async fn of_many_transitions_at_once_one_is_applied(database: &impl Database) {
+pub(crate) async fn one_of_many_concurrent_transitions_is_applied(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let apply = |outcome| store.apply(end(&watch, outcome));
@@ -159,9 +165,7 @@ pub(crate) async fn of_many_transitions_at_once_one_is_applied(database: &impl D
     assert_eq!(types(&store, watch.id).await.len(), 2);
 }
 
-pub(crate) async fn a_transition_its_event_and_its_deliveries_commit_together(
-    database: &impl Database,
-) {
+pub(crate) async fn transition_event_and_deliveries_commit_together(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let mut told_before = transition(
@@ -178,23 +182,23 @@ pub(crate) async fn a_transition_its_event_and_its_deliveries_commit_together(
     );
     assert_eq!(stored(&store, &watch).await, watch);
     assert_eq!(types(&store, watch.id).await.len(), 1);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
     assert_eq!(store.apply(good).await.unwrap(), Applied::Applied);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 2);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 2);
 }
 
-pub(crate) async fn a_delivery_that_cannot_be_owed_undoes_the_transition(database: &impl Database) {
+pub(crate) async fn an_invalid_delivery_rolls_back_its_transition(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let mut twice = end(&watch, Outcome::Succeeded);
-    twice.owed = vec!["hook".to_owned(), "hook".to_owned()];
+    twice.owed = vec![Owed::to("hook"), Owed::to("hook")];
     assert!(store.apply(twice).await.is_err());
     assert_eq!(stored(&store, &watch).await, watch);
     assert_eq!(types(&store, watch.id).await.len(), 1);
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 0);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
 }
 
-pub(crate) async fn what_was_stored_is_there_after_it_is_opened_again(database: &impl Database) {
+pub(crate) async fn watches_and_events_survive_a_reopen(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let next = change(&watch);
@@ -209,9 +213,7 @@ pub(crate) async fn what_was_stored_is_there_after_it_is_opened_again(database: 
     assert_eq!(again, [Submitted::Existing(next.watch)]);
 }
 
-pub(crate) async fn an_event_is_appended_once_and_changes_nothing_about_its_watch(
-    database: &impl Database,
-) {
+pub(crate) async fn an_appended_event_is_stored_once_and_keeps_the_watch(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     let ended = end(&watch, Outcome::TimedOut);
@@ -225,10 +227,10 @@ pub(crate) async fn an_event_is_appended_once_and_changes_nothing_about_its_watc
         types(&store, watch.id).await.last().unwrap(),
         "dev.jobwatch.job.late_result"
     );
-    assert_eq!(store.delivery_counts().await.unwrap().pending, 1);
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 1);
 }
 
-pub(crate) async fn what_ended_without_a_verdict_is_found_until_one_came_late(
+pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
     database: &impl Database,
 ) {
     let store = database.open().unwrap();
@@ -241,13 +243,17 @@ pub(crate) async fn what_ended_without_a_verdict_is_found_until_one_came_late(
     accepted(&store, watch(100)).await;
     let found = async |secs| {
         let mut all = Vec::new();
-        let mut after = 0;
-        while let [(number, watch)] = &store.without_verdict(at(secs), after, 1).await.unwrap()[..]
-        {
-            after = *number;
-            all.push(watch.state.outcome().unwrap());
+        let mut after = None;
+        loop {
+            let page = store.without_verdict(at(secs), after, 1).await.unwrap();
+            assert!(page.watches.len() <= 1);
+            let outcomes = page.watches.iter().map(|watch| watch.state.outcome());
+            all.extend(outcomes.map(Option::unwrap));
+            after = page.next;
+            if after.is_none() {
+                return all;
+            }
         }
-        all
     };
     assert_eq!(found(30).await, [Outcome::TimedOut, Outcome::Lost]);
     assert!(found(31).await.is_empty(), "they ended before");
@@ -260,7 +266,7 @@ pub(crate) async fn what_ended_without_a_verdict_is_found_until_one_came_late(
     assert_eq!(found(30).await, [Outcome::TimedOut]);
 }
 
-pub(crate) async fn a_closed_store_says_so(database: &impl Database) {
+pub(crate) async fn a_closed_store_reports_that_it_is_closed(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
     store.check().await.unwrap();

@@ -1,40 +1,48 @@
-//! Deliveries: who is owed what, who is at it, and what came of it.
+//! Deliveries: to which sink, under which claim, and how they are settled.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jobwatch::clock::later;
+use jobwatch::clock::{Clock, later};
 use jobwatch::store::delivery::{
     DeliveryQuery, DeliveryState, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
-use jobwatch::store::{AttemptRecord, Delivery, DeliveryCounts, Settlement, SharedStore};
+use jobwatch::store::{AttemptRecord, Claimed, Settlement, SharedStore};
+use jobwatch::watch::delivery::{Owed, Target};
 
 use crate::store::Database;
-use crate::store::samples::{at, submission, watch};
+use crate::store::samples::{at, deliveries_in, submission, watch};
 
-/// How long each attempt takes.
+/// The duration of each attempt.
 const TOOK: Duration = Duration::from_millis(123);
+/// How long each claim lasts.
+const LEASE: Duration = Duration::from_secs(60);
 
-async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedStore {
+pub(super) async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedStore {
     let store = database.open().unwrap();
     let batch = (0..watches).map(|n| submission(watch(n), sinks)).collect();
     store.submit(batch).await.unwrap();
     store
 }
 
-/// What is due for `hook` at `secs`, taken for a minute.
-async fn claim(store: &SharedStore, secs: u64) -> Vec<Delivery> {
-    let claimed = store
-        .claim_deliveries("hook", at(secs), at(secs + 60), 100)
-        .await;
-    claimed.unwrap()
+/// Claims all deliveries to `hook` that are due now.
+pub(super) async fn claim(store: &SharedStore) -> Vec<Claimed> {
+    claim_some(store, "hook", 100).await
 }
 
-fn record(delivery: &Delivery, settlement: Settlement) -> AttemptRecord {
+async fn claim_some(store: &SharedStore, sink: &str, limit: usize) -> Vec<Claimed> {
+    store.claim_deliveries(sink, LEASE, limit).await.unwrap()
+}
+
+pub(super) fn retry_in(secs: u64) -> Settlement {
+    Settlement::RetryAfter(Duration::from_secs(secs))
+}
+
+pub(super) fn record(claimed: &Claimed, settlement: Settlement) -> AttemptRecord {
     let failed = settlement != Settlement::Delivered;
     AttemptRecord {
-        delivery: delivery.id,
-        number: delivery.attempts + 1,
+        delivery: claimed.id,
+        schedule_attempt: claimed.schedule_attempts + 1,
         settlement,
         at: at(5),
         took: TOOK,
@@ -44,26 +52,27 @@ fn record(delivery: &Delivery, settlement: Settlement) -> AttemptRecord {
     }
 }
 
-/// Gives up what is due for `hook` at `secs`, in one attempt.
-async fn give_up(store: &SharedStore, secs: u64) -> Vec<Delivery> {
-    let claimed = claim(store, secs).await;
+/// Gives up the deliveries to `hook` that are due now, each in one attempt.
+async fn give_up(database: &impl Database, store: &SharedStore) -> Vec<Claimed> {
+    let claimed = claim(store).await;
+    let now = database.clock().now();
     let dead = claimed.iter().map(|one| AttemptRecord {
-        at: at(secs),
+        at: now,
         ..record(one, Settlement::Dead)
     });
     store.settle(dead.collect()).await.unwrap();
     claimed
 }
 
-async fn one(store: &SharedStore, id: i64) -> (StoredDelivery, Vec<StoredAttempt>) {
+pub(super) async fn one(store: &SharedStore, id: i64) -> (StoredDelivery, Vec<StoredAttempt>) {
     store.delivery(id).await.unwrap().unwrap()
 }
 
-pub(crate) async fn each_attempt_is_kept_with_what_it_came_to(database: &impl Database) {
+pub(crate) async fn each_attempt_is_kept_with_its_result(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
+    let claimed = claim(&store).await;
     let id = claimed[0].id;
-    let again = record(&claimed[0], Settlement::RetryAt(at(10)));
+    let again = record(&claimed[0], retry_in(10));
     let done = AttemptRecord {
         at: at(10),
         ..record(&claimed[0], Settlement::Delivered)
@@ -76,7 +85,7 @@ pub(crate) async fn each_attempt_is_kept_with_what_it_came_to(database: &impl Da
     assert_eq!(delivery.last_error.as_deref(), Some("busy"));
     store.settle(vec![done]).await.unwrap();
     let (delivery, attempts) = one(&store, id).await;
-    assert_eq!((delivery.attempts, delivery.due_at), (2, None));
+    assert_eq!((delivery.attempts_total, delivery.due_at), (2, None));
     assert_eq!(delivery.settled_at, Some(later(at(10), TOOK)));
     assert_eq!(delivery.watch_id, Some(watch(0).id));
     let failed = StoredAttempt {
@@ -101,35 +110,35 @@ pub(crate) async fn each_attempt_is_kept_with_what_it_came_to(database: &impl Da
 
 pub(crate) async fn only_the_latest_attempts_are_kept(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
+    let claimed = claim(&store).await;
     for number in 1..=30 {
         let again = AttemptRecord {
-            number,
-            ..record(&claimed[0], Settlement::RetryAt(at(1)))
+            schedule_attempt: number,
+            ..record(&claimed[0], retry_in(1))
         };
         store.settle(vec![again]).await.unwrap();
     }
     let (delivery, attempts) = one(&store, claimed[0].id).await;
-    assert_eq!(delivery.attempts, 30);
+    assert_eq!(delivery.attempts_total, 30);
     let numbers: Vec<u32> = attempts.iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, (11..=30).collect::<Vec<_>>());
 }
 
-pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
-    database: &impl Database,
-) {
+pub(crate) async fn a_redriven_letter_has_a_new_schedule_and_its_history(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    let first = claim(&store, 0).await;
+    let first = claim(&store).await;
     for number in 1..=9 {
         let again = AttemptRecord {
-            number,
-            ..record(&first[0], Settlement::RetryAt(at(1)))
+            schedule_attempt: number,
+            ..record(&first[0], retry_in(1))
         };
         store.settle(vec![again]).await.unwrap();
     }
-    give_up(&store, 1).await;
-    assert!(claim(&store, 1000).await.is_empty());
-    let redriven = store.redrive(first[0].id, false, at(2000)).await.unwrap();
+    database.pass(1);
+    give_up(database, &store).await;
+    database.pass(1999);
+    assert!(claim(&store).await.is_empty());
+    let redriven = store.redrive(first[0].id, false).await.unwrap();
     let Redriven::Owed(delivery) = redriven else {
         panic!("{redriven:?}");
     };
@@ -138,11 +147,10 @@ pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
         (delivery.due_at, delivery.settled_at),
         (Some(at(2000)), None)
     );
-    assert_eq!(delivery.attempts, 10);
-    assert!(claim(&store, 1999).await.is_empty());
-    let again = claim(&store, 2000).await;
-    assert_eq!((again[0].id, again[0].attempts), (first[0].id, 0));
-    assert_eq!(again[0].event_id, first[0].event_id);
+    assert_eq!(delivery.attempts_total, 10);
+    let again = claim(&store).await;
+    assert_eq!((again[0].id, again[0].schedule_attempts), (first[0].id, 0));
+    assert_eq!(again[0].delivery, first[0].delivery);
     store
         .settle(vec![record(&again[0], Settlement::Delivered)])
         .await
@@ -150,15 +158,17 @@ pub(crate) async fn a_dead_letter_begins_a_new_schedule_and_keeps_its_history(
     assert_eq!(one(&store, first[0].id).await.1.len(), 11);
 }
 
-pub(crate) async fn an_attempt_that_is_recorded_twice_counts_once(database: &impl Database) {
+pub(crate) async fn an_attempt_recorded_twice_counts_once(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
-    let again = record(&claimed[0], Settlement::RetryAt(at(10)));
+    let claimed = claim(&store).await;
+    let again = record(&claimed[0], retry_in(10));
     store.settle(vec![again.clone()]).await.unwrap();
+    database.pass(1);
     store.settle(vec![again]).await.unwrap();
     let (delivery, attempts) = one(&store, claimed[0].id).await;
-    assert_eq!((delivery.attempts, attempts.len()), (1, 1));
-    // An end counts, whoever tells it: somebody else may have made the attempt before.
+    assert_eq!((delivery.attempts_total, attempts.len()), (1, 1));
+    assert_eq!(delivery.due_at, Some(at(10)));
+    // An end always counts: the attempt recorded before may be that of another process.
     let late = record(&claimed[0], Settlement::Delivered);
     store.settle(vec![late]).await.unwrap();
     assert_eq!(
@@ -167,70 +177,62 @@ pub(crate) async fn an_attempt_that_is_recorded_twice_counts_once(database: &imp
     );
 }
 
-pub(crate) async fn an_attempt_at_a_receiver_that_is_gone_is_none_of_the_schedule(
-    database: &impl Database,
-) {
+pub(crate) async fn a_gone_receiver_uses_no_attempt_of_the_schedule(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    for secs in 0..3 {
-        let claimed = claim(&store, secs).await;
-        assert_eq!((claimed.len(), claimed[0].attempts), (1, 0));
+    for _ in 0..3 {
+        let claimed = claim(&store).await;
+        assert_eq!((claimed.len(), claimed[0].schedule_attempts), (1, 0));
         let gone = AttemptRecord {
-            at: at(secs),
+            at: database.clock().now(),
             ..record(&claimed[0], Settlement::ReceiverGone)
         };
         store.settle(vec![gone.clone()]).await.unwrap();
         store.settle(vec![gone]).await.unwrap();
+        database.pass(1);
     }
-    let claimed = claim(&store, 3).await;
-    let again = record(&claimed[0], Settlement::RetryAt(at(10)));
+    let claimed = claim(&store).await;
+    let again = record(&claimed[0], retry_in(10));
     store.settle(vec![again]).await.unwrap();
-    assert_eq!(claim(&store, 10).await[0].attempts, 1);
+    database.pass(10);
+    assert_eq!(claim(&store).await[0].schedule_attempts, 1);
     let (delivery, attempts) = one(&store, claimed[0].id).await;
     assert_eq!(delivery.state, DeliveryState::Pending);
-    assert_eq!((delivery.attempts, attempts.len()), (4, 4));
+    assert_eq!((delivery.attempts_total, attempts.len()), (4, 4));
 }
 
-pub(crate) async fn what_is_not_dead_is_driven_again_by_force_only(database: &impl Database) {
+pub(crate) async fn only_force_redrives_a_delivery_that_is_not_dead(database: &impl Database) {
     let store = owing(database, 2, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
+    let claimed = claim(&store).await;
     let records = vec![
         record(&claimed[0], Settlement::Delivered),
-        record(&claimed[1], Settlement::RetryAt(at(3600))),
+        record(&claimed[1], retry_in(3600)),
     ];
     store.settle(records).await.unwrap();
     for delivery in &claimed {
         let before = one(&store, delivery.id).await.0;
-        let refused = store.redrive(delivery.id, false, at(10)).await.unwrap();
+        let refused = store.redrive(delivery.id, false).await.unwrap();
         assert_eq!(refused, Redriven::NotDead(before.clone()));
         assert_eq!(one(&store, delivery.id).await.0, before);
-        let forced = store.redrive(delivery.id, true, at(10)).await.unwrap();
+        let forced = store.redrive(delivery.id, true).await.unwrap();
         assert!(matches!(forced, Redriven::Owed(_)), "{forced:?}");
     }
-    let again = claim(&store, 10).await;
+    let again = claim(&store).await;
     assert_eq!(again.len(), 2);
-    assert!(again.iter().all(|delivery| delivery.attempts == 0));
-    // While somebody is at it, it is nobody else's, whatever the force.
-    store.redrive(again[0].id, true, at(11)).await.unwrap();
-    assert!(claim(&store, 11).await.is_empty());
-    assert_eq!(
-        store.redrive(99, true, at(12)).await.unwrap(),
-        Redriven::Missing
-    );
+    assert!(again.iter().all(|claimed| claimed.schedule_attempts == 0));
+    // A claim holds, also against force.
+    store.redrive(again[0].id, true).await.unwrap();
+    assert!(claim(&store).await.is_empty());
+    assert_eq!(store.redrive(99, true).await.unwrap(), Redriven::Missing);
 }
 
-pub(crate) async fn the_dead_of_one_sink_are_driven_again_since_a_time(database: &impl Database) {
+pub(crate) async fn dead_letters_of_a_sink_are_redriven_since_a_time(database: &impl Database) {
     let store = owing(database, 3, &["hook", "other"]).await;
-    let early = store
-        .claim_deliveries("hook", at(0), at(60), 1)
-        .await
-        .unwrap();
+    let early = claim_some(&store, "hook", 1).await;
     let early = record(&early[0], Settlement::Dead);
     store.settle(vec![early]).await.unwrap();
-    give_up(&store, 100).await;
-    let others = store
-        .claim_deliveries("other", at(0), at(60), 10)
-        .await
-        .unwrap();
+    database.pass(100);
+    give_up(database, &store).await;
+    let others = claim_some(&store, "other", 10).await;
     let others = others.iter().map(|one| record(one, Settlement::Dead));
     store.settle(others.collect()).await.unwrap();
     let backlog = |pending, dead| {
@@ -241,18 +243,18 @@ pub(crate) async fn the_dead_of_one_sink_are_driven_again_since_a_time(database:
         })
     };
     assert_eq!(store.backlog().await.unwrap(), backlog(0, 3));
-    let redrive = async |since| store.redrive_dead("hook", since, at(200)).await.unwrap();
+    let redrive = async |since| store.redrive_dead("hook", since).await.unwrap();
     assert_eq!(redrive(Some(at(101))).await, 0);
     assert_eq!(redrive(Some(at(50))).await, 2);
     assert_eq!(store.backlog().await.unwrap(), backlog(2, 1));
     assert_eq!(redrive(None).await, 1);
     assert_eq!(redrive(None).await, 0);
-    assert_eq!(claim(&store, 200).await.len(), 3);
+    assert_eq!(claim(&store).await.len(), 3);
 }
 
 pub(crate) async fn deliveries_are_listed_newest_first_by_state_and_sink(database: &impl Database) {
     let store = owing(database, 5, &["hook", "other"]).await;
-    let dead = give_up(&store, 0).await;
+    let dead = give_up(database, &store).await;
     let list = async |state, sink: Option<&str>, before, limit| {
         let query = DeliveryQuery {
             state,
@@ -267,7 +269,7 @@ pub(crate) async fn deliveries_are_listed_newest_first_by_state_and_sink(databas
     assert!(all.deliveries.is_sorted_by(|one, next| one.id > next.id));
     let dead_only = Some(DeliveryState::Dead);
     let first = list(dead_only, None, None, 3).await;
-    let second = list(dead_only, None, first.next, 3).await;
+    let second = list(dead_only, None, first.next.clone(), 3).await;
     assert_eq!((first.deliveries.len(), second.deliveries.len()), (3, 2));
     assert_eq!(second.next, None);
     let listed: BTreeSet<i64> = [first.deliveries, second.deliveries]
@@ -290,116 +292,145 @@ pub(crate) async fn deliveries_are_listed_newest_first_by_state_and_sink(databas
     );
 }
 
-pub(crate) async fn each_sink_is_owed_its_own_delivery(database: &impl Database) {
+pub(crate) async fn each_sink_has_its_own_delivery(database: &impl Database) {
     let store = owing(database, 1, &["hook", "log"]).await;
-    let hook = claim(&store, 0).await;
-    let log = store
-        .claim_deliveries("log", at(0), at(60), 100)
-        .await
-        .unwrap();
+    let hook = claim(&store).await;
+    let log = claim_some(&store, "log", 100).await;
     assert_eq!((hook.len(), log.len()), (1, 1));
     assert_ne!(hook[0].id, log[0].id);
-    assert_eq!(hook[0].event_id, log[0].event_id);
+    assert_eq!(hook[0].delivery, log[0].delivery);
     let event = submission(watch(0), &[]).event;
-    assert_eq!((hook[0].event_id, &hook[0].body), (event.id, &event.body));
-    assert_eq!(hook[0].type_name, event.kind.type_name());
-    assert_eq!(hook[0].attempts, 0);
-    assert!(
-        store
-            .claim_deliveries("other", at(0), at(60), 100)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let sent = &hook[0].delivery;
+    assert_eq!((sent.event_id, &sent.body), (event.id, &event.body));
+    assert_eq!(sent.type_name, event.kind.type_name());
+    assert_eq!(sent.target, None);
+    assert_eq!(hook[0].schedule_attempts, 0);
+    assert!(claim_some(&store, "other", 100).await.is_empty());
 }
 
-pub(crate) async fn what_is_claimed_is_nobody_elses_until_its_lease_ends(database: &impl Database) {
+pub(crate) async fn a_claim_is_exclusive_until_its_lease_ends(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    let first = claim(&store, 0).await;
+    let first = claim(&store).await;
     assert_eq!(first.len(), 1);
-    assert!(claim(&store, 59).await.is_empty());
-    assert_eq!(store.next_delivery_due("hook").await.unwrap(), Some(at(60)));
-    assert_eq!(claim(&store, 60).await, first);
+    database.pass(59);
+    assert!(claim(&store).await.is_empty());
+    assert_eq!(next_due(&store).await, Some(1));
+    database.pass(1);
+    assert_eq!(next_due(&store).await, Some(0));
+    assert_eq!(claim(&store).await, first);
 }
 
-pub(crate) async fn no_more_is_claimed_than_asked_for(database: &impl Database) {
+pub(crate) async fn a_claim_takes_at_most_the_requested_number(database: &impl Database) {
     let store = owing(database, 5, &["hook"]).await;
     let mut ids = BTreeSet::new();
     for expected in [2, 2, 1, 0] {
-        let some = store
-            .claim_deliveries("hook", at(0), at(60), 2)
-            .await
-            .unwrap();
+        let some = claim_some(&store, "hook", 2).await;
         assert_eq!(some.len(), expected);
         ids.extend(some.iter().map(|delivery| delivery.id));
     }
     assert_eq!(ids.len(), 5);
 }
 
-pub(crate) async fn nothing_is_claimed_before_it_is_due(database: &impl Database) {
+pub(crate) async fn a_delivery_is_not_claimed_before_it_is_due(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
+    let claimed = claim(&store).await;
     store
-        .settle(vec![record(&claimed[0], Settlement::RetryAt(at(30)))])
+        .settle(vec![record(&claimed[0], retry_in(30))])
         .await
         .unwrap();
-    assert_eq!(store.next_delivery_due("hook").await.unwrap(), Some(at(30)));
-    assert!(claim(&store, 29).await.is_empty());
-    let again = claim(&store, 30).await;
-    assert_eq!((again[0].id, again[0].attempts), (claimed[0].id, 1));
-    assert_eq!(again[0].event_id, claimed[0].event_id);
+    assert_eq!(next_due(&store).await, Some(30));
+    database.pass(29);
+    assert!(claim(&store).await.is_empty());
+    database.pass(1);
+    let again = claim(&store).await;
+    assert_eq!(
+        (again[0].id, again[0].schedule_attempts),
+        (claimed[0].id, 1)
+    );
+    assert_eq!(again[0].delivery, claimed[0].delivery);
 }
 
-pub(crate) async fn what_is_settled_is_not_claimed_again(database: &impl Database) {
+/// In how many seconds the next delivery to `hook` is due.
+pub(super) async fn next_due(store: &SharedStore) -> Option<u64> {
+    let due = store.next_delivery_due("hook").await.unwrap();
+    due.map(|after| after.as_secs())
+}
+
+pub(crate) async fn a_delivery_keeps_its_target(database: &impl Database) {
+    let store = database.open().unwrap();
+    let target = Some(Target("https://hooks.example.com/hunter2".to_owned()));
+    let mut change = submission(watch(1), &["other"]);
+    change.owed.push(Owed {
+        sink: "hook".to_owned(),
+        target: target.clone(),
+    });
+    store.submit(vec![change]).await.unwrap();
+    let claimed = claim(&store).await;
+    assert_eq!(claimed[0].delivery.target, target);
+    assert!(!format!("{claimed:?}").contains("hunter2"));
+    let other = claim_some(&store, "other", 1).await;
+    assert_eq!(other[0].delivery.target, None);
+    store
+        .settle(vec![record(&claimed[0], Settlement::Dead)])
+        .await
+        .unwrap();
+    store.redrive(claimed[0].id, false).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = database.open().unwrap();
+    assert_eq!(claim(&store).await[0].delivery.target, target);
+}
+
+pub(crate) async fn a_settled_delivery_is_not_claimed_again(database: &impl Database) {
     let store = owing(database, 3, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
+    let claimed = claim(&store).await;
     let records = vec![
         record(&claimed[0], Settlement::Delivered),
         record(&claimed[1], Settlement::Dead),
-        record(&claimed[2], Settlement::RetryAt(at(10))),
+        record(&claimed[2], retry_in(10)),
     ];
     store.settle(records).await.unwrap();
-    let counts = DeliveryCounts {
-        pending: 1,
-        delivered: 1,
-        dead: 1,
-    };
-    assert_eq!(store.delivery_counts().await.unwrap(), counts);
-    let left = claim(&store, 100_000).await;
+    for state in DeliveryState::ALL {
+        assert_eq!(deliveries_in(&store, state).await, 1, "{state}");
+    }
+    database.pass(100_000);
+    let left = claim(&store).await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].id, claimed[2].id);
 }
 
-pub(crate) async fn a_late_record_does_not_undo_what_is_settled(database: &impl Database) {
+pub(crate) async fn a_late_record_does_not_undo_a_settlement(database: &impl Database) {
     let store = owing(database, 1, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
+    let claimed = claim(&store).await;
     store
         .settle(vec![record(&claimed[0], Settlement::Delivered)])
         .await
         .unwrap();
-    for late in [Settlement::Dead, Settlement::RetryAt(at(10))] {
+    for late in [Settlement::Dead, retry_in(10)] {
         store.settle(vec![record(&claimed[0], late)]).await.unwrap();
     }
-    assert_eq!(store.delivery_counts().await.unwrap().delivered, 1);
-    assert_eq!(store.next_delivery_due("hook").await.unwrap(), None);
+    assert_eq!(deliveries_in(&store, DeliveryState::Delivered).await, 1);
+    assert_eq!(next_due(&store).await, None);
 }
 
-pub(crate) async fn what_is_owed_is_owed_after_it_is_opened_again(database: &impl Database) {
+pub(crate) async fn pending_deliveries_survive_a_reopen(database: &impl Database) {
     let store = owing(database, 3, &["hook"]).await;
-    let claimed = claim(&store, 0).await;
+    let claimed = claim(&store).await;
     store
         .settle(vec![record(&claimed[0], Settlement::Delivered)])
         .await
         .unwrap();
     store
-        .settle(vec![record(&claimed[1], Settlement::RetryAt(at(90)))])
+        .settle(vec![record(&claimed[1], retry_in(90))])
         .await
         .unwrap();
     store.close().await;
     drop(store);
     let store = database.open().unwrap();
-    let later = claim(&store, 100).await;
-    let attempts: BTreeSet<_> = later.iter().map(|one| (one.id, one.attempts)).collect();
+    database.pass(100);
+    let later = claim(&store).await;
+    let attempts = later.iter().map(|one| (one.id, one.schedule_attempts));
+    let attempts: BTreeSet<_> = attempts.collect();
     assert_eq!(attempts, [(claimed[1].id, 1), (claimed[2].id, 0)].into());
-    assert_eq!(store.delivery_counts().await.unwrap().delivered, 1);
+    assert_eq!(deliveries_in(&store, DeliveryState::Delivered).await, 1);
 }

@@ -1,12 +1,15 @@
-//! Watches and events: listing, counting, and what is changes.
+//! Watches and events: lists, and the changes after a cursor.
 
-use jobwatch::store::Query;
-use jobwatch::watch::{Outcome, State, Watch};
+use std::collections::BTreeSet;
+
+use jobwatch::store::delivery::DeliveryQuery;
+use jobwatch::store::{Cursor, PageCursor, Query, SharedStore, StoreError};
+use jobwatch::watch::{Outcome, State, Watch, WatchId};
 
 use crate::store::Database;
 use crate::store::samples::{accepted, at, change, end, submission, watch};
 
-pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl Database) {
+pub(crate) async fn pages_are_newest_first_and_have_no_gap(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..7 {
         accepted(&store, watch(n)).await;
@@ -21,14 +24,14 @@ pub(crate) async fn pages_are_newest_first_and_meet_without_gap(database: &impl 
         let jobs: Vec<String> = page.watches.into_iter().map(|watch| watch.job_id).collect();
         pages.push(jobs.join(" "));
         query.before = page.next;
-        if page.next.is_none() {
+        if query.before.is_none() {
             break;
         }
     }
     assert_eq!(pages, ["job-6 job-5 job-4", "job-3 job-2 job-1", "job-0"]);
 }
 
-pub(crate) async fn a_full_last_page_has_no_next(database: &impl Database) {
+pub(crate) async fn a_full_last_page_has_no_next_page(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..3 {
         accepted(&store, watch(n)).await;
@@ -41,7 +44,7 @@ pub(crate) async fn a_full_last_page_has_no_next(database: &impl Database) {
     assert_eq!((page.watches.len(), page.next), (3, None));
 }
 
-pub(crate) async fn filters_hold_together(database: &impl Database) {
+pub(crate) async fn filters_are_combined(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..6 {
         let service = if n % 2 == 0 { "dcs" } else { "sdrs" };
@@ -96,7 +99,7 @@ pub(crate) async fn filters_hold_together(database: &impl Database) {
     }
 }
 
-pub(crate) async fn what_is_watching_comes_in_the_order_of_acceptance(database: &impl Database) {
+pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &impl Database) {
     let store = database.open().unwrap();
     for n in 0..6 {
         let watch = accepted(&store, watch(n)).await;
@@ -105,45 +108,92 @@ pub(crate) async fn what_is_watching_comes_in_the_order_of_acceptance(database: 
         }
     }
     let mut seen = Vec::new();
-    let mut after = 0;
+    let mut after = None;
     loop {
         let page = store.watching(after, 2).await.unwrap();
-        let Some((last, _)) = page.last() else { break };
-        after = *last;
-        seen.extend(page.into_iter().map(|(_, watch)| watch.job_id));
+        assert!(page.watches.len() <= 2);
+        seen.extend(page.watches.into_iter().map(|watch| watch.job_id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
     }
     assert_eq!(seen, ["job-1", "job-3", "job-5"]);
 }
 
-pub(crate) async fn events_of_a_watch_are_its_last_ones_in_order(database: &impl Database) {
+pub(crate) async fn the_latest_events_of_a_watch_are_listed_in_order(database: &impl Database) {
     let store = database.open().unwrap();
     let mut last = accepted(&store, watch(1)).await;
     accepted(&store, watch(2)).await;
+    let mut bodies = vec![submission(watch(1), &[]).event.body];
     for _ in 0..4 {
         let next = change(&last);
         last = next.watch.clone();
+        bodies.push(next.event.body.clone());
         store.apply(next).await.unwrap();
     }
     let all = store.events_of(last.id, 100).await.unwrap();
-    assert_eq!(all.len(), 5);
-    assert!(all.is_sorted_by_key(|event| event.seq));
+    let stored: Vec<_> = all.iter().map(|event| event.body.clone()).collect();
+    assert_eq!(stored, bodies);
     assert_eq!(all[0].type_name, "dev.jobwatch.watch.accepted");
     assert_eq!(all[0].at, at(0));
-    assert_eq!(all[0].body, submission(watch(1), &[]).event.body);
     assert_eq!(store.events_of(last.id, 2).await.unwrap(), all[3..]);
 }
 
-pub(crate) async fn news_is_what_others_did_since(database: &impl Database) {
+pub(crate) async fn a_cursor_of_another_store_is_refused(database: &impl Database) {
     let store = database.open().unwrap();
-    assert_eq!(store.position().await.unwrap(), 0);
+    let before = Some(PageCursor::new("elsewhere"));
+    let watches = Query {
+        before: before.clone(),
+        limit: 3,
+        ..Query::default()
+    };
+    let deliveries = DeliveryQuery {
+        before: before.clone(),
+        limit: 3,
+        ..DeliveryQuery::default()
+    };
+    let refused = [
+        store.watches(watches).await.map(drop),
+        store.deliveries(deliveries).await.map(drop),
+        store.watching(before.clone(), 3).await.map(drop),
+        store.without_verdict(at(0), before, 3).await.map(drop),
+    ];
+    for refused in refused {
+        assert!(
+            matches!(&refused, Err(StoreError::UnknownCursor(text)) if text == "elsewhere"),
+            "{refused:?}"
+        );
+    }
+}
+
+/// The job ids of the watches accepted, and of those ended, after `since`: each once,
+/// although a store may give a change again.
+pub(super) async fn changes_since(
+    store: &SharedStore,
+    since: &Cursor,
+    limit: usize,
+) -> (BTreeSet<WatchId>, BTreeSet<WatchId>, Cursor) {
+    let (mut accepted, mut ended) = (BTreeSet::new(), BTreeSet::new());
+    let mut since = since.clone();
+    loop {
+        let changes = store.changes(&since, limit).await.unwrap();
+        accepted.extend(changes.accepted.into_iter().map(|watch| watch.id));
+        ended.extend(changes.ended);
+        since = changes.next;
+        if !changes.more {
+            return (accepted, ended, since);
+        }
+    }
+}
+
+pub(crate) async fn changes_are_those_committed_after_the_cursor(database: &impl Database) {
+    let store = database.open().unwrap();
     let old = accepted(&store, watch(1)).await;
-    let position = store.position().await.unwrap();
-    let nothing = store.changes(position, 10).await.unwrap();
-    assert_eq!(
-        (nothing.accepted.len(), nothing.ended.len(), nothing.more),
-        (0, 0, false)
-    );
-    assert_eq!(nothing.position, position);
+    let cursor = store.cursor().await.unwrap();
+    let (_, none, same) = changes_since(&store, &cursor, 10).await;
+    assert!(none.is_empty());
+    assert_eq!(same, cursor);
     let new = accepted(&store, watch(2)).await;
     let over_already = accepted(&store, watch(3)).await;
     store
@@ -151,51 +201,27 @@ pub(crate) async fn news_is_what_others_did_since(database: &impl Database) {
         .await
         .unwrap();
     store.apply(end(&old, Outcome::Unwatched)).await.unwrap();
-    let changes = store.changes(position, 10).await.unwrap();
-    assert_eq!(changes.accepted, [new]);
-    assert_eq!(changes.ended, [over_already.id, old.id]);
-    assert_eq!(changes.position, store.position().await.unwrap());
-    assert!(
-        store
-            .changes(changes.position, 10)
-            .await
-            .unwrap()
-            .accepted
-            .is_empty()
-    );
-}
-
-pub(crate) async fn much_news_comes_in_pieces(database: &impl Database) {
-    let store = database.open().unwrap();
-    for n in 0..5 {
-        accepted(&store, watch(n)).await;
-    }
-    let mut jobs = Vec::new();
-    let mut position = 0;
-    loop {
-        let changes = store.changes(position, 2).await.unwrap();
-        assert!(changes.accepted.len() <= 2);
-        position = changes.position;
-        jobs.extend(changes.accepted.into_iter().map(|watch| watch.job_id));
-        if !changes.more {
-            break;
-        }
-    }
-    assert_eq!(jobs, ["job-0", "job-1", "job-2", "job-3", "job-4"]);
-}
-
-pub(crate) async fn watches_are_counted_by_state(database: &impl Database) {
-    let store = database.open().unwrap();
-    for n in 0..5 {
-        let watch = accepted(&store, watch(n)).await;
-        if n < 2 {
-            store.apply(end(&watch, Outcome::Lost)).await.unwrap();
-        }
-    }
-    let mut counts = store.watch_counts().await.unwrap();
-    counts.sort_by_key(|(_, count)| *count);
+    let changes = store.changes(&cursor, 10).await.unwrap();
+    assert!(changes.accepted.contains(&new), "as it is stored");
+    let (accepted, ended, next) = changes_since(&store, &cursor, 10).await;
     assert_eq!(
-        counts,
-        [(State::Final(Outcome::Lost), 2), (State::Watching, 3)]
+        accepted,
+        [new.id].into(),
+        "those that are over are left out"
     );
+    assert_eq!(ended, [over_already.id, old.id].into());
+    assert_eq!(next, store.cursor().await.unwrap());
+}
+
+pub(crate) async fn many_changes_are_read_in_pages(database: &impl Database) {
+    let store = database.open().unwrap();
+    let start = store.cursor().await.unwrap();
+    let mut ids = BTreeSet::new();
+    for n in 0..50 {
+        ids.insert(accepted(&store, watch(n)).await.id);
+    }
+    let first = store.changes(&start, 2).await.unwrap();
+    assert!(first.more && first.accepted.len() < 10);
+    let (accepted, ..) = changes_since(&store, &start, 2).await;
+    assert_eq!(accepted, ids);
 }

@@ -1,37 +1,49 @@
-//! A store in memory: the model that the simulation runs on, held to the same suite as
-//! `SQLite`. What it keeps outlives each opening of it, as a disk does.
+//! A store in memory: the model for the simulation. It passes the same suite as `SQLite`,
+//! and its data outlive each opening, like those on a disk.
+//!
+//! It takes several writers at once, and gives changes again as a store must that waits for
+//! late commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use jobwatch::clock::later;
+use jobwatch::clock::{SharedClock, SteppedClock, later, until};
 use jobwatch::store::delivery::{
     ATTEMPTS_KEPT, DeliveryPage, DeliveryQuery, DeliveryState, Redriven, SinkBacklog,
     StoredAttempt, StoredDelivery,
 };
+use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Delivery, DeliveryCounts, PAGE_MAX, Page, Query, Settlement,
-    SharedStore, Store, StoreError, StoredEvent, Submitted, row,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, PAGE_MAX, Page,
+    PageCursor, Query, Settlement, SharedStore, StoreError, StoredEvent, Submitted, WatchStore,
+    row,
 };
 use jobwatch::watch::change::Change;
+use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
 use jobwatch::watch::event::{Event, EventKind};
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use uuid::Uuid;
 
 use crate::store::Database;
+use crate::store::samples::at;
 
-/// One event owed to one sink.
+/// How many events before a cursor are given again.
+const REPEATED: usize = 3;
+
+/// One delivery.
 #[derive(Debug, Clone)]
-pub(crate) struct Owed {
+pub(crate) struct DeliveryRow {
     pub(crate) event_id: Uuid,
     pub(crate) sink: String,
+    target: Option<Target>,
     pub(crate) state: DeliveryState,
     pub(crate) due_at: Timestamp,
-    pub(crate) attempts: u32,
-    /// Attempts of schedules before the present one.
+    pub(crate) attempts_total: u32,
+    /// The number of attempts of earlier schedules.
     pub(crate) earlier: u32,
     last: Option<AttemptRecord>,
     settled_at: Option<Timestamp>,
@@ -39,55 +51,100 @@ pub(crate) struct Owed {
     lease_until: Timestamp,
 }
 
-/// One event in the log; its place is its index plus 1.
+/// One event in the log; its number is its index plus 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Logged {
     pub(crate) event: Event,
     pub(crate) watch: WatchId,
 }
 
-/// Everything there is. Watches and deliveries are numbered by their index plus 1.
+/// All data. Watches and deliveries are numbered by their index plus 1.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
     pub(crate) watches: Vec<Watch>,
     pub(crate) events: Vec<Logged>,
-    pub(crate) deliveries: Vec<Owed>,
+    pub(crate) deliveries: Vec<DeliveryRow>,
     numbers: BTreeMap<WatchId, usize>,
     keys: BTreeMap<[u8; 32], usize>,
     event_ids: BTreeMap<Uuid, usize>,
 }
 
-/// What outlives each opening.
+/// The data that outlive each opening.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Mutex<Rows>>);
+pub(crate) struct Memory {
+    rows: Arc<Mutex<Rows>>,
+    /// The time of the last opening.
+    time: Arc<Mutex<Option<StoreTime>>>,
+}
 
 impl Memory {
     pub(crate) fn rows(&self) -> MutexGuard<'_, Rows> {
-        self.0.lock().unwrap()
+        self.rows.lock().unwrap()
     }
 
-    /// Opens it as a process does that has just begun: what was claimed belonged to one
-    /// that is gone.
-    pub(crate) fn reopen(&self) -> MemoryStore {
-        for owed in &mut self.rows().deliveries {
-            owed.lease_until = Timestamp::MIN;
+    /// Opens it as a process does that has just begun, and is alone.
+    pub(crate) fn reopen(&self, clock: SharedClock) -> MemoryStore {
+        let time = StoreTime::starting(clock);
+        let latest = later(time.now(), RETRY_DELAY_MAX);
+        for row in &mut self.rows().deliveries {
+            row.lease_until = Timestamp::MIN;
+            row.due_at = row.due_at.min(latest);
         }
+        *self.time.lock().unwrap() = Some(time.clone());
         MemoryStore {
             memory: self.clone(),
+            time,
             closed: AtomicBool::new(false),
+        }
+    }
+
+    /// How long after now, by the time of the last opening, it is `due_at`.
+    pub(crate) fn until(&self, due_at: Timestamp) -> Duration {
+        let time = self.time.lock().unwrap();
+        let now = time.as_ref().map(StoreTime::now);
+        now.map_or(Duration::ZERO, |now| until(now, due_at))
+    }
+}
+
+/// A [`Memory`] under a clock that stands still.
+pub(crate) struct MemoryDatabase {
+    memory: Memory,
+    clock: SteppedClock,
+}
+
+impl MemoryDatabase {
+    fn new() -> Self {
+        Self {
+            memory: Memory::default(),
+            clock: SteppedClock::at(at(0)),
         }
     }
 }
 
-impl Database for Memory {
+impl Database for MemoryDatabase {
     fn open(&self) -> Result<SharedStore, StoreError> {
-        Ok(Arc::new(self.reopen()))
+        let clock = Arc::new(self.clock.clone());
+        Ok(Arc::new(self.memory.reopen(clock)))
+    }
+
+    fn clock(&self) -> &SteppedClock {
+        &self.clock
+    }
+
+    fn second_writer(&self) -> Option<SharedStore> {
+        let time = self.memory.time.lock().unwrap().clone();
+        Some(Arc::new(MemoryStore {
+            memory: self.memory.clone(),
+            time: time.expect("it is opened before a second writer comes"),
+            closed: AtomicBool::new(false),
+        }))
     }
 }
 
 /// One opening of a [`Memory`].
 pub(crate) struct MemoryStore {
     memory: Memory,
+    time: StoreTime,
     closed: AtomicBool,
 }
 
@@ -111,9 +168,36 @@ fn number(index: usize) -> i64 {
     i64::try_from(index).unwrap() + 1
 }
 
-/// The index after the row of this number.
+/// The index after the row with this number.
 fn after(number: i64) -> usize {
     usize::try_from(number).unwrap_or_default()
+}
+
+/// The index after the last row of a page.
+fn after_page(cursor: Option<&PageCursor>) -> Result<usize, StoreError> {
+    let number = cursor.map(|cursor| row::number(cursor.content()));
+    Ok(after(number.transpose()?.unwrap_or_default()))
+}
+
+/// The number of the last row of a page before.
+fn before(cursor: Option<&PageCursor>) -> Result<i64, StoreError> {
+    let number = cursor.map(|cursor| row::number(cursor.content()));
+    Ok(number.transpose()?.unwrap_or(i64::MAX))
+}
+
+fn cursor(index: usize) -> PageCursor {
+    PageCursor::new(number(index).to_string())
+}
+
+/// Turns the wanted rows, one more than the limit where there are more, into a page.
+fn page_of<'a>(wanted: impl Iterator<Item = (usize, &'a Watch)>, limit: usize) -> Page {
+    let mut wanted = wanted.peekable();
+    let rows: Vec<_> = wanted.by_ref().take(limit).collect();
+    let last = rows.last().map(|(index, _)| cursor(*index));
+    Page {
+        next: last.filter(|_| wanted.peek().is_some()),
+        watches: rows.into_iter().map(|(_, watch)| watch.clone()).collect(),
+    }
 }
 
 impl Rows {
@@ -125,22 +209,23 @@ impl Rows {
         self.event_ids.get(&id).map(|index| &self.events[*index])
     }
 
-    /// What `SQLite` refuses by its unique indexes.
-    fn may_log(&self, event: &Event, owed: &[String]) -> Result<(), StoreError> {
-        let sinks: BTreeSet<&String> = owed.iter().collect();
-        if self.event_ids.contains_key(&event.id) || sinks.len() < owed.len() {
+    /// Returns the error that `SQLite` gives for its unique indexes.
+    fn may_log(&self, change: &Change) -> Result<(), StoreError> {
+        let sinks: BTreeSet<&String> = change.owed.iter().map(|owed| &owed.sink).collect();
+        if self.event_ids.contains_key(&change.event.id) || sinks.len() < change.owed.len() {
             return Err(refused("it is there already"));
         }
         Ok(())
     }
 
-    fn log(&mut self, watch: WatchId, event: Event, owed: Vec<String>) {
-        let due = |sink| Owed {
+    fn log(&mut self, watch: WatchId, event: Event, owed: Vec<Owed>, now: Timestamp) {
+        let due = |owed: Owed| DeliveryRow {
             event_id: event.id,
-            sink,
+            sink: owed.sink,
+            target: owed.target,
             state: DeliveryState::Pending,
-            due_at: event.at,
-            attempts: 0,
+            due_at: now,
+            attempts_total: 0,
             earlier: 0,
             last: None,
             settled_at: None,
@@ -152,50 +237,52 @@ impl Rows {
         self.events.push(Logged { event, watch });
     }
 
-    fn submit(&mut self, submission: Change) -> Result<Submitted, StoreError> {
-        let Change { watch, event, owed } = submission;
-        let key = row::key(&watch);
+    fn submit(&mut self, submission: Change, now: Timestamp) -> Result<Submitted, StoreError> {
+        let key = row::key(&submission.watch);
         if let Some(index) = self.keys.get(&key) {
             return Ok(Submitted::Existing(self.watches[*index].clone()));
         }
-        self.may_log(&event, &owed)?;
+        self.may_log(&submission)?;
+        let Change { watch, event, owed } = submission;
         self.keys.insert(key, self.watches.len());
         self.numbers.insert(watch.id, self.watches.len());
-        self.log(watch.id, event, owed);
+        self.log(watch.id, event, owed, now);
         self.watches.push(watch.clone());
         Ok(Submitted::Accepted(watch))
     }
 
-    fn apply(&mut self, change: Change) -> Result<Applied, StoreError> {
-        let Change { watch, event, owed } = change;
-        let Some(&index) = self.numbers.get(&watch.id) else {
+    fn apply(&mut self, change: Change, now: Timestamp) -> Result<Applied, StoreError> {
+        let Some(&index) = self.numbers.get(&change.watch.id) else {
             return Ok(Applied::Refused);
         };
         let before = &self.watches[index];
-        if before.state != State::Watching || watch.revision != before.revision + 1 {
+        if before.state != State::Watching || change.watch.revision != before.revision + 1 {
             return Ok(Applied::Refused);
         }
-        self.may_log(&event, &owed)?;
-        self.log(watch.id, event, owed);
+        self.may_log(&change)?;
+        let Change { watch, event, owed } = change;
+        self.log(watch.id, event, owed, now);
         self.watches[index] = watch;
         Ok(Applied::Applied)
     }
 
-    fn settle(&mut self, record: &AttemptRecord) {
+    fn settle(&mut self, record: &AttemptRecord, now: Timestamp) {
         let owed = &mut self.deliveries[after(record.delivery) - 1];
         let is_known = match record.settlement {
             Settlement::Delivered | Settlement::Dead => false,
-            Settlement::RetryAt(_) => owed.attempts - owed.earlier != record.number - 1,
+            Settlement::RetryAfter(_) => {
+                owed.attempts_total - owed.earlier != record.schedule_attempt - 1
+            }
             Settlement::ReceiverGone => owed.history.iter().any(|kept| kept.at == record.at),
         };
         if owed.state != DeliveryState::Pending || is_known {
             return;
         }
-        owed.attempts += 1;
+        owed.attempts_total += 1;
         owed.lease_until = Timestamp::MIN;
         owed.last = Some(record.clone());
         owed.history.push(StoredAttempt {
-            number: owed.attempts,
+            number: owed.attempts_total,
             at: record.at,
             took: record.took,
             http_status: record.http_status,
@@ -210,8 +297,8 @@ impl Rows {
         match record.settlement {
             Settlement::Delivered => owed.state = DeliveryState::Delivered,
             Settlement::Dead => owed.state = DeliveryState::Dead,
-            Settlement::RetryAt(due_at) => {
-                owed.due_at = due_at;
+            Settlement::RetryAfter(delay) => {
+                owed.due_at = later(now, delay);
                 owed.settled_at = None;
             }
             Settlement::ReceiverGone => {
@@ -221,13 +308,7 @@ impl Rows {
         }
     }
 
-    fn claim(
-        &mut self,
-        sink: &str,
-        now: Timestamp,
-        lease_until: Timestamp,
-        limit: usize,
-    ) -> Vec<Delivery> {
+    fn claim(&mut self, sink: &str, lease: Duration, limit: usize, now: Timestamp) -> Vec<Claimed> {
         let mut due: Vec<usize> = (0..self.deliveries.len())
             .filter(|index| {
                 let owed = &self.deliveries[*index];
@@ -241,37 +322,33 @@ impl Rows {
         due.truncate(limit);
         let mut claimed = Vec::new();
         for index in due {
-            self.deliveries[index].lease_until = lease_until;
+            self.deliveries[index].lease_until = later(now, lease);
             let owed = &self.deliveries[index];
-            let event_id = owed.event_id;
-            let event = &self.events[self.event_ids[&event_id]].event;
-            claimed.push(Delivery {
+            let event = &self.events[self.event_ids[&owed.event_id]].event;
+            claimed.push(Claimed {
                 id: number(index),
-                event_id: event.id,
-                type_name: event.kind.type_name().to_owned(),
-                body: event.body.clone(),
-                attempts: owed.attempts - owed.earlier,
-                callback_url: self
-                    .watch(self.events[self.event_ids[&event_id]].watch)
-                    .filter(|_| sink == "callback")
-                    .and_then(|watch| watch.callback_url.as_ref())
-                    .map(|url| url.0.clone()),
+                schedule_attempts: owed.attempts_total - owed.earlier,
+                delivery: Delivery {
+                    event_id: event.id,
+                    type_name: event.kind.type_name().to_owned(),
+                    body: event.body.clone(),
+                    target: owed.target.clone(),
+                },
             });
         }
         claimed
     }
 
-    fn append(&mut self, change: Change) -> Result<Applied, StoreError> {
-        let Change { watch, event, owed } = change;
-        if self.event_ids.contains_key(&event.id) {
+    fn append(&mut self, change: Change, now: Timestamp) -> Result<Applied, StoreError> {
+        if self.event_ids.contains_key(&change.event.id) {
             return Ok(Applied::Refused);
         }
-        self.may_log(&event, &owed)?;
-        self.log(watch.id, event, owed);
+        self.may_log(&change)?;
+        self.log(change.watch.id, change.event, change.owed, now);
         Ok(Applied::Applied)
     }
 
-    fn stored(&self, index: usize) -> StoredDelivery {
+    fn stored(&self, index: usize, time: &StoreTime) -> StoredDelivery {
         let owed = &self.deliveries[index];
         let logged = self.event(owed.event_id).unwrap();
         let last = owed.last.as_ref();
@@ -282,8 +359,8 @@ impl Rows {
             type_name: logged.event.kind.type_name().to_owned(),
             sink: owed.sink.clone(),
             state: owed.state,
-            attempts: owed.attempts,
-            due_at: (owed.state == DeliveryState::Pending).then_some(owed.due_at),
+            attempts_total: owed.attempts_total,
+            due_at: (owed.state == DeliveryState::Pending).then(|| time.shown(owed.due_at)),
             last_status: last.and_then(|last| last.http_status),
             last_error: last.and_then(|last| last.error.clone()),
             settled_at: owed.settled_at,
@@ -294,35 +371,42 @@ impl Rows {
         let owed = &mut self.deliveries[index];
         owed.state = DeliveryState::Pending;
         owed.due_at = now;
-        owed.earlier = owed.attempts;
+        owed.earlier = owed.attempts_total;
         owed.settled_at = None;
     }
 
-    fn delivery_page(&self, query: &DeliveryQuery) -> DeliveryPage {
+    fn delivery_page(
+        &self,
+        query: &DeliveryQuery,
+        time: &StoreTime,
+    ) -> Result<DeliveryPage, StoreError> {
+        let before = before(query.before.as_ref())?;
         let wanted = |index: &usize| {
             let owed = &self.deliveries[*index];
-            query.before.is_none_or(|before| number(*index) < before)
+            number(*index) < before
                 && query.state.is_none_or(|state| owed.state == state)
                 && query.sink.as_ref().is_none_or(|sink| owed.sink == *sink)
         };
         let mut found = (0..self.deliveries.len()).rev().filter(wanted);
         let limit = query.limit.clamp(1, PAGE_MAX);
         let page: Vec<usize> = found.by_ref().take(limit).collect();
-        let last = page.last().map(|index| number(*index));
-        DeliveryPage {
+        let last = page.last().map(|index| cursor(*index));
+        let stored = page.into_iter().map(|index| self.stored(index, time));
+        Ok(DeliveryPage {
+            deliveries: stored.collect(),
             next: last.filter(|_| found.next().is_some()),
-            deliveries: page.into_iter().map(|index| self.stored(index)).collect(),
-        }
+        })
     }
 
-    fn changes(&self, position: i64, limit: usize) -> Changes {
+    fn changes(&self, since: usize, limit: usize) -> Changes {
+        let end = self.events.len().min(since + limit);
         let mut changes = Changes {
-            position,
-            ..Changes::default()
+            accepted: Vec::new(),
+            ended: Vec::new(),
+            next: Cursor::new(end.to_string()),
+            more: end < self.events.len(),
         };
-        let since = self.events.iter().enumerate().skip(after(position));
-        for (index, logged) in since.take(limit) {
-            changes.position = number(index);
+        for logged in &self.events[since.saturating_sub(REPEATED)..end] {
             let watch = self.watch(logged.watch).unwrap();
             match logged.event.kind {
                 EventKind::Accepted if watch.state == State::Watching => {
@@ -332,15 +416,14 @@ impl Rows {
                 _ => {}
             }
         }
-        changes.more = after(changes.position) - after(position) == limit;
         changes
     }
 
-    fn page(&self, query: &Query) -> Page {
+    fn page(&self, query: &Query) -> Result<Page, StoreError> {
         let limit = query.limit.clamp(1, PAGE_MAX);
-        let wanted = |index: &usize| {
-            let watch = &self.watches[*index];
-            query.before.is_none_or(|before| number(*index) < before)
+        let before = before(query.before.as_ref())?;
+        let wanted = |(index, watch): &(usize, &Watch)| {
+            number(*index) < before
                 && query.state.is_none_or(|state| watch.state == state)
                 && query
                     .service
@@ -351,27 +434,20 @@ impl Rows {
                     .as_ref()
                     .is_none_or(|(name, value)| watch.labels.get(name) == Some(value))
         };
-        let mut found = (0..self.watches.len()).rev().filter(wanted);
-        let page: Vec<usize> = found.by_ref().take(limit).collect();
-        let last = page.last().map(|index| number(*index));
-        Page {
-            next: last.filter(|_| found.next().is_some()),
-            watches: page
-                .into_iter()
-                .map(|index| self.watches[index].clone())
-                .collect(),
-        }
+        let newest_first = self.watches.iter().enumerate().rev();
+        Ok(page_of(newest_first.filter(wanted), limit))
     }
 }
 
 #[async_trait]
-impl Store for MemoryStore {
+impl WatchStore for MemoryStore {
     async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
+        let now = self.time.now();
         let mut rows = self.rows()?;
         let before = (submissions.len() > 1).then(|| rows.clone());
         let answers: Result<Vec<_>, _> = submissions
             .into_iter()
-            .map(|submission| rows.submit(submission))
+            .map(|submission| rows.submit(submission, now))
             .collect();
         if let (Err(_), Some(before)) = (&answers, before) {
             *rows = before;
@@ -380,7 +456,11 @@ impl Store for MemoryStore {
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {
-        self.rows()?.apply(change)
+        self.rows()?.apply(change, self.time.now())
+    }
+
+    async fn append(&self, change: Change) -> Result<Applied, StoreError> {
+        self.rows()?.append(change, self.time.now())
     }
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
@@ -388,17 +468,15 @@ impl Store for MemoryStore {
     }
 
     async fn watches(&self, query: Query) -> Result<Page, StoreError> {
-        Ok(self.rows()?.page(&query))
+        self.rows()?.page(&query)
     }
 
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let rows = self.rows()?;
-        let of_watch = rows.events.iter().enumerate();
-        let of_watch = of_watch.filter(|(_, logged)| logged.watch == id).rev();
+        let of_watch = rows.events.iter().rev().filter(|logged| logged.watch == id);
         let mut events: Vec<StoredEvent> = of_watch
             .take(limit)
-            .map(|(index, Logged { event, .. })| StoredEvent {
-                seq: number(index),
+            .map(|Logged { event, .. }| StoredEvent {
                 type_name: event.kind.type_name().to_owned(),
                 at: event.at,
                 body: event.body.clone(),
@@ -408,65 +486,25 @@ impl Store for MemoryStore {
         Ok(events)
     }
 
-    async fn position(&self) -> Result<i64, StoreError> {
-        Ok(i64::try_from(self.rows()?.events.len()).unwrap())
-    }
-
-    async fn watching(
-        &self,
-        number_before: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, Watch)>, StoreError> {
+    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
         let rows = self.rows()?;
-        let later = rows.watches.iter().enumerate().skip(after(number_before));
-        let watching = later.filter(|(_, watch)| watch.state == State::Watching);
-        Ok(watching
-            .take(limit)
-            .map(|(index, watch)| (number(index), watch.clone()))
-            .collect())
-    }
-
-    async fn changes(&self, position: i64, limit: usize) -> Result<Changes, StoreError> {
-        Ok(self.rows()?.changes(position, limit))
-    }
-
-    async fn claim_deliveries(
-        &self,
-        sink: &str,
-        now: Timestamp,
-        lease_until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        Ok(self.rows()?.claim(sink, now, lease_until, limit))
-    }
-
-    async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
-        let mut rows = self.rows()?;
-        for record in &records {
-            rows.settle(record);
-        }
-        Ok(())
-    }
-
-    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
-        let rows = self.rows()?;
-        let owed = rows.deliveries.iter();
-        let pending = owed.filter(|owed| owed.sink == sink && owed.state == DeliveryState::Pending);
-        Ok(pending.map(|owed| owed.due_at.max(owed.lease_until)).min())
-    }
-
-    async fn append(&self, change: Change) -> Result<Applied, StoreError> {
-        self.rows()?.append(change)
+        let left = rows
+            .watches
+            .iter()
+            .enumerate()
+            .skip(after_page(after.as_ref())?);
+        let watching = left.filter(|(_, watch)| watch.state == State::Watching);
+        Ok(page_of(watching, limit))
     }
 
     async fn without_verdict(
         &self,
         since: Timestamp,
-        number_before: i64,
+        after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Vec<(i64, Watch)>, StoreError> {
+    ) -> Result<Page, StoreError> {
         let rows = self.rows()?;
-        let is_told = |watch: &Watch| {
+        let has_late_result = |watch: &Watch| {
             let mut late = rows.events.iter();
             late.any(|it| it.watch == watch.id && it.event.kind == EventKind::LateResult)
         };
@@ -475,12 +513,52 @@ impl Store for MemoryStore {
             matches!(outcome, Some(Outcome::TimedOut | Outcome::Lost))
                 && watch.finished_at.is_some_and(|at| at >= since)
         };
-        let later = rows.watches.iter().enumerate().skip(after(number_before));
-        Ok(later
-            .filter(|(_, watch)| ended(watch) && !is_told(watch))
-            .take(limit)
-            .map(|(index, watch)| (number(index), watch.clone()))
-            .collect())
+        let left = rows
+            .watches
+            .iter()
+            .enumerate()
+            .skip(after_page(after.as_ref())?);
+        let wanted = left.filter(|(_, watch)| ended(watch) && !has_late_result(watch));
+        Ok(page_of(wanted, limit))
+    }
+
+    async fn cursor(&self) -> Result<Cursor, StoreError> {
+        Ok(Cursor::new(self.rows()?.events.len().to_string()))
+    }
+
+    async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+        let since = after(row::number(since.content())?);
+        Ok(self.rows()?.changes(since, limit))
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryStore {
+    async fn claim_deliveries(
+        &self,
+        sink: &str,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let now = self.time.now();
+        Ok(self.rows()?.claim(sink, lease, limit, now))
+    }
+
+    async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+        let now = self.time.now();
+        let mut rows = self.rows()?;
+        for record in &records {
+            rows.settle(record, now);
+        }
+        Ok(())
+    }
+
+    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Duration>, StoreError> {
+        let rows = self.rows()?;
+        let owed = rows.deliveries.iter();
+        let pending = owed.filter(|owed| owed.sink == sink && owed.state == DeliveryState::Pending);
+        let due = pending.map(|owed| owed.due_at.max(owed.lease_until)).min();
+        Ok(due.map(|due| until(self.time.now(), due)))
     }
 
     async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError> {
@@ -503,7 +581,7 @@ impl Store for MemoryStore {
     }
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, StoreError> {
-        Ok(self.rows()?.delivery_page(&query))
+        self.rows()?.delivery_page(&query, &self.time)
     }
 
     async fn delivery(
@@ -513,30 +591,26 @@ impl Store for MemoryStore {
         let rows = self.rows()?;
         let index = after(id).checked_sub(1);
         let index = index.filter(|index| *index < rows.deliveries.len());
-        Ok(index.map(|index| (rows.stored(index), rows.deliveries[index].history.clone())))
+        let history = |index: usize| rows.deliveries[index].history.clone();
+        Ok(index.map(|index| (rows.stored(index, &self.time), history(index))))
     }
 
-    async fn redrive(&self, id: i64, force: bool, now: Timestamp) -> Result<Redriven, StoreError> {
+    async fn redrive(&self, id: i64, force: bool) -> Result<Redriven, StoreError> {
         let mut rows = self.rows()?;
         let index = after(id).checked_sub(1);
         let Some(index) = index.filter(|index| *index < rows.deliveries.len()) else {
             return Ok(Redriven::Missing);
         };
         if rows.deliveries[index].state != DeliveryState::Dead && !force {
-            return Ok(Redriven::NotDead(rows.stored(index)));
+            return Ok(Redriven::NotDead(rows.stored(index, &self.time)));
         }
-        rows.owe_again(index, now);
-        Ok(Redriven::Owed(rows.stored(index)))
+        rows.owe_again(index, self.time.now());
+        Ok(Redriven::Owed(rows.stored(index, &self.time)))
     }
 
-    async fn redrive_dead(
-        &self,
-        sink: &str,
-        since: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
+    async fn redrive_dead(&self, sink: &str, since: Option<Timestamp>) -> Result<u64, StoreError> {
         let mut rows = self.rows()?;
-        let is_wanted = |owed: &Owed| {
+        let is_wanted = |owed: &DeliveryRow| {
             owed.state == DeliveryState::Dead
                 && owed.sink == sink
                 && since.is_none_or(|since| owed.settled_at.is_some_and(|at| at >= since))
@@ -545,35 +619,14 @@ impl Store for MemoryStore {
             .filter(|index| is_wanted(&rows.deliveries[*index]))
             .collect();
         for index in &wanted {
-            rows.owe_again(*index, now);
+            rows.owe_again(*index, self.time.now());
         }
         Ok(u64::try_from(wanted.len()).unwrap())
     }
+}
 
-    async fn watch_counts(&self) -> Result<Vec<(State, u64)>, StoreError> {
-        let rows = self.rows()?;
-        let mut counts: Vec<(State, u64)> = Vec::new();
-        for watch in &rows.watches {
-            match counts.iter_mut().find(|(state, _)| *state == watch.state) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((watch.state, 1)),
-            }
-        }
-        Ok(counts)
-    }
-
-    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
-        let mut counts = DeliveryCounts::default();
-        for owed in &self.rows()?.deliveries {
-            match owed.state {
-                DeliveryState::Pending => counts.pending += 1,
-                DeliveryState::Delivered => counts.delivered += 1,
-                DeliveryState::Dead => counts.dead += 1,
-            }
-        }
-        Ok(counts)
-    }
-
+#[async_trait]
+impl Maintenance for MemoryStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.rows().map(drop)
     }
@@ -583,4 +636,4 @@ impl Store for MemoryStore {
     }
 }
 
-crate::store::whole_suite!(Memory::default());
+crate::store::whole_suite!(MemoryDatabase::new());

@@ -4,21 +4,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::later;
-use jobwatch::store::{SharedStore, Submitted};
+use jobwatch::store::delivery::{DeliveryQuery, DeliveryState};
+use jobwatch::store::{PAGE_MAX, SharedStore, Submitted};
 use jobwatch::watch::change::Change;
+use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::observation::{Job, JobState, ProblemKind, ProblemNote};
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use serde_json::json;
 use uuid::Uuid;
 
-/// `secs` after the beginning of every test.
+/// `secs` after the begin of every test.
 pub(crate) fn at(secs: u64) -> Timestamp {
     let start: Timestamp = "2026-11-22T10:00:00.123456Z".parse().unwrap();
     later(start, Duration::from_secs(secs))
 }
 
-/// The nth watch; each is on a job of its own.
+/// The nth watch; each has a job of its own.
 pub(crate) fn watch(n: u8) -> Watch {
     Watch {
         id: WatchId(Uuid::from_u128(u128::from(n) + 1)),
@@ -46,16 +48,16 @@ fn event(watch: &Watch, kind: EventKind, secs: u64) -> Event {
     Event::of(watch, kind, &Instance("test".to_owned()), at(secs))
 }
 
-/// The submission of a watch, owed to these sinks.
+/// The submission of a watch, with deliveries to these sinks.
 pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Change {
     Change {
         event: event(&watch, EventKind::Accepted, 0),
-        owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
+        owed: sinks.iter().copied().map(Owed::to).collect(),
         watch,
     }
 }
 
-/// The watch after one more transition, with everything set that may be set.
+/// The watch after one more transition, with every optional field set.
 pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Change {
     let mut watch = before.clone();
     watch.revision += 1;
@@ -87,26 +89,38 @@ pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Cha
     }
     Change {
         event: event(&watch, kind, 30),
-        owed: sinks.iter().map(|&sink| sink.to_owned()).collect(),
+        owed: sinks.iter().copied().map(Owed::to).collect(),
         watch,
     }
 }
 
-/// A change that ends nothing.
+/// A change that does not end the watch.
 pub(crate) fn change(before: &Watch) -> Change {
     transition(before, EventKind::Changed, &[])
 }
 
-/// An end.
+/// The end of a watch.
 pub(crate) fn end(before: &Watch, outcome: Outcome) -> Change {
     transition(before, EventKind::Finished(outcome), &[])
 }
 
-/// Stores one watch that is owed to nobody.
+/// Stores one watch without deliveries.
 pub(crate) async fn accepted(store: &SharedStore, watch: Watch) -> Watch {
     let answers = store.submit(vec![submission(watch, &[])]).await.unwrap();
     let [Submitted::Accepted(watch)] = answers.as_slice() else {
         panic!("not accepted: {answers:?}");
     };
     watch.clone()
+}
+
+/// How many deliveries are in this state.
+pub(crate) async fn deliveries_in(store: &SharedStore, state: DeliveryState) -> usize {
+    let query = DeliveryQuery {
+        state: Some(state),
+        limit: PAGE_MAX,
+        ..DeliveryQuery::default()
+    };
+    let page = store.deliveries(query).await.unwrap();
+    assert_eq!(page.next, None, "more than a page");
+    page.deliveries.len()
 }

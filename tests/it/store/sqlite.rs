@@ -1,8 +1,10 @@
-//! The suite over `SQLite`, and what only a file can do.
+//! The suite over `SQLite`, and the tests of its files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use jobwatch::clock::SteppedClock;
 use jobwatch::store::sqlite::SqliteStore;
 use jobwatch::store::{SharedStore, StoreError, Submitted};
 use rusqlite::Connection;
@@ -11,19 +13,34 @@ use tempfile::TempDir;
 use crate::store::Database;
 use crate::store::samples::{accepted, at, submission, watch};
 
-/// A folder of its own.
-struct Folder(TempDir);
+/// A folder of its own, and a clock that stands still.
+struct Folder {
+    folder: TempDir,
+    clock: SteppedClock,
+}
+
+/// Opens a store under a clock that stands still.
+pub(crate) fn opened(file: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(file, Arc::new(SteppedClock::at(at(0))))
+}
 
 impl Folder {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: SteppedClock::at(at(0)),
+        }
     }
 
     fn file(&self) -> PathBuf {
-        self.0.path().join("jobwatch.db")
+        self.folder.path().join("jobwatch.db")
     }
 
-    /// Why it cannot be opened.
+    fn opened(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.file(), Arc::new(self.clock.clone()))
+    }
+
+    /// The error of an open that must fail.
     fn refusal(&self) -> String {
         match self.open() {
             Ok(_) => panic!("it was opened"),
@@ -34,14 +51,18 @@ impl Folder {
 
 impl Database for Folder {
     fn open(&self) -> Result<SharedStore, StoreError> {
-        Ok(Arc::new(SqliteStore::open(&self.file())?))
+        Ok(Arc::new(self.opened()?))
+    }
+
+    fn clock(&self) -> &SteppedClock {
+        &self.clock
     }
 }
 
 crate::store::whole_suite!(Folder::new());
 
 #[tokio::test]
-async fn a_second_program_on_the_same_file_is_refused() {
+async fn a_second_process_on_the_same_file_is_refused() {
     let folder = Folder::new();
     let first = folder.open().unwrap();
     let said = folder.refusal();
@@ -56,17 +77,17 @@ async fn a_second_program_on_the_same_file_is_refused() {
 }
 
 #[test]
-fn a_second_program_is_refused_by_whatever_name_it_comes() {
+fn a_second_process_is_refused_behind_any_link() {
     let folder = Folder::new();
     let elsewhere = tempfile::tempdir().unwrap();
-    let refusal = |name: &Path| match SqliteStore::open(name) {
+    let refusal = |name: &Path| match opened(name) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error.to_string(),
     };
     let link = elsewhere.path().join("link.db");
     std::os::unix::fs::symlink(folder.file(), &link).unwrap();
-    // The first comes by a link that leads to nothing yet.
-    let first = SqliteStore::open(&link).unwrap();
+    // The first process opens a link whose target does not exist yet.
+    let first = opened(&link).unwrap();
     let said = folder.refusal();
     assert!(said.contains("another jobwatch has it open"), "{said}");
     drop(first);
@@ -83,7 +104,7 @@ fn a_second_program_is_refused_by_whatever_name_it_comes() {
 }
 
 #[tokio::test]
-async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
+async fn submissions_are_refused_when_a_database_file_is_gone() {
     let folder = Folder::new();
     for (n, end) in (0..).step_by(2).zip(["", "-wal", "-shm", ".lock"]) {
         let store = folder.open().unwrap();
@@ -108,7 +129,7 @@ async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
 }
 
 #[test]
-fn a_folder_is_no_database() {
+fn a_folder_is_refused_as_a_database() {
     let folder = Folder::new();
     std::fs::create_dir(folder.file()).unwrap();
     let said = folder.refusal();
@@ -116,7 +137,7 @@ fn a_folder_is_no_database() {
 }
 
 #[test]
-fn the_database_of_another_program_is_left_as_it_is() {
+fn the_database_of_another_program_is_not_changed() {
     let folder = Folder::new();
     let database = Connection::open(folder.file()).unwrap();
     database
@@ -129,7 +150,7 @@ fn the_database_of_another_program_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+async fn a_newer_database_is_refused_and_not_changed() {
     let folder = Folder::new();
     drop(folder.open().unwrap());
     let database = Connection::open(folder.file()).unwrap();
@@ -146,7 +167,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_and_left_alone() {
+fn a_file_of_another_format_is_refused_and_not_changed() {
     let folder = Folder::new();
     let text = "this is a letter, and quite a long one ".repeat(100);
     std::fs::write(folder.file(), &text).unwrap();
@@ -158,11 +179,8 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
 #[test]
 fn a_missing_folder_is_named() {
     let folder = Folder::new();
-    let file = folder.0.path().join("missing").join("jobwatch.db");
-    let said = SqliteStore::open(&file)
-        .map(|_| ())
-        .unwrap_err()
-        .to_string();
+    let file = folder.folder.path().join("missing").join("jobwatch.db");
+    let said = opened(&file).map(|_| ()).unwrap_err().to_string();
     assert!(
         said.contains("missing") && said.contains("must exist"),
         "{said}"
@@ -170,7 +188,7 @@ fn a_missing_folder_is_named() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_process_that_is_gone_is_void() {
+async fn a_claim_of_a_process_that_has_ended_is_void() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     store
@@ -178,8 +196,12 @@ async fn a_claim_of_a_process_that_is_gone_is_void() {
         .await
         .unwrap();
     let claim = |store: SharedStore| async move {
-        let claimed = store.claim_deliveries("hook", at(0), at(3600), 10).await;
-        claimed.unwrap().len()
+        let lease = Duration::from_hours(1);
+        store
+            .claim_deliveries("hook", lease, 10)
+            .await
+            .unwrap()
+            .len()
     };
     assert_eq!(claim(Arc::clone(&store)).await, 1);
     assert_eq!(claim(Arc::clone(&store)).await, 0);
@@ -188,30 +210,34 @@ async fn a_claim_of_a_process_that_is_gone_is_void() {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_is_on_disk() {
+async fn acknowledged_watches_are_on_disk() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;
-    // A copy made now is what a power cut would leave.
+    // A copy made now is equal to the files after a power cut.
     let copy = Folder::new();
     for end in ["", "-wal"] {
         let name = format!("jobwatch.db{end}");
-        std::fs::copy(folder.0.path().join(&name), copy.0.path().join(&name)).unwrap();
+        std::fs::copy(
+            folder.folder.path().join(&name),
+            copy.folder.path().join(&name),
+        )
+        .unwrap();
     }
     let found = copy.open().unwrap().watch(watch(1).id).await.unwrap();
     assert_eq!(found, Some(watch(1)));
 }
 
 #[tokio::test]
-async fn a_store_that_is_closed_leaves_everything_in_one_file() {
+async fn a_closed_store_leaves_everything_in_one_file() {
     let folder = Folder::new();
     let store = folder.open().unwrap();
     accepted(&store, watch(1)).await;
     store.close().await;
-    // Somebody may still have it when the process ends.
+    // Other parts may still hold the store when the process ends.
     let error = store.watch(watch(1).id).await.unwrap_err();
     assert!(matches!(error, StoreError::Closed), "{error}");
-    let copy = folder.0.path().join("copy.db");
+    let copy = folder.folder.path().join("copy.db");
     std::fs::copy(folder.file(), &copy).unwrap();
     let watches: i64 = Connection::open(&copy)
         .unwrap()

@@ -1,20 +1,26 @@
-//! Databases of every released schema, brought forward with everything they hold.
+//! Databases of every released schema: an upgrade keeps all their data.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::sqlite::SqliteStore;
-use jobwatch::store::{DeliveryCounts, Store};
+use jobwatch::store::{Query, SharedStore};
+use jobwatch::watch::delivery::Target;
 use jobwatch::watch::{Outcome, State};
 use rusqlite::Connection;
 
-use crate::store::samples::at;
+use crate::store::samples::deliveries_in;
+use crate::store::sqlite::opened;
 
-/// A database as the first release left it: a watch that goes on, one that is over, and
+/// A database of the first release: a watch that goes on, one that has ended, and
 /// deliveries in each state.
 const SCHEMA_1: &str = include_str!("schema_1.sql");
 
-/// The columns of a table as they are now; a later schema may have more.
+/// A database with callbacks, from before deliveries had targets.
+const SCHEMA_3: &str = include_str!("schema_3.sql");
+
+/// The current columns of a table; a later schema may have more.
 fn columns(database: &Path, table: &str) -> String {
     let database = Connection::open(database).unwrap();
     let mut names = database
@@ -47,36 +53,68 @@ async fn a_database_of_the_first_schema_keeps_everything() {
     database.execute_batch(SCHEMA_1).unwrap();
     drop(database);
     let tables = ["watches", "events", "deliveries", "durations", "shards"];
-    // Opening it gives up leases, whatever the schema.
+    // Opening the database releases leases in every schema.
     let columns = tables.map(|table| columns(&file, table).replace("lease_until, ", ""));
     let all_rows = || [0, 1, 2, 3, 4].map(|n| rows(&file, tables[n], &columns[n]));
     let before = all_rows();
     assert!(before[..4].iter().all(|rows| !rows.is_empty()));
 
-    let store = SqliteStore::open(&file).unwrap();
+    let store: SharedStore = Arc::new(opened(&file).unwrap());
     assert_eq!(all_rows(), before);
-    let watching = store.watching(0, 10).await.unwrap();
+    let watching = store.watching(None, 10).await.unwrap().watches;
     assert_eq!(watching.len(), 1);
-    assert_eq!(watching[0].1.job_id, "job-1");
-    let over = State::Final(Outcome::Failed);
-    assert!(store.watch_counts().await.unwrap().contains(&(over, 1)));
-    let counts = DeliveryCounts {
-        pending: 1,
-        delivered: 1,
-        dead: 1,
+    assert_eq!(watching[0].job_id, "job-1");
+    let over = Query {
+        state: Some(State::Final(Outcome::Failed)),
+        limit: 10,
+        ..Query::default()
     };
-    assert_eq!(store.delivery_counts().await.unwrap(), counts);
-    let dead = store.delivery(3).await.unwrap().unwrap();
-    assert_eq!((dead.0.state, dead.0.attempts), (DeliveryState::Dead, 10));
-    assert!(dead.1.is_empty(), "nobody recorded them then");
-    assert_eq!(store.redrive_dead("hook", None, at(0)).await.unwrap(), 1);
+    assert_eq!(store.watches(over).await.unwrap().watches.len(), 1);
+    for state in DeliveryState::ALL {
+        assert_eq!(deliveries_in(&store, state).await, 1, "{state}");
+    }
+    let (dead, attempts) = store.delivery(3).await.unwrap().unwrap();
+    assert_eq!((dead.state, dead.attempts_total), (DeliveryState::Dead, 10));
+    assert!(attempts.is_empty(), "that schema recorded none");
+    assert_eq!(store.redrive_dead("hook", None).await.unwrap(), 1);
     store.close().await;
     drop(store);
-    SqliteStore::open(&file).unwrap();
+    opened(&file).unwrap();
+}
+
+#[tokio::test]
+async fn callbacks_of_the_third_schema_keep_their_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobwatch.db");
+    let database = Connection::open(&file).unwrap();
+    database.execute_batch(SCHEMA_3).unwrap();
+    drop(database);
+    let columns = columns(&file, "deliveries");
+    let before = rows(&file, "deliveries", &columns);
+    let store: SharedStore = Arc::new(opened(&file).unwrap());
+    assert_eq!(rows(&file, "deliveries", &columns), before);
+
+    // Pending, dead, and delivered, which can be redriven by force.
+    assert_eq!(store.redrive_dead("callback", None).await.unwrap(), 1);
+    store.redrive(1, true).await.unwrap();
+    let claim = async |sink| {
+        let lease = Duration::from_secs(60);
+        store.claim_deliveries(sink, lease, 10).await.unwrap()
+    };
+    let target = Target("https://hooks.example.com/hunter2".to_owned());
+    let callbacks = claim("callback").await;
+    let targets: Vec<_> = callbacks.iter().map(|one| &one.delivery.target).collect();
+    assert_eq!(
+        targets,
+        [&Some(target.clone()), &Some(target.clone()), &Some(target)]
+    );
+    let hooks = claim("hook").await;
+    assert_eq!(hooks.len(), 2);
+    assert!(hooks.iter().all(|one| one.delivery.target.is_none()));
 }
 
 #[test]
-fn a_migration_that_fails_leaves_the_database_as_it_was() {
+fn a_failed_migration_does_not_change_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobwatch.db");
     let database = Connection::open(&file).unwrap();
@@ -84,7 +122,7 @@ fn a_migration_that_fails_leaves_the_database_as_it_was() {
     database
         .execute_batch("CREATE TABLE attempts (mine TEXT)")
         .unwrap();
-    let said = SqliteStore::open(&file).map(drop).unwrap_err().to_string();
+    let said = opened(&file).map(drop).unwrap_err().to_string();
     assert!(
         said.contains("migration 3") && said.contains("already exists"),
         "{said}"

@@ -200,6 +200,22 @@ pub(crate) fn code_only(text: &str) -> String {
     code
 }
 
+/// The comments and strings of Rust code, each with the line (from 1) on which it begins.
+pub(crate) fn opaque_pieces(text: &str) -> Vec<(usize, &str)> {
+    let mut pieces = Vec::new();
+    let (mut rest, mut line) = (text, 1);
+    while let Some(first) = rest.chars().next() {
+        let length = opaque_length(rest);
+        let (taken, left) = rest.split_at(length.unwrap_or(first.len_utf8()));
+        if length.is_some() {
+            pieces.push((line, taken));
+        }
+        line += taken.matches('\n').count();
+        rest = left;
+    }
+    pieces
+}
+
 /// How long the comment, string or character is that begins here, if one does.
 fn opaque_length(rest: &str) -> Option<usize> {
     if rest.starts_with("//") {

@@ -1,4 +1,4 @@
-//! More watches than their budget has room for: deadlines hold, and a stop is a stop.
+//! More watches than their budget permits: deadlines hold, and a stop is immediate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{App, Setup, job, serve};
 
-/// Longer than anything here takes, so that a test that would hang fails instead.
+/// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn watches_that_wait_for_their_budget_end_at_their_deadline() {
+async fn watches_waiting_for_their_budget_end_at_their_deadline() {
     let setup = Setup {
         limits: "rate = 0.1\nburst = 1\nconcurrency = 64".to_owned(),
         schedule: "jitter = 0.0, deadline = \"1m\"".to_owned(),
@@ -38,16 +38,16 @@ async fn watches_that_wait_for_their_budget_end_at_their_deadline() {
         }
     }
     assert!(waited.len() >= 12, "{} of 20", waited.len());
-    // The deadline and three seconds.
+    // The deadline plus three seconds.
     app.advance_secs(4).await;
     let mut never_asked = 0;
     for id in &waited {
         assert_eq!(app.outcome(*id).await, Some(Outcome::TimedOut));
-        assert_eq!(app.told(*id).await.last().unwrap(), "job.timed_out");
+        assert_eq!(app.event_types(*id).await.last().unwrap(), "job.timed_out");
         never_asked += usize::from(app.polls(*id).await == 0);
     }
     assert!(never_asked + 1 >= waited.len(), "the rate is kept");
-    // Whoever had its turn shortly before its deadline is given a little longer.
+    // A watch whose last poll began shortly before its deadline ends a little later.
     app.advance_secs(32).await;
     for id in &watches {
         assert_eq!(app.outcome(*id).await, Some(Outcome::TimedOut));
@@ -56,7 +56,7 @@ async fn watches_that_wait_for_their_budget_end_at_their_deadline() {
 }
 
 #[tokio::test]
-async fn a_poller_that_was_stopped_begins_no_poll_of_its_backlog() {
+async fn a_stopped_poller_begins_no_waiting_poll() {
     const BACKLOG: usize = 5;
     let (arrive, mut arrived) = watch::channel(0);
     let release = Arc::new(Semaphore::new(0));
@@ -93,11 +93,11 @@ async fn a_poller_that_was_stopped_begins_no_poll_of_its_backlog() {
         stop.cancel();
         running.await.unwrap();
         release.add_permits(BACKLOG);
-        // The poll that was under way is concluded as ever.
+        // The poll that was under way ends as usual.
         while app.program.poller.watching() == BACKLOG {
             ping(&url).await;
         }
-        // Whoever else was asked about would arrive meanwhile.
+        // Another poll would arrive in the meantime.
         for _ in 0..20 {
             ping(&url).await;
         }
@@ -107,7 +107,7 @@ async fn a_poller_that_was_stopped_begins_no_poll_of_its_backlog() {
     tokio::time::timeout(HANGS, judging).await.unwrap();
 }
 
-/// Exchanges a request with the server, so that others have the time to do the same.
+/// Exchanges a request with the server, so that other requests have the time to arrive.
 async fn ping(url: &str) {
     let client = outbound::client().no_proxy().build().unwrap();
     let pong = client.get(format!("{url}/ping")).send().await.unwrap();

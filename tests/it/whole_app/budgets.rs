@@ -1,4 +1,4 @@
-//! How much a service is asked: its rate, its concurrency, and nobody starving for another.
+//! Budgets: the rate and the concurrency of polls, and their independence.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::harness::{App, Setup, job, serve};
 
-/// Longer than anything here takes, so that a test that would hang fails instead.
+/// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
 
-/// A job that succeeded, as DCS shows it.
+/// A DCS job that succeeded.
 fn succeeded(job_id: &str) -> String {
     format!(r#"{{"job_id":"{job_id}","status":"SUCCESS"}}"#)
 }
@@ -29,7 +29,7 @@ fn service(name: &str, url: &str, concurrency: u32) -> String {
 }
 
 #[tokio::test]
-async fn the_rate_is_kept_by_all_watches_together() {
+async fn all_watches_of_a_budget_share_its_rate() {
     let setup = Setup {
         limits: "rate = 2.0\nburst = 1".to_owned(),
         ..Setup::default()
@@ -41,12 +41,12 @@ async fn the_rate_is_kept_by_all_watches_together() {
             watches.push(app.watch_new(job(service, 3600, Ending::Never)).await);
         }
     }
-    // Every one of them is due by now.
+    // All of them are due by now.
     app.clock.advance(Duration::from_secs(30));
     for _ in 0..watches.len() {
-        assert_eq!(app.program.poller.run_once().await.unwrap().polls, 1);
+        assert_eq!(app.program.poller.run_once().await.unwrap(), 1);
         app.clock.advance(Duration::from_millis(499));
-        assert_eq!(app.program.poller.run_once().await.unwrap().polls, 0);
+        assert_eq!(app.program.poller.run_once().await.unwrap(), 0);
         app.clock.advance(Duration::from_millis(1));
     }
     let first_round: BTreeMap<u64, usize> = {
@@ -63,7 +63,7 @@ async fn the_rate_is_kept_by_all_watches_together() {
 }
 
 #[tokio::test]
-async fn a_burst_passes_after_a_quiet_time() {
+async fn a_burst_is_allowed_after_a_quiet_time() {
     let setup = Setup {
         limits: "rate = 1.0\nburst = 4".to_owned(),
         ..Setup::default()
@@ -73,8 +73,8 @@ async fn a_burst_passes_after_a_quiet_time() {
         app.watch_new(job(Service::Dcs, 3600, Ending::Never)).await;
     }
     app.clock.advance(Duration::from_secs(30));
-    assert_eq!(app.program.poller.run_once().await.unwrap().polls, 4);
-    assert_eq!(app.program.poller.run_once().await.unwrap().polls, 0);
+    assert_eq!(app.program.poller.run_once().await.unwrap(), 4);
+    assert_eq!(app.program.poller.run_once().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn polls_in_flight_never_exceed_the_concurrency() {
                 .wait_for(|arrived| *arrived >= round * LIMIT)
                 .await
                 .unwrap();
-            // Whoever else was let through would arrive meanwhile.
+            // Another poll would arrive in the meantime.
             ping(&url).await;
             assert_eq!(*arrived.borrow(), round * LIMIT);
             release.add_permits(LIMIT);
@@ -119,13 +119,13 @@ async fn polls_in_flight_never_exceed_the_concurrency() {
     let both = async { tokio::join!(polling, judging) };
     tokio::time::timeout(HANGS, both)
         .await
-        .expect("as many polls as may are in flight");
+        .expect("the allowed number of polls is in flight");
     for id in watches {
         assert!(app.outcome(id).await.is_some());
     }
 }
 
-/// Exchanges a few requests with the server, so that others have the time to do the same.
+/// Exchanges a few requests with the server, so that other requests have the time to arrive.
 async fn ping(url: &str) {
     let client = outbound::client().no_proxy().build().unwrap();
     for _ in 0..20 {
@@ -135,14 +135,14 @@ async fn ping(url: &str) {
 }
 
 #[tokio::test]
-async fn a_slow_service_holds_up_no_other() {
+async fn a_slow_service_delays_no_other() {
     let (release, released) = watch::channel(false);
     let slow = move |Path((_, job_id)): Path<(String, String)>| async move {
         let mut released = released.clone();
         released.wait_for(|released| *released).await.unwrap();
         succeeded(&job_id)
     };
-    // The slow one answers only once the quick one was asked.
+    // The slow service answers only after a poll of the quick one.
     let quick = move |Path((_, job_id)): Path<(String, String)>| async move {
         release.send_replace(true);
         succeeded(&job_id)
@@ -163,6 +163,6 @@ async fn a_slow_service_holds_up_no_other() {
     let polling = app.advance(Duration::from_secs(2));
     tokio::time::timeout(HANGS, polling)
         .await
-        .expect("the quick one does not wait");
+        .expect("the quick service does not wait");
     assert!(app.outcome(last).await.is_some());
 }

@@ -1,14 +1,16 @@
-//! A watch with a URL of its own: who may bring one, and what becomes of it.
+//! Watches with a callback URL: the allowed hosts, and the deliveries.
 
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::store::delivery::DeliveryState;
 use jobwatch::watch::CallbackUrl;
 use jobwatch::watch::request::WatchRequest;
 use serde_json::json;
 
 use crate::harness::{App, Setup, job};
+use crate::store::samples::deliveries_in;
 
 const URL: &str = "https://localhost:1/hunter2";
 
@@ -37,9 +39,9 @@ async fn a_url_is_refused_unless_its_host_is_listed() {
     ] {
         let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", url)).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
-        let told = answer.to_string();
-        assert!(told.contains("callback_url"), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let detail = answer.to_string();
+        assert!(detail.contains("callback_url"), "{detail}");
+        assert!(!detail.contains("hunter2"), "{detail}");
     }
     let url = "https://hooks.example.com/hunter2";
     let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", url)).await;
@@ -49,7 +51,7 @@ async fn a_url_is_refused_unless_its_host_is_listed() {
 }
 
 #[tokio::test]
-async fn none_is_taken_when_nothing_is_listed() {
+async fn without_a_host_list_every_callback_url_is_refused() {
     let app = App::start().await;
     let (status, answer) = app.call(Method::POST, "/v1/watches", &body("1", URL)).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -60,7 +62,7 @@ async fn none_is_taken_when_nothing_is_listed() {
 }
 
 #[tokio::test]
-async fn an_end_is_owed_to_the_url_and_stays_owed_through_a_restart() {
+async fn a_callback_delivery_survives_a_restart() {
     let app = allowing("\"localhost\"").await;
     let created = app
         .simulator
@@ -82,7 +84,7 @@ async fn an_end_is_owed_to_the_url_and_stays_owed_through_a_restart() {
             .collect::<Vec<_>>()
     };
     app.program.courier.run_once().await.unwrap();
-    assert_eq!(owed(&app).await, [], "the acceptance is not told");
+    assert_eq!(owed(&app).await, [], "the acceptance is not delivered");
     app.run_until_final(id, Duration::from_mins(1)).await;
     app.tick().await;
     assert_eq!(owed(&app).await, [("callback".to_owned(), 1)]);
@@ -90,17 +92,20 @@ async fn an_end_is_owed_to_the_url_and_stays_owed_through_a_restart() {
     let stored = app.watch(id).await.callback_url;
     assert_eq!(stored, Some(CallbackUrl(URL.to_owned())));
     assert!(!format!("{stored:?}").contains("hunter2"));
-    // A name that leads inside is tried again, and is a dead letter in the end.
+    // A name with a private address is tried again, and becomes a dead letter in the end.
     for _ in 0..12 {
         app.advance(Duration::from_hours(9)).await;
     }
-    assert_eq!(app.program.store.delivery_counts().await.unwrap().dead, 1);
+    assert_eq!(
+        deliveries_in(&app.program.store, DeliveryState::Dead).await,
+        1
+    );
     let events = app.events(id).await;
     assert!(!format!("{events:?}").contains("hunter2"));
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_listed_any_more_is_sent_nothing() {
+async fn a_host_no_longer_listed_gets_nothing() {
     let app = allowing("\"localhost\"").await;
     let request = WatchRequest {
         service: "dcs".to_owned(),
@@ -115,5 +120,8 @@ async fn a_host_that_is_not_listed_any_more_is_sent_nothing() {
     app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
         .await;
     app.tick().await;
-    assert_eq!(app.program.store.delivery_counts().await.unwrap().dead, 1);
+    assert_eq!(
+        deliveries_in(&app.program.store, DeliveryState::Dead).await,
+        1
+    );
 }

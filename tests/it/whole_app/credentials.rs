@@ -1,4 +1,4 @@
-//! Tokens that expire, are refused, or must not be shown to others.
+//! Tokens that expire, are refused, or must not be sent to another host.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn refusing() -> App {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_read_again_and_the_poll_replayed_once() {
+async fn an_expired_token_is_read_again_and_the_poll_repeated() {
     let setup = Setup {
         schedule: "jitter = 0.0, initial = \"500ms\"".to_owned(),
         ..Setup::default()
@@ -36,7 +36,7 @@ async fn an_expired_token_is_read_again_and_the_poll_replayed_once() {
     };
     let id = app.watch_new(spec).await;
     app.next_poll(id).await;
-    // Within the second during which the file is not looked at without a reason.
+    // Within the second in which the file is not read again without a refusal.
     app.write_token("another-token");
     app.next_poll(id).await;
     let job_id = app.watch(id).await.job_id;
@@ -48,7 +48,7 @@ async fn an_expired_token_is_read_again_and_the_poll_replayed_once() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_replaced_in_time_is_never_refused() {
+async fn a_token_replaced_in_time_is_never_refused() {
     let app = App::start().await;
     let mut spec = job(Service::Dcs, 600, Ending::Succeeded);
     spec.faults = Faults {
@@ -73,11 +73,14 @@ async fn a_refused_token_never_ends_a_watch_before_its_deadline() {
     assert_eq!(watch.finished_at, Some(watch.deadline));
     assert_eq!(watch.polls, watch.problems);
     assert_eq!(watch.last_problem.unwrap().kind, ProblemKind::Unauthorized);
-    assert_eq!(app.told(id).await, ["watch.accepted", "job.timed_out"]);
+    assert_eq!(
+        app.event_types(id).await,
+        ["watch.accepted", "job.timed_out"]
+    );
 }
 
 #[tokio::test]
-async fn a_token_that_arrives_late_is_still_in_time() {
+async fn a_late_token_still_leads_to_the_verdict() {
     let app = refusing().await;
     let id = app
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
@@ -89,7 +92,7 @@ async fn a_token_that_arrives_late_is_still_in_time() {
 }
 
 #[tokio::test]
-async fn a_missing_token_file_is_no_refusal() {
+async fn a_missing_token_file_is_not_a_refusal() {
     let app = App::start().await;
     std::fs::remove_file(app.database().with_file_name("token")).unwrap();
     let id = app
@@ -97,13 +100,13 @@ async fn a_missing_token_file_is_no_refusal() {
         .await;
     app.next_poll(id).await;
     assert_eq!(app.last_problem(id), Some(ProblemKind::Unauthorized));
-    assert_eq!(app.polls(id).await, 0, "nothing is asked without a token");
+    assert_eq!(app.polls(id).await, 0, "no poll is made without a token");
     app.write_token(TOKEN);
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
 }
 
 #[tokio::test]
-async fn a_service_that_forbids_is_given_up_after_a_while_and_not_before() {
+async fn a_forbidding_service_ends_as_unknown_after_give_up_after() {
     let app = App::start().await;
     let faults = Faults {
         forbidden: u32::MAX,
@@ -123,7 +126,7 @@ async fn a_service_that_forbids_is_given_up_after_a_while_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_service_that_stops_forbidding_is_asked_on() {
+async fn a_service_that_stops_forbidding_is_polled_to_the_verdict() {
     let app = App::start().await;
     let faults = Faults {
         forbidden: 20,
@@ -135,7 +138,7 @@ async fn a_service_that_stops_forbidding_is_asked_on() {
 }
 
 #[tokio::test]
-async fn a_wrong_path_is_about_the_service_and_not_about_the_job() {
+async fn a_wrong_path_ends_as_unknown_and_not_as_lost() {
     let setup = Setup {
         more: "[services.astray]\ndefinition = \"dcs\"\nurl = \"{sim}/nowhere\"\n\
                credential = \"sim\"\nparams = { project_id = \"p\" }"
@@ -150,7 +153,7 @@ async fn a_wrong_path_is_about_the_service_and_not_about_the_job() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_takes_no_token_with_it() {
+async fn a_redirect_is_not_followed_and_gets_no_token() {
     let elsewhere = MockServer::start().await;
     Mock::given(any())
         .respond_with(ResponseTemplate::new(200))

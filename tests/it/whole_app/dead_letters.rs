@@ -1,19 +1,16 @@
-//! What could not be delivered: seen, explained, and driven again.
+//! Dead letters: listed, explained, and redriven.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::body::Body;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::BodyExt;
+use http::{Method, StatusCode};
 use jobwatch::simulator::{Ending, Service};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use crate::harness::receiver::{Received, Reply};
 use crate::harness::{App, Setup, job};
 
-/// Tells of acceptances only, so that one submission is one event, and to no log.
+/// A sink of acceptances only, so that one submission is one event; without a log sink.
 async fn accepting() -> App {
     let setup = Setup {
         hook: "events = [\"watch.accepted\"]".to_owned(),
@@ -23,7 +20,7 @@ async fn accepting() -> App {
     setup.start().await
 }
 
-/// Has `count` events given up by a receiver that is broken for days.
+/// Makes `count` dead letters at a receiver that is broken for days.
 async fn given_up(app: &App, count: usize) {
     app.receiver.always_answers(Reply::Status(500));
     for _ in 0..count {
@@ -56,14 +53,6 @@ fn ids(page: &Value) -> Vec<String> {
     let deliveries = page["deliveries"].as_array().unwrap();
     let id = |delivery: &Value| delivery["id"].as_str().unwrap().to_owned();
     deliveries.iter().map(id).collect()
-}
-
-async fn metrics(app: &App) -> String {
-    let request = Request::get("/metrics").header(header::HOST, "localhost");
-    let request = request.body(Body::empty()).unwrap();
-    let response = app.program.router.clone().oneshot(request).await.unwrap();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    String::from_utf8(body.to_vec()).unwrap()
 }
 
 #[tokio::test]
@@ -99,7 +88,7 @@ async fn a_dead_letter_is_listed_with_every_attempt() {
         assert!(attempt["error"].as_str().unwrap().contains("500"));
         assert!(attempt["at"].is_string() && attempt["took_ms"].is_u64());
     }
-    let text = metrics(&app).await;
+    let text = app.metrics().await;
     for line in [
         "jobwatch_deliveries_total{sink=\"hook\",result=\"failed\"} 18",
         "jobwatch_deliveries_total{sink=\"hook\",result=\"dead\"} 2",
@@ -111,7 +100,7 @@ async fn a_dead_letter_is_listed_with_every_attempt() {
 }
 
 #[tokio::test]
-async fn a_redriven_letter_has_ten_new_attempts_under_the_same_id() {
+async fn a_redriven_letter_gets_ten_more_attempts_with_its_id() {
     let app = accepting().await;
     given_up(&app, 1).await;
     let id = ids(&get(&app, "/v1/deliveries?state=dead").await).remove(0);
@@ -156,7 +145,7 @@ async fn a_redriven_letter_has_ten_new_attempts_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn all_dead_letters_since_a_time_are_driven_again() {
+async fn all_dead_letters_since_a_time_are_redriven() {
     let app = accepting().await;
     given_up(&app, 2).await;
     app.clock.advance(Duration::from_hours(100));
@@ -187,7 +176,7 @@ async fn all_dead_letters_since_a_time_are_driven_again() {
 }
 
 #[tokio::test]
-async fn dead_letters_of_a_sink_that_is_no_more_are_kept_and_nobody_delivers_them() {
+async fn removed_sink_keeps_its_dead_letters() {
     let app = accepting().await;
     given_up(&app, 1).await;
     let app = app
@@ -205,7 +194,7 @@ async fn dead_letters_of_a_sink_that_is_no_more_are_kept_and_nobody_delivers_the
             problem["detail"]
                 .as_str()
                 .unwrap()
-                .contains("nobody will deliver")
+                .contains("kept and not sent")
         );
     }
     let (status, view) = post(&app, "/v1/deliveries/redrive", &json!({"since": "9000h"})).await;
@@ -231,7 +220,7 @@ async fn dead_letters_of_a_sink_that_is_no_more_are_kept_and_nobody_delivers_the
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_seen_to_be_gone() {
+async fn a_gone_receiver_is_shown_as_gone() {
     let app = accepting().await;
     app.receiver.always_answers(Reply::Status(410));
     app.watch_new(job(Service::Dcs, 36_000, Ending::Never))
@@ -252,7 +241,7 @@ async fn a_receiver_that_is_gone_is_seen_to_be_gone() {
     let force = json!({"force": true});
     let (_, driven) = post(&app, &format!("{path}/redrive"), &force).await;
     assert!(driven["gone_since"].is_string(), "{driven}");
-    let text = metrics(&app).await;
+    let text = app.metrics().await;
     assert!(
         text.contains("jobwatch_sink_gone{sink=\"hook\"} 1"),
         "{text}"
@@ -263,7 +252,7 @@ async fn a_receiver_that_is_gone_is_seen_to_be_gone() {
 }
 
 #[tokio::test]
-async fn what_is_no_delivery_is_not_found_and_a_wrong_query_is_told() {
+async fn unknown_deliveries_and_wrong_queries_are_refused() {
     let app = App::start().await;
     for path in ["/v1/deliveries/99", "/v1/deliveries/x", "/v1/deliveries/-1"] {
         let (status, problem) = app.call(Method::GET, path, "").await;
@@ -271,7 +260,7 @@ async fn what_is_no_delivery_is_not_found_and_a_wrong_query_is_told() {
         let (status, _) = app.call(Method::POST, &format!("{path}/redrive"), "").await;
         assert_eq!(status, StatusCode::NOT_FOUND);
     }
-    for (query, told) in [
+    for (query, wanted) in [
         ("state=lost", "pending, delivered, dead"),
         ("limit=0", "1 to 1000"),
         ("cursor=x", "`next`"),
@@ -281,6 +270,6 @@ async fn what_is_no_delivery_is_not_found_and_a_wrong_query_is_told() {
         let (status, problem) = app.call(Method::GET, &path, "").await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(told), "{detail}");
+        assert!(detail.contains(wanted), "{detail}");
     }
 }

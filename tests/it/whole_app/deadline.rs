@@ -1,4 +1,4 @@
-//! The end of our patience: exact, and never taken for the job's own end.
+//! Deadlines: exact, and never reported as the end of the job.
 
 use std::time::Duration;
 
@@ -31,12 +31,12 @@ async fn the_last_poll_falls_exactly_on_the_deadline() {
         assert_eq!(watch.finished_at, Some(watch.deadline));
         let polls = app.simulator.job(&watch.job_id).unwrap().recent_polls;
         assert_eq!(polls.last().unwrap().at, watch.deadline, "{service:?}");
-        assert_eq!(app.told(id).await.last().unwrap(), "job.timed_out");
+        assert_eq!(app.event_types(id).await.last().unwrap(), "job.timed_out");
     }
 }
 
 #[tokio::test]
-async fn a_deadline_may_be_a_moment() {
+async fn a_deadline_may_be_a_point_in_time() {
     let app = App::start().await;
     let spec = job(Service::Dcs, 10, Ending::Never);
     let id = watch_until(&app, spec, "2026-11-22T10:00:30Z").await;
@@ -55,7 +55,7 @@ async fn a_verdict_on_the_deadline_still_counts() {
 }
 
 #[tokio::test]
-async fn a_clock_set_forward_past_the_deadline_ends_the_watch_at_its_next_poll() {
+async fn clock_set_past_the_deadline_ends_the_watch_at_its_poll() {
     let app = App::start().await;
     let id = watch_until(&app, job(Service::Dcs, 10_000, Ending::Never), "1h").await;
     app.advance_secs(10).await;

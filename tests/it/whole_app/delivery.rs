@@ -1,19 +1,22 @@
-//! Events on their way to receivers that are busy, gone, silent or dead.
+//! Deliveries to receivers that are busy, gone, silent or dead.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::store::delivery::DeliveryState;
 use jobwatch::watch::request::WatchRequest;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::receiver::{Received, Receiver, Reply};
 use crate::harness::{App, Setup, job};
+use crate::store::samples::deliveries_in;
 
-/// Longer than anything here takes, so that a test that would hang fails instead.
+/// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
 
-/// Tells of acceptances only, so that one submission is one event.
+/// A sink of acceptances only, so that one submission is one event.
 async fn accepting() -> App {
     let setup = Setup {
         hook: "events = [\"watch.accepted\"]".to_owned(),
@@ -30,7 +33,7 @@ async fn submitted(app: &App, count: usize) {
 }
 
 #[tokio::test]
-async fn a_delivery_is_repeated_under_the_same_id_and_signed_anew() {
+async fn a_repeated_delivery_keeps_its_id_and_is_signed_again() {
     let app = accepting().await;
     app.receiver
         .answers([Reply::Status(503), Reply::Status(500)]);
@@ -47,7 +50,7 @@ async fn a_delivery_is_repeated_under_the_same_id_and_signed_anew() {
     app.advance(Duration::from_secs(34)).await;
     app.advance(Duration::from_hours(24)).await;
     let received = app.receiver.received();
-    assert_eq!(received.len(), 3, "what was delivered is not sent again");
+    assert_eq!(received.len(), 3, "a delivered event is not sent again");
     let ids: BTreeSet<&str> = received.iter().map(Received::id).collect();
     let moments: BTreeSet<&str> = received
         .iter()
@@ -62,14 +65,14 @@ async fn a_delivery_is_repeated_under_the_same_id_and_signed_anew() {
 }
 
 #[tokio::test]
-async fn a_busy_receiver_is_left_alone_for_as_long_as_it_asks() {
+async fn retry_after_of_a_receiver_is_respected() {
     let app = accepting().await;
     app.receiver.answers([Reply::BusyFor(120)]);
     submitted(&app, 1).await;
     app.tick().await;
     app.advance(Duration::from_secs(119)).await;
     assert_eq!(app.receiver.received().len(), 1);
-    // A tenth more at most, so that not all come back together.
+    // At most a tenth more, so that not all come back together.
     app.advance(Duration::from_secs(14)).await;
     assert_eq!(app.receiver.received().len(), 2);
 }
@@ -84,16 +87,19 @@ async fn after_ten_attempts_a_delivery_is_a_dead_letter() {
         app.advance(Duration::from_hours(9)).await;
     }
     assert_eq!(app.receiver.received().len(), 10);
-    assert_eq!(app.program.store.delivery_counts().await.unwrap().dead, 1);
+    assert_eq!(
+        deliveries_in(&app.program.store, DeliveryState::Dead).await,
+        1
+    );
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_sent_nothing_until_a_restart() {
+async fn a_gone_receiver_gets_nothing_until_a_restart() {
     let app = accepting().await;
     app.receiver.always_answers(Reply::Status(410));
     submitted(&app, 30).await;
     app.tick().await;
-    // As many as were under way together when the first answer came.
+    // The number of attempts under way when the first answer came.
     let sent = app.receiver.received().len();
     assert!(sent <= 8, "{sent}");
     app.advance(Duration::from_hours(24)).await;
@@ -103,11 +109,11 @@ async fn a_receiver_that_is_gone_is_sent_nothing_until_a_restart() {
     app.tick().await;
     let received = app.receiver.received();
     let ids: BTreeSet<&str> = received[sent..].iter().map(Received::id).collect();
-    assert_eq!(ids.len(), 30, "what it was owed was kept");
+    assert_eq!(ids.len(), 30, "its deliveries were kept");
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_uses_up_no_attempt_of_the_schedule() {
+async fn a_gone_receiver_uses_no_scheduled_attempt() {
     let mut app = accepting().await;
     app.receiver.always_answers(Reply::Status(410));
     submitted(&app, 1).await;
@@ -119,8 +125,9 @@ async fn a_receiver_that_is_gone_uses_up_no_attempt_of_the_schedule() {
     app.receiver.always_answers(Reply::Status(204));
     app.tick().await;
     app.advance(Duration::from_secs(6)).await;
-    let counts = app.program.store.delivery_counts().await.unwrap();
-    assert_eq!((counts.pending, counts.dead), (0, 0));
+    for state in [DeliveryState::Pending, DeliveryState::Dead] {
+        assert_eq!(deliveries_in(&app.program.store, state).await, 0);
+    }
     assert_eq!(app.receiver.received().len(), 14);
 }
 
@@ -153,7 +160,7 @@ async fn a_silent_receiver_delays_no_other() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_never_answered_holds_up_no_other_of_its_sink() {
+async fn an_unanswered_event_delays_no_other_of_its_sink() {
     let app = accepting().await;
     app.receiver.answers([Reply::Never]);
     submitted(&app, 1).await;
@@ -172,14 +179,34 @@ async fn an_event_that_is_never_answered_holds_up_no_other_of_its_sink() {
     stop.cancel();
 }
 
+/// The poller stands still here: it would notice the jump, too.
 #[tokio::test]
-async fn a_redirected_webhook_is_a_failed_one() {
+async fn a_changed_wall_clock_moves_no_retry() {
+    for hours in [-1, 1] {
+        let app = accepting().await;
+        app.receiver.answers([Reply::Status(503)]);
+        submitted(&app, 1).await;
+        let deliver_after = async |secs| {
+            app.clock.advance(Duration::from_secs(secs));
+            app.program.courier.run_once().await.unwrap();
+            app.receiver.received().len()
+        };
+        assert_eq!(deliver_after(0).await, 1);
+        let set = app.now().checked_add(SignedDuration::from_hours(hours));
+        app.clock.set_wall(set.unwrap());
+        assert_eq!(deliver_after(4).await, 1, "{hours} h");
+        assert_eq!(deliver_after(2).await, 2, "{hours} h");
+    }
+}
+
+#[tokio::test]
+async fn a_redirected_webhook_fails() {
     let app = accepting().await;
     app.receiver.answers([Reply::Status(308)]);
     submitted(&app, 1).await;
     app.tick().await;
     assert_eq!(
-        app.program.store.delivery_counts().await.unwrap().pending,
+        deliveries_in(&app.program.store, DeliveryState::Pending).await,
         1
     );
     app.advance(Duration::from_secs(6)).await;
@@ -191,13 +218,13 @@ async fn a_redirected_webhook_is_a_failed_one() {
         .collect();
     assert_eq!((app.receiver.received().len(), ids.len()), (2, 1));
     assert_eq!(
-        app.program.store.delivery_counts().await.unwrap().pending,
+        deliveries_in(&app.program.store, DeliveryState::Pending).await,
         0
     );
 }
 
 #[tokio::test]
-async fn a_watch_that_names_its_sinks_tells_no_other() {
+async fn a_watch_that_names_its_sinks_uses_no_other() {
     let app = App::start().await;
     let request = |job_id: &str, sinks: &[&str]| WatchRequest {
         service: "dcs".to_owned(),
@@ -206,15 +233,15 @@ async fn a_watch_that_names_its_sinks_tells_no_other() {
         ..WatchRequest::default()
     };
     app.request(&request("quiet", &["log"])).await;
-    app.request(&request("told", &["hook"])).await;
+    app.request(&request("chosen", &["hook"])).await;
     app.tick().await;
     let received = app.receiver.received();
     assert_eq!(received.len(), 1);
-    assert_eq!(received[0].body["subject"], "told");
+    assert_eq!(received[0].body["subject"], "chosen");
 }
 
 #[tokio::test]
-async fn a_filter_lets_only_its_events_services_and_labels_pass() {
+async fn a_sink_filter_selects_events_services_and_labels() {
     let setup = Setup {
         hook: "events = [\"finished\"]\nservices = [\"sdrs\"]\nlabels = { team = \"a\" }"
             .to_owned(),

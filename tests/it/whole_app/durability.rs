@@ -1,4 +1,4 @@
-//! Restarts: nothing is lost, nothing is repeated, and nothing stampedes.
+//! Restarts: no loss, no repetition, and no burst of polls.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::harness::{App, Setup, job};
 const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
+async fn a_restart_loses_and_repeats_nothing() {
     let mut app = App::start().await;
     let id = app.watch_new(job(Service::Sdrs, 600, Ending::Failed)).await;
     for _ in 0..4 {
@@ -23,7 +23,7 @@ async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
     }
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Failed);
     assert_eq!(
-        app.told(id).await,
+        app.event_types(id).await,
         ["watch.accepted", "job.changed", "job.changed", "job.failed"]
     );
     let received = app.receiver.received();
@@ -32,7 +32,7 @@ async fn a_restart_in_the_middle_loses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn a_watch_accepted_just_before_a_restart_is_there_after_it() {
+async fn a_watch_accepted_just_before_a_restart_is_kept() {
     let app = App::start().await;
     let job_id = app
         .simulator
@@ -50,7 +50,7 @@ async fn a_watch_accepted_just_before_a_restart_is_there_after_it() {
 }
 
 #[tokio::test]
-async fn an_event_not_yet_delivered_is_delivered_after_a_restart() {
+async fn an_undelivered_event_is_delivered_after_a_restart() {
     let app = App::start().await;
     app.receiver.always_answers(Reply::Status(503));
     let id = app.watch_new(job(Service::Dcs, 0, Ending::Succeeded)).await;
@@ -67,32 +67,31 @@ async fn an_event_not_yet_delivered_is_delivered_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_delivery_under_way_when_the_process_died_is_made_again() {
+async fn a_delivery_cut_off_by_a_crash_is_repeated() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
     let store = &app.program.store;
-    let lease = later(app.now(), HOUR);
-    let claimed = store
-        .claim_deliveries("hook", app.now(), lease, 10)
-        .await
-        .unwrap();
+    let claimed = store.claim_deliveries("hook", HOUR, 10).await.unwrap();
     assert_eq!(claimed.len(), 1);
     app.program.courier.run_once().await.unwrap();
-    assert!(app.receiver.received().is_empty(), "it is somebody else's");
+    assert!(
+        app.receiver.received().is_empty(),
+        "another process has claimed it"
+    );
     let app = app.restart().await;
     app.program.courier.run_once().await.unwrap();
     let received = app.receiver.received();
-    assert_eq!(received[0].id(), claimed[0].event_id.to_string());
+    assert_eq!(received[0].id(), claimed[0].delivery.event_id.to_string());
     assert_eq!(received[0].body["data"]["watch_id"], id.to_string());
 }
 
 #[tokio::test]
-async fn what_was_known_of_a_job_is_known_after_a_restart() {
+async fn the_last_sighting_of_a_job_survives_a_restart() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
     app.advance_secs(60).await;
     let app = app.restart().await;
-    // Seen before: its absence must be confirmed, and grace has nothing to do with it.
+    // The job was seen before: its absence must be confirmed, and the grace does not apply.
     app.simulator.forget(&app.watch(id).await.job_id);
     app.tick().await;
     for _ in 0..3 {
@@ -124,7 +123,7 @@ async fn the_first_polls_after_a_restart_are_spread() {
 }
 
 #[tokio::test]
-async fn what_happens_during_a_long_absence_is_caught_up_with() {
+async fn a_long_downtime_is_caught_up_after_a_restart() {
     let setup = Setup {
         schedule: "deadline = \"2h\"".to_owned(),
         ..Setup::default()

@@ -1,4 +1,4 @@
-//! A verdict that comes after the watch has ended without one.
+//! Verdicts that come after the end of their watch.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::harness::{App, Setup, job, job_with};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Watches that time out after ten minutes and are looked at for `after` more.
+/// Watches that time out after ten minutes and get late polls for `after` more.
 async fn looking_for(after: &str) -> App {
     let setup = Setup {
         schedule: format!("jitter = 0.0, deadline = \"10m\", after_watch = \"{after}\""),
@@ -22,7 +22,7 @@ async fn looking_for(after: &str) -> App {
     setup.start().await
 }
 
-/// Goes on in steps of a minute.
+/// Advances in steps of a minute.
 async fn minutes(app: &App, count: u32) {
     for _ in 0..count {
         app.advance(MINUTE).await;
@@ -35,7 +35,7 @@ fn late(app: &App) -> Vec<Received> {
     received
 }
 
-/// A watch that has just timed out on a job that ends so many minutes after its start.
+/// A watch that has just timed out on a job that ends this many minutes after its start.
 async fn timed_out(app: &App, minutes_of_job: u64) -> WatchId {
     let spec = job(Service::Dcs, minutes_of_job * 60, Ending::Succeeded);
     let id = app.watch_new(spec).await;
@@ -45,15 +45,15 @@ async fn timed_out(app: &App, minutes_of_job: u64) -> WatchId {
 }
 
 #[tokio::test]
-async fn a_verdict_after_the_deadline_is_told_once_and_the_outcome_stays() {
+async fn late_verdict_is_reported_once_and_the_outcome_stays() {
     let app = looking_for("6h").await;
     let id = timed_out(&app, 120).await;
     let polls = app.polls(id).await;
     let before = app.watch(id).await;
     minutes(&app, 8 * 60).await;
-    let told = late(&app);
-    assert_eq!(told.len(), 1);
-    let data = &told[0].body["data"];
+    let reported = late(&app);
+    assert_eq!(reported.len(), 1);
+    let data = &reported[0].body["data"];
     assert_eq!(
         (&data["outcome"], &data["verdict"]),
         (&"timed_out".into(), &"succeeded".into())
@@ -61,11 +61,11 @@ async fn a_verdict_after_the_deadline_is_told_once_and_the_outcome_stays() {
     assert_eq!(data["status"], "SUCCESS");
     let noticed: jiff::Timestamp = data["noticed_at"].as_str().unwrap().parse().unwrap();
     let after = until(before.submitted_at, noticed);
-    // Looked at each half hour after the end at ten minutes.
+    // One late poll each half hour after the end at ten minutes.
     assert_eq!(after.as_secs() / 60, 130, "{after:?}");
     assert_eq!(app.polls(id).await - polls, 4);
     assert_eq!(app.watch(id).await, before, "final is final");
-    assert_eq!(app.told(id).await.last().unwrap(), "job.late_result");
+    assert_eq!(app.event_types(id).await.last().unwrap(), "job.late_result");
     let first = app.receiver.received().remove(0);
     assert_eq!(first.kind(), "job.timed_out");
     assert!(
@@ -77,7 +77,7 @@ async fn a_verdict_after_the_deadline_is_told_once_and_the_outcome_stays() {
 }
 
 #[tokio::test]
-async fn without_after_watch_nobody_looks() {
+async fn without_after_watch_no_late_poll_is_made() {
     let app = looking_for("0s").await;
     let id = timed_out(&app, 120).await;
     let polls = app.polls(id).await;
@@ -87,7 +87,7 @@ async fn without_after_watch_nobody_looks() {
 }
 
 #[tokio::test]
-async fn looking_ends_with_the_time_for_it() {
+async fn late_polls_end_after_after_watch() {
     let app = looking_for("1h").await;
     let id = timed_out(&app, 120).await;
     let polls = app.polls(id).await;
@@ -98,7 +98,7 @@ async fn looking_ends_with_the_time_for_it() {
 }
 
 #[tokio::test]
-async fn a_job_that_was_lost_and_shows_up_is_told_of() {
+async fn a_lost_job_that_reappears_makes_a_late_result() {
     let setup = Setup {
         schedule: "jitter = 0.0, not_found_grace = \"1m\", after_watch = \"6h\"".to_owned(),
         ..Setup::default()
@@ -114,14 +114,14 @@ async fn a_job_that_was_lost_and_shows_up_is_told_of() {
     minutes(&app, 50).await;
     assert!(late(&app).is_empty());
     minutes(&app, 60).await;
-    let told = late(&app);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].body["data"]["outcome"], "lost");
-    assert_eq!(told[0].body["data"]["verdict"], "succeeded");
+    let reported = late(&app);
+    assert_eq!(reported.len(), 1);
+    assert_eq!(reported[0].body["data"]["outcome"], "lost");
+    assert_eq!(reported[0].body["data"]["verdict"], "succeeded");
 }
 
 #[tokio::test]
-async fn a_restart_neither_forgets_to_look_nor_tells_twice() {
+async fn a_restart_keeps_late_polls_and_repeats_no_result() {
     let app = looking_for("6h").await;
     let id = timed_out(&app, 60).await;
     let app = app.restart().await;
@@ -136,7 +136,7 @@ async fn a_restart_neither_forgets_to_look_nor_tells_twice() {
 }
 
 #[tokio::test]
-async fn a_look_gives_way_to_every_watch_that_waits_for_its_poll() {
+async fn a_late_poll_yields_to_waiting_watches() {
     let setup = Setup {
         schedule: "jitter = 0.0, deadline = \"10m\", after_watch = \"1h\"".to_owned(),
         limits: "rate = 0.02\nburst = 1\nconcurrency = 1".to_owned(),
@@ -153,7 +153,7 @@ async fn a_look_gives_way_to_every_watch_that_waits_for_its_poll() {
         app.watch_new(job(Service::Dcs, 36_000, Ending::Never))
             .await;
     }
-    // Forty watches that want a poll each minute, and room for one each fifty seconds.
+    // Forty watches are due each minute, and the budget permits one poll each fifty seconds.
     minutes(&app, 9).await;
     assert_eq!(app.polls(id).await, polls);
     minutes(&app, 60).await;
@@ -161,7 +161,7 @@ async fn a_look_gives_way_to_every_watch_that_waits_for_its_poll() {
 }
 
 #[tokio::test]
-async fn a_late_verdict_waits_for_a_store_that_takes_nothing() {
+async fn a_late_verdict_is_kept_until_the_store_recovers() {
     let app = looking_for("6h").await;
     let id = timed_out(&app, 20).await;
     let database = Connection::open(app.database()).unwrap();
@@ -169,10 +169,10 @@ async fn a_late_verdict_waits_for_a_store_that_takes_nothing() {
         BEGIN SELECT RAISE(ABORT, 'no more room'); END";
     database.execute_batch(trouble).unwrap();
     minutes(&app, 60).await;
-    assert_eq!(app.program.poller.unwritten(), 1);
+    assert_eq!(app.program.poller.unsaved(), 1);
     app.simulator.forget(&app.watch(id).await.job_id);
     database.execute_batch("DROP TRIGGER trouble").unwrap();
     minutes(&app, 2).await;
     assert_eq!(late(&app).len(), 1);
-    assert_eq!(app.program.poller.unwritten(), 0);
+    assert_eq!(app.program.poller.unsaved(), 0);
 }

@@ -1,4 +1,4 @@
-//! A receiver so slow that what it is owed outlasts a lease: it gets nothing twice.
+//! A receiver so slow that its backlog takes longer than a lease: it gets no event twice.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,20 +9,22 @@ use axum::Router;
 use axum::routing::post;
 use http::HeaderMap;
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::store::delivery::DeliveryState;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, watch};
 
 use crate::harness::{App, job, serve};
+use crate::store::samples::deliveries_in;
 
-/// Longer than anything here takes, so that a test that would hang fails instead.
+/// Longer than any step takes, so that a hanging test fails.
 const HANGS: Duration = Duration::from_secs(10);
-/// How many attempts a receiver sees at once.
+/// The number of concurrent attempts at a receiver.
 const CONCURRENCY: usize = 8;
 const EVENTS: usize = 20;
-/// One attempt takes less than a lease, two together nearly as much, three more.
+/// One attempt is shorter than a lease, two are nearly as long, three are longer.
 const ATTEMPT: Duration = Duration::from_secs(25);
 
-/// How many deliveries somebody is at.
+/// The number of claimed deliveries.
 fn claimed(database: &Path) -> usize {
     let database = Connection::open(database).unwrap();
     let count = "SELECT count(*) FROM deliveries WHERE lease_until > 0";
@@ -31,7 +33,7 @@ fn claimed(database: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_slow_receiver_is_not_claimed_and_not_sent_twice() {
+async fn slow_receiver_gets_each_event_once() {
     let (arrive, mut arrived) = watch::channel(0);
     let release = Arc::new(Semaphore::new(0));
     let ids = Arc::new(Mutex::new(Vec::new()));
@@ -68,10 +70,10 @@ async fn what_waits_for_a_slow_receiver_is_not_claimed_and_not_sent_twice() {
             .await
             .unwrap();
         app.clock.advance(ATTEMPT);
-        // The first of the last ones ends: whoever claims anew now finds nothing.
+        // The first of the last attempts ends: a new claim now finds no delivery.
         release.add_permits(1);
-        while app.program.store.delivery_counts().await.unwrap().pending
-            >= u64::try_from(EVENTS % CONCURRENCY).unwrap()
+        while deliveries_in(&app.program.store, DeliveryState::Pending).await
+            >= EVENTS % CONCURRENCY
         {
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,4 @@
-//! Jobs that the service does not know: not yet, never, or not any more.
+//! Jobs that the service does not know: not yet, never, or no longer.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const SERVICES: [Service; 3] = [Service::Dcs, Service::SfsTurbo, Service::Sdrs];
 
 #[tokio::test]
-async fn a_job_that_is_listed_late_is_found() {
+async fn a_job_that_appears_late_is_found() {
     let app = App::start().await;
     for service in SERVICES {
         let faults = Faults {
@@ -28,7 +28,7 @@ async fn a_job_that_is_listed_late_is_found() {
 }
 
 #[tokio::test]
-async fn a_job_never_found_is_lost_after_its_grace_and_not_before() {
+async fn a_job_never_found_is_lost_after_its_grace() {
     let app = App::start().await;
     for service in SERVICES {
         let id = app.submit(service.name(), "no-such-job").await;
@@ -43,7 +43,7 @@ async fn a_job_never_found_is_lost_after_its_grace_and_not_before() {
             (Duration::from_mins(2)..=longest).contains(&took),
             "{took:?}"
         );
-        assert_eq!(app.told(id).await, ["watch.accepted", "job.lost"]);
+        assert_eq!(app.event_types(id).await, ["watch.accepted", "job.lost"]);
     }
 }
 
@@ -64,7 +64,7 @@ async fn a_lost_watch_is_confirmed_three_times() {
 }
 
 #[tokio::test]
-async fn a_job_that_comes_back_must_be_missed_three_times_anew() {
+async fn a_reappeared_job_must_be_missed_three_times_again() {
     let app = App::start().await;
     let never = job(Service::Sdrs, 10, Ending::Never);
     let id = app.watch_new(never.clone()).await;

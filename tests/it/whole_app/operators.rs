@@ -1,4 +1,4 @@
-//! What people do meanwhile: stopping watches, and changing the configuration.
+//! Actions of operators: stopping watches, and changing the configuration.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn path(id: WatchId) -> String {
 }
 
 #[tokio::test]
-async fn a_watch_that_is_stopped_is_told_once_and_polled_no_more() {
+async fn a_stopped_watch_makes_one_event_and_no_more_polls() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 600, Ending::Succeeded))
@@ -32,10 +32,10 @@ async fn a_watch_that_is_stopped_is_told_once_and_polled_no_more() {
     app.advance_secs(700).await;
     assert_eq!(app.polls(id).await, polls);
     assert_eq!(app.program.poller.watching(), 0);
-    let told = app.told(id).await;
-    assert_eq!(told.last().unwrap(), "job.unwatched");
+    let types = app.event_types(id).await;
+    assert_eq!(types.last().unwrap(), "job.unwatched");
     assert_eq!(
-        told.iter().filter(|kind| *kind == "job.unwatched").count(),
+        types.iter().filter(|kind| *kind == "job.unwatched").count(),
         1
     );
     let last = app.receiver.received().pop().unwrap();
@@ -87,7 +87,7 @@ async fn a_watch_of_a_service_that_comes_back_goes_on() {
 }
 
 #[tokio::test]
-async fn a_submission_tells_everything_that_is_wrong_with_it() {
+async fn a_submission_is_answered_with_all_its_faults() {
     let app = App::start().await;
     let body =
         r#"{"service":"dsc","job_id":"","deadline":"soon","sinks":["hok"],"labels":{"a b":"c"}}"#;
@@ -126,6 +126,6 @@ async fn configured_watches_are_submitted_once() {
     assert_eq!(
         app.program.poller.watching(),
         2,
-        "one was refused, and none is there twice"
+        "one was refused, and no watch exists twice"
     );
 }

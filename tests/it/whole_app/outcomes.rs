@@ -1,4 +1,4 @@
-//! Verdicts of the service: how they are read, stored and told.
+//! Verdicts of the service: read, stored and reported.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn part(outcome: Ending, failure: Option<(&str, &str)>) -> SubJobSpec {
 }
 
 #[tokio::test]
-async fn a_job_of_every_service_succeeds_and_is_told_step_by_step() {
+async fn a_job_of_every_service_makes_an_event_at_each_step() {
     for service in [Service::Dcs, Service::SfsTurbo, Service::Sdrs] {
         let app = App::start().await;
         let id = app.watch_new(job(service, 60, Ending::Succeeded)).await;
@@ -38,7 +38,7 @@ async fn a_job_of_every_service_succeeds_and_is_told_step_by_step() {
             app.simulator.job(&watch.job_id).unwrap().polls
         );
         assert_eq!(
-            app.told(id).await,
+            app.event_types(id).await,
             [
                 "watch.accepted",
                 "job.changed",
@@ -70,7 +70,7 @@ async fn every_event_reaches_the_webhook_once_and_signed() {
 }
 
 #[tokio::test]
-async fn an_event_tells_the_facts_of_its_watch() {
+async fn an_event_has_the_facts_of_its_watch() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Sdrs, 60, Ending::Succeeded))
@@ -96,7 +96,7 @@ async fn an_event_tells_the_facts_of_its_watch() {
 }
 
 #[tokio::test]
-async fn a_failed_job_fails_with_the_words_of_the_service() {
+async fn a_failed_job_has_the_error_of_the_service() {
     let app = App::start().await;
     let spec = JobSpec {
         code: Some("SDRS.1013".to_owned()),
@@ -113,7 +113,7 @@ async fn a_failed_job_fails_with_the_words_of_the_service() {
 }
 
 #[tokio::test]
-async fn a_job_without_an_error_code_fails_with_its_reason() {
+async fn a_failed_job_without_a_code_has_its_reason() {
     let app = App::start().await;
     let spec = JobSpec {
         reason: Some("out of memory".to_owned()),
@@ -129,7 +129,7 @@ async fn a_job_without_an_error_code_fails_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_failed_child_of_a_job_that_succeeded_makes_it_partial() {
+async fn a_failed_child_makes_a_success_partial() {
     let app = App::start().await;
     for service in [Service::Sdrs, Service::SfsTurbo] {
         let spec = JobSpec {
@@ -152,7 +152,7 @@ async fn a_failed_child_of_a_job_that_succeeded_makes_it_partial() {
 }
 
 #[tokio::test]
-async fn a_failed_child_alone_ends_nothing() {
+async fn a_failed_child_does_not_end_the_watch() {
     let app = App::start().await;
     let spec = JobSpec {
         sub_jobs: vec![part(Ending::Failed, None)],
@@ -167,7 +167,7 @@ async fn a_failed_child_alone_ends_nothing() {
 }
 
 #[tokio::test]
-async fn an_unknown_status_is_noted_and_watched_on() {
+async fn an_unknown_status_is_noted_and_polling_goes_on() {
     let app = App::start().await;
     let mut spec = job(Service::Dcs, 60, Ending::Succeeded);
     spec.faults = Faults {

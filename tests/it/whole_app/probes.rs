@@ -1,4 +1,4 @@
-//! Whoever asks without a token: probes, and web pages that have no business here.
+//! Requests without a token: probes, and foreign web pages.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use crate::harness::App;
 use crate::store::abandoned::probed;
 
-/// Submits a watch as a browser would, from a page of `origin` or from none.
+/// Submits a watch like a browser, from a page of `origin` or without one.
 async fn post(app: &App, origin: Option<&str>) -> StatusCode {
     let mut request = Request::post("/v1/watches").header(header::HOST, "localhost");
     if let Some(origin) = origin {
@@ -44,7 +44,7 @@ async fn without_tokens_a_web_page_submits_nothing() {
 }
 
 #[tokio::test]
-async fn readiness_is_proved_on_disk_at_most_once_a_second() {
+async fn readiness_is_checked_on_disk_at_most_once_a_second() {
     let app = App::start().await;
     let ready = async || {
         let (status, _) = app.call(Method::GET, "/readyz", "").await;

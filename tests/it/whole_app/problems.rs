@@ -1,4 +1,4 @@
-//! Polls that do not show the job: they cost time, and never a verdict.
+//! Polls that do not show the job: they cost time and never lead to a verdict.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::{App, Setup, job, job_with, serve};
 const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
-async fn a_storm_of_server_errors_is_sat_out() {
+async fn many_server_errors_do_not_end_a_watch() {
     let app = App::start().await;
     let faults = Faults {
         server_errors: 50,
@@ -24,14 +24,14 @@ async fn a_storm_of_server_errors_is_sat_out() {
         app.next_poll(id).await;
         assert_eq!(app.last_problem(id), Some(ProblemKind::ServerError));
     }
-    assert_eq!(app.told(id).await, ["watch.accepted"]);
+    assert_eq!(app.event_types(id).await, ["watch.accepted"]);
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
     let watch = app.watch(id).await;
     assert_eq!((watch.polls, watch.problems), (51, 50));
 }
 
 #[tokio::test]
-async fn one_problem_does_not_stretch_the_schedule() {
+async fn one_problem_does_not_lengthen_the_interval() {
     let app = App::start().await;
     let faults = Faults {
         torn: 1,
@@ -49,7 +49,7 @@ async fn one_problem_does_not_stretch_the_schedule() {
 }
 
 #[tokio::test]
-async fn a_torn_body_is_no_answer() {
+async fn a_truncated_body_is_a_problem() {
     let app = App::start().await;
     let faults = Faults {
         torn: 3,
@@ -66,7 +66,7 @@ async fn a_torn_body_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_page_in_html_is_no_answer() {
+async fn an_html_page_is_a_problem() {
     let app = App::start().await;
     let faults = Faults {
         malformed: 3,
@@ -75,15 +75,17 @@ async fn a_page_in_html_is_no_answer() {
     let id = app.watch_new(job_with(Service::SfsTurbo, faults)).await;
     for _ in 0..3 {
         app.next_poll(id).await;
-        assert_eq!(app.last_problem(id), Some(ProblemKind::Unreadable));
+        let problem = app.progress(id).last_problem.unwrap();
+        assert_eq!(problem.kind, ProblemKind::Unreadable);
+        assert_eq!(problem.message, "the answer is HTML: Maintenance");
     }
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Succeeded);
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_ends_a_watch_only_at_its_deadline() {
+async fn an_absent_server_ends_a_watch_only_at_its_deadline() {
     let setup = Setup {
-        // Nothing listens on this port.
+        // No process listens on this port.
         more: "[services.gone]\ndefinition = \"dcs\"\nurl = \"http://127.0.0.1:1\"\n\
                credential = \"none\"\nparams = { project_id = \"p\" }\n\
                poll = { deadline = \"1h\" }"
@@ -104,7 +106,7 @@ async fn a_server_that_is_not_there_ends_a_watch_only_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_given_up() {
+async fn a_slow_answer_times_out() {
     let setup = Setup {
         schedule: "jitter = 0.0, request_timeout = \"20ms\"".to_owned(),
         ..Setup::default()
@@ -145,7 +147,7 @@ async fn a_body_beyond_the_limit_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_hundred_thousand_brackets_is_unreadable_and_nothing_worse() {
+async fn a_body_of_a_hundred_thousand_brackets_is_unreadable() {
     let app = App::start().await;
     let bodies = ["[".repeat(100_000), r#"{"a":"#.repeat(100_000)];
     for (n, body) in bodies.into_iter().enumerate() {

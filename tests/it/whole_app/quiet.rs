@@ -1,4 +1,4 @@
-//! What must not happen: writes that tell nothing, and changes to what is final.
+//! Effects that must not happen: writes without news, and changes of final watches.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::{App, job};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Changes whenever another connection commits a change.
+/// A number that changes when another connection commits.
 fn data_version(connection: &Connection) -> i64 {
     connection
         .pragma_query_value(None, "data_version", |row| row.get(0))
@@ -32,14 +32,14 @@ async fn a_poll_that_shows_nothing_new_writes_nothing() {
     assert_eq!(app.progress(id).polls, polls + 50);
     assert_eq!(data_version(&database), before);
     assert_eq!(app.watch(id).await, stored);
-    // The measure itself works: an end is written.
+    // The check itself works: an end is written.
     app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
         .await;
     assert_ne!(data_version(&database), before);
 }
 
 #[tokio::test]
-async fn a_problem_that_goes_on_writes_nothing() {
+async fn a_lasting_problem_writes_nothing() {
     let app = App::start().await;
     let mut spec = job(Service::Sdrs, 10, Ending::Never);
     spec.faults = Faults {
@@ -58,7 +58,7 @@ async fn a_problem_that_goes_on_writes_nothing() {
 }
 
 #[tokio::test]
-async fn polls_that_were_not_written_are_told_all_the_same() {
+async fn unwritten_polls_are_shown_by_the_api() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
     app.advance_secs(600).await;
@@ -74,13 +74,13 @@ async fn polls_that_were_not_written_are_told_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_final_stays_as_it_is() {
+async fn a_final_watch_stays_final() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
         .await;
     app.run_until_final(id, HOUR).await;
-    let (ended, told) = (app.watch(id).await, app.told(id).await);
+    let (ended, types) = (app.watch(id).await, app.event_types(id).await);
     let polls = app.polls(id).await;
     app.advance_secs(300).await;
     assert_eq!(app.polls(id).await, polls, "an ended watch is not polled");
@@ -90,12 +90,12 @@ async fn what_is_final_stays_as_it_is() {
     app.call(Method::DELETE, &format!("/v1/watches/{id}"), "")
         .await;
     assert_eq!(app.watch(id).await, ended);
-    assert_eq!(app.told(id).await, told);
+    assert_eq!(app.event_types(id).await, types);
     assert_eq!(ended.state.outcome(), Some(Outcome::Succeeded));
 }
 
 #[tokio::test]
-async fn a_job_submitted_again_is_the_watch_there_is() {
+async fn a_job_submitted_again_returns_its_watch() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
@@ -111,9 +111,12 @@ async fn a_job_submitted_again_is_the_watch_there_is() {
         assert_eq!(shown["labels"], serde_json::json!({}));
         app.run_until_final(id, HOUR).await;
     }
-    let told = app.told(id).await;
+    let types = app.event_types(id).await;
     assert_eq!(
-        told.iter().filter(|kind| *kind == "watch.accepted").count(),
+        types
+            .iter()
+            .filter(|kind| *kind == "watch.accepted")
+            .count(),
         1
     );
 }

@@ -1,4 +1,4 @@
-//! A service that was asked too often: everything on its budget pauses, nothing else.
+//! Throttling: all watches of the budget pause, and no others.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn throttled(polls: u32, retry_after: RetryAfter) -> JobSpec {
 }
 
 #[tokio::test]
-async fn a_wish_in_seconds_pauses_every_service_of_the_budget() {
+async fn retry_after_in_seconds_pauses_the_whole_budget() {
     let app = App::start().await;
     let throttled = app.watch_new(throttled(1, RetryAfter::Seconds(60))).await;
     let sdrs = app.watch_new(job(Service::Sdrs, 600, Ending::Never)).await;
@@ -40,7 +40,7 @@ async fn a_wish_in_seconds_pauses_every_service_of_the_budget() {
 }
 
 #[tokio::test]
-async fn the_pause_holds_at_every_moment_of_it() {
+async fn the_pause_lasts_to_its_end() {
     let app = App::start().await;
     app.watch_new(throttled(1, RetryAfter::Seconds(60))).await;
     let other = app.watch_new(job(Service::Sdrs, 600, Ending::Never)).await;
@@ -75,7 +75,7 @@ async fn another_credential_is_not_paused() {
 }
 
 #[tokio::test]
-async fn a_wish_as_a_date_is_respected() {
+async fn retry_after_as_a_date_is_respected() {
     let app = App::start().await;
     let id = app.watch_new(throttled(1, RetryAfter::HttpDate)).await;
     let other = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
@@ -91,13 +91,13 @@ async fn a_wish_as_a_date_is_respected() {
 }
 
 #[tokio::test]
-async fn without_retry_after_the_window_in_the_gateways_words_is_the_wish() {
+async fn the_window_in_the_gateways_message_sets_the_pause() {
     let app = App::start().await;
     let id = app.watch_new(throttled(4, RetryAfter::Absent)).await;
     app.next_poll(id).await;
-    // The gateway says "limit:5,time:5 second".
+    // The message of the gateway has "limit:5,time:5 second".
     for (polls, millis) in (1..).zip([5_000; 4]) {
-        // Anybody else, due in the middle of the pause, waits for its end.
+        // Another watch, due in the middle of the pause, waits for its end.
         let other = app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
         app.advance(Duration::from_millis(millis - 1)).await;
         let asked = (app.polls(id).await, app.polls(other).await);
@@ -112,7 +112,7 @@ async fn without_retry_after_the_window_in_the_gateways_words_is_the_wish() {
 }
 
 #[tokio::test]
-async fn an_excessive_wish_is_cut() {
+async fn an_excessive_retry_after_is_cut() {
     let app = App::start().await;
     let id = app
         .watch_new(throttled(1, RetryAfter::Seconds(864_000)))
@@ -124,7 +124,7 @@ async fn an_excessive_wish_is_cut() {
 }
 
 #[tokio::test]
-async fn a_wish_beyond_the_deadline_ends_the_watch_at_its_deadline_without_a_poll() {
+async fn retry_after_beyond_the_deadline_ends_the_watch_there() {
     let setup = Setup {
         schedule: "jitter = 0.0, deadline = \"1m\"".to_owned(),
         ..Setup::default()
@@ -149,7 +149,7 @@ async fn a_wish_beyond_the_deadline_ends_the_watch_at_its_deadline_without_a_pol
 }
 
 #[tokio::test]
-async fn a_wish_of_nothing_is_no_leave_to_ask_without_a_pause() {
+async fn retry_after_zero_still_pauses() {
     let app = App::start().await;
     let id = app.watch_new(throttled(5, RetryAfter::Seconds(0))).await;
     let other = app.watch_new(job(Service::Sdrs, 600, Ending::Never)).await;
@@ -158,7 +158,7 @@ async fn a_wish_of_nothing_is_no_leave_to_ask_without_a_pause() {
     let mut asked = (app.polls(id).await, app.polls(other).await);
     assert_eq!(asked.0, 1);
     for refusals in 2..=4 {
-        // The first interval, for everybody on the budget; nobody is asked before its end.
+        // All watches of the budget pause for the first interval.
         app.advance(Duration::from_millis(1_999)).await;
         app.tick().await;
         assert_eq!((app.polls(id).await, app.polls(other).await), asked);

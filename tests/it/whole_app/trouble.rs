@@ -1,24 +1,26 @@
-//! A store that takes nothing for a while: polling goes on, and what was seen is told.
+//! A store whose writes fail for a while: polling goes on, and all transitions are reported.
 //!
-//! A trigger that another connection puts into the database has its writes fail, at once
-//! and for as long as the test wants.
+//! Another connection adds a trigger to the database that makes the writes fail until the
+//! test removes it.
 
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use jobwatch::clock::later;
 use jobwatch::simulator::{Ending, Service};
+use jobwatch::store::delivery::DeliveryState;
 use jobwatch::watch::Outcome;
 use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::harness::receiver::Reply;
 use crate::harness::{App, job};
+use crate::store::samples::deliveries_in;
 
-/// What the database says while it is in trouble.
+/// The error of the failing database.
 const REASON: &str = "no more room";
 
-/// Has every `what` fail, such as `UPDATE ON watches`.
+/// Makes every `what` fail, for example `UPDATE ON watches`.
 struct Trouble {
     database: Connection,
     triggers: usize,
@@ -47,7 +49,7 @@ impl Trouble {
     }
 }
 
-/// The times at which the events of a watch were noticed, by type.
+/// The times of the events of a watch, by type.
 fn noticed(events: &[Value], kind: &str) -> Value {
     let kind = format!("dev.jobwatch.{kind}");
     let event = events.iter().find(|event| event["type"] == kind);
@@ -55,7 +57,7 @@ fn noticed(events: &[Value], kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
+async fn a_verdict_is_reported_although_the_job_disappears() {
     let app = App::start().await;
     let id = app
         .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
@@ -64,7 +66,7 @@ async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
     let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
     app.advance_secs(20).await;
     assert_eq!(app.outcome(id).await, None);
-    assert_eq!(app.program.poller.unwritten(), 1);
+    assert_eq!(app.program.poller.unsaved(), 1);
     let seen_at = app.now();
     let polls = app.polls(id).await;
     app.simulator.forget(&app.watch(id).await.job_id);
@@ -73,34 +75,34 @@ async fn a_verdict_seen_once_is_told_although_the_service_forgets_the_job() {
     trouble.end();
     app.advance_secs(20).await;
     assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
-    assert_eq!(app.program.poller.unwritten(), 0);
+    assert_eq!(app.program.poller.unsaved(), 0);
     let watch = app.watch(id).await;
     assert!(
         watch.finished_at.unwrap() <= seen_at,
         "noticed then, stored later"
     );
     assert_eq!(u64::from(watch.polls), polls, "it was not polled any more");
-    let told: Vec<_> = app.receiver.received();
-    assert_eq!(told.last().unwrap().kind(), "job.succeeded");
+    let reported: Vec<_> = app.receiver.received();
+    assert_eq!(reported.last().unwrap().kind(), "job.succeeded");
 }
 
 #[tokio::test]
-async fn polling_goes_on_and_all_that_was_seen_is_told_in_its_order() {
+async fn polling_goes_on_and_events_keep_their_order() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Sdrs, 600, Ending::Failed)).await;
     app.advance_secs(60).await;
-    let before = app.told(id).await;
+    let before = app.event_types(id).await;
     assert_eq!(before, ["watch.accepted", "job.changed"]);
     let trouble = Trouble::begin(&app, &["UPDATE ON watches"]);
     app.advance_secs(900).await;
-    assert_eq!(app.told(id).await, before);
-    let waiting = app.program.poller.unwritten();
+    assert_eq!(app.event_types(id).await, before);
+    let waiting = app.program.poller.unsaved();
     assert!(waiting >= 2, "a change and the end, not {waiting}");
     trouble.end();
     app.advance_secs(30).await;
-    let told = app.told(id).await;
-    assert_eq!(told.len(), before.len() + waiting, "{told:?}");
-    assert_eq!(told.last().unwrap(), "job.failed");
+    let reported = app.event_types(id).await;
+    assert_eq!(reported.len(), before.len() + waiting, "{reported:?}");
+    assert_eq!(reported.last().unwrap(), "job.failed");
     let events = app.events(id).await;
     assert!(
         noticed(&events, "job.failed").as_str() > noticed(&events, "job.changed").as_str(),
@@ -115,7 +117,7 @@ async fn polling_goes_on_and_all_that_was_seen_is_told_in_its_order() {
 }
 
 #[tokio::test]
-async fn a_deadline_holds_although_the_store_is_away() {
+async fn a_deadline_holds_while_the_store_fails() {
     let setup = crate::harness::Setup {
         schedule: "jitter = 0.0\ndeadline = \"1m\"".replace('\n', ", "),
         ..crate::harness::Setup::default()
@@ -133,9 +135,9 @@ async fn a_deadline_holds_although_the_store_is_away() {
 }
 
 #[tokio::test]
-async fn a_submission_is_refused_with_the_reason_and_nothing_of_it_is_stored() {
+async fn a_refused_submission_has_its_reason_and_is_not_stored() {
     let app = App::start().await;
-    // Green in this very second, which the probe would stand by for a while.
+    // Readiness succeeds in this second, and the probe would keep that result for a while.
     let (status, _) = app.call(Method::GET, "/readyz", "").await;
     assert_eq!(status, StatusCode::OK);
     let trouble = Trouble::begin(&app, &["INSERT ON watches", "INSERT ON replicas"]);
@@ -165,7 +167,7 @@ async fn a_submission_is_refused_with_the_reason_and_nothing_of_it_is_stored() {
 }
 
 #[tokio::test]
-async fn what_was_delivered_is_not_sent_again_because_it_could_not_be_recorded() {
+async fn an_unrecorded_delivery_is_not_sent_again() {
     let app = App::start().await;
     app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
     let trouble = Trouble::begin(&app, &["UPDATE OF state ON deliveries"]);
@@ -173,18 +175,47 @@ async fn what_was_delivered_is_not_sent_again_because_it_could_not_be_recorded()
     assert_eq!(app.receiver.received().len(), 1);
     app.receiver.always_answers(Reply::Status(500));
     for _ in 0..5 {
-        // Longer than a claim holds.
+        // Longer than a lease.
         app.clock.advance(Duration::from_mins(5));
         assert!(app.program.courier.run_once().await.is_err());
     }
     assert_eq!(
         app.receiver.received().len(),
         1,
-        "nothing is sent that cannot be recorded"
+        "an event that cannot be recorded is not sent"
     );
     trouble.end();
     app.program.courier.run_once().await.unwrap();
     assert_eq!(app.receiver.received().len(), 1);
-    let counts = app.program.store.delivery_counts().await.unwrap();
-    assert_eq!(counts.delivered, 2, "the hook and the log");
+    let delivered = deliveries_in(&app.program.store, DeliveryState::Delivered).await;
+    assert_eq!(delivered, 2, "the hook and the log");
+}
+
+/// As on a disk with room for a few pages: writes of one kind fail, those of others succeed.
+#[tokio::test]
+async fn readiness_is_red_while_only_small_writes_fit() {
+    let app = App::start().await;
+    let ready = async || app.call(Method::GET, "/readyz", "").await.0;
+    assert_eq!(ready().await, StatusCode::OK);
+    app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
+    let large = "INSERT ON replicas WHEN length(NEW.version) >= 4096";
+    let trouble = Trouble::begin(&app, &["UPDATE OF state ON deliveries", large]);
+    assert!(app.program.courier.run_once().await.is_err());
+    for _ in 0..3 {
+        assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE);
+        app.clock.advance(Duration::from_secs(1));
+    }
+    trouble.end();
+    assert_eq!(ready().await, StatusCode::OK);
+
+    // The write itself is proof, too.
+    let trouble = Trouble::begin(&app, &["UPDATE OF state ON deliveries"]);
+    app.watch_new(job(Service::Dcs, 600, Ending::Never)).await;
+    assert!(app.program.courier.run_once().await.is_err());
+    trouble.end();
+    let trouble = Trouble::begin(&app, &[large]);
+    assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE);
+    app.program.courier.run_once().await.unwrap();
+    assert_eq!(ready().await, StatusCode::OK);
+    trouble.end();
 }

@@ -1,7 +1,7 @@
-//! The files of the database as the disk has them: what was synced, and what was not yet.
+//! The files of the database as they are on the disk: synced and unsynced changes.
 //!
-//! A new name is there once its folder was synced. A removal counts at once: filesystems
-//! keep the order of names, and whatever is synced later brings it along.
+//! A new name is durable once its folder was synced. A removal is durable at once:
+//! filesystems keep the order of names, and a later sync includes it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use crate::program::power_cut::trace::Call;
 
-/// What a disk writes whole.
+/// The bytes that a disk writes as a whole.
 const SECTOR: usize = 512;
 
-/// What was not synced yet.
+/// A change that was not synced yet.
 enum Change {
     Write(usize, Vec<u8>),
     Truncate(usize),
@@ -25,16 +25,16 @@ enum Change {
 struct File {
     synced: Vec<u8>,
     changes: Vec<Change>,
-    /// How many of them a sync under way will make durable.
+    /// The number of them that a running sync will make durable.
     syncing: usize,
     is_named: bool,
 }
 
-/// What is left of unsynced writes.
+/// The unsynced writes that survive.
 pub(super) enum Kept<'a> {
-    /// Nothing.
+    /// None of them.
     Synced,
-    /// Some of them, in no order, and some cut off.
+    /// A random part of them, some truncated.
     Some(&'a mut StdRng),
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Files {
     folder: String,
     by_name: BTreeMap<String, File>,
     pub(super) syncs: usize,
-    /// Writes to the database itself.
+    /// The number of writes to the database file itself.
     pub(super) carried_over: usize,
 }
 
@@ -70,7 +70,7 @@ impl Files {
         }
     }
 
-    /// The name of a file of the database; what is only shared memory is none.
+    /// The name of a file of the database, without the shared memory file.
     fn name(&self, path: &str) -> Option<String> {
         let name = path.strip_prefix(&self.folder)?.strip_prefix('/')?;
         let is_kept = matches!(name.strip_prefix("jobwatch.db")?, "" | "-wal" | "-journal");
@@ -127,12 +127,12 @@ impl Files {
         self.syncs += 1;
     }
 
-    /// How many changes were not synced yet.
+    /// The number of unsynced changes.
     pub(super) fn unsynced(&self) -> usize {
         self.by_name.values().map(|file| file.changes.len()).sum()
     }
 
-    /// The files as they are after a power cut now.
+    /// The files after a power cut at this moment.
     pub(super) fn after_power_cut(&self, mut kept: Kept<'_>) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, file) in self.by_name.iter().filter(|(_, file)| file.is_named) {

@@ -1,16 +1,16 @@
-//! What a tracer saw: the calls that write, sync, name and answer, in their order.
+//! The log of a tracer: the calls that open, write, sync, remove and answer, in order.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// What is traced.
+/// The system calls that are traced.
 pub(super) const CALLS: &str = "openat,pwrite64,pwritev,write,writev,sendto,sendmsg,fdatasync,fsync,ftruncate,unlink,unlinkat,rename,renameat,renameat2,fallocate";
 
-/// One call that matters.
+/// One relevant call.
 #[derive(Debug)]
 pub(super) enum Call {
-    /// A file was opened, and made if it was not there.
+    /// A file was opened, and created if it did not exist.
     Opened(String),
     Wrote {
         file: String,
@@ -19,10 +19,10 @@ pub(super) enum Call {
     },
     Truncated(String, usize),
     Removed(String),
-    /// What was written before the sync began is durable once it has ended.
+    /// Writes before the begin of a sync are durable once it has ended.
     SyncBegan(String),
     SyncEnded(String),
-    /// Bytes went to a client.
+    /// Bytes were sent to a client.
     Sent(Vec<u8>),
 }
 
@@ -48,7 +48,7 @@ pub(super) fn read(log: &Path, mut take: impl FnMut(Call)) {
     }
 }
 
-/// A client may have the answer, and a sync may take what there is, as soon as it began.
+/// From its begin on, a client may have the answer, and a sync may write earlier changes.
 fn began(call: &str, take: &mut impl FnMut(Call)) {
     let name = call.split('(').next().unwrap_or_default();
     match name {
@@ -100,12 +100,12 @@ fn file_of(call: &str) -> String {
     descriptor.map_or_else(String::new, |(path, _)| text(bytes(path)))
 }
 
-/// Everything in quotes.
+/// All quoted parts.
 fn strings(call: &str) -> Vec<Vec<u8>> {
     call.split('"').skip(1).step_by(2).map(bytes).collect()
 }
 
-/// `\x2f\x74` as bytes.
+/// The bytes of `\x2f\x74`.
 fn bytes(escaped: &str) -> Vec<u8> {
     let digit = |it: u8| char::from(it).to_digit(16).unwrap_or_default();
     let escaped = escaped.as_bytes().chunks_exact(4);

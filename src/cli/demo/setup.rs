@@ -1,6 +1,6 @@
-//! What the demo plays on: stand-ins of the three services, a webhook receiver, and the
-//! daemon as `jobwatch run` would start it from `config/demo.toml`. All of it listens on
-//! this machine only and keeps its files in a private folder, removed in the end.
+//! The parts of the demo: simulators of the three services, a webhook receiver, and the
+//! daemon as `jobwatch run` would start it from `config/demo.toml`. They listen on this
+//! machine only and keep their files in a private folder, which is removed at the end.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -26,7 +26,7 @@ use crate::cli::Exit;
 use crate::cli::client::Client;
 use crate::cli::demo::CONFIG;
 use crate::cli::demo::receiver::Receiver;
-use crate::cli::demo::scenario::Act;
+use crate::cli::demo::scenario::Case;
 use crate::cli::output::complain;
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
@@ -37,7 +37,7 @@ use crate::tree::source::Sources;
 use crate::watch::request::WatchRequest;
 use crate::{clock, settings};
 
-/// How long the parts may take to end, one after the other.
+/// The longest that each part may take to stop.
 const END_MAX: Duration = Duration::from_secs(5);
 /// The variable of `config/demo.toml` for the URL of each service.
 const URLS: [(Service, &str); 3] = [
@@ -46,36 +46,34 @@ const URLS: [(Service, &str); 3] = [
     (Service::Sdrs, "DEMO_SDRS_URL"),
 ];
 
-/// Everything that runs.
-pub(super) struct Stage {
-    /// The webhook receiver.
+pub(super) struct Setup {
     pub(super) receiver: Receiver,
     clouds: Vec<(Service, SimulatorHandle)>,
     client: Client,
     folder: TempDir,
-    backdrop: Lifecycle,
+    servers: Lifecycle,
     daemon: Lifecycle,
     ended: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Stage {
-    /// Starts everything.
+impl Setup {
+    /// Starts all parts.
     ///
     /// # Errors
-    /// A folder, a socket or the daemon cannot be had.
-    pub(super) async fn set(clock: &SharedClock) -> anyhow::Result<Self> {
+    /// A folder, a socket or the daemon cannot be created.
+    pub(super) async fn start(clock: &SharedClock) -> anyhow::Result<Self> {
         let folder = private_folder()?;
         write(folder.path(), "token", "token-1")?;
         let signer = signer(folder.path())?;
-        let backdrop = Lifecycle::default();
+        let servers = Lifecycle::default();
         let receiver = Receiver::start(
             signer,
             clock.clone(),
-            &backdrop.tracker,
-            backdrop.stop.clone(),
+            &servers.tracker,
+            servers.stop.clone(),
         );
         let receiver = receiver.await.context("start the webhook receiver")?;
-        let clouds = clouds(clock, &backdrop)?;
+        let clouds = clouds(clock, &servers)?;
         let settings = settings(folder.path(), &clouds, &receiver.url)?.settings;
         let listener = TcpListener::bind(settings.api.listen)
             .await
@@ -86,29 +84,29 @@ impl Stage {
         Ok(Self {
             receiver,
             clouds,
-            client: Client::new(&url, None).map_err(|_| anyhow!("there is no HTTP client"))?,
+            client: Client::new(&url, None).map_err(|_| anyhow!("cannot create an HTTP client"))?,
             folder,
             // Not in the daemon's own tracker, which the daemon waits for in its end.
-            ended: backdrop.tracker.spawn(app.run(listener)),
-            backdrop,
+            ended: servers.tracker.spawn(app.run(listener)),
+            servers,
             daemon,
         })
     }
 
-    /// Creates the act's job in its cloud, and submits it to the daemon.
-    pub(super) async fn begin(&self, act: &Act) -> Result<WatchView, Exit> {
-        let cloud = self.clouds.iter().find(|(it, _)| *it == act.job.service);
+    /// Creates the case's job in its cloud, and submits it to the daemon.
+    pub(super) async fn submit(&self, case: &Case) -> Result<WatchView, Exit> {
+        let cloud = self.clouds.iter().find(|(it, _)| *it == case.job.service);
         let (service, cloud) = cloud.expect("there is a simulator for each service");
-        let job = cloud.create(act.job.clone()).map_err(|error| {
-            complain(&format!("{}: {error}", act.name));
+        let job = cloud.create(case.job.clone()).map_err(|error| {
+            complain(&format!("{}: {error}", case.name));
             Exit::Failed
         })?;
         let request = WatchRequest {
             service: service.name().to_owned(),
             job_id: job.job_id,
             params: BTreeMap::new(),
-            labels: BTreeMap::from([("act".to_owned(), act.name.to_owned())]),
-            deadline: act.deadline.map(str::to_owned),
+            labels: BTreeMap::from([("case".to_owned(), case.name.to_owned())]),
+            deadline: case.deadline.map(str::to_owned),
             sinks: Vec::new(),
             callback_url: None,
         };
@@ -120,30 +118,30 @@ impl Stage {
         Ok(answer.body)
     }
 
-    /// All watches, as the API shows them.
+    /// Returns all watches as the API shows them.
     pub(super) async fn watches(&self) -> Result<Vec<WatchView>, Exit> {
         let path = "/v1/watches?limit=100";
         let page = self.client.ask::<PageView>(Method::GET, path, None).await?;
         Ok(page.body.watches)
     }
 
-    /// Replaces the token in its file, as whoever keeps it fresh would.
+    /// Replaces the token in its file, as another program would that renews tokens.
     pub(super) fn renew_token(&self) -> anyhow::Result<()> {
         let folder = self.folder.path();
         write(folder, "token.new", "token-2")?;
-        // Renamed in: nobody ever reads half a token.
+        // Renamed, so that the daemon never reads half a token.
         std::fs::rename(folder.join("token.new"), folder.join("token")).context("replace the token")
     }
 
-    /// Ends everything, the daemon first, and removes the folder.
+    /// Stops all parts, the daemon first, and removes the folder.
     ///
     /// # Errors
-    /// The daemon ended badly, or the folder cannot be removed.
-    pub(super) async fn strike(self) -> anyhow::Result<()> {
+    /// The daemon ended with an error, or the folder cannot be removed.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.daemon.stop.cancel();
         let ended = tokio::time::timeout(END_MAX, self.ended).await;
-        self.backdrop.stop.cancel();
-        self.backdrop.drained(END_MAX).await;
+        self.servers.stop.cancel();
+        self.servers.drained(END_MAX).await;
         let place = self.folder.path().display().to_string();
         let removed = self.folder.close();
         match ended {
@@ -163,7 +161,7 @@ fn private_folder() -> anyhow::Result<TempDir> {
         .context("make a temporary folder")
 }
 
-/// Writes a file that only we may read, as a secret should be.
+/// Writes a file that only this user may read, as a secret should be.
 pub(super) fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
@@ -173,7 +171,7 @@ pub(super) fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()>
         .with_context(|| format!("write the demo's {name}"))
 }
 
-/// Makes a secret for this run; the daemon reads it from its file.
+/// Creates a secret for this run; the daemon reads it from its file.
 fn signer(folder: &Path) -> anyhow::Result<Signer> {
     let random: [u8; 32] = clock::machine_seeded_rng().random();
     let secret = format!("whsec_{}", BASE64.encode(random));
@@ -181,29 +179,31 @@ fn signer(folder: &Path) -> anyhow::Result<Signer> {
     Signer::new(&[SecretString::from(secret)]).map_err(|problem| anyhow!("the secret {problem}"))
 }
 
-/// One simulator for each service, as each has its own host in the cloud.
+/// Starts one simulator for each service, since each has its own host in the cloud.
 fn clouds(
     clock: &SharedClock,
-    backdrop: &Lifecycle,
+    servers: &Lifecycle,
 ) -> anyhow::Result<Vec<(Service, SimulatorHandle)>> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let start = |(service, _): (Service, &str)| {
-        let stop = backdrop.stop.clone();
-        let cloud = Simulator::start(any_port, clock.clone(), &backdrop.tracker, stop)?;
+        let stop = servers.stop.clone();
+        let cloud = Simulator::start(any_port, clock.clone(), &servers.tracker, stop)?;
         Ok((service, cloud))
     };
     URLS.into_iter().map(start).collect()
 }
 
-/// Loads `config/demo.toml` as `jobwatch run --config` would. The environment is ours
-/// alone: a `JOBWATCH__…` that is set for a real daemon must not change the demo.
+/// Loads `config/demo.toml` as `jobwatch run --config` would. The environment of the process is
+/// not read: a `JOBWATCH__…` that is set for a real daemon must not change the demo.
 fn settings(
     folder: &Path,
     clouds: &[(Service, SimulatorHandle)],
     receiver: &str,
 ) -> anyhow::Result<Loaded> {
     write(folder, "demo.toml", CONFIG)?;
-    let shown = folder.to_str().context("the temporary folder is no text")?;
+    let shown = folder
+        .to_str()
+        .context("the path of the temporary folder is not UTF-8")?;
     let mut environment = BTreeMap::from([
         ("DEMO_FOLDER".to_owned(), shown.to_owned()),
         ("DEMO_RECEIVER_URL".to_owned(), receiver.to_owned()),
@@ -224,9 +224,9 @@ mod tests {
     use crate::clock::SystemClock;
 
     #[tokio::test]
-    async fn the_configuration_of_the_demo_is_right() {
-        let backdrop = Lifecycle::default();
-        let clouds = clouds(&SystemClock::shared(), &backdrop).unwrap();
+    async fn the_configuration_of_the_demo_is_valid() {
+        let servers = Lifecycle::default();
+        let clouds = clouds(&SystemClock::shared(), &servers).unwrap();
         let folder = private_folder().unwrap();
         write(folder.path(), "token", "t").unwrap();
         signer(folder.path()).unwrap();
@@ -237,16 +237,16 @@ mod tests {
             let configured = &loaded.settings.services[service.name()];
             assert_eq!(configured.base.to_string(), cloud.url());
         }
-        backdrop.stop.cancel();
+        servers.stop.cancel();
     }
 
     #[tokio::test]
-    async fn a_stage_that_is_struck_leaves_nothing_behind() {
-        let stage = Stage::set(&SystemClock::shared()).await.unwrap();
-        let folder = stage.folder.path().to_owned();
-        assert!(stage.watches().await.unwrap().is_empty());
+    async fn a_stopped_demo_leaves_nothing_behind() {
+        let setup = Setup::start(&SystemClock::shared()).await.unwrap();
+        let folder = setup.folder.path().to_owned();
+        assert!(setup.watches().await.unwrap().is_empty());
         assert!(folder.join("jobwatch.db").exists());
-        stage.strike().await.unwrap();
+        setup.stop().await.unwrap();
         assert!(!folder.exists());
     }
 }

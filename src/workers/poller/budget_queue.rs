@@ -1,7 +1,5 @@
-//! One lane for each budget: what may start on it, and what waits for it.
-//!
-//! Watches that are due but not admitted wait here, in order, so that one slow service
-//! never holds up another.
+//! One queue for each budget. Watches that are due but not admitted wait here, in order, so
+//! that one slow service never delays another.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,22 +9,22 @@ use crate::schedule::agenda::Ticket;
 use crate::schedule::budget::Budget;
 use crate::service::{BudgetKey, Services};
 
-/// How often one lane warns of its problems.
+/// The least time between two warnings about one budget.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
-/// How often what waits on a lane is looked through for deadlines.
+/// The least time between two searches of a queue for passed deadlines.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// One budget and its queue.
-pub(super) struct Lane {
+pub(super) struct BudgetQueue {
     pub(super) budget: Budget,
     pub(super) waiting: VecDeque<Ticket>,
     warned_at: Option<Duration>,
     swept_at: Duration,
 }
 
-impl Lane {
-    /// Whether what waits may be looked through now.
+impl BudgetQueue {
+    /// True if the queue may be searched for passed deadlines now.
     pub(super) fn may_sweep(&mut self, uptime: Duration) -> bool {
         let may = !self.waiting.is_empty() && uptime.saturating_sub(self.swept_at) >= SWEEP_EVERY;
         if may {
@@ -35,8 +33,7 @@ impl Lane {
         may
     }
 
-    /// Whether a problem should be warned of now: an outage is changes once, not a thousand
-    /// times a second.
+    /// True if a warning is due: an outage is logged once a minute, not a thousand times a second.
     pub(super) fn may_warn(&mut self, uptime: Duration) -> bool {
         let quiet = self
             .warned_at
@@ -48,23 +45,23 @@ impl Lane {
     }
 }
 
-/// All lanes, and which service uses which.
-pub(super) struct Lanes {
-    lanes: Vec<Lane>,
+/// All queues, and the services that use them.
+pub(super) struct BudgetQueues {
+    queues: Vec<BudgetQueue>,
     by_service: HashMap<Arc<str>, usize>,
 }
 
-impl Lanes {
+impl BudgetQueues {
     pub(super) fn new(services: &Services) -> Self {
         let mut by_key: HashMap<BudgetKey, usize> = HashMap::new();
-        let mut lanes: Vec<Lane> = Vec::new();
+        let mut queues: Vec<BudgetQueue> = Vec::new();
         let mut by_service = HashMap::new();
         for service in services.all() {
-            let index = *by_key.entry(service.budget_key()).or_insert(lanes.len());
-            if let Some(lane) = lanes.get_mut(index) {
-                lane.budget = Budget::new(lane.budget.limits().stricter(service.limits));
+            let index = *by_key.entry(service.budget_key()).or_insert(queues.len());
+            if let Some(queue) = queues.get_mut(index) {
+                queue.budget = Budget::new(queue.budget.limits().stricter(service.limits));
             } else {
-                lanes.push(Lane {
+                queues.push(BudgetQueue {
                     budget: Budget::new(service.limits),
                     waiting: VecDeque::new(),
                     warned_at: None,
@@ -73,19 +70,19 @@ impl Lanes {
             }
             by_service.insert(Arc::clone(&service.name), index);
         }
-        Self { lanes, by_service }
+        Self { queues, by_service }
     }
 
-    /// The lane of a service; `None` when it is not configured.
+    /// Returns the queue of a service; `None` when the service is not configured.
     pub(super) fn index_of(&self, service: &str) -> Option<usize> {
         self.by_service.get(service).copied()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lanes.len()
+        self.queues.len()
     }
 
-    pub(super) fn lane(&mut self, index: usize) -> &mut Lane {
-        &mut self.lanes[index]
+    pub(super) fn queue(&mut self, index: usize) -> &mut BudgetQueue {
+        &mut self.queues[index]
     }
 }

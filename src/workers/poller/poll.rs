@@ -1,0 +1,259 @@
+//! The life of one poll: observe, decide, save, and schedule the watch again or remove it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::schedule::Duty;
+use crate::schedule::agenda::{Entry, Ticket};
+use crate::schedule::budget::Permit;
+use crate::service::Service;
+use crate::watch::observation::Observation;
+use crate::watch::transition::{self, Step, Terms, Tracking};
+use crate::watch::{Outcome, Watch, WatchId};
+use crate::workers::poller::commit::{Committed, Saved};
+use crate::workers::poller::in_flight::InFlight;
+use crate::workers::poller::{Shared, State};
+
+/// The pause of a watch whose decision could neither be saved nor kept in memory.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// A duty that may start now.
+pub(super) struct Turn {
+    pub(super) ticket: Ticket,
+    pub(super) duty: Duty,
+    /// The queue of the budget, and the permit for one request; `None` for a duty without a
+    /// request.
+    pub(super) permit: Option<(usize, Permit)>,
+}
+
+/// A decision about a watch that must be saved.
+pub(super) struct Decision {
+    pub(super) watch: WatchId,
+    pub(super) effect: Effect,
+    /// The observation behind it; `None` when a deadline passed without a poll.
+    pub(super) observation: Option<Observation>,
+    /// The time of the decision.
+    pub(super) at: Timestamp,
+}
+
+/// The effect of a decision.
+pub(super) enum Effect {
+    /// A step of a watch without an outcome, and its tracking after the step.
+    Step(Step, Tracking),
+    /// A verdict on a watch that ended without one.
+    LateResult,
+}
+
+/// One duty of one watch under way. When it ends, also by a panic, it gives back its permit
+/// and its place among those in flight, and the watch stays on the agenda unless it is over.
+pub(super) struct Poll {
+    shared: Arc<Shared>,
+    turn: Turn,
+    _in_flight: InFlight,
+}
+
+impl Poll {
+    pub(super) fn new(shared: &Arc<Shared>, turn: Turn) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            turn,
+            _in_flight: shared.in_flight.enter(),
+        }
+    }
+
+    /// Does the duty, and then the next one that waits for the same budget. This costs less than
+    /// one task for each.
+    pub(super) async fn run(mut self) {
+        loop {
+            let queue = self.turn.permit.as_ref().map(|(queue, _)| *queue);
+            if let Some(decision) = self.decide().await {
+                let decision = Arc::new(decision);
+                let saved = self.shared.save(&decision).await;
+                self.finish(&decision, saved);
+            }
+            let next = queue.and_then(|queue| self.shared.next_waiting(queue));
+            let Some(turn) = next else { return };
+            self.turn = turn;
+        }
+    }
+
+    /// Polls, unless the watch ends without a poll. Returns `None` when there is nothing to
+    /// save; the watch is then scheduled again.
+    async fn decide(&mut self) -> Option<Decision> {
+        let entry = self.shared.state().agenda.entry(self.turn.ticket)?.clone();
+        if self.turn.duty == Duty::Expire {
+            let step = Step::Finished(Outcome::TimedOut);
+            return Some(Decision {
+                watch: entry.id,
+                effect: Effect::Step(step, entry.tracking),
+                observation: None,
+                at: self.shared.clock.now(),
+            });
+        }
+        let service = Arc::clone(self.shared.services.get(&entry.service)?);
+        let started = self.shared.clock.now();
+        let observation = service.observe(&entry.job_id, &entry.params, started).await;
+        self.account(&service, &observation);
+        self.judge(entry, &service, observation)
+    }
+
+    /// Gives the permit back and reports the observation to budget, metrics and log.
+    fn account(&mut self, service: &Arc<Service>, observation: &Observation) {
+        let uptime = self.shared.clock.uptime();
+        self.shared.metrics.polled(&service.name, observation);
+        let mut state = self.shared.state();
+        if let Some((queue, permit)) = self.turn.permit.take() {
+            drop(permit);
+            let queue = state.queues.queue(queue);
+            queue.note(service, observation, uptime);
+            queue.report(service, observation, uptime);
+        }
+        state.report_oddities(service, observation);
+    }
+
+    /// Decides on the effect of an observation. One without an effect changes only the memory
+    /// (invariant 6).
+    fn judge(&self, entry: Entry, service: &Service, observation: Observation) -> Option<Decision> {
+        let at = self.shared.clock.now();
+        let retry_after = observation.retry_after();
+        let terms = terms_of(&entry, service);
+        let mut tracking = entry.tracking;
+        let effect = if self.turn.duty == Duty::PollLate {
+            is_verdict(&observation).then_some(Effect::LateResult)
+        } else {
+            match transition::decide(&mut tracking, &observation, &terms, at) {
+                Step::Unchanged => {
+                    self.put_back(Some(tracking), retry_after, at);
+                    return None;
+                }
+                step => Some(Effect::Step(step, tracking)),
+            }
+        };
+        let Some(effect) = effect else {
+            self.put_back(None, retry_after, at);
+            return None;
+        };
+        Some(Decision {
+            watch: entry.id,
+            effect,
+            observation: Some(observation),
+            at,
+        })
+    }
+
+    /// Updates the agenda: the watch continues, ends, or gets late polls.
+    fn finish(&self, decision: &Decision, saved: Saved) {
+        match saved {
+            Saved::Committed(Committed::Over(watch)) => {
+                self.shared.end(decision, watch.as_deref());
+            }
+            Saved::Kept if decision.is_end() => {
+                self.shared.state().agenda.forget(decision.watch);
+            }
+            Saved::Committed(Committed::Watching) | Saved::Kept => {
+                self.put_back(decision.tracking(), decision.retry_after(), decision.at);
+            }
+            Saved::Forgotten => self.try_again(),
+        }
+    }
+
+    /// Schedules the next duty of a watch that continues.
+    fn put_back(&self, tracking: Option<Tracking>, retry_after: Option<Duration>, at: Timestamp) {
+        let uptime = self.shared.clock.uptime();
+        let mut state = self.shared.state();
+        let State { agenda, rng, .. } = &mut *state;
+        let Some(entry) = agenda.entry_mut(self.turn.ticket) else {
+            return;
+        };
+        if let Some(tracking) = tracking {
+            entry.tracking = tracking;
+        }
+        let Some(service) = self.shared.services.get(&entry.service) else {
+            drop(state);
+            return self.try_again();
+        };
+        let timing = &service.timing;
+        let next = if self.turn.duty == Duty::PollLate {
+            timing.late_poll(retry_after, at, entry.deadline, rng)
+        } else {
+            Some(timing.next_poll(&entry.tracking, retry_after, at, entry.deadline, rng))
+        };
+        match next {
+            Some(next) => {
+                let due = uptime.saturating_add(next.after);
+                agenda.schedule(self.turn.ticket, next.duty, due);
+            }
+            None => agenda.remove(self.turn.ticket),
+        }
+    }
+
+    fn try_again(&self) {
+        let due = self.shared.clock.uptime() + TRY_AGAIN;
+        let Turn { ticket, duty, .. } = self.turn;
+        self.shared.state().agenda.schedule(ticket, duty, due);
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.try_again();
+        }
+    }
+}
+
+impl Shared {
+    /// Removes a watch that is over from the agenda. If a late result may follow (`watch` is
+    /// given), adds it again for late polls.
+    pub(super) fn end(&self, decision: &Decision, watch: Option<&Watch>) {
+        self.state().agenda.forget(decision.watch);
+        let Some(watch) = watch else { return };
+        let retry_after = if let Some(observation) = &decision.observation {
+            observation.retry_after()
+        } else {
+            // It may have ended without a poll because the service asked for no requests.
+            let service = self.services.get(&watch.service);
+            service.map(|service| service.timing.longest_retry_after())
+        };
+        self.add_late(watch, retry_after);
+    }
+}
+
+impl Decision {
+    /// True if no poll for an outcome follows it.
+    pub(super) fn is_end(&self) -> bool {
+        match &self.effect {
+            Effect::Step(step, _) => matches!(step, Step::Finished(_)),
+            Effect::LateResult => true,
+        }
+    }
+
+    fn tracking(&self) -> Option<Tracking> {
+        match &self.effect {
+            Effect::Step(_, tracking) => Some(tracking.clone()),
+            Effect::LateResult => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.observation.as_ref().and_then(Observation::retry_after)
+    }
+}
+
+fn is_verdict(observation: &Observation) -> bool {
+    match observation {
+        Observation::Sighting(sighting) => transition::is_verdict(sighting),
+        Observation::Problem(_) => false,
+    }
+}
+
+fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
+    Terms {
+        submitted_at: entry.submitted_at,
+        deadline: entry.deadline,
+        timing: &service.timing,
+        not_found_means: service.definition.not_found_means,
+    }
+}

@@ -1,0 +1,46 @@
+//! The numbers of the poller, for the API and the log.
+
+use async_trait::async_trait;
+
+use crate::actions::Polling;
+use crate::clock::later;
+use crate::watch::{Progress, WatchId};
+use crate::workers::poller::Poller;
+
+impl Poller {
+    /// True once every stored watch is on the agenda.
+    pub fn is_loaded(&self) -> bool {
+        self.shared.state().changes_read.is_some()
+    }
+
+    /// Returns the number of watches without an outcome on the agenda.
+    pub fn watching(&self) -> usize {
+        self.shared.state().agenda.watching()
+    }
+
+    /// Returns the number of decisions that wait in memory for the store.
+    pub fn unsaved(&self) -> usize {
+        self.shared.state().backlog.len()
+    }
+}
+
+#[async_trait]
+impl Polling for Poller {
+    async fn flush(&self) {
+        self.shared.flush().await;
+    }
+
+    fn progress(&self, id: WatchId) -> Option<Progress> {
+        let now = self.shared.clock.now();
+        let uptime = self.shared.clock.uptime();
+        let state = self.shared.state();
+        let (entry, due) = state.agenda.look_up(id)?;
+        let tracking = &entry.tracking;
+        Some(Progress {
+            polls: tracking.polls,
+            problems: tracking.problems,
+            last_problem: tracking.last_problem.as_deref().cloned(),
+            next_poll_at: later(now, due.saturating_sub(uptime)),
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! The log of polls: a repeated problem or status is logged once, not at every poll.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::service::Service;
+use crate::watch::observation::Observation;
+use crate::workers::poller::budget_queue::BudgetQueue;
+use crate::workers::poller::poll::Decision;
+use crate::workers::poller::{Shared, State};
+
+/// The number of unlisted status values that are remembered.
+const STATUSES_MAX: usize = 1000;
+
+impl BudgetQueue {
+    /// Pauses the budget if the service throttled the poll.
+    pub(super) fn note(&mut self, service: &Service, observation: &Observation, uptime: Duration) {
+        if let Observation::Problem(problem) = observation
+            && problem.pauses_budget()
+        {
+            self.budget
+                .throttled(uptime, |run| match problem.retry_after {
+                    Some(retry_after) => service.timing.respected(retry_after),
+                    None => service.timing.interval(run),
+                });
+        }
+    }
+
+    /// Logs a problem, at most once a minute for one budget.
+    pub(super) fn report(
+        &mut self,
+        service: &Service,
+        observation: &Observation,
+        uptime: Duration,
+    ) {
+        if let Observation::Problem(problem) = observation
+            && self.may_warn(uptime)
+        {
+            tracing::warn!(
+                service = %service.name, problem = %problem.kind,
+                http_status = problem.http_status, code = problem.code,
+                detail = problem.message, "poll failed; its watch continues"
+            );
+        }
+    }
+}
+
+impl State {
+    /// Logs a status that the definition does not list (invariant 9), once for each value, and
+    /// the oddities of an answer.
+    pub(super) fn report_oddities(&mut self, service: &Arc<Service>, observation: &Observation) {
+        let Observation::Sighting(sighting) = observation else {
+            return;
+        };
+        for warning in &sighting.warnings {
+            tracing::debug!(service = %service.name, warning, "unexpected value in an answer");
+        }
+        if !sighting.unknown_status {
+            return;
+        }
+        let status = sighting.job.status.clone().unwrap_or_default();
+        let key = (Arc::clone(&service.name), status);
+        if self.warned.len() < STATUSES_MAX && !self.warned.contains(&key) {
+            tracing::warn!(
+                service = %service.name, status = key.1,
+                "unknown_status: the definition does not list this status; the job counts as running"
+            );
+            self.warned.insert(key);
+        }
+    }
+}
+
+impl Shared {
+    /// Logs that the store fails: as an error the first time, then for debugging only.
+    pub(super) fn report_store_failure(&self, decision: &Decision, error: &anyhow::Error) {
+        let is_first = self.state().backlog.len() == 0;
+        let error = format!("{error:#}");
+        if is_first {
+            tracing::error!(
+                watch_id = %decision.watch, error,
+                "cannot commit a transition; transitions are kept in memory until the store works again, and polling continues"
+            );
+        } else {
+            tracing::debug!(watch_id = %decision.watch, error, "cannot commit a transition");
+        }
+    }
+}
