@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use jobwatch::app::App;
 use jobwatch::clock::SteppedClock;
 use jobwatch::lifecycle::Lifecycle;
-use jobwatch::settings::Sources;
+use jobwatch::tree::source::Sources;
 use jobwatch::watch::request::WatchRequest;
 use jobwatch::{outbound, settings};
 use rustix::time::{ClockId, clock_gettime};

@@ -11,14 +11,14 @@
 //! | `timing/` | the poll settings, in two shapes: as written, and complete |
 //! | `schedule/` | the time of the next poll: intervals, the agenda, budgets |
 //! | `definition/` | the description of a family of job APIs, a TOML file; it turns one answer into one observation |
-//! | `credential/` | the authentication of requests to a service |
+//! | `credential/` | the authentication of requests to a service: `kinds/` has one file for each kind, `discovery/` finds the credentials that other tools have stored |
 //! | `service/` | a definition with URL and credential: makes one poll over HTTP |
 //! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
 //! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | the background workers: the poller (`poller/`) and the courier |
 //! | `api/` | the HTTP API |
-//! | `settings/` | reads files and environment into validated values; `accounts/` finds the credentials that other tools have stored |
+//! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `demo/` is the largest |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |

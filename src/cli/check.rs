@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use crate::cli::output::{Paint, Table, complain, or_dash, say, say_json};
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::show_duration;
-use crate::settings::{Diagnostic, Loaded, NO_CREDENTIAL, ServiceSettings, Settings};
+use crate::credential::NO_CREDENTIAL;
+use crate::diagnostic::Diagnostic;
+use crate::service::settings::ServiceSettings;
+use crate::settings::{Loaded, Settings};
 use crate::watch::subscription::CALLBACK;
 
 /// Reads the configuration as `run` does, and connects to nothing.
@@ -69,7 +72,7 @@ fn as_json(loaded: &Loaded) -> Value {
     let credentials = settings.credentials.iter();
     let credentials: BTreeMap<&String, &str> = credentials
         .filter(|(name, _)| *name != NO_CREDENTIAL)
-        .map(|(name, credential)| (name, credential.spec.kind()))
+        .map(|(name, credential)| (name, credential.credential.kind()))
         .collect();
     json!({
         "valid": true,
@@ -163,7 +166,7 @@ fn credentials(settings: &Settings) -> Option<String> {
         is_empty = false;
         table.row(vec![
             name.clone(),
-            credential.spec.kind().to_owned(),
+            credential.credential.kind().to_owned(),
             or_dash(credential.region.as_deref()),
         ]);
     }

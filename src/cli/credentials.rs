@@ -13,8 +13,8 @@ use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json, 
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock, show_duration};
 use crate::credential::scope::Scope;
-use crate::credential::{CredentialError, SharedCredential, Verified};
-use crate::settings::{NO_CREDENTIAL, Settings, build};
+use crate::credential::{CredentialError, NO_CREDENTIAL, SharedCredential, Verified};
+use crate::settings::{Settings, build};
 use crate::suggest;
 
 /// Tests credentials as the daemon uses them: logs in, asks a metadata service or reads files.

@@ -30,8 +30,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::output::complain;
+use crate::diagnostic::Diagnostics;
 use crate::settings;
-use crate::settings::{Diagnostics, Loaded, Sources};
+use crate::settings::Loaded;
+use crate::tree::source::Sources;
 
 /// The file that is read if it exists and no `--config` is given.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";

@@ -52,6 +52,16 @@ impl Exchange {
         Self::from(outbound::client().no_proxy())
     }
 
+    /// A way to the service at `url`. One on this machine is asked past the proxy, which
+    /// would look for it on its own machine.
+    pub(super) fn with(url: &reqwest::Url) -> Result<Self, reqwest::Error> {
+        if outbound::is_local(url.as_str()) {
+            Self::direct()
+        } else {
+            Self::new()
+        }
+    }
+
     fn from(client: reqwest::ClientBuilder) -> Result<Self, reqwest::Error> {
         let client = client
             .connect_timeout(CONNECT_TIMEOUT)

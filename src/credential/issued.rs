@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 
-use crate::credential::Generation;
 use crate::credential::lease::Lease;
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
 use crate::outbound::redaction::Redaction;
+
+/// Names one generation of a secret, so that a refusal can be matched with what was sent:
+/// of a thousand polls refused together, only the first makes a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Generation(pub u64);
 
 /// What a credential has at a time; polls in flight keep the one they were sent with.
 pub struct IssuedSecret {

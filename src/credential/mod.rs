@@ -1,7 +1,9 @@
 //! How a request proves who asks.
 //!
-//! [`spec::CredentialSpec`] says what a credential is to be; [`build`] makes a [`Credential`] of it: an
-//! [`Issuer`] (one file for each kind), and around it what all kinds share. A credential is
+//! Each of the [`kinds`] reads its own section of the configuration, into a
+//! [`configured::ConfiguredCredential`]; `discovery` finds credentials where other tools keep
+//! theirs. [`build`] makes a [`Credential`] of it: the kind's [`Issuer`], and around it what all
+//! kinds share. A credential is
 //! shared by all services and watches that use it. It has its issuer issue once, whoever
 //! asks at the same time, renews before the [`lease`] ends and after a refusal, waits
 //! longer after each failure, stops signing before the key is locked ([`gate`]), and
@@ -10,16 +12,15 @@
 //!
 //! Whatever goes wrong here is a problem of a poll, never the end of a watch.
 
-pub mod agency;
 pub mod build;
+pub mod configured;
+mod discovery;
 mod exchange;
-pub mod header;
+pub(crate) mod identity;
 mod issued;
-pub mod keys;
-pub mod keystone;
+pub mod kinds;
 pub mod lease;
-pub mod metadata;
-pub mod none;
+mod location;
 pub mod refusal;
 mod renewal;
 pub mod request_auth;
@@ -27,9 +28,7 @@ pub mod scope;
 pub mod signing;
 pub mod signing_gate;
 pub mod skew;
-pub mod spec;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,16 +40,9 @@ use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
 use crate::outbound::secret::{SecretError, Stamp};
 
-pub use crate::credential::issued::IssuedSecret;
-pub use crate::credential::renewal::Credential;
-
-/// A credential shared by everything that uses it.
-pub type SharedCredential = Arc<Credential>;
-
-/// Names one generation of a secret, so that a refusal can be matched with what was sent:
-/// of a thousand polls refused together, only the first makes a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Generation(pub u64);
+pub use crate::credential::issued::{Generation, IssuedSecret};
+pub use crate::credential::kinds::none::KIND as NO_CREDENTIAL;
+pub use crate::credential::renewal::{Credential, SharedCredential};
 
 /// What came of asking for a new secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

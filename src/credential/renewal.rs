@@ -31,6 +31,9 @@ const PROJECT_ID: &str = "project_id";
 /// The longest that a request waits for the answer to the one on trial.
 const TRIAL_WAIT: Duration = Duration::from_secs(45);
 
+/// A credential shared by everything that uses it.
+pub type SharedCredential = Arc<Credential>;
+
 /// A credential.
 pub struct Credential {
     name: String,

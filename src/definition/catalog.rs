@@ -1,6 +1,6 @@
 //! The catalog: the built-in definitions, and those in the folder of the user.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,6 +71,10 @@ const FILES_MAX: usize = 1000;
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     by_name: BTreeMap<String, Arc<Definition>>,
+    /// Names of files with an error.
+    wrong: BTreeSet<String>,
+    /// True if there may be files that were not found.
+    is_incomplete: bool,
 }
 
 impl Catalog {
@@ -87,7 +91,10 @@ impl Catalog {
                 (name.to_owned(), Arc::new(definition))
             })
             .collect();
-        Self { by_name }
+        Self {
+            by_name,
+            ..Self::default()
+        }
     }
 
     /// Adds every `*.toml` of `folder`. A definition replaces one of the same name, so that a
@@ -95,7 +102,10 @@ impl Catalog {
     pub fn add_folder(&mut self, folder: &Path) -> Vec<Diagnostic> {
         let files = match list(folder) {
             Ok(files) => files,
-            Err(error) => return vec![error],
+            Err(error) => {
+                self.is_incomplete = true;
+                return vec![error];
+            }
         };
         let mut errors = Vec::new();
         for path in &files {
@@ -104,7 +114,13 @@ impl Catalog {
                     let name = definition.name.clone();
                     self.by_name.insert(name, Arc::new(definition));
                 }
-                Err(wrong) => errors.extend(wrong),
+                Err(wrong) => {
+                    errors.extend(wrong);
+                    // A built-in of this name is not the one that is meant.
+                    let name = name_of(path);
+                    self.by_name.remove(&name);
+                    self.wrong.insert(name);
+                }
             }
         }
         errors
@@ -113,6 +129,17 @@ impl Catalog {
     /// Returns the definition with this name; `None` if there is none.
     pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
         self.by_name.get(name)
+    }
+
+    /// True if the definition of this name is absent because of an error that
+    /// [`add_folder`](Self::add_folder) returned.
+    pub fn is_wrong(&self, name: &str) -> bool {
+        self.wrong.contains(name) || (self.is_incomplete && !self.by_name.contains_key(name))
+    }
+
+    /// Notes that a folder of definitions could not be found.
+    pub(crate) fn is_missing_a_folder(&mut self) {
+        self.is_incomplete = true;
     }
 
     /// Returns all definitions, sorted by name.
@@ -131,9 +158,14 @@ impl Catalog {
 /// # Errors
 /// Returns every error of the file.
 pub fn load_file(path: &Path) -> Result<Definition, Vec<Diagnostic>> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = name_of(path);
     let text = read(path).map_err(|error| vec![error])?;
     compile(&name, &path.display().to_string(), &text)
+}
+
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
 }
 
 fn list(folder: &Path) -> Result<Vec<std::path::PathBuf>, Diagnostic> {

@@ -4,7 +4,9 @@
 //! credential sign it, sends it, and reads the answer. A failure on the way is an
 //! observation too, so there is no error to handle.
 
+mod endpoint;
 pub mod refusals;
+pub mod settings;
 pub mod transport;
 
 use std::collections::BTreeMap;

@@ -8,11 +8,13 @@ use anyhow::{Context, anyhow};
 use crate::clock::SharedClock;
 use crate::credential;
 use crate::credential::SharedCredential;
-use crate::credential::build::{BuildError, Wanted};
+use crate::credential::build::Wanted;
+use crate::credential::configured::BuildError;
 use crate::outbound::{NO_TLS, is_local};
+use crate::service::settings::ServiceSettings;
 use crate::service::transport::{HttpTransport, LocalBypass, SharedTransport};
 use crate::service::{Base, Service, Services};
-use crate::settings::{ServiceSettings, Settings};
+use crate::settings::values::Settings;
 use crate::sink::SharedSink;
 use crate::sink::callback::Callback;
 use crate::telemetry::LogOutput;
@@ -61,7 +63,7 @@ pub fn credentials(
     };
     let wanted = settings.credentials.iter().map(|(name, credential)| {
         let wanted = Wanted {
-            spec: credential.spec.clone(),
+            credential: Arc::clone(&credential.credential),
             catalog: needs_catalog(name),
         };
         (name.clone(), wanted)

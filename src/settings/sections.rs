@@ -7,11 +7,10 @@ use std::time::Duration;
 use crate::actions::submit::check_callback;
 use crate::definition::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
-use crate::outbound::egress::Hosts;
 use crate::settings::credentials::credentials;
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
-use crate::settings::{ApiSettings, Settings};
+use crate::settings::values::{ApiSettings, Settings};
 use crate::sink::callback;
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
@@ -43,8 +42,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     let sinks = sinks(root);
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));
-    let hosts = api.as_ref().and_then(|api| api.callback.as_ref());
-    let watches = watches(root, hosts.map(|callback| &callback.hosts));
+    let watches = watches(root, api.as_ref());
     root.finish();
     Some(Settings {
         instance: instance?,
@@ -53,7 +51,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
         store: store?,
         api: api?,
         max_body: max_body? as usize,
-        credentials,
+        credentials: credentials.by_name,
         services,
         sinks,
         watches,
@@ -76,10 +74,14 @@ fn instance(root: &Reader<'_>) -> Option<String> {
 
 fn catalog(root: &Reader<'_>) -> Catalog {
     let mut catalog = Catalog::built_in();
-    if let Some(folder) = root.expanded("services_dir") {
+    if !root.has("services_dir") {
+        root.ask("services_dir");
+    } else if let Some(folder) = root.expanded("services_dir") {
         for error in catalog.add_folder(&PathBuf::from(folder)) {
             root.add(error);
         }
+    } else {
+        catalog.is_missing_a_folder();
     }
     catalog
 }
@@ -144,7 +146,8 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     let callback = callback::read(&section);
     section.finish();
     let listen = listen?;
-    if !listen.ip().is_loopback() && (read_token.is_none() || write_token.is_none()) {
+    let has = |name: &str| section.has_any(&[name, &format!("{name}_file")]);
+    if !listen.ip().is_loopback() && !(has("read_token") && has("write_token")) {
         section.report(
             "listen",
             format!("{listen} can be reached from other machines: set read_token_file and write_token_file, or listen on 127.0.0.1"),
@@ -159,7 +162,11 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     })
 }
 
-fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchRequest> {
+/// Reads the watches that are submitted on start. Without `api`, which has an error, their
+/// URLs are not judged.
+fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
+    let api = api.filter(|_| !root.section("api").has_error(""));
+    let callback_hosts = api.map(|api| api.callback.as_ref().map(|callback| &callback.hosts));
     root.elements("watches")
         .iter()
         .filter_map(|section| {
@@ -186,7 +193,8 @@ fn watches(root: &Reader<'_>, callback_hosts: Option<&Hosts>) -> Vec<WatchReques
                 known(root.names("sinks"), "sinks", sink);
             }
             if let Some(url) = &request.callback_url
-                && let Err(message) = check_callback(url, callback_hosts)
+                && let Some(hosts) = callback_hosts
+                && let Err(message) = check_callback(url, hosts)
             {
                 section.report("callback_url", message);
             }

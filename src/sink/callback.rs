@@ -92,7 +92,7 @@ pub(crate) fn read(api: &Reader<'_>) -> Option<CallbackSettings> {
     if listed.is_empty() {
         return None;
     }
-    if keys.is_empty() {
+    if keys.is_empty() && !api.has_any(&["callback_secret", "callback_secret_file"]) {
         api.warn(
             "allow_callback_hosts",
             "callbacks are not signed; set callback_secret_file, so that receivers know who calls",

@@ -85,12 +85,31 @@ impl<'a> Reader<'a> {
         &self.context.layered.environment
     }
 
-    /// Whether somebody set `key`, rightly or wrongly.
+    /// True if `key` is set, rightly or wrongly.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.peek(key).is_some()
     }
 
-    /// Reports a problem with the value of `key`.
+    /// True if one of `keys` is set, rightly or wrongly.
+    pub(crate) fn has_any(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.has(key))
+    }
+
+    /// True if an error was reported about `key` or something in it; about this table or
+    /// anything in it if `key` is empty.
+    pub(crate) fn has_error(&self, key: &str) -> bool {
+        let notes = self.context.notes.borrow();
+        let path = self.path_of(key).join(".");
+        let is_within = |key: &str| {
+            let rest = key.strip_prefix(&path);
+            rest.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('.'))
+        };
+        notes
+            .iter()
+            .any(|note| !note.is_warning && is_within(&note.key))
+    }
+
+    /// Reports an error about the value of `key`.
     pub(crate) fn report(&self, key: &str, message: impl Display) {
         self.note(key, message, false);
     }
@@ -105,11 +124,13 @@ impl<'a> Reader<'a> {
         self.context.notes.borrow_mut().push(error);
     }
 
+    fn path_of(&self, key: &str) -> Vec<String> {
+        let key = (!key.is_empty()).then(|| key.to_owned());
+        self.path.iter().cloned().chain(key).collect()
+    }
+
     fn note(&self, key: &str, message: impl Display, is_warning: bool) {
-        let mut path = self.path.clone();
-        if !key.is_empty() {
-            path.push(key.to_owned());
-        }
+        let path = self.path_of(key);
         let layered = self.context.layered;
         // What is missing has no origin of its own; its table has.
         let value = self.peek(key).or(self.value).unwrap_or(&layered.root);

@@ -30,9 +30,10 @@ use crate::cli::demo::scenario::Case;
 use crate::cli::output::complain;
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
-use crate::settings::{Loaded, Sources};
+use crate::settings::Loaded;
 use crate::simulator::{Service, Simulator, SimulatorHandle};
 use crate::sink::signature::Signer;
+use crate::tree::source::Sources;
 use crate::watch::request::WatchRequest;
 use crate::{clock, settings};
 

@@ -155,7 +155,7 @@ mod tests {
     use crate::cli::demo::progress::tests::{begun, inbox, watch};
     use crate::cli::demo::setup::write;
     use crate::settings;
-    use crate::settings::Sources;
+    use crate::tree::source::Sources;
 
     #[test]
     fn the_numbers_are_those_of_the_run() {

@@ -85,7 +85,7 @@ pub(super) fn read(section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
     }
     let concurrency = section.whole("concurrency", 1..=64);
     let Some((program, arguments)) = command.split_first() else {
-        if section.has("command") {
+        if section.has("command") && !section.has_error("command") {
             section.report("command", "must name a program");
         }
         return None;

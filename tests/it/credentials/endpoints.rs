@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jobwatch::service::Base;
-use jobwatch::settings::{Sources, load};
+use jobwatch::settings::load;
+use jobwatch::tree::source::Sources;
 use jobwatch::watch::observation::ProblemKind;
 use serde_json::{Value, json};
 

@@ -9,8 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use jobwatch::clock::SteppedClock;
 use jobwatch::lifecycle::Lifecycle;
-use jobwatch::settings::Sources;
 use jobwatch::simulator::{Simulator, SimulatorHandle, SimulatorOptions};
+use jobwatch::tree::source::Sources;
 use jobwatch::{app, settings};
 
 use crate::harness::receiver::Receiver;

@@ -9,7 +9,7 @@ use jobwatch::actions::submit::SubmitError;
 use jobwatch::actions::{self, Actions};
 use jobwatch::clock::{SharedClock, seeded_rng};
 use jobwatch::credential::Credential;
-use jobwatch::credential::none::Nothing;
+use jobwatch::credential::kinds::none::Nothing;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::metrics::Metrics;

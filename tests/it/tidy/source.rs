@@ -59,7 +59,8 @@ impl Source {
 
     /// The line (from 0) at which its tests begin; all of it is a test outside `src/`.
     pub(crate) fn tests_begin(&self) -> usize {
-        if !self.path.starts_with("src/") || self.path.ends_with("/tests.rs") {
+        let is_test = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
+        if !self.path.starts_with("src/") || is_test {
             return 0;
         }
         let lines: Vec<&str> = self.code.lines().map(str::trim).collect();

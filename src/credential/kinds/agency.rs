@@ -11,20 +11,28 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::StatusCode;
 use jiff::Timestamp;
+use reqwest::Url;
 use serde_json::{Value, json};
 
+use crate::credential::configured::{BuildError, ConfiguredCredential, CredentialSettings, Parts};
 use crate::credential::exchange::{Exchange, Reply};
-use crate::credential::keys::Signed;
-use crate::credential::keystone::{auth_body, below, granted, post, project_of, token_request};
+use crate::credential::identity::{DOMAIN_KEYS, Domain, Project, auth_url, domain, project};
+use crate::credential::kinds::keys::Signed;
+use crate::credential::kinds::keystone::{
+    auth_body, below, granted, post, project_of, token_request,
+};
+use crate::credential::kinds::metadata::temporary;
 use crate::credential::lease::Failing;
-use crate::credential::metadata::temporary;
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
-use crate::credential::spec::{Agency, Domain, Project};
 use crate::credential::{
-    CredentialError, Grant, IssueError, IssuedSecret, Issuer, Renewal, SharedCredential, refusal,
+    Credential, CredentialError, Grant, IssueError, IssuedSecret, Issuer, Renewal,
+    SharedCredential, refusal,
 };
+use crate::tree::reader::Reader;
 
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "agency";
 /// How the agency's name is called: the documents' tables say the second, their examples
 /// and python-otcextensions the first.
 const TOKEN_KEYS: [&str; 2] = ["xrole_name", "agency_name"];
@@ -34,6 +42,104 @@ const KEY_KEY: &str = "agency_name";
 const DURATION_S: u32 = 3600;
 const ADVICE: &str =
     "check `agency_name`, `domain` and `project`, and that `source` may assume the agency";
+
+/// The rights of an agency, taken on by another credential.
+#[derive(Debug, Clone)]
+pub(crate) struct Agency {
+    /// Who takes them on.
+    pub(crate) source: AgencySource,
+    /// The identity service, up to and including `/v3`.
+    pub(crate) auth_url: Url,
+    /// The agency's name.
+    pub(crate) agency: String,
+    /// The account that made the agency.
+    pub(crate) account: Domain,
+    /// The project in that account.
+    pub(crate) project: Option<Project>,
+}
+
+/// Who takes on the rights of an agency.
+#[derive(Debug, Clone)]
+pub(crate) enum AgencySource {
+    /// The credential of this name in the configuration.
+    Named(String),
+    /// One of its own.
+    Own(Arc<dyn ConfiguredCredential>),
+}
+
+impl ConfiguredCredential for Agency {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn auth_url(&self) -> Option<&Url> {
+        Some(&self.auth_url)
+    }
+
+    fn project_name(&self) -> Option<&str> {
+        self.project.as_ref()?.name()
+    }
+
+    fn source(&self) -> Option<&str> {
+        match &self.source {
+            AgencySource::Named(source) => Some(source),
+            AgencySource::Own(_) => None,
+        }
+    }
+
+    fn issuer(&self, parts: &Parts<'_>) -> Result<Box<dyn Issuer>, BuildError> {
+        Ok(Box::new(AgencyIssuer {
+            source: self.source.built(parts)?,
+            exchange: Exchange::with(&self.auth_url)?,
+            spec: self.clone(),
+            wants_catalog: parts.wants_catalog,
+        }))
+    }
+}
+
+impl AgencySource {
+    fn built(&self, parts: &Parts<'_>) -> Result<SharedCredential, BuildError> {
+        match self {
+            Self::Named(source) => parts.source.clone().ok_or_else(|| BuildError::Source {
+                credential: parts.name.to_owned(),
+                source_name: source.clone(),
+            }),
+            Self::Own(own) => {
+                let parts = Parts {
+                    wants_catalog: false,
+                    source: None,
+                    ..*parts
+                };
+                let (issuer, clock) = (own.issuer(&parts)?, Arc::clone(parts.clock));
+                let credential = Credential::new(parts.name, own.kind(), issuer, clock);
+                Ok(Arc::new(credential))
+            }
+        }
+    }
+}
+
+/// Reads an agency.
+pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
+    let source = section.required_text("source");
+    let auth_url = auth_url(section);
+    let name = section.expanded("agency_name");
+    let name = section.missing("agency_name", name);
+    let account = domain(section, "domain", "domain_id");
+    if account.is_none() && !section.has_any(&DOMAIN_KEYS) {
+        section.report(
+            "",
+            "needs `domain` or `domain_id`: the account that made the agency",
+        );
+    }
+    let project = project(section, account.clone());
+    Some(CredentialSettings::of(Agency {
+        source: AgencySource::Named(source?),
+        auth_url: auth_url?,
+        agency: name?,
+        account: account?,
+        project,
+    }))
+}
 
 /// Assumes an agency.
 pub(super) struct AgencyIssuer {

@@ -48,7 +48,7 @@ pub(super) enum Fact {
 
 impl Fact {
     /// By what an account could prove itself.
-    pub(super) const PROOFS: [Self; 8] = [
+    pub(super) const METHODS: [Self; 8] = [
         Self::Token,
         Self::AccessKey,
         Self::SecretKey,
@@ -86,7 +86,7 @@ impl Fact {
 pub(super) type Words = [(Fact, &'static str)];
 
 /// What one source says. Not for printing: it holds secrets.
-pub(super) struct Entry {
+pub(super) struct Facts {
     /// Where it is said, for messages.
     pub(super) place: String,
     words: &'static Words,
@@ -100,7 +100,7 @@ struct Said {
     text: String,
 }
 
-impl Entry {
+impl Facts {
     pub(super) fn new(place: String, words: &'static Words) -> Self {
         Self {
             place,
@@ -115,13 +115,13 @@ impl Entry {
         words: &'static Words,
         environment: &BTreeMap<String, String>,
     ) -> Self {
-        let mut entry = Self::new("the environment".to_owned(), words);
+        let mut facts = Self::new("the environment".to_owned(), words);
         for (fact, name) in words {
             if let Some(text) = environment.get(*name) {
-                entry.add(*fact, name, text);
+                facts.add(*fact, name, text);
             }
         }
-        entry
+        facts
     }
 
     /// Takes note of a value, unless there is one already. An empty one says nothing, as

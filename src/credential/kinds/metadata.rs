@@ -7,24 +7,70 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
+use reqwest::Url;
 use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::clock::until;
+use crate::credential::configured::{BuildError, ConfiguredCredential, CredentialSettings, Parts};
 use crate::credential::exchange::{Exchange, Reply};
-use crate::credential::keystone::below;
+use crate::credential::kinds::keystone::below;
 use crate::credential::refusal::clock_ahead_s;
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::Scope;
 use crate::credential::signing::SigningKey;
-use crate::credential::spec::Metadata;
 use crate::credential::{Grant, IssueError, Issuer};
 use crate::outbound::redaction::Redaction;
+use crate::outbound::url::base_url;
+use crate::tree::reader::Reader;
 
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "metadata";
+/// The metadata service, as every server of the cloud sees it (link-local, RFC 3927).
+const METADATA_URL: &str = "http://169.254.169.254";
 /// How long a session token is asked for, in seconds.
 const SESSION_S: HeaderValue = HeaderValue::from_static("21600");
 const SESSION_LIFETIME: HeaderName = HeaderName::from_static("x-metadata-token-ttl-seconds");
 const SESSION: HeaderName = HeaderName::from_static("x-metadata-token");
+
+/// The temporary key of the server we run on.
+#[derive(Debug, Clone)]
+pub(crate) struct Metadata {
+    /// The metadata service: scheme, host and port.
+    pub(crate) url: Url,
+    /// The project, if it is known by id.
+    pub(crate) project_id: Option<String>,
+    /// The domain, if it is known by id.
+    pub(crate) domain_id: Option<String>,
+}
+
+impl ConfiguredCredential for Metadata {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn issuer(&self, _parts: &Parts<'_>) -> Result<Box<dyn Issuer>, BuildError> {
+        Ok(Box::new(MetadataIssuer {
+            spec: self.clone(),
+            exchange: Exchange::direct()?,
+        }))
+    }
+}
+
+/// Reads the place of the metadata service.
+pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
+    let url = match section.expanded("url") {
+        Some(text) => base_url(&text)
+            .inspect_err(|message| section.report("url", message))
+            .ok(),
+        None => Url::parse(METADATA_URL).ok(),
+    };
+    Some(CredentialSettings::of(Metadata {
+        project_id: section.expanded("project_id"),
+        domain_id: section.expanded("domain_id"),
+        url: url?,
+    }))
+}
 
 /// Asks the metadata service.
 pub(super) struct MetadataIssuer {
@@ -138,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_lifetime_is_measured_by_the_issuers_clock() {
-        let body = include_str!("../../tests/it/credentials/iam/temporary_credential.json");
+        let body = include_str!("../../../tests/it/credentials/iam/temporary_credential.json");
         let body: Value = serde_json::from_str(body).unwrap();
         let now: Timestamp = "2017-04-17T06:55:18Z".parse().unwrap();
         let lifetime = |ahead| lifetime_of(&body["credential"], ahead, now).unwrap();

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use configparser::ini::Ini;
 
-use crate::settings::accounts::entry::{Entry, Fact, Words};
-use crate::settings::accounts::{Account, deduction, readable_by_all, text_file};
+use crate::credential::discovery::account::{Account, readable_by_all};
+use crate::credential::discovery::facts::{Fact, Facts, Words};
+use crate::credential::discovery::{resolve, text_file};
 
 /// The variable that names the file.
 const VARIABLE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
@@ -42,13 +43,13 @@ pub(super) fn account(
 }
 
 fn account_in(path: &Path) -> Result<Account, Vec<String>> {
-    let entry = entry(path).map_err(|problem| vec![problem])?;
-    let mut account = deduction::account(&entry, None, vec![path.to_owned()])?;
+    let facts = facts(path).map_err(|problem| vec![problem])?;
+    let mut account = resolve::account(&facts, None, vec![path.to_owned()])?;
     account.warnings.extend(readable_by_all(path));
     Ok(account)
 }
 
-fn entry(path: &Path) -> Result<Entry, String> {
+fn facts(path: &Path) -> Result<Facts, String> {
     let shown = path.display();
     let mut rules = Ini::new().defaults();
     // As the SDK's parser, which takes `#` within a value for a part of it.
@@ -60,20 +61,20 @@ fn entry(path: &Path) -> Result<Entry, String> {
     let Some(section) = SECTIONS.iter().find(|name| sections.contains_key(**name)) else {
         return Err(format!("{shown}: there is no section [basic] or [global]"));
     };
-    let mut entry = Entry::new(format!("{shown} [{section}]"), WORDS);
+    let mut facts = Facts::new(format!("{shown} [{section}]"), WORDS);
     for (fact, word) in WORDS {
         let value = sections.get(*section).and_then(|values| values.get(*word));
         if let Some(Some(text)) = value {
-            entry.add(*fact, word, text);
+            facts.add(*fact, word, text);
         }
     }
-    Ok(entry)
+    Ok(facts)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::settings::accounts::from_environment;
-    use crate::settings::accounts::tests::{Home, assert_told, line};
+    use crate::credential::discovery::from_environment;
+    use crate::credential::discovery::tests::{Home, assert_told, line};
 
     #[test]
     fn the_file_is_read_as_by_the_sdk() {

@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::settings::accounts::cloud_file::{Cloud, CloudFile, Region, WORDS, bare};
-use crate::settings::accounts::deduction::region_of_project;
-use crate::settings::accounts::entry::{Entry, Fact};
-use crate::settings::accounts::profiles::Profile;
-use crate::settings::accounts::{Account, deduction, profiles, readable_by_all};
+use crate::credential::discovery::account::{Account, readable_by_all};
+use crate::credential::discovery::cloud_file::{Cloud, CloudFile, Region, WORDS, bare};
+use crate::credential::discovery::facts::{Fact, Facts};
+use crate::credential::discovery::profiles::Profile;
+use crate::credential::discovery::resolve::region_of_project;
+use crate::credential::discovery::{profiles, resolve};
 use crate::suggest;
 
 /// What the files are called, without the ending.
@@ -26,7 +27,7 @@ const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// Of more names than these, only the nearest helps.
 const LISTED_MAX: usize = 16;
 
-/// The account of a cloud; see [`from_clouds`](crate::settings::accounts::from_clouds).
+/// The account of a cloud; see [`from_clouds`](crate::credential::discovery::from_clouds).
 pub(super) fn account(
     name: Option<&str>,
     environment: &BTreeMap<String, String>,
@@ -158,36 +159,36 @@ impl Search<'_> {
         // A region's own values count more than those of the cloud.
         let own = region.and_then(|region| region.values.as_ref());
         let all: Vec<&Cloud> = own.into_iter().chain(said).collect();
-        let mut entry = entry(format!("{}, cloud `{name}`", place_of(files)), &all);
+        let mut facts = facts(format!("{}, cloud `{name}`", place_of(files)), &all);
         let secrets = files.iter().zip(said).filter(|(_, said)| said.has_secret());
         let mut warnings: Vec<String> = secrets
             .filter_map(|(file, _)| readable_by_all(&file.path))
             .collect();
-        let profile = match profile(&entry) {
+        let profile = match profile(&facts) {
             // As openstacksdk: whoever says where to log in needs no profile.
-            Err(problem) if entry.has(Fact::AuthUrl) => {
+            Err(problem) if facts.has(Fact::AuthUrl) => {
                 warnings.push(problem);
                 None
             }
             found => found.map_err(|problem| vec![problem])?,
         };
         if let Some(profile) = profile {
-            entry.add(Fact::AuthUrl, "profile", profile.auth_url);
+            facts.add(Fact::AuthUrl, "profile", profile.auth_url);
         }
         let region = region
             .map(|region| region.name.clone())
-            .or_else(|| self.other_region(&entry))
+            .or_else(|| self.other_region(&facts))
             .or_else(|| profile.map(|profile| profile.region.to_owned()));
         let paths = files.iter().map(|file| file.path.clone()).collect();
-        let mut account = deduction::account(&entry, region, paths)?;
+        let mut account = resolve::account(&facts, region, paths)?;
         account.warnings.extend(warnings);
         Ok(account)
     }
 
     /// The region where the cloud names none.
-    fn other_region(&self, entry: &Entry) -> Option<String> {
+    fn other_region(&self, facts: &Facts) -> Option<String> {
         let set = self.set("OS_REGION_NAME").or_else(|| self.set("OS_REGION"));
-        set.map(str::to_owned).or_else(|| region_of_project(entry))
+        set.map(str::to_owned).or_else(|| region_of_project(facts))
     }
 }
 
@@ -231,9 +232,9 @@ fn region_of_cloud(said: &[Cloud]) -> Option<&Region> {
     Some(detailed.unwrap_or(named))
 }
 
-/// The entry of what is said, what counts more first.
-fn entry(place: String, said: &[&Cloud]) -> Entry {
-    let mut entry = Entry::new(place, WORDS);
+/// The facts of what is said, what counts more first.
+fn facts(place: String, said: &[&Cloud]) -> Facts {
+    let mut facts = Facts::new(place, WORDS);
     for (fact, word) in WORDS {
         let word = bare(word);
         let within = said.iter().find_map(|cloud| cloud.auth.get(word));
@@ -246,10 +247,10 @@ fn entry(place: String, said: &[&Cloud]) -> Entry {
             within.or(beside)
         };
         if let Some((name, text)) = found {
-            entry.add(*fact, &name, text);
+            facts.add(*fact, &name, text);
         }
     }
-    entry
+    facts
 }
 
 /// Of what is said within `auth` and beside it, openstacksdk takes these from beside it.
@@ -270,8 +271,8 @@ fn is_beside_first(fact: Fact) -> bool {
 }
 
 /// The vendor profile that is named.
-fn profile(entry: &Entry) -> Result<Option<&'static Profile>, String> {
-    let Some(name) = entry.text(Fact::Profile) else {
+fn profile(facts: &Facts) -> Result<Option<&'static Profile>, String> {
+    let Some(name) = facts.text(Fact::Profile) else {
         return Ok(None);
     };
     profiles::profile(name).map(Some).ok_or_else(|| {
@@ -279,7 +280,7 @@ fn profile(entry: &Entry) -> Result<Option<&'static Profile>, String> {
         let known: Vec<&str> = profiles::names().collect();
         format!(
             "{}: the profile `{name}` is not known here{hint} (known are: {}); `auth.auth_url` says the same",
-            entry.place,
+            facts.place,
             known.join(", ")
         )
     })
@@ -288,8 +289,8 @@ fn profile(entry: &Entry) -> Result<Option<&'static Profile>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::accounts::from_clouds;
-    use crate::settings::accounts::tests::{Home, assert_told, line};
+    use crate::credential::discovery::from_clouds;
+    use crate::credential::discovery::tests::{Home, assert_told, line};
 
     const URL: &str = "https://iam.eu-de.otc.t-systems.com/v3";
 

@@ -1,13 +1,12 @@
 //! Where a service is: as its `url` says, or as follows from its region and the host
 //! pattern of the definition, or from the catalog of the credential's identity service.
 
-use crate::credential::spec::CredentialSpec;
+use crate::credential::configured::CredentialSettings;
+use crate::credential::identity::region;
 use crate::definition::Definition;
 use crate::outbound::is_local;
 use crate::outbound::url::base_url;
 use crate::service::Base;
-use crate::settings::CredentialSettings;
-use crate::settings::credentials::region;
 use crate::suggest;
 use crate::tree::reader::Reader;
 
@@ -22,7 +21,8 @@ const CLOUDS: [(&str, &str); 3] = [
     (".myhuaweicloud.eu", "huawei"),
 ];
 
-/// Where the service of this section is; `None` after a problem was told.
+/// Reads where the service of this section is; `None` after an error, here or in its
+/// definition or credential: what would have followed from those is not reported again.
 pub(super) fn base(
     section: &Reader<'_>,
     definition: Option<&Definition>,
@@ -31,8 +31,7 @@ pub(super) fn base(
     let own_region = region(section, "region");
     let own_cloud = section.text("cloud");
     if section.has("url") {
-        let spec = credential.map(|credential| &credential.spec);
-        return stated(section, spec).map(Base::Url);
+        return stated(section, credential).map(Base::Url);
     }
     let definition = definition?;
     let region = own_region.or_else(|| credential?.region.clone());
@@ -43,15 +42,17 @@ pub(super) fn base(
     {
         return Some(Base::Url(url));
     }
-    let has_catalog = credential.is_some_and(|credential| credential.spec.has_catalog());
+    let has_catalog = credential.is_some_and(|found| found.credential.auth_url().is_some());
     if has_catalog && !definition.catalog.is_empty() {
         return Some(Base::Catalog {
             types: definition.catalog.clone(),
             region,
         });
     }
-    if section.has("cloud") && cloud.is_none() {
-        // Told already.
+    let has_error = section.has("cloud") && cloud.is_none()
+        || section.has("region") && region.is_none()
+        || credential.is_none() && is_derived(definition);
+    if has_error {
         return None;
     }
     section.report(
@@ -59,6 +60,11 @@ pub(super) fn base(
         missing(definition, region.as_deref(), pattern.is_some()),
     );
     None
+}
+
+/// True if a credential helps to find services of this definition.
+fn is_derived(definition: &Definition) -> bool {
+    !definition.hosts.is_empty() || !definition.catalog.is_empty()
 }
 
 fn missing(definition: &Definition, region: Option<&str>, has_pattern: bool) -> String {
@@ -100,7 +106,7 @@ fn cloud(
         return None;
     }
     let known = |cloud: &String| definition.hosts.contains_key(cloud);
-    let auth_url = credential.and_then(|credential| credential.spec.auth_url());
+    let auth_url = credential.and_then(|found| found.credential.auth_url());
     if let Some(auth_url) = auth_url {
         // The secret of one cloud is nothing for the only one that the definition knows.
         let host = auth_url.host_str()?;
@@ -126,7 +132,7 @@ fn filled(pattern: &str, region: Option<&str>) -> Option<String> {
     Some(pattern.replace(REGION, label))
 }
 
-fn stated(section: &Reader<'_>, spec: Option<&CredentialSpec>) -> Option<String> {
+fn stated(section: &Reader<'_>, credential: Option<&CredentialSettings>) -> Option<String> {
     let text = section.expanded("url")?;
     let url = match base_url(&text) {
         Ok(url) => url,
@@ -135,8 +141,8 @@ fn stated(section: &Reader<'_>, spec: Option<&CredentialSpec>) -> Option<String>
             return None;
         }
     };
-    let is_secret = spec.is_some_and(|spec| !matches!(spec, CredentialSpec::None));
-    if url.scheme() == "http" && !is_local(&text) && is_secret {
+    let has_secret = credential.is_some_and(|found| found.credential.has_secret());
+    if url.scheme() == "http" && !is_local(&text) && has_secret {
         section.warn("url", "the credential is sent unencrypted; use https://");
     }
     Some(text.trim_end_matches('/').to_owned())

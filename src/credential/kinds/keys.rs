@@ -10,18 +10,92 @@ use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::Value;
 
+use crate::credential::configured::{BuildError, ConfiguredCredential, CredentialSettings, Parts};
 use crate::credential::exchange::{Exchange, Reply};
-use crate::credential::keystone::{below, catalog_in};
+use crate::credential::identity::auth_url;
+use crate::credential::kinds::keystone::{below, catalog_in};
 use crate::credential::refusal::{clock_ahead_s, time_to_sign};
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::scope::{Endpoint, Scope};
 use crate::credential::signing::SigningKey;
-use crate::credential::spec::Keys;
 use crate::credential::{Grant, IssueError, IssuedSecret, Issuer, Verified, signing};
 use crate::outbound::redaction::Redaction;
 use crate::outbound::secret::{Secret, Stamp};
+use crate::tree::reader::Reader;
 
+/// The word for this kind in the configuration.
+pub(super) const KIND: &str = "aksk";
 const ADVICE: &str = "check `access_key` and `secret_key`";
+
+/// An access key that signs requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    /// The access key (AK).
+    pub(crate) access_key: Secret,
+    /// The secret key (SK).
+    pub(crate) secret_key: Secret,
+    /// What makes a temporary key complete.
+    pub(crate) security_token: Option<Secret>,
+    /// The project, if it is known by id.
+    pub(crate) project_id: Option<String>,
+    /// The domain, if it is known by id.
+    pub(crate) domain_id: Option<String>,
+    /// The project, if its id is to be asked for by name.
+    pub(crate) project: Option<String>,
+    /// The identity service, up to and including `/v3`; asked for the project's id and for
+    /// the catalog.
+    pub(crate) auth_url: Option<Url>,
+}
+
+impl ConfiguredCredential for Keys {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn auth_url(&self) -> Option<&Url> {
+        self.auth_url.as_ref()
+    }
+
+    fn project_name(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+
+    fn issuer(&self, parts: &Parts<'_>) -> Result<Box<dyn Issuer>, BuildError> {
+        Ok(Box::new(KeyIssuer {
+            exchange: self.auth_url.as_ref().map(Exchange::with).transpose()?,
+            spec: self.clone(),
+            wants_catalog: parts.wants_catalog,
+        }))
+    }
+}
+
+/// Reads an access key.
+pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
+    let access_key = section.required_secret("access_key");
+    let secret_key = section.required_secret("secret_key");
+    let security_token = section.secret_source("security_token");
+    let auth_url = section.has("auth_url").then(|| auth_url(section));
+    let project = section.expanded("project");
+    let project_id = section.expanded("project_id");
+    if project.is_some() && !section.has_any(&["project_id", "auth_url"]) {
+        section.report(
+            "project",
+            "needs `auth_url`, where its id is asked for; or give `project_id`",
+        );
+    }
+    Some(CredentialSettings::of(Keys {
+        access_key: access_key?,
+        secret_key: secret_key?,
+        security_token,
+        project_id,
+        domain_id: section.expanded("domain_id"),
+        project,
+        auth_url: match auth_url {
+            Some(auth_url) => Some(auth_url?),
+            None => None,
+        },
+    }))
+}
 
 /// Reads a key, and asks what it is good for.
 pub(super) struct KeyIssuer {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::settings::accounts::deduction::region_of_project;
-use crate::settings::accounts::entry::{Entry, Fact, Words};
-use crate::settings::accounts::{Account, credentials_file, deduction};
+use crate::credential::discovery::account::Account;
+use crate::credential::discovery::facts::{Fact, Facts, Words};
+use crate::credential::discovery::resolve::region_of_project;
+use crate::credential::discovery::{credentials_file, resolve};
 
 /// The words of openstacksdk and keystoneauth, then those that
 /// terraform-provider-opentelekomcloud adds; `OS_TOTP_SEED` is ours.
@@ -75,61 +76,58 @@ const HUAWEI_TERRAFORM: &Words = &[
 const HUAWEI_CLOUD: &str = "myhuaweicloud.com";
 
 /// The account of the environment; see
-/// [`from_environment`](crate::settings::accounts::from_environment).
+/// [`from_environment`](crate::credential::discovery::from_environment).
 pub(super) fn account(environment: &BTreeMap<String, String>) -> Result<Account, Vec<String>> {
-    let entries = [
-        Entry::of_environment(OPENSTACK, environment),
-        Entry::of_environment(HUAWEI_SDK, environment),
+    let all_facts = [
+        Facts::of_environment(OPENSTACK, environment),
+        Facts::of_environment(HUAWEI_SDK, environment),
         huawei_terraform(environment),
     ];
-    let mut there = entries.iter().filter(|entry| deduction::has_proof(entry));
-    let Some(entry) = there.next() else {
+    let mut there = all_facts.iter().filter(|facts| resolve::has_method(facts));
+    let Some(facts) = there.next() else {
         return from_file(environment);
     };
-    let mut account = deduction::account(entry, region(entry), Vec::new())?;
+    let mut account = resolve::account(facts, region(facts), Vec::new())?;
     account
         .warnings
-        .extend(there.filter_map(|ignored| not_used(entry, ignored)));
-    account.warnings.extend(not_assumed(entry, environment));
+        .extend(there.filter_map(|ignored| not_used(facts, ignored)));
+    account.warnings.extend(not_assumed(facts, environment));
     Ok(account)
 }
 
-fn region(entry: &Entry) -> Option<String> {
-    entry
+fn region(facts: &Facts) -> Option<String> {
+    facts
         .first(&[Fact::Region])
-        .or_else(|| region_of_project(entry))
+        .or_else(|| region_of_project(facts))
 }
 
 /// The region stands for what is not said: terraform-provider-huaweicloud takes its name
 /// for that of the project, and makes of it the URL of the identity service.
-fn huawei_terraform(environment: &BTreeMap<String, String>) -> Entry {
-    let mut entry = Entry::of_environment(HUAWEI_TERRAFORM, environment);
-    let Some(region) = entry.first(&[Fact::Region]) else {
-        return entry;
+fn huawei_terraform(environment: &BTreeMap<String, String>) -> Facts {
+    let mut facts = Facts::of_environment(HUAWEI_TERRAFORM, environment);
+    let Some(region) = facts.first(&[Fact::Region]) else {
+        return facts;
     };
     let name = "HW_REGION_NAME";
-    if !entry.has(Fact::ProjectId) {
-        entry.add(Fact::ProjectName, name, &region);
+    if !facts.has(Fact::ProjectId) {
+        facts.add(Fact::ProjectName, name, &region);
     }
     let cloud = environment.get("HW_CLOUD").filter(|text| !text.is_empty());
     let cloud = cloud.map_or(HUAWEI_CLOUD, String::as_str);
     let auth_url = format!("https://iam.{{region_name}}.{cloud}/v3");
-    entry.add(Fact::AuthUrl, name, &auth_url);
-    entry
+    facts.add(Fact::AuthUrl, name, &auth_url);
+    facts
 }
 
-fn not_used(used: &Entry, ignored: &Entry) -> Option<String> {
-    let (used, ignored) = (
-        deduction::proof_name(used)?,
-        deduction::proof_name(ignored)?,
-    );
+fn not_used(used: &Facts, ignored: &Facts) -> Option<String> {
+    let (used, ignored) = (resolve::method_name(used)?, resolve::method_name(ignored)?);
     Some(format!(
         "the environment: `{ignored}` is not used, as `{used}` goes before it (the order is OS_…, HUAWEICLOUD_SDK_…, HW_…)"
     ))
 }
 
 /// Other rights than those of the key itself are a matter of Terraform.
-fn not_assumed(used: &Entry, environment: &BTreeMap<String, String>) -> Option<String> {
+fn not_assumed(used: &Facts, environment: &BTreeMap<String, String>) -> Option<String> {
     let agency = "HW_ASSUME_ROLE_AGENCY_NAME";
     let is_set = environment.get(agency).is_some_and(|text| !text.is_empty());
     let is_asked = is_set && used.name(Fact::AccessKey) == "HW_ACCESS_KEY";
@@ -154,8 +152,8 @@ fn from_file(environment: &BTreeMap<String, String>) -> Result<Account, Vec<Stri
 
 #[cfg(test)]
 mod tests {
-    use crate::settings::accounts::from_environment;
-    use crate::settings::accounts::tests::{Home, assert_told, line};
+    use crate::credential::discovery::from_environment;
+    use crate::credential::discovery::tests::{Home, assert_told, line};
 
     const LOGIN: &str = "OS_AUTH_URL=https://x OS_USERNAME=u OS_PASSWORD=p OS_DOMAIN_NAME=D OS_PROJECT_NAME=eu-de_x";
 

@@ -17,17 +17,86 @@ use serde_json::{Value, json};
 use totp_rs::Builder;
 
 use crate::clock::until;
+use crate::credential::configured::{BuildError, ConfiguredCredential, CredentialSettings, Parts};
 use crate::credential::exchange::{Exchange, Reply};
+use crate::credential::identity::{
+    DOMAIN_KEYS, Domain, PROJECT_KEYS, Project, ScopeWanted, User, auth_url, domain, project,
+};
 use crate::credential::refusal::clock_ahead_s;
 use crate::credential::request_auth::{RequestAuth, TOKEN_HEADER};
 use crate::credential::scope::{Endpoint, Scope};
-use crate::credential::spec::{Domain, Identity, Keystone, Project, ScopeWanted, User};
 use crate::credential::{Grant, IssueError, Issuer};
 use crate::outbound::redaction::Redaction;
 use crate::outbound::secret::{Secret, Stamp};
+use crate::tree::reader::Reader;
 
 /// The header with the token of an answer.
 const SUBJECT_TOKEN: &str = "x-subject-token";
+
+/// A token of an identity service.
+#[derive(Debug, Clone)]
+pub(crate) struct Keystone {
+    /// The identity service, up to and including `/v3`, without a final `/`.
+    pub(crate) auth_url: Url,
+    /// Who logs in, and how.
+    pub(crate) identity: Identity,
+    /// What the token is to be good for.
+    pub(crate) scope: ScopeWanted,
+}
+
+/// Who logs in, and how.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
+    /// A user with a password, and perhaps a second factor.
+    Password {
+        /// The user.
+        user: User,
+        /// The password.
+        password: Secret,
+        /// The seed of the second factor (RFC 6238), in base32.
+        totp: Option<Secret>,
+    },
+    /// Whoever holds this token.
+    Token {
+        /// The token.
+        token: Secret,
+    },
+    /// An application credential, which brings its own scope.
+    Application {
+        /// Its id.
+        id: String,
+        /// Its secret.
+        secret: Secret,
+    },
+}
+
+impl ConfiguredCredential for Keystone {
+    fn kind(&self) -> &'static str {
+        match self.identity {
+            Identity::Token { .. } => "keystone-token",
+            Identity::Password { .. } | Identity::Application { .. } => "keystone",
+        }
+    }
+
+    fn auth_url(&self) -> Option<&Url> {
+        Some(&self.auth_url)
+    }
+
+    fn project_name(&self) -> Option<&str> {
+        match &self.scope {
+            ScopeWanted::Project(project) => project.name(),
+            ScopeWanted::Domain(_) | ScopeWanted::Default => None,
+        }
+    }
+
+    fn issuer(&self, parts: &Parts<'_>) -> Result<Box<dyn Issuer>, BuildError> {
+        Ok(Box::new(TokenIssuer {
+            spec: self.clone(),
+            exchange: Exchange::with(&self.auth_url)?,
+            wants_catalog: parts.wants_catalog,
+        }))
+    }
+}
 
 /// Logs in.
 pub(super) struct TokenIssuer {
@@ -331,6 +400,84 @@ fn is_unencrypted(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| url.scheme() == "http")
 }
 
+/// Reads a user with a password, or an application credential.
+pub(super) fn password(section: &Reader<'_>) -> Option<CredentialSettings> {
+    let auth_url = auth_url(section);
+    let application = section.has("application_id").then(|| {
+        let id = section.expanded("application_id");
+        let secret = section.required_secret("application_secret");
+        Some((id?, secret?))
+    });
+    if let Some(application) = application {
+        let (id, secret) = application?;
+        return Some(CredentialSettings::of(Keystone {
+            auth_url: auth_url?,
+            identity: Identity::Application { id, secret },
+            scope: ScopeWanted::Default,
+        }));
+    }
+    let domain = domain(section, "domain", "domain_id");
+    let user = user(section, domain.clone());
+    let password = section.required_secret("password");
+    let totp = section.secret_source("totp");
+    let project = project(section, domain);
+    if project.is_none() && !section.has_any(&PROJECT_KEYS) {
+        section.warn("", "has no `project` and no `project_id`: services that ask for a project will refuse its token");
+    }
+    let identity = Identity::Password {
+        user: user?,
+        password: password?,
+        totp,
+    };
+    Some(CredentialSettings::of(Keystone {
+        auth_url: auth_url?,
+        identity,
+        scope: project.map_or(ScopeWanted::Default, ScopeWanted::Project),
+    }))
+}
+
+/// Reads a token that is exchanged for one of a project.
+pub(super) fn token(section: &Reader<'_>) -> Option<CredentialSettings> {
+    let auth_url = auth_url(section);
+    let token = section.required_secret("token");
+    let domain = domain(section, "domain", "domain_id");
+    let project = project(section, domain);
+    if project.is_none() && !section.has_any(&PROJECT_KEYS) {
+        section.report(
+            "",
+            "needs `project` or `project_id`: what the token is to be exchanged for",
+        );
+    }
+    Some(CredentialSettings::of(Keystone {
+        auth_url: auth_url?,
+        identity: Identity::Token { token: token? },
+        scope: ScopeWanted::Project(project?),
+    }))
+}
+
+fn user(section: &Reader<'_>, domain: Option<Domain>) -> Option<User> {
+    let id = section.expanded("user_id");
+    let name = section.expanded("username");
+    match (id, name) {
+        (Some(id), None) => Some(User::Id(id)),
+        (None, Some(name)) => {
+            if domain.is_none() && !section.has_any(&DOMAIN_KEYS) {
+                section.report(
+                    "username",
+                    "needs `domain` or `domain_id`: names are unique only within a domain",
+                );
+            }
+            Some(User::Name(name, domain?))
+        }
+        (Some(_), Some(_)) => {
+            section.report("user_id", "is set beside `username`; keep one of them");
+            None
+        }
+        (None, None) if section.has("user_id") => None,
+        (None, None) => section.missing("username", None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,7 +503,7 @@ mod tests {
 
     #[test]
     fn scope_and_lifetime_of_a_recorded_token_are_read() {
-        let body = include_str!("../../tests/it/credentials/iam/token_created.json");
+        let body = include_str!("../../../tests/it/credentials/iam/token_created.json");
         let body: Value = serde_json::from_str(body).unwrap();
         let auth_url = Url::parse("https://iam.example.com/v3").unwrap();
         let scope = scope_in(&body["token"], &auth_url);

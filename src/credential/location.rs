@@ -13,7 +13,7 @@ const REGION_PLACES: [&str; 2] = ["{region_name}", "%(region_name)s"];
 ///
 /// # Errors
 /// What it must be. The text is not repeated: somebody may have put a password into it.
-pub(in crate::settings) fn auth_url(text: &str, region: Option<&str>) -> Result<Url, String> {
+pub(crate) fn auth_url(text: &str, region: Option<&str>) -> Result<Url, String> {
     let text = with_region(text.trim(), region)?;
     let text = if text.contains("://") {
         text
@@ -70,7 +70,7 @@ fn path_of_version_3(path: &str) -> Result<String, String> {
 /// The region that a project's name begins with: `eu-de_myproject` is in `eu-de`, as
 /// terraform-provider-opentelekomcloud takes it. Names that look like no region of these
 /// clouds (`eu-de`, `eu-ch2`, `cn-north-4`) say nothing.
-pub(in crate::settings) fn region_of_project(project: &str) -> Option<&str> {
+pub(crate) fn region_of_project(project: &str) -> Option<&str> {
     let region = project.split('_').next()?;
     let (area, rest) = region.split_once('-')?;
     let is_area = area.len() == 2 && area.chars().all(|c| c.is_ascii_lowercase());

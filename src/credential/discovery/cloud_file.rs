@@ -14,8 +14,8 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, NonFiniteFloatPolicy, alias_limits, budget, options};
 
-use crate::settings::accounts::entry::{Fact, Words};
-use crate::settings::accounts::text_file;
+use crate::credential::discovery::facts::{Fact, Words};
+use crate::credential::discovery::text_file;
 
 /// Under what all clouds stand.
 const CLOUDS: &str = "clouds";

@@ -6,56 +6,62 @@
 //! before the password that it replaces.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::credential::spec::{
-    Agency, AgencySource, CredentialSpec, Domain, Header, HeaderForm, Identity, Keys, Keystone,
-    Project, ScopeWanted, User,
-};
+use crate::credential::configured::ConfiguredCredential;
+use crate::credential::discovery::account::Account;
+use crate::credential::discovery::facts::{Fact, Facts};
+use crate::credential::discovery::lookup::Lookup;
+use crate::credential::identity::{Domain, Project, ScopeWanted, User};
+use crate::credential::kinds::agency::{Agency, AgencySource};
+use crate::credential::kinds::header::{Header, HeaderForm};
+use crate::credential::kinds::keys::Keys;
+use crate::credential::kinds::keystone::{Identity, Keystone};
+use crate::credential::location;
 use crate::outbound::secret::Secret;
-use crate::settings::accounts::entry::{Entry, Fact};
-use crate::settings::accounts::inquiry::Inquiry;
-use crate::settings::accounts::{Account, location};
 use crate::suggest;
 
-/// By what an account proves itself, the preferred first.
+type Found = Arc<dyn ConfiguredCredential>;
+
+/// How an account authenticates, the preferred first.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
+enum Method {
     Token,
     Keys,
     Application,
     Password { needs_second_factor: bool },
 }
 
-const PASSWORD: Proof = Proof::Password {
+const PASSWORD: Method = Method::Password {
     needs_second_factor: false,
 };
-const SECOND_FACTOR: Proof = Proof::Password {
+const SECOND_FACTOR: Method = Method::Password {
     needs_second_factor: true,
 };
 
-/// What shows that somebody set up a proof.
-const SIGNS: [(Proof, &[Fact]); 4] = [
-    (Proof::Token, &[Fact::Token]),
-    (Proof::Keys, &[Fact::AccessKey, Fact::SecretKey]),
+/// What shows that somebody set up a method.
+const METHOD_FACTS: [(Method, &[Fact]); 4] = [
+    (Method::Token, &[Fact::Token]),
+    (Method::Keys, &[Fact::AccessKey, Fact::SecretKey]),
     (
-        Proof::Application,
+        Method::Application,
         &[Fact::ApplicationId, Fact::ApplicationSecret],
     ),
     (PASSWORD, &[Fact::Password, Fact::Username, Fact::UserId]),
 ];
 
 /// The types that keystoneauth has for these proofs, and `aksk`, which is ours.
-const AUTH_TYPES: [(&str, Proof); 8] = [
+const AUTH_TYPES: [(&str, Method); 8] = [
     ("password", PASSWORD),
     ("v3password", PASSWORD),
-    ("token", Proof::Token),
-    ("v3token", Proof::Token),
-    ("v3applicationcredential", Proof::Application),
+    ("token", Method::Token),
+    ("v3token", Method::Token),
+    ("v3applicationcredential", Method::Application),
     ("v3totp", SECOND_FACTOR),
     ("v3multifactor", SECOND_FACTOR),
-    ("aksk", Proof::Keys),
+    ("aksk", Method::Keys),
 ];
 
 /// Under what a user's domain is said, by id and by name. That of the project comes last:
@@ -75,40 +81,40 @@ const AGENCY_DOMAIN: [(Fact, Fact); 1] = [(Fact::AgencyDomainId, Fact::AgencyDom
 /// Under what a domain is said as such, not as that of a user or a project.
 const DOMAIN: [(Fact, Fact); 1] = [(Fact::DomainId, Fact::DomainName)];
 
-/// Whether `entry` says by what the account proves itself.
-pub(super) fn has_proof(entry: &Entry) -> bool {
-    sign(entry, &Fact::PROOFS).is_some()
+/// Whether `facts` says by what the account proves itself.
+pub(super) fn has_method(facts: &Facts) -> bool {
+    first_of(facts, &Fact::METHODS).is_some()
 }
 
 /// The name of something by which the account could prove itself.
-pub(super) fn proof_name(entry: &Entry) -> Option<&str> {
-    sign(entry, &Fact::PROOFS).map(|fact| entry.name(fact))
+pub(super) fn method_name(facts: &Facts) -> Option<&str> {
+    first_of(facts, &Fact::METHODS).map(|fact| facts.name(fact))
 }
 
-fn sign(entry: &Entry, facts: &[Fact]) -> Option<Fact> {
-    facts.iter().copied().find(|fact| entry.has(*fact))
+fn first_of(facts: &Facts, wanted: &[Fact]) -> Option<Fact> {
+    wanted.iter().copied().find(|fact| facts.has(*fact))
 }
 
-/// The account that `entry` describes, in `region`.
+/// The account that `facts` describes, in `region`.
 ///
 /// # Errors
 /// Everything that is wrong or missing.
 pub(super) fn account(
-    entry: &Entry,
+    facts: &Facts,
     region: Option<String>,
     files: Vec<PathBuf>,
 ) -> Result<Account, Vec<String>> {
-    let mut inquiry = Inquiry::new(entry, region.as_deref());
-    let spec = inquiry.spec();
-    inquiry.warn_about_transport();
-    let Inquiry {
+    let mut lookup = Lookup::new(facts, region.as_deref());
+    let credential = lookup.credential();
+    lookup.warn_about_transport();
+    let Lookup {
         diagnostics,
         warnings,
         ..
-    } = inquiry;
-    match spec {
-        Some(spec) if diagnostics.is_empty() => Ok(Account {
-            spec,
+    } = lookup;
+    match credential {
+        Some(credential) if diagnostics.is_empty() => Ok(Account {
+            credential,
             region,
             warnings,
             files,
@@ -118,45 +124,45 @@ pub(super) fn account(
 }
 
 /// The region that the name of the project says in which is worked.
-pub(super) fn region_of_project(entry: &Entry) -> Option<String> {
-    let project = entry.first(&[Fact::AgencyProject, Fact::ProjectName])?;
+pub(super) fn region_of_project(facts: &Facts) -> Option<String> {
+    let project = facts.first(&[Fact::AgencyProject, Fact::ProjectName])?;
     location::region_of_project(&project).map(str::to_owned)
 }
 
-fn own_project(entry: &Entry) -> Option<Project> {
-    let by_id = entry.first(&[Fact::ProjectId]).map(Project::Id);
+fn own_project(facts: &Facts) -> Option<Project> {
+    let by_id = facts.first(&[Fact::ProjectId]).map(Project::Id);
     by_id.or_else(|| {
-        let domain = domain(entry, &PROJECT_DOMAIN);
-        let name = entry.first(&[Fact::ProjectName])?;
+        let domain = domain(facts, &PROJECT_DOMAIN);
+        let name = facts.first(&[Fact::ProjectName])?;
         Some(Project::Name(name, domain))
     })
 }
 
 /// The domain that is said under the first of these, by its id if both are said.
-fn domain(entry: &Entry, facts: &[(Fact, Fact)]) -> Option<Domain> {
-    facts.iter().find_map(|(id, name)| {
-        let by_id = entry.first(&[*id]).map(Domain::Id);
-        by_id.or_else(|| entry.first(&[*name]).map(Domain::Name))
+fn domain(facts: &Facts, wanted: &[(Fact, Fact)]) -> Option<Domain> {
+    wanted.iter().find_map(|(id, name)| {
+        let by_id = facts.first(&[*id]).map(Domain::Id);
+        by_id.or_else(|| facts.first(&[*name]).map(Domain::Name))
     })
 }
 
-impl Inquiry<'_> {
-    fn spec(&mut self) -> Option<CredentialSpec> {
-        let proof = self.proof()?;
-        let has_agency = sign(self.entry, &Fact::AGENCY).is_some();
+impl Lookup<'_> {
+    fn credential(&mut self) -> Option<Found> {
+        let method = self.method()?;
+        let has_agency = first_of(self.facts, &Fact::AGENCY).is_some();
         if !has_agency {
-            return self.own(proof, own_project(self.entry));
+            return self.own(method, own_project(self.facts));
         }
         // Its rights are asked for by the account itself: terraform-provider-
         // opentelekomcloud logs in without a project then.
-        let source = self.own(proof, None);
+        let source = self.own(method, None);
         let agency = self.need(Fact::AgencyName, "an agency has a name");
         let account = self.agency_account();
         let auth_url = self.need_auth_url("the rights of an agency are asked for there");
         let (agency, account) = (agency?, account?);
-        let project = self.entry.first(&[Fact::AgencyProject]);
-        Some(CredentialSpec::Agency(Agency {
-            source: AgencySource::Own(Box::new(source?)),
+        let project = self.facts.first(&[Fact::AgencyProject]);
+        Some(Arc::new(Agency {
+            source: AgencySource::Own(source?),
             auth_url: auth_url?,
             agency,
             project: project.map(|name| Project::Name(name, Some(account.clone()))),
@@ -165,7 +171,7 @@ impl Inquiry<'_> {
     }
 
     fn agency_account(&mut self) -> Option<Domain> {
-        let account = domain(self.entry, &AGENCY_DOMAIN);
+        let account = domain(self.facts, &AGENCY_DOMAIN);
         if account.is_none() {
             self.missing(
                 Fact::AgencyDomainName,
@@ -177,41 +183,41 @@ impl Inquiry<'_> {
 
     /// By what the account proves itself: what `auth_type` asks for, or else the first
     /// there is.
-    fn proof(&mut self) -> Option<Proof> {
-        if let Some(word) = self.entry.text(Fact::AuthType) {
+    fn method(&mut self) -> Option<Method> {
+        if let Some(word) = self.facts.text(Fact::AuthType) {
             let found = AUTH_TYPES.iter().find(|(name, _)| *name == word);
             if found.is_none() {
                 let names = AUTH_TYPES.map(|(name, _)| name);
                 let hint = suggest::did_you_mean(word, names);
-                let name = self.entry.name(Fact::AuthType);
+                let name = self.facts.name(Fact::AuthType);
                 let names = names.join(", ");
                 self.report(format!(
                     "`{name}` is `{word}`, which is not one of {names}{hint}"
                 ));
             }
-            return found.map(|(_, proof)| *proof);
+            return found.map(|(_, method)| *method);
         }
-        let mut there = SIGNS
+        let mut there = METHOD_FACTS
             .iter()
-            .filter_map(|(proof, facts)| Some((*proof, sign(self.entry, facts)?)));
-        let Some((proof, used)) = there.next() else {
+            .filter_map(|(method, facts)| Some((*method, first_of(self.facts, facts)?)));
+        let Some((method, used)) = there.next() else {
             self.nothing_there();
             return None;
         };
         let ignored: Vec<Fact> = there.map(|(_, fact)| fact).collect();
         for fact in ignored {
-            let (used, ignored) = (self.entry.name(used), self.entry.name(fact));
-            // A user name beside a token is no other proof.
+            let (used, ignored) = (self.facts.name(used), self.facts.name(fact));
+            // A user name beside a token is no other method.
             if matches!(fact, Fact::Username | Fact::UserId) {
                 continue;
             }
             self.warn(format!("`{ignored}` is not used, as `{used}` goes before it (the order is token, AK/SK, application credential, password)"));
         }
-        Some(proof)
+        Some(method)
     }
 
     fn nothing_there(&mut self) {
-        let name = |fact| self.entry.name(fact);
+        let name = |fact| self.facts.name(fact);
         let message = format!(
             "there is nothing to prove who asks: set `{}` and `{}`, or `{}` and `{}`",
             name(Fact::Username),
@@ -223,12 +229,12 @@ impl Inquiry<'_> {
     }
 
     /// The spec of the account itself, for work in `project`.
-    fn own(&mut self, proof: Proof, project: Option<Project>) -> Option<CredentialSpec> {
-        match proof {
-            Proof::Token => self.token(project),
-            Proof::Keys => self.keys(project),
-            Proof::Application => self.application(),
-            Proof::Password {
+    fn own(&mut self, method: Method, project: Option<Project>) -> Option<Found> {
+        match method {
+            Method::Token => self.token(project),
+            Method::Keys => self.keys(project),
+            Method::Application => self.application(),
+            Method::Password {
                 needs_second_factor,
             } => self.password(project, needs_second_factor),
         }
@@ -236,17 +242,17 @@ impl Inquiry<'_> {
 
     /// A token is used as it is; one that can be exchanged for one of the wanted project
     /// is exchanged.
-    fn token(&mut self, project: Option<Project>) -> Option<CredentialSpec> {
+    fn token(&mut self, project: Option<Project>) -> Option<Found> {
         self.warn_about_end(Fact::Token);
         let auth_url = self.auth_url();
         let token = self.need_secret(Fact::Token, "a token is asked for")?;
         Some(match (auth_url, project) {
-            (Some(auth_url), Some(project)) => CredentialSpec::Keystone(Keystone {
+            (Some(auth_url), Some(project)) => Arc::new(Keystone {
                 auth_url,
                 identity: Identity::Token { token },
                 scope: ScopeWanted::Project(project),
             }),
-            _ => CredentialSpec::Header(Header {
+            _ => Arc::new(Header {
                 kind: "token",
                 name: HeaderName::from_static("x-auth-token"),
                 form: HeaderForm::Prefixed(String::new()),
@@ -255,8 +261,8 @@ impl Inquiry<'_> {
         })
     }
 
-    fn keys(&mut self, project: Option<Project>) -> Option<CredentialSpec> {
-        if self.entry.has(Fact::SecurityToken) {
+    fn keys(&mut self, project: Option<Project>) -> Option<Found> {
+        if self.facts.has(Fact::SecurityToken) {
             self.warn_about_end(Fact::SecurityToken);
         }
         let why = "an access key has two halves";
@@ -268,29 +274,29 @@ impl Inquiry<'_> {
             None => (None, None),
         };
         let auth_url = if project.is_some() {
-            let by_id = self.entry.name(Fact::ProjectId);
+            let by_id = self.facts.name(Fact::ProjectId);
             let why = format!("the project's id is asked for there, unless `{by_id}` says it");
             Some(self.need_auth_url(&why)?)
         } else {
             self.auth_url()
         };
-        Some(CredentialSpec::Keys(Keys {
+        Some(Arc::new(Keys {
             access_key: access_key?,
             secret_key: secret_key?,
-            security_token: self.entry.secret(Fact::SecurityToken),
+            security_token: self.facts.secret(Fact::SecurityToken),
             project_id,
-            domain_id: self.entry.first(&USER_DOMAIN.map(|(id, _)| id)),
+            domain_id: self.facts.first(&USER_DOMAIN.map(|(id, _)| id)),
             project,
             auth_url,
         }))
     }
 
-    fn application(&mut self) -> Option<CredentialSpec> {
+    fn application(&mut self) -> Option<Found> {
         let why = "an application credential is an id and a secret";
         let id = self.need(Fact::ApplicationId, why);
         let secret = self.need_secret(Fact::ApplicationSecret, why);
         let auth_url = self.need_auth_url("an application credential logs in there");
-        Some(CredentialSpec::Keystone(Keystone {
+        Some(Arc::new(Keystone {
             auth_url: auth_url?,
             identity: Identity::Application {
                 id: id?,
@@ -300,11 +306,7 @@ impl Inquiry<'_> {
         }))
     }
 
-    fn password(
-        &mut self,
-        project: Option<Project>,
-        needs_second_factor: bool,
-    ) -> Option<CredentialSpec> {
+    fn password(&mut self, project: Option<Project>, needs_second_factor: bool) -> Option<Found> {
         let auth_url = self.need_auth_url("a user logs in there");
         let user = self.user();
         let password = self.need_secret(Fact::Password, "a user logs in with a password");
@@ -313,7 +315,7 @@ impl Inquiry<'_> {
             Some(project) => ScopeWanted::Project(project),
             None => self.scope_without_project(),
         };
-        Some(CredentialSpec::Keystone(Keystone {
+        Some(Arc::new(Keystone {
             auth_url: auth_url?,
             identity: Identity::Password {
                 user: user?,
@@ -326,25 +328,25 @@ impl Inquiry<'_> {
 
     /// The rights of an agency are taken on by those whom their own domain allows it.
     fn scope_without_project(&mut self) -> ScopeWanted {
-        let has_agency = sign(self.entry, &Fact::AGENCY).is_some();
+        let has_agency = first_of(self.facts, &Fact::AGENCY).is_some();
         let domain = if has_agency {
-            domain(self.entry, &USER_DOMAIN)
+            domain(self.facts, &USER_DOMAIN)
         } else {
-            let name = self.entry.name(Fact::ProjectName);
-            let id = self.entry.name(Fact::ProjectId);
+            let name = self.facts.name(Fact::ProjectName);
+            let id = self.facts.name(Fact::ProjectId);
             self.warn(format!(
                 "no project is named, and most services ask for one; set `{name}` or `{id}`"
             ));
-            domain(self.entry, &DOMAIN)
+            domain(self.facts, &DOMAIN)
         };
         domain.map_or(ScopeWanted::Default, ScopeWanted::Domain)
     }
 
     fn user(&mut self) -> Option<User> {
-        if let Some(id) = self.entry.first(&[Fact::UserId]) {
+        if let Some(id) = self.facts.first(&[Fact::UserId]) {
             return Some(User::Id(id));
         }
-        let domain = domain(self.entry, &USER_DOMAIN);
+        let domain = domain(self.facts, &USER_DOMAIN);
         let name = self.need(Fact::Username, "a user logs in by name or id");
         if domain.is_none() && name.is_some() {
             self.missing(
@@ -356,12 +358,12 @@ impl Inquiry<'_> {
     }
 
     fn second_factor(&mut self, is_needed: bool) -> Option<Secret> {
-        let seed = self.entry.secret(Fact::TotpSeed);
+        let seed = self.facts.secret(Fact::TotpSeed);
         if seed.is_none() && is_needed {
             self.missing(Fact::TotpSeed, "each login makes a passcode of the seed");
-        } else if self.entry.has(Fact::Passcode) {
+        } else if self.facts.has(Fact::Passcode) {
             let (passcode, seed) = (Fact::Passcode, Fact::TotpSeed);
-            let (passcode, seed) = (self.entry.name(passcode), self.entry.name(seed));
+            let (passcode, seed) = (self.facts.name(passcode), self.facts.name(seed));
             self.warn(format!("`{passcode}` works once and is not used; each login makes one of the seed in `{seed}`"));
         }
         seed

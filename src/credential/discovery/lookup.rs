@@ -1,52 +1,52 @@
-//! Asks an entry for what a spec needs, and notes what is missing, wrong, or not done as
+//! Asks an facts for what a spec needs, and notes what is missing, wrong, or not done as
 //! asked.
 
 use reqwest::Url;
 
+use crate::credential::discovery::facts::{Fact, Facts};
+use crate::credential::location;
 use crate::outbound::is_local;
 use crate::outbound::secret::Secret;
-use crate::settings::accounts::entry::{Entry, Fact};
-use crate::settings::accounts::location;
 
-/// An entry, and what came of asking it.
-pub(super) struct Inquiry<'a> {
-    pub(super) entry: &'a Entry,
+/// An facts, and what came of asking it.
+pub(super) struct Lookup<'a> {
+    pub(super) facts: &'a Facts,
     region: Option<&'a str>,
     pub(super) diagnostics: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-impl<'a> Inquiry<'a> {
-    pub(super) fn new(entry: &'a Entry, region: Option<&'a str>) -> Self {
+impl<'a> Lookup<'a> {
+    pub(super) fn new(facts: &'a Facts, region: Option<&'a str>) -> Self {
         Self {
-            entry,
+            facts,
             region,
-            diagnostics: entry.diagnostics().to_vec(),
+            diagnostics: facts.diagnostics().to_vec(),
             warnings: Vec::new(),
         }
     }
 
     pub(super) fn report(&mut self, message: impl AsRef<str>) {
-        let message = format!("{}: {}", self.entry.place, message.as_ref());
+        let message = format!("{}: {}", self.facts.place, message.as_ref());
         if !self.diagnostics.contains(&message) {
             self.diagnostics.push(message);
         }
     }
 
     pub(super) fn warn(&mut self, message: impl AsRef<str>) {
-        let message = format!("{}: {}", self.entry.place, message.as_ref());
+        let message = format!("{}: {}", self.facts.place, message.as_ref());
         if !self.warnings.contains(&message) {
             self.warnings.push(message);
         }
     }
 
     pub(super) fn missing(&mut self, fact: Fact, why: &str) {
-        let name = self.entry.name(fact);
+        let name = self.facts.name(fact);
         self.report(format!("`{name}` is missing: {why}"));
     }
 
     pub(super) fn need(&mut self, fact: Fact, why: &str) -> Option<String> {
-        let found = self.entry.first(&[fact]);
+        let found = self.facts.first(&[fact]);
         if found.is_none() {
             self.missing(fact, why);
         }
@@ -54,7 +54,7 @@ impl<'a> Inquiry<'a> {
     }
 
     pub(super) fn need_secret(&mut self, fact: Fact, why: &str) -> Option<Secret> {
-        let found = self.entry.secret(fact);
+        let found = self.facts.secret(fact);
         if found.is_none() {
             self.missing(fact, why);
         }
@@ -62,15 +62,15 @@ impl<'a> Inquiry<'a> {
     }
 
     pub(super) fn need_auth_url(&mut self, why: &str) -> Option<Url> {
-        if !self.entry.has(Fact::AuthUrl) {
+        if !self.facts.has(Fact::AuthUrl) {
             self.missing(Fact::AuthUrl, why);
         }
         self.auth_url()
     }
 
     pub(super) fn auth_url(&mut self) -> Option<Url> {
-        let text = self.entry.text(Fact::AuthUrl)?;
-        let name = self.entry.name(Fact::AuthUrl);
+        let text = self.facts.text(Fact::AuthUrl)?;
+        let name = self.facts.name(Fact::AuthUrl);
         match location::auth_url(text, self.region) {
             Ok(url) => {
                 if url.scheme() == "http" && !is_local(url.as_str()) {
@@ -95,21 +95,21 @@ impl<'a> Inquiry<'a> {
             (Fact::Insecure, &["true", "yes", "on", "1"][..]),
         ];
         for (fact, words) in unchecked {
-            let said = self.entry.text(fact).map(str::to_ascii_lowercase);
+            let said = self.facts.text(fact).map(str::to_ascii_lowercase);
             if said.is_some_and(|said| words.contains(&said.as_str())) {
-                let name = self.entry.name(fact);
+                let name = self.facts.name(fact);
                 self.warn(format!("`{name}` is not used: certificates are always checked; name a bundle of other authorities in SSL_CERT_FILE"));
             }
         }
-        if self.entry.has(Fact::CaBundle) {
-            let name = self.entry.name(Fact::CaBundle);
+        if self.facts.has(Fact::CaBundle) {
+            let name = self.facts.name(Fact::CaBundle);
             self.warn(format!(
                 "`{name}` is not used; name the bundle in SSL_CERT_FILE"
             ));
         }
         for fact in [Fact::ClientCertificate, Fact::ClientKey] {
-            if self.entry.has(fact) {
-                let name = self.entry.name(fact);
+            if self.facts.has(fact) {
+                let name = self.facts.name(fact);
                 self.warn(format!("`{name}` is not used: there are no client certificates here, and SSL_CERT_FILE names authorities only"));
             }
         }
@@ -118,7 +118,7 @@ impl<'a> Inquiry<'a> {
     /// What is lent ends: at Open Telekom Cloud a token after 24 hours, a temporary key
     /// after 24 hours at most.
     pub(super) fn warn_about_end(&mut self, fact: Fact) {
-        let name = self.entry.name(fact);
+        let name = self.facts.name(fact);
         self.warn(format!("`{name}` ends, often within 24 hours, and nothing here can renew it; a password or a permanent AK/SK can be used for good"));
     }
 }

@@ -1,16 +1,20 @@
 //! Accounts as users keep them: each kind in each place, and each mistake.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use secrecy::ExposeSecret;
 
-use crate::credential::spec::{
-    AgencySource, CredentialSpec, Domain, Identity, Project, ScopeWanted, User,
-};
+use crate::credential::configured::ConfiguredCredential;
+use crate::credential::discovery::account::Account;
+use crate::credential::identity::{Domain, Project, ScopeWanted, User};
+use crate::credential::kinds::agency::{Agency, AgencySource};
+use crate::credential::kinds::header::Header;
+use crate::credential::kinds::keys::Keys;
+use crate::credential::kinds::keystone::{Identity, Keystone};
 use crate::outbound::secret::Secret;
-use crate::settings::accounts::Account;
 
 /// A home with files, the environment of its user, and nothing of this machine.
 pub(super) struct Home {
@@ -81,49 +85,60 @@ pub(super) fn assert_told(messages: &[String], wanted: &[&str]) {
 /// The account on one line, with its secrets.
 pub(super) fn line(account: &Account) -> String {
     let region = account.region.as_deref().unwrap_or("-");
-    format!("{} in {region}", spec(&account.spec))
+    format!("{} in {region}", shown(&*account.credential))
 }
 
-fn spec(spec: &CredentialSpec) -> String {
-    match spec {
-        CredentialSpec::Header(header) => format!("{} {}", header.name, secret(&header.secret)),
-        CredentialSpec::Keystone(keystone) => {
-            let scope = match &keystone.scope {
-                ScopeWanted::Project(wanted) => project(wanted),
-                ScopeWanted::Domain(wanted) => domain(wanted),
-                ScopeWanted::Default => "default".to_owned(),
-            };
-            let who = identity(&keystone.identity);
-            format!("{who} at {} for {scope}", keystone.auth_url)
-        }
-        CredentialSpec::Keys(keys) => {
-            let optional = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
-            let url = keys.auth_url.as_ref().map(ToString::to_string);
-            format!(
-                "keys {} {} {} id:{} domain:{} name:{} at {}",
-                secret(&keys.access_key),
-                secret(&keys.secret_key),
-                optional(&keys.security_token.as_ref().map(secret)),
-                optional(&keys.project_id),
-                optional(&keys.domain_id),
-                optional(&keys.project),
-                optional(&url),
-            )
-        }
-        CredentialSpec::Agency(agency) => {
-            let AgencySource::Own(source) = &agency.source else {
-                panic!("no account names another credential")
-            };
-            let wanted = agency.project.as_ref().map_or("-".to_owned(), project);
-            let (name, account) = (&agency.agency, domain(&agency.account));
-            let source = self::spec(source);
-            format!(
-                "agency {name} of {account} for {wanted} at {} by ({source})",
-                agency.auth_url
-            )
-        }
-        CredentialSpec::None | CredentialSpec::Metadata(_) => panic!("no account is of this kind"),
+fn shown(credential: &dyn ConfiguredCredential) -> String {
+    let any: &dyn Any = credential;
+    if let Some(header) = any.downcast_ref::<Header>() {
+        return format!("{} {}", header.name, secret(&header.secret));
     }
+    if let Some(keystone) = any.downcast_ref::<Keystone>() {
+        return of_keystone(keystone);
+    }
+    if let Some(keys) = any.downcast_ref::<Keys>() {
+        return of_keys(keys);
+    }
+    let agency = any.downcast_ref::<Agency>();
+    of_agency(agency.expect("no other kind is found"))
+}
+
+fn of_keystone(keystone: &Keystone) -> String {
+    let scope = match &keystone.scope {
+        ScopeWanted::Project(wanted) => project(wanted),
+        ScopeWanted::Domain(wanted) => domain(wanted),
+        ScopeWanted::Default => "default".to_owned(),
+    };
+    let who = identity(&keystone.identity);
+    format!("{who} at {} for {scope}", keystone.auth_url)
+}
+
+fn of_keys(keys: &Keys) -> String {
+    let optional = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
+    let url = keys.auth_url.as_ref().map(ToString::to_string);
+    format!(
+        "keys {} {} {} id:{} domain:{} name:{} at {}",
+        secret(&keys.access_key),
+        secret(&keys.secret_key),
+        optional(&keys.security_token.as_ref().map(secret)),
+        optional(&keys.project_id),
+        optional(&keys.domain_id),
+        optional(&keys.project),
+        optional(&url),
+    )
+}
+
+fn of_agency(agency: &Agency) -> String {
+    let AgencySource::Own(source) = &agency.source else {
+        panic!("no account names another credential")
+    };
+    let wanted = agency.project.as_ref().map_or("-".to_owned(), project);
+    let (name, account) = (&agency.agency, domain(&agency.account));
+    format!(
+        "agency {name} of {account} for {wanted} at {} by ({})",
+        agency.auth_url,
+        shown(&**source)
+    )
 }
 
 fn identity(identity: &Identity) -> String {

@@ -1,0 +1,118 @@
+//! A service as configured: its own section `[services.NAME]`.
+
+use std::sync::Arc;
+
+use crate::credential::configured::CredentialSettings;
+use crate::definition::Definition;
+use crate::schedule::budget::Limits;
+use crate::service::{Base, endpoint};
+use crate::timing::{PollSettings, Timing};
+use crate::tree::reader::{Reader, not_among};
+use crate::watch::Params;
+use crate::watch::request::check_param;
+
+/// The least and the most polls per second that a service may be set to.
+const RATES: std::ops::RangeInclusive<f64> = 0.01..=100_000.0;
+/// The limits of a service that sets none: gentle, and enough for hundreds of watches at
+/// the usual intervals.
+const RATE: f64 = 5.0;
+const CONCURRENCY: u32 = 8;
+
+/// A section `[services.NAME]`.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// How its API looks.
+    pub definition: Arc<Definition>,
+    /// Where it is.
+    pub base: Base,
+    /// The credential's name.
+    pub credential: String,
+    /// Values for the definition's placeholders.
+    pub params: Params,
+    /// How much it may be asked.
+    pub limits: Limits,
+    /// When to poll, and how long to wait for what.
+    pub timing: Timing,
+}
+
+/// The parts of the configuration that a service builds on; an absent part was reported
+/// where it stands.
+pub(crate) struct Foundation<'a> {
+    /// The definition it names.
+    pub(crate) definition: Option<Arc<Definition>>,
+    /// The name and the settings of its credential.
+    pub(crate) credential: Option<(String, &'a CredentialSettings)>,
+    /// The section `[poll]`.
+    pub(crate) poll: PollSettings,
+}
+
+/// Reads the keys of a service, but for the names in `foundation`.
+pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<ServiceSettings> {
+    let Foundation {
+        definition,
+        credential,
+        poll,
+    } = foundation;
+    let own = credential.as_ref().map(|(_, settings)| *settings);
+    let base = endpoint::base(section, definition.as_deref(), own);
+    let params = section.texts("params");
+    let limits = limits(section);
+    let poll_section = section.section("poll");
+    let own_poll = PollSettings::read(&poll_section);
+    poll_section.finish();
+    section.finish();
+    let definition = definition?;
+    check_params(section, &params, &definition);
+    let poll = own_poll.over(definition.poll.over(poll));
+    let is_too_long = |initial| poll.max.is_some_and(|max| initial > max);
+    if poll.initial.is_some_and(is_too_long) && !poll_section.has_error("") {
+        section.report("poll", "initial is longer than max");
+    }
+    Some(ServiceSettings {
+        definition,
+        base: base?,
+        credential: credential?.0,
+        params,
+        limits: limits?,
+        timing: poll.complete()?,
+    })
+}
+
+fn check_params(section: &Reader<'_>, params: &Params, definition: &Definition) {
+    let is_unknown = |name: &&String| !definition.params.contains(name);
+    for name in params.keys().filter(is_unknown) {
+        let names = definition.params.iter().map(String::as_str);
+        section.report("params", not_among(name, names));
+    }
+    for (name, value) in params {
+        if let Err(allowed) = check_param(value) {
+            section.report("params", format!("`{name}` {allowed}"));
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the rate was checked to be a small positive number"
+)]
+fn limits(section: &Reader<'_>) -> Option<Limits> {
+    let set = |key: &str| section.has(key);
+    let rate = section.number("rate", RATES);
+    let burst = section.whole("burst", 1..=1_000_000);
+    let concurrency = section.whole("concurrency", 1..=10_000);
+    let rate = if set("rate") { rate? } else { RATE };
+    Some(Limits {
+        rate,
+        burst: if set("burst") {
+            burst?
+        } else {
+            (rate.ceil() as u32).max(1)
+        },
+        concurrency: if set("concurrency") {
+            concurrency?
+        } else {
+            CONCURRENCY
+        },
+    })
+}
