@@ -2,7 +2,7 @@
 //! all work is done.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jobwatch::actions::submit::SubmitError;
