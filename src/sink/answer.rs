@@ -1,11 +1,11 @@
-//! What is kept of a receiver's answer: its beginning, fit to be shown.
+//! The part of a receiver's answer that is kept: its beginning, safe to print.
 
 use crate::outbound::redaction::Redaction;
 use crate::sink::ANSWER_BYTES_MAX;
 
-/// The beginning of `bytes` as text: without our secrets, without control characters, which
-/// a terminal or a log would obey, and at most [`ANSWER_BYTES_MAX`] long. What is not UTF-8
-/// is replaced. `None` for an empty answer.
+/// Returns the beginning of `bytes` as text, at most [`ANSWER_BYTES_MAX`] long. It contains
+/// neither our secrets nor control characters, which a terminal would obey. Bytes that are not
+/// UTF-8 are replaced. `None` for an empty answer.
 pub fn beginning(bytes: &[u8], redaction: &Redaction) -> Option<String> {
     let text = redaction.text(&String::from_utf8_lossy(bytes));
     let plain: String = text

@@ -1,4 +1,4 @@
-//! What is posted for an event: as a `CloudEvent` in one of its two HTTP modes, or by a
+//! The HTTP body for an event: a `CloudEvent` in one of its two HTTP modes, or the output of a
 //! template.
 
 use std::collections::BTreeMap;
@@ -13,40 +13,38 @@ use serde_json::{Map, Value};
 
 use crate::sink::template::Template;
 
-/// What a value in a header of the binary mode must not hold as it is (`CloudEvents` HTTP
-/// binding 1.0.2, section 3.1.3.2); what is not ASCII is encoded anyway.
+/// The ASCII characters that must be encoded in header values of the binary mode
+/// (`CloudEvents` HTTP binding 1.0.2, section 3.1.3.2). Other characters are always encoded.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
-/// The form of what is posted.
+/// The form of the body that is posted for an event.
 #[derive(Clone)]
 pub enum BodyFormat {
     /// The whole `CloudEvent` as the body.
     Structured,
-    /// The event's `data` as the body, the rest in headers `ce-…`.
+    /// The event's `data` as the body, its other members in headers `ce-…`.
     Binary,
-    /// What a template makes of the event.
+    /// The output of a template, which must be of this content type.
     Template {
-        /// The template.
         template: Template,
-        /// What its output is.
         content_type: HeaderValue,
     },
 }
 
-/// What is posted.
+/// A body and the headers that describe it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FormattedBody {
-    /// Headers that tell of the body.
+    /// The content type and, in binary mode, the attributes of the event.
     pub headers: HeaderMap,
-    /// The body, as it is signed.
+    /// The bytes that are signed and sent.
     pub body: Vec<u8>,
 }
 
 impl BodyFormat {
-    /// Gives the stored `event` its form.
+    /// Converts the stored `event` to this form.
     ///
     /// # Errors
-    /// It cannot have this form, now or later.
+    /// The event cannot have this form; another attempt would fail in the same way.
     pub fn of(
         &self,
         event: &str,
@@ -78,11 +76,11 @@ fn typed(content_type: HeaderValue) -> HeaderMap {
 
 #[expect(clippy::needless_pass_by_value, reason = "it goes into `map_err`")]
 fn unreadable(error: serde_json::Error) -> String {
-    format!("the stored event is no JSON object: {error}")
+    format!("the stored event is not a JSON object: {error}")
 }
 
 fn binary(event: &str) -> Result<FormattedBody, String> {
-    /// As it stands: what was stored is sent, to the last space.
+    /// Borrowed as text, so that the data is sent exactly as it was stored.
     #[derive(Deserialize)]
     struct Data<'a> {
         #[serde(borrow)]
@@ -95,7 +93,7 @@ fn binary(event: &str) -> Result<FormattedBody, String> {
         let Some(text) = value.as_str() else { continue };
         let encoded = utf8_percent_encode(text, ENCODED).to_string();
         let value = HeaderValue::from_str(&encoded)
-            .map_err(|_| format!("the event's {name} cannot stand in a header"))?;
+            .map_err(|_| format!("the event's {name} is not allowed in a header"))?;
         let name = match name.as_str() {
             "datacontenttype" => CONTENT_TYPE,
             name => HeaderName::try_from(format!("ce-{name}"))

@@ -1,8 +1,8 @@
-//! Events by HTTP POST to the URL that a watch came with.
+//! Posts events to the callback URL that a watch was submitted with.
 //!
-//! Such a URL is not ours: its host must be listed, it must be `https`, and only public
-//! addresses are connected to. All of it is judged again at each attempt, since settings
-//! and names change while a job runs.
+//! A caller of the API chose such a URL: its host must be listed, its scheme must be `https`,
+//! and only public addresses are connected to. Each attempt checks all of this again, because
+//! settings and DNS answers change while a job runs.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,18 +16,18 @@ use crate::tree::reader::Reader;
 use crate::watch::delivery::Delivery;
 use crate::watch::subscription::Filter;
 
-/// How many attempts may be under way at once, to all receivers together: more than for one
-/// webhook, so that one silent receiver does not hold up the others.
+/// The number of attempts that may run at once, to all receivers together. It is larger than
+/// for one webhook, so that one receiver that does not answer does not delay the others.
 const CONCURRENCY: usize = 32;
 
-/// What is allowed of the `callback_url` of watches.
+/// The rules for the `callback_url` of watches.
 #[derive(Clone)]
 pub struct CallbackSettings {
-    /// The hosts it may name.
+    /// The hosts that the URL may name.
     pub hosts: Hosts,
-    /// How it is posted to.
+    /// The form of the requests and their signatures.
     pub options: DeliveryOptions,
-    /// Which events are sent to it.
+    /// The events that are sent to the URL.
     pub filter: Filter,
 }
 
@@ -38,7 +38,7 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// Callbacks to these hosts.
+    /// Makes a sink for callback URLs on these hosts.
     ///
     /// # Errors
     /// A file cannot be used, or TLS cannot be set up.
@@ -69,7 +69,7 @@ impl Sink for Callback {
         };
         let attempt = self.sender.post(&url, delivery, now).await;
         match attempt.result {
-            // Of this receiver; the other ones are not gone.
+            // Only this receiver is gone; the sink goes on for the others.
             AttemptResult::ReceiverGone => Attempt {
                 result: AttemptResult::Never {
                     reason: "the receiver is gone (410)".to_owned(),
@@ -81,7 +81,7 @@ impl Sink for Callback {
     }
 }
 
-/// What is allowed of the `callback_url` of watches; `None` when nothing is.
+/// Reads the rules for the `callback_url` of watches; `None` if no host is allowed.
 pub(crate) fn read(api: &Reader<'_>) -> Option<CallbackSettings> {
     let listed = api.list("allow_callback_hosts");
     let keys = keys(api, ["callback_secret", "old_callback_secret"]);
@@ -95,7 +95,7 @@ pub(crate) fn read(api: &Reader<'_>) -> Option<CallbackSettings> {
     if keys.is_empty() && !api.has_any(&["callback_secret", "callback_secret_file"]) {
         api.warn(
             "allow_callback_hosts",
-            "callbacks are not signed; set callback_secret_file, so that receivers know who calls",
+            "callbacks are not signed; set callback_secret_file, so that receivers can check the sender",
         );
     }
     Some(CallbackSettings {

@@ -1,4 +1,4 @@
-//! Which events a sink gets: the keys `events`, `services` and `labels` of its section.
+//! Selects the events of a sink: the keys `events`, `services` and `labels` of its section.
 
 use crate::tree::reader::{Reader, not_among};
 use crate::watch::subscription::{EventFilter, Filter};

@@ -1,12 +1,12 @@
-//! Where events go: the contract, and one file for each kind.
+//! Sinks receive events: the contract, and one file for each kind.
 //!
-//! A sink makes one attempt and says what came of it. It keeps nothing and retries
-//! nothing: what is owed stands in the store, and [`retry`] says when to try again.
+//! A sink makes one attempt and returns its result. It stores nothing and retries nothing:
+//! the store keeps the deliveries owed, and [`retry`] decides when to try again.
 //!
 //! Each of the [`kinds`] reads its own section of the configuration. [`webhook`](kinds::webhook)
-//! and [`callback`] post: [`post`] makes one request of an event's [`body_format`], which a
-//! [`template`] may give, its [`signature`] and the certificates of [`tls`]. What stands in
-//! files is kept [`reloading`]; what comes back is an [`answer`].
+//! and [`callback`] use [`post`]: it builds one request from the [`body_format`], where a
+//! [`template`] may write the body, with a [`signature`] and the certificates of [`tls`], and
+//! keeps the beginning of the [`answer`]. Values that come from files are [`reloading`].
 
 pub mod answer;
 pub mod body_format;
@@ -32,52 +32,49 @@ use crate::telemetry::LogOutput;
 use crate::watch::delivery::Delivery;
 use crate::watch::subscription::Filter;
 
-/// A sink shared by everything that uses it.
+/// The type of a sink that several tasks share.
 pub type SharedSink = Arc<dyn Sink>;
 
-/// The longest an attempt of any sink may take. The limits of each kind stay below it, and
-/// the courier claims deliveries for longer.
+/// The time limit for an attempt of any sink. The limits of each kind are lower, and the
+/// courier claims deliveries for longer.
 pub const ATTEMPT_MAX: Duration = Duration::from_secs(50);
 
-/// The most that is kept of an answer, in bytes.
+/// The largest part of an answer that is kept, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 512;
 
-/// What one attempt came to.
+/// The result of one attempt and the answer of the receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Whether the sink has the event.
+    /// Says whether the receiver has the event.
     pub result: AttemptResult,
-    /// The HTTP status, where there is one.
+    /// The HTTP status; `None` if the sink does not use HTTP or got no answer.
     pub http_status: Option<u16>,
     /// The beginning of the answer, at most [`ANSWER_BYTES_MAX`], without our secrets.
     pub answer: Option<String>,
 }
 
-/// Whether a sink has an event.
+/// Says whether a receiver has an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptResult {
-    /// It has.
     Delivered,
-    /// It has not; try again.
+    /// The receiver does not have it; try again.
     Failed {
-        /// Why, in words.
         reason: String,
-        /// The receiver's retry_after for the next attempt.
+        /// The delay that the receiver asked for; `None` if it asked for none.
         retry_after: Option<Duration>,
     },
-    /// It has not and, as things stand, never will: the event cannot be made into what the
-    /// sink sends, or may not be sent there. A dead letter at once, so that an operator sees it;
-    /// it can be redriven when the cause is mended.
+    /// Another attempt would fail in the same way: the event cannot be given the form that the
+    /// sink sends, or must not be sent there. The delivery becomes a dead letter at once, so that
+    /// an operator sees it and can redrive it after mending the cause.
     Never {
-        /// Why, in words.
         reason: String,
     },
-    /// The receiver wants no events any more (410).
+    /// The receiver answered 410: it takes no more events.
     ReceiverGone,
 }
 
 impl Attempt {
-    /// A result without an answer.
+    /// Makes an attempt without an answer.
     pub fn of(result: AttemptResult) -> Self {
         Self {
             result,
@@ -90,51 +87,51 @@ impl Attempt {
 /// A configured sink and whether its receiver takes events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkStatus {
-    /// Its name in the configuration.
+    /// The name of the sink in the configuration.
     pub name: String,
-    /// The word for its kind in the configuration.
+    /// The word for the kind in the configuration.
     pub kind: &'static str,
-    /// The time of the answer 410; nothing is sent to the sink from then until a restart.
+    /// The time of the answer 410. Nothing is sent to the sink from then until a restart.
     pub gone_since: Option<Timestamp>,
 }
 
-/// Receives events.
+/// One destination of events; an attempt lasts at most [`ATTEMPT_MAX`].
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// The word for this kind in the configuration.
+    /// Returns the word for this kind in the configuration.
     fn kind(&self) -> &'static str;
 
-    /// How many attempts may be under way at once.
+    /// Returns how many attempts may run at once.
     fn concurrency(&self) -> usize;
 
-    /// Makes one attempt to deliver `delivery`, begun at `now`.
+    /// Makes one attempt to deliver `delivery`, which begins at `now`.
     async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt;
 }
 
 /// The settings of one sink that its kind has read and checked.
 pub trait ConfiguredSink: Send + Sync {
-    /// Where its events go, in a few words and without a secret.
+    /// Describes the destination in a few words, without a secret.
     fn target(&self) -> String;
 
-    /// The file that this sink alone may write, if there is one.
+    /// Returns the file that only this sink may write; `None` if it writes no file.
     fn own_file(&self) -> Option<&Path> {
         None
     }
 
-    /// Sets the sink up.
+    /// Makes the sink from its settings.
     ///
     /// # Errors
-    /// Why it cannot be set up, without a secret.
+    /// Says why it cannot be set up, without a secret.
     fn set_up(&self, log: &LogOutput) -> Result<SharedSink, String>;
 }
 
-/// A section `[sinks.NAME]`.
+/// The settings in a section `[sinks.NAME]`.
 #[derive(Clone)]
 pub struct SinkSettings {
-    /// The word for its kind.
+    /// The word for its kind in the configuration.
     pub kind: &'static str,
-    /// What is set of that kind.
+    /// The settings that only this kind has.
     pub sink: Arc<dyn ConfiguredSink>,
-    /// Which events it gets.
+    /// The events that the sink receives.
     pub filter: Filter,
 }

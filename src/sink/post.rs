@@ -1,4 +1,4 @@
-//! One HTTP POST of one event, and what the answer means.
+//! Sends one event by HTTP POST and interprets the answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,34 +19,34 @@ use crate::sink::tls::Tls;
 use crate::sink::{ATTEMPT_MAX, Attempt, AttemptResult, answer, reloading};
 use crate::watch::delivery::Delivery;
 
-/// How long one attempt may take; Standard Webhooks asks for 15 to 30 s.
+/// The time limit of one attempt; Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// How long the body of an answer is waited for.
+/// How long to wait for the body of an answer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// From which length on a part of a path may be a secret by itself: shorter ones are words
-/// that an answer may use.
+/// The length in bytes from which a part of a path counts as a secret. Shorter parts are words
+/// that an answer may contain by chance.
 const SECRET_SEGMENT_MIN: usize = 16;
 const _: () = assert!(
     TIMEOUT.as_millis() + DRAIN_TIMEOUT.as_millis() <= ATTEMPT_MAX.as_millis(),
     "an attempt ends within its limit"
 );
-/// How much of an answer is read before the connection is closed instead of reused.
+/// The largest body that is read so that the connection can be reused. With a larger one the
+/// connection is closed.
 const DRAINED_BYTES_MAX: usize = 64 * 1024;
 
-/// How events are posted, whatever the URL.
+/// The options for posting events, independent of the URL.
 #[derive(Clone)]
 pub struct DeliveryOptions {
-    /// Their form.
+    /// The form of the body.
     pub format: BodyFormat,
-    /// The keys that sign, each as `whsec_…` or `whsk_…`.
+    /// The signing keys, each as `whsec_…` or `whsk_…`.
     pub keys: Vec<Secret>,
-    /// Headers with a secret.
+    /// Headers that each carry a secret.
     pub headers: Vec<(HeaderName, Secret)>,
-    /// Secrets that a template may name.
+    /// Secrets that a template may use, by name.
     pub values: BTreeMap<String, Secret>,
-    /// Certificates.
     pub tls: Tls,
-    /// Whether only public addresses may be connected to.
+    /// True if only public addresses may be connected to.
     pub only_public: bool,
 }
 
@@ -55,12 +55,12 @@ pub struct Sender {
     format: BodyFormat,
     only_public: bool,
     client: Reloading<reqwest::Client>,
-    proofs: Reloading<Proofs>,
+    secrets: Reloading<RequestSecrets>,
 }
 
-/// What is secret in a request.
+/// The secrets of a request, and their redaction from its answer.
 #[derive(Clone)]
-struct Proofs {
+struct RequestSecrets {
     signer: Option<Signer>,
     headers: HeaderMap,
     values: BTreeMap<String, SecretString>,
@@ -68,7 +68,7 @@ struct Proofs {
 }
 
 impl DeliveryOptions {
-    /// In the open: structured, unsigned, to any address.
+    /// Returns options without secrets: structured, unsigned, to any address.
     pub fn plain() -> Self {
         Self {
             format: BodyFormat::Structured,
@@ -80,7 +80,7 @@ impl DeliveryOptions {
         }
     }
 
-    /// How events are posted, in a few words.
+    /// Describes the options in a few words.
     pub(crate) fn in_words(&self) -> String {
         let signed = if self.keys.is_empty() {
             "not signed"
@@ -103,7 +103,7 @@ impl DeliveryOptions {
         all.cloned().collect()
     }
 
-    fn proofs(&self) -> Result<Proofs, String> {
+    fn request_secrets(&self) -> Result<RequestSecrets, String> {
         let read = |secret: &Secret| secret.read().map_err(|error| error.to_string());
         let keys: Vec<SecretString> = self.keys.iter().map(read).collect::<Result<_, _>>()?;
         let mut headers = HeaderMap::new();
@@ -112,7 +112,7 @@ impl DeliveryOptions {
             let text = read(secret)?;
             let mut value = HeaderValue::from_str(text.expose_secret()).map_err(|_| {
                 format!(
-                    "{}: the value cannot stand in a header ({name})",
+                    "{}: the value is not allowed in a header ({name})",
                     secret.place()
                 )
             })?;
@@ -129,7 +129,7 @@ impl DeliveryOptions {
         }
         let secrets = keys.iter().chain(&shown).chain(values.values());
         let redaction = Redaction::of(secrets.map(ExposeSecret::expose_secret));
-        Ok(Proofs {
+        Ok(RequestSecrets {
             signer: (!keys.is_empty())
                 .then(|| Signer::new(&keys))
                 .transpose()
@@ -143,10 +143,10 @@ impl DeliveryOptions {
     fn client(&self) -> Result<reqwest::Client, String> {
         let client = outbound::client()
             .http1_only()
-            // Receivers are ours to choose; a proxy of the environment is not, and it would
-            // connect to addresses that nobody checked.
+            // The proxy of the environment is not used: it would connect to addresses that
+            // jobwatch has not checked.
             .no_proxy()
-            // An answer is not unpacked: it is read for its first bytes only.
+            // The answer is not decompressed: only its first bytes are kept.
             .no_gzip()
             .timeout(TIMEOUT);
         let client = if self.only_public {
@@ -162,46 +162,45 @@ impl DeliveryOptions {
 }
 
 impl Sender {
-    /// A sender of this options.
+    /// Makes a sender with these options.
     ///
     /// # Errors
     /// A file cannot be used, or TLS cannot be set up.
     pub fn new(options: &DeliveryOptions) -> Result<Self, String> {
-        let (of_client, of_proofs) = (options.clone(), options.clone());
+        let (for_client, for_secrets) = (options.clone(), options.clone());
         Ok(Self {
             format: options.format.clone(),
             only_public: options.only_public,
             client: Reloading::new(reloading::files(options.tls.files()), move || {
-                of_client.client()
+                for_client.client()
             })?,
-            proofs: Reloading::new(options.secrets(), move || of_proofs.proofs())?,
+            secrets: Reloading::new(options.secrets(), move || for_secrets.request_secrets())?,
         })
     }
 
-    /// Posts `delivery` to `url`.
     pub async fn post(&self, url: &Url, delivery: &Delivery, now: Timestamp) -> Attempt {
-        // A resolver is not asked about an address that stands in the URL itself.
+        // The resolver never sees an address that is written in the URL itself.
         if self.only_public
             && let Err(reason) = egress::check_literal(url)
         {
             return Attempt::of(AttemptResult::Never { reason });
         }
-        let proofs = self.proofs.now();
-        let formatted = match self.format.of(&delivery.body, &proofs.values) {
+        let secrets = self.secrets.now();
+        let formatted = match self.format.of(&delivery.body, &secrets.values) {
             Ok(formatted) => formatted,
             Err(reason) => return Attempt::of(AttemptResult::Never { reason }),
         };
-        // The timestamp is the attempt's, not the event's: receivers refuse old ones.
+        // The time of the attempt, not of the event: receivers refuse old timestamps.
         let timestamp = timestamp_of(now);
         let mut request = self
             .client
             .now()
             .post(url.clone())
-            .headers(proofs.headers)
+            .headers(secrets.headers)
             .headers(formatted.headers)
             .header("webhook-id", delivery.event_id.to_string())
             .header("webhook-timestamp", timestamp.to_string());
-        if let Some(signer) = &proofs.signer {
+        if let Some(signer) = &secrets.signer {
             let signature = signer.sign(delivery.event_id, timestamp, &formatted.body);
             request = request.header("webhook-signature", signature);
         }
@@ -211,7 +210,7 @@ impl Sender {
                 let bytes = read(&mut response).await;
                 let parts = secret_parts(url);
                 let parts = Redaction::of(parts.iter().map(String::as_str));
-                let redaction = proofs.redaction.and(&parts);
+                let redaction = secrets.redaction.and(&parts);
                 Attempt {
                     answer: answer::beginning(&bytes, &redaction),
                     ..attempt
@@ -225,8 +224,9 @@ impl Sender {
     }
 }
 
-/// What of a URL is kept out of what is told: a chat's webhook is a secret by its path, a
-/// workflow's by a value of its query. A receiver may repeat all of it or a part.
+/// Returns the parts of a URL that are removed from answers. The path of a chat's webhook is
+/// a secret, and so is a value in the query of a workflow's. A receiver may repeat all of it
+/// or a part.
 fn secret_parts(url: &Url) -> Vec<String> {
     let query = url.query().unwrap_or_default();
     let written = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -244,8 +244,8 @@ fn secret_parts(url: &Url) -> Vec<String> {
         .collect()
 }
 
-/// Reads the answer, so that the connection can serve the next event: so much and so long.
-/// It is delivered, or not, whatever becomes of the body.
+/// Reads the body of the answer within limits of size and time, so that the connection can
+/// serve the next event. The status alone decides whether the event is delivered.
 async fn read(response: &mut reqwest::Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     let reading = async {
@@ -255,7 +255,7 @@ async fn read(response: &mut reqwest::Response) -> Vec<u8> {
             bytes.extend_from_slice(&chunk);
         }
     };
-    // What came in time is kept.
+    // After a timeout, the bytes read so far are kept.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
     bytes
 }
@@ -266,19 +266,19 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Attempt {
     } else if status == StatusCode::GONE {
         AttemptResult::ReceiverGone
     } else {
-        let obeys = [
+        let may_delay = [
             StatusCode::TOO_MANY_REQUESTS,
             StatusCode::SERVICE_UNAVAILABLE,
         ]
         .contains(&status);
-        let hint = if status.is_redirection() {
-            "; redirects are not followed: give the URL that it leads to"
+        let advice = if status.is_redirection() {
+            "; redirects are not followed: configure the final URL"
         } else {
             ""
         };
         AttemptResult::Failed {
-            reason: format!("the receiver answered {status}{hint}"),
-            retry_after: retry_after::read(headers, now).filter(|_| obeys),
+            reason: format!("the receiver answered {status}{advice}"),
+            retry_after: retry_after::read(headers, now).filter(|_| may_delay),
         }
     };
     Attempt {

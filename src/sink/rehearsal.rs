@@ -11,8 +11,9 @@ use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::observation::{Job, JobState};
 use crate::watch::{Outcome, State, Watch, WatchId};
 
-/// A template that fails for one of these events will probably fail for real ones: what
-/// every event has may be absent, and where it is a text, quotes around it are too many.
+/// Warns if the template fails for a sample event, because it will probably fail for real
+/// ones. One sample lacks all optional values, which shows a template that requires one; the
+/// other has them as texts, which shows quotes that should not be there.
 pub(super) fn rehearse(
     section: &Reader<'_>,
     template: &Template,
@@ -24,35 +25,35 @@ pub(super) fn rehearse(
         ("a plain `job.failed` event", None),
         ("a `job.failed` event with a reason", Some(whole_job())),
     ];
-    for (what, job) in samples {
+    for (name, job) in samples {
         let event = sample(job).body;
         let event = serde_json::from_str(&event).expect("an event is a JSON object");
         if let Err(message) = template.render(&event, &values) {
-            section.warn("template_file", format!("fails for {what}: {message}"));
+            section.warn("template_file", format!("fails for {name}: {message}"));
             return;
         }
     }
 }
 
-/// A job of which everything is known.
+/// Makes a job with a value in every text.
 fn whole_job() -> Job {
-    let said = || Some("sample".to_owned());
+    let text = || Some("sample".to_owned());
     let at = Timestamp::UNIX_EPOCH;
     Job {
         state: JobState::Failed,
-        job_type: said(),
-        status: said(),
-        code: said(),
-        reason: said(),
+        job_type: text(),
+        status: text(),
+        code: text(),
+        reason: text(),
         began_at: Some(at),
         ended_at: Some(at),
-        progress: said(),
+        progress: text(),
         resources: None,
         children: Vec::new(),
     }
 }
 
-/// An event of a failed job.
+/// Makes the event of a failed job.
 fn sample(job: Option<Job>) -> Event {
     let at = Timestamp::UNIX_EPOCH;
     let outcome = Outcome::Failed;

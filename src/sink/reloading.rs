@@ -1,4 +1,4 @@
-//! A value that is made from files, and made anew when one of them changes.
+//! A value that is made from files, and made again when one of them changes.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use parking_lot::Mutex;
 
 use crate::outbound::secret::{Secret, Stamp};
 
-/// Makes the value from what the files hold now.
+/// Makes the value from the current content of the files.
 type Make<T> = Box<dyn Fn() -> Result<T, String> + Send + Sync>;
 
-/// A value made from files. A change that makes no sense, such as a file half written, is
-/// told of once; what was made before stays in use.
+/// A value made from files. If a changed file cannot be used, for example because it is half
+/// written, a warning is logged once and the previous value stays in use.
 pub struct Reloading<T> {
     files: Vec<Secret>,
     make: Make<T>,
@@ -26,12 +26,12 @@ impl<T: Clone> Reloading<T> {
     /// Makes the value for the first time.
     ///
     /// # Errors
-    /// As `make` says.
+    /// Returns the error of `make`.
     pub fn new(
         files: Vec<Secret>,
         make: impl Fn() -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        // Before the files are read: a change in between is then seen the next time.
+        // Taken before the files are read, so that a change in between is seen the next time.
         let stamps = stamps(&files);
         let value = make()?;
         Ok(Self {
@@ -41,7 +41,7 @@ impl<T: Clone> Reloading<T> {
         })
     }
 
-    /// The value by what the files hold now.
+    /// Returns the value for the current content of the files.
     pub fn now(&self) -> T {
         let mut current = self.current.lock();
         let stamps = stamps(&self.files);
@@ -51,7 +51,7 @@ impl<T: Clone> Reloading<T> {
                 Ok(value) => current.value = value,
                 Err(error) => tracing::warn!(
                     error,
-                    "a file of a sink changed and cannot be used; the value from before stays in use"
+                    "a file of a sink changed and cannot be used; the previous value stays in use"
                 ),
             }
         }
@@ -59,7 +59,7 @@ impl<T: Clone> Reloading<T> {
     }
 }
 
-/// Files as what [`Reloading`] watches.
+/// Wraps paths for [`Reloading`], which watches [`Secret`]s.
 pub fn files(paths: impl IntoIterator<Item = PathBuf>) -> Vec<Secret> {
     paths.into_iter().map(Secret::File).collect()
 }

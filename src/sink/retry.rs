@@ -1,4 +1,4 @@
-//! When a failed delivery is tried again, and when it becomes a dead letter.
+//! Decides when a failed delivery is tried again, and when it becomes a dead letter.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use rand::{Rng, RngExt};
 
 use crate::watch::delivery::RETRY_DELAY_MAX;
 
-/// The delay before each attempt after the first; after the last one fails, the delivery
-/// is dead. Together about 15 hours 43 minutes: a receiver may be down overnight.
+/// The delay before each attempt after the first. If the last attempt fails, the delivery is
+/// dead. The sum is about 15 hours 43 minutes, so a receiver may be down overnight.
 const DELAYS: [Duration; 9] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -19,16 +19,16 @@ const DELAYS: [Duration; 9] = [
     Duration::from_hours(4),
     Duration::from_hours(8),
 ];
-/// The fraction by which a delay is randomised, upwards: a receiver that comes back must
-/// not meet everything at once.
+/// The largest random increase of a delay, as a fraction: a receiver that comes back must not
+/// get all deliveries at once.
 const JITTER: f64 = 0.1;
-/// The longest retry_after of a receiver that is respected.
+/// The longest retry_after that is respected; a longer one is shortened to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
-/// How long to wait after `attempts` failed attempts; `None` when there is no next one.
+/// Returns the delay after `attempts` failed attempts; `None` if the last one was made.
 ///
-/// A receiver's retry_after lengthens the delay and never shortens it. It is spread as well: what
-/// was refused together would come back together.
+/// A receiver's `retry_after` lengthens the delay and never shortens it. It is randomised too,
+/// because deliveries that were refused together would otherwise come back together.
 pub fn delay(attempts: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Option<Duration> {
     let index = usize::try_from(attempts.checked_sub(1)?).ok()?;
     let scheduled = *DELAYS.get(index)?;

@@ -1,8 +1,8 @@
 //! Standard Webhooks 1.0.0 signatures: symmetric (`v1`) and asymmetric (`v1a`).
 //!
-//! Signed is `id.timestamp.body`, with HMAC-SHA256 by a `whsec_…`, with Ed25519 by a
-//! `whsk_…`. With several keys each signs, so that a receiver can change its key, or its
-//! kind, without missing an event.
+//! A key signs `id.timestamp.body`: `whsec_…` with HMAC-SHA256, `whsk_…` with Ed25519. If
+//! several keys are configured, each signs, so that a receiver can change its key, or the
+//! kind of key, without missing an event.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use uuid::Uuid;
 use crate::outbound::secret::Secret;
 use crate::tree::reader::Reader;
 
-/// What a symmetric secret begins with when it is written down.
+/// The prefix of a symmetric secret in its text form.
 const SYMMETRIC: &str = "whsec_";
-/// What an asymmetric private key begins with.
+/// The prefix of an asymmetric private key in its text form.
 const ASYMMETRIC: &str = "whsk_";
 /// The sizes that Standard Webhooks allows for symmetric secrets, in bytes.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// The size of the private half of an Ed25519 key (its seed, RFC 8032), in bytes.
 const SEED_BYTES: usize = 32;
-/// Both halves, one after the other: how the Svix server writes a `whsk_…`.
+/// The size of both halves together, as the Svix server writes a `whsk_…`, in bytes.
 const PAIR_BYTES: usize = 64;
 
-/// Signs with every key it holds.
+/// Signs messages with each of its keys.
 #[derive(Clone)]
 pub struct Signer {
     keys: Vec<Key>,
@@ -42,7 +42,7 @@ enum Key {
 }
 
 impl Signer {
-    /// A signer with these keys, each as `whsec_` or `whsk_` and base64.
+    /// Makes a signer with these keys, each as `whsec_` or `whsk_` and base64.
     ///
     /// # Errors
     /// Says what is wrong with a key, without showing it.
@@ -51,7 +51,7 @@ impl Signer {
         Ok(Self { keys })
     }
 
-    /// The value of `webhook-signature` for this attempt.
+    /// Returns the value of `webhook-signature` for an attempt.
     pub fn sign(&self, id: Uuid, timestamp: i64, body: &[u8]) -> String {
         self.sign_message(&message(&id.to_string(), &timestamp.to_string(), body))
     }
@@ -61,8 +61,8 @@ impl Signer {
         signatures.join(" ")
     }
 
-    /// Whether `signatures`, the value of `webhook-signature`, proves the message. For
-    /// receivers of our own, such as the demo's.
+    /// True if `signatures`, the value of `webhook-signature`, has a valid signature of the
+    /// message. For receivers of our own, such as that of the demo.
     pub fn verifies(&self, id: &str, timestamp: &str, body: &[u8], signatures: &str) -> bool {
         let message = message(id, timestamp, body);
         self.keys.iter().any(|key| {
@@ -112,7 +112,7 @@ fn message(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
     [format!("{id}.{timestamp}.").as_bytes(), body].concat()
 }
 
-/// The timestamp of an attempt, as it is signed: seconds since 1970.
+/// Returns the signed timestamp of an attempt, in seconds since 1970.
 pub fn timestamp_of(now: Timestamp) -> i64 {
     now.as_second()
 }
@@ -146,7 +146,7 @@ fn symmetric(bytes: Vec<u8>) -> Result<Key, String> {
     Ok(Key::Symmetric(SecretSlice::from(bytes)))
 }
 
-/// The private half alone, or both, in which case they must belong together.
+/// Reads a key from its private half, or from both halves, which must belong together.
 fn asymmetric(bytes: &SecretSlice<u8>) -> Result<Key, String> {
     let bytes = bytes.expose_secret();
     let pair = match bytes.len() {
@@ -162,11 +162,11 @@ fn asymmetric(bytes: &SecretSlice<u8>) -> Result<Key, String> {
         }
     };
     pair.map(|pair| Key::Asymmetric(Arc::new(pair)))
-        .map_err(|_| "is no Ed25519 key: its halves do not belong together".to_owned())
+        .map_err(|_| "is not an Ed25519 key: its halves do not belong together".to_owned())
 }
 
-/// Reads the keys that sign, in this order; each is checked alone, so that the message names
-/// its file.
+/// Reads the signing keys in the order of `names`. Each is checked alone, so that a message
+/// can name its file.
 pub(crate) fn keys<const N: usize>(section: &Reader<'_>, names: [&str; N]) -> Vec<Secret> {
     let mut keys = Vec::new();
     for name in names {

@@ -1,11 +1,10 @@
-//! Bodies of webhooks by a template, for receivers that want a shape of their own.
+//! Bodies of webhooks from a template, for receivers that require a format of their own.
 //!
-//! A template sees the event: `type`, `subject`, `time`, `data` and so on. In JSON every
-//! `{{ value }}` is written as JSON, quotes and all, so that no text of a job can break out
-//! of its string. A template is the operator's, but what it is filled with is not: it is
-//! bounded in steps and in what it makes, and what comes out is parsed before it is signed.
-//! What it keeps in between is not bounded: a template that multiplies a text by a number
-//! has to know the number.
+//! A template can use the members of the event: `type`, `subject`, `time`, `data` and so on.
+//! In JSON every `{{ value }}` is written as JSON, with its quotes, so that no text of a job
+//! can break out of its string. The operator writes the template, but jobs supply its values:
+//! its steps and its output are limited, and JSON output is parsed before it is signed. Its
+//! memory is not limited: a template that repeats a text must choose the number itself.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,16 +17,15 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// The largest body a template may make.
+/// The largest output of a template, in bytes.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
-/// The largest template.
+/// The largest file of a template, in bytes.
 const SOURCE_BYTES_MAX: u64 = 256 * 1024;
-/// How many steps a template may take; one that lists 500 children takes some 20,000.
+/// The largest number of steps of a template; one that lists 500 children needs about 20,000.
 const FUEL: u64 = 200_000;
-/// The one template of an environment.
+/// The name of the only template in an environment.
 const NAME: &str = "body";
 
-/// A compiled template.
 #[derive(Clone)]
 pub struct Template {
     environment: Arc<Environment<'static>>,
@@ -39,7 +37,7 @@ impl Template {
     /// Compiles the template in `file`, whose output is of `content_type`.
     ///
     /// # Errors
-    /// Says what is wrong, with file and line.
+    /// Describes the fault, with file and line.
     pub fn read(file: &Path, content_type: &str) -> Result<Self, String> {
         let shown = file.display();
         let unreadable = |error: io::Error| format!("cannot read {shown}: {error}");
@@ -53,7 +51,7 @@ impl Template {
 
     fn compile(file: String, source: String, content_type: &str) -> Result<Self, String> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
-        // Case does not matter (RFC 9110, section 8.3.1); it must not turn escaping off.
+        // Case does not matter (RFC 9110, section 8.3.1) and must not turn escaping off.
         let essence = essence.to_ascii_lowercase();
         let is_json = essence.ends_with("/json") || essence.ends_with("+json");
         let escape = match essence.as_str() {
@@ -75,10 +73,10 @@ impl Template {
         })
     }
 
-    /// The body for `event`, whose members a template names, and `secrets`.
+    /// Returns the body for `event`; the template can use its members and `secrets`.
     ///
     /// # Errors
-    /// Says what is wrong, with file and line: a name that is not in this event, too many
+    /// Describes the fault, with file and line: a name that this event does not have, too many
     /// steps, too much output, or output that is not JSON.
     pub fn render(
         &self,
@@ -104,7 +102,7 @@ impl Template {
             && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&body)
         {
             return Err(format!(
-                "{}: what it makes is not JSON: {error}; write {{{{ value }}}} without quotes around it",
+                "{}: the output is not JSON: {error}; write {{{{ value }}}} without quotes around it",
                 self.file
             ));
         }
@@ -112,24 +110,24 @@ impl Template {
     }
 }
 
-/// File, line and what is wrong; never a value, which could be anything.
+/// Describes the fault with file and line, but without values, which could be secret.
 fn in_words(file: &str, error: &Error) -> String {
     let line = error.line().map(|line| format!(":{line}"));
-    let what = error.detail().map_or_else(
+    let fault = error.detail().map_or_else(
         || error.kind().to_string(),
         |detail| format!("{}: {detail}", error.kind()),
     );
-    let hint = match error.kind() {
+    let advice = match error.kind() {
         minijinja::ErrorKind::UndefinedError => {
-            "; for what not every event has, write {{ name | default(\"\") }}"
+            "; for a value that some events lack, write {{ name | default(\"\") }}"
         }
-        minijinja::ErrorKind::WriteFailure => "; it makes more than 1 MiB",
+        minijinja::ErrorKind::WriteFailure => "; the output is larger than 1 MiB",
         _ => "",
     };
-    format!("{file}{}: {what}{hint}", line.unwrap_or_default())
+    format!("{file}{}: {fault}{advice}", line.unwrap_or_default())
 }
 
-/// Takes so much and no more.
+/// Collects output and fails above [`OUTPUT_BYTES_MAX`].
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
@@ -179,11 +177,11 @@ mod tests {
     #[test]
     fn other_content_types_are_escaped_by_their_rules() {
         let event = json!({"subject": "<b>&"});
-        let told = |content_type| rendered("{{ subject }}", content_type, &event).unwrap();
-        assert_eq!(told("text/plain; charset=utf-8"), "<b>&");
-        assert_eq!(told("text/html"), "&lt;b&gt;&amp;");
-        assert_eq!(told("application/vnd.x+json"), r#""<b>&""#);
-        assert_eq!(told("Application/JSON; charset=UTF-8"), r#""<b>&""#);
+        let text = |content_type| rendered("{{ subject }}", content_type, &event).unwrap();
+        assert_eq!(text("text/plain; charset=utf-8"), "<b>&");
+        assert_eq!(text("text/html"), "&lt;b&gt;&amp;");
+        assert_eq!(text("application/vnd.x+json"), r#""<b>&""#);
+        assert_eq!(text("Application/JSON; charset=UTF-8"), r#""<b>&""#);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Who a sink trusts and who it says it is: certificates from files. A receiver's
-//! certificate is always checked.
+//! Certificates from files: the authorities that a sink trusts, and its own certificate. The
+//! certificate of a receiver is always checked.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,34 +9,33 @@ use reqwest::{Certificate, ClientBuilder, Identity};
 
 use crate::outbound;
 
-/// The largest file with certificates; the bundle of a whole system has some 250 KiB.
+/// The largest file with certificates, in bytes; the bundle of a system has about 250 KiB.
 const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Files with certificates, in PEM.
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
-    /// The authorities that are trusted instead of the system's.
+    /// The authorities to trust instead of those of the system.
     pub ca: Option<PathBuf>,
-    /// Our certificate and its key, for receivers that ask who we are.
+    /// Our certificate and its key, for receivers that require one.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
 impl Tls {
-    /// Every file there is.
+    /// Returns the paths of all configured files.
     pub fn files(&self) -> Vec<PathBuf> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         self.ca.iter().chain(client).cloned().collect()
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ca.is_none() && self.client.is_none()
     }
 
-    /// Whether the files can be used.
+    /// Checks that the files can be used.
     ///
     /// # Errors
-    /// Says which cannot.
+    /// Says which file cannot be used.
     pub fn check(&self) -> Result<(), String> {
         let client = self.equip(outbound::client())?.build();
         client.map(drop).map_err(|error| {
@@ -45,7 +44,7 @@ impl Tls {
         })
     }
 
-    /// Has a client use the certificates, as the files hold them now.
+    /// Adds the certificates to a client; reads the files now.
     ///
     /// # Errors
     /// Says which file cannot be used.

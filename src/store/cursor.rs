@@ -1,19 +1,20 @@
-//! Marks in what a store keeps: where a reader goes on. Only the store reads their content.
+//! Positions in the data of a store, from which a reader continues. Only the store reads their
+//! content.
 
 use std::fmt;
 
-/// A mark in the changes of a store; see
+/// A position in the changes of a store; see
 /// [`WatchStore::changes`](crate::store::WatchStore::changes).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(String);
 
-/// The end of a page; the next page of the same list goes on after it. Clients of the API
-/// keep it as text.
+/// The end of a page: the next page of the same list begins after it. Clients of the API
+/// receive it as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageCursor(String);
 
 impl Cursor {
-    /// Makes a mark; for stores.
+    /// Makes a cursor; only a store calls this.
     pub fn new(content: impl Into<String>) -> Self {
         Self(content.into())
     }
@@ -25,7 +26,7 @@ impl Cursor {
 }
 
 impl PageCursor {
-    /// Makes a mark; for stores, and for a client's text on its way back to one.
+    /// Makes a cursor, in a store or from the text that a client sends back.
     pub fn new(content: impl Into<String>) -> Self {
         Self(content.into())
     }

@@ -1,4 +1,4 @@
-//! Deliveries as the store keeps them and lists them.
+//! Deliveries and their attempts as the store keeps and lists them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,25 +10,23 @@ use uuid::Uuid;
 use crate::store::PageCursor;
 use crate::watch::WatchId;
 
-/// The most attempts that are kept of one delivery: the latest.
+/// The number of attempts that are kept of one delivery: the latest ones.
 pub const ATTEMPTS_KEPT: u32 = 20;
 
-/// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryState {
-    /// Owed.
+    /// Not delivered yet; it will be attempted.
     Pending,
     /// The sink has the event.
     Delivered,
-    /// Given up: a dead letter.
+    /// Given up; it is a dead letter.
     Dead,
 }
 
 impl DeliveryState {
-    /// Every state.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
 
-    /// The word used in SQL, API and CLI.
+    /// Returns the word for this state in SQL, API and CLI.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -44,7 +42,7 @@ impl fmt::Display for DeliveryState {
     }
 }
 
-/// A word that is not a state of a delivery.
+/// The error for a word that is not a state of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a state of a delivery")]
 pub struct UnknownDeliveryState(pub String);
@@ -60,90 +58,79 @@ impl FromStr for DeliveryState {
     }
 }
 
-/// A delivery with its history in short.
+/// A delivery with a summary of its attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDelivery {
-    /// Names this delivery.
     pub id: i64,
-    /// The event; the same in every attempt.
+    /// The id of the event, the same in every attempt.
     pub event_id: Uuid,
-    /// The watch the event tells of; `None` when it tells of the watcher itself.
+    /// The watch that the event is about; `None` if it is about jobwatch itself.
     pub watch_id: Option<WatchId>,
-    /// The event's `CloudEvents` type.
     pub type_name: String,
-    /// To whom.
     pub sink: String,
-    /// Where it stands.
     pub state: DeliveryState,
-    /// Attempts made, over all schedules.
+    /// The number of attempts in all schedules.
     pub attempts_total: u32,
-    /// When the next attempt is due by the wall clock, while it is pending.
+    /// The time of the next attempt by the wall clock, while the delivery is pending.
     pub due_at: Option<Timestamp>,
     /// The HTTP status of the last attempt.
     pub last_status: Option<u16>,
-    /// Why the last attempt failed.
+    /// The reason why the last attempt failed.
     pub last_error: Option<String>,
-    /// When it was delivered or given up.
+    /// The time at which it was delivered or given up.
     pub settled_at: Option<Timestamp>,
 }
 
-/// One attempt, as it is kept.
+/// One attempt as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAttempt {
-    /// From 1, over all schedules.
+    /// The number of the attempt in all schedules, from 1.
     pub number: u32,
-    /// When it began.
     pub at: Timestamp,
-    /// How long it took, in whole milliseconds.
+    /// The duration, in whole milliseconds.
     pub took: Duration,
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
-    /// Why it failed.
     pub error: Option<String>,
-    /// How the answer begins.
+    /// The beginning of the answer, without control characters.
     pub answer: Option<String>,
 }
 
-/// Which deliveries are wanted.
+/// The filter and the position of a list of deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryQuery {
-    /// In this state.
     pub state: Option<DeliveryState>,
-    /// To this sink.
     pub sink: Option<String>,
-    /// After this one in the list: the `next` of the page before.
+    /// The `next` of the previous page; without it, the list begins at the newest delivery.
     pub before: Option<PageCursor>,
-    /// At most so many; at most [`PAGE_MAX`](crate::store::PAGE_MAX).
+    /// The size of the page, at most [`PAGE_MAX`](crate::store::PAGE_MAX).
     pub limit: usize,
 }
 
 /// A page of deliveries, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryPage {
-    /// The deliveries.
     pub deliveries: Vec<StoredDelivery>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page; `None` on the last page.
     pub next: Option<PageCursor>,
 }
 
 /// The answer to a redrive of one delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redriven {
-    /// It is owed again, from the first attempt of a new schedule.
+    /// The delivery is pending again, at the first attempt of a new schedule.
     Owed(StoredDelivery),
-    /// It is not dead, and stays as it is.
+    /// The delivery is not dead and was left as it is.
     NotDead(StoredDelivery),
-    /// There is no such delivery.
+    /// The store has no delivery with this id.
     Missing,
 }
 
-/// How many deliveries of one sink are unsettled, or given up.
+/// The number of deliveries of one sink that are pending or dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkBacklog {
-    /// The sink, configured or not.
+    /// The name of the sink, which may have been removed from the configuration.
     pub sink: String,
-    /// Owed.
     pub pending: u64,
-    /// Given up.
     pub dead: u64,
 }

@@ -1,23 +1,23 @@
-//! The part of the contract that keeps the store itself going.
+//! The part of the store contract about readiness and shutdown.
 
 use async_trait::async_trait;
 
 use crate::store::StoreError;
 
-/// Looks after the store; see [`crate::store`].
+/// Checks that the store works, and closes it; see [`crate::store`].
 #[async_trait]
 pub trait Maintenance: Send + Sync {
-    /// Proves that the store can commit, by a write that reaches the disk. A proof stands for
-    /// a second, since probes may come often.
+    /// Checks that the store can commit, by a test write that reaches the disk. A success counts
+    /// for one second, because readiness may be asked for often.
     ///
-    /// Every write that fails ends that: from then on the proof writes as much as the largest
-    /// submission, so that a disk on which only small writes still fit is not ready.
+    /// A failed write invalidates that success. From then on the test writes as much as the
+    /// largest submission, so that a disk with room for small writes only is not ready.
     ///
     /// # Errors
-    /// The store cannot commit, with the reason.
+    /// The store cannot commit. The error says why.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// Finishes the calls that have begun and closes; later calls fail with
+    /// Finishes the calls that have begun and closes the store; later calls fail with
     /// [`StoreError::Closed`].
     async fn close(&self);
 }

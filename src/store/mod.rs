@@ -1,18 +1,18 @@
 //! The contract of the store: watches, events and deliveries, durable and in one transaction.
 //!
-//! It has three parts, by who uses them: [`WatchStore`] for the poller and the ways in,
-//! [`Outbox`] for the courier, [`Maintenance`] for probes and the end; a [`Store`] is all of
-//! them. Rules for every implementation:
+//! It has three parts, one for each kind of caller: [`WatchStore`] for the poller, the API and
+//! the other ways to submit a watch, [`Outbox`] for the courier, [`Maintenance`] for readiness
+//! checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
 //! - a call that succeeds has committed and synced (invariant 2);
-//! - a change, its event and the deliveries that it owes commit in one transaction
+//! - a change, its event and the deliveries owed for it commit in one transaction
 //!   (invariant 3);
-//! - a final watch is never changed (invariant 5): that is an answer, not an error;
-//! - a call that failed may have committed all the same, where only the answer was lost:
-//!   callers try again, and every write takes a repetition;
-//! - other processes may write too: [`changes`](WatchStore::changes) repeats rather than
-//!   misses, revisions decide between writers, leases between couriers.
+//! - a final watch is never changed (invariant 5): the refusal is an answer, not an error;
+//! - a call that failed may have committed, if only its answer was lost: callers repeat the
+//!   call, and every write can be repeated safely;
+//! - other processes may write too: [`changes`](WatchStore::changes) may repeat a change but
+//!   never misses one, revisions decide between writers, leases between couriers.
 //!
-//! One suite runs over every implementation (`tests/it/store.rs`).
+//! One test suite covers every implementation (`tests/it/store.rs`).
 
 pub mod cursor;
 pub mod delivery;
@@ -32,10 +32,10 @@ pub use crate::store::watches::{
     Applied, Changes, Page, Query, StoredEvent, Submitted, WatchStore,
 };
 
-/// A store shared by everything.
+/// The store that all parts of the program share.
 pub type SharedStore = Arc<dyn Store>;
 
-/// The most rows one page holds.
+/// The largest number of rows in one page.
 pub const PAGE_MAX: usize = 1000;
 
 /// Keeps watches, events and deliveries: every part of the contract.
@@ -43,7 +43,7 @@ pub trait Store: WatchStore + Outbox + Maintenance {}
 
 impl<T: WatchStore + Outbox + Maintenance> Store for T {}
 
-/// The reason why the store did not do what it was asked.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be opened.
@@ -51,21 +51,19 @@ pub enum StoreError {
     Open {
         /// The configured URL, without a password.
         url: String,
-        /// The fault and its remedy.
+        /// The fault and how to mend it.
         reason: String,
     },
-    /// A read or a write failed. A write may have been committed all the same, where only the
-    /// answer was lost: the caller looks before it tries again, or repeats what may be
-    /// repeated.
+    /// A read or a write failed. A write may have been committed, if only its answer was lost:
+    /// the caller repeats the call, or reads first if the call must not be repeated.
     #[error("the store failed to {doing}")]
     Failed {
         /// The operation, as a verb with its object.
         doing: &'static str,
-        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// This store never gave the cursor.
+    /// The text is not a cursor of this store.
     #[error("`{0}` is not the `next` value of a page")]
     UnknownCursor(String),
     /// The store is shutting down.

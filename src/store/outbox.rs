@@ -1,8 +1,8 @@
-//! The part of the contract about deliveries: the events that are owed to sinks.
+//! The part of the store contract about deliveries: the events that are owed to sinks.
 //!
-//! Times here are the store's own ([`StoreTime`](crate::store::time::StoreTime), or those of
-//! a database server). Callers give and get durations: a wall clock that is set moves neither
-//! a retry nor a lease.
+//! The store decides by its own time: [`StoreTime`](crate::store::time::StoreTime), or the time
+//! of a database server. Callers pass and receive durations, so setting the wall clock moves
+//! neither a retry nor a lease.
 
 use std::time::Duration;
 
@@ -18,11 +18,10 @@ use crate::watch::delivery::Delivery;
 /// A delivery that was claimed, to be attempted once and settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// Names the delivery in this store.
+    /// The number of the delivery in this store.
     pub id: i64,
-    /// Attempts made before in the present schedule.
+    /// The number of earlier attempts in the current schedule; a redrive begins a new one.
     pub schedule_attempts: u32,
-    /// The event to send.
     pub delivery: Delivery,
 }
 
@@ -31,46 +30,42 @@ pub struct Claimed {
 pub enum Settlement {
     /// The sink has the event.
     Delivered,
-    /// It is tried again so long after the settlement.
+    /// The next attempt is due this long after the settlement.
     RetryAfter(Duration),
-    /// It is given up: a dead letter.
+    /// The delivery is given up and becomes a dead letter.
     Dead,
-    /// The receiver is gone: the delivery is owed as before. The attempt is recorded and does
-    /// not count in the schedule, which a restart must not use up.
+    /// The receiver is gone (410): the delivery is owed as before. The attempt is recorded but
+    /// does not count in the schedule, because repeated restarts must not use up the schedule.
     ReceiverGone,
 }
 
 /// The record of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRecord {
-    /// The delivery.
     pub delivery: i64,
-    /// The number of the attempt in its schedule, from 1. One that is recorded already is not
-    /// counted twice: a commit that seemed to fail may have gone through.
+    /// The number of the attempt in its schedule, from 1. A number that is recorded already is
+    /// not counted again: a commit that seemed to fail may have succeeded.
     pub schedule_attempt: u32,
-    /// Its consequence.
     pub settlement: Settlement,
-    /// When it began, by the wall clock.
+    /// The start of the attempt, by the wall clock.
     pub at: Timestamp,
-    /// How long it took.
     pub took: Duration,
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
-    /// Why it failed.
     pub error: Option<String>,
-    /// How the answer begins.
+    /// The beginning of the answer, without control characters.
     pub answer: Option<String>,
 }
 
-/// Keeps deliveries until they are made or given up; see [`crate::store`].
+/// Keeps deliveries until they succeed or are given up; see [`crate::store`].
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Claims deliveries to `sink` that are due, those due first: until `lease` has passed no
-    /// other call claims them, in this process or another. A lease saves work and is no
-    /// promise: after it, a delivery whose attempt still runs is claimed again, and sent
-    /// twice under one event id.
+    /// Claims at most `limit` due deliveries to `sink`, the longest due first. Until `lease` has
+    /// passed, no other call claims them, in this process or another. A lease saves work but
+    /// guarantees nothing: if an attempt runs longer, its delivery is claimed again and sent
+    /// twice under the same event id.
     ///
-    /// A delivery is due from the commit that owes it, and from the call that redrives it.
+    /// A delivery is due at once when its event is committed and when it is redriven.
     async fn claim_deliveries(
         &self,
         sink: &str,
@@ -78,35 +73,36 @@ pub trait Outbox: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Claimed>, StoreError>;
 
-    /// Records attempts, all or none, and ends their leases; of each delivery the last
-    /// [`ATTEMPTS_KEPT`](crate::store::delivery::ATTEMPTS_KEPT) are kept. A record that comes
-    /// twice counts once, and one of a delivery that is settled changes nothing.
+    /// Records attempts, all or none, and ends their leases. Of each delivery the last
+    /// [`ATTEMPTS_KEPT`](crate::store::delivery::ATTEMPTS_KEPT) attempts are kept. A record that
+    /// comes twice counts once; a record for a settled delivery changes nothing.
     async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError>;
 
-    /// How long until the next pending delivery to `sink` is due and free; zero when one is.
+    /// Returns the time until a pending delivery to `sink` is due and not leased: zero if one
+    /// is now, `None` if none is pending.
     async fn next_delivery_due(&self, sink: &str) -> Result<Option<Duration>, StoreError>;
 
-    /// How many deliveries are pending and dead, by sink, for sinks that have any.
+    /// Counts pending and dead deliveries for each sink that has any.
     async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError>;
 
-    /// A page of deliveries, newest first.
+    /// Returns a page of deliveries, newest first.
     ///
     /// # Errors
-    /// [`StoreError::UnknownCursor`], and those of every call.
+    /// [`StoreError::UnknownCursor`], and the errors of every call.
     async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, StoreError>;
 
-    /// One delivery and the attempts that are kept of it, oldest first.
+    /// Returns one delivery and its stored attempts, oldest first.
     async fn delivery(
         &self,
         id: i64,
     ) -> Result<Option<(StoredDelivery, Vec<StoredAttempt>)>, StoreError>;
 
-    /// Owes a dead letter again, due at once, under the same event id: a new schedule begins
-    /// and the history stays. With `force` also a delivery that is not dead. A lease on it
-    /// stays.
+    /// Makes a dead letter pending again, due at once, under the same event id. A new schedule
+    /// begins; the recorded attempts and a lease are kept. With `force`, a delivery that is not
+    /// dead is redriven too.
     async fn redrive(&self, id: i64, force: bool) -> Result<Redriven, StoreError>;
 
-    /// The same for every dead letter of `sink`, or of those given up at `since` or later by
-    /// the wall clock. Returns how many.
+    /// Redrives every dead letter of `sink`; with `since`, only those given up at that time or
+    /// later, by the wall clock. Returns their number.
     async fn redrive_dead(&self, sink: &str, since: Option<Timestamp>) -> Result<u64, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Watches as rows: conversions that every SQL store shares.
+//! Conversions between watches and table rows that every SQL store shares.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,19 +8,17 @@ use sha2::{Digest, Sha256};
 use crate::store::StoreError;
 use crate::watch::{Params, Watch};
 
-/// A stored value that this program did not write.
+/// A stored value that cannot be read: this program did not write it.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored {column} cannot be read")]
 pub struct RowError {
-    /// The column.
     pub column: &'static str,
-    /// Why.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// The key that makes two submissions the same watch: SHA-256 over service, params and
-/// job id, each preceded by its length. The first byte is the shard.
+/// Returns the key that makes two submissions the same watch: SHA-256 over service, params
+/// and job id, each preceded by its length. The first byte is the shard.
 pub fn key(watch: &Watch) -> [u8; 32] {
     key_of(&watch.service, &watch.params, &watch.job_id)
 }
@@ -40,12 +38,12 @@ fn key_of(service: &str, params: &Params, job_id: &str) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// A time as stored: microseconds since 1970, UTC.
+/// Returns a time as it is stored: microseconds since 1970, UTC.
 pub fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
 }
 
-/// A stored time.
+/// Reads a time that [`micros`] wrote into `column`.
 pub fn timestamp(column: &'static str, micros: i64) -> Result<Timestamp, RowError> {
     Timestamp::from_microsecond(micros).map_err(|source| RowError {
         column,
@@ -53,21 +51,21 @@ pub fn timestamp(column: &'static str, micros: i64) -> Result<Timestamp, RowErro
     })
 }
 
-/// The number in a cursor, for stores whose cursors are numbers.
+/// Returns the number in a cursor, for stores whose cursors are numbers.
 ///
 /// # Errors
-/// [`StoreError::UnknownCursor`]: it holds none.
+/// [`StoreError::UnknownCursor`] if the text is not a number.
 pub fn number(cursor: &str) -> Result<i64, StoreError> {
     let unknown = |_| StoreError::UnknownCursor(cursor.to_owned());
     cursor.parse().map_err(unknown)
 }
 
-/// A value as a JSON column.
+/// Writes a value as the text of a JSON column.
 pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("string keys and no failing serializer")
 }
 
-/// A JSON column.
+/// Reads a value that [`json`] wrote into `column`.
 pub fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, RowError> {
     serde_json::from_str(text).map_err(|source| RowError {
         column,

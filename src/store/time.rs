@@ -1,8 +1,8 @@
 //! The time by which a store in this process decides on retries and leases.
 //!
-//! It is the time of the wall clock when the store was opened and goes on with the uptime of the
-//! process, so that a wall clock that is set moves neither retries nor leases. A store on a
-//! server has the server's time instead.
+//! It begins at the wall clock's time when the store is opened and advances with the uptime of
+//! the process, so that setting the wall clock moves neither retries nor leases. A store on a
+//! database server uses the time of the server instead.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::{SharedClock, later};
 
-/// See the module.
 #[derive(Clone)]
 pub struct StoreTime {
     clock: SharedClock,
@@ -20,7 +19,7 @@ pub struct StoreTime {
 }
 
 impl StoreTime {
-    /// The time of a store that is opened now.
+    /// Makes the time of a store that is opened now.
     pub fn starting(clock: SharedClock) -> Self {
         Self {
             opened_at: clock.now(),
@@ -29,7 +28,7 @@ impl StoreTime {
         }
     }
 
-    /// The present time of the store.
+    /// Returns the current time of the store.
     pub fn now(&self) -> Timestamp {
         later(
             self.opened_at,
@@ -37,8 +36,8 @@ impl StoreTime {
         )
     }
 
-    /// Returns the time of the wall clock when the store's time is `at`, for people to read.
-    /// The clocks are read one after the other: they differ by whole seconds or not at all.
+    /// Converts a time of the store to wall-clock time, for people to read. The two clocks are
+    /// read one after the other, so their difference is rounded to whole seconds.
     pub fn shown(&self, at: Timestamp) -> Timestamp {
         let ahead = self.clock.now().duration_since(self.now());
         let seconds = (ahead.as_millis() + 500).div_euclid(1000);

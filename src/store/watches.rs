@@ -1,4 +1,4 @@
-//! The part of the contract about watches and their events.
+//! The part of the store contract about watches and their events.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,14 +10,14 @@ use crate::watch::{State, Watch, WatchId};
 /// The answer to one submission.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Submitted {
-    /// The watch was accepted.
+    /// The watch is new and is now stored.
     Accepted(Watch),
-    /// The same job of the same service is watched, or was, already.
+    /// A watch of the same job on the same service exists, running or final.
     Existing(Watch),
 }
 
 impl Submitted {
-    /// The watch, new or not.
+    /// Returns the watch, new or existing.
     pub fn watch(&self) -> &Watch {
         match self {
             Self::Accepted(watch) | Self::Existing(watch) => watch,
@@ -25,97 +25,88 @@ impl Submitted {
     }
 }
 
-/// The answer to a change.
+/// The answer to one change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// It was committed.
     Applied,
-    /// The watch is final, gone, or was changed by another writer; nothing was written.
+    /// The watch is final, unknown, or was changed by another writer. Nothing was written.
     Refused,
 }
 
-/// The watches to list.
+/// The filter and the position of a list of watches.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// In this state.
     pub state: Option<State>,
-    /// On this service.
     pub service: Option<String>,
-    /// With this label.
     pub label: Option<(String, String)>,
-    /// After this one in the list: the `next` of the page before.
+    /// The `next` of the previous page; without it, the list begins at the newest watch.
     pub before: Option<PageCursor>,
-    /// At most so many; at most [`PAGE_MAX`](crate::store::PAGE_MAX).
+    /// The size of the page, at most [`PAGE_MAX`](crate::store::PAGE_MAX).
     pub limit: usize,
 }
 
-/// A page of watches.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// The watches.
     pub watches: Vec<Watch>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page; `None` on the last page.
     pub next: Option<PageCursor>,
 }
 
 /// Changes that other parts of the program, or other processes, made to watches.
 #[derive(Debug, Clone)]
 pub struct Changes {
-    /// Watches that were accepted and are still watching.
+    /// Watches that were accepted and are not final yet.
     pub accepted: Vec<Watch>,
-    /// Watches that an operator ended.
+    /// Watches that an operator stopped.
     pub ended: Vec<WatchId>,
-    /// Where to go on.
+    /// The position for the next call.
     pub next: Cursor,
-    /// True if there may be more at once.
+    /// True if more changes may be waiting.
     pub more: bool,
 }
 
-/// An event as it stands in the log.
+/// An event as it is stored. Its `body` is the `CloudEvent` as JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Its `CloudEvents` type.
     pub type_name: String,
-    /// When it was noticed.
+    /// The time at which jobwatch noticed the change.
     pub at: Timestamp,
-    /// The `CloudEvent`.
     pub body: String,
 }
 
 /// Keeps watches and their events; see [`crate::store`].
 #[async_trait]
 pub trait WatchStore: Send + Sync {
-    /// Accepts watches, all or none: each with its event and the deliveries that it owes. The
+    /// Accepts watches, all or none, each with its event and the deliveries owed for it. The
     /// answers are in the order of the submissions.
     async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError>;
 
-    /// Commits a change with its event and the deliveries that it owes, unless the watch is
-    /// final or its revision is not the one before.
+    /// Commits a change with its event and the deliveries owed for it. Refuses it if the stored
+    /// watch is final, or if its revision is not the one before that of the change.
     async fn apply(&self, change: Change) -> Result<Applied, StoreError>;
 
-    /// Commits the event of a change that leaves its watch as it is, with the deliveries that
-    /// it owes; refused when the event is in the log already.
+    /// Commits the event of a change that leaves its watch as it is, with the deliveries owed
+    /// for it. Refuses it if the event is stored already.
     async fn append(&self, change: Change) -> Result<Applied, StoreError>;
 
-    /// One watch.
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError>;
 
-    /// A page of watches, newest first.
+    /// Returns a page of watches, newest first.
     ///
     /// # Errors
-    /// [`StoreError::UnknownCursor`], and those of every call.
+    /// [`StoreError::UnknownCursor`], and the errors of every call.
     async fn watches(&self, query: Query) -> Result<Page, StoreError>;
 
-    /// The events of one watch, oldest first, the last `limit` of them.
+    /// Returns the last `limit` events of one watch, oldest first.
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// A page of the watches that are watching, in one order from page to page. Following
-    /// `next` to the end finds each watch that was accepted before the first page was read and
-    /// is still watching.
+    /// Returns a page of the watches that are not final, in an order that does not change from
+    /// page to page. Following `next` to the end finds each watch that was accepted before the
+    /// first page was read and is still not final.
     async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError>;
 
-    /// A page of the watches that ended without a verdict at `since` or later and have had no
-    /// late result; as [`watching`](Self::watching).
+    /// Returns a page of the watches that ended without a verdict at `since` or later and have
+    /// no late result yet. Pages are ordered as those of [`watching`](Self::watching).
     async fn without_verdict(
         &self,
         since: Timestamp,
@@ -123,14 +114,15 @@ pub trait WatchStore: Send + Sync {
         limit: usize,
     ) -> Result<Page, StoreError>;
 
-    /// The mark before all changes that are committed from now on, by whichever writer.
+    /// Returns the position from which [`changes`](Self::changes) finds every change that any
+    /// writer commits from now on.
     async fn cursor(&self) -> Result<Cursor, StoreError>;
 
-    /// The changes after `since`, about `limit` of them.
+    /// Returns about `limit` changes after `since`.
     ///
-    /// Each is given **at least once and may be given again**, by this call or by later ones
-    /// that go on from `next`: with several writers, a change can become visible after others
-    /// that began later, and a store that must not miss it looks back. Calls that go on while
-    /// `more` come to an end.
+    /// Each change is returned **at least once and may be returned again**, by this call or by
+    /// later calls from `next`: with several writers, a change can become visible after others
+    /// that began later, so a store that must not miss it reads some changes twice. Repeating
+    /// the call while `more` is true comes to an end.
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError>;
 }

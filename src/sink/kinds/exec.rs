@@ -1,9 +1,9 @@
-//! Events to a command of the configuration, on its standard input.
+//! Runs a configured command for each event and writes the event to its standard input.
 //!
-//! No shell is between: the arguments are passed as they are written, and nothing of an
-//! event is among them. The command sees no variable of ours but `PATH`, so no secret of
-//! ours either. It runs in a process group of its own, which is killed as a whole when it
-//! takes too long or jobwatch stops.
+//! No shell is used: the arguments are passed as they are written, and no part of an event is
+//! among them. Of our environment the command gets only `PATH`, and so none of our secrets. It
+//! runs in its own process group, which is killed as a whole if the command takes too long or
+//! jobwatch stops.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -26,33 +26,32 @@ use crate::telemetry::LogOutput;
 use crate::tree::reader::Reader;
 use crate::watch::delivery::Delivery;
 
-/// How long output is waited for after the end of the command: what it left running may
-/// hold the pipes open.
+/// How long to wait for output after the end of the command: processes that it left running
+/// may keep the pipes open.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-/// The longest timeout that a command may be given.
+/// The longest timeout that can be configured.
 pub const COMMAND_MAX: Duration = Duration::from_secs(45);
 const _: () = assert!(
     COMMAND_MAX.as_millis() + DRAIN_TIMEOUT.as_millis() <= ATTEMPT_MAX.as_millis(),
     "an attempt ends within its limit"
 );
-/// Where commands are looked for that the command itself runs, when we have no `PATH`.
+/// The `PATH` of the command if ours is not set.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The timeout of a command that names none.
+/// The timeout if none is configured.
 const COMMAND_USUAL: Duration = Duration::from_secs(15);
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "exec";
 
-/// What is run.
+/// The command of an exec sink and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecSettings {
     /// The program, as an absolute path.
     pub program: String,
-    /// Its arguments.
     pub arguments: Vec<String>,
-    /// How long it may take.
+    /// The time limit of one run, at most [`COMMAND_MAX`].
     pub timeout: Duration,
-    /// How many may run at once.
+    /// The number of runs at once.
     pub concurrency: usize,
 }
 
@@ -63,7 +62,7 @@ pub struct Exec {
 }
 
 impl ConfiguredSink for ExecSettings {
-    /// Without the arguments: there may be a secret among them.
+    /// Returns the program without its arguments, which may contain a secret.
     fn target(&self) -> String {
         self.program.clone()
     }
@@ -105,13 +104,15 @@ fn runnable(program: &Path) -> Result<(), String> {
     let shown = program.display();
     if !program.is_absolute() {
         return Err(format!(
-            "the program {shown} must be an absolute path; there is no shell that would look for it"
+            "the program {shown} must be an absolute path, because no shell searches for it"
         ));
     }
     let file =
         std::fs::metadata(program).map_err(|error| format!("cannot run {shown}: {error}"))?;
     if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
-        return Err(format!("{shown} is no program (`chmod +x` makes it one)"));
+        return Err(format!(
+            "{shown} is not executable (`chmod +x` makes it so)"
+        ));
     }
     if file.permissions().mode() & 0o002 != 0 {
         return Err(format!(
@@ -125,7 +126,7 @@ fn runnable(program: &Path) -> Result<(), String> {
 struct Group(Option<Pid>);
 
 impl Exec {
-    /// A sink with these settings.
+    /// Makes a sink that runs this command.
     pub fn new(settings: ExecSettings) -> Self {
         Self {
             settings,
@@ -162,29 +163,29 @@ impl Exec {
         let mut group = Group::of(&child);
         let (input, output, errors) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (mut told, mut complained) = (Vec::new(), Vec::new());
+        let (mut output_kept, mut errors_kept) = (Vec::new(), Vec::new());
         let ended = {
-            let speaking = async {
+            let exchange = async {
                 tokio::join!(
                     feed(input, delivery.body.as_bytes()),
-                    keep(output, &mut told),
-                    keep(errors, &mut complained)
+                    keep(output, &mut output_kept),
+                    keep(errors, &mut errors_kept)
                 );
             };
-            tokio::pin!(speaking);
+            tokio::pin!(exchange);
             let whole = async {
                 tokio::select! {
-                    // It has ended when it has, whoever else still holds its pipes.
+                    // The command has ended even if another process still holds its pipes.
                     ended = child.wait() => (ended, false),
-                    () = &mut speaking => (child.wait().await, true),
+                    () = &mut exchange => (child.wait().await, true),
                 }
             };
             match tokio::time::timeout(self.settings.timeout, whole).await {
                 Ok((ended, is_read)) => {
                     group.0 = None;
                     if !is_read {
-                        // What came in time is kept.
-                        let _ = tokio::time::timeout(DRAIN_TIMEOUT, &mut speaking).await;
+                        // After a timeout, the output read so far is kept.
+                        let _ = tokio::time::timeout(DRAIN_TIMEOUT, &mut exchange).await;
                     }
                     Some(ended)
                 }
@@ -192,17 +193,17 @@ impl Exec {
             }
         };
         drop(group);
-        let said = [told, b" ".to_vec(), complained].concat();
-        let said = answer::beginning(&said, &Redaction::default());
+        let answer = [output_kept, b" ".to_vec(), errors_kept].concat();
+        let answer = answer::beginning(&answer, &Redaction::default());
         match ended {
             Some(Ok(status)) if status.success() => Attempt {
-                answer: said,
+                answer,
                 ..Attempt::of(AttemptResult::Delivered)
             },
-            Some(Ok(status)) => failed(in_words(&self.settings.program, status), said),
+            Some(Ok(status)) => failed(in_words(&self.settings.program, status), answer),
             Some(Err(error)) => failed(
                 format!("cannot wait for {}: {error}", self.settings.program),
-                said,
+                answer,
             ),
             None => failed(
                 format!(
@@ -210,7 +211,7 @@ impl Exec {
                     self.settings.program,
                     crate::clock::show_duration(self.settings.timeout)
                 ),
-                said,
+                answer,
             ),
         }
     }
@@ -232,7 +233,7 @@ impl Sink for Exec {
 }
 
 impl Group {
-    /// The group whose leader `child` is.
+    /// Returns the process group that `child` leads.
     fn of(child: &Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Self(id.and_then(Pid::from_raw))
@@ -242,7 +243,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
-            // It may have ended this very moment.
+            // An error means that it has just ended.
             let _ = rustix::process::kill_process_group(leader, Signal::KILL);
         }
     }
@@ -264,7 +265,7 @@ fn in_words(program: &str, status: ExitStatus) -> String {
     format!("{program} ended with {status}")
 }
 
-/// A command need not read its input.
+/// Writes the event; errors are ignored, because a command need not read its input.
 async fn feed(input: Option<ChildStdin>, event: &[u8]) {
     if let Some(mut input) = input {
         let _ = input.write_all(event).await;
@@ -273,7 +274,7 @@ async fn feed(input: Option<ChildStdin>, event: &[u8]) {
     }
 }
 
-/// Reads to the end, so that the command never waits, and keeps the beginning.
+/// Reads to the end, so that the command never blocks on a full pipe; keeps the beginning.
 async fn keep(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut stream) = stream else { return };
     let mut chunk = [0; 4096];

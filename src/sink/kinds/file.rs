@@ -1,8 +1,8 @@
-//! Events as JSON lines, appended to a file that is rotated by size.
+//! Appends events as JSON lines to a file that is rotated by size.
 //!
-//! The file is opened for each event, so that it may be moved away or deleted by others.
-//! One that ends in the middle of a line, as a crash or a full disk leaves it, gets a line
-//! end first: what is broken is then that line alone, and the event is in the next one.
+//! The file is opened for each event, so that other programs may move or delete it. If it ends
+//! in the middle of a line, as after a crash or on a full disk, a line end is written first:
+//! then only that line is broken, and the event is on the next one.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,41 +22,39 @@ use crate::watch::delivery::Delivery;
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "file";
-/// How many events are taken at once; they are written one after the other.
+/// The number of events that are taken at once; they are written one after the other.
 const CONCURRENCY: usize = 16;
-/// The owner alone may read what jobs are about.
+/// Only the owner may read the events, which describe jobs.
 const MODE: u32 = 0o600;
-/// The sizes that a file may be rotated at, in bytes; others are mistakes.
+/// The allowed values of `max_bytes`; others are mistakes.
 const BYTES: std::ops::RangeInclusive<u32> = 4096..=u32::MAX;
 const BYTES_USUAL: u64 = 100 * 1024 * 1024;
 const KEPT_USUAL: u32 = 5;
 
-/// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSettings {
-    /// The file.
     pub path: PathBuf,
-    /// The size from which on another line goes into a new file, in bytes.
+    /// The largest size of the file, in bytes. A line that would exceed it begins a new file.
     pub max_bytes: u64,
-    /// How many old files are kept, as `.1`, `.2` and so on.
+    /// The number of old files to keep, as `.1`, `.2` and so on.
     pub keep_files: u32,
-    /// Whether each line is on the disk before it counts as delivered.
+    /// True if each line is synced to disk before it counts as delivered.
     pub fsync: bool,
 }
 
 /// Appends events to a file.
 pub struct Lines {
     settings: Arc<FileSettings>,
-    /// One writer at a time.
-    turn: Arc<Mutex<()>>,
+    /// Locked while a line is written.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Lines {
-    /// A sink with these settings.
+    /// Makes a sink that appends to this file.
     pub fn new(settings: FileSettings) -> Self {
         Self {
             settings: Arc::new(settings),
-            turn: Arc::default(),
+            writing: Arc::default(),
         }
     }
 }
@@ -72,10 +70,10 @@ impl Sink for Lines {
     }
 
     async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
-        let (settings, turn) = (Arc::clone(&self.settings), Arc::clone(&self.turn));
+        let (settings, writing) = (Arc::clone(&self.settings), Arc::clone(&self.writing));
         let body = delivery.body.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let _turn = turn.lock();
+            let _writing = writing.lock();
             settings.append(&body)
         });
         let failed = |reason: String| AttemptResult::Failed {
@@ -131,7 +129,7 @@ pub(super) fn read(section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
     }))
 }
 
-/// What keeps `path` from being a file to append to, if anything.
+/// Returns the reason why `path` cannot be appended to; `None` if it can.
 fn unfit(path: &Path) -> Option<String> {
     if !path.is_absolute() {
         return Some("must be an absolute path".to_owned());
@@ -163,8 +161,8 @@ impl FileSettings {
             Ok(())
         });
         if written.is_err() {
-            // It is tried again; half a line is of no use. If this fails too, the next
-            // line begins with a line end.
+            // The event is tried again, so half a line has no use. If this fails too, the next
+            // event is preceded by a line end.
             let _ = file.set_len(before);
         }
         written?;
@@ -174,7 +172,8 @@ impl FileSettings {
         Ok(())
     }
 
-    /// Makes room: each old file moves up by one, the last one falls off.
+    /// Rotates the file if `more` bytes would exceed its limit: each old file moves up by one
+    /// number, and the last one is replaced.
     fn rotate_before(&self, more: u64) -> io::Result<()> {
         let size = match std::fs::metadata(&self.path) {
             Ok(file) => file.len(),
@@ -200,7 +199,7 @@ impl FileSettings {
     }
 }
 
-/// Moves a file if it is there; an interrupted rotation leaves gaps.
+/// Renames a file if it exists: an interrupted rotation leaves gaps in the numbers.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -218,7 +217,7 @@ fn is_broken_off(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// A new file is found again after a power cut only when its folder was synced too.
+/// Syncs the folder of a new file: without this, a power cut could remove the file.
 fn sync_folder(file: &Path) -> io::Result<()> {
     let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()

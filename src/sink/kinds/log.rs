@@ -1,8 +1,8 @@
-//! Events as log lines: one `tracing` event each, its fields flat, so that a reader of
+//! Writes events to the log: one `tracing` event each, with flat fields, so that a reader of
 //! journald or of JSON logs needs no webhook.
 //!
-//! The lines take their own way to the log, [`LogOutput`]: the filter of the log does not
-//! apply to them, and a line that could not be written is a failed attempt.
+//! The lines are written to [`LogOutput`] directly: the filter of the log does not apply to
+//! them, and a line that could not be written is a failed attempt.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) const KIND: &str = "log";
 /// The `tracing` target of all event lines.
 const TARGET: &str = "jobwatch::event";
 
-/// The outcomes that a person should look at; these are warnings.
+/// The outcomes that need attention; their lines are warnings.
 const BAD_OUTCOMES: [&str; 6] = [
     "failed",
     "partial",
@@ -50,7 +50,7 @@ impl Sink for Log {
     }
 
     fn concurrency(&self) -> usize {
-        // Lines take no time; this many are settled in one transaction.
+        // Writing lines is fast; this many are settled in one transaction.
         64
     }
 
@@ -73,7 +73,7 @@ impl Sink for Log {
     }
 }
 
-/// The settings of a log sink: it has none.
+/// The settings of a log sink, which has no keys of its own.
 struct LogSettings;
 
 impl ConfiguredSink for LogSettings {
@@ -92,7 +92,7 @@ pub(super) fn read(_section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
     Some(Box::new(LogSettings))
 }
 
-/// Emits one line. `tracing` needs its fields spelled out, and levels at compile time.
+/// Emits one line. `tracing` requires literal fields and a level that is known at compile time.
 macro_rules! line {
     ($level:expr, $event:ident, $data:ident, $message:expr) => {
         tracing::event!(

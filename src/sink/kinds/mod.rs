@@ -1,4 +1,4 @@
-//! The kinds of sinks, one file each. A new kind is such a file and a row of [`KINDS`].
+//! The kinds of sinks, one file each. A new kind needs a file and a row in [`KINDS`].
 
 pub mod exec;
 pub mod file;
@@ -13,7 +13,7 @@ use crate::tree::reader::Reader;
 /// Reads the keys of one kind; `None` after it reported an error.
 type Read = fn(&Reader<'_>) -> Option<Box<dyn ConfiguredSink>>;
 
-/// The word for each kind in the configuration, and how its section is read.
+/// The word for each kind in the configuration, and the function that reads its section.
 const KINDS: [(&str, Read); 4] = [
     (log::KIND, log::read),
     (webhook::KIND, webhook::read),
@@ -21,10 +21,10 @@ const KINDS: [(&str, Read); 4] = [
     (exec::KIND, exec::read),
 ];
 
-/// Reads a section `[sinks.NAME]`.
+/// Reads a section `[sinks.NAME]`; `None` after it reported an error.
 pub(crate) fn read(section: &Reader<'_>) -> Option<SinkSettings> {
     let kinds = KINDS.map(|row| (row.0, row));
-    // Without its kind, the keys that belong in the section are unknown.
+    // Without the kind, the allowed keys of the section are not known.
     let (kind, read) = section.choice("kind", &kinds)?;
     let sink = read(section);
     let filter = filter::read(section);

@@ -1,4 +1,4 @@
-//! Events by HTTP POST to one configured URL, signed as Standard Webhooks.
+//! Posts events to one configured URL, signed according to Standard Webhooks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::watch::delivery::Delivery;
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "webhook";
-/// Headers that the request itself needs; and what begins so tells of the event.
+/// The headers that the request itself sets, and the prefixes of those that describe the event.
 const OWN_HEADERS: [&str; 6] = [
     "connection",
     "content-length",
@@ -34,10 +34,9 @@ const OWN_HEADERS: [&str; 6] = [
     "transfer-encoding",
 ];
 const OWN_PREFIXES: [&str; 2] = ["webhook-", "ce-"];
-/// How many attempts one receiver sees at once.
+/// The number of attempts that one receiver gets at once.
 const CONCURRENCY: usize = 8;
 
-/// A webhook as configured.
 struct WebhookSettings {
     url: Url,
     options: DeliveryOptions,
@@ -50,7 +49,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// A webhook to `url`.
+    /// Makes a sink that posts to `url`.
     ///
     /// # Errors
     /// A file cannot be used, or TLS cannot be set up.
@@ -76,7 +75,7 @@ impl Sink for Webhook {
 }
 
 impl ConfiguredSink for WebhookSettings {
-    /// Only the origin: the path of a webhook is often its secret.
+    /// Shows only the origin of the URL, because the path of a webhook is often its secret.
     fn target(&self) -> String {
         let origin = self.url.origin().ascii_serialization();
         format!("{origin} ({})", self.options.in_words())
@@ -163,7 +162,7 @@ fn body_format(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Optio
     if !section.has("template_file") {
         for key in ["content_type", "value_files"] {
             if section.has(key) {
-                section.report(key, "has no use without a template_file");
+                section.report(key, "has no effect without a template_file");
             }
         }
         let name = mode.map_or(Some("structured"), |chosen| chosen)?;
@@ -171,11 +170,14 @@ fn body_format(section: &Reader<'_>, values: &BTreeMap<String, Secret>) -> Optio
         return Some(if name == "binary" { binary } else { structured });
     }
     if section.has("mode") {
-        section.report("mode", "has no use beside template_file, which is the form");
+        section.report(
+            "mode",
+            "has no effect beside template_file, which defines the body",
+        );
     }
     let content_type = content_type.unwrap_or_else(|| "application/json".to_owned());
     let Ok(header) = HeaderValue::from_str(&content_type) else {
-        section.report("content_type", "cannot stand in a header");
+        section.report("content_type", "is not a valid header value");
         return None;
     };
     let template = Template::read(&file?, &content_type)
@@ -213,7 +215,7 @@ fn tls(section: &Reader<'_>, url: Option<&Url>) -> Tls {
         return tls;
     }
     if url.is_some_and(|url| url.scheme() == "http") {
-        section.report(place, "has no use with an http:// URL");
+        section.report(place, "has no effect with an http:// URL");
     }
     if let Err(message) = tls.check() {
         section.report(place, message);

@@ -1,4 +1,4 @@
-//! The history of deliveries in `SQLite`: attempts, lists, and dead letters that are redriven.
+//! Attempts, lists and redrives of deliveries in `SQLite`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const FROM: &str = "FROM deliveries d JOIN events e ON e.id = d.event_id";
 const OWED_AGAIN: &str = "state = 'pending', due_at = :now, \
     earlier_attempts = attempts, settled_at = NULL";
 
-/// Keeps the record of attempt `number`, and no more than the latest ones.
+/// Stores the record of attempt `number` and deletes records beyond [`ATTEMPTS_KEPT`].
 pub(super) fn keep(db: &Connection, number: u32, record: &AttemptRecord) -> Result<(), SqlError> {
     db.prepare_cached(
         "INSERT INTO attempts (delivery, number, at, took_ms, http_status, error, answer)
@@ -71,7 +71,8 @@ pub(super) fn page(
     Ok(page)
 }
 
-/// As with watches: only the conditions of the query, each parameter named.
+/// Returns SQL with only the conditions that the query sets, so that `SQLite` can use an
+/// index; it names every parameter, because an unused one cannot be bound.
 fn page_sql(query: &DeliveryQuery) -> String {
     let state = match query.state {
         Some(_) => "d.state = :state",

@@ -1,5 +1,5 @@
-//! The log of events in `SQLite`. One writer commits in order, so a place in the log is
-//! enough to find all later changes, and none comes twice.
+//! The log of events in `SQLite`. One writer commits in order, so a position in the log is
+//! enough to find all later changes, and none is returned twice.
 
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! Errors of `SQLite` with their remedies, and damage of the file.
+//! Errors of `SQLite` with advice on how to mend them, and damage to the file.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 
 use crate::store::sqlite::SqlError;
 
-/// Returns an error of `SQLite` with its remedy.
+/// Describes an error of `SQLite` and how to mend its cause.
 pub(super) fn in_words(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code().and_then(remedy) {
         Some(remedy) => format!("{error}: {remedy}"),
@@ -15,17 +15,17 @@ pub(super) fn in_words(error: &rusqlite::Error) -> String {
     }
 }
 
-/// Damage of the file. Once a read or a write has met it, no watch is accepted until all of
-/// the file was found sound. A disk that fails for a while can look like damage, too.
+/// Damage to the file. After a read or a write has found some, no watch is accepted until a
+/// check of the whole file succeeds. A disk that fails for a while can seem like damage.
 #[derive(Debug, Default)]
 pub(super) struct Damage {
     first: Mutex<Option<String>>,
-    /// The file is being checked, which takes a while.
-    is_looking: AtomicBool,
+    /// True while the file is being checked, which takes a while.
+    is_checking: AtomicBool,
 }
 
 impl Damage {
-    /// The same as [`in_words`]; damage is remembered.
+    /// Describes an error as [`in_words`] does, and remembers it if it is damage.
     pub(super) fn in_words(&self, error: &rusqlite::Error) -> String {
         let is_damage = matches!(
             error.sqlite_error_code(),
@@ -37,7 +37,7 @@ impl Damage {
         in_words(error)
     }
 
-    /// The same for an error that may be one of `SQLite`.
+    /// Describes an error of `SQLite` in the same way; returns any other error as it is.
     pub(super) fn explained(&self, error: SqlError) -> SqlError {
         match error.downcast_ref() {
             Some(known) => self.in_words(known).into(),
@@ -45,7 +45,7 @@ impl Damage {
         }
     }
 
-    /// Fails once damage was met: watches must not be accepted into a damaged file.
+    /// Fails if damage was found: watches must not be accepted into a damaged file.
     pub(super) fn refuse(&self) -> Result<(), SqlError> {
         match &*self.first() {
             None => Ok(()),
@@ -56,15 +56,15 @@ impl Damage {
         }
     }
 
-    /// Checks the file, unless that is under way, and forgets the damage if it is sound.
-    pub(super) fn look_again(&self, is_sound: impl FnOnce() -> bool) {
-        if self.is_looking.swap(true, Ordering::Relaxed) {
+    /// Checks the file, unless a check is running, and forgets the damage if the file is sound.
+    pub(super) fn check_again(&self, is_sound: impl FnOnce() -> bool) {
+        if self.is_checking.swap(true, Ordering::Relaxed) {
             return;
         }
         if is_sound() && self.first().take().is_some() {
-            tracing::info!("the database is sound after all; watches are accepted again");
+            tracing::info!("the check found no damage in the database; watches are accepted again");
         }
-        self.is_looking.store(false, Ordering::Relaxed);
+        self.is_checking.store(false, Ordering::Relaxed);
     }
 
     fn first(&self) -> MutexGuard<'_, Option<String>> {
@@ -79,14 +79,14 @@ fn remedy(code: ErrorCode) -> Option<&'static str> {
             "the database file and its folder must be writable, on a file system that is not mounted read-only",
         ),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-            Some("another process holds a lock on the database file; end that one")
+            Some("another process has locked the database file; stop that process")
         }
         ErrorCode::DatabaseCorrupt => Some(
             "the file is damaged; `jobwatch db check` shows where, then restore a backup of `jobwatch db backup`",
         ),
         ErrorCode::NotADatabase => Some("store.url names a file that was not written by jobwatch"),
         ErrorCode::SystemIoFailure => {
-            Some("the file system failed; look at its space, its limits and the kernel's log")
+            Some("the file system failed; check its free space, its limits and the kernel's log")
         }
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
             Some("the folder must exist and be writable")

@@ -1,4 +1,4 @@
-//! Deliveries in `SQLite`: those that are owed, claims on them, and their settlement.
+//! Claims and settlements of deliveries in `SQLite`.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::store::sqlite::{SqlError, attempts};
 use crate::store::{AttemptRecord, Claimed, Settlement, row};
 use crate::watch::delivery::{Delivery, RETRY_DELAY_MAX, Target};
 
-/// Makes pending deliveries free and due as a process finds them that has just begun: it is
-/// alone, so leases belong to a process that has ended; and no delivery waits longer than any
-/// retry, as it would after the wall clock was set back.
+/// Prepares pending deliveries for a process that has just started. It is the only process, so
+/// every lease belongs to one that has ended and is removed. No delivery may wait longer than
+/// the longest retry delay, as it would after the wall clock was set back.
 pub(super) fn begin(db: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
     db.execute(
         "UPDATE deliveries SET lease_until = 0 WHERE lease_until > 0",

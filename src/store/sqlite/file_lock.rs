@@ -1,9 +1,9 @@
 //! The lock of the database file, and the check that the file is still there.
 //!
-//! One process has a database, by every name that leads to it: symbolic links are followed
-//! before the lock beside the file is taken, and a file with several names of its own is
-//! refused. The names are looked at before each commit, since `SQLite` would go on to
-//! write to a file that was removed, and watches that were acknowledged would be lost.
+//! Only one process may open a database, by any path: symbolic links are followed before the
+//! lock beside the file is taken, and a file with several hard links is refused. The files are
+//! checked before each commit, because `SQLite` would continue to write to a file that was
+//! removed, and acknowledged watches would be lost.
 
 use std::fs::File;
 use std::io;
@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use crate::store::StoreError;
 use crate::store::sqlite::open_error;
 
-/// The files that `SQLite` keeps beside a database in WAL mode, and our lock.
 const LOCK: &str = ".lock";
+/// The endings of the database's files: `SQLite` keeps two more in WAL mode, we keep the lock.
 const NAMES: [&str; 4] = ["", "-wal", "-shm", LOCK];
 
-/// A database file that this process has until this is dropped.
+/// A database file that no other process can open until this is dropped.
 #[derive(Debug)]
 pub(super) struct FileLock {
-    /// Its name without symbolic links.
+    /// The path without symbolic links.
     path: PathBuf,
-    /// The system releases it when the process ends, in any way.
+    /// The system releases the lock when the process ends, even by a crash.
     _lock: File,
 }
 
@@ -30,29 +30,32 @@ pub(super) struct FileLock {
 #[derive(Debug)]
 pub(super) struct Presence(Vec<(PathBuf, Identity)>);
 
-/// Identifies a file independently of its names: device and number.
+/// Identifies a file independently of its names: device and inode number.
 type Identity = (u64, u64);
 
 impl FileLock {
-    /// Takes the database at `path`, which need not exist.
+    /// Locks the database at `path`; creates the file if it does not exist.
     ///
     /// # Errors
-    /// Another process has it, or it cannot be a file.
+    /// Another process has it open, or the path cannot be a file with one name.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let real = real_name(path).map_err(|error| {
             let reason = format!("{error}; its folder must exist and be writable");
             open_error(path, &reason)
         })?;
         let file = std::fs::metadata(&real)
-            .map_err(|error| open_error(path, &format!("cannot look at it: {error}")))?;
+            .map_err(|error| open_error(path, &format!("cannot read its metadata: {error}")))?;
         if !file.is_file() {
-            return Err(open_error(path, "it is no file; store.url must name one"));
+            return Err(open_error(
+                path,
+                "it is not a file; store.url must name one",
+            ));
         }
         let lock = lock(path, &real)?;
         let names = file.nlink();
         if names > 1 {
             let reason = format!(
-                "the file has {names} names (hard links), and under another one a second jobwatch would not be noticed; remove the others"
+                "the file has {names} names (hard links), and a second jobwatch could open it by another name; remove the other names"
             );
             return Err(open_error(path, &reason));
         }
@@ -66,7 +69,7 @@ impl FileLock {
         &self.path
     }
 
-    /// The files of the database, once it is open.
+    /// Notes the files of the database, which must be open.
     pub(super) fn presence(&self) -> io::Result<Presence> {
         let known = |end| {
             let name = with_end(&self.path, end);
@@ -81,10 +84,10 @@ impl FileLock {
 }
 
 impl Presence {
-    /// Checks that every file is still the same one.
+    /// Checks that no file was removed or replaced.
     ///
     /// # Errors
-    /// The file that is not, and the remedy.
+    /// Names the file and says how to mend it.
     pub(super) fn check(&self) -> Result<(), String> {
         for (name, known) in &self.0 {
             match identity(name) {
@@ -100,23 +103,23 @@ impl Presence {
     }
 }
 
-fn missed(name: &Path, what: &str) -> String {
+fn missed(name: &Path, event: &str) -> String {
     format!(
-        "{} {what} while jobwatch has the database open: put it back as it was, or restore a backup of `jobwatch db backup`, and restart jobwatch",
+        "{} {event} while jobwatch has the database open: put it back as it was, or restore a backup of `jobwatch db backup`, and restart jobwatch",
         name.display()
     )
 }
 
-/// True if a daemon has the database at `path`.
+/// True if a daemon has the database at `path` open.
 pub(super) fn is_taken(path: &Path) -> bool {
     let real = path.canonicalize();
-    // Only looked at: a lock that is not there is not made.
+    // Opened for reading only: this must not create the lock.
     let lock = File::open(with_end(real.as_deref().unwrap_or(path), LOCK));
     lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
-/// The name of the file at `path` without symbolic links; the file is made where there is
-/// none, as a link may lead to one that is still to be made.
+/// Returns the path of the file without symbolic links. Creates a file that does not exist,
+/// because a link to it cannot be followed before.
 fn real_name(path: &Path) -> io::Result<PathBuf> {
     let found = path.canonicalize();
     if !matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound) {
@@ -150,14 +153,14 @@ fn lock(path: &Path, real: &Path) -> Result<File, StoreError> {
         .map_err(|error| {
             let name = name.display();
             let reason =
-                format!("cannot make {name}: {error}; the folder must exist and be writable");
+                format!("cannot create {name}: {error}; the folder must exist and be writable");
             open_error(path, &reason)
         })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(open_error(
             path,
-            "another jobwatch has it open; stop that one, or give this one its own store.url",
+            "another jobwatch has it open; stop that one, or set another store.url for this one",
         )),
         Err(std::fs::TryLockError::Error(error)) => Err(open_error(
             path,

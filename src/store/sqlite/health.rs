@@ -1,4 +1,5 @@
-//! Whether the store can commit: the kinds of writes that failed last, and the last proof.
+//! Decides whether the store can commit, by the kinds of writes that failed last and by a test
+//! write.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,29 +9,29 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::until;
 
-/// How long a proof stands.
-const PROOF_STANDS: Duration = Duration::from_secs(1);
+/// How long a successful test write counts.
+const CONFIRMED_FOR: Duration = Duration::from_secs(1);
 
-/// The kind of the writes that prove that the store can commit.
-pub(super) const PROOF: &str = "commit";
+/// The kind of the test writes, which show that the store can commit.
+pub(super) const TEST_WRITE: &str = "commit";
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Kinds of writes whose last one failed.
+    /// The kinds of writes whose last one failed.
     failing: BTreeSet<&'static str>,
-    /// Failures so far.
+    /// The number of failed writes since the store was opened.
     failures: u64,
-    proved_at: Option<Timestamp>,
+    confirmed_at: Option<Timestamp>,
 }
 
-/// A proof to be made.
+/// A test write that is about to begin.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Claim {
-    /// A write failed and none of its kind has succeeded since: a small write proves nothing.
+pub(super) struct TestWrite {
+    /// True if a write failed and no write of its kind has succeeded since. A small test would
+    /// then show nothing.
     pub(super) needs_room: bool,
     failures: u64,
 }
@@ -43,41 +44,41 @@ impl Health {
             state.failing.remove(doing);
             return;
         }
-        // A proof that fails leaves no debt: the next one stands in for it.
-        if doing != PROOF {
+        // A failed test write needs no success of its own kind: the next test replaces it.
+        if doing != TEST_WRITE {
             state.failing.insert(doing);
         }
         state.failures += 1;
-        state.proved_at = None;
+        state.confirmed_at = None;
     }
 
-    /// True while the last proof stands.
-    pub(super) fn is_proved(&self, now: Timestamp) -> bool {
-        let proved_at = self.state().proved_at;
-        proved_at.is_some_and(|at| until(at, now) < PROOF_STANDS)
+    /// True if a test write succeeded within the last second and no write has failed since.
+    pub(super) fn is_confirmed(&self, now: Timestamp) -> bool {
+        let confirmed_at = self.state().confirmed_at;
+        confirmed_at.is_some_and(|at| until(at, now) < CONFIRMED_FOR)
     }
 
-    /// What is to be proved now.
-    pub(super) fn claim(&self) -> Claim {
+    /// Returns the test write that is needed now.
+    pub(super) fn next_test(&self) -> TestWrite {
         let state = self.state();
-        Claim {
+        TestWrite {
             needs_room: !state.failing.is_empty(),
             failures: state.failures,
         }
     }
 
-    /// Notes that a proof has succeeded, unless a write has failed since it began.
-    pub(super) fn proved(&self, claim: Claim, now: Timestamp) {
+    /// Notes that a test write succeeded; ignores it if a write has failed since it began.
+    pub(super) fn confirm(&self, test: TestWrite, now: Timestamp) {
         let mut state = self.state();
-        if state.failures == claim.failures {
+        if state.failures == test.failures {
             state.failing.clear();
-            state.proved_at = Some(now);
+            state.confirmed_at = Some(now);
         }
     }
 
-    /// Ends the present proof: the store is closing.
-    pub(super) fn void(&self) {
-        self.state().proved_at = None;
+    /// Forgets the last success, because the store is closing.
+    pub(super) fn invalidate(&self) {
+        self.state().confirmed_at = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,35 +95,35 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_stands_for_a_second_or_until_a_write_fails() {
+    fn test_write_counts_for_a_second_or_until_a_write_fails() {
         let health = Health::default();
-        assert!(!health.is_proved(at(0)));
-        assert!(!health.claim().needs_room);
-        health.proved(health.claim(), at(0));
-        assert!(health.is_proved(at(999)));
-        assert!(!health.is_proved(at(1000)));
+        assert!(!health.is_confirmed(at(0)));
+        assert!(!health.next_test().needs_room);
+        health.confirm(health.next_test(), at(0));
+        assert!(health.is_confirmed(at(999)));
+        assert!(!health.is_confirmed(at(1000)));
         health.note("write", false);
-        assert!(!health.is_proved(at(1)));
-        assert!(health.claim().needs_room);
+        assert!(!health.is_confirmed(at(1)));
+        assert!(health.next_test().needs_room);
     }
 
     #[test]
-    fn a_failed_write_is_outdone_by_one_of_its_kind_only() {
+    fn only_a_write_of_the_same_kind_makes_up_for_a_failed_one() {
         let health = Health::default();
         health.note("write much", false);
         health.note("write little", true);
-        assert!(health.claim().needs_room);
+        assert!(health.next_test().needs_room);
         health.note("write much", true);
-        assert!(!health.claim().needs_room);
+        assert!(!health.next_test().needs_room);
     }
 
     #[test]
-    fn a_write_that_fails_during_a_proof_voids_it() {
+    fn write_that_fails_during_a_test_write_invalidates_it() {
         let health = Health::default();
-        let claim = health.claim();
+        let test = health.next_test();
         health.note("write", false);
-        health.proved(claim, at(0));
-        assert!(!health.is_proved(at(0)));
-        assert!(health.claim().needs_room);
+        health.confirm(test, at(0));
+        assert!(!health.is_confirmed(at(0)));
+        assert!(health.next_test().needs_room);
     }
 }

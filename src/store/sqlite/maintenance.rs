@@ -1,4 +1,4 @@
-//! A check and a copy of the database file, while a daemon runs or not.
+//! Checks and copies the database file, whether a daemon runs or not.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,36 +10,37 @@ use crate::store::StoreError;
 use crate::store::sqlite::damage::in_words;
 use crate::store::sqlite::{BUSY_TIMEOUT, SqlError, file_lock, migration, open_error};
 
-/// The most findings of one check.
+/// The largest number of findings of one check.
 const FINDINGS_MAX: usize = 100;
-/// The tables whose rows are counted.
+/// The tables whose rows a check counts.
 const TABLES: [&str; 5] = ["watches", "events", "deliveries", "attempts", "durations"];
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// True if it is a database of jobwatch; every program numbers its schemas.
+    /// True if it is a database of jobwatch. The schema version cannot show that, because every
+    /// program numbers its schemas.
     pub is_ours: bool,
-    /// The version of its schema.
+    /// The schema version of the file.
     pub schema: u32,
-    /// The newest version this program knows.
+    /// The newest schema version that this program knows.
     pub newest: u32,
     /// True if a daemon has it open.
     pub in_use: bool,
     /// The size of the file in bytes, without its write-ahead log.
     pub bytes: u64,
-    /// The first faults: damaged pages, rows that name others that are not there.
+    /// The first faults found: damaged pages, and rows that refer to missing rows.
     pub findings: Vec<String>,
-    /// Rows by table.
+    /// Each table with the number of its rows.
     pub rows: Vec<(String, u64)>,
-    /// Watches by state.
+    /// Each state with the number of watches in it.
     pub watches: Vec<(String, u64)>,
-    /// Deliveries by state.
+    /// Each state with the number of deliveries in it.
     pub deliveries: Vec<(String, u64)>,
 }
 
 impl Inspection {
-    /// True if there is no fault and this program can work with it.
+    /// True if no fault was found and this program can open the database.
     pub fn is_sound(&self) -> bool {
         self.is_ours && self.findings.is_empty() && self.schema <= self.newest
     }
@@ -56,10 +57,10 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     let pages = |name| db.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     let bytes = pages("page_count")
         .and_then(|count| Ok(u64::from(count) * u64::from(pages("page_size")?)))
-        // Where the schema is damaged, pages are not counted.
+        // Pages cannot be counted if the schema is damaged.
         .unwrap_or_else(|_| std::fs::metadata(path).map_or(0, |file| file.len()));
     let mut inspection = Inspection {
-        // Where damage hides it, the damage is a finding.
+        // If damage hides the answer, the damage is reported as a finding.
         is_ours: migration::is_ours(&db).unwrap_or(true),
         schema,
         newest: migration::newest(),
@@ -73,9 +74,9 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     if let Err(error) = damage(&db, &mut inspection.findings) {
         inspection
             .findings
-            .push(format!("not all of it can be read: {error}"));
+            .push(format!("the file cannot be read to its end: {error}"));
     }
-    // Rows of a damaged database are counted as far as they can be.
+    // In a damaged database, only the tables that can be read are counted.
     for table in TABLES {
         let count = count(&db, &format!("SELECT '{table}', count(*) FROM {table}"));
         inspection.rows.extend(count.unwrap_or_default());
@@ -89,12 +90,12 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     Ok(inspection)
 }
 
-/// Copies the database at `path` to `copy`, as it stands at one moment. The copy is whole,
-/// compact, readable by its owner only, and on disk.
+/// Copies the database at `path` to `copy`, as of one moment. The copy is complete, compact,
+/// readable by its owner only, and synced to disk. Returns its size in bytes.
 ///
 /// # Errors
-/// The file exists, or cannot be written, or the database cannot be read. A copy that was
-/// begun is removed.
+/// `copy` exists or cannot be written, or the database cannot be read. An incomplete copy is
+/// removed.
 pub fn back_up(path: &Path, copy: &Path) -> Result<u64, StoreError> {
     let db = read_only(path)?;
     let begun = File::options()
@@ -107,7 +108,7 @@ pub fn back_up(path: &Path, copy: &Path) -> Result<u64, StoreError> {
     if copied.is_err()
         && let Err(error) = std::fs::remove_file(copy)
     {
-        tracing::warn!(file = %copy.display(), %error, "cannot remove the half-made copy");
+        tracing::warn!(file = %copy.display(), %error, "cannot remove the incomplete copy");
     }
     copied.map_err(|error| failed(error.to_string()))
 }
@@ -131,12 +132,12 @@ fn fill(db: &Connection, copy: &Path, file: &File) -> Result<u64, SqlError> {
     Ok(file.metadata()?.len())
 }
 
-/// Where a disk is full, it is that of the copy.
+/// Describes a failed copy. If a disk is full, it is the disk of the copy.
 fn not_filled(copy: &Path, error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => {
             format!(
-                "there is no room for {}; name a file elsewhere, or make room",
+                "no room left for {}; free some space, or name a file elsewhere",
                 copy.display()
             )
         }
@@ -149,7 +150,7 @@ fn not_made(copy: &Path, error: &std::io::Error) -> String {
     if error.kind() == std::io::ErrorKind::AlreadyExists {
         return format!("{copy} exists and is not overwritten; remove it, or name another file");
     }
-    format!("cannot make {copy}: {error}; its folder must exist and be writable")
+    format!("cannot create {copy}: {error}; its folder must exist and be writable")
 }
 
 fn failed(reason: String) -> StoreError {
@@ -162,7 +163,7 @@ fn failed(reason: String) -> StoreError {
 fn read_only(path: &Path) -> Result<Connection, StoreError> {
     let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
     if !path.exists() {
-        return Err(open_error(path, "there is no such file"));
+        return Err(open_error(path, "the file does not exist"));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(fail)?;
@@ -170,15 +171,15 @@ fn read_only(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// True if every page is sound.
+/// True if a check of every page finds no fault.
 pub(super) fn is_sound(db: &Connection) -> bool {
     let mut findings = Vec::new();
     forget_pages(db).is_ok() && damage(db, &mut findings).is_ok() && findings.is_empty()
 }
 
-/// Writes a row of `size` bytes and a little more, in place of the one before. It must reach
-/// the disk: a write that changes nothing would not.
-pub(super) fn write_proof(db: &Connection, size: usize) -> Result<(), rusqlite::Error> {
+/// Writes a row of `size` bytes and a little more, in place of the previous one. It changes a
+/// counter, because a write that changes nothing would not reach the disk.
+pub(super) fn write_test_row(db: &Connection, size: usize) -> Result<(), rusqlite::Error> {
     db.execute(
         "INSERT INTO replicas (id, seen_at, version) VALUES (x'00', 0, ?1)
          ON CONFLICT (id) DO UPDATE SET seen_at = seen_at + 1, version = excluded.version",
@@ -187,7 +188,7 @@ pub(super) fn write_proof(db: &Connection, size: usize) -> Result<(), rusqlite::
     Ok(())
 }
 
-/// Has a connection read pages again that it keeps in memory.
+/// Drops the pages that a connection keeps in memory, so that it reads them again.
 pub(super) fn forget_pages(db: &Connection) -> Result<(), rusqlite::Error> {
     db.execute_batch("PRAGMA shrink_memory")
 }
@@ -197,7 +198,7 @@ fn damage(db: &Connection, findings: &mut Vec<String>) -> Result<(), SqlError> {
     let mut statement = db.prepare(&wanted)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next().map_err(|error| in_words(&error))? {
-        // One row may hold many.
+        // One row may hold many findings.
         let found: String = row.get(0)?;
         let lines = found.lines().filter(|line| *line != "ok");
         findings.extend(lines.map(str::to_owned));
@@ -213,7 +214,7 @@ fn damage(db: &Connection, findings: &mut Vec<String>) -> Result<(), SqlError> {
             (row.get(0)?, row.get(1)?, row.get(2)?);
         let number = number.map_or_else(|| "a row".to_owned(), |number| format!("row {number}"));
         findings.push(format!(
-            "{number} of {table} names a row of {other} that is not there"
+            "{number} of {table} refers to a missing row of {other}"
         ));
     }
     Ok(())

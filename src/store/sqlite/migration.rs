@@ -1,17 +1,17 @@
-//! The schema, brought forward step by step; `user_version` is that of the last step taken.
+//! Brings the schema up to date step by step; `user_version` is the version of the last step.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::store::sqlite::damage::in_words;
 
-/// One step: the version a database has after it, and the SQL that brings it there.
+/// One step: the SQL that it runs, and the version that the database has afterwards.
 struct Step {
     version: u32,
     sql: &'static str,
 }
 
 /// Every step, in the order of the versions, which are the numbers of the files; a number
-/// may be missing. A released step never changes, and nothing is put before one.
+/// may be missing. A released step never changes, and no step is inserted before it.
 const STEPS: &[Step] = &[
     Step {
         version: 1,
@@ -31,17 +31,18 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// The version of a database that has taken every step.
+/// Returns the version of a database after every step.
 pub(super) fn newest() -> u32 {
     STEPS.last().map_or(0, |step| step.version)
 }
 
-/// The version of a database.
+/// Returns the schema version of a database; 0 if it is empty.
 pub(super) fn version_of(connection: &Connection) -> Result<u32, rusqlite::Error> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// True if a database is one of ours, or empty. Other programs number their schemas too.
+/// True if a database belongs to jobwatch or is empty. The version alone does not show that,
+/// because other programs number their schemas too.
 pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.query_row(
         "SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table'
@@ -59,22 +60,22 @@ pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> 
 /// The database belongs to another program, or was written by a newer version.
 pub(super) fn check(connection: &Connection) -> Result<(), String> {
     if !is_ours(connection).map_err(|error| in_words(&error))? {
-        return Err("the database belongs to another program; store.url must name one of jobwatch, or a file that is not there yet".to_owned());
+        return Err("the database belongs to another program; store.url must name a database of jobwatch, or a file that does not exist yet".to_owned());
     }
     let version = version_of(connection).map_err(|error| in_words(&error))?;
     if version > newest() {
         return Err(format!(
-            "its schema is version {version} and this jobwatch knows {} at most; run the newer jobwatch that wrote it",
+            "its schema is version {version}, and this jobwatch knows versions up to {}; run the newer jobwatch that wrote it",
             newest()
         ));
     }
     Ok(())
 }
 
-/// Takes the steps that this database has not taken.
+/// Runs the steps that are newer than the version of the database.
 ///
 /// # Errors
-/// The step that cannot be taken, and why.
+/// Names the step that failed and says why.
 pub(super) fn run(connection: &mut Connection) -> Result<(), String> {
     let version = version_of(connection).map_err(|error| in_words(&error))?;
     for step in STEPS.iter().filter(|step| step.version > version) {

@@ -1,9 +1,9 @@
 //! The embedded store: `SQLite` through rusqlite, one writer thread, a few readers.
 //!
-//! All writes go through one thread that commits all waiting writes in one transaction, so
-//! that a hundred waiting writes cost one sync ([`writer`]). `synchronous=FULL` in WAL
-//! mode: a call that succeeded survives a power cut. One process owns the file; a lock
-//! beside it keeps a second one out ([`file_lock`]).
+//! One thread commits all waiting writes in one transaction, so that a hundred waiting writes
+//! cost one sync ([`writer`]). With `synchronous=FULL` in WAL mode, a call that succeeded
+//! survives a power cut. One process owns the file; a lock beside it keeps a second one out
+//! ([`file_lock`]).
 
 mod attempts;
 mod changes;
@@ -31,7 +31,7 @@ use crate::store::delivery::{
 };
 use crate::store::sqlite::damage::{Damage, in_words};
 use crate::store::sqlite::file_lock::FileLock;
-use crate::store::sqlite::health::{Claim, Health, PROOF};
+use crate::store::sqlite::health::{Health, TEST_WRITE, TestWrite};
 use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
@@ -42,40 +42,40 @@ use crate::store::{
 use crate::watch::change::Change;
 use crate::watch::{Watch, WatchId};
 
-/// How long a lock of another process is waited for. Short: the writes behind it fail, and
-/// their callers try again.
+/// How long to wait for the lock of another process. It is short, because the writes behind it
+/// fail and their callers try again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many readers there are.
+/// The number of connections that only read.
 const READERS: usize = 4;
 
-/// How much the proof writes after a write has failed, in bytes: as much as the largest
+/// The size of the test write after a write has failed, in bytes: as much as the largest
 /// submission.
-const PROOF_BYTES: usize = 64 * 1024;
+const TEST_BYTES: usize = 64 * 1024;
 
-/// The embedded store. See the module.
+/// The embedded store; the module describes it.
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     damage: Arc<Damage>,
     health: Arc<Health>,
     time: StoreTime,
-    /// Given up last.
+    /// The last field, so that the lock is released after the connections are closed.
     _lock: FileLock,
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, made or migrated as needed. Retries and leases run by the
-    /// uptime of `clock`.
+    /// Opens the database at `path`; creates or migrates it if needed. Retries and leases follow
+    /// the uptime of `clock`.
     ///
     /// # Errors
-    /// The folder is missing or not writable, another process has the
-    /// file, it was written by a newer version or another program, or it is not a database.
+    /// The folder is missing or not writable, another process has the file open, a newer
+    /// version or another program wrote it, or it is not a database.
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self, StoreError> {
         let lock = FileLock::take(path)?;
         let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
         let mut connection = Connection::open(lock.path()).map_err(fail)?;
-        // Before anything is written: it may belong to another program.
+        // Checked before the first write, because it may belong to another program.
         migration::check(&connection).map_err(|reason| open_error(path, &reason))?;
         prepare(&connection).map_err(fail)?;
         migration::run(&mut connection).map_err(|reason| open_error(path, &reason))?;
@@ -129,10 +129,10 @@ fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-/// An error of one operation, on its way to [`StoreError::Failed`].
+/// An error of one operation; it becomes the source of a [`StoreError::Failed`].
 type SqlError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The number in a cursor of a page.
+/// Returns the number in the cursor of a page.
 fn number(cursor: Option<&PageCursor>) -> Result<Option<i64>, StoreError> {
     cursor
         .map(|cursor| row::number(cursor.content()))
@@ -323,44 +323,45 @@ impl Maintenance for SqliteStore {
         let was_damaged = self.damage.refuse().is_err();
         if was_damaged {
             let damage = Arc::clone(&self.damage);
-            let look = move |db: &Connection| {
-                damage.look_again(|| maintenance::is_sound(db));
+            let check = move |db: &Connection| {
+                damage.check_again(|| maintenance::is_sound(db));
                 Ok(())
             };
-            self.readers.run("look for damage", look).await?;
+            self.readers.run("check for damage", check).await?;
         }
-        if !was_damaged && self.health.is_proved(self.time.now()) {
+        if !was_damaged && self.health.is_confirmed(self.time.now()) {
             return Ok(());
         }
-        self.prove(self.health.claim(), was_damaged).await
+        self.write_test(self.health.next_test(), was_damaged).await
     }
 
     async fn close(&self) {
-        self.health.void();
-        // The last connection to go leaves everything in one file: that of the writer.
+        self.health.invalidate();
+        // The connection that closes last merges the write-ahead log into the file. Readers close
+        // first, so that it is the writer.
         self.readers.close();
         self.writer.close().await;
     }
 }
 
 impl SqliteStore {
-    async fn prove(&self, claim: Claim, was_damaged: bool) -> Result<(), StoreError> {
+    async fn write_test(&self, test: TestWrite, was_damaged: bool) -> Result<(), StoreError> {
         let damage = Arc::clone(&self.damage);
-        let size = if claim.needs_room { PROOF_BYTES } else { 0 };
+        let size = if test.needs_room { TEST_BYTES } else { 0 };
         self.writer
-            .run(PROOF, move |db| {
+            .run(TEST_WRITE, move |db| {
                 damage.refuse()?;
                 if was_damaged {
                     maintenance::forget_pages(db)?;
                 }
-                Ok(maintenance::write_proof(db, size)?)
+                Ok(maintenance::write_test_row(db, size)?)
             })
             .await?;
-        if claim.needs_room {
-            let give_back = |db: &Connection| Ok(maintenance::write_proof(db, 0)?);
-            self.writer.run(PROOF, give_back).await?;
+        if test.needs_room {
+            let shrink = |db: &Connection| Ok(maintenance::write_test_row(db, 0)?);
+            self.writer.run(TEST_WRITE, shrink).await?;
         }
-        self.health.proved(claim, self.time.now());
+        self.health.confirm(test, self.time.now());
         Ok(())
     }
 }
@@ -382,11 +383,11 @@ mod tests {
                 move |db: &Connection| Ok(db.pragma_update(None, "max_page_count", count)?);
             store.writer.run("limit the file", limit).await.unwrap();
         };
-        // No page more than there are.
+        // The file must not grow by a page.
         limit_pages(1).await;
-        let large = |db: &Connection| Ok(maintenance::write_proof(db, 10 * PROOF_BYTES)?);
+        let large = |db: &Connection| Ok(maintenance::write_test_row(db, 10 * TEST_BYTES)?);
         store.writer.run("write much", large).await.unwrap_err();
-        let small = |db: &Connection| Ok(maintenance::write_proof(db, 0)?);
+        let small = |db: &Connection| Ok(maintenance::write_test_row(db, 0)?);
         store.writer.run("write little", small).await.unwrap();
         let error = anyhow::Error::from(store.check().await.unwrap_err());
         assert!(format!("{error:#}").contains("make room"), "{error:#}");

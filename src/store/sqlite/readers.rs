@@ -26,13 +26,13 @@ impl Readers {
         }
     }
 
-    /// Lets no further read begin, and closes the connections that no read uses.
+    /// Lets no new read begin, and closes the connections that are not in use.
     pub(super) fn close(&self) {
         self.permits.close();
         self.free.lock().clear();
     }
 
-    /// Runs `read` off the async threads: `SQLite` blocks.
+    /// Runs `read` outside the async threads, because `SQLite` blocks.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -45,11 +45,11 @@ impl Readers {
         let free = Arc::clone(&self.free);
         let reading = tokio::task::spawn_blocking(move || {
             let taken = free.lock().pop();
-            // There is one for each permit, unless they were closed just now.
+            // There is a connection for each permit, unless the store was closed just now.
             let connection = taken.ok_or("the store is closed")?;
             let result = read(&connection);
             free.lock().push(connection);
-            // Only now: the caller may have gone long before the connection is back.
+            // Released here and not by the caller, who may have given up waiting before.
             drop(permit);
             result
         });

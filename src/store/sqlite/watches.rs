@@ -1,4 +1,4 @@
-//! Watches in `SQLite`: accepting, changing, reading.
+//! Accepts, changes and reads watches in `SQLite`.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Rows, named_params, params};
@@ -69,8 +69,8 @@ fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError
     Ok(())
 }
 
-/// Stores the event of a change and the deliveries that are owed, in the same transaction;
-/// they are due from `now` on.
+/// Stores the event of a change and the deliveries owed for it, in the same transaction. They
+/// are due at `now`.
 fn log_event(db: &Connection, change: &Change, now: Timestamp) -> Result<(), SqlError> {
     let event = &change.event;
     db.prepare_cached(
@@ -83,13 +83,13 @@ fn log_event(db: &Connection, change: &Change, now: Timestamp) -> Result<(), Sql
         row::micros(event.at),
         event.body
     ])?;
-    let mut owe = db.prepare_cached(
+    let mut insert = db.prepare_cached(
         "INSERT INTO deliveries (event_id, sink, target, state, due_at)
          VALUES (?1, ?2, ?3, 'pending', ?4)",
     )?;
     for owed in &change.owed {
         let target = owed.target.as_ref().map(|target| &target.0);
-        owe.execute(params![event.id, owed.sink, target, row::micros(now)])?;
+        insert.execute(params![event.id, owed.sink, target, row::micros(now)])?;
     }
     Ok(())
 }
@@ -182,8 +182,8 @@ fn page_of(mut rows: Rows<'_>, limit: usize) -> Result<Page, SqlError> {
     Ok(page)
 }
 
-/// Only the conditions that are asked for, so that `SQLite` can use an index for them; each
-/// parameter is still named, since one that is not used cannot be bound.
+/// Returns SQL with only the conditions that the query sets, so that `SQLite` can use an
+/// index; it names every parameter, because an unused one cannot be bound.
 fn page_sql(query: &Query) -> String {
     let condition = |wanted: bool, yes: &str, no: &str| if wanted { yes } else { no }.to_owned();
     [
@@ -222,7 +222,7 @@ pub(super) fn without_verdict(
     after: Option<i64>,
     limit: usize,
 ) -> Result<Page, SqlError> {
-    // The condition on the state is word for word that of the index.
+    // The condition on the state must match that of the index word for word.
     let mut statement = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM watches w
          WHERE state IN ('timed_out', 'lost') AND finished_at >= ?1 AND number > ?2
@@ -238,7 +238,7 @@ pub(super) fn without_verdict(
     page_of(rows, limit)
 }
 
-/// A row with [`COLUMNS`] as a watch.
+/// Reads a watch from a row with [`COLUMNS`].
 pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
     let text = |column| row.get::<_, String>(column);
     let optional = |column| row.get::<_, Option<String>>(column);

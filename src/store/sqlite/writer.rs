@@ -1,7 +1,7 @@
 //! One thread that owns the writing connection and commits all waiting writes together.
 //!
-//! Each piece of work runs in its own savepoint: one that fails is undone alone. Answers
-//! go out after the commit, never before; when the commit fails, every piece fails.
+//! Each write runs in its own savepoint, so that a failed write is undone alone. Answers are
+//! sent after the commit, never before; if the commit fails, every write of it fails.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::store::sqlite::damage::Damage;
 use crate::store::sqlite::file_lock::Presence;
 use crate::store::sqlite::health::Health;
 
-/// How much work may wait; callers that bring more wait.
+/// How many writes may wait in the queue; further callers wait for room.
 const QUEUE_MAX: usize = 4096;
-/// How much work one transaction takes.
+/// The largest number of writes in one transaction.
 const BATCH_MAX: usize = 512;
 
-/// Answers one piece of work once it is known whether the transaction was committed.
+/// Answers one write after the transaction was committed or has failed.
 type Answer = Box<dyn FnOnce(Result<(), SqlError>) + Send>;
-/// Runs inside the transaction, or gets the reason why there is none.
+/// Runs one write inside the transaction, or receives the reason why none could begin.
 type Work = Box<dyn FnOnce(Result<&Connection, SqlError>) -> Answer + Send>;
 
-/// Hands work to the writer thread.
+/// Hands writes to the writer thread.
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Work>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
@@ -60,7 +60,7 @@ impl Writer {
             .spawn(move || {
                 write_until_closed(&file, work);
                 drop(file);
-                // There is no receiver when the process ends without closing the store.
+                // The receiver is missing if the process ends without closing the store.
                 let _ = ending.send(());
             })?;
         Ok(Self {
@@ -71,7 +71,7 @@ impl Writer {
         })
     }
 
-    /// Runs `work` in a transaction and answers once that is committed.
+    /// Runs `work` in a transaction and returns its result after the commit.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -82,13 +82,13 @@ impl Writer {
         let work: Work = Box::new(move |db| {
             let result = db.and_then(|db| in_savepoint(db, work));
             Box::new(move |committed| {
-                // The work's own error says more than that the transaction was undone.
+                // Its own error says more than the error of the transaction.
                 let result = match result {
                     Err(own) => Err(own),
                     Ok(done) => committed.map(|()| done),
                 };
                 health.note(doing, result.is_ok());
-                // The caller may have gone; the commit stands.
+                // The caller may have given up waiting; the commit stays valid.
                 let _ = answer.send(result);
             })
         });
@@ -104,7 +104,7 @@ impl Writer {
             })
     }
 
-    /// Takes no more work, finishes what waits, closes the connection.
+    /// Accepts no more writes, finishes those in the queue and closes the connection.
     pub(super) async fn close(&self) {
         drop(self.queue.lock().await.take());
         if let Some(ended) = self.ended.lock().await.take() {
@@ -131,13 +131,13 @@ fn write_batch(file: &File, batch: impl Iterator<Item = Work>) {
     }
     let mut answers: Vec<Answer> = Vec::new();
     for work in batch {
-        // Some errors, a full disk among them, end the transaction by themselves; what
-        // came after would then be committed piece by piece.
+        // Some errors, such as a full disk, end the transaction by themselves. Each later write
+        // would then be committed alone.
         if connection.is_autocommit() {
             answers.push(work(Err("the transaction was rolled back".into())));
             continue;
         }
-        // One piece of work that panics fails alone: its caller sees the answer dropped.
+        // A write that panics fails alone: its answer is dropped, so its caller gets an error.
         match std::panic::catch_unwind(AssertUnwindSafe(|| work(Ok(connection)))) {
             Ok(answer) => answers.push(answer),
             Err(_) => roll_back_to_savepoint(connection),
@@ -173,7 +173,7 @@ impl File {
 
 fn roll_back_to_savepoint(db: &Connection) {
     if let Err(error) = db.execute_batch("ROLLBACK TO work; RELEASE work") {
-        tracing::debug!(%error, "there was no savepoint to go back to");
+        tracing::debug!(%error, "cannot roll back to the savepoint: there is none");
     }
 }
 
@@ -183,7 +183,7 @@ fn in_savepoint<T>(
 ) -> Result<T, SqlError> {
     db.execute_batch("SAVEPOINT work")?;
     let result = work(db);
-    // A full disk, among others, has undone everything already; why says the first error.
+    // Some errors, such as a full disk, have rolled everything back already.
     if result.is_err() && !db.is_autocommit() {
         db.execute_batch("ROLLBACK TO work")?;
     }
@@ -203,7 +203,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = FileLock::take(&folder.path().join("jobwatch.db")).unwrap();
         let db = Connection::open(lock.path()).unwrap();
-        // No page more than there are: the disk is full in the middle of a statement.
+        // The file must not grow by a page: the disk is full in the middle of a statement.
         db.execute_batch(
             "PRAGMA journal_mode = WAL; CREATE TABLE t (x); PRAGMA max_page_count = 1",
         )
@@ -217,8 +217,8 @@ mod tests {
             })
             .await;
         let error = anyhow::Error::from(written.unwrap_err());
-        let said = format!("{error:#}");
-        assert!(said.contains("make room"), "{said}");
+        let message = format!("{error:#}");
+        assert!(message.contains("make room"), "{message}");
         writer.run("read", |_| Ok(())).await.unwrap();
         writer.close().await;
     }

@@ -335,7 +335,7 @@ fn db_check_names_foreign_and_newer_databases() {
     let missing = check(&folder.path().join("absent.db"));
     assert_eq!(missing.status.code(), Some(1));
     assert!(
-        stderr(&missing).contains("no such file"),
+        stderr(&missing).contains("the file does not exist"),
         "{}",
         stderr(&missing)
     );

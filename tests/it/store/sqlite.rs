@@ -133,7 +133,7 @@ fn a_folder_is_refused_as_a_database() {
     let folder = Folder::new();
     std::fs::create_dir(folder.file()).unwrap();
     let said = folder.refusal();
-    assert!(said.contains("it is no file"), "{said}");
+    assert!(said.contains("it is not a file"), "{said}");
 }
 
 #[test]
