@@ -97,7 +97,7 @@ impl PublicOnly {
         Self::by(Arc::new(System))
     }
 
-    /// Uses another resolver.
+    /// Uses `inner` to resolve names.
     pub fn by(inner: Arc<dyn Resolve>) -> Self {
         Self { inner }
     }
@@ -148,7 +148,7 @@ pub struct Hosts(Vec<Pattern>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
     Exactly(String),
-    /// With a leading dot.
+    /// Any host below a domain, which is stored with a leading dot.
     Below(String),
 }
 
@@ -209,7 +209,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     let refused =
         || format!("\"{text}\" must be the name of a host, as hooks.example.com or *.example.com");
     let url = Url::parse(&format!("https://{name}/")).map_err(|_| refused())?;
-    // Lower case, and Punycode for what is not ASCII; then nothing else may have been in it.
+    // The parser writes the host in lower case and in Punycode. No other part may be present.
     let host = url.host_str().unwrap_or_default().to_owned();
     let is_plain = url.path() == "/"
         && url.port().is_none()

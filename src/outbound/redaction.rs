@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 
-/// Replaces a secret.
+/// The text that stands in place of a secret.
 const REDACTED: &str = "[REDACTED]";
 /// The shortest secret that is searched for, in bytes. Shorter texts occur everywhere, and
 /// protect nothing.

@@ -3,7 +3,7 @@
 //! key ([`line`](mod@line)).
 //!
 //! Each part of the program reads its own section with a [`reader::Reader`], which collects
-//! everything that is wrong on the way.
+//! all diagnostics.
 
 pub mod line;
 pub(crate) mod reader;

@@ -170,7 +170,7 @@ command = "/bin/true"
             "sinks.e: writes the same file as the sink `d`",
             "sinks.f.command: the program sh must be an absolute path",
             "sinks.f.timeout: must be at most 45s",
-            "sinks.g.command: plain is not executable",
+            "sinks.g.command: plain is not an executable file",
             "sinks.g.concurrency: 0 must be a whole number",
             "sinks.h.command: must name a program",
             "sinks.i.command: is missing",

@@ -1,4 +1,4 @@
-//! Which requests are sent again, and how often.
+//! Tests which requests are sent again, and how often.
 
 use tokio::task::JoinSet;
 
@@ -8,7 +8,7 @@ use crate::service::transport::{HttpTransport, Received, Transport};
 use crate::watch::observation::{Problem, ProblemKind};
 
 fn transport() -> HttpTransport {
-    // Without TLS there is no negotiation, so the client is told the version.
+    // Without TLS the version is not negotiated, so the client must know it.
     let client = outbound::client().no_proxy().http2_prior_knowledge();
     HttpTransport::from(client, 1024).unwrap()
 }
