@@ -60,7 +60,7 @@ const LAYERS: &[Layer] = &[
     ),
     ("credential", &["clock", "outbound", "suggest", "tree"]),
     ("store", &["watch", "clock"]),
-    ("sink", &["watch", "clock", "outbound", "tree"]),
+    ("sink", &["watch", "clock", "outbound", "telemetry", "tree"]),
     ("simulator", &["clock"]),
     // A definition put to use: transport, credential and budget.
     (
