@@ -165,7 +165,7 @@ impl Issuer for AgencyIssuer {
     }
 
     async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
-        let issued = self.source_held(now).await?;
+        let issued = self.source_secret(now).await?;
         if issued.signs() {
             self.issue_key(&issued, now).await
         } else {
@@ -175,7 +175,7 @@ impl Issuer for AgencyIssuer {
 }
 
 impl AgencyIssuer {
-    async fn source_held(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, IssueError> {
+    async fn source_secret(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, IssueError> {
         let issued = self.source.present(now).await;
         issued.map_err(|error| without_source(&error))
     }
@@ -293,7 +293,7 @@ impl AgencyIssuer {
         }
         match self.source.renew(issued.generation).await {
             Ok(Renewal::Renewed) => {
-                let issued = self.source_held(now).await?;
+                let issued = self.source_secret(now).await?;
                 self.send_once(&issued, make(), attempt, now).await
             }
             // The service refused because of our clock.

@@ -41,7 +41,7 @@ impl Issuer for Header {
         vec![self.secret.stamp()]
     }
 
-    async fn verify(&self, _held: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(&self, _issued: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
         Ok(Verified::ReadOnly)
     }
 
