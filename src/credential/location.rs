@@ -28,7 +28,7 @@ pub(crate) fn auth_url(text: &str, region: Option<&str>) -> Result<Url, String> 
         return Err(allowed.to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must hold no user name or password".to_owned());
+        return Err("must not have a user name or password".to_owned());
     }
     let mut url = without_query(url)?;
     let path = path_of_version_3(url.path())?;
@@ -115,7 +115,7 @@ mod tests {
             ("https://x/v3/auth/tokens", "must end in `/v3`"),
             ("ftp://x/v3", "must be the URL"),
             ("https://", "must be the URL"),
-            ("https://user:hunter2@x/v3", "must hold no user name"),
+            ("https://user:hunter2@x/v3", "must not have a user name"),
             ("https://x/v3?token=hunter2", "must have no `?`"),
         ] {
             let message = auth_url(text, None).unwrap_err();

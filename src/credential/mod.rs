@@ -150,7 +150,11 @@ pub trait Issuer: Send + Sync {
     ///
     /// # Errors
     /// The secret is not valid, or the service does not answer.
-    async fn verify(&self, _issued: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(
+        &self,
+        _issued: &IssuedSecret,
+        _now: Timestamp,
+    ) -> Result<Verified, IssueError> {
         Ok(Verified::Issued)
     }
 }
@@ -191,23 +195,16 @@ pub enum CredentialError {
     #[error(
         "credential `{credential}`: the key was replaced while the request waited; the next poll signs with the new one"
     )]
-    Replaced {
-        credential: String,
-    },
+    Replaced { credential: String },
     /// No service has accepted the key yet, and the request that tries it has no answer
     /// yet.
     #[error(
         "credential `{credential}`: its key is tried on one request at a time until a service accepts it, and none has answered yet"
     )]
-    Unproven {
-        credential: String,
-    },
+    Unproven { credential: String },
     /// The request cannot be signed.
     #[error("credential `{credential}`: {message}")]
-    Unsigned {
-        credential: String,
-        message: String,
-    },
+    Unsigned { credential: String, message: String },
 }
 
 fn in_words(again_in: Duration) -> String {

@@ -29,7 +29,7 @@ impl RequestAuth {
     /// The secret has characters that no header may have. The message does not show it.
     pub fn header(name: HeaderName, secret: &SecretString) -> Result<Self, &'static str> {
         let mut value = HeaderValue::from_str(secret.expose_secret())
-            .map_err(|_| "holds characters that no header may have")?;
+            .map_err(|_| "has characters that no header may have")?;
         value.set_sensitive(true);
         Ok(Self::Header(name, value))
     }

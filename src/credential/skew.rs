@@ -49,7 +49,8 @@ impl Clocks {
         let is_changed = ahead_s.abs_diff(before) >= REPORTED_S;
         // If our clock is wrong, all hosts differ by the same amount.
         let is_known = self.0.values().any(|skew| {
-            skew.reported_s.unsigned_abs() >= REPORTED_S && skew.reported_s.abs_diff(ahead_s) < REPORTED_S
+            skew.reported_s.unsigned_abs() >= REPORTED_S
+                && skew.reported_s.abs_diff(ahead_s) < REPORTED_S
         });
         let skew = Skew {
             ahead_s,

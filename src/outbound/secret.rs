@@ -22,7 +22,7 @@ const READ_MAX: u64 = SECRET_BYTES_MAX as u64 + 3;
 /// A secret, or the place where it is kept.
 #[derive(Debug, Clone)]
 pub enum Secret {
-    /// This file.
+    /// The content of this file.
     File(PathBuf),
     /// The secret itself, from the environment or a settings file.
     Text(SecretString),
@@ -44,7 +44,6 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("cannot read {file}: {source}")]
     Unreadable {
-        /// The file.
         file: String,
         /// The error of the system.
         source: std::io::Error,
@@ -85,7 +84,7 @@ impl Secret {
         })
     }
 
-    /// Returns the present version of the file; `None` if there is no file to look at.
+    /// Returns the present version of the file; `None` if there is no file.
     pub fn stamp(&self) -> Option<Stamp> {
         let Self::File(file) = self else { return None };
         let metadata = std::fs::metadata(file).ok()?;
@@ -120,9 +119,9 @@ fn checked(mut bytes: Vec<u8>) -> Result<SecretString, &'static str> {
         return Err("is larger than any secret (16,384 bytes)");
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| "is not text; it must hold the secret and nothing else")?;
+        .map_err(|_| "is not text; it must contain the secret and nothing else")?;
     if text.chars().any(char::is_control) {
-        return Err("has more than one line; it must hold the secret and nothing else");
+        return Err("has more than one line; it must contain the secret and nothing else");
     }
     Ok(SecretString::from(text))
 }

@@ -1,9 +1,9 @@
-//! On which line of a TOML text a key stands, for errors found after parsing.
+//! Finds the line of a key in a TOML text, for errors found after parsing.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The line, from 1, on which `path` stands in `text`, or the nearest table around it.
+/// Returns the line, from 1, of `path` in `text`, or of the nearest table around it.
 /// Elements of arrays are named by their number.
 pub fn line_of_key(text: &str, path: &[String]) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
@@ -11,7 +11,7 @@ pub fn line_of_key(text: &str, path: &[String]) -> Option<usize> {
     Some(line_at(text, at))
 }
 
-/// The line, from 1, of a byte offset.
+/// Returns the line, from 1, of a byte offset.
 pub fn line_at(text: &str, offset: usize) -> usize {
     let offset = text.floor_char_boundary(offset);
     text[..offset].matches('\n').count() + 1

@@ -1,7 +1,7 @@
-//! Takes values out of the layered settings and collects every problem on the way.
+//! Takes values out of the layered settings and collects every error on the way.
 //!
-//! Each key is asked for once, by name and kind; what nobody asked for is unknown, and is
-//! reported with the nearest key that is known here.
+//! The code reads each key once, by name and kind. A key that was never read is unknown,
+//! and is reported with the nearest key that is known in its table.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,27 +17,27 @@ use crate::diagnostic::Diagnostic;
 use crate::suggest;
 use crate::tree::source::{ENVIRONMENT, Layered, origin_of};
 
-/// How many names an error lists; of more, only the nearest helps.
+/// The most names that an error lists; of more, only the nearest helps.
 const LISTED_MAX: usize = 16;
 
-/// What all readers of one load share.
+/// The state that all readers of one load share.
 pub(crate) struct Context<'a> {
     layered: &'a Layered,
     notes: RefCell<Vec<Diagnostic>>,
     /// Files of other tools that were read.
     files: RefCell<Vec<PathBuf>>,
-    /// Every key that was asked for, names of entries written as `*`: what the manual
+    /// Every key that was read, with `*` for the names of entries: the keys that the manual
     /// must name.
     #[cfg(test)]
     asked: RefCell<BTreeSet<String>>,
 }
 
-/// Reads one table.
+/// Reads one table, and reports its errors with the path of the key.
 pub(crate) struct Reader<'a> {
     context: &'a Context<'a>,
     value: Option<&'a Value>,
     path: Vec<String>,
-    /// The path as the manual writes it.
+    /// The path in the form of the manual.
     shown: Vec<String>,
     known: RefCell<BTreeSet<String>>,
 }
@@ -63,7 +63,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Everything that is to be told, and the files of other tools that were read.
+    /// Returns all errors and warnings, and the files of other tools that were read.
     pub(crate) fn into_notes(self) -> (Vec<Diagnostic>, Vec<PathBuf>) {
         (self.notes.into_inner(), self.files.into_inner())
     }
@@ -75,22 +75,22 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Takes note of files of other tools that were read.
+    /// Records files of other tools that were read.
     pub(crate) fn was_read(&self, files: Vec<PathBuf>) {
         self.context.files.borrow_mut().extend(files);
     }
 
-    /// The environment, in which other tools' settings may stand.
+    /// Returns the environment, which may have the settings of other tools.
     pub(crate) fn environment(&self) -> &'a BTreeMap<String, String> {
         &self.context.layered.environment
     }
 
-    /// True if `key` is set, rightly or wrongly.
+    /// True if `key` is set, even to a wrong value.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.peek(key).is_some()
     }
 
-    /// True if one of `keys` is set, rightly or wrongly.
+    /// True if one of `keys` is set, even to a wrong value.
     pub(crate) fn has_any(&self, keys: &[&str]) -> bool {
         keys.iter().any(|key| self.has(key))
     }
@@ -114,12 +114,12 @@ impl<'a> Reader<'a> {
         self.note(key, message, false);
     }
 
-    /// Reports something that works but that a person should know.
+    /// Reports a warning: the setting works, but a person should know of it.
     pub(crate) fn warn(&self, key: &str, message: impl Display) {
         self.note(key, message, true);
     }
 
-    /// Takes over an error that another reader found.
+    /// Adds an error that another reader found.
     pub(crate) fn add(&self, error: Diagnostic) {
         self.context.notes.borrow_mut().push(error);
     }
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
     fn note(&self, key: &str, message: impl Display, is_warning: bool) {
         let path = self.path_of(key);
         let layered = self.context.layered;
-        // What is missing has no origin of its own; its table has.
+        // A missing key has no origin of its own; its table has.
         let value = self.peek(key).or(self.value).unwrap_or(&layered.root);
         let origin = origin_of(value);
         let line = layered.line(&origin, &path);
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         self.context.asked.borrow_mut().insert(path.join("."));
     }
 
-    /// A text, as it is written.
+    /// Reads a text as it is written.
     pub(crate) fn text(&self, key: &str) -> Option<String> {
         let value = self.ask(key)?;
         if let ValueKind::String(text) = &value.kind {
@@ -184,13 +184,13 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// A text that must be there.
+    /// Reads a text that must be set.
     pub(crate) fn required_text(&self, key: &str) -> Option<String> {
         let found = self.text(key);
         self.missing(key, found)
     }
 
-    /// A text with its `${VARIABLES}` filled in.
+    /// Reads a text and fills in its `${VARIABLES}`.
     pub(crate) fn expanded(&self, key: &str) -> Option<String> {
         let text = self.text(key)?;
         match expand(&text, &self.context.layered.environment) {
@@ -202,13 +202,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A duration of at least `least`.
+    /// Reads a duration of at least `least`.
     pub(crate) fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
         let read = parse_duration_from(least, &self.text(key)?);
         read.map_err(|message| self.report(key, message)).ok()
     }
 
-    /// A number in `range`.
+    /// Reads a number in `range`, which may have a fraction.
     #[expect(clippy::cast_precision_loss, reason = "settings are small numbers")]
     pub(crate) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         let value = self.ask(key)?;
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A whole number in `range`.
+    /// Reads a whole number in `range`.
     pub(crate) fn whole(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.ask(key)?;
         let number = match &value.kind {
@@ -251,7 +251,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Yes or no; no when it is not there.
+    /// Reads yes or no; no if the key is not set.
     pub(crate) fn flag(&self, key: &str) -> bool {
         let Some(value) = self.ask(key) else {
             return false;
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
         found.unwrap_or_default()
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let word = self.required_text(key)?;
         let found = choices.iter().find(|(name, _)| *name == word);
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
         found.map(|(_, choice)| *choice)
     }
 
-    /// A list of texts; from the environment, separated by commas.
+    /// Reads a list of texts; in the environment they are separated by commas.
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
         let Some(value) = self.ask(key) else {
             return Vec::new();
@@ -298,7 +298,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A table of texts.
+    /// Reads a table whose values are all texts.
     pub(crate) fn texts(&self, key: &str) -> BTreeMap<String, String> {
         let Some(value) = self.ask(key) else {
             return BTreeMap::new();
@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A table within this one; an empty one when it is not there.
+    /// Returns a table within this one; an empty one if it is not set.
     pub(crate) fn section(&self, key: &str) -> Reader<'a> {
         let value = self.ask(key);
         if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
@@ -325,7 +325,7 @@ impl<'a> Reader<'a> {
         self.within(key, key, value)
     }
 
-    /// The named tables within this one, as `[services.NAME]`.
+    /// Returns the named tables within this one, as `[services.NAME]`.
     pub(crate) fn sections(&self, key: &str) -> Vec<(String, Reader<'a>)> {
         let outer = self.section(key);
         let Some(ValueKind::Table(table)) = outer.value.map(|value| &value.kind) else {
@@ -347,7 +347,7 @@ impl<'a> Reader<'a> {
         sections
     }
 
-    /// The names of those tables, rightly configured or not.
+    /// Returns the names of those tables, with or without errors.
     pub(crate) fn names(&self, key: &str) -> Vec<String> {
         match self.peek(key).map(|value| &value.kind) {
             Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
@@ -355,7 +355,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The tables of a list, as `[[watches]]`.
+    /// Returns the tables of a list, as `[[watches]]`.
     pub(crate) fn elements(&self, key: &str) -> Vec<Reader<'a>> {
         let Some(value) = self.ask(key) else {
             return Vec::new();
@@ -383,7 +383,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that was never read.
     pub(crate) fn finish(&self) {
         let Some(ValueKind::Table(table)) = self.value.map(|value| &value.kind) else {
             return;
@@ -405,7 +405,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// "`josn` must be one of auto, human, json; did you mean `json`?"
+/// Returns a message such as "`josn` must be one of auto, human, json; did you mean
+/// `json`?".
 pub(crate) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.collect();
     let hint = suggest::did_you_mean(word, words.iter().copied());

@@ -1,7 +1,7 @@
 //! The sources of settings, layered by the `config` crate.
 //!
 //! Each file is first parsed by `toml` alone: its errors show the line, and the spans of
-//! its keys tell later on which line a wrong value stands.
+//! its keys are used later to find the line of a wrong value.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,23 +14,22 @@ use toml::de::DeTable;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::tree::line::{line_at, line_of_key};
 
-/// What the environment variables begin with.
+/// The beginning of the names of our environment variables.
 const PREFIX: &str = "JOBWATCH";
-/// What separates the parts of a key in a variable's name.
+/// The separator of the parts of a key in a variable's name.
 const SEPARATOR: &str = "__";
-/// How the `config` crate calls the environment as an origin.
+/// The name of the environment as an origin in the `config` crate.
 pub(crate) const ENVIRONMENT: &str = "the environment";
-/// How we call the embedded file as an origin.
+/// Our name for the embedded file as an origin.
 const DEFAULTS: &str = "the defaults";
 /// The largest file of settings, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Where settings come from.
+/// The files, the environment and the defaults that settings are read from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Files, later ones overriding earlier ones; they must exist.
     pub files: Vec<PathBuf>,
-    /// The environment.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -87,8 +86,8 @@ fn build(
     Ok(builder.add_source(variables).build()?.cache)
 }
 
-/// A file as a source under the name that the user gave it; `config::File` would make the
-/// path relative to the working directory, and read the file a second time.
+/// Returns a file as a source under the name that the user gave it; `config::File` would
+/// make the path relative to the working directory, and read the file a second time.
 #[derive(Debug, Clone)]
 struct TomlText {
     origin: String,
@@ -107,7 +106,7 @@ impl Source for TomlText {
     }
 }
 
-/// Each file, followed by `conf.d/*.toml` beside it.
+/// Returns each file, followed by `conf.d/*.toml` beside it.
 fn with_drop_ins(files: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for file in files {
@@ -166,7 +165,7 @@ impl Layered {
         self.texts.iter().map(|(path, _)| path.clone()).collect()
     }
 
-    /// The line on which `path` stands in the file `origin`.
+    /// Returns the line of `path` in the file `origin`.
     pub(crate) fn line(&self, origin: &str, path: &[String]) -> Option<usize> {
         let text = self
             .texts
@@ -177,8 +176,8 @@ impl Layered {
     }
 }
 
-/// A name for where `value` comes from. Layered tables have no origin of their own; their
-/// first value has.
+/// Returns a name for the origin of `value`. Layered tables have no origin of their own;
+/// their first value has one.
 pub(crate) fn origin_of(value: &Value) -> String {
     found_origin(value).unwrap_or(DEFAULTS).to_owned()
 }

@@ -163,7 +163,10 @@ impl Search<'_> {
         let own = region.and_then(|region| region.values.as_ref());
         let all: Vec<&Cloud> = own.into_iter().chain(entries).collect();
         let mut facts = facts(format!("{}, cloud `{name}`", place_of(files)), &all);
-        let secrets = files.iter().zip(entries).filter(|(_, entry)| entry.has_secret());
+        let secrets = files
+            .iter()
+            .zip(entries)
+            .filter(|(_, entry)| entry.has_secret());
         let mut warnings: Vec<String> = secrets
             .filter_map(|(file, _)| readable_by_all(&file.path))
             .collect();
@@ -462,7 +465,10 @@ mod tests {
             ),
             ("auth_type: aksk, auth: { ak: A }", "`auth.sk` is missing"),
         ] {
-            assert_messages(&cloud(&format!("{{ {body} }}")).diagnostics(None), &[expected]);
+            assert_messages(
+                &cloud(&format!("{{ {body} }}")).diagnostics(None),
+                &[expected],
+            );
         }
         let home = cloud(&format!(
             "{{ auth_type: v3totp, auth: {{ auth_url: {URL}, user_id: u, password: p, passcode: 1 }} }}"
@@ -490,9 +496,14 @@ mod tests {
         );
         assert_messages(
             &cloud("{}").diagnostics(None),
-            &["nothing to authenticate with: set `auth.username` and `auth.password`, or `auth.ak`"],
+            &[
+                "nothing to authenticate with: set `auth.username` and `auth.password`, or `auth.ak`",
+            ],
         );
-        assert_messages(&cloud("").diagnostics(None), &["nothing to authenticate with"]);
+        assert_messages(
+            &cloud("").diagnostics(None),
+            &["nothing to authenticate with"],
+        );
     }
 
     #[test]
@@ -690,7 +701,10 @@ mod tests {
                 Ok(account) => account.warnings,
                 Err(diagnostics) => diagnostics,
             };
-            assert!(!messages.concat().contains("Qz7"), "{changed}: {messages:?}");
+            assert!(
+                !messages.concat().contains("Qz7"),
+                "{changed}: {messages:?}"
+            );
         }
     }
 
@@ -796,8 +810,7 @@ mod tests {
             let wanted = format!("id:u p at {url} for project:x in {region}");
             assert_eq!(line(&account), wanted, "{body}");
         }
-        let expected =
-            "unknown profile `otcc`; did you mean `otc`? (known: otc, otc-swiss)";
+        let expected = "unknown profile `otcc`; did you mean `otc`? (known: otc, otc-swiss)";
         assert_messages(&cloud("{ profile: otcc }").diagnostics(None), &[expected]);
         let home = cloud("{ profile: otcc, auth: { token: t, auth_url: 'https://x' } }");
         assert_messages(&home.warnings(), &[expected, "`auth.token` expires"]);

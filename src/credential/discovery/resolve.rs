@@ -363,7 +363,10 @@ impl Lookup<'_> {
     fn second_factor(&mut self, is_needed: bool) -> Option<Secret> {
         let seed = self.facts.secret(Fact::TotpSeed);
         if seed.is_none() && is_needed {
-            self.missing(Fact::TotpSeed, "each login computes a passcode from the seed");
+            self.missing(
+                Fact::TotpSeed,
+                "each login computes a passcode from the seed",
+            );
         } else if self.facts.has(Fact::Passcode) {
             let (passcode, seed) = (Fact::Passcode, Fact::TotpSeed);
             let (passcode, seed) = (self.facts.name(passcode), self.facts.name(seed));

@@ -41,7 +41,11 @@ impl Issuer for Header {
         vec![self.secret.stamp()]
     }
 
-    async fn verify(&self, _issued: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(
+        &self,
+        _issued: &IssuedSecret,
+        _now: Timestamp,
+    ) -> Result<Verified, IssueError> {
         Ok(Verified::ReadOnly)
     }
 
@@ -61,7 +65,7 @@ impl Header {
         // A service would refuse it anyway; here the message can name the file.
         if is_token && !secret.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(self.unusable(
-                "holds characters that no token has; it must hold the token and nothing else",
+                "has characters that no token has; it must contain the token and nothing else",
             ));
         }
         let value = match &self.form {
@@ -122,7 +126,7 @@ pub(super) fn header(section: &Reader<'_>) -> Option<CredentialSettings> {
     });
     let prefix = section.text("prefix").unwrap_or_default();
     if HeaderValue::from_str(&prefix).is_err() {
-        section.report("prefix", "holds characters that no header may have");
+        section.report("prefix", "has characters that no header may have");
     }
     let value = section.required_secret("value");
     in_header(section, "header", "value", (name?, prefix), value)
@@ -151,7 +155,7 @@ pub(super) fn basic(section: &Reader<'_>) -> Option<CredentialSettings> {
         // RFC 7617, section 2: the first colon ends the name.
         let is_plain = !name.contains(':') && !name.chars().any(char::is_control);
         if !is_plain {
-            section.report("username", "must hold no `:`");
+            section.report("username", "must not have a `:`");
         }
         is_plain
     });

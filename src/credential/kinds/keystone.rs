@@ -54,14 +54,9 @@ pub(crate) enum Identity {
         totp: Option<Secret>,
     },
     /// A token, which is exchanged for another.
-    Token {
-        token: Secret,
-    },
+    Token { token: Secret },
     /// An application credential, which brings its own scope.
-    Application {
-        id: String,
-        secret: Secret,
-    },
+    Application { id: String, secret: Secret },
 }
 
 impl ConfiguredCredential for Keystone {

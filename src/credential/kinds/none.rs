@@ -16,7 +16,11 @@ pub struct Nothing;
 
 #[async_trait]
 impl Issuer for Nothing {
-    async fn verify(&self, _issued: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(
+        &self,
+        _issued: &IssuedSecret,
+        _now: Timestamp,
+    ) -> Result<Verified, IssueError> {
         Ok(Verified::ReadOnly)
     }
 
