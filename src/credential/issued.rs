@@ -15,7 +15,7 @@ pub struct Generation(pub u64);
 /// One issued secret; polls in flight keep the one they were sent with.
 pub struct IssuedSecret {
     pub generation: Generation,
-    /// What it is good for.
+    /// The user, project and services that the secret is for.
     pub scope: Scope,
     /// The time until which it can be used; `None` means until it is refused.
     pub lease: Option<Lease>,

@@ -51,7 +51,7 @@ const RESERVED_IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
 pub struct SigningKey {
     /// Names the owner of the key (AK).
     pub access_key: SecretString,
-    /// Signs (SK); never sent.
+    /// Signs the request (SK); it is never sent.
     pub secret_key: SecretString,
     /// Given for a temporary key only, which is not accepted without it.
     pub security_token: Option<SecretString>,
@@ -68,7 +68,9 @@ pub enum SigningError {
     #[error("the {0} is empty")]
     Empty(&'static str),
     /// This part of the key cannot be sent.
-    #[error("the {0} has characters that none has: blanks, control characters or no ASCII")]
+    #[error(
+        "the {0} has blanks, control characters or characters outside ASCII, which are not allowed"
+    )]
     Unfit(&'static str),
     /// The body is not in memory, so it cannot be hashed.
     #[error("the body of the request is a stream, which cannot be signed")]

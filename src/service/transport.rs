@@ -57,7 +57,7 @@ pub struct LocalBypass {
 pub struct Received {
     pub http_status: StatusCode,
     pub headers: HeaderMap,
-    /// The body, already decompressed.
+    /// The whole body, already decompressed.
     pub body: Bytes,
 }
 

@@ -16,7 +16,7 @@ use crate::sink::callback::CallbackSettings;
 use crate::telemetry::LogSettings;
 use crate::watch::request::WatchRequest;
 
-/// All settings, checked.
+/// All settings of one start, checked.
 #[derive(Clone)]
 pub struct Settings {
     /// The name of this installation in events.

@@ -95,7 +95,7 @@ pub(super) struct CloudFile {
 /// The values that a file has for one cloud, by key.
 #[derive(Default)]
 pub(super) struct Cloud {
-    /// The values within `auth`.
+    /// The values of the table `auth`.
     pub(super) auth: BTreeMap<String, String>,
     /// The values beside `auth`, in the cloud itself.
     pub(super) beside: BTreeMap<String, String>,

@@ -4,7 +4,6 @@
 //! `secure.yaml` is laid over `clouds.yaml`, key by key. `${VARIABLES}` are not filled in.
 //! If openstacksdk cannot read or understand a file, it silently takes the next; we report
 //! an error, because another account would be used without notice.
-//! next, we say what is wrong: silently using another account helps nobody.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

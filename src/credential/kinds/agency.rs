@@ -266,7 +266,8 @@ impl AgencyIssuer {
         json!({ "methods": ["assume_role"], "assume_role": role })
     }
 
-    /// Returns `https://iam.…/v3.0/OS-CREDENTIAL/securitytokens` for `https://iam.…/v3`.
+    /// Returns the URL for temporary keys: `https://iam.…/v3.0/OS-CREDENTIAL/securitytokens` for
+    /// `https://iam.…/v3`.
     fn security_tokens_url(&self) -> reqwest::Url {
         let mut url = self.spec.auth_url.clone();
         let path = url.path().trim_end_matches('/');

@@ -37,13 +37,12 @@ const SUBJECT_TOKEN: &str = "x-subject-token";
 pub(crate) struct Keystone {
     /// The identity service, up to and including `/v3`, without a final `/`.
     pub(crate) auth_url: Url,
-    /// How to log in.
     pub(crate) identity: Identity,
     /// The scope that the token is requested for.
     pub(crate) scope: ScopeWanted,
 }
 
-/// How to log in.
+/// How to log in at the identity service.
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
     /// A user with a password, and perhaps a second factor.
