@@ -1,9 +1,9 @@
 //! Restricts URLs that a caller of the API gives, such as callbacks, to public addresses.
 //!
 //! A name is checked at the moment of connecting, by a resolver that returns public addresses
-//! only. A check before that, followed by a second look-up, could get two different answers
-//! (DNS rebinding). A literal address never reaches a resolver, so it is checked on the
-//! parsed host: the parser has by then turned `2130706433`, `0x7f.1`, `0177.0.0.1` and
+//! only. A check before that, followed by a second resolution, could get two different
+//! answers (DNS rebinding). A literal address never reaches a resolver, so it is checked on
+//! the parsed host: the parser has by then turned `2130706433`, `0x7f.1`, `0177.0.0.1` and
 //! full-width digits into `127.0.0.1`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -92,7 +92,7 @@ pub struct PublicOnly {
 }
 
 impl PublicOnly {
-    /// Uses the resolver of the system.
+    /// Returns a filter over the resolver of the system.
     pub fn of_the_system() -> Self {
         Self::by(Arc::new(System))
     }
@@ -184,7 +184,7 @@ impl Hosts {
             return Err(format!("must begin with https://, {example}"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("must hold no user name or password".to_owned());
+            return Err("must not have a user name or password".to_owned());
         }
         check_literal(&url)?;
         let host = url.host_str().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The parts that all outgoing HTTP exchanges share, polls, logins and webhooks alike.
 //!
 //! [`client`] builds a client; a [`secret`] is read from its file and removed from answers
-//! by [`redaction`]; [`retry_after`] reads how long a server wants to be left alone;
-//! [`html`] quotes the page of a gateway; [`egress`] restricts the URLs that callers give.
+//! by [`redaction`]; [`retry_after`] reads the pause that a server asks for; [`html`]
+//! quotes the page of a gateway; [`egress`] restricts the URLs that callers give.
 
 pub mod egress;
 pub mod html;

@@ -119,9 +119,9 @@ fn checked(mut bytes: Vec<u8>) -> Result<SecretString, &'static str> {
         return Err("is larger than any secret (16,384 bytes)");
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| "is not text; it must hold the secret and nothing else")?;
+        .map_err(|_| "is not text; it must contain the secret and nothing else")?;
     if text.chars().any(char::is_control) {
-        return Err("has more than one line; it must hold the secret and nothing else");
+        return Err("has more than one line; it must contain the secret and nothing else");
     }
     Ok(SecretString::from(text))
 }

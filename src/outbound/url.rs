@@ -11,7 +11,7 @@ pub(crate) fn http_url(text: &str) -> Result<Url, String> {
         return Err(allowed.to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must hold no user name or password".to_owned());
+        return Err("must not have a user name or password".to_owned());
     }
     Ok(url)
 }

@@ -34,7 +34,7 @@ use crate::watch::observation::{Observation, Problem, ProblemKind};
 /// One service of the configuration, ready to be polled.
 #[derive(Clone)]
 pub struct Service {
-    /// Its name in the configuration.
+    /// The name in the configuration.
     pub name: Arc<str>,
     pub definition: Arc<Definition>,
     /// The beginning of each URL.
@@ -46,14 +46,14 @@ pub struct Service {
     pub params: Params,
     /// The poll intervals and the limits of waiting.
     pub timing: Timing,
-    /// How much it may be asked.
+    /// The most requests that it may get.
     pub limits: Limits,
     pub transport: SharedTransport,
     /// The refusals of secrets so far.
     pub refusals: Arc<Mutex<Refusals>>,
 }
 
-/// Where the URL of a service comes from.
+/// The source of a service's URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// Scheme, host, port and perhaps a path prefix, without a final `/`.

@@ -38,7 +38,7 @@ pub(crate) struct Reader<'a> {
     context: &'a Context<'a>,
     value: Option<&'a Value>,
     path: Vec<String>,
-    /// The path as the manual writes it.
+    /// The path in the form of the manual.
     shown: Vec<String>,
     known: RefCell<BTreeSet<String>>,
 }

@@ -105,7 +105,7 @@ impl Reader<'_> {
         if !text.contains("${") && !is_environment(value) {
             let file = value.origin().map(PathBuf::from);
             if file.is_some_and(|file| is_readable_by_all(&file)) {
-                self.warn(name, "a secret stands in a file that everybody can read; use a `…_file` or `${VARIABLE}`");
+                self.warn(name, "a secret stands in a file that every user can read; use a `…_file` or `${VARIABLE}`");
             }
         }
         let secret = self.expanded(name)?;
@@ -120,7 +120,7 @@ impl Reader<'_> {
         if is_readable_by_all(path) {
             self.warn(
                 key,
-                format!("everybody can read {}; `chmod 600` it", path.display()),
+                format!("every user can read {}; `chmod 600` it", path.display()),
             );
         }
     }

@@ -87,8 +87,8 @@ fn build(
     Ok(builder.add_source(variables).build()?.cache)
 }
 
-/// A file as a source under the name that the user gave it; `config::File` would make the
-/// path relative to the working directory, and read the file a second time.
+/// Returns a file as a source under the name that the user gave it; `config::File` would
+/// make the path relative to the working directory, and read the file a second time.
 #[derive(Debug, Clone)]
 struct TomlText {
     origin: String,

@@ -1,4 +1,5 @@
-//! The kinds of credentials, one file each. A new kind is such a file and a row of [`KINDS`].
+//! The kinds of credentials, one file each. A new kind is one more file and a row of
+//! [`KINDS`].
 
 pub(crate) mod agency;
 pub(crate) mod header;
@@ -32,7 +33,6 @@ const KINDS: [(&str, Read); 12] = [
     (none::KIND, |_| Some(Nothing::settings())),
 ];
 
-/// Reads a section `[credentials.NAME]`.
 pub(crate) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     // Without its kind, the keys that belong in the section are unknown.
     let read = section.choice("kind", &KINDS)?;

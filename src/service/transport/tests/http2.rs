@@ -36,7 +36,7 @@ const STATUS_200: &[u8] = &[0x88];
 pub(super) enum Act {
     /// Answers with status 200 and `{}`.
     Answer,
-    /// Says that it has processed the streams up to this one, and closes.
+    /// Announces that it has processed the streams up to this one, and closes.
     GoAway { last: u32, error: u8 },
     /// Ends the stream with this error.
     Reset(u8),

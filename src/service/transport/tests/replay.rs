@@ -80,7 +80,7 @@ async fn request_with_a_body_is_sent_again_with_it() {
     assert_eq!(bodies, [b"question", b"question"]);
 }
 
-/// As a gateway does that is limited to so many requests on one connection.
+/// As a gateway that limits the number of requests on one connection.
 #[tokio::test]
 async fn server_that_closes_after_three_requests_answers_every_poll() {
     const STREAM_MAX: u32 = 5;
