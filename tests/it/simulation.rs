@@ -26,7 +26,7 @@ use jobwatch::schedule::budget::Limits;
 use jobwatch::timing::PollSettings;
 use rand::Rng;
 
-use self::plan::{Job, Plan, SERVICES, SINKS, StoreFault, Trouble, Verdict};
+use self::plan::{CloudFault, Job, Plan, SERVICES, SINKS, StoreFault, Trouble, Verdict};
 use self::world::World;
 use crate::store::memory::Logged;
 use jobwatch::store::delivery::DeliveryState;
@@ -244,4 +244,62 @@ fn a_watch_is_polled_when_its_acceptance_reported_an_error() {
     checks::all(&world);
     let violations = std::mem::take(&mut world.state().violations);
     assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+/// A slow store gives a watch as accepted although it has ended meanwhile, and the service
+/// asked to be left alone.
+#[test]
+fn a_stale_acceptance_does_not_put_a_watch_back() {
+    let second = Duration::from_secs(1);
+    let calm_at = second * 100;
+    for seed in 0..100 {
+        let timing = PollSettings {
+            first: Some(second),
+            after_watch: Some(Duration::ZERO),
+            ..plan::poll_settings(&mut seeded_rng(seed))
+        };
+        let plan = Plan {
+            jobs: vec![Job {
+                id: "job-1".to_owned(),
+                service: SERVICES[0],
+                submit_at: second,
+                deadline: second * 20,
+                visible_at: Duration::ZERO,
+                runs_at: Duration::ZERO,
+                ends_at: second * 300,
+                verdict: Verdict::Succeeded,
+                forgotten_at: None,
+                unwatch_at: None,
+                retry_after: None,
+            }],
+            cloud: vec![Trouble {
+                from: Duration::ZERO,
+                to: calm_at,
+                share: 1.0,
+                fault: CloudFault::RetryAfter(503, 300),
+            }],
+            sinks: vec![Vec::new(); SINKS.len()],
+            store: vec![Trouble {
+                from: Duration::ZERO,
+                to: calm_at,
+                share: 0.5,
+                fault: StoreFault::Slow,
+            }],
+            stops: Vec::new(),
+            jumps: Vec::new(),
+            calm_at,
+            dead_sink: None,
+            timing: timing.complete().unwrap(),
+            ..Plan::of(seed)
+        };
+        let world = World::new(plan, false);
+        life::run(&world);
+        checks::all(&world);
+        let violations = std::mem::take(&mut world.state().violations);
+        assert!(
+            violations.is_empty(),
+            "seed {seed}: {}",
+            violations.join("\n")
+        );
+    }
 }

@@ -12,9 +12,9 @@ use crate::schedule::Next;
 use crate::schedule::agenda::Entry;
 use crate::service::Service;
 use crate::store::StoreError;
-use crate::watch::Watch;
 use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::transition::Tracking;
+use crate::watch::{Watch, WatchId};
 use crate::workers::poller::{Shared, State};
 
 /// The number of watches in one read from the store.
@@ -29,6 +29,14 @@ enum Arrival {
     Resumed,
     /// The watch was just accepted: its first poll comes after the setting `first`.
     New,
+}
+
+impl State {
+    /// Takes a watch off the agenda.
+    pub(super) fn forget(&mut self, id: WatchId) {
+        self.agenda.forget(id);
+        self.left.insert(id);
+    }
 }
 
 impl Shared {
@@ -95,18 +103,22 @@ impl Shared {
     /// Reads the changes in the store since the last call.
     pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
-            let Some(cursor) = self.state().changes_read.clone() else {
+            let cursor = {
+                let mut state = self.state();
+                state.left.clear();
+                state.changes_read.clone()
+            };
+            let Some(cursor) = cursor else {
                 return Ok(());
             };
             let changes = self.store.changes(&cursor, CHANGES_PAGE).await?;
-            // A change may come again: a watch that is on the agenda stays as it is, and one
-            // that has ended is not there.
+            // A change may come again, and late: a watch that is on the agenda stays as it is.
             for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
             let mut state = self.state();
             for id in changes.ended {
-                state.agenda.forget(id);
+                state.forget(id);
             }
             state.changes_read = Some(changes.next);
             if !changes.more {
@@ -119,8 +131,8 @@ impl Shared {
         let now = self.clock.now();
         let service = self.services.get(&watch.service);
         let mut state = self.state();
-        if state.backlog.contains(watch.id) {
-            // An acceptance that comes again: the end of the watch waits for the store.
+        // The end of the watch waits for the store, or was stored during the read.
+        if state.backlog.contains(watch.id) || state.left.contains(&watch.id) {
             return;
         }
         let mut entry = state.entry_of(watch, service);

@@ -35,8 +35,8 @@ use crate::schedule::agenda::Agenda;
 use crate::service::Services;
 use crate::store::{Cursor, SharedStore, StoreError};
 use crate::wake::Wake;
-use crate::watch::Params;
 use crate::watch::change::Composer;
+use crate::watch::{Params, WatchId};
 use crate::workers::Heartbeat;
 use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::budget_queue::BudgetQueues;
@@ -99,6 +99,9 @@ struct State {
     rng: StdRng,
     /// The changes of the store that have been read; `None` before the first load.
     changes_read: Option<Cursor>,
+    /// The watches that left the agenda since the last read of changes began. The read may
+    /// still give them as accepted.
+    left: HashSet<WatchId>,
     /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
     /// The number of polls started.
@@ -117,6 +120,7 @@ impl Poller {
             backlog: Backlog::default(),
             rng: parts.rng,
             changes_read: None,
+            left: HashSet::new(),
             interned: HashSet::new(),
             polls: 0,
             warned: HashSet::new(),

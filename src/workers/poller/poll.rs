@@ -150,7 +150,7 @@ impl Poll {
                 self.shared.end(decision, watch.as_deref());
             }
             Saved::Kept if decision.is_end() => {
-                self.shared.state().agenda.forget(decision.watch);
+                self.shared.state().forget(decision.watch);
             }
             Saved::Committed(Committed::Watching) | Saved::Kept => {
                 self.put_back(decision.tracking(), decision.retry_after(), decision.at);
@@ -208,7 +208,7 @@ impl Shared {
     /// Removes a watch that is over from the agenda. If a late result may follow (`watch` is
     /// given), adds it again for late polls.
     pub(super) fn end(&self, decision: &Decision, watch: Option<&Watch>) {
-        self.state().agenda.forget(decision.watch);
+        self.state().forget(decision.watch);
         let Some(watch) = watch else { return };
         let retry_after = if let Some(observation) = &decision.observation {
             observation.retry_after()

@@ -74,6 +74,8 @@ pub(super) fn left(world: &World) -> Left {
     let pending = rows.deliveries.iter();
     let pending = pending.filter(|owed| owed.state == DeliveryState::Pending);
     let (gone, due): (Vec<_>, Vec<_>) = pending.partition(|owed| is_gone(&owed.sink));
+    // The time of the memory is read from the same state.
+    drop(state);
     match due.iter().map(|owed| owed.due_at).min() {
         Some(due_at) => Left::Deliveries(world.memory.until(due_at)),
         None if !gone.is_empty() => Left::Gone,
