@@ -35,7 +35,7 @@ pub(super) async fn livez() -> Json<Alive> {
     })
 }
 
-/// What is counted, in the text format of Prometheus.
+/// Shows the metrics in the text format of Prometheus.
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     // Where the store cannot be read, what was owed last stands.
     if let Ok(backlog) = api.store.backlog().await {
@@ -49,7 +49,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
-/// The agenda is loaded and the store can commit: what is submitted now is kept.
+/// Ready once the watches are loaded and the store can commit.
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Ready>, ApiError> {
     if !api.poller.is_loaded() {
         return Err(ApiError::unavailable("the watches are still being loaded"));
