@@ -1,8 +1,8 @@
-//! Something wrong in a configuration or a definition, in a form that leads to the place.
+//! Faults in a configuration or a definition, each with the place where it stands.
 
 use std::fmt;
 
-/// One thing that is wrong, or worth a warning.
+/// One error or warning, with the file, line and key that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
     /// The file, `the environment`, `the defaults`, or the name of a built-in definition.
@@ -11,14 +11,14 @@ pub struct Diagnostic {
     pub line: Option<usize>,
     /// The key with its path, as `services.dcs.url`; empty for the file as a whole.
     pub key: String,
-    /// What is wrong and what is allowed.
+    /// The fault, and the values that are allowed.
     pub message: String,
-    /// True if the configuration can be used all the same.
+    /// True if the configuration can be used in spite of it.
     pub is_warning: bool,
 }
 
 impl Diagnostic {
-    /// An error about `key`; about all of `origin` when `key` is empty.
+    /// Makes an error about `key`, or about all of `origin` if `key` is empty.
     pub fn error(origin: &str, line: Option<usize>, key: &str, message: impl Into<String>) -> Self {
         Self {
             origin: origin.to_owned(),
@@ -43,17 +43,21 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Everything that is wrong with a configuration, at once.
+/// All diagnostics of a configuration, so that an operator can mend them in one go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        let noun = if count == 1 { "problem" } else { "problems" };
+        let noun = if count == 1 {
+            "diagnostic"
+        } else {
+            "diagnostics"
+        };
         write!(f, "{count} {noun} in the settings")?;
-        for problem in &self.0 {
-            write!(f, "\n  {problem}")?;
+        for diagnostic in &self.0 {
+            write!(f, "\n  {diagnostic}")?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `watch/` | the pure core: [`watch::Watch`], the observation of one poll, the transition that follows, the event and its subscribers |
-//! | `timing/` | the poll settings, in two shapes: as written, and complete |
+//! | `timing/` | the poll settings: as written in each place, and merged into a complete set |
 //! | `schedule/` | the time of the next poll: intervals, the agenda, budgets |
 //! | `definition/` | the description of a family of job APIs, a TOML file; it turns one answer into one observation |
 //! | `credential/` | the authentication of requests to a service: `kinds/` has one file for each kind, `discovery/` finds the credentials that other tools have stored |
@@ -20,10 +20,10 @@
 //! | `api/` | the HTTP API |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
-//! | `cli/` | the commands, one file each; `demo/` is the largest |
+//! | `cli/` | the commands, one file each; `demo/` is the command `demo` |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
 //! | `outbound/` | the parts that all outgoing HTTP shares: client, secrets, redaction, egress rules, `Retry-After` |
-//! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; one error in a file |
+//! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; an error or a warning about one value |
 //! | `metrics` | the counters, in Prometheus' format |
 //! | `clock`, `wake`, `line_writer`, `suggest` | time and randomness, wakes between workers, the thread that writes the log, "did you mean" |
 //!
@@ -53,8 +53,8 @@
 //! 5. An outcome never changes; a verdict that comes later is a separate `late_result` event.
 //! 6. A poll that shows nothing new writes nothing. The agenda is built from the store on start.
 //! 7. jobwatch only reads a job: it never cancels or repeats remote work.
-//! 8. Secrets never appear in logs, errors, `Debug`, events or metrics, and no redirect is
-//!    followed, so that none goes to another host.
+//! 8. Secrets never appear in logs, errors, `Debug`, events or metrics. No redirect is
+//!    followed, because it could carry a secret to another host.
 //! 9. A status that the definition does not list is loud: the job counts as running, with a
 //!    warning, a metric and a note on the watch.
 //! 10. Every queue, cache, body, list and retry is bounded.

@@ -110,16 +110,15 @@ impl Actions {
     }
 }
 
-/// Returns "there is no service `dsc`; did you mean `dcs`? (dcs, sdrs)".
+/// Returns "unknown service `dsc`; did you mean `dcs`? (known: dcs, sdrs)".
 fn unknown_name<'a>(noun: &str, name: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
     let suggestion = suggest::did_you_mean(name, names.iter().copied());
-    let all = if names.is_empty() {
-        "none is configured".to_owned()
-    } else {
-        names.join(", ")
+    let all = match names.as_slice() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
     };
-    format!("there is no {noun} `{name}`{suggestion} ({all})")
+    format!("unknown {noun} `{name}`{suggestion} (known: {all})")
 }
 
 /// Checks the `callback_url` of a watch against the hosts that the settings allow.

@@ -1,4 +1,4 @@
-//! From configured credentials to credentials.
+//! Builds credentials from the configured ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,16 +7,15 @@ use crate::clock::SharedClock;
 use crate::credential::configured::{BuildError, ConfiguredCredential, Parts};
 use crate::credential::{Credential, SharedCredential};
 
-/// A credential, and what is needed of it.
+/// A configured credential, and the features that services need of it.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// How it is configured.
     pub credential: Arc<dyn ConfiguredCredential>,
-    /// Whether a service needs the URLs of services from it.
+    /// True if a service needs the URLs of services from it.
     pub catalog: bool,
 }
 
-/// Builds all credentials. Nothing is asked yet.
+/// Builds all credentials. Sends no request.
 ///
 /// # Errors
 /// TLS cannot be set up, or an agency has no source.
@@ -40,7 +39,7 @@ struct Factory<'a> {
     wanted: &'a BTreeMap<String, Wanted>,
     clock: &'a SharedClock,
     built: BTreeMap<String, SharedCredential>,
-    /// Those whose sources are being built.
+    /// The credentials whose sources are being built, so that a circle is found.
     under_way: Vec<String>,
 }
 

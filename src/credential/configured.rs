@@ -1,5 +1,5 @@
-//! A credential as configured, before anything is asked: the contract of its kind, and what
-//! is built from it.
+//! A credential as configured, before any request is sent: the contract of its kind, and
+//! the parts that build it.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -17,13 +17,13 @@ pub trait ConfiguredCredential: Any + Debug + Send + Sync {
     /// The word for its kind in the configuration.
     fn kind(&self) -> &'static str;
 
-    /// The identity service that it asks, if it asks one. That one also knows the URLs of
+    /// The identity service that the credential asks, if any. It also knows the URLs of
     /// services.
     fn auth_url(&self) -> Option<&Url> {
         None
     }
 
-    /// The name of the project it is good for, where it is known by name.
+    /// The name of the credential's project, if it is configured by name.
     fn project_name(&self) -> Option<&str> {
         None
     }
@@ -38,39 +38,34 @@ pub trait ConfiguredCredential: Any + Debug + Send + Sync {
         None
     }
 
-    /// Builds the issuer. Nothing is asked yet.
+    /// Builds the issuer. Sends no request.
     ///
     /// # Errors
-    /// TLS cannot be set up, or the source is not there.
+    /// TLS cannot be set up, or there is no source.
     fn issuer(&self, parts: &Parts<'_>) -> Result<Box<dyn Issuer>, BuildError>;
 }
 
-/// What an issuer is built with.
+/// The parts that an issuer is built from.
 pub struct Parts<'a> {
-    /// The credential's name.
     pub name: &'a str,
     /// True if a service needs the URLs of services from it.
     pub wants_catalog: bool,
-    /// The credential of [`ConfiguredCredential::source`].
     pub source: Option<SharedCredential>,
-    /// The clock of the program.
     pub clock: &'a SharedClock,
 }
 
-/// Why credentials cannot be built.
+/// The reasons why credentials cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// TLS cannot be set up.
     #[error("the client of the identity service")]
     Tls(#[from] reqwest::Error),
-    /// An agency's source is not there, or comes back to the agency itself.
+    /// An agency's source is not configured, or leads back to the agency itself.
     #[error(
         "the credential `{credential}` has the source `{source_name}`, which is not configured or leads back to it"
     )]
     Source {
-        /// The agency's name.
         credential: String,
-        /// The source's.
         source_name: String,
     },
 }
@@ -78,18 +73,18 @@ pub enum BuildError {
 /// Reads the keys of one kind; `None` after it reported an error.
 pub(crate) type Read = fn(&Reader<'_>) -> Option<CredentialSettings>;
 
-/// A section `[credentials.NAME]`.
+/// The settings of one section `[credentials.NAME]`.
 #[derive(Debug, Clone)]
 pub struct CredentialSettings {
-    /// What is set of its kind.
+    /// The settings of its kind.
     pub credential: Arc<dyn ConfiguredCredential>,
-    /// The region it belongs to, where that is known.
+    /// The region it belongs to, if that is known.
     pub region: Option<String>,
 }
 
 impl CredentialSettings {
-    /// The settings of a credential without a region of its own: the name of its project may
-    /// begin with one.
+    /// Returns the settings of a credential without a region of its own. The name of its
+    /// project may begin with one.
     pub(crate) fn of(credential: impl ConfiguredCredential) -> Self {
         let project = credential.project_name();
         let region = project.and_then(region_of_project).map(str::to_owned);

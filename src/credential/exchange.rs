@@ -1,5 +1,5 @@
-//! One HTTP exchange with an identity or metadata service: bounded in time and size, never
-//! redirected, and put into words without the secrets that were sent.
+//! One HTTP exchange with an identity or metadata service: bounded in time and size,
+//! without redirects, and described in messages without the secrets that were sent.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::outbound;
 use crate::outbound::redaction::Redaction;
 use crate::outbound::{html, retry_after};
 
-/// How long a connection may take to be made.
+/// The longest time to make a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an exchange may take.
+/// The longest time for an exchange.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest answer: a catalog has some hundred entries of some hundred bytes.
+/// The largest answer, in bytes: a catalog has some hundred entries of some hundred bytes.
 const BODY_MAX: usize = 4 * 1024 * 1024;
-/// The longest message of another service that we repeat.
+/// The longest message of another service that is repeated.
 const MESSAGE_BYTES_MAX: usize = 300;
-/// The longest retry_after to be left alone that is granted.
+/// The longest retry_after that is granted.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 
 /// Sends requests; clones share one connection pool.
@@ -32,7 +32,6 @@ pub(super) struct Exchange {
     client: reqwest::Client,
 }
 
-/// An answer, read whole.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -42,18 +41,19 @@ pub(super) struct Reply {
 }
 
 impl Exchange {
-    /// A way to services out there, through the proxy of the environment.
+    /// Returns a client for remote services, through the proxy of the environment.
     pub(super) fn new() -> Result<Self, reqwest::Error> {
         Self::from(outbound::client())
     }
 
-    /// A way to services on this machine or beside it, which a proxy cannot reach.
+    /// Returns a client for services on this machine or beside it, which a proxy cannot
+    /// reach.
     pub(super) fn direct() -> Result<Self, reqwest::Error> {
         Self::from(outbound::client().no_proxy())
     }
 
-    /// A way to the service at `url`. One on this machine is asked past the proxy, which
-    /// would look for it on its own machine.
+    /// Returns a client for the service at `url`. A service on this machine is asked
+    /// without the proxy, which would search for it on its own machine.
     pub(super) fn with(url: &reqwest::Url) -> Result<Self, reqwest::Error> {
         if outbound::is_local(url.as_str()) {
             Self::direct()
@@ -66,14 +66,14 @@ impl Exchange {
         let client = client
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
-            // Asked so rarely that a kept connection would be a dead one.
+            // Requests are so rare that a kept connection would be dead by the next one.
             .pool_max_idle_per_host(0)
             .build()?;
         Ok(Self { client })
     }
 
-    /// Sends `request` and reads the whole answer. `redaction` knows what was sent;
-    /// `attempt` is what to call it, as in "cannot log in at …".
+    /// Sends `request` and reads the whole answer. `redaction` knows the secrets in it;
+    /// `attempt` names it in messages, as in "cannot log in at …".
     pub(super) async fn send(
         &self,
         request: reqwest::Request,
@@ -110,22 +110,21 @@ impl Exchange {
 }
 
 impl Reply {
-    /// The body as JSON; null when it is none.
+    /// Returns the body as JSON; null if it is not JSON.
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The body as text.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as it came.
+    /// Returns the body as it came.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.body
     }
 
-    /// What a failure means, in words: the attempt, the answer, and `advice` for a refusal.
+    /// Describes a failure: the attempt, the answer, and `advice` for a refusal.
     pub(super) fn failure(&self, attempt: &str, advice: &str) -> IssueError {
         IssueError {
             clock_ahead_s: clock_ahead_s(&self.headers, self.now),
@@ -156,7 +155,7 @@ impl Reply {
         IssueError::refused(format!("cannot {attempt}: HTTP {status}{said}; {advice}"))
     }
 
-    /// An answer that has not what it must have.
+    /// Describes an answer that lacks a required part.
     pub(super) fn unreadable(&self, attempt: &str, missing: &str) -> IssueError {
         let status = self.status.as_u16();
         IssueError::passing(format!(
@@ -164,8 +163,8 @@ impl Reply {
         ))
     }
 
-    /// The service's own words, or those of a gateway's page, without secrets:
-    /// " (CODE MESSAGE)".
+    /// Returns the service's own words, or those of a gateway's page, without secrets: "
+    /// (CODE MESSAGE)".
     fn said(&self) -> String {
         let body = self.json();
         let text = |paths: [&Value; 3]| {

@@ -14,7 +14,6 @@ pub(super) const PROJECT_KEYS: [&str; 2] = ["project", "project_id"];
 /// A user of an identity service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum User {
-    /// By id.
     Id(String),
     /// By name, which is unique within its domain.
     Name(String, Domain),
@@ -23,23 +22,20 @@ pub(crate) enum User {
 /// A domain: an account of the cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Domain {
-    /// By id.
     Id(String),
-    /// By name.
     Name(String),
 }
 
 /// A project within a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Project {
-    /// By id.
     Id(String),
-    /// By name, within a domain; without one, within the domain of whoever asks.
+    /// Within a domain; without one, within the domain of the user who logs in.
     Name(String, Option<Domain>),
 }
 
 impl Project {
-    /// Its name, where it is known by name.
+    /// Returns the name, if the project is configured by name.
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::Name(name, _) => Some(name),
@@ -48,18 +44,17 @@ impl Project {
     }
 }
 
-/// What a token is to be good for.
+/// The scope that is requested for a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ScopeWanted {
-    /// A project, as the services that we watch ask for.
+    /// A project, which the watched services ask for.
     Project(Project),
-    /// A domain.
     Domain(Domain),
-    /// Whatever the identity gives by itself.
+    /// The scope that the identity has by default.
     Default,
 }
 
-/// Reads `auth_url`, which must be there.
+/// Reads `auth_url`, which is required.
 pub(super) fn auth_url(section: &Reader<'_>) -> Option<Url> {
     let text = section.expanded("auth_url");
     let text = section.missing("auth_url", text)?;
@@ -105,7 +100,7 @@ pub(super) fn project(section: &Reader<'_>, domain_of_user: Option<Domain>) -> O
     }
 }
 
-/// Reads a region's name, which becomes part of a host's.
+/// Reads a region's name, which becomes part of a host name.
 pub(crate) fn region(section: &Reader<'_>, key: &str) -> Option<String> {
     let text = section.expanded(key)?;
     if is_region(&text) {

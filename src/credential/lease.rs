@@ -1,4 +1,4 @@
-//! When to renew what was issued, and when to try again after a failure. Pure.
+//! Decides when to renew a secret, and when to try again after a failure. Pure.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mi
 /// an account after a few wrong passwords.
 const REFUSED: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(1));
 
-/// How long something that was issued may be used.
+/// The time for which an issued secret may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// From here on it is to be renewed, while it still holds.
+    /// The time from which the secret is to be renewed, while it can still be used.
     pub renew_at: Timestamp,
-    /// From here on it must not be used.
+    /// The time from which the secret must not be used.
     pub until: Timestamp,
 }
 
 impl Lease {
-    /// A lease that begins `now` and holds for `lifetime`.
+    /// Returns a lease that begins `now` and lasts for `lifetime`.
     pub fn new(now: Timestamp, lifetime: Duration) -> Self {
         let margin = (lifetime / MARGIN_PART).clamp(MARGIN_MIN, MARGIN_MAX);
         let margin = margin.min(lifetime / 2);
@@ -41,26 +41,26 @@ impl Lease {
         }
     }
 
-    /// Whether it is to be renewed.
+    /// True if the secret is to be renewed.
     pub fn is_due(&self, now: Timestamp) -> bool {
         now >= self.renew_at
     }
 
-    /// Whether it may not be used any more.
+    /// True if the secret must not be used any more.
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.until
     }
 
-    /// How much of it is left.
+    /// Returns the time that is left.
     pub fn left(&self, now: Timestamp) -> Duration {
         until(now, self.until)
     }
 }
 
-/// Why an issuer gave nothing. All but a refusal may pass by itself.
+/// The reasons why an issuer gave no secret. All but a refusal may pass by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failing {
-    /// There was no whole answer: DNS, connect, TLS, timeout, broken body.
+    /// There was no complete answer: DNS, connect, TLS, timeout, broken body.
     Unreachable,
     /// The issuer failed: 5xx or 408.
     ServerError,
@@ -68,11 +68,11 @@ pub enum Failing {
     Throttled,
     /// Anything else that may pass: a file that cannot be read, an answer without a token.
     Unusable,
-    /// The issuer understood us and refused: a person has to change something.
+    /// The issuer understood the request and refused it: a person has to change something.
     Refused,
 }
 
-/// How long to wait after the `run`th failure in a row, from 1.
+/// Returns the pause after the `run`th failure in a row, counted from 1.
 pub fn pause(failing: Failing, run: u32) -> Duration {
     let (first, longest) = match failing {
         Failing::Unreachable | Failing::ServerError | Failing::Throttled | Failing::Unusable => {
@@ -83,7 +83,7 @@ pub fn pause(failing: Failing, run: u32) -> Duration {
     doubled(first, run, longest)
 }
 
-/// `first` doubled with each further time, up to `longest`.
+/// Returns `first`, doubled with each further failure, up to `longest`.
 pub fn doubled(first: Duration, run: u32, longest: Duration) -> Duration {
     let factor = 2_u32.saturating_pow(run.saturating_sub(1));
     first.saturating_mul(factor).min(longest)

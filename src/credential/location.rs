@@ -1,18 +1,19 @@
-//! Where an account is: the URL of its identity service, and its region.
+//! The location of an account: the URL of its identity service, and its region.
 
 use reqwest::Url;
 
 use crate::outbound::url::without_query;
 
-/// How a `clouds.yaml` leaves a place for the region: as openstacksdk does, and as its
-/// predecessor os-client-config did.
+/// The placeholder for the region in a `clouds.yaml`, for openstacksdk and for its
+/// predecessor os-client-config.
 const REGION_PLACES: [&str; 2] = ["{region_name}", "%(region_name)s"];
 
-/// The identity service at `text`, up to and including `/v3`, without a final `/`.
-/// Vendors publish it without a scheme, without the version, or with a final `/`.
+/// Returns the URL of the identity service at `text`, up to and including `/v3`, without a
+/// final `/`. Vendors publish it without a scheme, without the version, or with a final
+/// `/`.
 ///
 /// # Errors
-/// What it must be. The text is not repeated: somebody may have put a password into it.
+/// Says how the URL must be. The text is not repeated, because it may contain a password.
 pub(crate) fn auth_url(text: &str, region: Option<&str>) -> Result<Url, String> {
     let text = with_region(text.trim(), region)?;
     let text = if text.contains("://") {
@@ -27,7 +28,7 @@ pub(crate) fn auth_url(text: &str, region: Option<&str>) -> Result<Url, String> 
         return Err(allowed.to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must hold no user name or password".to_owned());
+        return Err("must not have a user name or password".to_owned());
     }
     let mut url = without_query(url)?;
     let path = path_of_version_3(url.path())?;
@@ -40,7 +41,7 @@ fn with_region(text: &str, region: Option<&str>) -> Result<String, String> {
         return Ok(text.to_owned());
     };
     let region = region.ok_or_else(|| format!("names the region ({place}), and none is known"))?;
-    // Anything else could lead to another host.
+    // Any other text could lead to another host.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if !region.chars().all(is_plain) {
         return Err("names the region, which must be made of letters, digits and `-`".to_owned());
@@ -67,9 +68,9 @@ fn path_of_version_3(path: &str) -> Result<String, String> {
     })
 }
 
-/// The region that a project's name begins with: `eu-de_myproject` is in `eu-de`, as
-/// terraform-provider-opentelekomcloud takes it. Names that look like no region of these
-/// clouds (`eu-de`, `eu-ch2`, `cn-north-4`) say nothing.
+/// Returns the region that a project's name begins with: `eu-de_myproject` is in `eu-de`,
+/// as for terraform-provider-opentelekomcloud. `None` if the name does not begin like the
+/// regions of these clouds (`eu-de`, `eu-ch2`, `cn-north-4`).
 pub(crate) fn region_of_project(project: &str) -> Option<&str> {
     let region = project.split('_').next()?;
     let (area, rest) = region.split_once('-')?;
@@ -108,25 +109,25 @@ mod tests {
 
     #[test]
     fn an_invalid_auth_url_is_reported_but_not_shown() {
-        for (text, told) in [
+        for (text, expected) in [
             ("https://x/v2.0", "ends in `v2.0`"),
             ("https://x/v2", "ends in `v2`"),
             ("https://x/v3/auth/tokens", "must end in `/v3`"),
             ("ftp://x/v3", "must be the URL"),
             ("https://", "must be the URL"),
-            ("https://user:hunter2@x/v3", "must hold no user name"),
+            ("https://user:hunter2@x/v3", "must not have a user name"),
             ("https://x/v3?token=hunter2", "must have no `?`"),
         ] {
             let message = auth_url(text, None).unwrap_err();
-            assert!(message.contains(told), "{text}: {message}");
+            assert!(message.contains(expected), "{text}: {message}");
             assert!(!message.contains("hunter2"), "{message}");
         }
-        for (region, told) in [
+        for (region, expected) in [
             (None, "and none is known"),
             (Some("x/y"), "made of letters"),
         ] {
             let message = auth_url("https://iam.{region_name}.x/v3", region).unwrap_err();
-            assert!(message.contains(told), "{message}");
+            assert!(message.contains(expected), "{message}");
         }
     }
 

@@ -1,16 +1,17 @@
-//! How a request proves who asks.
+//! Authenticates requests.
 //!
 //! Each of the [`kinds`] reads its own section of the configuration, into a
-//! [`configured::ConfiguredCredential`]; `discovery` finds credentials where other tools keep
-//! theirs. [`build`] makes a [`Credential`] of it: the kind's [`Issuer`], and around it what all
-//! kinds share. A credential is
-//! shared by all services and watches that use it. It has its issuer issue once, whoever
-//! asks at the same time, renews before the [`lease`] ends and after a refusal, waits
-//! longer after each failure, stops signing before the key is locked ([`gate`]), and
-//! notices a wrong clock. Polls take what it [`holds`](Credential::present) and put it on
-//! their requests.
+//! [`configured::ConfiguredCredential`]; `discovery` finds credentials in the files and
+//! variables of other tools. [`build`] makes a [`Credential`] of it: the kind's [`Issuer`],
+//! and around it the parts that all kinds share.
 //!
-//! Whatever goes wrong here is a problem of a poll, never the end of a watch.
+//! A credential is shared by all services and watches that use it. It asks its issuer once
+//! for all polls that need a secret at the same time, renews before the [`lease`] ends and
+//! after a refusal, waits longer after each failure, stops signing before the key is locked
+//! ([`signing_gate`]), and notices a wrong clock. Polls take its [present
+//! secret](Credential::present) and put it on their requests.
+//!
+//! A failure here is a problem of a poll, never the end of a watch.
 
 pub mod build;
 pub mod configured;
@@ -45,29 +46,29 @@ pub use crate::credential::issued::{Generation, IssuedSecret};
 pub use crate::credential::kinds::none::KIND as NO_CREDENTIAL;
 pub use crate::credential::renewal::{Credential, SharedCredential};
 
-/// What came of asking for a new secret.
+/// The result of asking for a new secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
     /// There is another secret than the refused one: try again.
     Renewed,
-    /// There is no other.
+    /// The issuer has no other secret than the refused one.
     Same,
 }
 
-/// What an issuer gave.
+/// A secret from an issuer, before it becomes an [`IssuedSecret`].
 pub struct Grant {
-    /// What is put on requests.
+    /// The part that is put on requests.
     pub auth: RequestAuth,
-    /// How long it holds, by the issuer's own clock; `None` is until it is refused.
+    /// The lifetime by the issuer's own clock; `None` means until the secret is refused.
     pub lifetime: Option<Duration>,
-    /// What it is good for.
+    /// The user, project and services that the secret is for.
     pub scope: Scope,
-    /// How far the issuer's clock is ahead of ours, in seconds, if it told the time.
+    /// How far the issuer's clock is ahead of ours, in seconds, if the answer had a `Date`.
     pub clock_ahead_s: Option<i64>,
 }
 
 impl Grant {
-    /// A grant that holds until it is refused, without scope or lifetime.
+    /// Returns a grant that can be used until it is refused, without scope or lifetime.
     pub fn of(auth: RequestAuth) -> Self {
         Self {
             auth,
@@ -78,23 +79,22 @@ impl Grant {
     }
 }
 
-/// Why an issuer gave nothing: what was attempted, on what, and what to do about it; never
-/// a secret.
+/// The reason why an issuer gave no secret: the attempt, the place, and the remedy. Never
+/// shows a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct IssueError {
-    /// In words.
     pub message: String,
-    /// What kind of failure it is.
+    /// The kind of failure, which decides the pause.
     pub failing: Failing,
-    /// How long the issuer wishes to be left alone.
+    /// The pause that the issuer asked for.
     pub retry_after: Option<Duration>,
-    /// How far the issuer's clock is ahead of ours, in seconds, if it told the time.
+    /// How far the issuer's clock is ahead of ours, in seconds, if the answer had a `Date`.
     pub clock_ahead_s: Option<i64>,
 }
 
 impl IssueError {
-    /// A failure of this kind.
+    /// Returns a failure without a pause or a clock of the issuer.
     pub fn new(failing: Failing, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -104,119 +104,108 @@ impl IssueError {
         }
     }
 
-    /// A failure that may pass by itself, after an answer or without any request.
+    /// Returns a failure that may pass by itself, after an answer or without any request.
     pub fn passing(message: impl Into<String>) -> Self {
         Self::new(Failing::Unusable, message)
     }
 
-    /// A refusal: a person has to change something.
+    /// Returns a refusal: a person has to change something.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(Failing::Refused, message)
     }
 }
 
 impl From<SecretError> for IssueError {
-    /// Passing: looking at a file again costs nothing.
+    /// The failure counts as passing, because reading a file again costs nothing.
     fn from(error: SecretError) -> Self {
         Self::passing(error.to_string())
     }
 }
 
-/// Gives secrets: one implementation for each kind of credential.
+/// Issues secrets: one implementation for each kind of credential.
 #[async_trait]
 pub trait Issuer: Send + Sync {
-    /// The parameters of definitions that the scope will have, known before anything is
-    /// asked.
+    /// Returns the parameters of definitions that the scope will have, known before any
+    /// request is sent.
     fn gives(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether what it gives must come with a catalog.
+    /// True if the grant must come with a catalog.
     fn wants_catalog(&self) -> bool {
         false
     }
 
-    /// The files that it reads, so that a replaced one is noticed.
+    /// Returns the stamps of the files that it reads, so that a replaced file is noticed.
     fn stamps(&self) -> Vec<Option<Stamp>> {
         Vec::new()
     }
 
-    /// Gives a secret.
+    /// Issues a secret.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The issuer gave no secret.
     async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError>;
 
-    /// How a secret that was just issued is known to be right; asks whoever can tell.
+    /// Verifies a secret that was just issued; asks the service that can confirm it.
     ///
     /// # Errors
-    /// It is not right, or nobody answers.
-    async fn verify(&self, _held: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
+    /// The secret is not valid, or the service does not answer.
+    async fn verify(
+        &self,
+        _issued: &IssuedSecret,
+        _now: Timestamp,
+    ) -> Result<Verified, IssueError> {
         Ok(Verified::Issued)
     }
 }
 
-/// How a secret is known to be right.
+/// How a secret was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verified {
-    /// Its issuer, who can tell, gave it just now.
+    /// Its issuer gave it just now, which is enough.
     Issued,
-    /// Whoever can tell was asked.
+    /// A service was asked and accepted it.
     Accepted {
         /// How far the clock there is ahead of ours, in seconds.
         clock_ahead_s: Option<i64>,
     },
-    /// It is not: it was only read, and nobody can be asked.
+    /// Not verified: it was only read, and there is no service to ask.
     ReadOnly,
 }
 
-/// A secret that cannot be had, or may not be used now.
+/// A failure to get a secret, or a secret that may not be used now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
-    /// The issuer gave none.
     #[error("credential `{credential}`: {error}{}", in_words(*.again_in))]
     NotIssued {
-        /// The name in the configuration.
         credential: String,
-        /// Why.
         error: IssueError,
-        /// When it will be tried again.
+        /// The time until the next attempt.
         again_in: Duration,
     },
     /// Signatures were refused, and more would lock the key for longer.
     #[error("credential `{credential}`: {refusals} signatures in a row were refused; nothing is signed for another {}, so that the key is not locked for longer: check access_key and secret_key, and this machine's clock", show_duration(*.again_in))]
     Stopped {
-        /// The name in the configuration.
         credential: String,
-        /// How many.
         refusals: u32,
-        /// When one will be tried again.
+        /// The time until a signature is tried again.
         again_in: Duration,
     },
-    /// While the request waited to be signed, the key was replaced by another.
+    /// The key was replaced while the request waited to be signed.
     #[error(
-        "credential `{credential}`: the key was replaced meanwhile; the next poll signs with the new one"
+        "credential `{credential}`: the key was replaced while the request waited; the next poll signs with the new one"
     )]
-    Replaced {
-        /// The name in the configuration.
-        credential: String,
-    },
-    /// Nobody accepted the key yet, and the request that tries it is not answered.
+    Replaced { credential: String },
+    /// No service has accepted the key yet, and the request that tries it has no answer
+    /// yet.
     #[error(
         "credential `{credential}`: its key is tried on one request at a time until a service accepts it, and none has answered yet"
     )]
-    Unproven {
-        /// The name in the configuration.
-        credential: String,
-    },
+    Unproven { credential: String },
     /// The request cannot be signed.
     #[error("credential `{credential}`: {message}")]
-    Unsigned {
-        /// The name in the configuration.
-        credential: String,
-        /// Why.
-        message: String,
-    },
+    Unsigned { credential: String, message: String },
 }
 
 fn in_words(again_in: Duration) -> String {

@@ -1,4 +1,4 @@
-//! What an answer says about the secret that was sent. Pure.
+//! Reads whether an answer refuses the secret that was sent. Pure.
 
 use http::header::DATE;
 use http::{HeaderMap, StatusCode};
@@ -7,17 +7,17 @@ use serde_json::Value;
 
 use crate::credential::signing_gate::SignatureResult;
 
-/// The API gateway's codes for a signature or token it does not accept.
+/// The API gateway's codes for a signature or token that it does not accept.
 const REFUSED_CODES: [&str; 2] = ["APIGW.0301", "APIG.0301"];
-/// Its codes for a path it does not know, whoever asks for it.
+/// The gateway's codes for a path that it does not know, with any credential.
 const NO_ROUTE_CODES: [&str; 2] = ["APIGW.0101", "APIG.0101"];
-/// How the gateway says that a key is locked.
+/// The gateway's message for a locked key.
 const LOCKED: &str = "access failed to reach the limit";
 
-/// Whether the secret itself was refused: a 401, or the 403 by which Identity and Access
+/// True if the secret itself was refused: a 401, or the 403 by which Identity and Access
 /// Management refuses a token (`{"error":{"code":403,"message":"X-Auth-Token is invalid in
-/// the request"}}`, vault-plugin-secrets-openstack issue 87). Any other 403 is about rights,
-/// which no other token would have.
+/// the request"}}`, vault-plugin-secrets-openstack issue 87). Any other 403 is about
+/// rights, which a new token would not have either.
 pub fn is_refused(http_status: StatusCode, body: &[u8]) -> bool {
     match http_status {
         StatusCode::UNAUTHORIZED => true,
@@ -34,11 +34,11 @@ fn says_bad_token(body: &[u8]) -> bool {
     let message = error["message"].as_str().unwrap_or_default();
     let message = message.to_ascii_lowercase();
     let is_bad = ["invalid", "expired"].iter().any(|it| message.contains(it));
-    // Numeric codes are the identity service's own; a text is some service's.
+    // Numeric codes are the identity service's own; a text is the code of another service.
     error["code"].is_number() && message.contains("token") && is_bad
 }
 
-/// What an answer says about a signature.
+/// Returns the result for the signature that an answer shows.
 pub fn signature_result(http_status: StatusCode, body: &[u8]) -> SignatureResult {
     let text = String::from_utf8_lossy(body);
     let is_lost = http_status == StatusCode::NOT_FOUND
@@ -48,7 +48,7 @@ pub fn signature_result(http_status: StatusCode, body: &[u8]) -> SignatureResult
         || http_status.is_redirection()
         || http_status == StatusCode::TOO_MANY_REQUESTS
     {
-        // The gateway may not have looked.
+        // The gateway may not have checked the signature.
         return SignatureResult::Nothing;
     }
     if http_status != StatusCode::UNAUTHORIZED {
@@ -59,12 +59,13 @@ pub fn signature_result(http_status: StatusCode, body: &[u8]) -> SignatureResult
     } else if REFUSED_CODES.iter().any(|code| text.contains(code)) || !text.contains("code") {
         SignatureResult::Refused
     } else {
-        // The service behind the gateway refuses, so the gateway did not.
+        // The refusal comes from the service behind the gateway, so the gateway accepted
+        // the signature.
         SignatureResult::Nothing
     }
 }
 
-/// How far the clock of whoever answered is ahead of ours, in seconds, by its `Date`.
+/// Returns how far the clock of the service is ahead of ours, in seconds, by its `Date`.
 pub fn clock_ahead_s(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     let date = headers.get(DATE)?.to_str().ok()?;
     let theirs = httpdate::parse_http_date(date).ok()?;
@@ -72,11 +73,11 @@ pub fn clock_ahead_s(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     Some(theirs.as_second() - now.as_second())
 }
 
-/// From this difference on signatures carry the service's time: beyond 15 minutes they are
-/// refused.
+/// From this difference on signatures carry the service's time: beyond 15 minutes the
+/// gateway refuses them.
 const SKEW_CORRECTED_S: u64 = 300;
 
-/// The time to sign with for whoever's clock is so far ahead of ours.
+/// Returns the time to sign with for a service whose clock is this far ahead of ours.
 pub fn time_to_sign(now: Timestamp, ahead_s: Option<i64>) -> Timestamp {
     let ahead_s = ahead_s.unwrap_or_default();
     if ahead_s.unsigned_abs() < SKEW_CORRECTED_S {

@@ -1,5 +1,6 @@
-//! A credential: an issuer, and what all kinds share. It has the secret issued once for all
-//! who ask together, renews it in time, and knows when to leave the issuer alone.
+//! A credential: an issuer, and the parts that all kinds share. It asks the issuer once for
+//! all polls that need a secret at the same time, renews in time, and pauses after
+//! failures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +23,11 @@ use crate::credential::{
 use crate::outbound::redaction::Redaction;
 use crate::outbound::secret::Stamp;
 
-/// How old a look at the files may be.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What is issued for less than this was issued for no use.
+/// The shortest time between two checks of the files.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// A shorter lifetime than this is treated as a failure to issue.
 const LIFETIME_MIN: Duration = Duration::from_secs(1);
-/// The parameter of definitions that nearly all have.
+/// The parameter that nearly all definitions have.
 const PROJECT_ID: &str = "project_id";
 /// The longest that a request waits for the answer to the one on trial.
 const TRIAL_WAIT: Duration = Duration::from_secs(45);
@@ -34,18 +35,17 @@ const TRIAL_WAIT: Duration = Duration::from_secs(45);
 /// A credential shared by everything that uses it.
 pub type SharedCredential = Arc<Credential>;
 
-/// A credential.
 pub struct Credential {
     name: String,
     kind: &'static str,
     issuer: Box<dyn Issuer>,
     clock: SharedClock,
     state: Mutex<State>,
-    /// IssuedSecret by whoever has the issuer issue; the others wait for it, or go on with what
-    /// there is.
+    /// Locked while a secret is issued; other polls wait for it, or continue with the
+    /// present secret.
     issuing: tokio::sync::Mutex<()>,
-    /// Told whenever a request on trial was answered.
-    proven: Notify,
+    /// Notified when a request on trial was answered.
+    trial_ended: Notify,
 }
 
 #[derive(Default)]
@@ -53,7 +53,7 @@ struct State {
     issued: Option<Arc<IssuedSecret>>,
     failure: Option<Failure>,
     stamps: Vec<Option<Stamp>>,
-    looked_at: Duration,
+    checked_at: Duration,
     gate: SigningGate,
     clocks: Clocks,
 }
@@ -65,24 +65,25 @@ impl State {
     }
 }
 
-/// The issuer gave nothing when it was last asked.
+/// The last failure of the issuer; cleared by a success.
 struct Failure {
     error: IssueError,
     run: u32,
     again_at: Duration,
 }
 
-/// What to do about a secret.
+/// The next step to get a secret.
 enum Next {
     Use(Arc<IssuedSecret>),
-    /// It still holds; whoever comes first renews it.
+    /// The secret can still be used; the first poll to get the lock renews it.
     Renew(Arc<IssuedSecret>),
     Issue,
     Fail(CredentialError),
 }
 
 impl Credential {
-    /// A credential of this name and kind. Nothing is asked before somebody needs it.
+    /// Returns a credential of this name and kind. No request is sent before a secret is
+    /// needed.
     pub fn new(
         name: impl Into<String>,
         kind: &'static str,
@@ -96,26 +97,26 @@ impl Credential {
             clock,
             state: Mutex::default(),
             issuing: tokio::sync::Mutex::default(),
-            proven: Notify::new(),
+            trial_ended: Notify::new(),
         }
     }
 
-    /// Its name in the configuration.
+    /// Returns the name in the configuration.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The word for its kind in the configuration.
+    /// Returns the word for its kind in the configuration.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// Whether its scope will give a value for this parameter of a definition.
+    /// True if its scope will give a value for this parameter of a definition.
     pub fn gives(&self, param: &str) -> bool {
         self.issuer.gives().contains(&param)
     }
 
-    /// What it holds, issued or renewed first where that is due.
+    /// Returns the present secret. Issues or renews it first if that is due.
     ///
     /// # Errors
     /// There is no secret that may be used.
@@ -124,7 +125,7 @@ impl Credential {
             Next::Use(issued) => Ok(issued),
             Next::Fail(error) => Err(error),
             Next::Renew(issued) => {
-                // Who finds it under way goes on with what there is.
+                // Another poll is renewing it; this one continues with the present secret.
                 let Ok(_turn) = self.issuing.try_lock() else {
                     return Ok(issued);
                 };
@@ -146,14 +147,14 @@ impl Credential {
         }
     }
 
-    /// Puts the auth on `request`. What becomes of the request must be told to
+    /// Puts the auth on `request`. The caller must report the result with
     /// [`answered`](Self::answered) or [`unanswered`](Self::unanswered).
     ///
-    /// Returns what must be kept out of messages beside what [`IssuedSecret::redacted`] knows: the
-    /// signature.
+    /// Returns the signature, which must be kept out of messages;
+    /// [`IssuedSecret::redacted`] does not know it.
     ///
     /// # Errors
-    /// Nothing may be signed now, or this request cannot be.
+    /// No request may be signed now, or this request cannot be.
     pub async fn authorise(
         &self,
         issued: &IssuedSecret,
@@ -166,7 +167,7 @@ impl Credential {
                 request.headers_mut().insert(name, value.clone());
             }
             RequestAuth::Key(key) => {
-                self.leave_to_sign(issued).await?;
+                self.wait_to_sign(issued).await?;
                 let host = request.url().host_str().unwrap_or_default();
                 let signed_at = self.time_at(host, now);
                 let signed = signing::sign(request, key, signed_at);
@@ -185,11 +186,11 @@ impl Credential {
         Ok(Redaction::default())
     }
 
-    /// The service refused what `refused` names: has another issued, once for all who ask
-    /// at the same time.
+    /// Issues another secret after the service refused `refused`; once for all polls that
+    /// were refused at the same time.
     ///
     /// # Errors
-    /// No other secret can be had.
+    /// There is no other secret.
     pub async fn renew(&self, refused: Generation) -> Result<Renewal, CredentialError> {
         let _turn = self.issuing.lock().await;
         let is_newer = |issued: &Arc<IssuedSecret>| issued.generation > refused;
@@ -207,7 +208,7 @@ impl Credential {
         })
     }
 
-    /// Takes note of the answer of `host` to a request that `issued` was put on.
+    /// Records the answer of `host` to a request that carried `issued`.
     pub fn answered(
         &self,
         issued: &IssuedSecret,
@@ -225,21 +226,21 @@ impl Credential {
         }
     }
 
-    /// Takes note that a request that `issued` was put on had no answer.
+    /// Records that a request that carried `issued` had no answer.
     pub fn unanswered(&self, issued: &IssuedSecret) {
         self.record_signature(issued, SignatureResult::Nothing);
     }
 
-    /// How far the clocks of those who answer are ahead of ours, in seconds: the largest
-    /// difference there is.
+    /// Returns how far the clocks of the services are ahead of ours, in seconds: the
+    /// largest difference.
     pub fn clock_ahead_s(&self) -> Option<i64> {
         self.state().clocks.worst_s()
     }
 
-    /// How what it holds is known to be right; asks whoever can tell.
+    /// Verifies the present secret; asks the service that can confirm it.
     ///
     /// # Errors
-    /// It is not right, or nobody answers.
+    /// The secret is not valid, or the service does not answer.
     pub async fn verify(
         &self,
         issued: &IssuedSecret,
@@ -275,7 +276,7 @@ impl Credential {
             .filter(|issued| issued.lease.is_none_or(|lease| !lease.is_over(now)));
         let Some(issued) = usable else {
             return failing.map_or(Next::Issue, |failure| {
-                Next::Fail(self.told(failure, uptime))
+                Next::Fail(self.not_issued(failure, uptime))
             });
         };
         let is_due = is_replaced || issued.lease.is_some_and(|lease| lease.is_due(now));
@@ -286,23 +287,24 @@ impl Credential {
         }
     }
 
-    /// Whether a file was replaced since it was read. Looks at most once a second.
+    /// True if a file was replaced since it was read. Checks at most once a second.
     fn is_replaced(&self, state: &mut State, uptime: Duration) -> bool {
-        if uptime.saturating_sub(state.looked_at) < LOOK_EVERY || state.stamps.is_empty() {
+        if uptime.saturating_sub(state.checked_at) < CHECK_EVERY || state.stamps.is_empty() {
             return false;
         }
         let is_replaced = self.issuer.stamps() != state.stamps;
         if !is_replaced {
-            state.looked_at = uptime;
+            state.checked_at = uptime;
         }
         is_replaced
     }
 
-    /// Has the issuer issue; to be called by whoever holds the turn.
+    /// Issues a new secret. The caller must have locked `issuing`.
     async fn issue(&self) -> Result<Arc<IssuedSecret>, CredentialError> {
-        // Not the time of the poll, which may have waited: a second factor is of this minute.
+        // Not the time of the poll, which may have waited: a second factor changes each
+        // half minute.
         let now = self.clock.now();
-        // Before they are read: a file replaced meanwhile is found to be another.
+        // Taken before the files are read, so that a file replaced in between is noticed.
         let stamps = self.issuer.stamps();
         let issued = self.issuer.issue(now).await;
         let issued = issued.and_then(|grant| self.checked(grant));
@@ -316,15 +318,15 @@ impl Credential {
         }
         let mut state = self.state();
         state.stamps = stamps;
-        state.looked_at = uptime;
+        state.checked_at = uptime;
         match issued {
             Ok(grant) => Ok(self.take(&mut state, grant, now)),
             Err(error) => Err(self.fail(&mut state, error, uptime)),
         }
     }
 
-    /// A grant that is of any use: taken as it is, another would be asked for at every poll,
-    /// or polls would miss what it was to bring.
+    /// Rejects a grant that cannot be used: otherwise each poll would ask for another, or
+    /// polls would lack the part that they need.
     fn checked(&self, grant: Grant) -> Result<Grant, IssueError> {
         let useless = |what: &str| Err(IssueError::passing(format!("was issued {what}")));
         if grant.lifetime.is_some_and(|left| left < LIFETIME_MIN) {
@@ -352,7 +354,7 @@ impl Credential {
         });
         if !is_same {
             state.gate = SigningGate::default();
-            self.proven.notify_waiters();
+            self.trial_ended.notify_waiters();
         }
         if state.failure.take().is_some() {
             tracing::info!(credential = self.name, "issued again");
@@ -378,9 +380,9 @@ impl Credential {
             run,
             again_at: uptime.saturating_add(pause),
         };
-        let told = self.told(&failure, uptime);
+        let error = self.not_issued(&failure, uptime);
         state.failure = Some(failure);
-        told
+        error
     }
 
     fn still_failing(&self) -> Option<CredentialError> {
@@ -389,10 +391,10 @@ impl Credential {
         let is_replaced = self.is_replaced(&mut state, uptime);
         let failure = state.failure.as_ref()?;
         let is_waited_for = uptime < failure.again_at && !is_replaced;
-        is_waited_for.then(|| self.told(failure, uptime))
+        is_waited_for.then(|| self.not_issued(failure, uptime))
     }
 
-    fn told(&self, failure: &Failure, uptime: Duration) -> CredentialError {
+    fn not_issued(&self, failure: &Failure, uptime: Duration) -> CredentialError {
         let left = failure.again_at.saturating_sub(uptime);
         CredentialError::NotIssued {
             credential: self.name.clone(),
@@ -401,8 +403,9 @@ impl Credential {
         }
     }
 
-    /// Waits for its turn, for a bounded time: each trial may take as long as a request.
-    async fn leave_to_sign(&self, issued: &IssuedSecret) -> Result<(), CredentialError> {
+    /// Waits until the request may be signed, for a bounded time: each trial may take as
+    /// long as a request.
+    async fn wait_to_sign(&self, issued: &IssuedSecret) -> Result<(), CredentialError> {
         let waited = tokio::time::timeout(TRIAL_WAIT, self.turn_to_sign(issued)).await;
         waited.unwrap_or_else(|_| {
             Err(CredentialError::Unproven {
@@ -413,20 +416,21 @@ impl Credential {
 
     async fn turn_to_sign(&self, issued: &IssuedSecret) -> Result<(), CredentialError> {
         loop {
-            // Listening before asking, so that no answer falls between.
-            let proven = self.proven.notified();
-            let (leave, refusals) = {
+            // Listens before it asks, so that an answer in between is not missed.
+            let trial_ended = self.trial_ended.notified();
+            let (answer, refusals) = {
                 let mut state = self.state();
-                // Waiting outlasts a key, and the gate is in the next one by then.
+                // The key may be replaced during the wait; the gate is then that of the
+                // next key.
                 if !state.is_present(issued) {
                     return Err(CredentialError::Replaced {
                         credential: self.name.clone(),
                     });
                 }
-                let leave = state.gate.ask(self.clock.uptime());
-                (leave, state.gate.refusals())
+                let answer = state.gate.ask(self.clock.uptime());
+                (answer, state.gate.refusals())
             };
-            match leave {
+            match answer {
                 GateAnswer::Sign => return Ok(()),
                 GateAnswer::Stopped(again_in) => {
                     return Err(CredentialError::Stopped {
@@ -435,7 +439,7 @@ impl Credential {
                         again_in: Duration::from_secs(again_in.as_secs()),
                     });
                 }
-                GateAnswer::Wait => proven.await,
+                GateAnswer::Wait => trial_ended.await,
             }
         }
     }
@@ -445,20 +449,20 @@ impl Credential {
             return;
         }
         let mut state = self.state();
-        // What an earlier key was told says nothing about this one.
+        // The result for an earlier key says nothing about this one.
         if !state.is_present(issued) {
             return;
         }
         let before = state.gate;
         state.gate.record(result, self.clock.uptime());
         if state.gate != before {
-            self.proven.notify_waiters();
+            self.trial_ended.notify_waiters();
         }
         if state.gate.is_stopped() && !before.is_stopped() {
             tracing::warn!(
                 credential = self.name,
                 refusals = state.gate.refusals(),
-                "signatures are refused; nothing is signed for five minutes, so that the key is not locked for longer"
+                "signatures are refused; no request is signed for five minutes, so that the key is not locked for longer"
             );
         }
     }
@@ -475,7 +479,7 @@ impl Credential {
         }
     }
 
-    /// The time to sign with for `host`.
+    /// Returns the time to sign with for `host`.
     pub fn time_at(&self, host: &str, now: Timestamp) -> Timestamp {
         self.state().clocks.time_at(host, now)
     }

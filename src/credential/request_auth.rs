@@ -1,4 +1,4 @@
-//! What is put on a request to prove who asks.
+//! The part of a request that authenticates it.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,30 +12,29 @@ use crate::outbound::redaction::Redaction;
 /// authentication").
 pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// What is put on a request.
+/// The header or the signature that authenticates a request.
 #[derive(Clone)]
 pub enum RequestAuth {
-    /// Nothing.
     None,
-    /// A header; its value is marked as sensitive.
+    /// The value is marked as sensitive.
     Header(HeaderName, HeaderValue),
-    /// A signature.
+    /// The request is signed with this key.
     Key(SigningKey),
 }
 
 impl RequestAuth {
-    /// A header that carries `secret`.
+    /// Returns a header that carries `secret`.
     ///
     /// # Errors
-    /// What is wrong with it; never its content.
+    /// The secret has characters that no header may have. The message does not show it.
     pub fn header(name: HeaderName, secret: &SecretString) -> Result<Self, &'static str> {
         let mut value = HeaderValue::from_str(secret.expose_secret())
-            .map_err(|_| "holds characters that no header may have")?;
+            .map_err(|_| "has characters that no header may have")?;
         value.set_sensitive(true);
         Ok(Self::Header(name, value))
     }
 
-    /// Whether it is the same auth, so that a refusal of one is a refusal of the other.
+    /// True if it is the same auth, so that a refusal of one is a refusal of the other.
     pub fn is(&self, other: &Self) -> bool {
         let same = |a: &SecretString, b: &SecretString| a.expose_secret() == b.expose_secret();
         match (self, other) {
@@ -57,13 +56,13 @@ impl RequestAuth {
         }
     }
 
-    /// What must not be shown of it.
+    /// Returns the texts that must be kept out of messages.
     pub fn redaction(&self) -> Redaction {
         match self {
             Self::None => Redaction::default(),
             Self::Header(_, value) => {
                 let text = value.to_str().unwrap_or_default();
-                // Of `Bearer SECRET` also the secret alone, and of Basic the password.
+                // For `Bearer SECRET` also the secret alone, and for Basic the password.
                 let last = text.rsplit(' ').next().unwrap_or_default();
                 let pair = BASE64_STANDARD.decode(last).unwrap_or_default();
                 let pair = String::from_utf8(pair).unwrap_or_default();

@@ -1,23 +1,20 @@
-//! What a credential is good for: whose it is, which project, and where its services are.
+//! The scope of a credential: its user, its project, and the URLs of its services.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-/// What a credential is good for, as far as its issuer says.
+/// The scope of a credential, as far as its issuer gives it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Scope {
-    /// The user's name.
     pub user: Option<String>,
-    /// The project's id.
     pub project_id: Option<String>,
-    /// The project's name.
     pub project: Option<String>,
-    /// The id of the project's domain, or the domain's own.
+    /// The id of the project's domain, or of the domain that is the scope.
     pub domain_id: Option<String>,
     /// The name of that domain.
     pub domain: Option<String>,
-    /// Where services are, by the issuer's catalog.
+    /// The endpoints of services, from the issuer's catalog.
     #[serde(skip)]
     pub catalog: Vec<Endpoint>,
 }
@@ -29,15 +26,16 @@ pub struct Endpoint {
     pub service_type: String,
     /// The region; `*` is any.
     pub region: String,
-    /// The URL, with the issuer's idea of version and project in its path.
+    /// The URL as in the catalog; its path may have a version and a project.
     pub url: String,
-    /// It would show the secret to whoever listens, while the issuer is asked over TLS.
+    /// True if the endpoint would expose the secret to anyone on the network, while the
+    /// issuer is asked over TLS.
     pub is_exposed: bool,
 }
 
 impl Scope {
-    /// The value of a definition's parameter that the scope knows. Heat calls the project a
-    /// tenant.
+    /// Returns the value that the scope has for a definition's parameter. Heat calls the
+    /// project a tenant.
     pub fn param(&self, name: &str) -> Option<&str> {
         match name {
             "project_id" | "tenant_id" => self.project_id.as_deref(),
@@ -46,15 +44,16 @@ impl Scope {
         }
     }
 
-    /// The base URL of the first of these types of service that the catalog has in
-    /// `region`, or in the only region there is.
+    /// Returns the base URL of the first of these types of service that the catalog has in
+    /// `region`, or in its only region.
     ///
-    /// Version and project are left off: the definition has them, and catalogs name other
+    /// Version and project are left out: the definition has them, and catalogs name other
     /// versions than the job API's (`dcsv1` ends in `/v1.0`, its jobs are under `/v2`).
     ///
     /// # Errors
-    /// There is none, or none that keeps the secret, or without a region nobody can say which: another region's service
-    /// would not know the jobs, and they would be taken for lost.
+    /// The catalog has no such endpoint, or none over TLS, or it has several regions and
+    /// none is given: the service of another region would not know the jobs, and they would
+    /// be taken for lost.
     pub fn base_url(&self, types: &[String], region: Option<&str>) -> Result<String, String> {
         let of_type = |wanted: &String| -> Vec<&Endpoint> {
             let is_it = |it: &&Endpoint| {
@@ -77,7 +76,7 @@ impl Scope {
         let kept = endpoints.iter().find(|it| !it.is_exposed);
         if kept.is_none() && !endpoints.is_empty() {
             return Err(format!(
-                "the credential's catalog has {types_shown} only unencrypted, while its `auth_url` is https://: set `url` of the service"
+                "the credential's catalog has {types_shown} only without TLS, while its `auth_url` is https://: set `url` of the service"
             ));
         }
         let url = kept.and_then(|it| before_version(&it.url));
@@ -90,8 +89,8 @@ impl Scope {
     }
 }
 
-/// `https://host/volume` of `https://host/volume/v3/PROJECT`; of a path without a version
-/// only the host.
+/// Returns `https://host/volume` for `https://host/volume/v3/PROJECT`; only the host for a
+/// path without a version.
 fn before_version(url: &str) -> Option<String> {
     let url = reqwest::Url::parse(url).ok()?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -169,7 +168,7 @@ mod tests {
         let types = ["dcsv1".to_owned()];
         scope.catalog[1].is_exposed = true;
         let error = scope.base_url(&types, Some("eu-de")).unwrap_err();
-        assert!(error.contains("only unencrypted"), "{error}");
+        assert!(error.contains("only without TLS"), "{error}");
         scope.catalog.push(Endpoint {
             is_exposed: false,
             url: "https://other.example.com/v1.0/p".into(),

@@ -1,10 +1,10 @@
 //! The signature of requests with an access key ("AK/SK"), as the gateway of Huawei Cloud
 //! and Open Telekom Cloud checks it: `SDK-HMAC-SHA256`.
 //!
-//! Signed is a canonical form of the request, which the gateway makes again from what
-//! arrives. The request itself keeps its form and gets more headers. The form is that of
-//! `huaweicloudsdkcore` 3.1.219 for Python (`signer/signer.py`); where it leaves a question
-//! open, a comment says what was decided.
+//! The signature covers a canonical form of the request, which the gateway rebuilds from
+//! the request that arrives. The request itself keeps its form and gets more headers. The
+//! form is that of `huaweicloudsdkcore` 3.1.219 for Python (`signer/signer.py`); where the
+//! SDK leaves a question open, a comment gives our decision.
 
 use std::collections::BTreeSet;
 
@@ -17,67 +17,68 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 const ALGORITHM: &str = "SDK-HMAC-SHA256";
-/// The form of `X-Sdk-Date`, in UTC.
+/// The format of `X-Sdk-Date`, in UTC.
 const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 const DATE: HeaderName = HeaderName::from_static("x-sdk-date");
 const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
 const DOMAIN_ID: HeaderName = HeaderName::from_static("x-domain-id");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
-/// Stands for the hash of the body, where the request has it.
+/// The header that stands for the hash of the body, if the request has it.
 const CONTENT_HASH: HeaderName = HeaderName::from_static("x-sdk-content-sha256");
 
-/// Signed whether the headers have it or not: it is sent in any case.
+/// Always signed, because it is always sent.
 const HOST: &str = "host";
 /// The value of [`CONTENT_HASH`] for a body that is not signed.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
-/// What the content type of a signed body begins with.
+/// The beginning of the content type of a signed body.
 const SIGNED_TYPES: [&str; 2] = ["application/json", "application/bson"];
 
 /// The largest body that the gateway takes, in bytes (Scalable File Service API reference,
 /// "AK/SK authentication": 12 MB).
 pub const BODY_BYTES_MAX: usize = 12 * 1024 * 1024;
 
-/// Everything but the unreserved characters of RFC 3986, section 2.3.
+/// Everything except the unreserved characters of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// The same in a path, whose slashes stay.
+/// The same set for a path, where slashes are kept.
 const RESERVED_IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
 
-/// An access key, read.
 #[derive(Debug, Clone)]
 pub struct SigningKey {
-    /// Says whose key it is (AK).
+    /// Names the owner of the key (AK).
     pub access_key: SecretString,
-    /// Signs (SK), and is never sent.
+    /// Signs the request (SK); it is never sent.
     pub secret_key: SecretString,
-    /// Proves a temporary key.
+    /// Given for a temporary key only, which is not accepted without it.
     pub security_token: Option<SecretString>,
-    /// The project that is asked, for services of a region.
+    /// The project of the request, for services of a region.
     pub project_id: Option<String>,
-    /// The domain that is asked, for services of all regions; not sent beside a project.
+    /// The domain of the request, for services of all regions; not sent beside a project.
     pub domain_id: Option<String>,
 }
 
-/// A request that cannot be signed; never shows anything of the key.
+/// A request that cannot be signed. Never shows a part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SigningError {
     /// This part of the key has no characters.
     #[error("the {0} is empty")]
     Empty(&'static str),
     /// This part of the key cannot be sent.
-    #[error("the {0} has characters that none has: blanks, control characters or no ASCII")]
+    #[error(
+        "the {0} has blanks, control characters or characters outside ASCII, which are not allowed"
+    )]
     Unfit(&'static str),
-    /// The body is not there to be hashed.
+    /// The body is not in memory, so it cannot be hashed.
     #[error("the body of the request is a stream, which cannot be signed")]
     Streamed,
     /// The gateway would refuse the body.
     #[error("the body of the request has {0} bytes; the gateway takes 12 MB at most")]
     TooLarge(usize),
-    /// There is nobody to send it to.
+    /// The request has no host to send it to.
     #[error("the URL of the request has no host")]
     Hostless,
 }
@@ -85,9 +86,10 @@ pub enum SigningError {
 /// Signs `request` as of `now`, from which the gateway's clock may differ by 15 minutes.
 ///
 /// Adds `X-Sdk-Date`, `X-Project-Id` or `X-Domain-Id`, `X-Security-Token` and
-/// `Authorization`, in the place of those of an earlier attempt; and `X-Sdk-Content-Sha256`
-/// to a body that is neither JSON nor BSON, which is not signed. Nor is what is added to the
-/// request afterwards. Returns the signature, in hex, so that it can be kept out of messages.
+/// `Authorization`, and replaces those of an earlier attempt. Adds `X-Sdk-Content-Sha256`
+/// to a body that is neither JSON nor BSON; such a body is not signed. Headers that are
+/// added later are not signed. Returns the signature, in hex, so that it can be kept out of
+/// messages.
 ///
 /// # Errors
 /// A part of the key or the body cannot be sent, or the body cannot be hashed; the request
@@ -113,8 +115,8 @@ pub fn sign(
     Ok(signature)
 }
 
-/// Method, path, query, headers, the names of the headers, and the hash of the body. Holds
-/// the security token.
+/// Returns the canonical request: method, path, query, headers, the names of the headers,
+/// and the hash of the body. It contains the security token.
 ///
 /// # Errors
 /// The URL has no host, or the body cannot be hashed.
@@ -133,10 +135,11 @@ pub fn canonical_request(request: &reqwest::Request) -> Result<Vec<u8>, SigningE
     .concat())
 }
 
-/// The path, percent-decoded once and encoded again, always with a slash at the end.
+/// Returns the path, percent-decoded once and encoded again, always with a slash at the
+/// end.
 ///
-/// It is decoded before it is split, so that `%2F` is a slash; what is no UTF-8 becomes
-/// U+FFFD. Both are the SDK's.
+/// It is decoded before it is split, so that `%2F` is a slash; bytes that are not UTF-8
+/// become U+FFFD. The SDK does both.
 pub fn canonical_path(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
     let mut canonical = utf8_percent_encode(&decoded, RESERVED_IN_PATH).to_string();
@@ -146,10 +149,10 @@ pub fn canonical_path(path: &str) -> String {
     canonical
 }
 
-/// The pairs of the query, decoded, sorted by name and value, and encoded.
+/// Returns the pairs of the query, decoded, sorted by name and value, and encoded.
 ///
-/// `+` is a blank, as for whoever reads a form. The SDK leaves that open: it is given
-/// pairs, and sends the canonical form of them.
+/// `+` is a blank, as in a form. The SDK leaves that open: its input is pairs, and it sends
+/// their canonical form.
 pub fn canonical_query(query: &str) -> String {
     let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     // The order is that of the decoded texts: encoded, `é` would come before `~`.
@@ -162,8 +165,8 @@ pub fn canonical_query(query: &str) -> String {
     pairs.join("&")
 }
 
-/// A line for each value of the signed headers, sorted; `host` is signed unless the headers
-/// have their own. Holds the security token.
+/// Returns a line for each value of the signed headers, sorted; `host` is signed unless the
+/// headers have their own. It contains the security token.
 pub fn canonical_headers(headers: &HeaderMap, host: &str) -> Vec<u8> {
     let mut lines = Vec::new();
     for name in signed_names(headers) {
@@ -181,19 +184,20 @@ pub fn canonical_headers(headers: &HeaderMap, host: &str) -> Vec<u8> {
     lines
 }
 
-/// The names of the signed headers, as `Authorization` tells them.
+/// Returns the names of the signed headers, as in `Authorization`.
 pub fn signed_headers(headers: &HeaderMap) -> String {
     Vec::from_iter(signed_names(headers)).join(";")
 }
 
-/// What is signed in the end: the algorithm, `date` as in `X-Sdk-Date`, and the hash of the
-/// canonical request.
+/// Returns the text that is signed: the algorithm, `date` as in `X-Sdk-Date`, and the hash
+/// of the canonical request.
 pub fn string_to_sign(date: &str, canonical_request: &[u8]) -> String {
     let hash = hex(&Sha256::digest(canonical_request));
     format!("{ALGORITHM}\n{date}\n{hash}")
 }
 
-/// All headers, but none with `_`, which proxies drop, and not the signature itself.
+/// Returns the names of all headers, except those with `_`, which proxies drop, and the
+/// signature itself.
 fn signed_names(headers: &HeaderMap) -> BTreeSet<&str> {
     headers
         .keys()
@@ -209,7 +213,8 @@ fn add_headers(
     key: &SigningKey,
     date: &str,
 ) -> Result<(), SigningError> {
-    // The SDK says so of a missing body too, and then signs the hash of nothing beside it.
+    // For a missing body the SDK also sends this value, and then signs the hash of an empty
+    // body.
     let is_unsigned = !body(request)?.is_empty() && !has_signed_type(request.headers());
     let headers = request.headers_mut();
     if is_unsigned {
@@ -226,7 +231,7 @@ fn add_headers(
             let token = secret_value("security token", token.expose_secret())?;
             headers.insert(SECURITY_TOKEN, token);
         }
-        // That of an earlier attempt belongs to another key.
+        // The token of an earlier attempt belongs to another key.
         None => {
             headers.remove(SECURITY_TOKEN);
         }
@@ -241,12 +246,12 @@ fn has_signed_type(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The host as the client will send it. It is signed without being added: HTTP/1.1 and
-/// HTTP/2 say it each in their own way, and both take it from the URL.
+/// Returns the host as the client will send it. It is signed without being added: HTTP/1.1
+/// and HTTP/2 send it each in their own way, and both take it from the URL.
 fn host(request: &reqwest::Request) -> Result<String, SigningError> {
     let url = request.url();
     let host = url.host_str().ok_or(SigningError::Hostless)?;
-    // The port of the scheme is none to a `Url`.
+    // `Url` drops the port if it is the scheme's default.
     let port = url.port().map(|port| format!(":{port}"));
     Ok(format!("{host}{}", port.unwrap_or_default()))
 }
@@ -297,7 +302,8 @@ fn secret_value(part: &'static str, text: &str) -> Result<HeaderValue, SigningEr
     Ok(value)
 }
 
-/// A value as it is read: the blanks around it are none of it (RFC 9110, section 5.5).
+/// Returns a value without the blanks around it, which do not belong to it (RFC 9110,
+/// section 5.5).
 fn trimmed(value: &HeaderValue) -> &[u8] {
     value.as_bytes().trim_ascii()
 }
@@ -340,7 +346,7 @@ mod tests {
         domain_id: Option<String>,
         security_token: Option<String>,
         input: Input,
-        /// URLs that mean the same; the one of the input where there are none.
+        /// URLs with the same meaning; if there are none, the one of the input.
         #[serde(default)]
         spellings: Vec<String>,
         canonical_request: String,
@@ -534,7 +540,8 @@ mod tests {
         assert_eq!(refused(&key(), None, "data:,x"), SigningError::Hostless);
     }
 
-    /// What a gateway would sign of the request that arrived.
+    /// Returns the canonical request that a gateway would build from the request that
+    /// arrived.
     fn arrived(request: &wiremock::Request) -> (String, String) {
         let authorization = request.headers[AUTHORIZATION].to_str().unwrap();
         let (head, signature) = authorization.rsplit_once(", Signature=").unwrap();

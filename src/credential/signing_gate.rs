@@ -1,20 +1,21 @@
-//! Whether to sign with an access key whose signatures may be refused. Pure.
+//! Decides whether to sign with an access key whose signatures may be refused. Pure.
 //!
 //! The API gateway locks an access key for five minutes after more than five wrong
-//! signatures ("AK access failed to reach the limit", `services.md` section 3), for
-//! everybody who uses it. So a key that nobody accepted yet signs one request at a time,
-//! and after a few refusals in a row it signs nothing for as long as a lock would last.
+//! signatures ("AK access failed to reach the limit", `services.md` section 3), for all
+//! programs that use it. So a key that no service has accepted yet signs one request at a
+//! time, and after a few refusals in a row it signs nothing for as long as a lock would
+//! last.
 
 use std::time::Duration;
 
-/// Refusals in a row after which nothing is signed: below the gateway's five.
+/// Refusals in a row after which no request is signed: fewer than the gateway's five.
 pub const REFUSALS_MAX: u32 = 3;
-/// How long nothing is signed then: as long as the gateway's lock.
+/// The time for which no request is signed then: as long as the gateway's lock.
 pub const LOCK_WINDOW: Duration = Duration::from_mins(5);
-/// A trial whose result did not come within this time counts as abandoned.
+/// A trial without a result after this time counts as abandoned.
 const TRIAL_MAX: Duration = Duration::from_secs(40);
 
-/// What is known of an access key. Times are of the monotonic clock.
+/// The state of an access key. Times are of the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigningGate {
     phase: Phase,
@@ -29,27 +30,26 @@ enum Phase {
     Stopped { until: Duration },
 }
 
-/// Whether a request may be signed now.
+/// The answer to a request to sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateAnswer {
-    /// Yes.
     Sign,
     /// Not before the request on trial is answered.
     Wait,
-    /// Not for this long.
+    /// No request is signed for this long.
     Stopped(Duration),
 }
 
-/// What came back for a signed request.
+/// The result for a signed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureResult {
-    /// The signature was right, whatever else was said.
+    /// The signature was right, even if the request was refused for another reason.
     Accepted,
-    /// The signature was refused.
+    /// The gateway did not accept the signature.
     Refused,
-    /// The key is locked.
+    /// The gateway has locked the key.
     Locked,
-    /// Nothing about the signature.
+    /// The answer does not show whether the signature was right.
     Nothing,
 }
 
@@ -63,7 +63,8 @@ impl Default for SigningGate {
 }
 
 impl SigningGate {
-    /// Asks to sign a request; what becomes of it must be told to [`record`](Self::record).
+    /// Asks to sign a request. The caller must report the result to
+    /// [`record`](Self::record).
     pub fn ask(&mut self, uptime: Duration) -> GateAnswer {
         match self.phase {
             Phase::Proven => return GateAnswer::Sign,
@@ -79,7 +80,7 @@ impl SigningGate {
         GateAnswer::Sign
     }
 
-    /// Takes note of an answer.
+    /// Records the result for a signed request.
     pub fn record(&mut self, result: SignatureResult, uptime: Duration) {
         match result {
             SignatureResult::Accepted => {
@@ -103,12 +104,12 @@ impl SigningGate {
         }
     }
 
-    /// Refusals in a row.
+    /// Returns the number of refusals in a row.
     pub fn refusals(&self) -> u32 {
         self.refusals
     }
 
-    /// Whether it signs nothing for now.
+    /// True if no request is signed for now.
     pub fn is_stopped(&self) -> bool {
         matches!(self.phase, Phase::Stopped { .. })
     }
@@ -154,7 +155,7 @@ mod tests {
         }
         assert_eq!(gate.ask(SECOND), GateAnswer::Stopped(LOCK_WINDOW));
         let over = SECOND + LOCK_WINDOW;
-        // One is tried; refused, it stops the next at once.
+        // One request is tried; its refusal stops the next at once.
         assert_eq!(gate.ask(over), GateAnswer::Sign);
         assert_eq!(gate.ask(over), GateAnswer::Wait);
         gate.record(SignatureResult::Refused, over);

@@ -1,9 +1,9 @@
 //! Restricts URLs that a caller of the API gives, such as callbacks, to public addresses.
 //!
 //! A name is checked at the moment of connecting, by a resolver that returns public addresses
-//! only. A check before that, followed by a second look-up, could get two different answers
-//! (DNS rebinding). A literal address never reaches a resolver, so it is checked on the
-//! parsed host: the parser has by then turned `2130706433`, `0x7f.1`, `0177.0.0.1` and
+//! only. A check before that, followed by a second resolution, could get two different
+//! answers (DNS rebinding). A literal address never reaches a resolver, so it is checked on
+//! the parsed host: the parser has by then turned `2130706433`, `0x7f.1`, `0177.0.0.1` and
 //! full-width digits into `127.0.0.1`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -92,12 +92,12 @@ pub struct PublicOnly {
 }
 
 impl PublicOnly {
-    /// Uses the resolver of the system.
+    /// Returns a filter over the resolver of the system.
     pub fn of_the_system() -> Self {
         Self::by(Arc::new(System))
     }
 
-    /// Uses another resolver.
+    /// Uses `inner` to resolve names.
     pub fn by(inner: Arc<dyn Resolve>) -> Self {
         Self { inner }
     }
@@ -148,7 +148,7 @@ pub struct Hosts(Vec<Pattern>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
     Exactly(String),
-    /// With a leading dot.
+    /// Any host below a domain, which is stored with a leading dot.
     Below(String),
 }
 
@@ -184,7 +184,7 @@ impl Hosts {
             return Err(format!("must begin with https://, {example}"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("must hold no user name or password".to_owned());
+            return Err("must not have a user name or password".to_owned());
         }
         check_literal(&url)?;
         let host = url.host_str().unwrap_or_default();
@@ -209,7 +209,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     let refused =
         || format!("\"{text}\" must be the name of a host, as hooks.example.com or *.example.com");
     let url = Url::parse(&format!("https://{name}/")).map_err(|_| refused())?;
-    // Lower case, and Punycode for what is not ASCII; then nothing else may have been in it.
+    // The parser writes the host in lower case and in Punycode. No other part may be present.
     let host = url.host_str().unwrap_or_default().to_owned();
     let is_plain = url.path() == "/"
         && url.port().is_none()

@@ -1,8 +1,8 @@
 //! The first words of an HTML page that came instead of JSON: that of a gateway, a proxy or a
 //! login. Pure.
 //!
-//! This is not an HTML parser. It finds the first text of a page, which is the title where
-//! there is one, so that a person can recognise the page; nothing decides by it.
+//! This is not an HTML parser. It finds the first text of a page, which is the title if
+//! there is one, so that a person can recognise the page; no decision depends on it.
 
 use std::str::Chars;
 
@@ -225,8 +225,8 @@ fn decoded(name: &str) -> Option<char> {
     }
 }
 
-/// True for characters that are not visible or change how others look: control characters,
-/// direction marks, and the replacement for bytes that are not UTF-8.
+/// True for characters that are invisible or change how others are shown: control
+/// characters, direction marks, and the replacement for bytes that are not UTF-8.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

@@ -1,8 +1,8 @@
 //! The parts that all outgoing HTTP exchanges share, polls, logins and webhooks alike.
 //!
 //! [`client`] builds a client; a [`secret`] is read from its file and removed from answers
-//! by [`redaction`]; [`retry_after`] reads how long a server wants to be left alone;
-//! [`html`] quotes the page of a gateway; [`egress`] restricts the URLs that callers give.
+//! by [`redaction`]; [`retry_after`] reads the pause that a server asks for; [`html`]
+//! quotes the page of a gateway; [`egress`] restricts the URLs that callers give.
 
 pub mod egress;
 pub mod html;
@@ -15,8 +15,8 @@ use std::error::Error;
 
 /// The name of rustls for a certificate whose authority is not trusted.
 const UNKNOWN_ISSUER: &str = "UnknownIssuer";
-/// The advice that follows it.
-const TRUST_HINT: &str =
+/// The advice that follows it in a message.
+const TRUST_ADVICE: &str =
     "; if its authority is one of yours, name it in SSL_CERT_FILE or, for a webhook, in ca_file";
 
 /// The remedy when TLS cannot be set up, which the cause alone does not name.
@@ -44,7 +44,7 @@ pub fn in_words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it timed out".to_owned();
     }
-    let what = if error.is_connect() {
+    let step = if error.is_connect() {
         "cannot connect"
     } else if error.is_body() || error.is_decode() {
         "the answer broke off"
@@ -54,10 +54,10 @@ pub fn in_words(error: &reqwest::Error) -> String {
     match causes(error).last().map(ToString::to_string) {
         Some(innermost) => {
             let is_unknown = innermost.contains(UNKNOWN_ISSUER);
-            let hint = if is_unknown { TRUST_HINT } else { "" };
-            format!("{what}: {innermost}{hint}")
+            let advice = if is_unknown { TRUST_ADVICE } else { "" };
+            format!("{step}: {innermost}{advice}")
         }
-        None => what.to_owned(),
+        None => step.to_owned(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Removes the secrets of a request from its answer.
 //!
-//! Services repeat parts of a request: the API gateway names the access key it does not
-//! know. An answer is searched for our secrets before anything reads it, so that the readers
-//! need not care.
+//! Services repeat parts of a request: the API gateway names the access key that it does
+//! not know. Our secrets are removed from an answer before any code reads it, so that the
+//! readers need not consider them.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 
-/// Replaces a secret.
+/// The text that stands in place of a secret.
 const REDACTED: &str = "[REDACTED]";
 /// The shortest secret that is searched for, in bytes. Shorter texts occur everywhere, and
 /// protect nothing.
@@ -22,7 +22,7 @@ const SEARCHED_MIN: usize = 6;
 pub struct Redaction(Vec<Finder<'static>>);
 
 impl Redaction {
-    /// Looks for `secrets` as they are, as JSON writes them, and in base64.
+    /// Searches for `secrets` as they are, as JSON writes them, and in base64.
     pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut spellings: Vec<String> = Vec::new();
         for secret in secrets.into_iter().filter(|it| it.len() >= SEARCHED_MIN) {

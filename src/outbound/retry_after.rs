@@ -1,4 +1,4 @@
-//! How long a server wants to be left alone, from the headers of its answer.
+//! Reads the pause that a server asks for, from the headers of its answer.
 
 use std::time::Duration;
 

@@ -22,7 +22,6 @@ const READ_MAX: u64 = SECRET_BYTES_MAX as u64 + 3;
 /// A secret, or the place where it is kept.
 #[derive(Debug, Clone)]
 pub enum Secret {
-    /// This file.
     File(PathBuf),
     /// The secret itself, from the environment or a settings file.
     Text(SecretString),
@@ -44,18 +43,17 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("cannot read {file}: {source}")]
     Unreadable {
-        /// The file.
         file: String,
         /// The error of the system.
         source: std::io::Error,
     },
     /// The content is not a secret.
-    #[error("{place} {problem}")]
+    #[error("{place} {fault}")]
     Unusable {
         /// The file, or words for a configured value.
         place: String,
         /// The fault of the content.
-        problem: &'static str,
+        fault: &'static str,
     },
 }
 
@@ -79,13 +77,14 @@ impl Secret {
             }
             Self::Text(text) => return Ok(text.clone()),
         };
-        checked(bytes).map_err(|problem| SecretError::Unusable {
+        checked(bytes).map_err(|fault| SecretError::Unusable {
             place: self.place(),
-            problem,
+            fault,
         })
     }
 
-    /// Returns the present version of the file; `None` if there is no file to look at.
+    /// Returns the current version of the file; `None` if the secret is not in a file or the file
+    /// cannot be found.
     pub fn stamp(&self) -> Option<Stamp> {
         let Self::File(file) = self else { return None };
         let metadata = std::fs::metadata(file).ok()?;
@@ -120,9 +119,9 @@ fn checked(mut bytes: Vec<u8>) -> Result<SecretString, &'static str> {
         return Err("is larger than any secret (16,384 bytes)");
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| "is not text; it must hold the secret and nothing else")?;
+        .map_err(|_| "is not text; it must contain the secret and nothing else")?;
     if text.chars().any(char::is_control) {
-        return Err("has more than one line; it must hold the secret and nothing else");
+        return Err("has more than one line; it must contain the secret and nothing else");
     }
     Ok(SecretString::from(text))
 }

@@ -1,9 +1,9 @@
-//! URLs in settings. What is wrong with one is told without the text: somebody may have put a
-//! password into it, and the URL of a webhook may be a secret in itself.
+//! Checks URLs in settings. Messages never quote the URL: it may contain a password, and the URL
+//! of a webhook may itself be a secret.
 
 use reqwest::Url;
 
-/// An absolute http or https URL without a user name.
+/// Reads an absolute http or https URL without user name and password.
 pub(crate) fn http_url(text: &str) -> Result<Url, String> {
     let allowed = "must be an absolute URL that begins with https:// or http://";
     let url = Url::parse(text).map_err(|error| format!("{allowed} ({error})"))?;
@@ -11,20 +11,20 @@ pub(crate) fn http_url(text: &str) -> Result<Url, String> {
         return Err(allowed.to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("must hold no user name or password".to_owned());
+        return Err("must not have a user name or password".to_owned());
     }
     Ok(url)
 }
 
-/// As [`http_url`], of something below which paths are put.
+/// Reads a URL as [`http_url`] does; paths can be appended to it.
 ///
 /// # Errors
-/// What it must be; the text is not shown.
+/// Says which form is required, without the URL.
 pub(crate) fn base_url(text: &str) -> Result<Url, String> {
     http_url(text).and_then(without_query)
 }
 
-/// The URL, when a path can be put below it.
+/// Returns the URL if a path can be appended to it.
 ///
 /// # Errors
 /// It has a query or a fragment.

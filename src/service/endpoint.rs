@@ -1,5 +1,5 @@
-//! Where a service is: as its `url` says, or as follows from its region and the host
-//! pattern of the definition, or from the catalog of the credential's identity service.
+//! Finds the URL of a service: from its `url`, from its region and the host pattern of the
+//! definition, or from the catalog of the credential's identity service.
 
 use crate::credential::configured::CredentialSettings;
 use crate::credential::identity::region;
@@ -10,19 +10,19 @@ use crate::service::Base;
 use crate::suggest;
 use crate::tree::reader::Reader;
 
-/// What a host pattern has in the place of the region.
+/// The placeholder for the region in a host pattern.
 const REGION: &str = "{region}";
 
-/// Which identity services belong to which cloud, by the end of their host's name, as
-/// definitions call clouds in `hosts`.
+/// The identity services of each cloud, by the end of their host's name. The clouds are
+/// named as in `hosts` of definitions.
 const CLOUDS: [(&str, &str); 3] = [
     (".otc.t-systems.com", "otc"),
     (".myhuaweicloud.com", "huawei"),
     (".myhuaweicloud.eu", "huawei"),
 ];
 
-/// Reads where the service of this section is; `None` after an error, here or in its
-/// definition or credential: what would have followed from those is not reported again.
+/// Reads the location of this section's service; `None` after an error, here or in its
+/// definition or credential. Errors that only follow from that one are not reported.
 pub(super) fn base(
     section: &Reader<'_>,
     definition: Option<&Definition>,
@@ -81,8 +81,8 @@ fn missing(definition: &Definition, region: Option<&str>, has_pattern: bool) -> 
     )
 }
 
-/// The cloud that was stated, or that the credential belongs to; of a credential that
-/// belongs to none, the only one there is.
+/// Returns the cloud that was stated, or that the credential belongs to. If the credential
+/// belongs to none, returns the only cloud of the definition.
 fn cloud(
     section: &Reader<'_>,
     own: Option<String>,
@@ -108,7 +108,8 @@ fn cloud(
     let known = |cloud: &String| definition.hosts.contains_key(cloud);
     let auth_url = credential.and_then(|found| found.credential.auth_url());
     if let Some(auth_url) = auth_url {
-        // The secret of one cloud is nothing for the only one that the definition knows.
+        // The secret of one cloud is useless for the only other one that the definition
+        // knows.
         let host = auth_url.host_str()?;
         let (_, cloud) = CLOUDS.iter().find(|(end, _)| host.ends_with(end))?;
         return Some((*cloud).to_owned()).filter(known);
@@ -119,7 +120,7 @@ fn cloud(
     }
 }
 
-/// The Swiss region of Open Telekom Cloud has its services one label further down.
+/// The Swiss region of Open Telekom Cloud has its services one DNS label further down.
 fn filled(pattern: &str, region: Option<&str>) -> Option<String> {
     if !pattern.contains(REGION) {
         return Some(pattern.to_owned());

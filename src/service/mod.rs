@@ -34,9 +34,8 @@ use crate::watch::observation::{Observation, Problem, ProblemKind};
 /// One service of the configuration, ready to be polled.
 #[derive(Clone)]
 pub struct Service {
-    /// Its name in the configuration.
+    /// The name in the configuration.
     pub name: Arc<str>,
-    /// Describes its API.
     pub definition: Arc<Definition>,
     /// The beginning of each URL.
     pub base: Base,
@@ -45,24 +44,23 @@ pub struct Service {
     /// Values for the definition's placeholders. Those of a watch win over these, and these
     /// over the credential's scope.
     pub params: Params,
-    /// When to poll, and how long to wait for what.
+    /// The poll intervals and the limits of waiting.
     pub timing: Timing,
-    /// How much it may be asked.
+    /// The most requests that it may get.
     pub limits: Limits,
-    /// Sends requests.
     pub transport: SharedTransport,
     /// The refusals of secrets so far.
     pub refusals: Arc<Mutex<Refusals>>,
 }
 
-/// Where the URL of a service comes from.
+/// The source of a service's URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// Scheme, host, port and perhaps a path prefix, without a final `/`.
     Url(String),
     /// The service catalog that the credential's issuer sends with a token.
     Catalog {
-        /// The types of service to look for; the first one found is used.
+        /// The types of service to search for; the first one found is used.
         types: Vec<String>,
         /// The region; without it, the catalog must have only one.
         region: Option<String>,
@@ -95,7 +93,7 @@ impl std::fmt::Display for Base {
 pub struct BudgetKey {
     /// Scheme, host and port; or the types and region of the catalog.
     pub endpoint: String,
-    /// The credential's name.
+    /// The name of the credential in the configuration.
     pub credential: String,
 }
 
@@ -106,7 +104,7 @@ pub struct Probed {
     pub request: String,
     /// The HTTP status, if there was an answer.
     pub http_status: Option<u16>,
-    /// What the answer was read as, and why.
+    /// The result that was read from the answer, and the reasons.
     pub explanation: Explanation,
 }
 
@@ -443,7 +441,7 @@ impl Services {
         self.0.values()
     }
 
-    /// Returns all names, sorted.
+    /// Returns the names of all services, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(|name| &**name)
     }

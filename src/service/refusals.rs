@@ -1,4 +1,4 @@
-//! Decides what follows when a service refuses a secret. Pure.
+//! Decides how to continue after a service refused a secret. Pure.
 //!
 //! After a refusal the secret is renewed and the request sent once more. If the new secret
 //! is refused too, each further renewal waits longer than the last, so that a service that
@@ -61,12 +61,12 @@ impl Refusals {
         self.fruitless.is_none_or(|last| last.left(now).is_zero())
     }
 
-    /// Notes that the service accepted this secret.
+    /// Records that the service accepted this secret.
     pub fn accepted(&mut self, generation: Generation) {
         self.accepted = Some(generation);
     }
 
-    /// Notes that a renewal helped.
+    /// Records that a renewal helped.
     pub fn cured(&mut self) {
         self.fruitless = None;
     }

@@ -18,31 +18,28 @@ const RATES: std::ops::RangeInclusive<f64> = 0.01..=100_000.0;
 const RATE: f64 = 5.0;
 const CONCURRENCY: u32 = 8;
 
-/// A section `[services.NAME]`.
+/// The settings of one section `[services.NAME]`.
 #[derive(Debug, Clone)]
 pub struct ServiceSettings {
-    /// How its API looks.
+    /// The requests and answers of its API.
     pub definition: Arc<Definition>,
-    /// Where it is.
     pub base: Base,
-    /// The credential's name.
     pub credential: String,
     /// Values for the definition's placeholders.
     pub params: Params,
-    /// How much it may be asked.
+    /// The most requests that it may get.
     pub limits: Limits,
-    /// When to poll, and how long to wait for what.
+    /// The times of polls, and the limits for their requests.
     pub timing: Timing,
 }
 
 /// The parts of the configuration that a service builds on; an absent part was reported
 /// where it stands.
 pub(crate) struct Foundation<'a> {
-    /// The definition it names.
     pub(crate) definition: Option<Arc<Definition>>,
     /// The name and the settings of its credential.
     pub(crate) credential: Option<(String, &'a CredentialSettings)>,
-    /// The section `[poll]`.
+    /// The defaults for services that set no times of their own.
     pub(crate) poll: PollSettings,
 }
 

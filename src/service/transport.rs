@@ -31,7 +31,7 @@ pub trait Transport: Send + Sync {
     /// Sends `request` and reads the whole answer.
     ///
     /// # Errors
-    /// `unreachable` when there was no whole answer, `unreadable` when it was too large.
+    /// `unreachable` if the answer was not complete, `unreadable` if it was too large.
     async fn send(&self, request: reqwest::Request) -> Result<Received, Problem>;
 }
 
@@ -42,23 +42,22 @@ pub struct HttpTransport {
     max_body: usize,
 }
 
-/// Uses the proxy of the environment for other machines only: for a proxy, `localhost` would
-/// be its own machine. Decided for each request, since the URL may come from a catalog.
+/// Uses the proxy of the environment for other machines only: for a proxy, `localhost`
+/// would be its own machine. Decides for each request, because the URL may come from a
+/// catalog.
 pub struct LocalBypass {
-    /// For this machine.
+    /// Serves URLs of this machine, without a proxy.
     pub near: HttpTransport,
-    /// For all others.
+    /// Serves all other URLs, through the proxy of the environment if one is set.
     pub far: HttpTransport,
 }
 
-/// An answer, read whole.
+/// An answer that was read to its end.
 #[derive(Debug)]
 pub struct Received {
-    /// The HTTP status.
     pub http_status: StatusCode,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body, decompressed.
+    /// The decompressed body, at most `max_body` bytes.
     pub body: Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! From settings to the parts of the program.
+//! Builds the parts of the program from the settings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::sink::callback::Callback;
 use crate::telemetry::LogOutput;
 use crate::watch::subscription::{CALLBACK, Subscriptions};
 
-/// The configured services.
+/// Returns the configured services.
 ///
 /// # Errors
 /// TLS cannot be set up.
@@ -49,7 +49,7 @@ fn transport(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
     Ok(Arc::new(LocalBypass { near, far }))
 }
 
-/// The configured credentials, by name.
+/// Returns the configured credentials, by name.
 ///
 /// # Errors
 /// TLS cannot be set up, or an agency has no source.
@@ -94,8 +94,8 @@ fn service_of(
     }
 }
 
-/// The configured sinks, by name, and the one for the URLs of watches. The log sink writes
-/// to `log`.
+/// Returns the configured sinks, by name, and the one for the URLs of watches. The log sink
+/// writes to `log`.
 ///
 /// # Errors
 /// A file cannot be used, or TLS cannot be set up.
@@ -114,7 +114,7 @@ pub fn sinks(settings: &Settings, log: &LogOutput) -> anyhow::Result<BTreeMap<St
     Ok(sinks)
 }
 
-/// Who is told what.
+/// Returns the filters that decide which sink gets which event.
 pub fn subscriptions(settings: &Settings) -> Subscriptions {
     let sinks = settings.sinks.iter();
     let callback = settings.api.callback.as_ref();

@@ -1,4 +1,4 @@
-//! Who asks: the section `[credentials]`, and what must hold between credentials.
+//! The section `[credentials]`, and the rules between credentials.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,18 @@ use crate::tree::reader::{Reader, not_among};
 
 /// The credentials of a configuration.
 pub(super) struct Credentials {
-    /// Those that are right, by name.
+    /// The credentials without an error, by name.
     pub(super) by_name: BTreeMap<String, CredentialSettings>,
-    /// All names, also of those with an error.
+    /// All names, also of credentials with an error.
     pub(super) names: Vec<String>,
 }
 
-/// Reads all credentials.
 pub(super) fn credentials(root: &Reader<'_>) -> Credentials {
     let mut by_name = BTreeMap::from([(NO_CREDENTIAL.to_owned(), Nothing::settings())]);
     let sections = root.sections("credentials");
     for (name, section) in &sections {
         if name == NO_CREDENTIAL {
-            section.report("", "the name is taken: it stands for no credential");
+            section.report("", "the name is reserved for services without a credential");
         }
         by_name.extend(read(section).map(|found| (name.clone(), found)));
     }
@@ -34,8 +33,8 @@ pub(super) fn credentials(root: &Reader<'_>) -> Credentials {
     Credentials { by_name, names }
 }
 
-/// An agency is assumed by another credential, which must not be one that is assumed in
-/// turn: so no chain leads back to where it began.
+/// Checks the source of an agency: another credential, which must not be an agency itself.
+/// So no chain of sources can form a circle.
 fn check_source(
     section: &Reader<'_>,
     name: &str,
@@ -50,6 +49,9 @@ fn check_source(
         let known = known.iter().map(String::as_str);
         section.report("source", not_among(source, known));
     } else if source == name || source_of(source).is_some() {
-        section.report("source", "must be a credential that is no agency itself");
+        section.report(
+            "source",
+            "must be a credential that is not an agency itself",
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Settings: from files and environment to values that are ready for use.
 //!
-//! Each part of the program reads its own section (`credential::kinds`, `service::settings`,
-//! `sink::kinds`, `timing`). Here they are composed ([`sections`], [`credentials`],
-//! [`services`], [`sinks`]), what crosses parts is checked, and the parts of the program are
-//! made from [`values`] ([`build`]). `config/default.toml` is the manual: every key stands there.
+//! Each part of the program reads its own section (`credential::kinds`,
+//! `service::settings`, `sink::kinds`, `timing`). This module composes them ([`sections`],
+//! [`credentials`], [`services`], [`sinks`]), checks the rules between parts, and builds
+//! the parts of the program from [`values`] ([`build`]). `config/default.toml` is the
+//! manual: it lists every key.
 
 pub mod build;
 mod credentials;

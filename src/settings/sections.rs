@@ -1,4 +1,4 @@
-//! Which settings there are, and what each allows.
+//! Reads the settings that belong to no other part, and composes the sections.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,8 +21,8 @@ use crate::watch::request::WatchRequest;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Reads all settings. The settings are there unless something essential is wrong, and
-/// then the diagnostics say so.
+/// Reads all settings. Returns `None` for them if something essential is wrong; the
+/// diagnostics then say so.
 pub(super) fn read(layered: &Layered) -> (Option<Settings>, Vec<Diagnostic>, Vec<PathBuf>) {
     let context = Context::new(layered);
     let settings = read_in(&context);
@@ -116,7 +116,7 @@ fn store(root: &Reader<'_>) -> Option<PathBuf> {
     match url.strip_prefix("sqlite://") {
         Some(path) if !path.is_empty() && !path.starts_with(':') => Some(PathBuf::from(path)),
         _ => {
-            // Not shown: other kinds of URL carry a password.
+            // The text is not shown, because other kinds of URL contain a password.
             section.report(
                 "url",
                 "must be sqlite:// and a path, as sqlite:///var/lib/jobwatch/jobwatch.db",
@@ -162,8 +162,8 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     })
 }
 
-/// Reads the watches that are submitted on start. Without `api`, which has an error, their
-/// URLs are not judged.
+/// Reads the watches that are submitted on start. If `api` has an error, their URLs are not
+/// checked.
 fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
     let api = api.filter(|_| !root.section("api").has_error(""));
     let callback_hosts = api.map(|api| api.callback.as_ref().map(|callback| &callback.hosts));

@@ -1,5 +1,5 @@
-//! What can be watched: the section `[services]`, and the names by which services refer to
-//! definitions and credentials.
+//! The section `[services]`, and the names by which services refer to definitions and
+//! credentials.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ fn definition(section: &Reader<'_>, catalog: &Catalog) -> Option<Arc<Definition>
     found
 }
 
-/// The credential of this section; `None` also for one with an error, which was reported.
+/// Returns the credential of this section; `None` also for one with an error, which was
+/// reported.
 fn credential<'a>(
     section: &Reader<'_>,
     credentials: &'a Credentials,

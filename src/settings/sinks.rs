@@ -1,4 +1,4 @@
-//! Where events go: the section `[sinks]`, and what must hold between sinks and services.
+//! The section `[sinks]`, and the rules between sinks and services.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn check_services(section: &Reader<'_>, wanted: &[String], services: &[String]) 
     }
 }
 
-/// Two sinks must not write, and rotate, one file.
+/// Checks that two sinks do not write, and rotate, the same file.
 fn check_files(root: &Reader<'_>, sinks: &BTreeMap<String, SinkSettings>) {
     let mut writers: BTreeMap<&Path, &str> = BTreeMap::new();
     for (name, sink) in sinks {

@@ -33,7 +33,7 @@ impl Folder {
         self
     }
 
-    /// Writes this folder's name in the place of `{here}`.
+    /// Replaces `{here}` by this folder's name.
     fn with_here(self) -> Self {
         let here = self.folder.path().display().to_string();
         let text = std::fs::read_to_string(self.path("jobwatch.toml")).unwrap();
@@ -60,7 +60,7 @@ impl Folder {
         load(&self.sources())
     }
 
-    /// Every problem as it is printed, less the folder's name.
+    /// Returns every diagnostic as it is printed, without the folder's name.
     fn diagnostics(&self) -> Vec<String> {
         let folder = format!("{}/", self.folder.path().display());
         match self.load() {
@@ -78,7 +78,7 @@ fn config(text: &str) -> Folder {
 }
 
 #[track_caller]
-fn assert_told(diagnostics: &[String], wanted: &[&str]) {
+fn assert_diagnostics(diagnostics: &[String], wanted: &[&str]) {
     for part in wanted {
         assert!(
             diagnostics.iter().any(|problem| problem.contains(part)),
@@ -120,7 +120,7 @@ url = "https://x"
 events = ["finishd"]
 "#,
     );
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &[
             "jobwatch.toml:1: instanse: unknown setting `instanse`; did you mean `instance`?",
@@ -142,7 +142,7 @@ fn a_param_unknown_to_the_definition_is_reported() {
     let folder = config(
         "[services.dcs]\ndefinition = \"dcs\"\nurl = \"https://x\"\ncredential = \"none\"\nparams = { projekt_id = \"p\" }\n",
     );
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &[
             "jobwatch.toml:5: services.dcs.params: \"projekt_id\" must be one of project_id; did you mean `project_id`?",
@@ -165,12 +165,12 @@ fn a_missing_file_is_named() {
             .contains("nowhere/jobwatch.toml: cannot be read")
     );
     let folder = config("[credentials.otc]\nkind = \"token\"\ntoken_file = \"${DIR}/token\"\n");
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &["token_file: uses ${DIR}, which is not set"],
     );
     let folder = folder.env("DIR", "/nowhere");
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &["token_file: cannot read /nowhere/token"],
     );
@@ -213,7 +213,7 @@ fn environment_values_are_parsed_and_errors_reported() {
     let folder = folder
         .env("JOBWATCH__API__CONNECTIONS", "many")
         .env("JOBWATCH__API__LISTN", "127.0.0.1:1");
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &[
             "the environment: api.connections: \"many\" must be a whole number",
@@ -225,7 +225,7 @@ fn environment_values_are_parsed_and_errors_reported() {
 #[test]
 fn an_open_address_needs_both_tokens() {
     let folder = config("[api]\nlisten = \"0.0.0.0:8620\"\n");
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &["can be reached from other machines"],
     );
@@ -235,7 +235,7 @@ fn an_open_address_needs_both_tokens() {
         folder.path("r"),
         folder.path("w")
     );
-    assert_told(&folder.with("jobwatch.toml", &text).diagnostics(), &[]);
+    assert_diagnostics(&folder.with("jobwatch.toml", &text).diagnostics(), &[]);
 }
 
 #[test]
@@ -250,11 +250,11 @@ fn a_secret_is_kept_byte_for_byte_and_never_shown() {
         "[api]\nread_token = 31337\n[sinks.ops]\nkind = \"webhook\"\nurl = \"https://user:hunter2@x\"\nsecret = \"hunter2\"\n",
     );
     let diagnostics = folder.diagnostics();
-    assert_told(
+    assert_diagnostics(
         &diagnostics,
         &[
             "api.read_token: must be a text",
-            "sinks.ops.url: must hold no user name",
+            "sinks.ops.url: must not have a user name",
             "sinks.ops.secret_file: must begin with",
         ],
     );
@@ -269,7 +269,7 @@ fn configured_watches_are_checked_like_submitted_ones() {
          params = { project_id = \"..\" }\n\
          [[watches]]\nservice = \"dsc\"\njob_id = \"..\"\ndeadline = \"yesterday\"\nsinks = [\"lgo\"]\n",
     );
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &[
             "jobwatch.toml:5: services.dcs.params: `project_id` must have",
@@ -292,14 +292,14 @@ fn an_invalid_secret_file_is_reported() {
     };
     let (empty, directory) = (token("empty"), token("folder"));
     let folder = folder.with("jobwatch.toml", &empty);
-    assert_told(&folder.diagnostics(), &["token_file: empty is empty"]);
+    assert_diagnostics(&folder.diagnostics(), &["token_file: empty is empty"]);
     let folder = folder.with("jobwatch.toml", &directory);
-    assert_told(&folder.diagnostics(), &["folder is not a file"]);
+    assert_diagnostics(&folder.diagnostics(), &["folder is not a file"]);
     let folder = folder.with(
         "jobwatch.toml",
         "[api]\nread_token = \"\"\n[store]\nurl = \"sqlite://:memory:\"\n",
     );
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &["api.read_token: is empty", "store.url: must be sqlite://"],
     );
@@ -317,6 +317,6 @@ fn a_world_readable_secret_is_a_warning() {
     assert!(
         loaded.warnings[0]
             .to_string()
-            .contains("everybody can read")
+            .contains("every user can read")
     );
 }

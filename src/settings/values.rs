@@ -1,4 +1,4 @@
-//! Everything that is set, checked and ready for use.
+//! The settings as values, checked and ready for use.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,53 +16,48 @@ use crate::sink::callback::CallbackSettings;
 use crate::telemetry::LogSettings;
 use crate::watch::request::WatchRequest;
 
-/// Everything that is set, checked.
+/// All settings of one start, checked.
 #[derive(Clone)]
 pub struct Settings {
-    /// Our name in events.
+    /// The name of this installation in events.
     pub instance: String,
-    /// How long a stop may take.
+    /// The longest time for a stop.
     pub stop_timeout: Duration,
-    /// How to log.
     pub log: LogSettings,
-    /// The database file.
+    /// The path of the database file.
     pub store: PathBuf,
-    /// The HTTP API.
     pub api: ApiSettings,
     /// The largest answer that is read, in bytes.
     pub max_body: usize,
-    /// Who asks, by name.
+    /// The configured credentials, by name.
     pub credentials: BTreeMap<String, CredentialSettings>,
-    /// What can be watched, by name.
+    /// The configured services, by name.
     pub services: BTreeMap<String, ServiceSettings>,
-    /// Where events go, by name.
+    /// The configured sinks, by name.
     pub sinks: BTreeMap<String, SinkSettings>,
-    /// Watches submitted on start.
+    /// The watches that are submitted on start.
     pub watches: Vec<WatchRequest>,
-    /// All definitions.
+    /// The built-in definitions and those of `services_dir`.
     pub catalog: Catalog,
 }
 
-/// The HTTP API.
+/// The settings of the HTTP API.
 #[derive(Clone)]
 pub struct ApiSettings {
-    /// Where it listens.
     pub listen: SocketAddr,
-    /// The token of those who may read.
+    /// The token of clients that may read.
     pub read_token: Option<SecretString>,
-    /// The token of those who may also submit and stop.
+    /// The token of clients that may also submit and stop.
     pub write_token: Option<SecretString>,
-    /// Connections at a time.
+    /// The most connections at the same time.
     pub connections: usize,
-    /// What is allowed of the `callback_url` of watches; `None` when nothing is.
+    /// The limits for the `callback_url` of watches; `None` if callbacks are not allowed.
     pub callback: Option<CallbackSettings>,
 }
 
-/// Settings, and what a person should know about them although they work.
+/// Settings, and the warnings about them.
 pub struct Loaded {
-    /// The settings.
     pub settings: Settings,
-    /// Warnings.
     pub warnings: Vec<Diagnostic>,
     /// The files that were read, in order.
     pub files: Vec<PathBuf>,

@@ -1,17 +1,17 @@
-//! On which line of a TOML text a key stands, for errors found after parsing.
+//! Finds the line of a key in a TOML text, for errors that are found after parsing.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The line, from 1, on which `path` stands in `text`, or the nearest table around it.
-/// Elements of arrays are named by their number.
+/// Returns the line of `path` in `text`, from 1, or the line of the nearest table around it.
+/// Elements of arrays are named by their number, from 0.
 pub fn line_of_key(text: &str, path: &[String]) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let at = offset_in_table(root.get_ref(), path)?;
     Some(line_at(text, at))
 }
 
-/// The line, from 1, of a byte offset.
+/// Returns the line of a byte offset, from 1.
 pub fn line_at(text: &str, offset: usize) -> usize {
     let offset = text.floor_char_boundary(offset);
     text[..offset].matches('\n').count() + 1

@@ -1,9 +1,9 @@
-//! Trees of TOML values with their origins: layered from files and environment ([`source`]),
-//! read key by key ([`reader`], files and secrets in [`secret`]), with the line of each
-//! key ([`line`](mod@line)).
+//! Trees of TOML values with their origins: layered from files and environment
+//! ([`source`]), read key by key ([`reader`], files and secrets in [`secret`]), with the
+//! line of each key ([`line`](mod@line)).
 //!
 //! Each part of the program reads its own section with a [`reader::Reader`], which collects
-//! everything that is wrong on the way.
+//! all diagnostics.
 
 pub mod line;
 pub(crate) mod reader;

@@ -1,7 +1,7 @@
-//! Takes values out of the layered settings and collects every problem on the way.
+//! Reads values from the layered settings and collects all diagnostics.
 //!
-//! Each key is asked for once, by name and kind; what nobody asked for is unknown, and is
-//! reported with the nearest key that is known here.
+//! Each part of the program asks for its keys by name and type. A key that no part asked for
+//! is unknown, and is reported with the most similar known key of its table.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,27 +17,28 @@ use crate::diagnostic::Diagnostic;
 use crate::suggest;
 use crate::tree::source::{ENVIRONMENT, Layered, origin_of};
 
-/// How many names an error lists; of more, only the nearest helps.
+/// The largest number of names that an error lists. Of more names, only the most similar one
+/// helps.
 const LISTED_MAX: usize = 16;
 
-/// What all readers of one load share.
+/// The data that all readers of one load share.
 pub(crate) struct Context<'a> {
     layered: &'a Layered,
     notes: RefCell<Vec<Diagnostic>>,
-    /// Files of other tools that were read.
+    /// The files of other tools that were read.
     files: RefCell<Vec<PathBuf>>,
-    /// Every key that was asked for, names of entries written as `*`: what the manual
-    /// must name.
+    /// Every key that a part asked for, with `*` for the names of entries. The manual must
+    /// describe each of them.
     #[cfg(test)]
     asked: RefCell<BTreeSet<String>>,
 }
 
-/// Reads one table.
+/// Reads one table and remembers the keys that were asked for.
 pub(crate) struct Reader<'a> {
     context: &'a Context<'a>,
     value: Option<&'a Value>,
     path: Vec<String>,
-    /// The path as the manual writes it.
+    /// The path in the form of the manual.
     shown: Vec<String>,
     known: RefCell<BTreeSet<String>>,
 }
@@ -63,7 +64,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Everything that is to be told, and the files of other tools that were read.
+    /// Returns the diagnostics, and the files of other tools that were read.
     pub(crate) fn into_notes(self) -> (Vec<Diagnostic>, Vec<PathBuf>) {
         (self.notes.into_inner(), self.files.into_inner())
     }
@@ -75,22 +76,22 @@ impl<'a> Context<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Takes note of files of other tools that were read.
+    /// Notes files of other tools that were read.
     pub(crate) fn was_read(&self, files: Vec<PathBuf>) {
         self.context.files.borrow_mut().extend(files);
     }
 
-    /// The environment, in which other tools' settings may stand.
+    /// Returns the environment, which may contain settings of other tools.
     pub(crate) fn environment(&self) -> &'a BTreeMap<String, String> {
         &self.context.layered.environment
     }
 
-    /// True if `key` is set, rightly or wrongly.
+    /// True if `key` is set, to a valid value or not.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.peek(key).is_some()
     }
 
-    /// True if one of `keys` is set, rightly or wrongly.
+    /// True if one of `keys` is set, to a valid value or not.
     pub(crate) fn has_any(&self, keys: &[&str]) -> bool {
         keys.iter().any(|key| self.has(key))
     }
@@ -114,12 +115,12 @@ impl<'a> Reader<'a> {
         self.note(key, message, false);
     }
 
-    /// Reports something that works but that a person should know.
+    /// Warns about a value of `key` that works but may be a mistake.
     pub(crate) fn warn(&self, key: &str, message: impl Display) {
         self.note(key, message, true);
     }
 
-    /// Takes over an error that another reader found.
+    /// Adds an error that another reader found.
     pub(crate) fn add(&self, error: Diagnostic) {
         self.context.notes.borrow_mut().push(error);
     }
@@ -132,7 +133,7 @@ impl<'a> Reader<'a> {
     fn note(&self, key: &str, message: impl Display, is_warning: bool) {
         let path = self.path_of(key);
         let layered = self.context.layered;
-        // What is missing has no origin of its own; its table has.
+        // A missing key has no origin of its own, but its table has.
         let value = self.peek(key).or(self.value).unwrap_or(&layered.root);
         let origin = origin_of(value);
         let line = layered.line(&origin, &path);
@@ -174,7 +175,7 @@ impl<'a> Reader<'a> {
         self.context.asked.borrow_mut().insert(path.join("."));
     }
 
-    /// A text, as it is written.
+    /// Reads a text exactly as it is written.
     pub(crate) fn text(&self, key: &str) -> Option<String> {
         let value = self.ask(key)?;
         if let ValueKind::String(text) = &value.kind {
@@ -184,13 +185,13 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// A text that must be there.
+    /// Reads a text; reports it if it is missing.
     pub(crate) fn required_text(&self, key: &str) -> Option<String> {
         let found = self.text(key);
         self.missing(key, found)
     }
 
-    /// A text with its `${VARIABLES}` filled in.
+    /// Reads a text and fills in its `${VARIABLES}`.
     pub(crate) fn expanded(&self, key: &str) -> Option<String> {
         let text = self.text(key)?;
         match expand(&text, &self.context.layered.environment) {
@@ -202,13 +203,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A duration of at least `least`.
+    /// Reads a duration; reports one shorter than `least`.
     pub(crate) fn duration(&self, key: &str, least: Duration) -> Option<Duration> {
         let read = parse_duration_from(least, &self.text(key)?);
         read.map_err(|message| self.report(key, message)).ok()
     }
 
-    /// A number in `range`.
+    /// Reads a number; reports one outside `range`.
     #[expect(clippy::cast_precision_loss, reason = "settings are small numbers")]
     pub(crate) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         let value = self.ask(key)?;
@@ -229,7 +230,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A whole number in `range`.
+    /// Reads a whole number; reports one outside `range`.
     pub(crate) fn whole(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.ask(key)?;
         let number = match &value.kind {
@@ -251,7 +252,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Yes or no; no when it is not there.
+    /// Reads `true` or `false`; false if the key is missing.
     pub(crate) fn flag(&self, key: &str) -> bool {
         let Some(value) = self.ask(key) else {
             return false;
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
         found.unwrap_or_default()
     }
 
-    /// One of a few words.
+    /// Reads a required word and returns its choice; reports any other word.
     pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let word = self.required_text(key)?;
         let found = choices.iter().find(|(name, _)| *name == word);
@@ -277,7 +278,7 @@ impl<'a> Reader<'a> {
         found.map(|(_, choice)| *choice)
     }
 
-    /// A list of texts; from the environment, separated by commas.
+    /// Reads a list of texts. In an environment variable they are separated by commas.
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
         let Some(value) = self.ask(key) else {
             return Vec::new();
@@ -298,7 +299,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A table of texts.
+    /// Reads a table whose values are texts.
     pub(crate) fn texts(&self, key: &str) -> BTreeMap<String, String> {
         let Some(value) = self.ask(key) else {
             return BTreeMap::new();
@@ -316,7 +317,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A table within this one; an empty one when it is not there.
+    /// Returns a reader of a table within this one, which reads as empty if it is missing.
     pub(crate) fn section(&self, key: &str) -> Reader<'a> {
         let value = self.ask(key);
         if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
@@ -325,7 +326,7 @@ impl<'a> Reader<'a> {
         self.within(key, key, value)
     }
 
-    /// The named tables within this one, as `[services.NAME]`.
+    /// Returns readers of the named tables within this one, as `[services.NAME]`.
     pub(crate) fn sections(&self, key: &str) -> Vec<(String, Reader<'a>)> {
         let outer = self.section(key);
         let Some(ValueKind::Table(table)) = outer.value.map(|value| &value.kind) else {
@@ -347,7 +348,7 @@ impl<'a> Reader<'a> {
         sections
     }
 
-    /// The names of those tables, rightly configured or not.
+    /// Returns the names of those tables, valid or not.
     pub(crate) fn names(&self, key: &str) -> Vec<String> {
         match self.peek(key).map(|value| &value.kind) {
             Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
@@ -355,7 +356,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The tables of a list, as `[[watches]]`.
+    /// Returns readers of the tables in a list, as `[[watches]]`.
     pub(crate) fn elements(&self, key: &str) -> Vec<Reader<'a>> {
         let Some(value) = self.ask(key) else {
             return Vec::new();
@@ -383,7 +384,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that no part asked for.
     pub(crate) fn finish(&self) {
         let Some(ValueKind::Table(table)) = self.value.map(|value| &value.kind) else {
             return;
@@ -392,12 +393,12 @@ impl<'a> Reader<'a> {
         let mut names: Vec<&String> = table.keys().filter(|name| !known.contains(*name)).collect();
         names.sort();
         for name in names {
-            let hint = suggest::did_you_mean(name, known.iter().map(String::as_str));
+            let suggestion = suggest::did_you_mean(name, known.iter().map(String::as_str));
             let all: Vec<&str> = known.iter().map(String::as_str).collect();
             self.report(
                 name,
                 format!(
-                    "unknown setting `{name}`{hint} (known here: {})",
+                    "unknown setting `{name}`{suggestion} (known here: {})",
                     all.join(", ")
                 ),
             );
@@ -405,17 +406,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// "`josn` must be one of auto, human, json; did you mean `json`?"
+/// Returns a message that lists the allowed words and suggests the most similar one.
 pub(crate) fn not_among<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.collect();
-    let hint = suggest::did_you_mean(word, words.iter().copied());
+    let suggestion = suggest::did_you_mean(word, words.iter().copied());
     if words.len() > LISTED_MAX {
         return format!(
-            "\"{word}\" is not one of the {} that exist{hint}",
+            "\"{word}\" is not one of the {} that exist{suggestion}",
             words.len()
         );
     }
-    format!("\"{word}\" must be one of {}{hint}", words.join(", "))
+    format!("\"{word}\" must be one of {}{suggestion}", words.join(", "))
 }
 
 pub(crate) fn text_of(value: &Value) -> Option<String> {
@@ -443,7 +444,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 64 && name.chars().all(is_plain)
 }
 
-/// Fills in `${VARIABLE}`. A variable that is not set is an error, not an empty text.
+/// Fills in each `${VARIABLE}`. A variable that is not set is an error, not an empty text.
 pub(crate) fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
     let mut expanded = String::new();
     let mut rest = text;

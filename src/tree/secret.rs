@@ -1,4 +1,4 @@
-//! Files and secrets among the settings: a secret stands in a file of its own or in the
+//! Reads files and secrets named in the settings. A secret is kept in its own file or in the
 //! environment, and is never shown.
 
 use std::collections::BTreeMap;
@@ -10,13 +10,14 @@ use crate::outbound::secret::Secret;
 use crate::tree::reader::{Reader, expand, is_environment, text_of};
 
 impl Reader<'_> {
-    /// A path with its `${VARIABLES}` filled in, to a file that must be readable.
+    /// Reads a path, with its `${VARIABLES}` filled in; reports a file that cannot be read.
     pub(crate) fn file(&self, key: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.expanded(key)?);
         self.readable(key, path)
     }
 
-    /// As [`file`](Self::file), with a secret in it.
+    /// Reads the path of a file with a secret as [`file`](Self::file) does; also warns if every
+    /// user can read it.
     pub(crate) fn secret_file(&self, key: &str) -> Option<PathBuf> {
         let path = self.file(key)?;
         self.warn_if_readable_by_all(key, &path);
@@ -24,7 +25,7 @@ impl Reader<'_> {
     }
 
     fn readable(&self, key: &str, path: PathBuf) -> Option<PathBuf> {
-        // Opening a pipe would wait for whoever writes into it.
+        // Opening a pipe would block until another process writes to it.
         let is_other = std::fs::metadata(&path).is_ok_and(|file| !file.is_file());
         if is_other {
             self.report(key, format!("{} is not a file", path.display()));
@@ -39,8 +40,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A secret: the content of the file `NAME_file`, or `NAME = "${VARIABLE}"`. It can be
-    /// read now.
+    /// Reads a secret: the file `NAME_file`, or `NAME = "${VARIABLE}"`. Reports a secret that
+    /// cannot be read now.
     pub(crate) fn secret_source(&self, name: &str) -> Option<Secret> {
         let key = format!("{name}_file");
         let Some(path) = self.secret_file(&key) else {
@@ -59,7 +60,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Secrets by name: a table of files, each of which can be read now.
+    /// Reads a table of files with secrets, by name. Reports and leaves out those that cannot be
+    /// read now.
     pub(crate) fn secret_files(&self, key: &str) -> BTreeMap<String, Secret> {
         let mut secrets = BTreeMap::new();
         for (name, text) in self.texts(key) {
@@ -78,7 +80,7 @@ impl Reader<'_> {
         secrets
     }
 
-    /// A secret that must be there.
+    /// Reads a secret; reports it if it is missing.
     pub(crate) fn required_secret(&self, name: &str) -> Option<Secret> {
         let found = self.secret_source(name);
         let key = format!("{name}_file");
@@ -88,7 +90,7 @@ impl Reader<'_> {
         found
     }
 
-    /// A secret as it is now, for what does not look again.
+    /// Reads the current value of a secret, for callers that do not reload it.
     pub(crate) fn secret(&self, name: &str) -> Option<SecretString> {
         self.secret_source(name)?.read().ok()
     }
@@ -96,14 +98,14 @@ impl Reader<'_> {
     fn inline_secret(&self, name: &str) -> Option<SecretString> {
         let value = self.ask(name)?;
         let Some(text) = text_of(value) else {
-            // Not through `text`, whose message would show the value.
+            // Not read by `text`, whose message would show the value.
             self.report(name, "must be a text in quotes");
             return None;
         };
         if !text.contains("${") && !is_environment(value) {
             let file = value.origin().map(PathBuf::from);
             if file.is_some_and(|file| is_readable_by_all(&file)) {
-                self.warn(name, "a secret stands in a file that everybody can read; use a `…_file` or `${VARIABLE}`");
+                self.warn(name, "a secret stands in a file that every user can read; use a `…_file` or `${VARIABLE}`");
             }
         }
         let secret = self.expanded(name)?;
@@ -118,7 +120,7 @@ impl Reader<'_> {
         if is_readable_by_all(path) {
             self.warn(
                 key,
-                format!("everybody can read {}; `chmod 600` it", path.display()),
+                format!("every user can read {}; `chmod 600` it", path.display()),
             );
         }
     }

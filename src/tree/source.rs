@@ -1,7 +1,7 @@
-//! The sources of settings, layered by the `config` crate.
+//! Reads the sources of settings, which the `config` crate layers.
 //!
-//! Each file is first parsed by `toml` alone: its errors show the line, and the spans of
-//! its keys tell later on which line a wrong value stands.
+//! Each file is first parsed by `toml` alone, because its errors have line numbers and the
+//! spans of its keys later give the line of a wrong value.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,23 +14,23 @@ use toml::de::DeTable;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::tree::line::{line_at, line_of_key};
 
-/// What the environment variables begin with.
+/// The prefix of the environment variables.
 const PREFIX: &str = "JOBWATCH";
-/// What separates the parts of a key in a variable's name.
+/// The separator between the parts of a key in the name of a variable.
 const SEPARATOR: &str = "__";
-/// How the `config` crate calls the environment as an origin.
+/// The name that the `config` crate gives to the environment as an origin.
 pub(crate) const ENVIRONMENT: &str = "the environment";
-/// How we call the embedded file as an origin.
+/// Our name for the embedded file as an origin.
 const DEFAULTS: &str = "the defaults";
 /// The largest file of settings, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Where settings come from.
+/// The files and variables that settings are read from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Files, later ones overriding earlier ones; they must exist.
+    /// The files, which must exist. Later files override earlier ones.
     pub files: Vec<PathBuf>,
-    /// The environment.
+    /// All environment variables; only those with our prefix are settings.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn layer(defaults: &str, sources: &Sources) -> Result<Layered, Diagno
     for path in with_drop_ins(&sources.files, &mut diagnostics) {
         match read(&path) {
             Ok(text) => texts.push((path, text)),
-            Err(problem) => diagnostics.push(problem),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
     if !diagnostics.is_empty() {
@@ -79,7 +79,7 @@ fn build(
         let text = text.clone();
         builder = builder.add_source(TomlText { origin, text });
     }
-    // Values stay as they are written: parsing them would turn the secret 00042 into 42.
+    // Values are kept as text: parsing them would turn the secret 00042 into 42.
     let variables = Environment::with_prefix(PREFIX)
         .prefix_separator(SEPARATOR)
         .separator(SEPARATOR)
@@ -87,8 +87,8 @@ fn build(
     Ok(builder.add_source(variables).build()?.cache)
 }
 
-/// A file as a source under the name that the user gave it; `config::File` would make the
-/// path relative to the working directory, and read the file a second time.
+/// Returns a file as a source under the name that the user gave it; `config::File` would
+/// make the path relative to the working directory, and read the file a second time.
 #[derive(Debug, Clone)]
 struct TomlText {
     origin: String,
@@ -107,7 +107,7 @@ impl Source for TomlText {
     }
 }
 
-/// Each file, followed by `conf.d/*.toml` beside it.
+/// Returns each file, followed by the `conf.d/*.toml` beside it.
 fn with_drop_ins(files: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for file in files {
@@ -161,12 +161,12 @@ fn whole_file(origin: &str, line: Option<usize>, message: impl Into<String>) -> 
 }
 
 impl Layered {
-    /// The files that were read, in order.
+    /// Returns the files that were read, in order.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.texts.iter().map(|(path, _)| path.clone()).collect()
     }
 
-    /// The line on which `path` stands in the file `origin`.
+    /// Returns the line of `path` in the file `origin`.
     pub(crate) fn line(&self, origin: &str, path: &[String]) -> Option<usize> {
         let text = self
             .texts
@@ -177,8 +177,8 @@ impl Layered {
     }
 }
 
-/// A name for where `value` comes from. Layered tables have no origin of their own; their
-/// first value has.
+/// Returns the name of the source of `value`. A layered table has no origin of its own, so that
+/// of its first value is used.
 pub(crate) fn origin_of(value: &Value) -> String {
     found_origin(value).unwrap_or(DEFAULTS).to_owned()
 }

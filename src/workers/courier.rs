@@ -1,9 +1,9 @@
-//! Sends the deliveries that are owed: one loop for each sink, so that a slow sink delays no
-//! other.
+//! Sends the deliveries that are owed, with one loop for each sink, so that a slow sink delays
+//! no other.
 //!
-//! Deliveries are kept in the store. Each is claimed, attempted, and settled; when the process
-//! dies in between, it is claimed again and sent again under the same event id (invariant 4).
-//! The store decides what is due, by its own time: a wall clock that is set moves no retry.
+//! The store keeps the deliveries. Each is claimed, attempted and settled; if the process dies
+//! in between, it is claimed and sent again under the same event id (invariant 4). The store
+//! decides by its own time which deliveries are due, so setting the wall clock moves no retry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,31 +25,29 @@ use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, AttemptResult, SharedSink, Sink
 use crate::store::{AttemptRecord, Claimed, Settlement, SharedStore, StoreError};
 use crate::wake::{Wake, woken_within};
 
-/// How long a claim on a delivery lasts.
+/// The duration of a claim on a delivery.
 const LEASE: Duration = Duration::from_mins(1);
 const _: () = assert!(
     ATTEMPT_MAX.as_millis() < LEASE.as_millis(),
-    "a lease outlasts the longest attempt and its record"
+    "a lease lasts longer than the longest attempt and its record"
 );
-/// The longest a loop sleeps before it asks the store again.
+/// The longest sleep of a loop before it reads the store again.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
-/// How often a loop claims retries while attempts are under way; new deliveries wake it.
+/// The interval at which a loop claims retries while attempts are under way. New deliveries
+/// wake it at once.
 const CLAIM_EVERY: Duration = Duration::from_secs(1);
-/// How long a loop waits after the store failed once, and at most.
+/// The pause of a loop after one failure of the store, and the longest pause.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(15);
 
-/// What a courier works with.
+/// The parts from which a courier is made.
 pub struct Parts {
-    /// Keeps deliveries.
     pub store: SharedStore,
-    /// The sinks, by name.
+    /// The sinks by the name that deliveries in the store carry.
     pub sinks: BTreeMap<String, SharedSink>,
-    /// The time.
     pub clock: SharedClock,
-    /// The source of jitter; each sink gets its own generator from it.
+    /// Seeds a generator for the jitter of each sink.
     pub rng: StdRng,
-    /// Counts attempts.
     pub metrics: Arc<Metrics>,
 }
 
@@ -69,10 +67,10 @@ struct SinkQueue {
     rng: Mutex<StdRng>,
     woken: Arc<Notify>,
     metrics: Arc<Metrics>,
-    /// The time of the answer 410: nothing is sent from then on until a restart.
+    /// The time of the answer 410; nothing is sent from then until a restart.
     gone_since: Mutex<Option<Timestamp>>,
-    /// Attempts that were made and could not be recorded. Nothing more is sent before they
-    /// are, so they are no more than run at once.
+    /// Attempts that could not be recorded. Nothing is sent until they are, so their number is
+    /// at most that of concurrent attempts.
     unrecorded: Mutex<Vec<Ended>>,
 }
 
@@ -85,7 +83,7 @@ struct Ended {
 }
 
 impl Courier {
-    /// A courier for these sinks.
+    /// Makes a courier with one loop for each sink.
     pub fn new(mut parts: Parts) -> Self {
         let mut wake = Wake::default();
         let mut queues = Vec::new();
@@ -107,12 +105,12 @@ impl Courier {
         Self { queues, wake }
     }
 
-    /// Wakes the loops of all sinks.
+    /// Returns a handle that wakes the loops of all sinks.
     pub fn wake_handle(&self) -> Wake {
         self.wake.clone()
     }
 
-    /// The sinks, by name.
+    /// Returns the status of each sink, sorted by name.
     pub fn sinks(&self) -> impl Iterator<Item = SinkStatus> + '_ {
         self.queues.iter().map(|queue| SinkStatus {
             name: queue.name.clone(),
@@ -121,7 +119,7 @@ impl Courier {
         })
     }
 
-    /// Attempts every delivery that is due now, to every sink. Returns how many attempts.
+    /// Attempts every delivery that is due now, to every sink. Returns the number of attempts.
     ///
     /// # Errors
     /// The store failed.
@@ -133,7 +131,7 @@ impl Courier {
         Ok(attempts)
     }
 
-    /// Delivers until `stop`; each sink has its own loop in `tracker`.
+    /// Delivers until `stop`. Each sink has its own task in `tracker`.
     pub fn run(&self, stop: &CancellationToken, tracker: &TaskTracker) {
         for queue in &self.queues {
             tracker.spawn(Arc::clone(queue).run(stop.clone()));
@@ -161,7 +159,7 @@ impl SinkQueue {
                     tracing::error!(
                         sink = self.name,
                         error = format!("{error:#}"),
-                        "the store failed; deliveries to this sink wait until it returns"
+                        "the store failed; deliveries to this sink wait until it works again"
                     );
                     failures += 1;
                     store_pause(failures)
@@ -172,13 +170,13 @@ impl SinkQueue {
         }
     }
 
-    /// Attempts the deliveries that are due, a bounded number at once, until none is due or
-    /// `stop`. Returns how many attempts.
+    /// Attempts the deliveries that are due, a limited number at once, until none is due or
+    /// `stop`. Returns the number of attempts.
     ///
-    /// No more are claimed than can be attempted at once: a claim that waited here could
-    /// outlive its lease and be sent twice. Deliveries that come due meanwhile take the places
-    /// that are free: a receiver that does not answer one event holds up no other. When the
-    /// store fails, attempts under way are not broken off: their records wait until it returns.
+    /// A delivery is claimed only if it can be attempted at once: if it waited here, its lease
+    /// could end and it would be sent twice. Deliveries that become due meanwhile take free
+    /// places, so a receiver that does not answer one event delays no other event. If the store
+    /// fails, running attempts continue, and their records wait until the store works again.
     async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
         self.record(Vec::new()).await?;
         let mut under_way = UnderWay::default();
@@ -216,10 +214,10 @@ impl SinkQueue {
             return Ok(());
         }
         let claimed = self.store.claim_deliveries(&self.name, LEASE, free).await?;
-        // The receiver may have gone during the claim; the deliveries stay pending.
+        // The receiver may have answered 410 during the claim; the deliveries stay pending.
         if self.is_wanted(stop) {
             for one in claimed {
-                // An attempt that outlasts its lease is still under way.
+                // A known id means that an attempt has outlasted its lease and still runs.
                 if under_way.ids.insert(one.id) {
                     under_way.tasks.spawn(Arc::clone(self).attempt(one));
                 }
@@ -232,7 +230,7 @@ impl SinkQueue {
         !stop.is_cancelled() && self.gone_since().is_none()
     }
 
-    /// Records attempts, together with those that could not be recorded before.
+    /// Records these attempts and those that could not be recorded before.
     async fn record(&self, ended: Vec<Ended>) -> Result<(), StoreError> {
         let mut all = std::mem::take(&mut *self.unrecorded.lock());
         all.extend(ended);
@@ -277,8 +275,8 @@ impl SinkQueue {
         Ended { at: ended, record }
     }
 
-    /// Returns the consequence of attempt `number` of a schedule, why it failed, and the word
-    /// for its result in metrics.
+    /// Returns the settlement of attempt `number` of a schedule, the reason if it failed, and
+    /// the word for its result in metrics.
     fn judge(
         &self,
         result: AttemptResult,
@@ -321,7 +319,7 @@ impl SinkQueue {
         *self.gone_since.lock()
     }
 
-    /// Returns how long no delivery is due.
+    /// Returns the time until the next delivery is due, within limits.
     async fn pause(&self) -> Duration {
         match self.store.next_delivery_due(&self.name).await {
             Ok(Some(after)) if self.gone_since().is_none() => after.min(SLEEP_MAX),
@@ -335,13 +333,12 @@ impl SinkQueue {
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Ended>,
-    /// The deliveries that they attempt.
+    /// The ids of the deliveries that they attempt.
     ids: BTreeSet<i64>,
 }
 
 impl UnderWay {
-    /// Waits until one attempt has ended and returns all that have; `None` when none is under
-    /// way.
+    /// Waits until an attempt ends and returns all that have ended; `None` if none is running.
     async fn next(&mut self) -> Option<Vec<Ended>> {
         let first = self.tasks.join_next().await?;
         let mut ended: Vec<Ended> = first.into_iter().collect();
@@ -356,8 +353,8 @@ impl UnderWay {
 }
 
 impl Ended {
-    /// The record when it is made at `uptime`: its retry does not wait for longer because the
-    /// record had to.
+    /// Returns the record to store at `uptime`. Its retry delay is shortened by the time that
+    /// the record has waited.
     fn record_at(&self, uptime: Duration) -> AttemptRecord {
         let waited = uptime.saturating_sub(self.at);
         let settlement = match self.record.settlement {
@@ -371,15 +368,15 @@ impl Ended {
     }
 }
 
-/// Longer with each failure in a row, so that a disk that is full for a day does not fill the
-/// log.
+/// Returns a pause that grows with each failure in a row, so that a disk that is full for a day
+/// does not fill the log.
 fn store_pause(failures: u32) -> Duration {
     STORE_PAUSE
         .saturating_mul(1 << failures.saturating_sub(1).min(8))
         .min(STORE_PAUSE_MAX)
 }
 
-/// As much of an answer as is kept.
+/// Cuts an answer to [`ANSWER_BYTES_MAX`], between characters.
 fn beginning(mut answer: String) -> String {
     answer.truncate(answer.floor_char_boundary(ANSWER_BYTES_MAX));
     answer

@@ -168,6 +168,9 @@ const CRATES: &[Crate] = &[
     },
 ];
 
+/// Characters of the name of a test.
+const TEST_NAME_LIMIT: usize = 60;
+
 /// Lines of a file before its tests.
 const LINES_LIMIT: usize = 500;
 
@@ -295,6 +298,13 @@ fn a_name_says_what_is_inside() {
 #[test]
 fn nothing_is_left_for_later() {
     holds(&everything(), rules::unfinished);
+}
+
+#[test]
+fn test_names_are_short() {
+    holds(&everything(), |source| {
+        rules::test_names(source, TEST_NAME_LIMIT)
+    });
 }
 
 #[test]

@@ -123,7 +123,7 @@ mod tests {
     use crate::cli::demo::progress::tests::begun;
 
     #[test]
-    fn a_table_is_drawn_over_the_one_before_even_if_that_has_wrapped() {
+    fn a_table_replaces_one_that_has_wrapped() {
         let lines = |text: &[&str]| text.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
         let first = over(&[], &lines(&["a"]), 10);
         assert_eq!(first, "\u{1b}[?25l\ra\u{1b}[K\u{1b}[J");

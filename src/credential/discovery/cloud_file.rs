@@ -1,9 +1,9 @@
-//! A file of clouds (`clouds.yaml`, `secure.yaml`): which clouds it names, and what it says
+//! A file of clouds (`clouds.yaml`, `secure.yaml`): the names of its clouds, and the values
 //! of one of them.
 //!
-//! Values stay as they are written: the password `00042` is no number, and `yes` is no
-//! truth. What other tools keep there is passed over. A message about a file names lines,
-//! never what stands there, as it may be a secret.
+//! Values stay as they are written: the password `00042` stays a text, and so does `yes`.
+//! Keys of other tools are ignored. A message about a file names lines and never quotes
+//! them, because a line may contain a secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,21 +17,21 @@ use serde_saphyr::{Error, NonFiniteFloatPolicy, alias_limits, budget, options};
 use crate::credential::discovery::facts::{Fact, Words};
 use crate::credential::discovery::text_file;
 
-/// Under what all clouds stand.
+/// The key of all clouds.
 const CLOUDS: &str = "clouds";
-/// Under what a cloud keeps most of what logs in.
+/// The key of a cloud with most of the values for a login.
 const AUTH: &str = "auth";
 
-/// How deep a file may be nested; a cloud's region with values of its own needs 7.
+/// The deepest nesting of a file; a cloud's region with values of its own needs 7.
 const DEPTH_MAX: usize = 32;
-/// How many parts a file may have, its aliases filled in; a cloud has about 20.
+/// The most nodes of a file, after its aliases are filled in; a cloud has about 20.
 const PARTS_MAX: usize = 100_000;
 
-/// The words of these files. Each is known within `auth` and beside it.
+/// The keys of these files. Each is accepted within `auth` and beside it.
 ///
-/// Those of openstacksdk, then AK/SK within `auth` (gophertelekomcloud) or beside it
-/// (python-otcextensions), the agency of python-otcextensions, and `totp_seed`, which is
-/// ours.
+/// These are the keys of openstacksdk, then AK/SK within `auth` (gophertelekomcloud) or
+/// beside it (python-otcextensions), the agency of python-otcextensions, and `totp_seed`,
+/// which is ours.
 pub(super) const WORDS: &Words = &[
     (Fact::AuthUrl, "auth.auth_url"),
     (Fact::AuthType, "auth_type"),
@@ -80,33 +80,32 @@ pub(super) const WORDS: &Words = &[
     (Fact::ClientKey, "key"),
 ];
 
-/// A word without the `auth` that it usually stands in.
+/// Returns a key without the `auth` that it usually stands in.
 pub(super) fn bare(word: &str) -> &str {
     word.strip_prefix("auth.").unwrap_or(word)
 }
 
-/// A file of clouds.
+/// A file of clouds, with its text kept for reading one of them.
 pub(super) struct CloudFile {
     pub(super) path: PathBuf,
     text: String,
-    /// The clouds in it.
     pub(super) names: Vec<String>,
 }
 
-/// What a file says of one cloud, by word.
+/// The values that a file has for one cloud, by key.
 #[derive(Default)]
 pub(super) struct Cloud {
-    /// Within `auth`.
+    /// The values of the table `auth`.
     pub(super) auth: BTreeMap<String, String>,
-    /// Beside it.
+    /// The values beside `auth`, in the cloud itself.
     pub(super) beside: BTreeMap<String, String>,
-    /// The region that is meant; several where somebody lists them here.
+    /// The region of the account; several if `region_name` is a list.
     pub(super) region_name: Vec<Region>,
-    /// The regions there are.
+    /// The regions that the cloud offers.
     pub(super) regions: Vec<Region>,
 }
 
-/// A region, and what is said otherwise there.
+/// A region, and the values that it replaces.
 pub(super) struct Region {
     pub(super) name: String,
     pub(super) values: Option<Cloud>,
@@ -116,7 +115,7 @@ impl CloudFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// It cannot be read, or is no file of clouds.
+    /// It cannot be read, or is not a file of clouds.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = text_file::read(path)?;
         #[expect(
@@ -135,7 +134,7 @@ impl CloudFile {
         })
     }
 
-    /// What it says of the cloud `name`; nothing if it does not know it.
+    /// Returns the values of the cloud `name`; none if the file does not have it.
     ///
     /// # Errors
     /// A value has a form that it cannot have.
@@ -146,7 +145,7 @@ impl CloudFile {
 }
 
 impl Cloud {
-    /// Whether a secret is among what is said.
+    /// True if one of the values is a secret.
     pub(super) fn has_secret(&self) -> bool {
         let is_secret = |word: &String| fact_of(word).is_some_and(Fact::is_secret);
         let mut regions = self.region_name.iter().chain(&self.regions);
@@ -160,16 +159,16 @@ fn fact_of(word: &str) -> Option<Fact> {
     found.map(|(fact, _)| *fact)
 }
 
-/// What lies at `keys` in the file; other parts of it may look as they like.
+/// Returns the value at `keys` in the file; other parts of it may have any form.
 fn at<'de, T: Deserialize<'de>>(
     path: &Path,
     text: &'de str,
     keys: &[&str],
 ) -> Result<Option<T>, String> {
     let options = options! {
-        // A snippet would show what stands there.
+        // A snippet would show the text of the file.
         with_snippet: false,
-        // In what is passed over, nothing is wrong with `.nan`.
+        // A `.nan` in an ignored part of the file is not an error.
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         budget: budget! {
             max_depth: DEPTH_MAX,
@@ -185,16 +184,16 @@ fn at<'de, T: Deserialize<'de>>(
     serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
         wanted.deserialize(deserializer)
     })
-    .map_err(|error| told(path, &error))
+    .map_err(|error| describe(path, &error))
 }
 
-/// The error without what the library repeats of the file.
-fn told(path: &Path, error: &Error) -> String {
+/// Returns the error without the text of the file that the library repeats.
+fn describe(path: &Path, error: &Error) -> String {
     let mut error = error.without_snippet();
     while let Error::AliasError { error: inner, .. } = error {
         error = inner;
     }
-    let problem = match error {
+    let diagnostic = match error {
         Error::ExternalMessage { .. } | Error::Eof { .. } => "this is not YAML",
         Error::DuplicateMappingKey { .. } => "this key is there twice",
         Error::UnknownAnchor { .. } => "this alias has no anchor before it",
@@ -209,12 +208,12 @@ fn told(path: &Path, error: &Error) -> String {
     };
     let path = path.display();
     match error.location() {
-        Some(place) if place.line() > 0 => format!("{path}:{}: {problem}", place.line()),
-        _ => format!("{path}: {problem}"),
+        Some(place) if place.line() > 0 => format!("{path}:{}: {diagnostic}", place.line()),
+        _ => format!("{path}: {diagnostic}"),
     }
 }
 
-/// Follows `keys` and passes over everything else.
+/// Follows `keys` and ignores everything else.
 struct At<'a, T> {
     keys: &'a [&'a str],
     of: PhantomData<T>,
@@ -298,13 +297,13 @@ impl<'de> Visitor<'de> for CloudVisitor {
     }
 }
 
-/// openstacksdk takes `-` in a word for `_`.
+/// Returns the key with `_` for `-`, as openstacksdk reads it.
 fn next_word<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
     let key = map.next_key::<String>()?;
     Ok(key.map(|key| key.replace('-', "_")))
 }
 
-/// Keeps the value of a word that is known, and passes over one that is not.
+/// Keeps the value of a known key, and ignores an unknown one.
 fn keep<'de, A: MapAccess<'de>>(
     map: &mut A,
     word: String,
@@ -345,8 +344,8 @@ impl<'de> Visitor<'de> for ValuesVisitor {
     }
 }
 
-/// A list of regions; also one region, or several separated by commas, as openstacksdk
-/// still takes them.
+/// A list of regions; also one region, or several separated by commas, which openstacksdk
+/// still accepts.
 struct Regions(Vec<Region>);
 
 impl<'de> Deserialize<'de> for Regions {

@@ -1,9 +1,9 @@
-//! `kind = "clouds"`: an account of a `clouds.yaml`, as openstacksdk finds and reads it
-//! (its release 4.22, `openstack/config/loader.py`).
+//! `kind = "clouds"`: an account of a `clouds.yaml`, found and read as by openstacksdk (its
+//! release 4.22, `openstack/config/loader.py`).
 //!
 //! `secure.yaml` is laid over `clouds.yaml`, key by key. `${VARIABLES}` are not filled in.
-//! Where openstacksdk passes over a file that it cannot read or understand and takes the
-//! next, we say what is wrong: silently using another account helps nobody.
+//! If openstacksdk cannot read or understand a file, it silently takes the next; we report
+//! an error, because another account would be used without notice.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,18 +16,19 @@ use crate::credential::discovery::resolve::region_of_project;
 use crate::credential::discovery::{profiles, resolve};
 use crate::suggest;
 
-/// What the files are called, without the ending.
+/// The names of the files, without the ending.
 const CLOUDS: &str = "clouds";
 const SECURE: &str = "secure";
-/// The variables that name them instead.
+/// The variables that name the files.
 const CLOUDS_VARIABLE: &str = "OS_CLIENT_CONFIG_FILE";
 const SECURE_VARIABLE: &str = "OS_CLIENT_SECURE_FILE";
-/// JSON is YAML.
+/// JSON is also YAML, so one parser reads all of these.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-/// Of more names than these, only the nearest helps.
+/// The most names that a message lists; of more, only the nearest helps.
 const LISTED_MAX: usize = 16;
 
-/// The account of a cloud; see [`from_clouds`](crate::credential::discovery::from_clouds).
+/// Returns the account of a cloud; see
+/// [`from_clouds`](crate::credential::discovery::from_clouds).
 pub(super) fn account(
     name: Option<&str>,
     environment: &BTreeMap<String, String>,
@@ -41,7 +42,7 @@ pub(super) fn account(
     .account(name)
 }
 
-/// Where the files may be, the preferred place first.
+/// Returns the folders to search, the preferred one first.
 fn folders(environment: &BTreeMap<String, String>, folder: &Path) -> Vec<PathBuf> {
     let set = |name: &str| environment.get(name).filter(|text| !text.is_empty());
     let user = set("XDG_CONFIG_HOME").map(PathBuf::from);
@@ -58,14 +59,14 @@ fn folders(environment: &BTreeMap<String, String>, folder: &Path) -> Vec<PathBuf
 
 struct Search<'a> {
     environment: &'a BTreeMap<String, String>,
-    /// The working directory.
+    /// The working directory, which relative paths start from.
     folder: &'a Path,
     folders: Vec<PathBuf>,
 }
 
 impl Search<'_> {
     fn account(&self, name: Option<&str>) -> Result<Account, Vec<String>> {
-        let one = |problem: String| vec![problem];
+        let one = |diagnostic: String| vec![diagnostic];
         let clouds = self.file(CLOUDS, CLOUDS_VARIABLE);
         let secure = self.file(SECURE, SECURE_VARIABLE);
         let files = both(secure, clouds)?;
@@ -73,21 +74,21 @@ impl Search<'_> {
             return Err(one(self.nothing_found()));
         }
         let name = self.name(name, &files).map_err(one)?;
-        let said: Vec<Cloud> = files
+        let entries: Vec<Cloud> = files
             .iter()
             .map(|file| file.cloud(&name))
             .collect::<Result<_, _>>()
             .map_err(one)?;
-        self.deduce(&name, &files, &said)
+        self.build(&name, &files, &entries)
     }
 
-    /// The file that `variable` names, or else the first there is.
+    /// Returns the file that `variable` names, or else the first that exists.
     fn file(&self, stem: &str, variable: &str) -> Result<Option<CloudFile>, String> {
         if let Some(named) = self.set(variable) {
             let path = self.folder.join(named);
             return CloudFile::read(&path)
                 .map(Some)
-                .map_err(|problem| format!("{problem} ({variable} names it)"));
+                .map_err(|diagnostic| format!("{diagnostic} ({variable} names it)"));
         }
         let named =
             |folder: &PathBuf| ENDINGS.map(|ending| folder.join(format!("{stem}.{ending}")));
@@ -113,7 +114,7 @@ impl Search<'_> {
         )
     }
 
-    /// The cloud that is meant.
+    /// Returns the cloud to use: the configured one, that of `OS_CLOUD`, or the only one.
     fn name(&self, wanted: Option<&str>, files: &[CloudFile]) -> Result<String, String> {
         let mut names: Vec<&str> = files
             .iter()
@@ -148,29 +149,33 @@ impl Search<'_> {
         ))
     }
 
-    /// `said` has what each of `files` says of the cloud, what counts more first.
-    fn deduce(
+    /// Builds the account. `entries` has the values from each of `files`, in order of
+    /// precedence.
+    fn build(
         &self,
         name: &str,
         files: &[CloudFile],
-        said: &[Cloud],
+        entries: &[Cloud],
     ) -> Result<Account, Vec<String>> {
-        let region = region_of_cloud(said);
-        // A region's own values count more than those of the cloud.
+        let region = region_of_cloud(entries);
+        // The values of a region take precedence over those of the cloud.
         let own = region.and_then(|region| region.values.as_ref());
-        let all: Vec<&Cloud> = own.into_iter().chain(said).collect();
+        let all: Vec<&Cloud> = own.into_iter().chain(entries).collect();
         let mut facts = facts(format!("{}, cloud `{name}`", place_of(files)), &all);
-        let secrets = files.iter().zip(said).filter(|(_, said)| said.has_secret());
+        let secrets = files
+            .iter()
+            .zip(entries)
+            .filter(|(_, entry)| entry.has_secret());
         let mut warnings: Vec<String> = secrets
             .filter_map(|(file, _)| readable_by_all(&file.path))
             .collect();
         let profile = match profile(&facts) {
-            // As openstacksdk: whoever says where to log in needs no profile.
-            Err(problem) if facts.has(Fact::AuthUrl) => {
-                warnings.push(problem);
+            // As in openstacksdk: a cloud with its own `auth_url` needs no profile.
+            Err(diagnostic) if facts.has(Fact::AuthUrl) => {
+                warnings.push(diagnostic);
                 None
             }
-            found => found.map_err(|problem| vec![problem])?,
+            found => found.map_err(|diagnostic| vec![diagnostic])?,
         };
         if let Some(profile) = profile {
             facts.add(Fact::AuthUrl, "profile", profile.auth_url);
@@ -185,14 +190,14 @@ impl Search<'_> {
         Ok(account)
     }
 
-    /// The region where the cloud names none.
+    /// Returns the region of a cloud that names none.
     fn other_region(&self, facts: &Facts) -> Option<String> {
         let set = self.set("OS_REGION_NAME").or_else(|| self.set("OS_REGION"));
         set.map(str::to_owned).or_else(|| region_of_project(facts))
     }
 }
 
-/// Both files, or what is wrong with each.
+/// Returns both files, or the errors of each.
 fn both(
     one: Result<Option<CloudFile>, String>,
     other: Result<Option<CloudFile>, String>,
@@ -220,26 +225,26 @@ fn listed(names: &[&str]) -> String {
     names.join(", ")
 }
 
-/// The region that is meant: `region_name`, with what `regions` says of it, or else the
-/// first of `regions`, which openstacksdk takes even so.
-fn region_of_cloud(said: &[Cloud]) -> Option<&Region> {
-    let listed = said.iter().find(|cloud| !cloud.regions.is_empty());
+/// Returns the region of the account: `region_name`, with its values in `regions`, or else
+/// the first of `regions`, which openstacksdk takes even then.
+fn region_of_cloud(entries: &[Cloud]) -> Option<&Region> {
+    let listed = entries.iter().find(|cloud| !cloud.regions.is_empty());
     let listed = listed.map_or(&[][..], |cloud| cloud.regions.as_slice());
-    let Some(named) = said.iter().find_map(|cloud| cloud.region_name.first()) else {
+    let Some(named) = entries.iter().find_map(|cloud| cloud.region_name.first()) else {
         return listed.first();
     };
     let detailed = listed.iter().find(|region| region.name == named.name);
     Some(detailed.unwrap_or(named))
 }
 
-/// The facts of what is said, what counts more first.
-fn facts(place: String, said: &[&Cloud]) -> Facts {
+/// Returns the facts of the entries, which are in order of precedence.
+fn facts(place: String, entries: &[&Cloud]) -> Facts {
     let mut facts = Facts::new(place, WORDS);
     for (fact, word) in WORDS {
         let word = bare(word);
-        let within = said.iter().find_map(|cloud| cloud.auth.get(word));
+        let within = entries.iter().find_map(|cloud| cloud.auth.get(word));
         let within = within.map(|text| (format!("auth.{word}"), text));
-        let beside = said.iter().find_map(|cloud| cloud.beside.get(word));
+        let beside = entries.iter().find_map(|cloud| cloud.beside.get(word));
         let beside = beside.map(|text| (word.to_owned(), text));
         let found = if is_beside_first(*fact) {
             beside.or(within)
@@ -253,7 +258,7 @@ fn facts(place: String, said: &[&Cloud]) -> Facts {
     facts
 }
 
-/// Of what is said within `auth` and beside it, openstacksdk takes these from beside it.
+/// True for the values that openstacksdk takes from beside `auth` first.
 fn is_beside_first(fact: Fact) -> bool {
     matches!(
         fact,
@@ -270,7 +275,7 @@ fn is_beside_first(fact: Fact) -> bool {
     )
 }
 
-/// The vendor profile that is named.
+/// Returns the vendor profile that is named.
 fn profile(facts: &Facts) -> Result<Option<&'static Profile>, String> {
     let Some(name) = facts.text(Fact::Profile) else {
         return Ok(None);
@@ -279,7 +284,7 @@ fn profile(facts: &Facts) -> Result<Option<&'static Profile>, String> {
         let hint = suggest::did_you_mean(name, profiles::names());
         let known: Vec<&str> = profiles::names().collect();
         format!(
-            "{}: the profile `{name}` is not known here{hint} (known are: {}); `auth.auth_url` says the same",
+            "{}: unknown profile `{name}`{hint} (known: {}); or set `auth.auth_url`",
             facts.place,
             known.join(", ")
         )
@@ -290,12 +295,12 @@ fn profile(facts: &Facts) -> Result<Option<&'static Profile>, String> {
 mod tests {
     use super::*;
     use crate::credential::discovery::from_clouds;
-    use crate::credential::discovery::tests::{Home, assert_told, line};
+    use crate::credential::discovery::tests::{Home, assert_messages, line};
 
     const URL: &str = "https://iam.eu-de.otc.t-systems.com/v3";
 
     impl Home {
-        /// As [`account`], without the folders of this machine.
+        /// Returns the account as [`account`] does, without the folders of this machine.
         fn account(&self, name: Option<&str>) -> Result<Account, Vec<String>> {
             let folder = self.path("cwd");
             let root = self.path("");
@@ -319,7 +324,7 @@ mod tests {
             let diagnostics = self.account(name).unwrap_err();
             diagnostics
                 .iter()
-                .map(|problem| self.short(problem))
+                .map(|diagnostic| self.short(diagnostic))
                 .collect()
         }
 
@@ -329,12 +334,12 @@ mod tests {
         }
     }
 
-    /// A home whose only cloud is `body`, as `{ key: value, … }`.
+    /// Returns a home whose only cloud is `body`, as `{ key: value, … }`.
     fn cloud(body: &str) -> Home {
         Home::new().with("cwd/clouds.yaml", &format!("clouds: {{ otc: {body} }}\n"))
     }
 
-    /// The same with `body` within `auth`, beside a URL.
+    /// Returns the same with `body` within `auth`, beside a URL.
     fn auth(body: &str) -> Home {
         cloud(&format!("{{ auth: {{ auth_url: {URL}, {body} }} }}"))
     }
@@ -420,7 +425,7 @@ mod tests {
         let home = cloud(&format!(
             "{{ target_domain_id: d, auth: {{ auth_url: {URL}, token: t }} }}"
         ));
-        assert_told(
+        assert_messages(
             &home.diagnostics(None),
             &["`target_agency_name` is missing"],
         );
@@ -430,12 +435,12 @@ mod tests {
     fn the_first_login_is_used_and_the_others_are_reported() {
         let all = "token: t, ak: A, sk: S, password: p, username: u, domain_name: d, project_id: x";
         let ignored = ["`auth.ak` is not used", "`auth.password` is not used"];
-        let (home, expires) = (auth(all), "`auth.token` ends");
+        let (home, expires) = (auth(all), "`auth.token` expires");
         assert!(line(&home.found(None)).starts_with("token t"));
-        assert_told(&home.warnings(), &[ignored[0], ignored[1], expires]);
+        assert_messages(&home.warnings(), &[ignored[0], ignored[1], expires]);
         let home = auth(&all.replace("token: t,", ""));
         assert!(line(&home.found(None)).starts_with("keys A S"));
-        assert_told(&home.warnings(), &[ignored[1]]);
+        assert_messages(&home.warnings(), &[ignored[1]]);
     }
 
     #[test]
@@ -452,25 +457,28 @@ mod tests {
             let account = cloud(&body).found(None);
             assert!(line(&account).starts_with(begins), "{}", line(&account));
         }
-        for (body, told) in [
+        for (body, expected) in [
             (
                 "auth_type: v3pasword",
                 "`auth_type` is `v3pasword`, which is not one of password, v3password, token, v3token, v3applicationcredential, v3totp, v3multifactor, aksk; did you mean `v3password`?",
             ),
             ("auth_type: aksk, auth: { ak: A }", "`auth.sk` is missing"),
         ] {
-            assert_told(&cloud(&format!("{{ {body} }}")).diagnostics(None), &[told]);
+            assert_messages(
+                &cloud(&format!("{{ {body} }}")).diagnostics(None),
+                &[expected],
+            );
         }
         let home = cloud(&format!(
             "{{ auth_type: v3totp, auth: {{ auth_url: {URL}, user_id: u, password: p, passcode: 1 }} }}"
         ));
-        assert_told(&home.diagnostics(None), &["`auth.totp_seed` is missing"]);
+        assert_messages(&home.diagnostics(None), &["`auth.totp_seed` is missing"]);
     }
 
     #[test]
     fn all_missing_values_are_reported_together() {
         let home = cloud("{ auth: { username: u, auth_url: 'https://x/v2.0' } }");
-        assert_told(
+        assert_messages(
             &home.diagnostics(None),
             &[
                 "cwd/clouds.yaml, cloud `otc`: `auth.auth_url` ends in `v2.0`",
@@ -478,18 +486,23 @@ mod tests {
                 "`auth.user_domain_name` is missing",
             ],
         );
-        assert_told(
+        assert_messages(
             &cloud("{ auth: { sk: S, project_name: x } }").diagnostics(None),
             &[
                 "`auth.ak` is missing",
                 "`auth.auth_url` is missing: the project's id",
             ],
         );
-        assert_told(
+        assert_messages(
             &cloud("{}").diagnostics(None),
-            &["nothing to prove who asks: set `auth.username` and `auth.password`, or `auth.ak`"],
+            &[
+                "nothing to authenticate with: set `auth.username` and `auth.password`, or `auth.ak`",
+            ],
         );
-        assert_told(&cloud("").diagnostics(None), &["nothing to prove who asks"]);
+        assert_messages(
+            &cloud("").diagnostics(None),
+            &["nothing to authenticate with"],
+        );
     }
 
     #[test]
@@ -519,7 +532,7 @@ mod tests {
             let wanted = format!("id:007 {password} at {URL} for project:1e5");
             assert!(line(&home.found(None)).starts_with(&wanted), "{written}");
         }
-        for (written, told) in [
+        for (written, expected) in [
             ("~", "`auth.password` is missing"),
             ("null", "`auth.password` is missing"),
             ("''", "`auth.password` is missing"),
@@ -532,7 +545,7 @@ mod tests {
             ("!!int 31337", "clouds.yaml:1: this value has another form"),
         ] {
             let diagnostics = auth(&format!("user_id: u, password: {written}")).diagnostics(None);
-            assert_told(&diagnostics, &[told]);
+            assert_messages(&diagnostics, &[expected]);
             let all = diagnostics.join("");
             assert!(!all.contains("hunter2") && !all.contains("31337"), "{all}");
         }
@@ -540,7 +553,7 @@ mod tests {
 
     #[test]
     fn invalid_yaml_is_reported_by_line_without_its_text() {
-        for (text, told) in [
+        for (text, expected) in [
             (
                 "clouds:\n  otc:\n    password: \"hunter2\n",
                 "this is not YAML",
@@ -568,7 +581,7 @@ mod tests {
             ("", "there are no `clouds` in it"),
         ] {
             let diagnostics = Home::new().with("cwd/clouds.yaml", text).diagnostics(None);
-            assert_told(&diagnostics, &[told]);
+            assert_messages(&diagnostics, &[expected]);
             assert!(
                 diagnostics[0].starts_with("cwd/clouds.yaml:"),
                 "{diagnostics:?}"
@@ -590,13 +603,13 @@ mod tests {
         );
         let deep = format!("x: {}{}\n", "[".repeat(100), "]".repeat(100));
         let large = format!("# {}\n", "x".repeat(4 * 1024 * 1024));
-        for (text, told) in [
+        for (text, expected) in [
             (bomb, "too large with its aliases"),
             (deep, "nested too deep"),
             (large, "has more than 4194304 bytes"),
         ] {
             let home = Home::new().with("cwd/clouds.yaml", &format!("{text}\nclouds: {{}}\n"));
-            assert_told(&home.diagnostics(None), &[told]);
+            assert_messages(&home.diagnostics(None), &[expected]);
         }
     }
 
@@ -608,7 +621,7 @@ mod tests {
         let home = Home::new().with("cwd/clouds.yaml", &text);
         assert!(line(&home.found(Some("otc"))).starts_with("id:u p at"));
         assert!(line(&home.found(Some("again"))).starts_with("id:u q at"));
-        assert_told(
+        assert_messages(
             &home.diagnostics(Some("other")),
             &["clouds.yaml:3: this value"],
         );
@@ -683,26 +696,29 @@ mod tests {
         let mut home = Home::new();
         for changed in changed {
             home = home.with("cwd/clouds.yaml", &changed);
-            let told = match home.account(None) {
+            let messages = match home.account(None) {
                 Ok(account) => account.warnings,
                 Err(diagnostics) => diagnostics,
             };
-            assert!(!told.concat().contains("Qz7"), "{changed}: {told:?}");
+            assert!(
+                !messages.concat().contains("Qz7"),
+                "{changed}: {messages:?}"
+            );
         }
     }
 
     #[test]
     fn an_unreadable_file_is_an_error() {
-        let told = Home::new().diagnostics(None);
-        assert_eq!(told.len(), 1);
+        let messages = Home::new().diagnostics(None);
+        assert_eq!(messages.len(), 1);
         assert!(
-            told[0].starts_with("there is no clouds.yaml in any of cwd, "),
-            "{told:?}"
+            messages[0].starts_with("there is no clouds.yaml in any of cwd, "),
+            "{messages:?}"
         );
         let home = Home::new()
             .with("cwd/clouds.yaml/x", "")
             .env("OS_CLIENT_SECURE_FILE", "nowhere.yaml");
-        assert_told(
+        assert_messages(
             &home.diagnostics(None),
             &[
                 "cwd/clouds.yaml is not a file",
@@ -727,7 +743,7 @@ mod tests {
         );
         assert_eq!(account.files.len(), 2);
         assert_eq!(line(&home.found(Some("c"))), "x-auth-token t in -");
-        assert_told(
+        assert_messages(
             &home.diagnostics(Some("b")),
             &[".config/openstack/secure.yaml and cwd/clouds.yaml, cloud `b`: there is nothing"],
         );
@@ -737,11 +753,11 @@ mod tests {
     fn a_cloud_is_selected_by_name_os_cloud_or_as_the_only_one() {
         let text = "clouds:\n  otc: { auth: { token: a } }\n  other: { auth: { token: b } }\n";
         let home = Home::new().with("cwd/clouds.yaml", text);
-        assert_told(
+        assert_messages(
             &home.diagnostics(None),
             &["there are several clouds (otc, other); name one, here or in OS_CLOUD"],
         );
-        assert_told(
+        assert_messages(
             &home.diagnostics(Some("otcc")),
             &[
                 "there is no cloud `otcc` in cwd/clouds.yaml; did you mean `otc`? (there are: otc, other)",
@@ -751,12 +767,12 @@ mod tests {
         assert_eq!(line(&home.found(None)), "x-auth-token b in -");
         assert_eq!(line(&home.found(Some("otc"))), "x-auth-token a in -");
         let home = home.env("OS_CLOUD", "othr");
-        assert_told(
+        assert_messages(
             &home.diagnostics(None),
             &["`othr`, which OS_CLOUD names, in"],
         );
         let home = Home::new().with("cwd/clouds.yaml", "clouds: {}");
-        assert_told(&home.diagnostics(None), &["there is no cloud in it"]);
+        assert_messages(&home.diagnostics(None), &["there is no cloud in it"]);
     }
 
     #[test]
@@ -793,11 +809,10 @@ mod tests {
             let wanted = format!("id:u p at {url} for project:x in {region}");
             assert_eq!(line(&account), wanted, "{body}");
         }
-        let told =
-            "the profile `otcc` is not known here; did you mean `otc`? (known are: otc, otc-swiss)";
-        assert_told(&cloud("{ profile: otcc }").diagnostics(None), &[told]);
+        let expected = "unknown profile `otcc`; did you mean `otc`? (known: otc, otc-swiss)";
+        assert_messages(&cloud("{ profile: otcc }").diagnostics(None), &[expected]);
         let home = cloud("{ profile: otcc, auth: { token: t, auth_url: 'https://x' } }");
-        assert_told(&home.warnings(), &[told, "`auth.token` ends"]);
+        assert_messages(&home.warnings(), &[expected, "`auth.token` expires"]);
     }
 
     #[test]
@@ -830,7 +845,7 @@ mod tests {
             URL.replace("https", "http")
         );
         let home = cloud(&body).open_to("cwd/clouds.yaml", 0o644);
-        assert_told(
+        assert_messages(
             &home.warnings(),
             &[
                 "`verify` is not used: certificates are always checked",
@@ -840,14 +855,14 @@ mod tests {
                 "is sent unencrypted",
                 "`auth.passcode` works once",
                 "no project is named",
-                "everybody can read cwd/clouds.yaml; `chmod 600` it",
+                "every user can read cwd/clouds.yaml; `chmod 600` it",
             ],
         );
         let home = cloud("{ verify: true, insecure: false, auth: { ak: A, project_id: x } }")
             .with("cwd/secure.yaml", "clouds: { otc: { sk: S } }")
             .open_to("cwd/clouds.yaml", 0o644);
-        assert_told(&home.warnings(), &[]);
+        assert_messages(&home.warnings(), &[]);
         let home = home.open_to("cwd/secure.yaml", 0o604);
-        assert_told(&home.warnings(), &["everybody can read cwd/secure.yaml"]);
+        assert_messages(&home.warnings(), &["every user can read cwd/secure.yaml"]);
     }
 }

@@ -13,10 +13,10 @@ use crate::credential::discovery::{resolve, text_file};
 
 /// The variable that names the file.
 const VARIABLE: &str = "HUAWEICLOUD_SDK_CREDENTIALS_FILE";
-/// Where it is otherwise, within the user's home.
+/// The usual path of the file, within the user's home.
 const USUAL: &str = ".huaweicloud/credentials";
 
-/// The sections, the preferred first: jobs belong to projects.
+/// The sections, the preferred one first: jobs belong to projects.
 const SECTIONS: [&str; 2] = ["basic", "global"];
 
 const WORDS: &Words = &[
@@ -28,13 +28,13 @@ const WORDS: &Words = &[
     (Fact::AuthUrl, "iam_endpoint"),
 ];
 
-/// The account of the file that is named, or of the usual one if it is there.
+/// Returns the account of the file that is named, or of the usual one if it exists.
 pub(super) fn account(
     environment: &BTreeMap<String, String>,
 ) -> Option<Result<Account, Vec<String>>> {
     let set = |name: &str| environment.get(name).filter(|text| !text.is_empty());
     if let Some(path) = set(VARIABLE) {
-        let named = |problem| format!("{problem} ({VARIABLE} names it)");
+        let named = |diagnostic| format!("{diagnostic} ({VARIABLE} names it)");
         let account = account_in(Path::new(path));
         return Some(account.map_err(|diagnostics| diagnostics.into_iter().map(named).collect()));
     }
@@ -43,7 +43,7 @@ pub(super) fn account(
 }
 
 fn account_in(path: &Path) -> Result<Account, Vec<String>> {
-    let facts = facts(path).map_err(|problem| vec![problem])?;
+    let facts = facts(path).map_err(|diagnostic| vec![diagnostic])?;
     let mut account = resolve::account(&facts, None, vec![path.to_owned()])?;
     account.warnings.extend(readable_by_all(path));
     Ok(account)
@@ -52,12 +52,12 @@ fn account_in(path: &Path) -> Result<Account, Vec<String>> {
 fn facts(path: &Path) -> Result<Facts, String> {
     let shown = path.display();
     let mut rules = Ini::new().defaults();
-    // As the SDK's parser, which takes `#` within a value for a part of it.
+    // As the SDK's parser, which reads `#` within a value as a part of it.
     rules.enable_inline_comments = false;
-    // The parser's message is about lines and brackets only.
+    // The parser's message mentions lines and brackets only.
     let sections = Ini::new_from_defaults(rules)
         .read(text_file::read(path)?)
-        .map_err(|problem| format!("{shown}: {problem}"))?;
+        .map_err(|diagnostic| format!("{shown}: {diagnostic}"))?;
     let Some(section) = SECTIONS.iter().find(|name| sections.contains_key(**name)) else {
         return Err(format!("{shown}: there is no section [basic] or [global]"));
     };
@@ -74,7 +74,7 @@ fn facts(path: &Path) -> Result<Facts, String> {
 #[cfg(test)]
 mod tests {
     use crate::credential::discovery::from_environment;
-    use crate::credential::discovery::tests::{Home, assert_told, line};
+    use crate::credential::discovery::tests::{Home, assert_messages, line};
 
     #[test]
     fn the_file_is_read_as_by_the_sdk() {
@@ -97,8 +97,8 @@ mod tests {
             assert_eq!(line(&account), wanted, "{text}");
             assert_eq!(account.files, [home.path(".huaweicloud/credentials")]);
             let is_temporary = text.contains("security_token");
-            let told = &["[basic]: `security_token` ends"][..];
-            assert_told(&account.warnings, if is_temporary { told } else { &[] });
+            let expected = &["[basic]: `security_token` expires"][..];
+            assert_messages(&account.warnings, if is_temporary { expected } else { &[] });
         }
     }
 
@@ -112,9 +112,9 @@ mod tests {
         let home = home.env("HUAWEICLOUD_SDK_CREDENTIALS_FILE", mine.to_str().unwrap());
         let account = from_environment(&home.environment).unwrap();
         assert!(line(&account).starts_with("keys B S"));
-        assert_told(&account.warnings, &["everybody can read"]);
+        assert_messages(&account.warnings, &["every user can read"]);
         let home = home.env("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "/nowhere/mine");
-        assert_told(
+        assert_messages(
             &from_environment(&home.environment).unwrap_err(),
             &[
                 "cannot read /nowhere/mine: No such file or directory (os error 2) (HUAWEICLOUD_SDK_CREDENTIALS_FILE names it)",
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_file_without_an_account_is_reported_but_not_shown() {
-        for (text, told) in [
+        for (text, expected) in [
             (
                 "[basic\nsk = hunter2\n",
                 "credentials: line 1: Found opening bracket",
@@ -145,7 +145,7 @@ mod tests {
         ] {
             let home = Home::new().with(".huaweicloud/credentials", text);
             let diagnostics = from_environment(&home.environment).unwrap_err();
-            assert_told(&diagnostics, &[told]);
+            assert_messages(&diagnostics, &[expected]);
             assert!(!diagnostics[0].contains("hunter2"), "{diagnostics:?}");
         }
     }

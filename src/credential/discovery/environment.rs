@@ -7,7 +7,7 @@ use crate::credential::discovery::facts::{Fact, Facts, Words};
 use crate::credential::discovery::resolve::region_of_project;
 use crate::credential::discovery::{credentials_file, resolve};
 
-/// The words of openstacksdk and keystoneauth, then those that
+/// The variables of openstacksdk and keystoneauth, then those that
 /// terraform-provider-opentelekomcloud adds; `OS_TOTP_SEED` is ours.
 const OPENSTACK: &Words = &[
     (Fact::AuthUrl, "OS_AUTH_URL"),
@@ -49,7 +49,7 @@ const OPENSTACK: &Words = &[
     (Fact::ClientKey, "OS_KEY"),
 ];
 
-/// The words of huaweicloudsdkcore 3.1 (`auth/provider.py`, `auth/internal.py`).
+/// The variables of huaweicloudsdkcore 3.1 (`auth/provider.py`, `auth/internal.py`).
 const HUAWEI_SDK: &Words = &[
     (Fact::AccessKey, "HUAWEICLOUD_SDK_AK"),
     (Fact::SecretKey, "HUAWEICLOUD_SDK_SK"),
@@ -59,7 +59,7 @@ const HUAWEI_SDK: &Words = &[
     (Fact::AuthUrl, "HUAWEICLOUD_SDK_IAM_ENDPOINT"),
 ];
 
-/// The words of terraform-provider-huaweicloud for AK/SK.
+/// The variables of terraform-provider-huaweicloud for AK/SK.
 const HUAWEI_TERRAFORM: &Words = &[
     (Fact::AccessKey, "HW_ACCESS_KEY"),
     (Fact::SecretKey, "HW_SECRET_KEY"),
@@ -75,7 +75,7 @@ const HUAWEI_TERRAFORM: &Words = &[
 /// The domain of Huawei Cloud's services, unless `HW_CLOUD` names another.
 const HUAWEI_CLOUD: &str = "myhuaweicloud.com";
 
-/// The account of the environment; see
+/// Returns the account of the environment; see
 /// [`from_environment`](crate::credential::discovery::from_environment).
 pub(super) fn account(environment: &BTreeMap<String, String>) -> Result<Account, Vec<String>> {
     let all_facts = [
@@ -101,8 +101,8 @@ fn region(facts: &Facts) -> Option<String> {
         .or_else(|| region_of_project(facts))
 }
 
-/// The region stands for what is not said: terraform-provider-huaweicloud takes its name
-/// for that of the project, and makes of it the URL of the identity service.
+/// The region fills in missing values: terraform-provider-huaweicloud uses its name as that
+/// of the project, and builds the URL of the identity service from it.
 fn huawei_terraform(environment: &BTreeMap<String, String>) -> Facts {
     let mut facts = Facts::of_environment(HUAWEI_TERRAFORM, environment);
     let Some(region) = facts.first(&[Fact::Region]) else {
@@ -122,17 +122,17 @@ fn huawei_terraform(environment: &BTreeMap<String, String>) -> Facts {
 fn not_used(used: &Facts, ignored: &Facts) -> Option<String> {
     let (used, ignored) = (resolve::method_name(used)?, resolve::method_name(ignored)?);
     Some(format!(
-        "the environment: `{ignored}` is not used, as `{used}` goes before it (the order is OS_…, HUAWEICLOUD_SDK_…, HW_…)"
+        "the environment: `{ignored}` is not used: `{used}` takes precedence (the order is OS_…, HUAWEICLOUD_SDK_…, HW_…)"
     ))
 }
 
-/// Other rights than those of the key itself are a matter of Terraform.
+/// Warns about the agency of Terraform, which is not assumed here.
 fn not_assumed(used: &Facts, environment: &BTreeMap<String, String>) -> Option<String> {
     let agency = "HW_ASSUME_ROLE_AGENCY_NAME";
     let is_set = environment.get(agency).is_some_and(|text| !text.is_empty());
     let is_asked = is_set && used.name(Fact::AccessKey) == "HW_ACCESS_KEY";
     is_asked.then(|| {
-        format!("the environment: `{agency}` is not used; take on an agency with OS_AGENCY_NAME")
+        format!("the environment: `{agency}` is not used; use OS_AGENCY_NAME to assume an agency")
     })
 }
 
@@ -153,7 +153,7 @@ fn from_file(environment: &BTreeMap<String, String>) -> Result<Account, Vec<Stri
 #[cfg(test)]
 mod tests {
     use crate::credential::discovery::from_environment;
-    use crate::credential::discovery::tests::{Home, assert_told, line};
+    use crate::credential::discovery::tests::{Home, assert_messages, line};
 
     const LOGIN: &str = "OS_AUTH_URL=https://x OS_USERNAME=u OS_PASSWORD=p OS_DOMAIN_NAME=D OS_PROJECT_NAME=eu-de_x";
 
@@ -164,7 +164,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn told(&self) -> Vec<String> {
+        fn messages(&self) -> Vec<String> {
             from_environment(&self.environment).unwrap_err()
         }
 
@@ -235,22 +235,22 @@ mod tests {
         assert!(home.line().starts_with("keys C"));
         let home = home.envs(sdk);
         assert!(home.line().starts_with("keys B"));
-        let told = "`HW_ACCESS_KEY` is not used, as `HUAWEICLOUD_SDK_AK` goes before it";
-        assert_told(&home.warned(), &[told]);
+        let expected = "`HW_ACCESS_KEY` is not used: `HUAWEICLOUD_SDK_AK` takes precedence";
+        assert_messages(&home.warned(), &[expected]);
         let home = home.envs(LOGIN);
         assert!(home.line().starts_with("u@D p"));
         let home = home.envs(keys);
         assert!(home.line().starts_with("keys A"));
         let home = home.env("OS_TOKEN", "t");
         assert!(home.line().starts_with("token t"));
-        assert_told(
+        assert_messages(
             &home.warned(),
             &[
-                "`OS_TOKEN` ends",
-                "`OS_ACCESS_KEY` is not used, as `OS_TOKEN` goes before it",
-                "`OS_PASSWORD` is not used, as `OS_TOKEN` goes before it",
-                "`HUAWEICLOUD_SDK_AK` is not used, as `OS_TOKEN` goes before it",
-                "`HW_ACCESS_KEY` is not used, as `OS_TOKEN` goes before it",
+                "`OS_TOKEN` expires",
+                "`OS_ACCESS_KEY` is not used: `OS_TOKEN` takes precedence",
+                "`OS_PASSWORD` is not used: `OS_TOKEN` takes precedence",
+                "`HUAWEICLOUD_SDK_AK` is not used: `OS_TOKEN` takes precedence",
+                "`HW_ACCESS_KEY` is not used: `OS_TOKEN` takes precedence",
             ],
         );
     }
@@ -274,7 +274,7 @@ mod tests {
             (
                 "OS_ACCESS_KEY=A OS_SECRET_KEY=S OS_PROJECT_NAME=x",
                 &[
-                    "`OS_AUTH_URL` is missing: the project's id is asked for there, unless `OS_PROJECT_ID` says it",
+                    "`OS_AUTH_URL` is missing: the project's id is asked for there, unless `OS_PROJECT_ID` is set",
                 ],
             ),
             (
@@ -308,27 +308,27 @@ mod tests {
                 &["the environment has no credential: set OS_AUTH_URL"],
             ),
         ] {
-            assert_told(&Home::new().envs(settings).told(), wanted);
+            assert_messages(&Home::new().envs(settings).messages(), wanted);
         }
     }
 
     #[test]
     fn an_invalid_secret_is_reported_but_not_shown() {
         for text in ["hunter2\n", "hun\rter2", &"hunter2".repeat(2400)] {
-            let told = Home::new().env("OS_TOKEN", text).told();
-            assert_eq!(told.len(), 1, "{told:?}");
-            assert!(told[0].contains("`OS_TOKEN` "), "{told:?}");
-            assert!(!told[0].contains("ter2"), "{told:?}");
+            let messages = Home::new().env("OS_TOKEN", text).messages();
+            assert_eq!(messages.len(), 1, "{messages:?}");
+            assert!(messages[0].contains("`OS_TOKEN` "), "{messages:?}");
+            assert!(!messages[0].contains("ter2"), "{messages:?}");
         }
     }
 
     #[test]
     fn ignored_settings_are_reported() {
         let settings = "OS_PASSCODE=1 OS_INSECURE=true OS_CACERT=/x OS_CERT=/y OS_KEY=/z";
-        assert_told(
+        assert_messages(
             &Home::new().envs(LOGIN).envs(settings).warned(),
             &[
-                "`OS_PASSCODE` works once and is not used; each login makes one of the seed in `OS_TOTP_SEED`",
+                "`OS_PASSCODE` works once and is not used; each login computes one from the seed in `OS_TOTP_SEED`",
                 "`OS_INSECURE` is not used",
                 "`OS_CACERT` is not used",
                 "`OS_CERT` is not used",
@@ -337,11 +337,11 @@ mod tests {
         );
         let settings =
             "HW_ACCESS_KEY=A HW_SECRET_KEY=S HW_PROJECT_ID=p HW_ASSUME_ROLE_AGENCY_NAME=a";
-        assert_told(
+        assert_messages(
             &Home::new().envs(settings).warned(),
             &["`HW_ASSUME_ROLE_AGENCY_NAME` is not used"],
         );
-        assert_told(
+        assert_messages(
             &Home::new().envs(LOGIN).env("OS_INSECURE", "0").warned(),
             &[],
         );

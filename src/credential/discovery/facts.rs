@@ -1,5 +1,5 @@
-//! What one source says of an account, under one vocabulary: `auth.password` of a
-//! `clouds.yaml` and `OS_PASSWORD` of the environment are the same thing here.
+//! The facts that one source has about an account, under common names: `auth.password` of a
+//! `clouds.yaml` and `OS_PASSWORD` of the environment are the same fact here.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::outbound::secret::{SECRET_BYTES_MAX, Secret};
 
-/// What can be said of an account.
+/// A property of an account that a source can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fact {
     AuthUrl,
@@ -47,7 +47,7 @@ pub(super) enum Fact {
 }
 
 impl Fact {
-    /// By what an account could prove itself.
+    /// The facts that an account can authenticate with.
     pub(super) const METHODS: [Self; 8] = [
         Self::Token,
         Self::AccessKey,
@@ -59,7 +59,7 @@ impl Fact {
         Self::UserId,
     ];
 
-    /// What shows that the rights of an agency are wanted.
+    /// The facts of an account that uses the rights of an agency.
     pub(super) const AGENCY: [Self; 4] = [
         Self::AgencyName,
         Self::AgencyDomainName,
@@ -67,7 +67,7 @@ impl Fact {
         Self::AgencyProject,
     ];
 
-    /// Whether whoever knows it can act as the account.
+    /// True if the value alone can be enough to act as the account.
     pub(super) fn is_secret(self) -> bool {
         matches!(
             self,
@@ -82,20 +82,21 @@ impl Fact {
     }
 }
 
-/// How a source calls things. Of several names for one thing the first is the usual one.
+/// The names that a source has for facts. Of several names for one fact the first is the
+/// usual one.
 pub(super) type Words = [(Fact, &'static str)];
 
-/// What one source says. Not for printing: it holds secrets.
+/// The facts of one source. Not for printing: it holds secrets.
 pub(super) struct Facts {
-    /// Where it is said, for messages.
+    /// The name of the source, for messages.
     pub(super) place: String,
     words: &'static Words,
-    said: BTreeMap<Fact, Said>,
+    values: BTreeMap<Fact, Value>,
     diagnostics: Vec<String>,
 }
 
-struct Said {
-    /// The name under which it is said.
+struct Value {
+    /// The name under which the source has it.
     name: String,
     text: String,
 }
@@ -105,12 +106,12 @@ impl Facts {
         Self {
             place,
             words,
-            said: BTreeMap::new(),
+            values: BTreeMap::new(),
             diagnostics: Vec::new(),
         }
     }
 
-    /// What `environment` says in these words.
+    /// Returns the facts that `environment` has under these names.
     pub(super) fn of_environment(
         words: &'static Words,
         environment: &BTreeMap<String, String>,
@@ -124,27 +125,27 @@ impl Facts {
         facts
     }
 
-    /// Takes note of a value, unless there is one already. An empty one says nothing, as
-    /// for the tools that share these sources.
+    /// Records a value, unless there is one already. An empty one is ignored, as by the
+    /// tools that share these sources.
     pub(super) fn add(&mut self, fact: Fact, name: &str, text: &str) {
-        if text.is_empty() || self.said.contains_key(&fact) {
+        if text.is_empty() || self.values.contains_key(&fact) {
             return;
         }
-        if let Err(problem) = checked(text) {
+        if let Err(reason) = checked(text) {
             self.diagnostics
-                .push(format!("{}: `{name}` {problem}", self.place));
+                .push(format!("{}: `{name}` {reason}", self.place));
         }
         let name = name.to_owned();
         let text = text.to_owned();
-        self.said.insert(fact, Said { name, text });
+        self.values.insert(fact, Value { name, text });
     }
 
     pub(super) fn has(&self, fact: Fact) -> bool {
-        self.said.contains_key(&fact)
+        self.values.contains_key(&fact)
     }
 
     pub(super) fn text(&self, fact: Fact) -> Option<&str> {
-        self.said.get(&fact).map(|said| said.text.as_str())
+        self.values.get(&fact).map(|value| value.text.as_str())
     }
 
     pub(super) fn secret(&self, fact: Fact) -> Option<Secret> {
@@ -152,7 +153,7 @@ impl Facts {
             .map(|text| Secret::Text(SecretString::from(text)))
     }
 
-    /// The first of these that is there.
+    /// Returns the first of these facts that the source has.
     pub(super) fn first(&self, facts: &[Fact]) -> Option<String> {
         facts
             .iter()
@@ -160,25 +161,25 @@ impl Facts {
             .map(str::to_owned)
     }
 
-    /// The name under which it is said, or would be.
+    /// Returns the name under which the source has the fact, or the usual name.
     pub(super) fn name(&self, fact: Fact) -> &str {
         let usual = || {
             let found = self.words.iter().find(|(known, _)| *known == fact);
             found.map_or("", |(_, name)| name)
         };
-        self.said
+        self.values
             .get(&fact)
-            .map_or_else(usual, |said| said.name.as_str())
+            .map_or_else(usual, |value| value.name.as_str())
     }
 
-    /// What is wrong with values in themselves.
+    /// Returns the errors in the values themselves.
     pub(super) fn diagnostics(&self) -> &[String] {
         &self.diagnostics
     }
 }
 
-/// What is told of a text that can be no value of ours: no name and no secret of these
-/// services has control characters, and no header may carry them.
+/// Rejects a text that cannot be a value here: names and secrets of these services have no
+/// control characters, and no header may have them.
 fn checked(text: &str) -> Result<(), &'static str> {
     if text.len() > SECRET_BYTES_MAX {
         return Err("is longer than any value (16,384 bytes)");

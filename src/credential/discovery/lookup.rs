@@ -1,5 +1,5 @@
-//! Asks an facts for what a spec needs, and notes what is missing, wrong, or not done as
-//! asked.
+//! Asks [`Facts`] for the values that a credential needs, and collects those that are
+//! missing, wrong, or not used.
 
 use reqwest::Url;
 
@@ -8,7 +8,7 @@ use crate::credential::location;
 use crate::outbound::is_local;
 use crate::outbound::secret::Secret;
 
-/// An facts, and what came of asking it.
+/// Facts that are being read, and the messages about them.
 pub(super) struct Lookup<'a> {
     pub(super) facts: &'a Facts,
     region: Option<&'a str>,
@@ -75,7 +75,7 @@ impl<'a> Lookup<'a> {
             Ok(url) => {
                 if url.scheme() == "http" && !is_local(url.as_str()) {
                     self.warn(format!(
-                        "what proves who asks is sent unencrypted; use https:// in `{name}`"
+                        "the secret is sent unencrypted; use https:// in `{name}`"
                     ));
                 }
                 Some(url)
@@ -87,16 +87,16 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// Says what of the wishes about TLS is not fulfilled: certificates are always
-    /// checked, against the system's authorities or those of `SSL_CERT_FILE`.
+    /// Warns about settings for TLS that are not used: certificates are always checked,
+    /// against the system's authorities or those of `SSL_CERT_FILE`.
     pub(super) fn warn_about_transport(&mut self) {
         let unchecked = [
             (Fact::Verify, &["false", "no", "off"][..]),
             (Fact::Insecure, &["true", "yes", "on", "1"][..]),
         ];
         for (fact, words) in unchecked {
-            let said = self.facts.text(fact).map(str::to_ascii_lowercase);
-            if said.is_some_and(|said| words.contains(&said.as_str())) {
+            let value = self.facts.text(fact).map(str::to_ascii_lowercase);
+            if value.is_some_and(|value| words.contains(&value.as_str())) {
                 let name = self.facts.name(fact);
                 self.warn(format!("`{name}` is not used: certificates are always checked; name a bundle of other authorities in SSL_CERT_FILE"));
             }
@@ -110,15 +110,15 @@ impl<'a> Lookup<'a> {
         for fact in [Fact::ClientCertificate, Fact::ClientKey] {
             if self.facts.has(fact) {
                 let name = self.facts.name(fact);
-                self.warn(format!("`{name}` is not used: there are no client certificates here, and SSL_CERT_FILE names authorities only"));
+                self.warn(format!("`{name}` is not used: client certificates are not supported, and SSL_CERT_FILE names authorities only"));
             }
         }
     }
 
-    /// What is lent ends: at Open Telekom Cloud a token after 24 hours, a temporary key
-    /// after 24 hours at most.
+    /// Warns that a token or temporary key expires: at Open Telekom Cloud a token after 24
+    /// hours, a temporary key after 24 hours at most.
     pub(super) fn warn_about_end(&mut self, fact: Fact) {
         let name = self.facts.name(fact);
-        self.warn(format!("`{name}` ends, often within 24 hours, and nothing here can renew it; a password or a permanent AK/SK can be used for good"));
+        self.warn(format!("`{name}` expires, often within 24 hours, and cannot be renewed; use a password or a permanent AK/SK"));
     }
 }

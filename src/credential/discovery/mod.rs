@@ -1,8 +1,8 @@
-//! Credentials found where other tools keep theirs.
+//! Credentials found in the files and variables of other tools.
 //!
 //! [`clouds`] reads `clouds.yaml`, [`environment`] reads variables and the credentials file
-//! of Huawei Cloud's SDK ([`credentials_file`]). Each says what it found in one vocabulary
-//! ([`facts`]), of which [`resolve`] makes the spec of a credential, or else says all that is
+//! of Huawei Cloud's SDK ([`credentials_file`]). Each gives its values common names
+//! ([`facts`]). [`resolve`] builds a credential from them, or reports everything that is
 //! missing ([`lookup`]).
 
 mod account;
@@ -29,7 +29,6 @@ use crate::tree::reader::Reader;
 /// The words for these kinds in the configuration, and how their sections are read.
 pub(super) const KINDS: [(&str, Read); 2] = [("clouds", read_clouds), ("env", read_environment)];
 
-/// Reads `kind = "clouds"`.
 fn read_clouds(section: &Reader<'_>) -> Option<CredentialSettings> {
     let name = section.text("cloud");
     let folder = std::env::current_dir().unwrap_or_default();
@@ -37,7 +36,6 @@ fn read_clouds(section: &Reader<'_>) -> Option<CredentialSettings> {
     settings_of(section, "cloud", found)
 }
 
-/// Reads `kind = "env"`.
 fn read_environment(section: &Reader<'_>) -> Option<CredentialSettings> {
     let found = from_environment(section.environment());
     settings_of(section, "kind", found)
@@ -57,7 +55,7 @@ fn settings_of(
             let region = account.region.filter(|region| {
                 let is_plain = is_region(region);
                 if !is_plain {
-                    section.warn(key, "the region there is no plain name and is left out");
+                    section.warn(key, "the region found there is ignored: it must be made of letters, digits and -");
                 }
                 is_plain
             });
@@ -67,24 +65,24 @@ fn settings_of(
             })
         }
         Err(diagnostics) => {
-            for problem in diagnostics {
-                section.report(key, problem);
+            for diagnostic in diagnostics {
+                section.report(key, diagnostic);
             }
             None
         }
     }
 }
 
-/// `kind = "clouds"`: the account of the cloud `name`, or else of the one that `OS_CLOUD`
-/// picks, or of the only one there is.
+/// Returns the account of the cloud `name`, or else of the one that `OS_CLOUD` names, or of
+/// the only one (`kind = "clouds"`).
 ///
 /// The files are those that `OS_CLIENT_CONFIG_FILE` and `OS_CLIENT_SECURE_FILE` name, or
 /// the first found in `folder` (the working directory), the user's configuration and
 /// `/etc/openstack`. The region is that of the cloud, of the environment, of the project's
-/// name, of the vendor profile.
+/// name, or of the vendor profile, in this order.
 ///
 /// # Errors
-/// What is wrong or missing, for a person; never a secret.
+/// Everything that is wrong or missing, for a person; never a secret.
 fn from_clouds(
     name: Option<&str>,
     environment: &BTreeMap<String, String>,
@@ -93,12 +91,12 @@ fn from_clouds(
     clouds::account(name, environment, folder)
 }
 
-/// `kind = "env"`: the account of the `OS_…` variables, or else of `HUAWEICLOUD_SDK_…`, of
-/// `HW_…`, or of the credentials file of Huawei Cloud's SDK. Within `OS_…` a token goes
-/// before AK/SK, and AK/SK before a password.
+/// Returns the account of the `OS_…` variables, or else of `HUAWEICLOUD_SDK_…`, of `HW_…`,
+/// or of the credentials file of Huawei Cloud's SDK (`kind = "env"`). Within `OS_…` a token
+/// takes precedence over AK/SK, and AK/SK over a password.
 ///
 /// # Errors
-/// What is wrong or missing, for a person; never a secret.
+/// Everything that is wrong or missing, for a person; never a secret.
 fn from_environment(environment: &BTreeMap<String, String>) -> Result<Account, Vec<String>> {
     environment::account(environment)
 }

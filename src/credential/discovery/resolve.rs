@@ -1,8 +1,8 @@
-//! From what a source says of an account to the spec of its credential.
+//! Builds the credential of an account from the facts of a source.
 //!
-//! Whoever says several things at once gets the first of token, AK/SK, application
-//! credential and password, unless an `auth_type` asks for one: the order of
-//! terraform-provider-opentelekomcloud, with the application credential, which it lacks,
+//! If there are facts for several methods, the first of token, AK/SK, application
+//! credential and password is used, unless an `auth_type` asks for one. This is the order
+//! of terraform-provider-opentelekomcloud, with the application credential, which it lacks,
 //! before the password that it replaces.
 
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use crate::suggest;
 
 type Found = Arc<dyn ConfiguredCredential>;
 
-/// How an account authenticates, the preferred first.
+/// How an account authenticates, the preferred method first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     Token,
@@ -41,7 +41,7 @@ const SECOND_FACTOR: Method = Method::Password {
     needs_second_factor: true,
 };
 
-/// What shows that somebody set up a method.
+/// The facts that show which methods are set up.
 const METHOD_FACTS: [(Method, &[Fact]); 4] = [
     (Method::Token, &[Fact::Token]),
     (Method::Keys, &[Fact::AccessKey, Fact::SecretKey]),
@@ -52,7 +52,7 @@ const METHOD_FACTS: [(Method, &[Fact]); 4] = [
     (PASSWORD, &[Fact::Password, Fact::Username, Fact::UserId]),
 ];
 
-/// The types that keystoneauth has for these proofs, and `aksk`, which is ours.
+/// The types that keystoneauth has for these methods, and `aksk`, which is ours.
 const AUTH_TYPES: [(&str, Method); 8] = [
     ("password", PASSWORD),
     ("v3password", PASSWORD),
@@ -64,8 +64,9 @@ const AUTH_TYPES: [(&str, Method); 8] = [
     ("aksk", Method::Keys),
 ];
 
-/// Under what a user's domain is said, by id and by name. That of the project comes last:
-/// terraform-provider-opentelekomcloud, where both are one account, knows no difference.
+/// The facts that give a user's domain, by id and by name. The project's domain comes last:
+/// terraform-provider-opentelekomcloud, where both are one account, does not distinguish
+/// them.
 const USER_DOMAIN: [(Fact, Fact); 4] = [
     (Fact::UserDomainId, Fact::UserDomainName),
     (Fact::DomainId, Fact::DomainName),
@@ -78,15 +79,15 @@ const PROJECT_DOMAIN: [(Fact, Fact); 3] = [
     (Fact::DefaultDomainId, Fact::DefaultDomainName),
 ];
 const AGENCY_DOMAIN: [(Fact, Fact); 1] = [(Fact::AgencyDomainId, Fact::AgencyDomainName)];
-/// Under what a domain is said as such, not as that of a user or a project.
+/// The facts that give a domain as such, not as that of a user or a project.
 const DOMAIN: [(Fact, Fact); 1] = [(Fact::DomainId, Fact::DomainName)];
 
-/// Whether `facts` says by what the account proves itself.
+/// True if `facts` has something to authenticate with.
 pub(super) fn has_method(facts: &Facts) -> bool {
     first_of(facts, &Fact::METHODS).is_some()
 }
 
-/// The name of something by which the account could prove itself.
+/// Returns the name of a value to authenticate with.
 pub(super) fn method_name(facts: &Facts) -> Option<&str> {
     first_of(facts, &Fact::METHODS).map(|fact| facts.name(fact))
 }
@@ -95,7 +96,7 @@ fn first_of(facts: &Facts, wanted: &[Fact]) -> Option<Fact> {
     wanted.iter().copied().find(|fact| facts.has(*fact))
 }
 
-/// The account that `facts` describes, in `region`.
+/// Returns the account that `facts` describes, in `region`.
 ///
 /// # Errors
 /// Everything that is wrong or missing.
@@ -123,7 +124,7 @@ pub(super) fn account(
     }
 }
 
-/// The region that the name of the project says in which is worked.
+/// Returns the region that the name of the project begins with.
 pub(super) fn region_of_project(facts: &Facts) -> Option<String> {
     let project = facts.first(&[Fact::AgencyProject, Fact::ProjectName])?;
     location::region_of_project(&project).map(str::to_owned)
@@ -138,7 +139,8 @@ fn own_project(facts: &Facts) -> Option<Project> {
     })
 }
 
-/// The domain that is said under the first of these, by its id if both are said.
+/// Returns the domain from the first of these pairs that is present, by its id if it has
+/// both.
 fn domain(facts: &Facts, wanted: &[(Fact, Fact)]) -> Option<Domain> {
     wanted.iter().find_map(|(id, name)| {
         let by_id = facts.first(&[*id]).map(Domain::Id);
@@ -153,8 +155,8 @@ impl Lookup<'_> {
         if !has_agency {
             return self.own(method, own_project(self.facts));
         }
-        // Its rights are asked for by the account itself: terraform-provider-
-        // opentelekomcloud logs in without a project then.
+        // The account itself assumes the agency: terraform-provider-opentelekomcloud then
+        // logs in without a project.
         let source = self.own(method, None);
         let agency = self.need(Fact::AgencyName, "an agency has a name");
         let account = self.agency_account();
@@ -181,8 +183,8 @@ impl Lookup<'_> {
         account
     }
 
-    /// By what the account proves itself: what `auth_type` asks for, or else the first
-    /// there is.
+    /// Returns how the account authenticates: by the method that `auth_type` names, or else
+    /// by the first that is set up.
     fn method(&mut self) -> Option<Method> {
         if let Some(word) = self.facts.text(Fact::AuthType) {
             let found = AUTH_TYPES.iter().find(|(name, _)| *name == word);
@@ -207,11 +209,11 @@ impl Lookup<'_> {
         let ignored: Vec<Fact> = there.map(|(_, fact)| fact).collect();
         for fact in ignored {
             let (used, ignored) = (self.facts.name(used), self.facts.name(fact));
-            // A user name beside a token is no other method.
+            // A user name beside a token is not another method.
             if matches!(fact, Fact::Username | Fact::UserId) {
                 continue;
             }
-            self.warn(format!("`{ignored}` is not used, as `{used}` goes before it (the order is token, AK/SK, application credential, password)"));
+            self.warn(format!("`{ignored}` is not used: `{used}` takes precedence (the order is token, AK/SK, application credential, password)"));
         }
         Some(method)
     }
@@ -219,7 +221,7 @@ impl Lookup<'_> {
     fn nothing_there(&mut self) {
         let name = |fact| self.facts.name(fact);
         let message = format!(
-            "there is nothing to prove who asks: set `{}` and `{}`, or `{}` and `{}`",
+            "there is nothing to authenticate with: set `{}` and `{}`, or `{}` and `{}`",
             name(Fact::Username),
             name(Fact::Password),
             name(Fact::AccessKey),
@@ -228,7 +230,7 @@ impl Lookup<'_> {
         self.report(message);
     }
 
-    /// The spec of the account itself, for work in `project`.
+    /// Returns the credential of the account itself, for work in `project`.
     fn own(&mut self, method: Method, project: Option<Project>) -> Option<Found> {
         match method {
             Method::Token => self.token(project),
@@ -240,8 +242,8 @@ impl Lookup<'_> {
         }
     }
 
-    /// A token is used as it is; one that can be exchanged for one of the wanted project
-    /// is exchanged.
+    /// Returns a credential that uses the token as it is, or exchanges it for one of the
+    /// wanted project if it can.
     fn token(&mut self, project: Option<Project>) -> Option<Found> {
         self.warn_about_end(Fact::Token);
         let auth_url = self.auth_url();
@@ -275,7 +277,7 @@ impl Lookup<'_> {
         };
         let auth_url = if project.is_some() {
             let by_id = self.facts.name(Fact::ProjectId);
-            let why = format!("the project's id is asked for there, unless `{by_id}` says it");
+            let why = format!("the project's id is asked for there, unless `{by_id}` is set");
             Some(self.need_auth_url(&why)?)
         } else {
             self.auth_url()
@@ -326,7 +328,8 @@ impl Lookup<'_> {
         }))
     }
 
-    /// The rights of an agency are taken on by those whom their own domain allows it.
+    /// Returns the scope of a login without a project. An agency is assumed by a login for
+    /// the user's own domain.
     fn scope_without_project(&mut self) -> ScopeWanted {
         let has_agency = first_of(self.facts, &Fact::AGENCY).is_some();
         let domain = if has_agency {
@@ -360,11 +363,14 @@ impl Lookup<'_> {
     fn second_factor(&mut self, is_needed: bool) -> Option<Secret> {
         let seed = self.facts.secret(Fact::TotpSeed);
         if seed.is_none() && is_needed {
-            self.missing(Fact::TotpSeed, "each login makes a passcode of the seed");
+            self.missing(
+                Fact::TotpSeed,
+                "each login computes a passcode from the seed",
+            );
         } else if self.facts.has(Fact::Passcode) {
             let (passcode, seed) = (Fact::Passcode, Fact::TotpSeed);
             let (passcode, seed) = (self.facts.name(passcode), self.facts.name(seed));
-            self.warn(format!("`{passcode}` works once and is not used; each login makes one of the seed in `{seed}`"));
+            self.warn(format!("`{passcode}` works once and is not used; each login computes one from the seed in `{seed}`"));
         }
         seed
     }

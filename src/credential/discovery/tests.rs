@@ -16,7 +16,7 @@ use crate::credential::kinds::keys::Keys;
 use crate::credential::kinds::keystone::{Identity, Keystone};
 use crate::outbound::secret::Secret;
 
-/// A home with files, the environment of its user, and nothing of this machine.
+/// A home with files and the environment of its user, without anything of this machine.
 pub(super) struct Home {
     folder: tempfile::TempDir,
     pub(super) environment: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ impl Home {
         self
     }
 
-    /// `NAME=value` for each word.
+    /// Sets `NAME=value` for each word of `settings`.
     pub(super) fn envs(self, settings: &str) -> Self {
         settings.split_whitespace().fold(self, |home, setting| {
             let (name, value) = setting.split_once('=').unwrap();
@@ -65,14 +65,14 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    /// The message less the folder's name.
+    /// Returns the message without the folder's name.
     pub(super) fn short(&self, message: &str) -> String {
         message.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
 
 #[track_caller]
-pub(super) fn assert_told(messages: &[String], wanted: &[&str]) {
+pub(super) fn assert_messages(messages: &[String], wanted: &[&str]) {
     for part in wanted {
         assert!(
             messages.iter().any(|message| message.contains(part)),
@@ -82,7 +82,7 @@ pub(super) fn assert_told(messages: &[String], wanted: &[&str]) {
     assert_eq!(messages.len(), wanted.len(), "{messages:#?}");
 }
 
-/// The account on one line, with its secrets.
+/// Returns the account on one line, with its secrets.
 pub(super) fn line(account: &Account) -> String {
     let region = account.region.as_deref().unwrap_or("-");
     format!("{} in {region}", shown(&*account.credential))

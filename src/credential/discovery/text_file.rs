@@ -4,16 +4,16 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The largest such file, in bytes, as of a file of settings.
+/// The largest such file, in bytes; the same limit as for a file of settings.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The text of the file at `path`.
+/// Returns the text of the file at `path`.
 ///
 /// # Errors
-/// There is no text of ours; never what there is.
+/// The file cannot be read or is not text. The message never quotes it.
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    // Opening a pipe would wait for whoever writes into it.
+    // Opening a pipe would wait until another process writes into it.
     if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
         return Err(format!("{shown} is not a file"));
     }
@@ -24,5 +24,5 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("{shown} has more than {FILE_BYTES_MAX} bytes"));
     }
-    String::from_utf8(bytes).map_err(|_| format!("{shown} is no text in UTF-8"))
+    String::from_utf8(bytes).map_err(|_| format!("{shown} is not text in UTF-8"))
 }

@@ -1,10 +1,10 @@
-//! The rights of an agency in another account, taken on by a credential of ours
+//! The rights of an agency in another account, assumed by a credential of ours
 //! (`assume_role`).
 //!
-//! Who has a token gets a token: `POST /v3/auth/tokens` (Identity and Access Management API
-//! reference, "Obtaining a Token Through Agency"). Who signs gets a temporary key:
-//! `POST /v3.0/OS-CREDENTIAL/securitytokens` ("Obtaining a Temporary AK/SK and Security
-//! Token Through an Agency").
+//! A source with a token gets a token: `POST /v3/auth/tokens` (Identity and Access
+//! Management API reference, "Obtaining a Token Through Agency"). A source that signs gets
+//! a temporary key: `POST /v3.0/OS-CREDENTIAL/securitytokens` ("Obtaining a Temporary AK/SK
+//! and Security Token Through an Agency").
 
 use std::sync::Arc;
 
@@ -33,24 +33,24 @@ use crate::tree::reader::Reader;
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "agency";
-/// How the agency's name is called: the documents' tables say the second, their examples
-/// and python-otcextensions the first.
+/// The keys for the agency's name in a request for a token: the documents' tables have the
+/// second, their examples and python-otcextensions the first.
 const TOKEN_KEYS: [&str; 2] = ["xrole_name", "agency_name"];
-/// The temporary key's request knows only one.
+/// The key for the agency's name in a request for a temporary key, which takes only this
+/// one.
 const KEY_KEY: &str = "agency_name";
-/// How long a temporary key is asked for, in seconds.
+/// The lifetime to request for a temporary key, in seconds.
 const DURATION_S: u32 = 3600;
 const ADVICE: &str =
     "check `agency_name`, `domain` and `project`, and that `source` may assume the agency";
 
-/// The rights of an agency, taken on by another credential.
+/// The rights of an agency, assumed by another credential.
 #[derive(Debug, Clone)]
 pub(crate) struct Agency {
-    /// Who takes them on.
+    /// The credential that assumes the agency.
     pub(crate) source: AgencySource,
     /// The identity service, up to and including `/v3`.
     pub(crate) auth_url: Url,
-    /// The agency's name.
     pub(crate) agency: String,
     /// The account that made the agency.
     pub(crate) account: Domain,
@@ -58,12 +58,12 @@ pub(crate) struct Agency {
     pub(crate) project: Option<Project>,
 }
 
-/// Who takes on the rights of an agency.
+/// The credential that assumes an agency.
 #[derive(Debug, Clone)]
 pub(crate) enum AgencySource {
     /// The credential of this name in the configuration.
     Named(String),
-    /// One of its own.
+    /// A credential that is not in the configuration by itself (see `discovery`).
     Own(Arc<dyn ConfiguredCredential>),
 }
 
@@ -118,7 +118,6 @@ impl AgencySource {
     }
 }
 
-/// Reads an agency.
 pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     let source = section.required_text("source");
     let auth_url = auth_url(section);
@@ -141,12 +140,11 @@ pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     }))
 }
 
-/// Assumes an agency.
 pub(super) struct AgencyIssuer {
     pub(super) spec: Agency,
     pub(super) source: SharedCredential,
     pub(super) exchange: Exchange,
-    /// Somebody needs the URLs of services.
+    /// True if a service needs the URLs of services from the catalog.
     pub(super) wants_catalog: bool,
 }
 
@@ -154,7 +152,7 @@ pub(super) struct AgencyIssuer {
 impl Issuer for AgencyIssuer {
     fn gives(&self) -> &'static [&'static str] {
         match (&self.spec.project, &self.spec.account) {
-            // A project that is known by id alone says nothing about its domain.
+            // If a project is known by id alone, its domain is unknown.
             (Some(Project::Id(_)), Domain::Name(_)) => &["project_id", "tenant_id"],
             (Some(_), _) => &["project_id", "tenant_id", "domain_id"],
             (None, Domain::Id(_)) => &["domain_id"],
@@ -167,7 +165,7 @@ impl Issuer for AgencyIssuer {
     }
 
     async fn issue(&self, now: Timestamp) -> Result<Grant, IssueError> {
-        let issued = self.source_held(now).await?;
+        let issued = self.source_secret(now).await?;
         if issued.signs() {
             self.issue_key(&issued, now).await
         } else {
@@ -177,7 +175,7 @@ impl Issuer for AgencyIssuer {
 }
 
 impl AgencyIssuer {
-    async fn source_held(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, IssueError> {
+    async fn source_secret(&self, now: Timestamp) -> Result<Arc<IssuedSecret>, IssueError> {
         let issued = self.source.present(now).await;
         issued.map_err(|error| without_source(&error))
     }
@@ -232,8 +230,8 @@ impl AgencyIssuer {
         self.with_project(grant, now).await
     }
 
-    /// The project's id, asked for with the key itself where only its name is known, and
-    /// the catalog where somebody needs it.
+    /// Returns the scope of the new key. The key itself asks for the project's id if only
+    /// its name is known, and for the catalog if a service needs it.
     async fn with_project(&self, mut grant: Grant, now: Timestamp) -> Result<Grant, IssueError> {
         let RequestAuth::Key(key) = &mut grant.auth else {
             return Ok(grant);
@@ -268,7 +266,8 @@ impl AgencyIssuer {
         json!({ "methods": ["assume_role"], "assume_role": role })
     }
 
-    /// `https://iam.…/v3.0/OS-CREDENTIAL/securitytokens` beside `https://iam.…/v3`.
+    /// Returns the URL for temporary keys: `https://iam.…/v3.0/OS-CREDENTIAL/securitytokens` for
+    /// `https://iam.…/v3`.
     fn security_tokens_url(&self) -> reqwest::Url {
         let mut url = self.spec.auth_url.clone();
         let path = url.path().trim_end_matches('/');
@@ -277,8 +276,8 @@ impl AgencyIssuer {
         below(&url, "/v3.0/OS-CREDENTIAL/securitytokens")
     }
 
-    /// Sends what `make` makes with the source's auth; refused, it has the source renewed,
-    /// or its time corrected, and sends once more.
+    /// Sends the request that `make` builds with the source's auth. If it is refused,
+    /// renews the source or corrects its time, and sends once more.
     async fn send(
         &self,
         issued: &IssuedSecret,
@@ -295,10 +294,10 @@ impl AgencyIssuer {
         }
         match self.source.renew(issued.generation).await {
             Ok(Renewal::Renewed) => {
-                let issued = self.source_held(now).await?;
+                let issued = self.source_secret(now).await?;
                 self.send_once(&issued, make(), attempt, now).await
             }
-            // It was our clock that was refused.
+            // The service refused because of our clock.
             Ok(Renewal::Same) if issued.signs() && time() != before => {
                 self.send_once(issued, make(), attempt, now).await
             }
@@ -330,8 +329,8 @@ impl AgencyIssuer {
     }
 }
 
-/// What the failure of a source means for its agency: the same, but that a refusal is no
-/// refusal of the agency. The source knows itself when it may be asked again.
+/// Returns the failure of an agency whose source failed: the same failure, except that a
+/// refusal of the source is not a refusal of the agency. The source keeps its own pause.
 fn without_source(error: &CredentialError) -> IssueError {
     let message = error.to_string();
     match error {

@@ -1,5 +1,5 @@
-//! A secret in a header: a token that somebody else keeps fresh in a file, a bearer token,
-//! HTTP Basic, or whatever header an API asks for.
+//! A secret in a header: a token that another program keeps fresh in a file, a bearer
+//! token, HTTP Basic, or any other header that an API asks for.
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -20,11 +20,9 @@ use crate::tree::reader::Reader;
 pub(crate) struct Header {
     /// The word in the configuration: `token`, `bearer`, `basic`, `header`.
     pub(crate) kind: &'static str,
-    /// The header.
     pub(crate) name: HeaderName,
-    /// How the secret is written into it.
+    /// How the secret is written into the header.
     pub(crate) form: HeaderForm,
-    /// The secret.
     pub(crate) secret: Secret,
 }
 
@@ -43,7 +41,11 @@ impl Issuer for Header {
         vec![self.secret.stamp()]
     }
 
-    async fn verify(&self, _held: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(
+        &self,
+        _issued: &IssuedSecret,
+        _now: Timestamp,
+    ) -> Result<Verified, IssueError> {
         Ok(Verified::ReadOnly)
     }
 
@@ -53,17 +55,17 @@ impl Issuer for Header {
 }
 
 impl Header {
-    /// The header as it is now.
+    /// Returns the header with the secret as it is now.
     ///
     /// # Errors
-    /// The secret cannot be read, or cannot stand in a header.
+    /// The secret cannot be read, or has characters that no header may have.
     pub(crate) fn auth(&self) -> Result<RequestAuth, IssueError> {
         let secret = self.secret.read()?;
         let is_token = matches!(self.kind, "token" | "bearer");
         // A service would refuse it anyway; here the message can name the file.
         if is_token && !secret.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(self.unusable(
-                "holds characters that no token has; it must hold the token and nothing else",
+                "has characters that no token has; it must contain the token and nothing else",
             ));
         }
         let value = match &self.form {
@@ -104,7 +106,6 @@ pub(super) fn token(section: &Reader<'_>) -> Option<CredentialSettings> {
     )
 }
 
-/// Reads a bearer token.
 pub(super) fn bearer(section: &Reader<'_>) -> Option<CredentialSettings> {
     let secret = section.required_secret("token");
     let header = (AUTHORIZATION, "Bearer ".to_owned());
@@ -125,7 +126,7 @@ pub(super) fn header(section: &Reader<'_>) -> Option<CredentialSettings> {
     });
     let prefix = section.text("prefix").unwrap_or_default();
     if HeaderValue::from_str(&prefix).is_err() {
-        section.report("prefix", "holds characters that no header may have");
+        section.report("prefix", "has characters that no header may have");
     }
     let value = section.required_secret("value");
     in_header(section, "header", "value", (name?, prefix), value)
@@ -154,7 +155,7 @@ pub(super) fn basic(section: &Reader<'_>) -> Option<CredentialSettings> {
         // RFC 7617, section 2: the first colon ends the name.
         let is_plain = !name.contains(':') && !name.chars().any(char::is_control);
         if !is_plain {
-            section.report("username", "must hold no `:`");
+            section.report("username", "must not have a `:`");
         }
         is_plain
     });
@@ -168,7 +169,8 @@ pub(super) fn basic(section: &Reader<'_>) -> Option<CredentialSettings> {
     checked_header(section, "password", header)
 }
 
-/// A secret that cannot stand in its header is reported now, not at the first poll.
+/// A secret with characters that no header may have is reported at start, not at the first
+/// poll.
 fn checked_header(section: &Reader<'_>, key: &str, header: Header) -> Option<CredentialSettings> {
     if let Err(error) = header.auth() {
         let key_file = format!("{key}_file");

@@ -1,7 +1,7 @@
-//! An access key that signs (AK/SK), kept in files that somebody else may replace.
+//! An access key that signs (AK/SK), kept in files that another program may replace.
 //!
-//! Where the project is given by name, its id is asked for: `GET /v3/projects?name=…`
-//! (gophertelekomcloud does the same); the URLs of services come from
+//! If the project is given by name, the identity service is asked for its id: `GET
+//! /v3/projects?name=…` (gophertelekomcloud does the same). The URLs of services come from
 //! `GET /v3/auth/catalog`.
 
 use async_trait::async_trait;
@@ -30,20 +30,18 @@ const ADVICE: &str = "check `access_key` and `secret_key`";
 /// An access key that signs requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
-    /// The access key (AK).
     pub(crate) access_key: Secret,
-    /// The secret key (SK).
     pub(crate) secret_key: Secret,
-    /// What makes a temporary key complete.
+    /// Given for a temporary key only, which is not accepted without it.
     pub(crate) security_token: Option<Secret>,
     /// The project, if it is known by id.
     pub(crate) project_id: Option<String>,
     /// The domain, if it is known by id.
     pub(crate) domain_id: Option<String>,
-    /// The project, if its id is to be asked for by name.
+    /// The project's name, if the identity service is to be asked for its id.
     pub(crate) project: Option<String>,
-    /// The identity service, up to and including `/v3`; asked for the project's id and for
-    /// the catalog.
+    /// The identity service, up to and including `/v3`. It is asked for the project's id
+    /// and for the catalog.
     pub(crate) auth_url: Option<Url>,
 }
 
@@ -69,7 +67,6 @@ impl ConfiguredCredential for Keys {
     }
 }
 
-/// Reads an access key.
 pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     let access_key = section.required_secret("access_key");
     let secret_key = section.required_secret("secret_key");
@@ -97,11 +94,11 @@ pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     }))
 }
 
-/// Reads a key, and asks what it is good for.
+/// Reads a key and asks the identity service for its scope.
 pub(super) struct KeyIssuer {
     pub(super) spec: Keys,
     pub(super) exchange: Option<Exchange>,
-    /// Somebody needs the URLs of services.
+    /// True if a service needs the URLs of services from the catalog.
     pub(super) wants_catalog: bool,
 }
 
@@ -206,7 +203,7 @@ impl KeyIssuer {
     }
 }
 
-/// An identity service, asked with a key.
+/// An identity service that is asked with a key.
 pub(super) struct Signed<'a> {
     pub(super) exchange: &'a Exchange,
     pub(super) auth_url: &'a Url,
@@ -214,8 +211,8 @@ pub(super) struct Signed<'a> {
 }
 
 impl Signed<'_> {
-    /// Asks; where the answer tells that the refusal may be our clock's fault, once more
-    /// with the time as it is there.
+    /// Sends the request. If the answer shows that the refusal may be due to our clock,
+    /// sends it once more, signed with the service's time.
     async fn get(&self, url: Url, key: &SigningKey, attempt: &str) -> Result<Reply, IssueError> {
         let reply = self.get_at(self.now, url.clone(), key, attempt).await?;
         let there = time_to_sign(self.now, clock_ahead_s(&reply.headers, self.now));
@@ -242,7 +239,7 @@ impl Signed<'_> {
             .await
     }
 
-    /// The scope of the project of this name, and how far the clock there is ahead.
+    /// Returns the scope of the project `name`, and how far the service's clock is ahead.
     pub(super) async fn project(
         &self,
         name: &str,
@@ -273,7 +270,7 @@ impl Signed<'_> {
         Ok((scope, clock_ahead_s(&reply.headers, self.now)))
     }
 
-    /// The public endpoints of the catalog.
+    /// Returns the public endpoints of the catalog.
     pub(super) async fn catalog(&self, key: &SigningKey) -> Result<Vec<Endpoint>, IssueError> {
         let attempt = format!("ask {} for the catalog", self.auth_url);
         let url = below(self.auth_url, "/auth/catalog");

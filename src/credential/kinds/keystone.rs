@@ -2,8 +2,7 @@
 //! "Password authentication"; Identity and Access Management API reference, "Obtaining a
 //! User Token").
 //!
-//! The token is only in the header `X-Subject-Token`; the body says what it is good for,
-//! and until when.
+//! The token is only in the header `X-Subject-Token`; the body gives its scope and its end.
 
 use std::time::Duration;
 
@@ -33,41 +32,30 @@ use crate::tree::reader::Reader;
 /// The header with the token of an answer.
 const SUBJECT_TOKEN: &str = "x-subject-token";
 
-/// A token of an identity service.
+/// A token of an identity service: how to log in, and for which scope.
 #[derive(Debug, Clone)]
 pub(crate) struct Keystone {
     /// The identity service, up to and including `/v3`, without a final `/`.
     pub(crate) auth_url: Url,
-    /// Who logs in, and how.
     pub(crate) identity: Identity,
-    /// What the token is to be good for.
+    /// The scope that the token is requested for.
     pub(crate) scope: ScopeWanted,
 }
 
-/// Who logs in, and how.
+/// How to log in at the identity service.
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
     /// A user with a password, and perhaps a second factor.
     Password {
-        /// The user.
         user: User,
-        /// The password.
         password: Secret,
         /// The seed of the second factor (RFC 6238), in base32.
         totp: Option<Secret>,
     },
-    /// Whoever holds this token.
-    Token {
-        /// The token.
-        token: Secret,
-    },
+    /// A token, which is exchanged for another.
+    Token { token: Secret },
     /// An application credential, which brings its own scope.
-    Application {
-        /// Its id.
-        id: String,
-        /// Its secret.
-        secret: Secret,
-    },
+    Application { id: String, secret: Secret },
 }
 
 impl ConfiguredCredential for Keystone {
@@ -98,11 +86,10 @@ impl ConfiguredCredential for Keystone {
     }
 }
 
-/// Logs in.
 pub(super) struct TokenIssuer {
     pub(super) spec: Keystone,
     pub(super) exchange: Exchange,
-    /// Somebody needs the URLs of services.
+    /// True if a service needs the URLs of services from the catalog.
     pub(super) wants_catalog: bool,
 }
 
@@ -187,7 +174,7 @@ impl TokenIssuer {
     }
 }
 
-/// The identity part of the request, and the secrets in it.
+/// Returns the identity part of the request, and the secrets in it.
 fn identity_of(
     identity: &Identity,
     now: Timestamp,
@@ -231,12 +218,12 @@ fn identity_of(
     })
 }
 
-/// The passcode of this half minute (RFC 6238 with its defaults).
+/// Returns the passcode of this half minute (RFC 6238 with its defaults).
 fn passcode(seed: &Secret, now: Timestamp) -> Result<SecretString, IssueError> {
     let wrong = || {
         let place = seed.place();
         IssueError::refused(format!(
-            "the seed `totp` in {place} is no base32 of at least 16 bytes: copy it from where the second factor was set up"
+            "the seed `totp` in {place} is not base32 of at least 16 bytes: copy it from where the second factor was set up"
         ))
     };
     let text = seed.read()?;
@@ -275,7 +262,7 @@ fn scope_of(wanted: &ScopeWanted) -> Option<Value> {
     }
 }
 
-/// A project as a scope names it.
+/// Returns a project as a scope names it.
 pub(super) fn project_of(project: &Project) -> Value {
     match project {
         Project::Id(id) => json!({ "id": id }),
@@ -286,7 +273,7 @@ pub(super) fn project_of(project: &Project) -> Value {
     }
 }
 
-/// The body of a request for a token.
+/// Returns the body of a request for a token.
 pub(super) fn auth_body(identity: &Value, scope: Option<&Value>) -> Value {
     let mut auth = json!({ "identity": identity });
     if let Some(scope) = scope {
@@ -295,29 +282,28 @@ pub(super) fn auth_body(identity: &Value, scope: Option<&Value>) -> Value {
     json!({ "auth": auth })
 }
 
-/// A request for a token.
+/// Returns a request for a token.
 pub(super) fn token_request(auth_url: &Url, body: &Value, wants_catalog: bool) -> reqwest::Request {
     let query = if wants_catalog { "" } else { "?nocatalog=any" };
     post(&below(auth_url, &format!("/auth/tokens{query}")), body)
 }
 
-/// `path` below the URL of an identity service.
+/// Returns the URL of `path` below the URL of an identity service.
 pub(super) fn below(auth_url: &Url, path: &str) -> Url {
     let text = format!("{}{path}", auth_url.as_str().trim_end_matches('/'));
     Url::parse(&text).unwrap_or_else(|_| auth_url.clone())
 }
 
-/// A POST of JSON.
+/// Returns a POST request of JSON. The content type is the one in the documents.
 pub(super) fn post(url: &Url, body: &Value) -> reqwest::Request {
     let mut request = reqwest::Request::new(Method::POST, url.clone());
-    // As the documents write it.
     let json = HeaderValue::from_static("application/json;charset=utf8");
     request.headers_mut().insert(CONTENT_TYPE, json);
     *request.body_mut() = Some(body.to_string().into());
     request
 }
 
-/// The token of an answer, and what it is good for.
+/// Reads the token of an answer, with its scope and lifetime.
 pub(super) fn granted(
     reply: &Reply,
     auth_url: &Url,
@@ -326,12 +312,12 @@ pub(super) fn granted(
     now: Timestamp,
 ) -> Result<Grant, IssueError> {
     if !reply.status.is_success() {
-        // Of a token that has ended Keystone says the same as of a wrong URL.
+        // Keystone's answer is the same for an ended token and for a wrong URL.
         let is_lost = reply.status == StatusCode::NOT_FOUND;
         let also = if is_lost { ", and `auth_url`" } else { "" };
         return Err(reply.failure(attempt, &format!("{advice}{also}")));
     }
-    // What is no text could not be kept out of messages.
+    // A token that is not text could not be kept out of messages.
     let is_token = |token: &&HeaderValue| token.to_str().is_ok_and(|text| !text.is_empty());
     let Some(token) = reply.headers.get(SUBJECT_TOKEN).filter(is_token) else {
         return Err(reply.unreadable(attempt, "token (X-Subject-Token)"));
@@ -347,7 +333,7 @@ pub(super) fn granted(
     })
 }
 
-/// By the issuer's own clock, so that ours may be wrong.
+/// Returns the lifetime by the issuer's own clock, because ours may be wrong.
 fn lifetime_of(token: &Value, now: Timestamp) -> Option<Duration> {
     let time = |key: &str| token[key].as_str()?.parse::<Timestamp>().ok();
     let issued_at = time("issued_at").unwrap_or(now);
@@ -372,7 +358,7 @@ fn scope_in(token: &Value, auth_url: &Url) -> Scope {
     }
 }
 
-/// The public endpoints of the catalog of the identity service at `auth_url`.
+/// Returns the public endpoints of the catalog of the identity service at `auth_url`.
 pub(super) fn catalog_in(catalog: &Value, auth_url: &Url) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for service in catalog.as_array().into_iter().flatten() {
@@ -445,7 +431,7 @@ pub(super) fn token(section: &Reader<'_>) -> Option<CredentialSettings> {
     if project.is_none() && !section.has_any(&PROJECT_KEYS) {
         section.report(
             "",
-            "needs `project` or `project_id`: what the token is to be exchanged for",
+            "needs `project` or `project_id`: the token is exchanged for one of that project",
         );
     }
     Some(CredentialSettings::of(Keystone {

@@ -1,6 +1,7 @@
-//! The temporary key of the server we run on, from its metadata service (Elastic Cloud
-//! Server user guide, "Obtaining Metadata"): `GET /openstack/latest/securitykey`, where
-//! newer servers ask for a session token first, which older ones do not know.
+//! The temporary key of the server that jobwatch runs on, from its metadata service
+//! (Elastic Cloud Server user guide, "Obtaining Metadata"): `GET
+//! /openstack/latest/securitykey`. Newer servers ask for a session token first; older ones
+//! do not have it.
 
 use std::time::Duration;
 
@@ -28,12 +29,12 @@ use crate::tree::reader::Reader;
 pub(super) const KIND: &str = "metadata";
 /// The metadata service, as every server of the cloud sees it (link-local, RFC 3927).
 const METADATA_URL: &str = "http://169.254.169.254";
-/// How long a session token is asked for, in seconds.
+/// The lifetime to request for a session token, in seconds.
 const SESSION_S: HeaderValue = HeaderValue::from_static("21600");
 const SESSION_LIFETIME: HeaderName = HeaderName::from_static("x-metadata-token-ttl-seconds");
 const SESSION: HeaderName = HeaderName::from_static("x-metadata-token");
 
-/// The temporary key of the server we run on.
+/// The temporary key of the server that jobwatch runs on.
 #[derive(Debug, Clone)]
 pub(crate) struct Metadata {
     /// The metadata service: scheme, host and port.
@@ -72,7 +73,6 @@ pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     }))
 }
 
-/// Asks the metadata service.
 pub(super) struct MetadataIssuer {
     pub(super) spec: Metadata,
     pub(super) exchange: Exchange,
@@ -114,7 +114,7 @@ impl Issuer for MetadataIssuer {
 }
 
 impl MetadataIssuer {
-    /// A session token; `None` where the metadata service knows none.
+    /// Returns a session token; `None` if the metadata service has no sessions.
     async fn session(&self, now: Timestamp) -> Result<Option<HeaderValue>, IssueError> {
         let url = below(&self.spec.url, "/meta-data/latest/api/token");
         let attempt = format!("begin a session at {url}");
@@ -170,7 +170,7 @@ pub(super) fn temporary(
     })
 }
 
-/// By the clock of whoever answered.
+/// Returns the rest of the lifetime, by the clock of the service that answered.
 fn lifetime_of(credential: &Value, ahead_s: Option<i64>, now: Timestamp) -> Option<Duration> {
     let expires_at: Timestamp = credential["expires_at"].as_str()?.parse().ok()?;
     let ahead = jiff::SignedDuration::from_secs(ahead_s.unwrap_or_default());

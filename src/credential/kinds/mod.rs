@@ -1,4 +1,5 @@
-//! The kinds of credentials, one file each. A new kind is such a file and a row of [`KINDS`].
+//! The kinds of credentials, one file each. A new kind is one more file and a row of
+//! [`KINDS`].
 
 pub(crate) mod agency;
 pub(crate) mod header;

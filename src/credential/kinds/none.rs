@@ -1,4 +1,4 @@
-//! No auth at all: for services that ask for none.
+//! No auth at all, for services that need none.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -7,17 +7,20 @@ use crate::credential::configured::{BuildError, ConfiguredCredential, Credential
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::{Grant, IssueError, IssuedSecret, Issuer, Verified};
 
-/// The word for this kind in the configuration, and the name of the credential that is
-/// always there.
+/// The word for this kind in the configuration, and the name of the credential that always
+/// exists.
 pub const KIND: &str = "none";
 
-/// Issues nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Nothing;
 
 #[async_trait]
 impl Issuer for Nothing {
-    async fn verify(&self, _held: &IssuedSecret, _now: Timestamp) -> Result<Verified, IssueError> {
+    async fn verify(
+        &self,
+        _issued: &IssuedSecret,
+        _now: Timestamp,
+    ) -> Result<Verified, IssueError> {
         Ok(Verified::ReadOnly)
     }
 
@@ -41,7 +44,7 @@ impl ConfiguredCredential for Nothing {
 }
 
 impl Nothing {
-    /// The settings of no credential at all.
+    /// The settings of a credential of this kind.
     pub(crate) fn settings() -> CredentialSettings {
         CredentialSettings::of(Self)
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 
-/// As `request_timeout` in the tests.
+/// The value of `request_timeout` in the tests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
 

@@ -1,6 +1,6 @@
-//! An error is reported once: what would only follow from it is not reported too.
+//! An error is reported once: errors that only follow from it are not reported.
 
-use crate::settings::tests::{assert_told, config};
+use crate::settings::tests::{assert_diagnostics, config};
 
 const MISSING: &str = "cannot read /nowhere/password";
 
@@ -19,7 +19,7 @@ fn service(definition: &str) -> String {
 
 #[track_caller]
 fn assert_only(text: &str, wanted: &[&str]) {
-    assert_told(&config(text).diagnostics(), wanted);
+    assert_diagnostics(&config(text).diagnostics(), wanted);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_broken_credential_hides_no_url_that_it_cannot_give() {
     let definition = "title = \"t\"\ndocs = \"d\"\n[request]\nmethod = \"GET\"\npath = \"/{job_id}\"\n\
                       [job]\nstatus = \"$.s\"\n[states]\nrunning = [\"R\"]\nsucceeded = [\"S\"]\nfailed = [\"F\"]\n";
     let folder = folder.with("services/mine.toml", definition).with_here();
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &[MISSING, "services.jobs.url: is missing and has no default"],
     );
@@ -74,12 +74,12 @@ fn a_broken_definition_is_not_unknown_as_well() {
         .with("services/dcs.toml", "title = 1\n")
         .with_here();
     let diagnostics = folder.diagnostics();
-    assert_told(&diagnostics, &["services/dcs.toml:1: "]);
+    assert_diagnostics(&diagnostics, &["services/dcs.toml:1: "]);
     let folder = config(&format!(
         "services_dir = \"/nowhere\"\n{}",
         service.replace("dcs", "mine")
     ));
-    assert_told(&folder.diagnostics(), &["/nowhere: cannot list the folder"]);
+    assert_diagnostics(&folder.diagnostics(), &["/nowhere: cannot list the folder"]);
 }
 
 #[test]

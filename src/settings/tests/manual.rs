@@ -1,6 +1,7 @@
-//! `config/default.toml`, the manual, holds with all its examples and names every setting.
+//! `config/default.toml`, the manual, is valid with all its examples and names every
+//! setting.
 
-use crate::settings::tests::{Folder, assert_told};
+use crate::settings::tests::{Folder, assert_diagnostics};
 use crate::settings::{DEFAULT, sections};
 use crate::tree::reader::Context;
 use crate::tree::source;
@@ -75,7 +76,7 @@ fn manual_folder() -> Folder {
 
 #[test]
 fn the_manual_is_valid_with_all_its_examples() {
-    assert_told(&manual_folder().diagnostics(), &[]);
+    assert_diagnostics(&manual_folder().diagnostics(), &[]);
 }
 
 #[test]

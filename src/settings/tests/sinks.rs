@@ -1,6 +1,6 @@
 //! Sinks and callbacks in a configuration: each mistake, each warning.
 
-use crate::settings::tests::{Folder, assert_told, config};
+use crate::settings::tests::{Folder, assert_diagnostics, config};
 
 #[test]
 fn a_world_readable_template_is_not_a_warning() {
@@ -13,12 +13,12 @@ fn a_world_readable_template_is_not_a_warning() {
     );
     let loaded = folder.with("jobwatch.toml", &text).load().unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_told(&warnings, &[]);
+    assert_diagnostics(&warnings, &[]);
 }
 
 #[test]
 fn events_over_plain_http_to_another_machine_are_a_warning() {
-    for (url, told) in [
+    for (url, is_warned) in [
         ("http://hooks.example.com", true),
         ("https://hooks.example.com", false),
         ("http://127.0.0.1:9", false),
@@ -28,7 +28,7 @@ fn events_over_plain_http_to_another_machine_are_a_warning() {
         let warnings = folder.load().unwrap().warnings;
         let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         let unencrypted = ["jobwatch.toml:3: sinks.ops.url: events are sent unencrypted"];
-        assert_told(&warnings, &unencrypted[..usize::from(told)]);
+        assert_diagnostics(&warnings, &unencrypted[..usize::from(is_warned)]);
     }
 }
 
@@ -63,7 +63,7 @@ ca_file = "{here}/ca"
 allow_callback_hosts = ["https://hooks.example.com/"]
 "#;
     let folder = folder.with("jobwatch.toml", &text.replace("{here}", &here));
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &[
             "sinks.callback: is the sink of the `callback_url`",
@@ -110,7 +110,7 @@ fn a_mistyped_sink_key_is_reported_with_the_nearest() {
         "[sinks.a]\nkind = \"file\"\npath = \"{here}/a\"\nfsnc = true\nservices = [\"dcs\"]\n\
          [sinks.b]\nkind = \"webhook\"\nurl = \"https://x\"\nmodes = \"binary\"\n"
     );
-    assert_told(
+    assert_diagnostics(
         &folder.with("jobwatch.toml", &text).diagnostics(),
         &[
             "sinks.a.fsnc: unknown setting `fsnc`; did you mean `fsync`?",
@@ -159,7 +159,7 @@ kind = "exec"
 command = "/bin/true"
 "#;
     let folder = folder.with("jobwatch.toml", &text.replace("{here}", &here));
-    assert_told(
+    assert_diagnostics(
         &folder.diagnostics(),
         &[
             "sinks.a.path: must be an absolute path",
@@ -170,7 +170,7 @@ command = "/bin/true"
             "sinks.e: writes the same file as the sink `d`",
             "sinks.f.command: the program sh must be an absolute path",
             "sinks.f.timeout: must be at most 45s",
-            "sinks.g.command: plain is not executable",
+            "sinks.g.command: plain is not an executable file",
             "sinks.g.concurrency: 0 must be a whole number",
             "sinks.h.command: must name a program",
             "sinks.i.command: is missing",
@@ -191,14 +191,14 @@ fn a_callback_url_needs_a_listed_host() {
     let allowed = "[api]\nallow_callback_hosts = [\"*.example.com\"]\n";
     let diagnostics = |text: &str| config(text).diagnostics();
     let not_listed = diagnostics(&format!("{}{allowed}", watch("a.example.org")));
-    assert_told(
+    assert_diagnostics(
         &not_listed,
         &["watches.0.callback_url: leads to a.example.org, which"],
     );
     let switched_off = diagnostics(&watch("a.example.com"));
-    assert_told(&switched_off, &["watches.0.callback_url: is not allowed"]);
+    assert_diagnostics(&switched_off, &["watches.0.callback_url: is not allowed"]);
     assert!(!format!("{not_listed:?}{switched_off:?}").contains("hunter2"));
-    assert_told(
+    assert_diagnostics(
         &diagnostics(&format!("{}{allowed}", watch("a.example.com"))),
         &[],
     );

@@ -111,7 +111,7 @@ fn runnable(program: &Path) -> Result<(), String> {
         std::fs::metadata(program).map_err(|error| format!("cannot run {shown}: {error}"))?;
     if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
         return Err(format!(
-            "{shown} is not executable (`chmod +x` makes it so)"
+            "{shown} is not an executable file (`chmod +x` makes it one)"
         ));
     }
     if file.permissions().mode() & 0o002 != 0 {

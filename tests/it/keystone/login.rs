@@ -127,7 +127,10 @@ fn a_wrong_password_is_reported_until_it_is_corrected() {
     };
     let wrong = "canary-of-a-wrong-password";
     let mut running = Watcher::start(cloud, &wanted, &[("password", wrong)]);
-    running.daemon.process.line_with("a poll met a problem");
+    running
+        .daemon
+        .process
+        .line_with("poll failed; its watch continues");
     let watches = running.watches();
     let problems = watches.iter().map(|watch| &watch["last_problem"]);
     let found = problems.clone().find(|problem| problem.is_object());

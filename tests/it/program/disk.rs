@@ -55,7 +55,7 @@ async fn locked_database_delays_the_end_but_not_polling() {
     daemon
         .process
         .line_with("kept in memory until the store works again");
-    is_in_trouble(&daemon, "another process holds a lock").await;
+    is_in_trouble(&daemon, "another process has locked").await;
     other.execute_batch("ROLLBACK").unwrap();
     daemon.process.line_with("dev.jobwatch.job.succeeded");
     assert_eq!(readiness(&daemon).await.0, 200);

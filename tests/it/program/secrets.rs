@@ -79,7 +79,7 @@ async fn ask_everything(
     let submit = ["submit", "dcs", &job_id, "--callback-url", &url];
     let submit = daemon.ask(&[&submit[..], &["--token-file", token_file]].concat());
     assert!(submit.status.success(), "{}", stderr(&submit));
-    daemon.process.has_said("a poll met a problem");
+    daemon.process.has_said("poll failed; its watch continues");
     daemon.process.has_said("a delivery failed");
     daemon.process.has_said("localhost leads to");
     let list = daemon.ask(&["list", "--json", "--token-file", token_file]);

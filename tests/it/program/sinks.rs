@@ -18,7 +18,7 @@ fn configure(folder: &Folder, simulator: &str, receiver: &Receiver) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sinks_test_sends_a_signed_sample_and_stores_nothing() {
+async fn sink_test_sends_a_signed_sample_and_stores_nothing() {
     let tracker = TaskTracker::new();
     let receiver = Receiver::start(&tracker).await;
     let folder = Folder::new();
@@ -62,7 +62,7 @@ async fn sinks_test_sends_a_signed_sample_and_stores_nothing() {
 }
 
 #[test]
-fn sinks_test_sends_a_sample_to_a_callback_url() {
+fn sink_test_sends_a_sample_to_a_callback_url() {
     let folder = Folder::new();
     let api = "[api]\nallow_callback_hosts = [\"localhost\"]";
     let config = folder.write("callbacks.toml", api).display().to_string();

@@ -349,6 +349,16 @@ pub(crate) fn unfinished(source: &Source) -> Vec<Finding> {
     findings
 }
 
+/// The name of a test is a short sentence; a longer thought is a comment above it.
+pub(crate) fn test_names(source: &Source, limit: usize) -> Vec<Finding> {
+    let tests = source.tests();
+    let named = tests.windows(2).filter(|pair| pair[0].text == "fn");
+    let long = named.filter(|pair| pair[1].text.len() > limit);
+    let reason = format!("at most {limit} characters: subject, verb, condition");
+    long.map(|pair| finding(source, pair[1].line, format!("`{}`", pair[1].text), &reason))
+        .collect()
+}
+
 /// Tests step the clock; they do not wait for it.
 pub(crate) fn sleeps(source: &Source) -> Vec<Finding> {
     let tests = source.tests();

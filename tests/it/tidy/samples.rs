@@ -225,6 +225,14 @@ fn an_empty_name_is_found() {
 }
 
 #[test]
+fn a_long_test_name_is_found() {
+    let text = "fn a_name() {}\nfn a_longer_name() {}\n";
+    let found = rules::test_names(&rust("tests/it/a.rs", text), 6);
+    finds(&found, &["tests/it/a.rs:2: `a_longer_name`"]);
+    finds(&rules::test_names(&rust("src/a.rs", text), 6), &[]);
+}
+
+#[test]
 fn unfinished_work_is_found() {
     let note = concat!("// FIX", "ME: later");
     let text = format!("fn a() {{ todo!() }}\n#[ignore = \"slow\"]\n{note}\nlet todo = \"todo!\";");

@@ -58,7 +58,7 @@ async fn a_lasting_problem_writes_nothing() {
 }
 
 #[tokio::test]
-async fn unwritten_polls_are_shown_by_the_api() {
+async fn polls_between_commits_are_shown_by_the_api() {
     let app = App::start().await;
     let id = app.watch_new(job(Service::Dcs, 10, Ending::Never)).await;
     app.advance_secs(600).await;

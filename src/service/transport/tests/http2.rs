@@ -1,6 +1,7 @@
-//! An HTTP/2 server that refuses or ends as a test says, frame by frame (RFC 9113).
+//! An HTTP/2 server that refuses or closes streams as a test requires (RFC 9113).
 //!
-//! Written by hand, since a library would decide itself which request it has processed.
+//! It is written by hand, because a library would decide by itself which requests it reports as
+//! processed.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,11 +17,11 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
-/// Flags of frames.
+/// Flags of frames (RFC 9113, section 6).
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
-/// Error codes (section 7).
+/// Error codes of frames (RFC 9113, section 7).
 pub(super) const NO_ERROR: u8 = 0;
 pub(super) const INTERNAL_ERROR: u8 = 2;
 pub(super) const REFUSED_STREAM: u8 = 7;
@@ -30,16 +31,16 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// `:status: 200` in HPACK's static table (RFC 7541, appendix A).
 const STATUS_200: &[u8] = &[0x88];
 
-/// What the server does with one request.
+/// The reaction of the server to one request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Act {
-    /// Answers 200 with `{}`.
+    /// Answers with status 200 and `{}`.
     Answer,
-    /// Says that it has processed the streams up to this one, and closes.
+    /// Announces that it has processed the streams up to this one, and closes.
     GoAway { last: u32, error: u8 },
     /// Ends the stream with this error.
     Reset(u8),
-    /// Closes the connection without a word.
+    /// Closes the connection without an answer.
     Close,
 }
 
@@ -84,7 +85,7 @@ impl Server {
         }
     }
 
-    /// Every request, in order.
+    /// Returns every request so far, in order.
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }

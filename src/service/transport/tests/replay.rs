@@ -1,4 +1,4 @@
-//! Which requests are sent again, and how often.
+//! Tests which requests are sent again, and how often.
 
 use tokio::task::JoinSet;
 
@@ -8,7 +8,7 @@ use crate::service::transport::{HttpTransport, Received, Transport};
 use crate::watch::observation::{Problem, ProblemKind};
 
 fn transport() -> HttpTransport {
-    // Without TLS there is no negotiation, so the client is told the version.
+    // Without TLS the version is not negotiated, so the client must know it.
     let client = outbound::client().no_proxy().http2_prior_knowledge();
     HttpTransport::from(client, 1024).unwrap()
 }
@@ -80,7 +80,7 @@ async fn request_with_a_body_is_sent_again_with_it() {
     assert_eq!(bodies, [b"question", b"question"]);
 }
 
-/// As a gateway does that is limited to so many requests on one connection.
+/// As a gateway that limits the number of requests on one connection.
 #[tokio::test]
 async fn server_that_closes_after_three_requests_answers_every_poll() {
     const STREAM_MAX: u32 = 5;
