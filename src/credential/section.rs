@@ -5,7 +5,6 @@ use crate::credential::identity::region;
 use crate::credential::{discovery, kinds};
 use crate::tree::reader::Reader;
 
-/// Reads a section.
 pub(crate) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     let kinds = [&kinds::KINDS[..], &discovery::KINDS[..]].concat();
     // Without its kind, the keys that belong in the section are unknown.

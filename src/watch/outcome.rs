@@ -51,12 +51,12 @@ outcomes! {
     Unwatched = "unwatched";
 }
 
-/// What an outcome means for the people who wait for the job.
+/// The meaning of an outcome for the people who wait for the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// The job did what it was started for.
     Good,
-    /// The job did not.
+    /// The job did not do all of it.
     Bad,
     /// A person should find out.
     Unclear,
@@ -65,7 +65,7 @@ pub enum Severity {
 }
 
 impl Outcome {
-    /// Returns what this outcome means for the people who wait for the job.
+    /// Returns the meaning of this outcome for the people who wait for the job.
     pub fn severity(self) -> Severity {
         match self {
             Self::Succeeded => Severity::Good,

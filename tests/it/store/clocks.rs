@@ -11,7 +11,7 @@ use crate::store::Database;
 use crate::store::deliveries::{claim, next_due, one, owing, record, retry_in};
 use crate::store::samples::{submission, watch};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Sets the wall clock alone.
 fn set_wall(database: &impl Database, by: SignedDuration) {

@@ -158,7 +158,7 @@ impl Modules {
 
     fn circles_in(&self, folder: &[String], imports: &BTreeSet<Import>) -> Vec<Circle> {
         let is_folder = |part: &String| {
-            let below = [folder, &[part.clone()]].concat();
+            let below = [folder, std::slice::from_ref(part)].concat();
             let mut files = self.files.keys();
             files.any(|file| file.len() > below.len() && file.starts_with(&below))
         };
@@ -174,7 +174,7 @@ impl Modules {
                 needs.entry((from, to)).or_insert(import);
             }
         }
-        in_circles(needs.keys())
+        in_circles(&needs.keys())
             .into_iter()
             .map(|parts| {
                 let inside =
@@ -224,7 +224,9 @@ fn members<'a>(path: &Path<'a>) -> Vec<Vec<&'a str>> {
 }
 
 /// The sets of parts of which each reaches every other.
-fn in_circles<'a>(needs: impl Iterator<Item = &'a (String, String)> + Clone) -> Vec<Vec<String>> {
+fn in_circles<'a>(
+    needs: &(impl Iterator<Item = &'a (String, String)> + Clone),
+) -> Vec<Vec<String>> {
     let reached = |from: &String| {
         let mut reached = BTreeSet::new();
         let mut pending = vec![from];
