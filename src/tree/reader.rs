@@ -351,7 +351,11 @@ impl<'a> Reader<'a> {
     /// Returns the names of those tables, valid or not.
     pub(crate) fn names(&self, key: &str) -> Vec<String> {
         match self.peek(key).map(|value| &value.kind) {
-            Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
+            Some(ValueKind::Table(table)) => {
+                let mut names: Vec<String> = table.keys().cloned().collect();
+                names.sort();
+                names
+            }
             _ => Vec::new(),
         }
     }

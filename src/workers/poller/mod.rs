@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -88,6 +88,8 @@ struct Shared {
     /// True once no new poll may begin.
     stopping: AtomicBool,
     in_flight: InFlightCount,
+    /// Locked by the flush under way.
+    flushing: Arc<AsyncMutex<()>>,
     state: Mutex<State>,
 }
 
@@ -134,6 +136,7 @@ impl Poller {
                 woken,
                 stopping: AtomicBool::new(false),
                 in_flight: InFlightCount::default(),
+                flushing: Arc::default(),
                 state: Mutex::new(state),
             }),
         }
@@ -220,10 +223,8 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Saves the decisions that wait for the store, unless another flush is under way.
+    /// Saves the decisions that wait for the store, after a flush that is under way.
     async fn flush(self: &Arc<Self>) {
-        if let Some(flush) = Flush::begin(self) {
-            flush.run().await;
-        }
+        Flush::begin_next(self).await.run().await;
     }
 }
