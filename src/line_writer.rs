@@ -212,6 +212,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn acknowledged_lines_are_bounded_behind_a_full_pipe() {
+        let (_reader, writer) = piped();
+        let line = vec![b'x'; 256 * 1024];
+        let mut failures = Vec::new();
+        for _ in 0..8 {
+            let written = writer.write_acknowledged(line.clone(), SOON).await;
+            failures.push(written.unwrap_err().kind());
+        }
+        assert_eq!(failures[0], io::ErrorKind::TimedOut);
+        assert_eq!(failures[7], io::ErrorKind::WouldBlock);
+        assert!(writer.counts.queued.load(Ordering::Relaxed) <= QUEUE_BYTES_MAX);
+    }
+
+    #[tokio::test]
     async fn a_full_pipe_blocks_no_writer_and_its_lost_lines_are_reported() {
         let (reader, writer) = piped();
         let line = [vec![b'x'; 64 * 1024], b"\n".to_vec()].concat();

@@ -6,6 +6,8 @@ use std::io::{ErrorKind, IsTerminal, Write as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::watch::{Severity, State};
+
 /// Prints a line to standard output; a closed pipe is not an error. Any other failure, such as
 /// a full disk, ends the program: its caller must not take half of an output for the whole.
 pub(super) fn say(text: &str) {
@@ -59,12 +61,15 @@ impl Paint {
 
     /// Writes `word` in the colour of `state`.
     pub(super) fn as_state(self, state: &str, word: &str) -> String {
-        let code = match state {
-            "succeeded" => "32",
-            "failed" | "partial" => "31",
-            "timed_out" | "lost" | "unknown" | "cancelled" => "33",
-            "watching" => "36",
-            _ => "2",
+        let code = match state.parse() {
+            Ok(State::Watching) => "36",
+            Ok(State::Final(outcome)) => match outcome.severity() {
+                Severity::Good => "32",
+                Severity::Bad => "31",
+                Severity::Unclear => "33",
+                Severity::Neutral => "2",
+            },
+            Err(_) => "2",
         };
         self.with(code, word)
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::credential::NO_CREDENTIAL;
 use crate::credential::configured::CredentialSettings;
-use crate::credential::kinds;
 use crate::credential::kinds::none::Nothing;
+use crate::credential::section::read;
 use crate::tree::reader::{Reader, not_among};
 
 /// The credentials of a configuration.
@@ -23,7 +23,7 @@ pub(super) fn credentials(root: &Reader<'_>) -> Credentials {
         if name == NO_CREDENTIAL {
             section.report("", "the name is reserved for services without a credential");
         }
-        by_name.extend(kinds::read(section).map(|found| (name.clone(), found)));
+        by_name.extend(read(section).map(|found| (name.clone(), found)));
     }
     let mut names = root.names("credentials");
     for (name, section) in &sections {

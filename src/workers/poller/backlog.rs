@@ -18,8 +18,8 @@ use crate::watch::WatchId;
 use crate::watch::observation::Observation;
 use crate::workers::poller::Shared;
 use crate::workers::poller::commit::Committed;
+use crate::workers::poller::decision::Decision;
 use crate::workers::poller::in_flight::InFlight;
-use crate::workers::poller::poll::Decision;
 
 /// The most decisions that wait.
 const DECISIONS_MAX: usize = 10_000;
@@ -234,7 +234,7 @@ async fn save_side_by_side(
 mod tests {
     use super::*;
     use crate::watch::observation::{Job, JobState, Sighting};
-    use crate::workers::poller::poll::Effect;
+    use crate::workers::poller::decision::Effect;
     use jiff::Timestamp;
     use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use crate::watch::event::EventKind;
 use crate::watch::{Outcome, Watch};
 use crate::watch::{State as WatchState, transition};
 use crate::workers::poller::Shared;
-use crate::workers::poller::poll::{Decision, Effect};
+use crate::workers::poller::decision::{Decision, Effect};
 
 /// The number of tries while another process keeps changing the watch.
 const TRIES: usize = 5;

@@ -11,6 +11,7 @@
 mod backlog;
 mod budget_queue;
 mod commit;
+mod decision;
 mod dispatch;
 mod in_flight;
 mod load;

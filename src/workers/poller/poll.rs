@@ -11,8 +11,9 @@ use crate::schedule::budget::Permit;
 use crate::service::Service;
 use crate::watch::observation::Observation;
 use crate::watch::transition::{self, Step, Terms, Tracking};
-use crate::watch::{Outcome, Watch, WatchId};
+use crate::watch::{Outcome, Watch};
 use crate::workers::poller::commit::{Committed, Saved};
+use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
 use crate::workers::poller::{Shared, State};
 
@@ -26,24 +27,6 @@ pub(super) struct Turn {
     /// The queue of the budget, and the permit for one request; `None` for a duty without a
     /// request.
     pub(super) permit: Option<(usize, Permit)>,
-}
-
-/// A decision about a watch that must be saved.
-pub(super) struct Decision {
-    pub(super) watch: WatchId,
-    pub(super) effect: Effect,
-    /// The observation behind it; `None` when a deadline passed without a poll.
-    pub(super) observation: Option<Observation>,
-    /// The time of the decision.
-    pub(super) at: Timestamp,
-}
-
-/// The effect of a decision.
-pub(super) enum Effect {
-    /// A step of a watch without an outcome, and its tracking after the step.
-    Step(Step, Tracking),
-    /// A verdict on a watch that ended without one.
-    LateResult,
 }
 
 /// One duty of one watch under way. When it ends, also by a panic, it gives back its permit
@@ -218,27 +201,6 @@ impl Shared {
             service.map(|service| service.timing.longest_retry_after())
         };
         self.add_late(watch, retry_after);
-    }
-}
-
-impl Decision {
-    /// True if no poll for an outcome follows it.
-    pub(super) fn is_end(&self) -> bool {
-        match &self.effect {
-            Effect::Step(step, _) => matches!(step, Step::Finished(_)),
-            Effect::LateResult => true,
-        }
-    }
-
-    fn tracking(&self) -> Option<Tracking> {
-        match &self.effect {
-            Effect::Step(_, tracking) => Some(tracking.clone()),
-            Effect::LateResult => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.observation.as_ref().and_then(Observation::retry_after)
     }
 }
 
