@@ -22,7 +22,7 @@ use crate::actions::Delivering;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, AttemptResult, SharedSink, SinkStatus, retry};
-use crate::store::{AttemptRecord, Claimed, Settlement, SharedStore, StoreError};
+use crate::store::{AttemptRecord, Claimed, Outbox, Settlement, StoreError};
 use crate::wake::{Wake, woken_within};
 
 /// The duration of a claim on a delivery.
@@ -42,7 +42,7 @@ const STORE_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// The parts from which a courier is made.
 pub struct Parts {
-    pub store: SharedStore,
+    pub store: Arc<dyn Outbox>,
     /// The sinks by the name that deliveries in the store carry.
     pub sinks: BTreeMap<String, SharedSink>,
     pub clock: SharedClock,
@@ -62,7 +62,7 @@ pub struct Courier {
 struct SinkQueue {
     name: String,
     sink: SharedSink,
-    store: SharedStore,
+    store: Arc<dyn Outbox>,
     clock: SharedClock,
     rng: Mutex<StdRng>,
     woken: Arc<Notify>,

@@ -213,7 +213,8 @@ async fn save_side_by_side(
         let shared = Arc::clone(shared);
         commits.spawn(async move {
             if let Committed::Over(watch) = shared.commit(&decision).await? {
-                shared.end(&decision, watch.as_deref());
+                let late = watch.as_deref().map(|watch| (watch, &*decision));
+                shared.end(decision.watch, late);
             }
             anyhow::Ok(decision.watch)
         });

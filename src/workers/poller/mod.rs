@@ -34,7 +34,7 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
-use crate::store::{Cursor, SharedStore, StoreError};
+use crate::store::{Cursor, StoreError, WatchStore};
 use crate::wake::Wake;
 use crate::watch::Params;
 use crate::watch::change::Composer;
@@ -53,7 +53,7 @@ const READ_PAUSE: Duration = Duration::from_secs(5);
 /// The parts that a poller works with.
 pub struct Parts {
     /// The store of watches, events and deliveries.
-    pub store: SharedStore,
+    pub store: Arc<dyn WatchStore>,
     /// The services that jobs are polled on.
     pub services: Services,
     /// Composes the events of transitions.
@@ -77,7 +77,7 @@ pub struct Poller {
 }
 
 struct Shared {
-    store: SharedStore,
+    store: Arc<dyn WatchStore>,
     services: Services,
     composer: Composer,
     clock: SharedClock,
