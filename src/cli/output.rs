@@ -1,16 +1,22 @@
 //! The output of commands: tables, colours only on a terminal, errors on standard error.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::{ErrorKind, IsTerminal, Write as _};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::watch::{Severity, State};
 
-/// Prints a line to standard output; a closed pipe is not an error.
+/// Prints a line to standard output; a closed pipe is not an error. Any other failure, such as
+/// a full disk, ends the program: its caller must not take half of an output for the whole.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        complain(&format!("cannot write to standard output: {error}"));
+        std::process::exit(1);
+    }
 }
 
 /// Prints an error to standard error, after the name of the program.

@@ -42,13 +42,21 @@ fn check_source(
     credentials: &BTreeMap<String, CredentialSettings>,
 ) {
     let source_of = |name: &str| credentials.get(name)?.credential.source();
-    let Some(source) = source_of(name) else {
+    // A section with another error has no credential, but its source can be wrong, too.
+    let incomplete = || {
+        section
+            .written("source")
+            .filter(|_| !section.has_error("source"))
+    };
+    let source = source_of(name).map(str::to_owned);
+    let Some(source) = source.or_else(|| incomplete().filter(|_| !credentials.contains_key(name)))
+    else {
         return;
     };
-    if !known.iter().any(|known| known == source) {
+    if !known.contains(&source) {
         let known = known.iter().map(String::as_str);
-        section.report("source", not_among(source, known));
-    } else if source == name || source_of(source).is_some() {
+        section.report("source", not_among(&source, known));
+    } else if source == name || source_of(&source).is_some() {
         section.report(
             "source",
             "must be a credential that is not an agency itself",

@@ -104,11 +104,10 @@ impl Shared {
             for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
-            let mut state = self.state();
             for id in changes.ended {
-                state.agenda.forget(id);
+                self.end(id, None);
             }
-            state.changes_read = Some(changes.next);
+            self.state().changes_read = Some(changes.next);
             if !changes.more {
                 return Ok(());
             }

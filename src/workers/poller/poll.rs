@@ -11,7 +11,7 @@ use crate::schedule::budget::Permit;
 use crate::service::Service;
 use crate::watch::observation::Observation;
 use crate::watch::transition::{self, Step, Terms, Tracking};
-use crate::watch::{Outcome, Watch};
+use crate::watch::{Outcome, Watch, WatchId};
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
@@ -75,7 +75,10 @@ impl Poll {
                 at: self.shared.clock.now(),
             });
         }
-        let service = Arc::clone(self.shared.services.get(&entry.service)?);
+        let Some(service) = self.shared.services.get(&entry.service).map(Arc::clone) else {
+            self.try_again();
+            return None;
+        };
         let started = self.shared.clock.now();
         let observation = service.observe(&entry.job_id, &entry.params, started).await;
         self.account(&service, &observation);
@@ -130,11 +133,10 @@ impl Poll {
     fn finish(&self, decision: &Decision, saved: Saved) {
         match saved {
             Saved::Committed(Committed::Over(watch)) => {
-                self.shared.end(decision, watch.as_deref());
+                let late = watch.as_deref().map(|watch| (watch, decision));
+                self.shared.end(decision.watch, late);
             }
-            Saved::Kept if decision.is_end() => {
-                self.shared.state().agenda.forget(decision.watch);
-            }
+            Saved::Kept if decision.is_end() => self.shared.end(decision.watch, None),
             Saved::Committed(Committed::Watching) | Saved::Kept => {
                 self.put_back(decision.tracking(), decision.retry_after(), decision.at);
             }
@@ -168,7 +170,11 @@ impl Poll {
                 let due = uptime.saturating_add(next.after);
                 agenda.schedule(self.turn.ticket, next.duty, due);
             }
-            None => agenda.remove(self.turn.ticket),
+            None => {
+                let id = entry.id;
+                drop(state);
+                self.shared.end(id, None);
+            }
         }
     }
 
@@ -188,11 +194,13 @@ impl Drop for Poll {
 }
 
 impl Shared {
-    /// Removes a watch that is over from the agenda. If a late result may follow (`watch` is
-    /// given), adds it again for late polls.
-    pub(super) fn end(&self, decision: &Decision, watch: Option<&Watch>) {
-        self.state().agenda.forget(decision.watch);
-        let Some(watch) = watch else { return };
+    /// Removes a watch from the agenda: the only place where one ends in memory. If a late
+    /// result may follow the decision that ended it, adds it again for late polls.
+    pub(super) fn end(&self, id: WatchId, late: Option<(&Watch, &Decision)>) {
+        self.state().agenda.forget(id);
+        let Some((watch, decision)) = late else {
+            return;
+        };
         let retry_after = if let Some(observation) = &decision.observation {
             observation.retry_after()
         } else {
