@@ -6,7 +6,7 @@ use crate::credential::{discovery, kinds};
 use crate::tree::reader::Reader;
 
 pub(crate) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
-    let kinds = [&kinds::KINDS[..], &discovery::KINDS[..]].concat();
+    let kinds = [kinds::KINDS, discovery::KINDS].concat();
     // Without its kind, the keys that belong in the section are unknown.
     let read = section.choice("kind", &kinds)?;
     let own_region = region(section, "region");

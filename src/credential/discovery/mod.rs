@@ -27,7 +27,7 @@ use crate::credential::identity::is_region;
 use crate::tree::reader::Reader;
 
 /// The words for these kinds in the configuration, and how their sections are read.
-pub(super) const KINDS: [(&str, Read); 2] = [("clouds", read_clouds), ("env", read_environment)];
+pub(super) const KINDS: &[(&str, Read)] = &[("clouds", read_clouds), ("env", read_environment)];
 
 fn read_clouds(section: &Reader<'_>) -> Option<CredentialSettings> {
     let name = section.text("cloud");

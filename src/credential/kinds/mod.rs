@@ -12,7 +12,7 @@ use crate::credential::configured::Read;
 use crate::credential::kinds::none::Nothing;
 
 /// The word for each kind in the configuration, and how its section is read.
-pub(crate) const KINDS: [(&str, Read); 10] = [
+pub(crate) const KINDS: &[(&str, Read)] = &[
     ("keystone", keystone::password),
     ("keystone-token", keystone::token),
     (keys::KIND, keys::read),
