@@ -42,15 +42,12 @@ fn check_source(
     credentials: &BTreeMap<String, CredentialSettings>,
 ) {
     let source_of = |name: &str| credentials.get(name)?.credential.source();
-    // A section with another error has no credential, but its source can be wrong, too.
-    let incomplete = || {
-        section
-            .written("source")
-            .filter(|_| !section.has_error("source"))
-    };
-    let source = source_of(name).map(str::to_owned);
-    let Some(source) = source.or_else(|| incomplete().filter(|_| !credentials.contains_key(name)))
-    else {
+    // A section with another error has no credential, but its source can be unknown, too.
+    let is_incomplete = !credentials.contains_key(name) && !section.has_error("source");
+    let unknown = section
+        .written("source")
+        .filter(|it| is_incomplete && !known.contains(it));
+    let Some(source) = source_of(name).map(str::to_owned).or(unknown) else {
         return;
     };
     if !known.contains(&source) {
