@@ -63,14 +63,14 @@ impl App {
         );
         let metrics = Metrics::shared();
         let courier = Courier::new(courier::Parts {
-            store: Arc::clone(&store),
+            store: store.clone(),
             sinks: build::sinks(&settings, &lifecycle.log)?,
             clock: Arc::clone(&clock),
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
         });
         let poller = Poller::new(poller::Parts {
-            store: Arc::clone(&store),
+            store: store.clone(),
             services: services.clone(),
             composer: composer.clone(),
             clock: Arc::clone(&clock),

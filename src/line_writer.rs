@@ -27,7 +27,7 @@ pub struct LineWriter {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Bytes of unacknowledged lines in the queue.
+    /// Bytes of the lines in the queue.
     queued: AtomicUsize,
     /// Lines lost since the last report.
     lost: AtomicU64,
@@ -64,24 +64,32 @@ impl LineWriter {
 
     /// Queues a line. Returns at once; a line that finds the queue full is lost and counted.
     pub fn queue(&self, line: Vec<u8>) {
-        let length = line.len();
-        let queued = self.counts.queued.fetch_add(length, Ordering::Relaxed);
-        let is_lost =
-            queued + length > QUEUE_BYTES_MAX || self.messages.send(Message::Line(line)).is_err();
-        if is_lost {
-            self.counts.queued.fetch_sub(length, Ordering::Relaxed);
+        if !self.admit(line.len()) || self.messages.send(Message::Line(line)).is_err() {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// Counts a line into the queue if there is room. A line of any size finds room in an
+    /// empty queue.
+    fn admit(&self, length: usize) -> bool {
+        let queued = self.counts.queued.fetch_add(length, Ordering::Relaxed);
+        let has_room = queued == 0 || queued + length <= QUEUE_BYTES_MAX;
+        if !has_room {
+            self.counts.queued.fetch_sub(length, Ordering::Relaxed);
+        }
+        has_room
+    }
+
     /// Queues a line and waits at most `limit` until it is written.
     ///
-    /// The caller bounds how many such lines wait: they do not count against the queue's limit.
-    ///
     /// # Errors
-    /// The stream refused the line, or did not take it in time; a line that still waits in the
-    /// queue then is not written later either.
+    /// The queue is full, or the stream refused the line or did not take it in time; a line
+    /// that still waits in the queue then is not written later either.
     pub async fn write_acknowledged(&self, line: Vec<u8>, limit: Duration) -> io::Result<()> {
+        if !self.admit(line.len()) {
+            let reason = "the reader is too slow: the queue of the log is full";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, reason));
+        }
         let (done, written) = oneshot::channel();
         let message = Message::Acknowledged(line, done);
         self.messages.send(message).map_err(|_| thread_ended())?;
@@ -122,10 +130,13 @@ impl<W: Write, R: Fn(u64) -> Vec<u8>> Worker<W, R> {
                     }
                     self.counts.queued.fetch_sub(line.len(), Ordering::Relaxed);
                 }
-                // A caller that stopped waiting counts the line as not written, and repeats it.
-                Message::Acknowledged(_, done) if done.is_closed() => {}
                 Message::Acknowledged(line, done) => {
-                    let _ = done.send(self.write(&line));
+                    // A caller that stopped waiting counts the line as not written, and
+                    // repeats it.
+                    if !done.is_closed() {
+                        let _ = done.send(self.write(&line));
+                    }
+                    self.counts.queued.fetch_sub(line.len(), Ordering::Relaxed);
                 }
                 Message::Flush(done) => {
                     let _ = done.send(());
@@ -198,6 +209,20 @@ mod tests {
         drop(reader);
         let written = writer.write_acknowledged(b"a\n".to_vec(), PATIENCE).await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn acknowledged_lines_are_bounded_behind_a_full_pipe() {
+        let (_reader, writer) = piped();
+        let line = vec![b'x'; 256 * 1024];
+        let mut failures = Vec::new();
+        for _ in 0..8 {
+            let written = writer.write_acknowledged(line.clone(), SOON).await;
+            failures.push(written.unwrap_err().kind());
+        }
+        assert_eq!(failures[0], io::ErrorKind::TimedOut);
+        assert_eq!(failures[7], io::ErrorKind::WouldBlock);
+        assert!(writer.counts.queued.load(Ordering::Relaxed) <= QUEUE_BYTES_MAX);
     }
 
     #[tokio::test]

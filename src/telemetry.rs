@@ -8,6 +8,7 @@
 //! blocks. The lines of the log sink take the same way and the same format, but the filter
 //! does not apply to them, and the sink learns whether each was written.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -75,6 +76,13 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<LogOutput> {
     let dispatch = layout.dispatch(filter, move || QueuedLine(lines.clone()));
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
+    // The standard hook writes to standard error, where a reader that takes nothing would
+    // block the task that panics.
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+        tracing::error!(%panic, backtrace = backtrace.map(tracing::field::display), "a task panicked");
+    }));
     Ok(LogOutput(Some(started)))
 }
 

@@ -1,7 +1,6 @@
 //! The command line: one file for each command.
 //!
-//! Exit codes are a contract: 0 done, 1 failed, 2 wrong usage or configuration, 5 the
-//! daemon cannot be reached, 130 interrupted.
+//! The exit codes are in [`Exit`].
 
 mod check;
 mod client;
@@ -9,6 +8,7 @@ mod credentials;
 mod db;
 mod deliveries;
 pub mod demo;
+mod exit;
 mod explain;
 mod list;
 mod output;
@@ -35,29 +35,10 @@ use crate::settings;
 use crate::settings::Loaded;
 use crate::tree::source::Sources;
 
+pub use crate::cli::exit::Exit;
+
 /// The file that is read if it exists and no `--config` is given.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
-
-/// The exit code of the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// The command has done its work.
-    Done = 0,
-    /// The command failed, or a checked thing is not as it should be.
-    Failed = 1,
-    /// The arguments or the configuration are wrong; nothing was done.
-    Usage = 2,
-    /// The daemon did not answer at its URL.
-    Unreachable = 5,
-    /// SIGINT or SIGTERM ended the command before its end.
-    Interrupted = 130,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]

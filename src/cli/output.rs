@@ -1,14 +1,22 @@
 //! The output of commands: tables, colours only on a terminal, errors on standard error.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::{ErrorKind, IsTerminal, Write as _};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Prints a line to standard output; a closed pipe is not an error.
+use crate::watch::{Severity, State};
+
+/// Prints a line to standard output; a closed pipe is not an error. Any other failure, such as
+/// a full disk, ends the program: its caller must not take half of an output for the whole.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        complain(&format!("cannot write to standard output: {error}"));
+        std::process::exit(1);
+    }
 }
 
 /// Prints an error to standard error, after the name of the program.
@@ -53,12 +61,15 @@ impl Paint {
 
     /// Writes `word` in the colour of `state`.
     pub(super) fn as_state(self, state: &str, word: &str) -> String {
-        let code = match state {
-            "succeeded" => "32",
-            "failed" | "partial" => "31",
-            "timed_out" | "lost" | "unknown" | "cancelled" => "33",
-            "watching" => "36",
-            _ => "2",
+        let code = match state.parse() {
+            Ok(State::Watching) => "36",
+            Ok(State::Final(outcome)) => match outcome.severity() {
+                Severity::Good => "32",
+                Severity::Bad => "31",
+                Severity::Unclear => "33",
+                Severity::Neutral => "2",
+            },
+            Err(_) => "2",
         };
         self.with(code, word)
     }

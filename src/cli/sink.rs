@@ -18,7 +18,7 @@ use crate::watch::delivery::{Delivery, Target};
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::CALLBACK;
-use crate::watch::{Outcome, State, Watch, WatchId};
+use crate::watch::{Outcome, Severity, State, Watch, WatchId};
 use crate::{clock, suggest, telemetry};
 
 /// The job id of a sample event, so that receivers can distinguish it from a real one.
@@ -282,17 +282,15 @@ fn in_words(report: &Report<'_>) -> String {
 fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
     let mut random = [0; 10];
     clock::machine_seeded_rng().fill_bytes(&mut random);
-    let outcome = match kind {
-        EventKind::Finished(outcome) => Some(outcome),
-        EventKind::LateResult => Some(Outcome::TimedOut),
-        _ => None,
-    };
-    let (state, status) = match kind {
-        EventKind::Finished(Outcome::Succeeded) | EventKind::LateResult => {
-            (JobState::Succeeded, "SUCCESS")
-        }
-        EventKind::Finished(Outcome::Failed) => (JobState::Failed, "FAIL"),
-        _ => (JobState::Running, "RUNNING"),
+    let running = (JobState::Running, "RUNNING");
+    let (outcome, (state, status)) = match kind {
+        EventKind::Accepted | EventKind::Changed | EventKind::Held => (None, running),
+        EventKind::LateResult => (Some(Outcome::TimedOut), (JobState::Succeeded, "SUCCESS")),
+        EventKind::Finished(outcome) => match outcome.severity() {
+            Severity::Good => (Some(outcome), (JobState::Succeeded, "SUCCESS")),
+            Severity::Bad => (Some(outcome), (JobState::Failed, "FAIL")),
+            Severity::Unclear | Severity::Neutral => (Some(outcome), running),
+        },
     };
     let watch = Watch {
         id: WatchId::new(now, random),

@@ -10,6 +10,7 @@ use reqwest::Url;
 use crate::clock::SharedClock;
 use crate::credential::location::region_of_project;
 use crate::credential::{Issuer, SharedCredential};
+use crate::tree::reader::Reader;
 
 /// The settings of one credential that its kind has read and checked.
 pub trait ConfiguredCredential: Any + Debug + Send + Sync {
@@ -68,6 +69,9 @@ pub enum BuildError {
         source_name: String,
     },
 }
+
+/// Reads the keys of one kind; `None` after it reported an error.
+pub(crate) type Read = fn(&Reader<'_>) -> Option<CredentialSettings>;
 
 /// The settings of one section `[credentials.NAME]`.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const BODY_MAX: usize = 4 * 1024 * 1024;
 /// The longest message of another service that is repeated.
 const MESSAGE_BYTES_MAX: usize = 300;
-/// The longest retry_after that is granted.
+/// The longest `retry_after` that is granted.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 
 /// Sends requests; clones share one connection pool.

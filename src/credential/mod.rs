@@ -26,6 +26,7 @@ pub mod refusal;
 mod renewal;
 pub mod request_auth;
 pub mod scope;
+pub(crate) mod section;
 pub mod signing;
 pub mod signing_gate;
 pub mod skew;

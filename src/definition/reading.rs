@@ -352,7 +352,15 @@ fn children_decide(verdict: ChildrenVerdict, parent: JobState, children: &[Child
 }
 
 fn has_failed(child: &Child) -> bool {
-    matches!(child.outcome, Some(Outcome::Failed | Outcome::Cancelled))
+    child.outcome.is_some_and(|outcome| match outcome {
+        Outcome::Failed | Outcome::Cancelled => true,
+        Outcome::Succeeded
+        | Outcome::Partial
+        | Outcome::TimedOut
+        | Outcome::Lost
+        | Outcome::Unknown
+        | Outcome::Unwatched => false,
+    })
 }
 
 /// Gives a failed parent without a reason the reason of its first failed child; the same for

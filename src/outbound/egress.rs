@@ -447,7 +447,10 @@ mod tests {
         }
         for (url, said) in [
             ("http://hooks.example.com/", "https://"),
-            ("https://user:hunter2@hooks.example.com/", "no user name"),
+            (
+                "https://user:hunter2@hooks.example.com/",
+                "not have a user name",
+            ),
             ("https://example.org/", "does not list"),
             ("https://evilexample.org/", "does not list"),
             ("https://hooks.example.com.evil.example/", "does not list"),

@@ -150,13 +150,6 @@ impl Agenda {
         self.queue.push(Reverse((due, ticket.slot, generation)));
     }
 
-    /// Removes the entry of a ticket. Does nothing if it was removed already.
-    pub fn remove(&mut self, ticket: Ticket) {
-        if let Some(id) = self.entry(ticket).map(|entry| entry.id) {
-            self.forget(id);
-        }
-    }
-
     /// Removes a watch, queued or taken.
     pub fn forget(&mut self, id: WatchId) {
         if let Some(index) = self.by_id.remove(&id) {
@@ -250,10 +243,11 @@ mod tests {
         let mut agenda = Agenda::default();
         agenda.add(entry(1), Duty::Poll, at(1));
         let (old, _) = agenda.take_due(at(1)).unwrap();
-        agenda.remove(old);
+        agenda.forget(WatchId(Uuid::from_u128(1)));
         agenda.add(entry(2), Duty::Poll, at(5));
         assert!(agenda.entry(old).is_none());
-        agenda.remove(old);
+        agenda.schedule(old, Duty::Expire, at(1));
+        assert_eq!(agenda.take_due(at(4)), None);
         assert_eq!(agenda.watching(), 1);
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::credential::NO_CREDENTIAL;
 use crate::credential::configured::CredentialSettings;
-use crate::credential::kinds;
 use crate::credential::kinds::none::Nothing;
+use crate::credential::section::read;
 use crate::tree::reader::{Reader, not_among};
 
 /// The credentials of a configuration.
@@ -23,7 +23,7 @@ pub(super) fn credentials(root: &Reader<'_>) -> Credentials {
         if name == NO_CREDENTIAL {
             section.report("", "the name is reserved for services without a credential");
         }
-        by_name.extend(kinds::read(section).map(|found| (name.clone(), found)));
+        by_name.extend(read(section).map(|found| (name.clone(), found)));
     }
     let mut names = root.names("credentials");
     for (name, section) in &sections {
@@ -42,13 +42,18 @@ fn check_source(
     credentials: &BTreeMap<String, CredentialSettings>,
 ) {
     let source_of = |name: &str| credentials.get(name)?.credential.source();
-    let Some(source) = source_of(name) else {
+    // A section with another error has no credential, but its source can be unknown, too.
+    let is_incomplete = !credentials.contains_key(name) && !section.has_error("source");
+    let unknown = section
+        .written("source")
+        .filter(|it| is_incomplete && !known.contains(it));
+    let Some(source) = source_of(name).map(str::to_owned).or(unknown) else {
         return;
     };
-    if !known.iter().any(|known| known == source) {
+    if !known.contains(&source) {
         let known = known.iter().map(String::as_str);
-        section.report("source", not_among(source, known));
-    } else if source == name || source_of(source).is_some() {
+        section.report("source", not_among(&source, known));
+    } else if source == name || source_of(&source).is_some() {
         section.report(
             "source",
             "must be a credential that is not an agency itself",

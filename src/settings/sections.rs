@@ -147,7 +147,8 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     section.finish();
     let listen = listen?;
     let has = |name: &str| section.has_any(&[name, &format!("{name}_file")]);
-    if !listen.ip().is_loopback() && !(has("read_token") && has("write_token")) {
+    let is_guarded = has("read_token") && has("write_token");
+    if !listen.ip().is_loopback() && !is_guarded {
         section.report(
             "listen",
             format!("{listen} can be reached from other machines: set read_token_file and write_token_file, or listen on 127.0.0.1"),

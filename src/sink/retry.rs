@@ -22,7 +22,7 @@ const DELAYS: [Duration; 9] = [
 /// The largest random increase of a delay, as a fraction: a receiver that comes back must not
 /// get all deliveries at once.
 const JITTER: f64 = 0.1;
-/// The longest retry_after that is respected; a longer one is shortened to this.
+/// The longest `retry_after` that is respected; a longer one is shortened to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// Returns the delay after `attempts` failed attempts; `None` if the last one was made.

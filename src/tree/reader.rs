@@ -86,6 +86,11 @@ impl<'a> Reader<'a> {
         &self.context.layered.environment
     }
 
+    /// Returns the text of `key` as it is written, and reports nothing.
+    pub(crate) fn written(&self, key: &str) -> Option<String> {
+        self.peek(key).and_then(text_of)
+    }
+
     /// True if `key` is set, to a valid value or not.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.peek(key).is_some()
@@ -351,7 +356,11 @@ impl<'a> Reader<'a> {
     /// Returns the names of those tables, valid or not.
     pub(crate) fn names(&self, key: &str) -> Vec<String> {
         match self.peek(key).map(|value| &value.kind) {
-            Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
+            Some(ValueKind::Table(table)) => {
+                let mut names: Vec<String> = table.keys().cloned().collect();
+                names.sort();
+                names
+            }
             _ => Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::watch::CallbackUrl;
 
 /// The longest time from a failed attempt to the next one, for every schedule and receiver. A
-/// store that finds a delivery due later than that makes it due earlier: the clock was set
+/// store that finds a delivery due later than that makes it due at once: the clock was set
 /// back between two starts.
 pub const RETRY_DELAY_MAX: Duration = Duration::from_hours(27);
 

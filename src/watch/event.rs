@@ -45,16 +45,7 @@ impl EventKind {
             Self::Changed => "dev.jobwatch.job.changed",
             Self::Held => "dev.jobwatch.job.held",
             Self::LateResult => "dev.jobwatch.job.late_result",
-            Self::Finished(outcome) => match outcome {
-                Outcome::Succeeded => "dev.jobwatch.job.succeeded",
-                Outcome::Failed => "dev.jobwatch.job.failed",
-                Outcome::Partial => "dev.jobwatch.job.partial",
-                Outcome::Cancelled => "dev.jobwatch.job.cancelled",
-                Outcome::TimedOut => "dev.jobwatch.job.timed_out",
-                Outcome::Lost => "dev.jobwatch.job.lost",
-                Outcome::Unknown => "dev.jobwatch.job.unknown",
-                Outcome::Unwatched => "dev.jobwatch.job.unwatched",
-            },
+            Self::Finished(outcome) => outcome.event_type(),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod observation;
+pub mod outcome;
 pub mod request;
 pub mod subscription;
 pub mod transition;
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::watch::observation::{Job, ProblemNote};
+
+pub use crate::watch::outcome::{Outcome, Severity};
 
 /// The longest accepted job id, in bytes. Most services use 32 or 36.
 pub const JOB_ID_BYTES_MAX: usize = 512;
@@ -79,67 +82,6 @@ impl FromStr for WatchId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Uuid::parse_str(text).map(Self)
-    }
-}
-
-/// The end of a watch. An outcome never changes (invariant 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The service said the job succeeded.
-    Succeeded,
-    /// The service said the job failed. Nothing else leads here (invariant 1).
-    Failed,
-    /// The parent succeeded while a child failed.
-    Partial,
-    /// The remote job was cancelled.
-    Cancelled,
-    /// Our deadline passed without a verdict.
-    TimedOut,
-    /// The service does not know the job, and that was confirmed.
-    Lost,
-    /// The service refused to answer for too long (403, or a request that it does not accept).
-    Unknown,
-    /// An operator ended the watch.
-    Unwatched,
-}
-
-impl Outcome {
-    /// Every outcome, in the order in which documents list them.
-    pub const ALL: [Self; 8] = [
-        Self::Succeeded,
-        Self::Failed,
-        Self::Partial,
-        Self::Cancelled,
-        Self::TimedOut,
-        Self::Lost,
-        Self::Unknown,
-        Self::Unwatched,
-    ];
-
-    /// True if a verdict may still come: we stopped polling before the service gave one.
-    pub fn may_come_late(self) -> bool {
-        matches!(self, Self::TimedOut | Self::Lost)
-    }
-
-    /// Returns the word that SQL, API, events and logs use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Partial => "partial",
-            Self::Cancelled => "cancelled",
-            Self::TimedOut => "timed_out",
-            Self::Lost => "lost",
-            Self::Unknown => "unknown",
-            Self::Unwatched => "unwatched",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

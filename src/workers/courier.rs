@@ -5,7 +5,7 @@
 //! in between, it is claimed and sent again under the same event id (invariant 4). The store
 //! decides by its own time which deliveries are due, so setting the wall clock moves no retry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +22,7 @@ use crate::actions::Delivering;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, AttemptResult, SharedSink, SinkStatus, retry};
-use crate::store::{AttemptRecord, Claimed, Settlement, SharedStore, StoreError};
+use crate::store::{AttemptRecord, Claimed, Outbox, Settlement, StoreError};
 use crate::wake::{Wake, woken_within};
 
 /// The duration of a claim on a delivery.
@@ -42,7 +42,7 @@ const STORE_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// The parts from which a courier is made.
 pub struct Parts {
-    pub store: SharedStore,
+    pub store: Arc<dyn Outbox>,
     /// The sinks by the name that deliveries in the store carry.
     pub sinks: BTreeMap<String, SharedSink>,
     pub clock: SharedClock,
@@ -62,7 +62,7 @@ pub struct Courier {
 struct SinkQueue {
     name: String,
     sink: SharedSink,
-    store: SharedStore,
+    store: Arc<dyn Outbox>,
     clock: SharedClock,
     rng: Mutex<StdRng>,
     woken: Arc<Notify>,
@@ -217,10 +217,7 @@ impl SinkQueue {
         // The receiver may have answered 410 during the claim; the deliveries stay pending.
         if self.is_wanted(stop) {
             for one in claimed {
-                // A known id means that an attempt has outlasted its lease and still runs.
-                if under_way.ids.insert(one.id) {
-                    under_way.tasks.spawn(Arc::clone(self).attempt(one));
-                }
+                under_way.start(one.id, Arc::clone(self).attempt(one));
             }
         }
         Ok(())
@@ -334,19 +331,34 @@ impl SinkQueue {
 struct UnderWay {
     tasks: JoinSet<Ended>,
     /// The ids of the deliveries that they attempt.
-    ids: BTreeSet<i64>,
+    deliveries: HashMap<task::Id, i64>,
 }
 
 impl UnderWay {
-    /// Waits until an attempt ends and returns all that have ended; `None` if none is running.
-    async fn next(&mut self) -> Option<Vec<Ended>> {
-        let first = self.tasks.join_next().await?;
-        let mut ended: Vec<Ended> = first.into_iter().collect();
-        while let Some(other) = self.tasks.try_join_next() {
-            ended.extend(other);
+    /// Starts an attempt, unless one at the same delivery is running: one that outlasts its
+    /// lease.
+    fn start(&mut self, delivery: i64, attempt: impl Future<Output = Ended> + Send + 'static) {
+        if !self.deliveries.values().any(|id| *id == delivery) {
+            let task = self.tasks.spawn(attempt);
+            self.deliveries.insert(task.id(), delivery);
         }
-        for one in &ended {
-            self.ids.remove(&one.record.delivery);
+    }
+
+    /// Waits until an attempt ends and returns all that have ended; `None` if none is running.
+    /// An attempt that panicked has no record: its delivery is claimed again after its lease.
+    async fn next(&mut self) -> Option<Vec<Ended>> {
+        let mut ended = Vec::new();
+        let mut next = Some(self.tasks.join_next_with_id().await?);
+        while let Some(result) = next {
+            let task = match result {
+                Ok((task, one)) => {
+                    ended.push(one);
+                    task
+                }
+                Err(error) => error.id(),
+            };
+            self.deliveries.remove(&task);
+            next = self.tasks.try_join_next_with_id();
         }
         Some(ended)
     }

@@ -86,7 +86,7 @@ macro_rules! whole_suite {
             clocks:
                 setting_the_wall_clock_moves_no_retry
                 setting_the_wall_clock_moves_no_lease
-                a_retry_after_a_reopen_waits_at_most_the_longest_delay;
+                a_retry_scheduled_by_another_clock_is_due;
             writers:
                 changes_of_another_writer_are_read
                 one_of_two_writers_applies_a_transition

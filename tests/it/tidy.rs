@@ -5,6 +5,7 @@
 //! A failure names file, line, and the reason of the rule. Rules are pure functions in
 //! `rules`, held to small samples in `samples`, so that each is known to be able to fail.
 
+mod circles;
 mod rules;
 mod samples;
 mod source;
@@ -16,24 +17,24 @@ use source::Source;
 /// Stands for every module.
 const ANY: &[&str] = &["*"];
 
-/// Module → the modules of this crate that it may name, itself aside. `clock::later` allows
-/// that one item. A new module of `src/` needs a row here, and its place thought about.
+/// Module → the modules of this crate that it may name, itself aside, floor by floor: a row
+/// names only rows above it. `clock::later` allows that one item. A new module of `src/` needs
+/// a row here, and its place thought about.
 const LAYERS: &[Layer] = &[
-    // The pure core and what it stands on.
+    // The ground.
     ("clock", &[]),
+    ("wake", &[]),
     ("suggest", &[]),
+    ("diagnostic", &[]),
     ("line_writer", &[]),
     ("telemetry", &["line_writer"]),
-    ("diagnostic", &[]),
-    // Reads TOML values with their origins, for each part its own section.
+    ("outbound", &["clock"]),
     (
         "tree",
         &["clock", "suggest", "diagnostic", "outbound::secret"],
     ),
-    // What is counted; it knows the words of the core.
-    ("metrics", &["watch"]),
-    ("wake", &[]),
     ("timing", &["tree"]),
+    // The core, and the parts that know only it: none of them knows another.
     (
         "watch",
         &[
@@ -44,8 +45,6 @@ const LAYERS: &[Layer] = &[
         ],
     ),
     ("schedule", &["watch", "clock", "timing"]),
-    // The parts that touch the world; none of them knows another.
-    ("outbound", &["clock"]),
     (
         "definition",
         &[
@@ -59,10 +58,9 @@ const LAYERS: &[Layer] = &[
         ],
     ),
     ("credential", &["clock", "outbound", "suggest", "tree"]),
-    ("store", &["watch", "clock"]),
-    ("sink", &["watch", "clock", "outbound", "telemetry", "tree"]),
+    ("metrics", &["watch"]),
     ("simulator", &["clock"]),
-    // A definition put to use: transport, credential and budget.
+    // The parts that touch the world; none of them knows another.
     (
         "service",
         &[
@@ -77,6 +75,8 @@ const LAYERS: &[Layer] = &[
             "outbound",
         ],
     ),
+    ("store", &["watch", "clock"]),
+    ("sink", &["watch", "clock", "outbound", "tree", "telemetry"]),
     // The operations on watches and deliveries.
     (
         "actions",
@@ -98,6 +98,26 @@ const LAYERS: &[Layer] = &[
             "watch", "clock", "schedule", "service", "store", "sink", "actions", "wake", "metrics",
         ],
     ),
+    // Composes the sections of all parts.
+    (
+        "settings",
+        &[
+            "clock",
+            "watch",
+            "definition",
+            "credential",
+            "service",
+            "sink",
+            "actions",
+            "timing",
+            "tree",
+            "diagnostic",
+            "outbound",
+            "telemetry",
+        ],
+    ),
+    // The shell.
+    ("lifecycle", &["clock", "telemetry"]),
     (
         "api",
         &[
@@ -110,28 +130,6 @@ const LAYERS: &[Layer] = &[
             "metrics",
         ],
     ),
-    // Turns values into the settings of these parts.
-    (
-        "settings",
-        &[
-            "clock",
-            "watch",
-            "schedule",
-            "definition",
-            "credential",
-            "service",
-            "sink",
-            "actions",
-            "suggest",
-            "timing",
-            "tree",
-            "diagnostic",
-            "outbound",
-            "telemetry",
-        ],
-    ),
-    ("lifecycle", &["clock", "telemetry"]),
-    // The shell.
     ("app", ANY),
     ("cli", ANY),
     ("lib", ANY),
@@ -237,6 +235,11 @@ fn a_module_names_only_the_modules_its_layer_allows() {
 }
 
 #[test]
+fn a_layer_names_only_layers_below_it() {
+    none(&rules::floors(LAYERS));
+}
+
+#[test]
 fn the_pure_core_uses_only_its_few_dependencies() {
     let dependencies = source::dependencies();
     assert!(
@@ -251,6 +254,13 @@ fn the_pure_core_uses_only_its_few_dependencies() {
 #[test]
 fn a_guarded_crate_is_named_only_where_it_belongs() {
     holds(&program(), |source| rules::crates(source, CRATES));
+}
+
+#[test]
+fn no_part_of_a_folder_needs_another_that_needs_it() {
+    let found = circles::circles(&program());
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

@@ -21,19 +21,22 @@ mod text_file;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::credential::configured::CredentialSettings;
+use crate::credential::configured::{CredentialSettings, Read};
 use crate::credential::discovery::account::Account;
 use crate::credential::identity::is_region;
 use crate::tree::reader::Reader;
 
-pub(super) fn read_clouds(section: &Reader<'_>) -> Option<CredentialSettings> {
+/// The words for these kinds in the configuration, and how their sections are read.
+pub(super) const KINDS: &[(&str, Read)] = &[("clouds", read_clouds), ("env", read_environment)];
+
+fn read_clouds(section: &Reader<'_>) -> Option<CredentialSettings> {
     let name = section.text("cloud");
     let folder = std::env::current_dir().unwrap_or_default();
     let found = from_clouds(name.as_deref(), section.environment(), &folder);
     settings_of(section, "cloud", found)
 }
 
-pub(super) fn read_environment(section: &Reader<'_>) -> Option<CredentialSettings> {
+fn read_environment(section: &Reader<'_>) -> Option<CredentialSettings> {
     let found = from_environment(section.environment());
     settings_of(section, "kind", found)
 }

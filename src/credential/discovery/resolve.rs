@@ -166,7 +166,7 @@ impl Lookup<'_> {
         Some(Arc::new(Agency {
             source: AgencySource::Own(source?),
             auth_url: auth_url?,
-            agency,
+            name: agency,
             project: project.map(|name| Project::Name(name, Some(account.clone()))),
             account,
         }))

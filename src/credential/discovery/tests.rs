@@ -133,7 +133,7 @@ fn of_agency(agency: &Agency) -> String {
         panic!("no account names another credential")
     };
     let wanted = agency.project.as_ref().map_or("-".to_owned(), project);
-    let (name, account) = (&agency.agency, domain(&agency.account));
+    let (name, account) = (&agency.name, domain(&agency.account));
     format!(
         "agency {name} of {account} for {wanted} at {} by ({})",
         agency.auth_url,

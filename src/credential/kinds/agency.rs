@@ -51,7 +51,7 @@ pub(crate) struct Agency {
     pub(crate) source: AgencySource,
     /// The identity service, up to and including `/v3`.
     pub(crate) auth_url: Url,
-    pub(crate) agency: String,
+    pub(crate) name: String,
     /// The account that made the agency.
     pub(crate) account: Domain,
     /// The project in that account.
@@ -134,7 +134,7 @@ pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
     Some(CredentialSettings::of(Agency {
         source: AgencySource::Named(source?),
         auth_url: auth_url?,
-        agency: name?,
+        name: name?,
         account: account?,
         project,
     }))
@@ -182,7 +182,7 @@ impl AgencyIssuer {
 
     fn attempt(&self) -> String {
         let (Domain::Id(account) | Domain::Name(account)) = &self.spec.account;
-        let (agency, url) = (&self.spec.agency, &self.spec.auth_url);
+        let (agency, url) = (&self.spec.name, &self.spec.auth_url);
         format!("assume the agency `{agency}` of the account `{account}` at {url}")
     }
 
@@ -259,7 +259,7 @@ impl AgencyIssuer {
             Domain::Id(id) => json!({ "domain_id": id }),
             Domain::Name(name) => json!({ "domain_name": name }),
         };
-        role[agency_key] = self.spec.agency.as_str().into();
+        role[agency_key] = self.spec.name.as_str().into();
         if let Some(seconds) = duration_s {
             role["duration_seconds"] = seconds.into();
         }

@@ -152,3 +152,16 @@ fn a_callback_url_is_not_judged_by_broken_settings() {
         assert_only(&text, &[wanted]);
     }
 }
+
+#[test]
+fn an_incomplete_agency_reports_its_unknown_source() {
+    let text =
+        "[credentials.a]\nkind = \"agency\"\nsource = \"kkk\"\nauth_url = \"https://x/v3\"\n";
+    let found = config(text).diagnostics();
+    let has = |part: &str| found.iter().any(|message| message.contains(part));
+    assert!(
+        has("credentials.a.source: \"kkk\" must be one of"),
+        "{found:?}"
+    );
+    assert!(has("credentials.a.agency_name"), "{found:?}");
+}

@@ -13,22 +13,14 @@ use serde_json::Value;
 use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
 use crate::telemetry::LogOutput;
 use crate::tree::reader::Reader;
+use crate::watch::Severity;
 use crate::watch::delivery::Delivery;
+use crate::watch::event::EventKind;
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
 /// The `tracing` target of all event lines.
 const TARGET: &str = "jobwatch::event";
-
-/// The outcomes that need attention; their lines are warnings.
-const BAD_OUTCOMES: [&str; 6] = [
-    "failed",
-    "partial",
-    "cancelled",
-    "timed_out",
-    "lost",
-    "unknown",
-];
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -135,10 +127,24 @@ fn emit(type_name: &str, event: &Value) {
         text(&data["service"]).unwrap_or("?"),
         text(&data["job_id"]).unwrap_or("?")
     );
-    if BAD_OUTCOMES.contains(&name) {
+    if needs_attention(type_name) {
         line!(tracing::Level::WARN, event, data, message);
     } else {
         line!(tracing::Level::INFO, event, data, message);
+    }
+}
+
+/// True if a person should look at the event; its line is a warning.
+fn needs_attention(type_name: &str) -> bool {
+    match EventKind::from_type_name(type_name) {
+        Some(EventKind::Finished(outcome)) => match outcome.severity() {
+            Severity::Bad | Severity::Unclear => true,
+            Severity::Good | Severity::Neutral => false,
+        },
+        Some(
+            EventKind::Accepted | EventKind::Changed | EventKind::Held | EventKind::LateResult,
+        )
+        | None => false,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::tree::reader::Reader;
 type Read = fn(&Reader<'_>) -> Option<Box<dyn ConfiguredSink>>;
 
 /// The word for each kind in the configuration, and the function that reads its section.
-const KINDS: [(&str, Read); 4] = [
+const KINDS: &[(&str, Read)] = &[
     (log::KIND, log::read),
     (webhook::KIND, webhook::read),
     (file::KIND, file::read),
@@ -23,7 +23,7 @@ const KINDS: [(&str, Read); 4] = [
 
 /// Reads a section `[sinks.NAME]`; `None` after it reported an error.
 pub(crate) fn read(section: &Reader<'_>) -> Option<SinkSettings> {
-    let kinds = KINDS.map(|row| (row.0, row));
+    let kinds: Vec<_> = KINDS.iter().map(|row| (row.0, *row)).collect();
     // Without the kind, the allowed keys of the section are not known.
     let (kind, read) = section.choice("kind", &kinds)?;
     let sink = read(section);

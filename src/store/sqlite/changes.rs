@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::store::sqlite::{SqlError, watches};
 use crate::store::{Changes, Cursor, StoredEvent, row};
 use crate::watch::event::EventKind;
-use crate::watch::{Outcome, State, WatchId};
+use crate::watch::{State, WatchId};
 
 pub(super) fn cursor(db: &Connection) -> Result<Cursor, SqlError> {
     let last = db.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
@@ -56,8 +56,8 @@ fn note(
             let watch = watches::one(db, id)?.filter(|watch| watch.state == State::Watching);
             changes.accepted.extend(watch);
         }
-        EventKind::Finished(Outcome::Unwatched) => changes.ended.push(id),
-        _ => {}
+        EventKind::Finished(outcome) if !outcome.is_found_by_polling() => changes.ended.push(id),
+        EventKind::Finished(_) | EventKind::Changed | EventKind::Held | EventKind::LateResult => {}
     }
     Ok(())
 }

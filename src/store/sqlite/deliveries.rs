@@ -12,16 +12,17 @@ use crate::store::{AttemptRecord, Claimed, Settlement, row};
 use crate::watch::delivery::{Delivery, RETRY_DELAY_MAX, Target};
 
 /// Prepares pending deliveries for a process that has just started. It is the only process, so
-/// every lease belongs to one that has ended and is removed. No delivery may wait longer than
-/// the longest retry delay, as it would after the wall clock was set back.
+/// every lease belongs to one that has ended and is removed. A delivery that is due later than
+/// the longest retry delay allows was scheduled by another wall clock than the present one, so
+/// it is due now.
 pub(super) fn begin(db: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
     db.execute(
         "UPDATE deliveries SET lease_until = 0 WHERE lease_until > 0",
         [],
     )?;
     db.execute(
-        "UPDATE deliveries SET due_at = ?1 WHERE state = 'pending' AND due_at > ?1",
-        [row::micros(later(now, RETRY_DELAY_MAX))],
+        "UPDATE deliveries SET due_at = ?1 WHERE state = 'pending' AND due_at > ?2",
+        [row::micros(now), row::micros(later(now, RETRY_DELAY_MAX))],
     )?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::store::sqlite::SqlError;
 use crate::store::{Applied, PAGE_MAX, Page, PageCursor, Query, Submitted, row};
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
-use crate::watch::{CallbackUrl, State, Watch, WatchId};
+use crate::watch::{CallbackUrl, Outcome, State, Watch, WatchId};
 
 const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
     callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
@@ -215,6 +215,19 @@ pub(super) fn watching(
     let rows = statement.query(params![after.unwrap_or(0), i64::try_from(limit + 1)?])?;
     page_of(rows, limit)
 }
+
+/// The SQL of [`without_verdict`] and its index list the outcomes that a verdict may follow.
+const _: () = {
+    let (mut at, mut listed) = (0, 0);
+    while at < Outcome::ALL.len() {
+        listed += Outcome::ALL[at].may_come_late() as usize;
+        at += 1;
+    }
+    assert!(
+        listed == 2,
+        "list the outcome in the SQL, and in an index by a migration"
+    );
+};
 
 pub(super) fn without_verdict(
     db: &Connection,

@@ -11,14 +11,15 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 
 use crate::watch::WatchId;
 use crate::watch::observation::Observation;
 use crate::workers::poller::Shared;
 use crate::workers::poller::commit::Committed;
+use crate::workers::poller::decision::Decision;
 use crate::workers::poller::in_flight::InFlight;
-use crate::workers::poller::poll::Decision;
 
 /// The most decisions that wait.
 const DECISIONS_MAX: usize = 10_000;
@@ -39,7 +40,6 @@ pub(super) struct Backlog {
     failures: u32,
     tried_at: Duration,
     retry_at: Duration,
-    is_flushing: bool,
 }
 
 struct Unsaved {
@@ -75,9 +75,9 @@ impl Backlog {
         true
     }
 
-    /// Returns the uptime of the next flush; `None` while nothing waits or a flush is under way.
+    /// Returns the uptime of the next flush; `None` while nothing waits.
     pub(super) fn due(&self) -> Option<Duration> {
-        (!self.is_flushing && !self.waiting.is_empty()).then_some(self.retry_at)
+        (!self.waiting.is_empty()).then_some(self.retry_at)
     }
 
     /// Notes that the store has just committed something: the next flush comes soon.
@@ -146,19 +146,29 @@ fn size_of(decision: &Decision) -> usize {
 /// The flush under way. When it ends, also by a panic, the next may begin.
 pub(super) struct Flush {
     shared: Arc<Shared>,
+    _only_one: OwnedMutexGuard<()>,
     _in_flight: InFlight,
 }
 
 impl Flush {
-    /// Begins a flush. Returns `None` if no decision waits or a flush is under way.
+    /// Begins a flush. Returns `None` if one is under way.
     pub(super) fn begin(shared: &Arc<Shared>) -> Option<Self> {
-        let mut state = shared.state();
-        state.backlog.due()?;
-        state.backlog.is_flushing = true;
-        Some(Self {
+        let only_one = Arc::clone(&shared.flushing).try_lock_owned().ok()?;
+        Some(Self::with(shared, only_one))
+    }
+
+    /// Begins a flush, after the one that is under way has ended.
+    pub(super) async fn begin_next(shared: &Arc<Shared>) -> Self {
+        let only_one = Arc::clone(&shared.flushing).lock_owned().await;
+        Self::with(shared, only_one)
+    }
+
+    fn with(shared: &Arc<Shared>, only_one: OwnedMutexGuard<()>) -> Self {
+        Self {
             shared: Arc::clone(shared),
+            _only_one: only_one,
             _in_flight: shared.in_flight.enter(),
-        })
+        }
     }
 
     /// Saves decisions until none waits or the store fails again.
@@ -192,12 +202,6 @@ impl Flush {
     }
 }
 
-impl Drop for Flush {
-    fn drop(&mut self) {
-        self.shared.state().backlog.is_flushing = false;
-    }
-}
-
 /// Commits a batch. Returns the watches whose decision was saved, and a reason why others
 /// were not.
 async fn save_side_by_side(
@@ -209,7 +213,8 @@ async fn save_side_by_side(
         let shared = Arc::clone(shared);
         commits.spawn(async move {
             if let Committed::Over(watch) = shared.commit(&decision).await? {
-                shared.end(&decision, watch.as_deref());
+                let late = watch.as_deref().map(|watch| (watch, &*decision));
+                shared.end(decision.watch, late);
             }
             anyhow::Ok(decision.watch)
         });
@@ -230,7 +235,7 @@ async fn save_side_by_side(
 mod tests {
     use super::*;
     use crate::watch::observation::{Job, JobState, Sighting};
-    use crate::workers::poller::poll::Effect;
+    use crate::workers::poller::decision::Effect;
     use jiff::Timestamp;
     use uuid::Uuid;
 

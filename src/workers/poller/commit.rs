@@ -5,11 +5,12 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::store::Applied;
+use crate::watch::State as WatchState;
 use crate::watch::event::EventKind;
+use crate::watch::transition::{self, Step, Tracking};
 use crate::watch::{Outcome, Watch};
-use crate::watch::{State as WatchState, transition};
 use crate::workers::poller::Shared;
-use crate::workers::poller::poll::{Decision, Effect};
+use crate::workers::poller::decision::{Decision, Effect};
 
 /// The number of tries while another process keeps changing the watch.
 const TRIES: usize = 5;
@@ -65,10 +66,11 @@ impl Shared {
             let Some(watch) = watch.context("read the watch")? else {
                 return Ok(Committed::Over(None));
             };
-            if matches!(decision.effect, Effect::LateResult) {
+            let Effect::Step(step, tracking) = &decision.effect else {
                 return self.append_late_result(&watch, decision).await;
-            }
-            if let Some(committed) = self.try_to_commit(watch, decision).await? {
+            };
+            let committed = self.try_to_commit(watch, decision, *step, tracking);
+            if let Some(committed) = committed.await? {
                 return Ok(committed);
             }
         }
@@ -80,16 +82,15 @@ impl Shared {
         &self,
         watch: Watch,
         decision: &Decision,
+        step: Step,
+        tracking: &Tracking,
     ) -> anyhow::Result<Option<Committed>> {
-        let Effect::Step(step, tracking) = &decision.effect else {
-            return Ok(Some(Committed::Over(None)));
-        };
         if watch.state != WatchState::Watching {
             // Perhaps this poller ended it, and the answer to an earlier try was lost.
             return Ok(Some(over(watch)));
         }
         let observation = decision.observation.as_ref();
-        let recorded = transition::record(&watch, tracking, observation, *step, decision.at);
+        let recorded = transition::record(&watch, tracking, observation, step, decision.at);
         let Some((next, kind)) = recorded else {
             return Ok(Some(Committed::Watching));
         };

@@ -202,10 +202,8 @@ impl State {
 
     /// Admits a late poll if no watch waits for the budget; otherwise schedules it again.
     fn admit_late(&mut self, ticket: Ticket, uptime: Duration) -> Option<Turn> {
-        let Some(index) = self.queue_of(ticket) else {
-            self.agenda.remove(ticket);
-            return None;
-        };
+        // Only a watch that was removed has no queue: late polls are for configured services.
+        let index = self.queue_of(ticket)?;
         let queue = self.queues.queue(index);
         if queue.waiting.is_empty()
             && let Admission::Granted(permit) = queue.budget.admit(uptime)

@@ -12,9 +12,9 @@ use crate::schedule::Next;
 use crate::schedule::agenda::Entry;
 use crate::service::Service;
 use crate::store::StoreError;
+use crate::watch::Watch;
 use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::transition::Tracking;
-use crate::watch::{Watch, WatchId};
 use crate::workers::poller::{Shared, State};
 
 /// The number of watches in one read from the store.
@@ -29,14 +29,6 @@ enum Arrival {
     Resumed,
     /// The watch was just accepted: its first poll comes after the setting `first`.
     New,
-}
-
-impl State {
-    /// Takes a watch off the agenda.
-    pub(super) fn forget(&mut self, id: WatchId) {
-        self.agenda.forget(id);
-        self.left.insert(id);
-    }
 }
 
 impl Shared {
@@ -116,11 +108,10 @@ impl Shared {
             for watch in &changes.accepted {
                 self.add(watch, Arrival::New);
             }
-            let mut state = self.state();
             for id in changes.ended {
-                state.forget(id);
+                self.end(id, None);
             }
-            state.changes_read = Some(changes.next);
+            self.state().changes_read = Some(changes.next);
             if !changes.more {
                 return Ok(());
             }

@@ -11,6 +11,7 @@
 mod backlog;
 mod budget_queue;
 mod commit;
+mod decision;
 mod dispatch;
 mod in_flight;
 mod load;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +34,7 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
 use crate::service::Services;
-use crate::store::{Cursor, SharedStore, StoreError};
+use crate::store::{Cursor, StoreError, WatchStore};
 use crate::wake::Wake;
 use crate::watch::change::Composer;
 use crate::watch::{Params, WatchId};
@@ -52,7 +53,7 @@ const READ_PAUSE: Duration = Duration::from_secs(5);
 /// The parts that a poller works with.
 pub struct Parts {
     /// The store of watches, events and deliveries.
-    pub store: SharedStore,
+    pub store: Arc<dyn WatchStore>,
     /// The services that jobs are polled on.
     pub services: Services,
     /// Composes the events of transitions.
@@ -76,7 +77,7 @@ pub struct Poller {
 }
 
 struct Shared {
-    store: SharedStore,
+    store: Arc<dyn WatchStore>,
     services: Services,
     composer: Composer,
     clock: SharedClock,
@@ -88,6 +89,8 @@ struct Shared {
     /// True once no new poll may begin.
     stopping: AtomicBool,
     in_flight: InFlightCount,
+    /// Locked by the flush under way.
+    flushing: Arc<AsyncMutex<()>>,
     state: Mutex<State>,
 }
 
@@ -138,6 +141,7 @@ impl Poller {
                 woken,
                 stopping: AtomicBool::new(false),
                 in_flight: InFlightCount::default(),
+                flushing: Arc::default(),
                 state: Mutex::new(state),
             }),
         }
@@ -224,10 +228,8 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Saves the decisions that wait for the store, unless another flush is under way.
+    /// Saves the decisions that wait for the store, after a flush that is under way.
     async fn flush(self: &Arc<Self>) {
-        if let Some(flush) = Flush::begin(self) {
-            flush.run().await;
-        }
+        Flush::begin_next(self).await.run().await;
     }
 }

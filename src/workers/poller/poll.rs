@@ -13,6 +13,7 @@ use crate::watch::observation::Observation;
 use crate::watch::transition::{self, Step, Terms, Tracking};
 use crate::watch::{Outcome, Watch, WatchId};
 use crate::workers::poller::commit::{Committed, Saved};
+use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
 use crate::workers::poller::{Shared, State};
 
@@ -26,24 +27,6 @@ pub(super) struct Turn {
     /// The queue of the budget, and the permit for one request; `None` for a duty without a
     /// request.
     pub(super) permit: Option<(usize, Permit)>,
-}
-
-/// A decision about a watch that must be saved.
-pub(super) struct Decision {
-    pub(super) watch: WatchId,
-    pub(super) effect: Effect,
-    /// The observation behind it; `None` when a deadline passed without a poll.
-    pub(super) observation: Option<Observation>,
-    /// The time of the decision.
-    pub(super) at: Timestamp,
-}
-
-/// The effect of a decision.
-pub(super) enum Effect {
-    /// A step of a watch without an outcome, and its tracking after the step.
-    Step(Step, Tracking),
-    /// A verdict on a watch that ended without one.
-    LateResult,
 }
 
 /// One duty of one watch under way. When it ends, also by a panic, it gives back its permit
@@ -92,7 +75,10 @@ impl Poll {
                 at: self.shared.clock.now(),
             });
         }
-        let service = Arc::clone(self.shared.services.get(&entry.service)?);
+        let Some(service) = self.shared.services.get(&entry.service).map(Arc::clone) else {
+            self.try_again();
+            return None;
+        };
         let started = self.shared.clock.now();
         let observation = service.observe(&entry.job_id, &entry.params, started).await;
         self.account(&service, &observation);
@@ -147,11 +133,10 @@ impl Poll {
     fn finish(&self, decision: &Decision, saved: Saved) {
         match saved {
             Saved::Committed(Committed::Over(watch)) => {
-                self.shared.end(decision, watch.as_deref());
+                let late = watch.as_deref().map(|watch| (watch, decision));
+                self.shared.end(decision.watch, late);
             }
-            Saved::Kept if decision.is_end() => {
-                self.shared.state().forget(decision.watch);
-            }
+            Saved::Kept if decision.is_end() => self.shared.end(decision.watch, None),
             Saved::Committed(Committed::Watching) | Saved::Kept => {
                 self.put_back(decision.tracking(), decision.retry_after(), decision.at);
             }
@@ -185,7 +170,11 @@ impl Poll {
                 let due = uptime.saturating_add(next.after);
                 agenda.schedule(self.turn.ticket, next.duty, due);
             }
-            None => agenda.remove(self.turn.ticket),
+            None => {
+                let id = entry.id;
+                drop(state);
+                self.shared.end(id, None);
+            }
         }
     }
 
@@ -205,11 +194,17 @@ impl Drop for Poll {
 }
 
 impl Shared {
-    /// Removes a watch that is over from the agenda. If a late result may follow (`watch` is
-    /// given), adds it again for late polls.
-    pub(super) fn end(&self, decision: &Decision, watch: Option<&Watch>) {
-        self.state().forget(decision.watch);
-        let Some(watch) = watch else { return };
+    /// Removes a watch from the agenda: the only place where one ends in memory. If a late
+    /// result may follow the decision that ended it, adds it again for late polls.
+    pub(super) fn end(&self, id: WatchId, late: Option<(&Watch, &Decision)>) {
+        {
+            let mut state = self.state();
+            state.agenda.forget(id);
+            state.left.insert(id);
+        }
+        let Some((watch, decision)) = late else {
+            return;
+        };
         let retry_after = if let Some(observation) = &decision.observation {
             observation.retry_after()
         } else {
@@ -218,27 +213,6 @@ impl Shared {
             service.map(|service| service.timing.longest_retry_after())
         };
         self.add_late(watch, retry_after);
-    }
-}
-
-impl Decision {
-    /// True if no poll for an outcome follows it.
-    pub(super) fn is_end(&self) -> bool {
-        match &self.effect {
-            Effect::Step(step, _) => matches!(step, Step::Finished(_)),
-            Effect::LateResult => true,
-        }
-    }
-
-    fn tracking(&self) -> Option<Tracking> {
-        match &self.effect {
-            Effect::Step(_, tracking) => Some(tracking.clone()),
-            Effect::LateResult => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.observation.as_ref().and_then(Observation::retry_after)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::service::Service;
 use crate::watch::observation::Observation;
 use crate::workers::poller::budget_queue::BudgetQueue;
-use crate::workers::poller::poll::Decision;
+use crate::workers::poller::decision::Decision;
 use crate::workers::poller::{Shared, State};
 
 /// The number of unlisted status values that are remembered.

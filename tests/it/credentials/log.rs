@@ -1,9 +1,10 @@
 //! The log of the program, for tests that read it.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use tracing::subscriber::DefaultGuard;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The log of this thread; a test runs on one thread.
@@ -15,9 +16,15 @@ pub(super) struct Log {
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
+/// Two more subscribers than the one of a test. With one only, `tracing` asks no other than
+/// the thread that first reaches a line whether it is wanted, and keeps the answer for all.
+static OTHERS: LazyLock<[Dispatch; 2]> =
+    LazyLock::new(|| std::array::from_fn(|_| Dispatch::new(NoSubscriber::default())));
+
 impl Log {
     /// Records all lines, down to `debug`, until it is dropped.
     pub(super) fn begin() -> Self {
+        LazyLock::force(&OTHERS);
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)

@@ -228,14 +228,14 @@ impl Process {
         let instance = Instance("model".to_owned());
         let composer = Composer::new(instance, Arc::new(subscriptions()));
         let courier = Courier::new(courier::Parts {
-            store: Arc::clone(&store),
+            store: store.clone(),
             sinks: sinks(world),
             clock: Arc::clone(&clock),
             rng: rng(),
             metrics: Metrics::shared(),
         });
         let poller = Poller::new(poller::Parts {
-            store: Arc::clone(&store),
+            store: store.clone(),
             services: services.clone(),
             composer: composer.clone(),
             clock: Arc::clone(&clock),

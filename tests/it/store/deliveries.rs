@@ -16,7 +16,7 @@ use crate::store::samples::{at, deliveries_in, submission, watch};
 /// The duration of each attempt.
 const TOOK: Duration = Duration::from_millis(123);
 /// How long each claim lasts.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 pub(super) async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedStore {
     let store = database.open().unwrap();

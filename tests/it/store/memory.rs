@@ -88,7 +88,9 @@ impl Memory {
         let latest = later(time.now(), RETRY_DELAY_MAX);
         for row in &mut self.rows().deliveries {
             row.lease_until = Timestamp::MIN;
-            row.due_at = row.due_at.min(latest);
+            if row.due_at > latest {
+                row.due_at = time.now();
+            }
         }
         *self.time.lock().unwrap() = Some(time.clone());
         MemoryStore {

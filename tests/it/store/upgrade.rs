@@ -98,7 +98,7 @@ async fn callbacks_of_the_third_schema_keep_their_url() {
     assert_eq!(store.redrive_dead("callback", None).await.unwrap(), 1);
     store.redrive(1, true).await.unwrap();
     let claim = async |sink| {
-        let lease = Duration::from_secs(60);
+        let lease = Duration::from_mins(1);
         store.claim_deliveries(sink, lease, 10).await.unwrap()
     };
     let target = Target("https://hooks.example.com/hunter2".to_owned());

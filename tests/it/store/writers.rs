@@ -9,7 +9,7 @@ use crate::store::Database;
 use crate::store::listing::changes_since;
 use crate::store::samples::{accepted, end, submission, watch};
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn changes_of_another_writer_are_read(database: &impl Database) {
     let store = database.open().unwrap();

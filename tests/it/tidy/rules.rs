@@ -111,6 +111,30 @@ fn is_allowed(path: &Path<'_>, module: &str, allowed: &[&str]) -> bool {
     !items.is_empty() && items.into_iter().all(named)
 }
 
+/// Each row of the table names only rows before it.
+pub(crate) fn floors(table: &[Layer]) -> Vec<Finding> {
+    let mut before: Vec<&str> = vec!["*"];
+    let mut findings = Vec::new();
+    for (module, allowed) in table {
+        let named = allowed
+            .iter()
+            .map(|each| each.split("::").next().unwrap_or(each));
+        findings.extend(
+            named
+                .filter(|name| !before.contains(name))
+                .map(|name| Finding {
+                    path: "tests/it/tidy.rs".to_owned(),
+                    line: 1,
+                    what: format!("`{module}` may name `{name}`"),
+                    reason: "LAYERS must list that row before, so that no circle can arise"
+                        .to_owned(),
+                }),
+        );
+        before.push(module);
+    }
+    findings
+}
+
 /// Pure modules use only the dependencies in their row.
 pub(crate) fn purity(source: &Source, table: &[Layer], dependencies: &[String]) -> Vec<Finding> {
     let module = source.modules()[0];

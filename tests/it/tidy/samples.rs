@@ -66,6 +66,18 @@ fn a_module_outside_the_row_is_found() {
 }
 
 #[test]
+fn a_row_that_names_a_later_row_is_found() {
+    finds(
+        &rules::floors(&[("clock", &[]), ("watch", &["clock::later"])]),
+        &[],
+    );
+    finds(
+        &rules::floors(&[("watch", &["clock::later"]), ("clock", &[])]),
+        &["tests/it/tidy.rs:1: `watch` may name `clock`"],
+    );
+}
+
+#[test]
 fn a_modules_own_tests_may_name_anything() {
     let text = "use crate::store::Row;\n#[cfg(test)]\nmod tests {\n    use crate::sink::Log;\n}\n";
     finds(&rules::layers(&rust("src/store/mod.rs", text), LAYERS), &[]);

@@ -26,6 +26,8 @@ pub(crate) struct Path<'a> {
     pub(crate) segments: Vec<&'a str>,
     pub(crate) group: Vec<&'a str>,
     pub(crate) imported: bool,
+    /// Imported for others: `pub use`.
+    pub(crate) exported: bool,
 }
 
 impl Source {
@@ -353,11 +355,13 @@ fn path_at<'a>(tokens: &[Token<'a>], start: usize) -> Path<'a> {
         at += 2;
     }
     let imported = text_at(tokens, start.checked_sub(1)) == "use";
+    let before = text_at(tokens, start.checked_sub(2));
     Path {
         line: tokens[start].line,
         segments,
         group,
         imported,
+        exported: imported && ["pub", ")"].contains(&before),
     }
 }
 
