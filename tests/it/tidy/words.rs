@@ -13,7 +13,7 @@ const BANNED_LIMIT: usize = 4;
 /// Places with "is no …"; "there is no …" and "is no longer" are plain.
 const IS_NO_LIMIT: usize = 0;
 /// Clauses that stand for a noun: "What was sent …", "of what it sent", "by whom", "of which".
-const HEADLESS_LIMIT: usize = 8;
+const HEADLESS_LIMIT: usize = 6;
 /// Doc comments of at most [`SHORT_WORDS`] words, help texts of options aside.
 const SHORT_LIMIT: usize = 1;
 
