@@ -165,16 +165,13 @@ impl Poll {
         } else {
             Some(timing.next_poll(&entry.tracking, retry_after, at, entry.deadline, rng))
         };
-        match next {
-            Some(next) => {
-                let due = uptime.saturating_add(next.after);
-                agenda.schedule(self.turn.ticket, next.duty, due);
-            }
-            None => {
-                let id = entry.id;
-                drop(state);
-                self.shared.end(id, None);
-            }
+        if let Some(next) = next {
+            let due = uptime.saturating_add(next.after);
+            agenda.schedule(self.turn.ticket, next.duty, due);
+        } else {
+            let id = entry.id;
+            drop(state);
+            self.shared.end(id, None);
         }
     }
 
