@@ -202,7 +202,7 @@ thread_local! {
     static FORMATTED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Appends to the line that [`format`] returns.
+/// Appends to the line that [`format()`] returns.
 struct FormattedLine;
 
 impl Write for FormattedLine {
