@@ -1,4 +1,4 @@
-//! An event on its way to a sink: the deliveries that a change owes, and the input of a sink.
+//! An event on its way to a sink: the deliveries of a change, and the input of a sink.
 
 use std::fmt;
 use std::time::Duration;
