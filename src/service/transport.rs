@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use crate::clock::show_duration;
 use crate::definition::reading::Answer;
 use crate::outbound;
+use crate::outbound::proxy::Route;
 use crate::watch::observation::{Problem, ProblemKind};
 
 /// The time limit of connecting, TLS included.
@@ -39,6 +40,8 @@ pub trait Transport: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// The proxies that the client uses.
+    route: Route,
     max_body: usize,
 }
 
@@ -78,7 +81,7 @@ impl HttpTransport {
     /// # Errors
     /// TLS cannot be set up, most often because the system has no CA certificates.
     pub fn new(max_body: usize) -> Result<Self, reqwest::Error> {
-        Self::from(outbound::client(), max_body)
+        Self::by(Route::Environment, max_body)
     }
 
     /// Makes a transport that ignores the proxy of the environment.
@@ -86,10 +89,22 @@ impl HttpTransport {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn direct(max_body: usize) -> Result<Self, reqwest::Error> {
-        Self::from(outbound::client().no_proxy(), max_body)
+        Self::by(Route::Direct, max_body)
     }
 
-    fn from(client: reqwest::ClientBuilder, max_body: usize) -> Result<Self, reqwest::Error> {
+    /// Makes a transport whose requests all take this route.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn by(route: Route, max_body: usize) -> Result<Self, reqwest::Error> {
+        Self::from(route.client()?, route, max_body)
+    }
+
+    fn from(
+        client: reqwest::ClientBuilder,
+        route: Route,
+        max_body: usize,
+    ) -> Result<Self, reqwest::Error> {
         let client = client
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
@@ -97,7 +112,11 @@ impl HttpTransport {
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_keep_alive_while_idle(true)
             .build()?;
-        Ok(Self { client, max_body })
+        Ok(Self {
+            client,
+            route,
+            max_body,
+        })
     }
 
     /// Reads the body up to the limit. The decompressed bytes are counted as they come,
@@ -125,11 +144,14 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: reqwest::Request) -> Result<Received, Problem> {
-        let mut response = self
-            .client
-            .execute(request)
-            .await
-            .map_err(|error| unreachable(&error))?;
+        let mut response =
+            self.client.execute(request).await.map_err(|error| {
+                Problem::new(ProblemKind::Unreachable, self.route.in_words(&error))
+            })?;
+        // An answer of the proxy says nothing about the job.
+        if let Some(refusal) = self.route.refusal(&response) {
+            return Err(Problem::new(ProblemKind::Unreachable, refusal));
+        }
         let http_status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let body = self
