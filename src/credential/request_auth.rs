@@ -87,11 +87,30 @@ pub(super) fn secret_value(secret: &SecretString) -> Result<HeaderValue, &'stati
 }
 
 fn redaction_of(value: &HeaderValue) -> Redaction {
-    let text = value.to_str().unwrap_or_default();
+    // Other letters than those of ASCII are allowed, too.
+    let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default();
     // For `Bearer SECRET` also the secret alone, and for Basic the password.
     let last = text.rsplit(' ').next().unwrap_or_default();
     let pair = BASE64_STANDARD.decode(last).unwrap_or_default();
     let pair = String::from_utf8(pair).unwrap_or_default();
     let password = pair.split_once(':').map_or("", |(_, password)| password);
     Redaction::of([text, last, password])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_secret_of_several_headers_is_redacted() {
+        let value = |text: &str| secret_value(&SecretString::from(text.to_owned())).unwrap();
+        let auth = RequestAuth::Headers(vec![
+            (TOKEN_HEADER, value("first-canary")),
+            (http::header::AUTHORIZATION, value("Key sëcond-canary")),
+        ]);
+        assert_eq!(
+            auth.redaction().text("first-canary, sëcond-canary"),
+            "[REDACTED], [REDACTED]"
+        );
+    }
 }

@@ -6,9 +6,13 @@
 
 use std::fmt::{Debug, Display, Formatter, Result as Formatted};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
+use percent_encoding::percent_decode_str;
 use reqwest::{ClientBuilder, Response, Url};
 
+use crate::outbound::redaction::Redaction;
 use crate::outbound::{causes, client, in_words, innermost, names_this_machine};
 
 /// The form of the setting.
@@ -110,6 +114,21 @@ impl Route {
         Some(format!(
             "{proxy} refused the request: HTTP {status} ({code})"
         ))
+    }
+
+    /// Returns the secrets that every request through the proxy carries: a proxy for tests
+    /// may pass them on, and a service may repeat them.
+    pub fn redaction(&self) -> Redaction {
+        let Self::Proxy(Proxy(url)) = self else {
+            return Redaction::default();
+        };
+        let Some(password) = url.password() else {
+            return Redaction::default();
+        };
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let plain = decoded(password);
+        let pair = BASE64_STANDARD.encode(format!("{}:{plain}", decoded(url.username())));
+        Redaction::of([password, &plain, &pair])
     }
 
     /// Returns the name of the proxy in messages.
@@ -246,6 +265,11 @@ mod tests {
     #[test]
     fn user_and_password_of_a_proxy_are_not_shown() {
         let route = Route::read("http://watcher:canary%20x@p:3128").unwrap();
+        let echo = "canary%20x, canary x, Basic d2F0Y2hlcjpjYW5hcnkgeA==";
+        assert_eq!(
+            route.redaction().text(echo),
+            "[REDACTED], [REDACTED], Basic [REDACTED]"
+        );
         let client = route.client().unwrap();
         for shown in [
             route.to_string(),

@@ -12,6 +12,7 @@ use crate::clock::show_duration;
 use crate::definition::reading::Answer;
 use crate::outbound;
 use crate::outbound::proxy::Route;
+use crate::outbound::redaction::Redaction;
 use crate::watch::observation::{Problem, ProblemKind};
 
 /// The time limit of connecting, TLS included.
@@ -42,6 +43,8 @@ pub struct HttpTransport {
     client: reqwest::Client,
     /// The proxies that the client uses.
     route: Route,
+    /// The secrets for the proxy, which are removed from answers.
+    secrets: Redaction,
     max_body: usize,
 }
 
@@ -114,6 +117,7 @@ impl HttpTransport {
             .build()?;
         Ok(Self {
             client,
+            secrets: route.redaction(),
             route,
             max_body,
         })
@@ -164,7 +168,7 @@ impl Transport for HttpTransport {
         Ok(Received {
             http_status,
             headers,
-            body,
+            body: self.secrets.body(body),
         })
     }
 }
