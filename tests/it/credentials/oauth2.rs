@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jobwatch::watch::WatchId;
-use jobwatch::watch::observation::{Problem, ProblemKind};
+use jobwatch::watch::observation::{ProblemKind, ProblemNote};
 use serde_json::{Value, json};
 
 use crate::credentials::cloud::{Cloud, watches};
@@ -71,7 +71,7 @@ impl Sso {
     }
 
     /// Makes one poll and returns its problem.
-    async fn problem(&self) -> (App, WatchId, Problem) {
+    async fn problem(&self) -> (App, WatchId, ProblemNote) {
         let app = self.app("scope = \"jobs.read\"\n").await;
         let id = app.submit("jobs", "job-1").await;
         app.next_poll(id).await;
