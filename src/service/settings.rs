@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::credential::configured::CredentialSettings;
 use crate::definition::catalog::Catalog;
 use crate::definition::{Definition, NotFoundMeans};
+use crate::outbound::is_local;
+use crate::outbound::proxy::Route;
 use crate::schedule::budget::Limits;
 use crate::service::reach::AllowedHosts;
 use crate::service::{Base, Manner, endpoint};
@@ -35,6 +37,8 @@ pub struct ServiceSettings {
     pub definition: Arc<Definition>,
     pub base: Base,
     pub credential: String,
+    /// The proxies that its polls use.
+    pub route: Route,
     /// Values for the definition's placeholders.
     pub params: Params,
     /// The most requests that it may get.
@@ -76,6 +80,7 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
     } = foundation;
     let own_credential = credential.as_ref().map(|(_, settings)| *settings);
     let base = endpoint::base(section, definition.as_deref(), own_credential);
+    let route = route(section, base.as_ref());
     let params = section.texts("params");
     let limits = limits(section);
     let expect = expect(section);
@@ -106,6 +111,7 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
     Some(ServiceSettings {
         base: base?,
         credential: credential?.0,
+        route: route?,
         params,
         limits: limits?,
         timing: poll.complete()?,
@@ -155,6 +161,28 @@ fn stages(section: &Reader<'_>, first: &Definition, catalog: &Catalog) -> Vec<Ar
         next = definition.next_definition();
     }
     found
+}
+
+/// Reads `proxy`; without it, the proxies of the environment are used.
+fn route(section: &Reader<'_>, base: Option<&Base>) -> Option<Route> {
+    if !section.has("proxy") {
+        section.ask("proxy");
+        return Some(Route::Environment);
+    }
+    let read = Route::read(&section.expanded("proxy")?);
+    let route = read
+        .inspect_err(|message| section.report("proxy", message))
+        .ok()?;
+    if let Route::Proxy(proxy) = &route {
+        if proxy.has_password() && section.is_written_openly("proxy") {
+            section.warn("proxy", "a password stands in a file that every user can read; use `${VARIABLE}` in its place");
+        }
+        let is_near = matches!(base, Some(Base::Url(url)) if is_local(url));
+        if is_near && !proxy.is_local() {
+            section.warn("proxy", "the `url` names this machine, but the proxy will look for it on its own machine; use `proxy = \"none\"` to ask it directly");
+        }
+    }
+    Some(route)
 }
 
 /// Returns the poll settings of a service: its own, then those of the definition, then `global`

@@ -11,6 +11,8 @@ use http::{HeaderMap, StatusCode};
 use crate::clock::show_duration;
 use crate::definition::reading::Answer;
 use crate::outbound;
+use crate::outbound::proxy::Route;
+use crate::outbound::redaction::Redaction;
 use crate::watch::observation::{Problem, ProblemKind};
 
 /// The time limit of connecting, TLS included.
@@ -39,6 +41,10 @@ pub trait Transport: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// The proxies that the client uses.
+    route: Route,
+    /// The secrets for the proxy, which are removed from answers.
+    secrets: Redaction,
 }
 
 /// Uses the proxy of the environment for other machines only: for a proxy, `localhost`
@@ -80,7 +86,7 @@ impl HttpTransport {
     /// # Errors
     /// TLS cannot be set up, most often because the system has no CA certificates.
     pub fn new() -> Result<Self, reqwest::Error> {
-        Self::from(outbound::client())
+        Self::by(Route::Environment)
     }
 
     /// Makes a transport that ignores the proxy of the environment.
@@ -88,10 +94,18 @@ impl HttpTransport {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn direct() -> Result<Self, reqwest::Error> {
-        Self::from(outbound::client().no_proxy())
+        Self::by(Route::Direct)
     }
 
-    fn from(client: reqwest::ClientBuilder) -> Result<Self, reqwest::Error> {
+    /// Makes a transport whose requests all take this route.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn by(route: Route) -> Result<Self, reqwest::Error> {
+        Self::from(route.client()?, route)
+    }
+
+    fn from(client: reqwest::ClientBuilder, route: Route) -> Result<Self, reqwest::Error> {
         let client = client
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
@@ -99,7 +113,11 @@ impl HttpTransport {
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_keep_alive_while_idle(true)
             .build()?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            secrets: route.redaction(),
+            route,
+        })
     }
 }
 
@@ -129,11 +147,14 @@ async fn read_body(
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: reqwest::Request, max_body: usize) -> Result<Received, Problem> {
-        let mut response = self
-            .client
-            .execute(request)
-            .await
-            .map_err(|error| unreachable(&error))?;
+        let mut response =
+            self.client.execute(request).await.map_err(|error| {
+                Problem::new(ProblemKind::Unreachable, self.route.in_words(&error))
+            })?;
+        // An answer of the proxy says nothing about the job.
+        if let Some(refusal) = self.route.refusal(&response) {
+            return Err(Problem::new(ProblemKind::Unreachable, refusal));
+        }
         let http_status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let read = read_body(&mut response, max_body).await;
@@ -144,7 +165,7 @@ impl Transport for HttpTransport {
         Ok(Received {
             http_status,
             headers,
-            body,
+            body: self.secrets.body(body),
             is_cut,
         })
     }

@@ -1,6 +1,7 @@
 //! The HTTP transport against servers on real sockets, with a clock that is stepped.
 
 mod http2;
+mod proxies;
 mod replay;
 
 use std::net::Ipv4Addr;

@@ -4,13 +4,14 @@ use tokio::task::JoinSet;
 
 use super::http2::{Act, Asked, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Server};
 use crate::outbound;
+use crate::outbound::proxy::Route;
 use crate::service::transport::{HttpTransport, Received, Transport};
 use crate::watch::observation::{Problem, ProblemKind};
 
 fn transport() -> HttpTransport {
     // Without TLS the version is not negotiated, so the client must know it.
     let client = outbound::client().no_proxy().http2_prior_knowledge();
-    HttpTransport::from(client).unwrap()
+    HttpTransport::from(client, Route::Direct).unwrap()
 }
 
 fn request(server: &Server) -> reqwest::Request {
