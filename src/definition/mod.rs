@@ -5,11 +5,13 @@
 //! definitions, [`request`] fills the request for a job, [`reading`] turns an answer into an
 //! observation, and [`explain`] shows how.
 
+pub mod body;
 pub mod catalog;
 pub mod compile;
 pub mod created_job;
 pub mod explain;
 mod file;
+pub mod ids;
 mod lint;
 pub mod pattern;
 pub mod reading;
