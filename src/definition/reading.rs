@@ -395,15 +395,10 @@ fn read_time(
     name: &str,
     warnings: &mut Vec<String>,
 ) -> Option<Timestamp> {
-    // Some services write 0 as long as there is no time.
-    let value = selectors
-        .first_value(view)
-        .filter(|value| value.as_i64() != Some(0) && value.as_str() != Some("0"))?;
-    timestamp::read(value)
-        .inspect_err(|text| {
-            warnings.push(bounded(format!("cannot read {name} as a time: {text}")));
-        })
-        .ok()
+    timestamp::read(selectors.first_value(view)?).unwrap_or_else(|text| {
+        warnings.push(bounded(format!("cannot read {name} as a time: {text}")));
+        None
+    })
 }
 
 fn read_error(definition: &Definition, answer: &Answer<'_>, body: Option<&Value>) -> Problem {
