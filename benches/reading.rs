@@ -13,7 +13,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
-use jobwatch::definition::reading::{Answer, read};
+use jobwatch::definition::reading::{Answer, Asked, read};
 use jobwatch::watch::observation::Observation;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -93,8 +93,16 @@ fn compare(definition: &Definition, name: &str, body: &[u8], reads: u32) {
         http_status: 200,
         headers: &headers,
         body,
+        is_cut: false,
     };
-    let observe = || read(definition, JOB_ID, &answer, Timestamp::UNIX_EPOCH);
+    let observe = || {
+        read(
+            definition,
+            &Asked::job(JOB_ID),
+            &answer,
+            Timestamp::UNIX_EPOCH,
+        )
+    };
     assert!(
         matches!(observe(), Observation::Sighting(_)),
         "the body is read as a job"

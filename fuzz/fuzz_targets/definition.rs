@@ -6,7 +6,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::compile::compile;
 use jobwatch::definition::explain::explain;
-use jobwatch::definition::reading::Answer;
+use jobwatch::definition::reading::{Answer, Asked};
 use libfuzzer_sys::fuzz_target;
 
 const BODY: &[u8] =
@@ -25,7 +25,8 @@ fuzz_target!(|text: &str| {
             http_status,
             headers: &HeaderMap::new(),
             body: BODY,
+            is_cut: false,
         };
-        let _ = explain(&definition, Some("job"), &answer, Timestamp::UNIX_EPOCH);
+        let _ = explain(&definition, &Asked::job("job"), &answer, Timestamp::UNIX_EPOCH);
     }
 });

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::catalog::Catalog;
-use jobwatch::definition::reading::{Answer, read};
+use jobwatch::definition::reading::{Answer, Asked, read};
 use jobwatch::watch::observation::Observation;
 use libfuzzer_sys::fuzz_target;
 
@@ -24,8 +24,9 @@ fuzz_target!(|input: (u8, u16, &[u8])| {
         http_status,
         headers: &HeaderMap::new(),
         body,
+        is_cut: false,
     };
-    let observation = read(definition, "job", &answer, Timestamp::UNIX_EPOCH);
+    let observation = read(definition, &Asked::job("job"), &answer, Timestamp::UNIX_EPOCH);
     if let Observation::Sighting(_) = observation {
         assert!((200..300).contains(&http_status), "a sighting from HTTP {http_status}");
     }

@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::definition::Definition;
 use crate::definition::catalog::load_file;
 use crate::definition::explain::{Explanation, SightingExplained, explain};
-use crate::definition::reading::Answer;
+use crate::definition::reading::{Answer, Asked};
 use crate::suggest;
 
 /// The largest recorded answer, in bytes.
@@ -77,9 +77,14 @@ impl Explain {
             http_status: self.http_status,
             headers: &headers,
             body: &body,
+            is_cut: false,
         };
         let now = SystemClock::shared().now();
-        let explanation = explain(&definition, self.job_id.as_deref(), &answer, now);
+        let asked = Asked {
+            job_id: self.job_id.as_deref(),
+            ..Asked::any()
+        };
+        let explanation = explain(&definition, &asked, &answer, now);
         if self.human {
             say(&in_words(&explanation));
         } else {

@@ -387,6 +387,18 @@ impl timing::Source for PollTable<'_, '_> {
             });
         self.check.ok(&format!("poll.{key}"), read)
     }
+
+    fn whole(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.table.get(key)?;
+        let number = value.as_integer().and_then(|it| u32::try_from(it).ok());
+        let read = number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let (least, most) = (range.start(), range.end());
+                format!("{value} must be a whole number from {least} to {most}")
+            });
+        self.check.ok(&format!("poll.{key}"), read)
+    }
 }
 
 /// Returns `sub_jobs` for resources at `$.entities` and children at `$.entities.sub_jobs[*]`.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::show_duration;
-use crate::definition::reading::{Answer, Ground};
+use crate::definition::reading::{Answer, Asked, Ground};
 use crate::definition::selector::{Selectors, View};
 use crate::definition::{Definition, reading};
 use crate::watch::observation::{Child, Observation, Problem, ProblemKind, Sighting};
@@ -64,11 +64,11 @@ pub struct Origin {
     pub selector: String,
 }
 
-/// Reads `answer` by `definition` and explains the result. Without a `job_id` the answer may
-/// be about any job.
+/// Reads `answer` by `definition` and explains the result. Without a job id
+/// the answer may be about any job.
 pub fn explain(
     definition: &Definition,
-    job_id: Option<&str>,
+    asked: &Asked<'_>,
     answer: &Answer<'_>,
     now: Timestamp,
 ) -> Explanation {
@@ -78,11 +78,11 @@ pub fn explain(
             format!("the body is larger than max_body, {MAX_BODY} bytes"),
         )));
     }
-    let (observation, ground) = reading::read_with_ground(definition, job_id, answer, now);
+    let (observation, ground) = reading::read_with_ground(definition, asked, answer, now);
     match observation {
         Observation::Sighting(sighting) => {
             let body = serde_json::from_slice(answer.body).unwrap_or(Value::Null);
-            let origins = origins(definition, answer.http_status, &body, job_id);
+            let origins = origins(definition, answer.http_status, &body, asked.job_id);
             Explanation::Sighting(Box::new(of_sighting(definition, sighting, ground, origins)))
         }
         Observation::Problem(problem) => Explanation::Problem(ProblemExplained::of(problem)),

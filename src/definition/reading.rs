@@ -3,6 +3,7 @@
 //! Pure. A verdict comes only from a status in a 2xx answer about the right job. Every other
 //! answer is a problem, and a problem is never a verdict (invariant 1).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -12,10 +13,10 @@ use serde_json::Value;
 use crate::definition::selector::{Selector, Selectors, View};
 use crate::definition::{ChildrenVerdict, Definition, JobSelectors, timestamp};
 use crate::outbound::{html, retry_after};
-use crate::watch::Outcome;
 use crate::watch::observation::{
     Child, Job, JobState, Observation, Problem, ProblemKind, Sighting, bounded,
 };
+use crate::watch::{Labels, Outcome, Params};
 
 /// The most children in an event; the verdict takes all of them into account.
 pub const CHILDREN_MAX: usize = 200;
@@ -36,6 +37,44 @@ pub struct Answer<'a> {
     pub headers: &'a HeaderMap,
     /// The body, which the caller has decoded and limited in size.
     pub body: &'a [u8],
+    /// True if the body is only the beginning of one that is larger than the limit.
+    pub is_cut: bool,
+}
+
+/// The job that an answer should be about, with the facts of its watch that conditions may name.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The id of the job; without one the answer may be about any job.
+    pub job_id: Option<&'a str>,
+    /// The params of the watch and of its service.
+    pub params: &'a Params,
+    /// The labels of the watch.
+    pub labels: &'a Labels,
+    /// The run that the watch is about, as far as it is known.
+    pub run: Option<&'a str>,
+}
+
+/// The values of a watch without params or labels.
+static NONE: BTreeMap<String, String> = BTreeMap::new();
+
+impl<'a> Asked<'a> {
+    /// Returns a question about any job.
+    pub fn any() -> Self {
+        Self {
+            job_id: None,
+            params: &NONE,
+            labels: &NONE,
+            run: None,
+        }
+    }
+
+    /// Returns a question about this job, with no params or labels.
+    pub fn job(job_id: &'a str) -> Self {
+        Self {
+            job_id: Some(job_id),
+            ..Self::any()
+        }
+    }
 }
 
 /// The reason for the state of a sighting.
@@ -49,27 +88,27 @@ pub enum Ground {
     Unlisted,
 }
 
-/// Reads `answer`, the answer to a poll of `job_id`, by `definition`.
+/// Reads `answer`, the answer to a poll of the job that is `asked` for, by `definition`.
 pub fn read(
     definition: &Definition,
-    job_id: &str,
+    asked: &Asked<'_>,
     answer: &Answer<'_>,
     now: Timestamp,
 ) -> Observation {
-    read_with_ground(definition, Some(job_id), answer, now).0
+    read_with_ground(definition, asked, answer, now).0
 }
 
 /// Does the same as [`read`], and returns the reason for the state of a sighting. Without a
 /// `job_id` the answer may be about any job; the first one of a list counts.
 pub fn read_with_ground(
     definition: &Definition,
-    job_id: Option<&str>,
+    asked: &Asked<'_>,
     answer: &Answer<'_>,
     now: Timestamp,
 ) -> (Observation, Option<Ground>) {
     let body: Option<Value> = serde_json::from_slice(without_bom(answer.body)).ok();
     let read = if (200..300).contains(&answer.http_status) {
-        read_success(definition, job_id, answer, body.as_ref())
+        read_success(definition, asked.job_id, answer, body.as_ref())
     } else {
         Err(read_error(definition, answer, body.as_ref()))
     };
@@ -277,9 +316,8 @@ fn read_job(
     job.children.truncate(CHILDREN_MAX);
     Sighting {
         unknown_status: *ground == Ground::Unlisted || unknown_child,
-        job,
         warnings,
-        retry_after: None,
+        ..Sighting::of(job)
     }
 }
 
@@ -453,6 +491,7 @@ impl ErrorAnswer {
                 message.unwrap_or_else(|| format!("HTTP {http_status} without a message")),
             ),
             retry_after: None,
+            pace: None,
         }
     }
 }

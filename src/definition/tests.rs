@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::definition::Definition;
 use crate::definition::compile::compile;
 use crate::definition::explain::{Explanation, explain};
-use crate::definition::reading::{Answer, read};
+use crate::definition::reading::{Answer, Asked, read};
 use crate::watch::observation::{JobState, Observation, ProblemKind};
 
 const HEAD: &str =
@@ -31,8 +31,9 @@ fn seen(definition: &Definition, http_status: u16, body: &str) -> Observation {
         http_status,
         headers: &headers,
         body: body.as_bytes(),
+        is_cut: false,
     };
-    read(definition, "j", &answer, Timestamp::UNIX_EPOCH)
+    read(definition, &Asked::job("j"), &answer, Timestamp::UNIX_EPOCH)
 }
 
 #[track_caller]
@@ -398,8 +399,15 @@ fn retry_hint_counts_only_for_a_throttling() {
             http_status,
             headers: &headers,
             body: body.as_bytes(),
+            is_cut: false,
         };
-        read(&definition, "j", &answer, Timestamp::UNIX_EPOCH).retry_after()
+        read(
+            &definition,
+            &Asked::job("j"),
+            &answer,
+            Timestamp::UNIX_EPOCH,
+        )
+        .retry_after()
     };
     assert_eq!(wait(429, "{}"), Some(std::time::Duration::from_secs(7)));
     assert_eq!(wait(500, "{}"), None);
@@ -418,8 +426,9 @@ fn explanation_names_the_origin_of_each_value() {
             http_status: 200,
             headers: &headers,
             body: body.as_bytes(),
+            is_cut: false,
         };
-        match explain(&definition, None, &answer, Timestamp::UNIX_EPOCH) {
+        match explain(&definition, &Asked::any(), &answer, Timestamp::UNIX_EPOCH) {
             Explanation::Sighting(sighting) => *sighting,
             Explanation::Problem(problem) => panic!("not a sighting: {problem:?}"),
         }

@@ -20,9 +20,10 @@ use crate::clock::show_duration;
 use crate::credential::lease::Failing;
 use crate::credential::scope::Scope;
 use crate::credential::{CredentialError, IssuedSecret, Renewal, SharedCredential, refusal};
+use crate::definition::Definition;
 use crate::definition::explain::{Explanation, ProblemExplained, explain};
+use crate::definition::reading::{self, Asked};
 use crate::definition::request::JOB_ID;
-use crate::definition::{Definition, reading};
 use crate::outbound::redaction::Redaction;
 use crate::schedule::budget::Limits;
 use crate::service::refusals::Refusals;
@@ -208,7 +209,7 @@ impl Service {
                             Explanation::Problem(ProblemExplained::of(problem))
                         }
                         Observation::Sighting(_) => {
-                            explain(&self.definition, Some(job_id), &answer, now)
+                            explain(&self.definition, &Asked::job(job_id), &answer, now)
                         }
                     },
                 }
@@ -218,7 +219,12 @@ impl Service {
 
     fn read(&self, job_id: &str, answered: &Answered, now: Timestamp) -> Observation {
         let received = &answered.received;
-        let mut observation = reading::read(&self.definition, job_id, &received.answer(), now);
+        let mut observation = reading::read(
+            &self.definition,
+            &Asked::job(job_id),
+            &received.answer(),
+            now,
+        );
         if let Observation::Problem(problem) = &mut observation {
             answered.redact(&mut problem.message);
             if problem.kind == ProblemKind::Forbidden

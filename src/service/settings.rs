@@ -1,9 +1,10 @@
 //! A service as configured: its own section `[services.NAME]`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::credential::configured::CredentialSettings;
-use crate::definition::Definition;
+use crate::definition::{Definition, NotFoundMeans};
 use crate::schedule::budget::Limits;
 use crate::service::{Base, endpoint};
 use crate::timing::{PollSettings, Timing};
@@ -60,7 +61,7 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
     section.finish();
     let definition = definition?;
     check_params(section, &params, &definition);
-    let poll = own_poll.over(definition.poll.over(poll));
+    let poll = with_defaults(&definition, own_poll, poll);
     let is_too_long = |initial| poll.max.is_some_and(|max| initial > max);
     if poll.initial.is_some_and(is_too_long) && !poll_section.has_error("") {
         section.report("poll", "initial is longer than max");
@@ -73,6 +74,27 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
         limits: limits?,
         timing: poll.complete()?,
     })
+}
+
+/// Returns the poll settings of a service: its own, then those of the definition, then `global`
+/// ones. The defaults of the last three settings depend on the definition.
+fn with_defaults(definition: &Definition, own: PollSettings, global: PollSettings) -> PollSettings {
+    let nearer = own.over(definition.poll);
+    let gone_after = match definition.not_found_means {
+        // A deletion is not held up.
+        NotFoundMeans::Succeeded => nearer.gone_after.or(Some(Duration::ZERO)),
+        NotFoundMeans::Lost => nearer.gone_after,
+    };
+    let merged = PollSettings {
+        gone_after,
+        ..nearer
+    }
+    .over(global);
+    PollSettings {
+        settle: merged.settle.or(Some(Duration::ZERO)),
+        confirm: merged.confirm.or(Some(1)),
+        ..merged
+    }
 }
 
 fn check_params(section: &Reader<'_>, params: &Params, definition: &Definition) {

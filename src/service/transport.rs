@@ -68,6 +68,7 @@ impl Received {
             http_status: self.http_status.as_u16(),
             headers: &self.headers,
             body: &self.body,
+            is_cut: false,
         }
     }
 }

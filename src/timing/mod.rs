@@ -24,6 +24,9 @@ pub trait Source {
 
     /// Returns the number of `key`, which must be in `range`.
     fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64>;
+
+    /// Returns the whole number of `key`, which must be in `range`.
+    fn whole(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32>;
 }
 
 impl Source for &Reader<'_> {
@@ -33,6 +36,10 @@ impl Source for &Reader<'_> {
 
     fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         Reader::number(self, key, range)
+    }
+
+    fn whole(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        Reader::whole(self, key, range)
     }
 }
 
@@ -98,6 +105,12 @@ poll_settings! {
     request_timeout: Duration = duration(MILLISECOND);
     /// The time after a submission in which the service need not know the job yet.
     not_found_grace: Duration = duration(Duration::ZERO);
+    /// The time for which a job that was seen must stay away before the watch ends as `lost`.
+    gone_after: Duration = duration(Duration::ZERO);
+    /// The time for which an end that was seen before any progress must hold.
+    settle: Duration = duration(Duration::ZERO);
+    /// The number of sightings in a row that must agree on an end.
+    confirm: u32 = whole(1..=100);
     /// The time for which the service may refuse before the watch ends as `unknown`.
     give_up_after: Duration = duration(Duration::ZERO);
     /// The longest `Retry-After` of a server that is respected.

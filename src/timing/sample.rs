@@ -16,6 +16,10 @@ impl Source for Least {
     fn number(&mut self, _: &str, range: RangeInclusive<f64>) -> Option<f64> {
         Some(*range.start())
     }
+
+    fn whole(&mut self, _: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        Some(*range.start())
+    }
 }
 
 /// Returns all settings, each with the least allowed value.

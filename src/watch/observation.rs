@@ -1,13 +1,14 @@
 //! The observation of one poll: a sighting of the job, or a problem.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::watch::Outcome;
+use crate::watch::{Outcome, Params};
 
 /// The longest reason, message or status that is kept, in bytes; longer ones are cut.
 pub const TEXT_BYTES_MAX: usize = 4096;
@@ -26,6 +27,14 @@ pub enum Observation {
 }
 
 impl Observation {
+    /// Returns the time to the next poll that the answer names in a place of the definition.
+    pub fn pace(&self) -> Option<Duration> {
+        match self {
+            Self::Sighting(sighting) => sighting.pace,
+            Self::Problem(problem) => problem.pace,
+        }
+    }
+
     /// Returns the time that the server asks us to wait before the next poll.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -93,6 +102,59 @@ pub struct Sighting {
     pub warnings: Vec<String>,
     /// The time that the server asks us to wait before the next poll.
     pub retry_after: Option<Duration>,
+    /// The time to the next poll that the answer names in a place of the definition; not
+    /// limited yet.
+    pub pace: Option<Duration>,
+    /// The text that tells one run of the job from the next.
+    pub run: Option<String>,
+    /// The time at which the run began or ended, by our clock.
+    pub run_at: Option<Timestamp>,
+    /// The URL to poll next, absolute or relative, as the answer gives it.
+    pub follow: Option<String>,
+    /// The job that takes over from one that has succeeded.
+    pub next: Option<NextJob>,
+    /// The entries of the definition that gave the state.
+    pub proof: Proof,
+}
+
+impl Sighting {
+    /// Makes a sighting of `job`, with nothing beside it.
+    pub fn of(job: Job) -> Self {
+        Self {
+            unknown_status: false,
+            job,
+            warnings: Vec::new(),
+            retry_after: None,
+            pace: None,
+            run: None,
+            run_at: None,
+            follow: None,
+            next: None,
+            proof: Proof::default(),
+        }
+    }
+}
+
+/// The job that takes over from one that has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextJob {
+    /// The id of the next job.
+    pub job_id: String,
+    /// The definition that reads it; `None` for the same one.
+    pub definition: Option<String>,
+    /// The values for its placeholders, from the last answer.
+    pub params: Params,
+}
+
+/// The entries of a definition that gave the state of a sighting. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proof {
+    /// The selectors of the status; empty if a rule decided.
+    pub selector: Arc<str>,
+    /// The rule or the entry of `[states]` that decided.
+    pub rule: Arc<str>,
+    /// True if the body was not valid and was read leniently.
+    pub is_lenient: bool,
 }
 
 /// A job in the same form for every API. Missing, `null` and `""` are `None`.
@@ -206,6 +268,9 @@ pub struct Problem {
     pub message: String,
     /// The time that the server asks us to wait before the next poll.
     pub retry_after: Option<Duration>,
+    /// The time to the next poll that the answer names in a place of the definition; not
+    /// limited yet.
+    pub pace: Option<Duration>,
 }
 
 impl Problem {
@@ -217,6 +282,7 @@ impl Problem {
             code: None,
             message: message.into(),
             retry_after: None,
+            pace: None,
         }
     }
 

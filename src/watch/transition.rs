@@ -298,23 +298,18 @@ mod tests {
     }
 
     fn seen(state: JobState, status: &str) -> Observation {
-        Observation::Sighting(Sighting {
-            unknown_status: false,
-            job: Job {
-                state,
-                job_type: None,
-                status: Some(status.to_owned()),
-                code: None,
-                reason: None,
-                began_at: None,
-                ended_at: None,
-                progress: None,
-                resources: None,
-                children: Vec::new(),
-            },
-            warnings: Vec::new(),
-            retry_after: None,
-        })
+        Observation::Sighting(Sighting::of(Job {
+            state,
+            job_type: None,
+            status: Some(status.to_owned()),
+            code: None,
+            reason: None,
+            began_at: None,
+            ended_at: None,
+            progress: None,
+            resources: None,
+            children: Vec::new(),
+        }))
     }
 
     fn met(kind: ProblemKind) -> Observation {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::definition::explain::{Explanation, explain};
-use jobwatch::definition::reading::Answer;
+use jobwatch::definition::reading::{Answer, Asked};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -64,13 +64,13 @@ fn read(definition: &Definition, example: &Example) -> Value {
         http_status: example.http,
         headers: &headers,
         body: body.as_bytes(),
+        is_cut: false,
     };
-    let explanation = explain(
-        definition,
-        example.job_id.as_deref(),
-        &answer,
-        Timestamp::UNIX_EPOCH,
-    );
+    let asked = Asked {
+        job_id: example.job_id.as_deref(),
+        ..Asked::any()
+    };
+    let explanation = explain(definition, &asked, &answer, Timestamp::UNIX_EPOCH);
     let mut shown = serde_json::to_value(&explanation).unwrap();
     if let Explanation::Sighting(sighting) = &explanation {
         shown["children"] = json!(sighting.children.len());

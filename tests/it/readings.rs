@@ -13,7 +13,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::definition::reading;
-use jobwatch::definition::reading::Answer;
+use jobwatch::definition::reading::{Answer, Asked};
 use jobwatch::watch::Outcome;
 use jobwatch::watch::observation::{Observation, Problem, Sighting};
 use serde::Deserialize;
@@ -58,9 +58,11 @@ pub(crate) fn read(definition: &str, http_status: u16, job_id: &str, body: &[u8]
         http_status,
         headers: &headers,
         body,
+        is_cut: false,
     };
     let now = "2026-11-22T10:00:00Z".parse().unwrap();
-    reading::read(catalog.get(definition).unwrap(), job_id, &answer, now)
+    let asked = Asked::job(job_id);
+    reading::read(catalog.get(definition).unwrap(), &asked, &answer, now)
 }
 
 #[track_caller]

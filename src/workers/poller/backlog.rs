@@ -255,12 +255,7 @@ mod tests {
         Arc::new(Decision {
             watch: WatchId(Uuid::from_u128(n)),
             effect: Effect::LateResult,
-            observation: Some(Observation::Sighting(Sighting {
-                unknown_status: false,
-                job,
-                warnings: Vec::new(),
-                retry_after: None,
-            })),
+            observation: Some(Observation::Sighting(Sighting::of(job))),
             at: Timestamp::UNIX_EPOCH,
         })
     }

@@ -24,22 +24,21 @@ pub(crate) const STATES: [JobState; 7] = [
 ];
 
 pub(crate) fn sighting(state: JobState, status: u8) -> Observation {
+    let job = Job {
+        state,
+        job_type: None,
+        status: Some(format!("STATUS-{status}")),
+        code: None,
+        reason: None,
+        began_at: None,
+        ended_at: None,
+        progress: None,
+        resources: None,
+        children: Vec::new(),
+    };
     Observation::Sighting(Sighting {
         unknown_status: status == 0,
-        job: Job {
-            state,
-            job_type: None,
-            status: Some(format!("STATUS-{status}")),
-            code: None,
-            reason: None,
-            began_at: None,
-            ended_at: None,
-            progress: None,
-            resources: None,
-            children: Vec::new(),
-        },
-        warnings: Vec::new(),
-        retry_after: None,
+        ..Sighting::of(job)
     })
 }
 

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use jobwatch::definition::compile::compile;
 use jobwatch::definition::reading;
-use jobwatch::definition::reading::Answer;
+use jobwatch::definition::reading::{Answer, Asked};
 use jobwatch::watch::observation::{JobState, ProblemKind};
 
 use crate::readings::{problem, read, sighting};
@@ -143,14 +143,25 @@ fn a_mapped_code_with_http_200_is_a_problem() {
         http_status: 202,
         headers: &headers,
         body,
+        is_cut: false,
     };
     let now = "2026-11-22T10:00:00Z".parse().unwrap();
     let limited = br#"{"error":{"code":"Common.0024","message":"Flow limit exceeded"}}"#;
-    let met = problem(reading::read(&definition, "j", &answer(limited), now));
+    let met = problem(reading::read(
+        &definition,
+        &Asked::job("j"),
+        &answer(limited),
+        now,
+    ));
     assert_eq!(met.kind, ProblemKind::Throttled);
     assert_eq!(met.message, "Flow limit exceeded");
     let other = br#"{"error":{"code":"Common.0025","message":"?"}}"#;
-    let met = problem(reading::read(&definition, "j", &answer(other), now));
+    let met = problem(reading::read(
+        &definition,
+        &Asked::job("j"),
+        &answer(other),
+        now,
+    ));
     assert_eq!(met.kind, ProblemKind::Unreadable);
 }
 
@@ -205,9 +216,10 @@ fn page_in_html_matches_no_rule_and_gives_no_hint() {
         http_status: 429,
         headers: &HeaderMap::new(),
         body: b"<title>maintenance, again in 30 s</title>",
+        is_cut: false,
     };
     let now = "2026-11-22T10:00:00Z".parse().unwrap();
-    let met = problem(reading::read(&definition, "j", &answer, now));
+    let met = problem(reading::read(&definition, &Asked::job("j"), &answer, now));
     assert_eq!(met.kind, ProblemKind::Throttled);
     assert_eq!(met.retry_after, None);
     assert_eq!(met.message, "maintenance, again in 30 s");
@@ -228,8 +240,14 @@ fn retry_after_is_read_with_every_status() {
             http_status,
             headers: &headers,
             body,
+            is_cut: false,
         };
-        let observation = reading::read(definitions.get("dcs").unwrap(), "j", &answer, now);
+        let observation = reading::read(
+            definitions.get("dcs").unwrap(),
+            &Asked::job("j"),
+            &answer,
+            now,
+        );
         assert_eq!(
             observation.retry_after().unwrap().as_secs(),
             30,
