@@ -25,7 +25,7 @@
 //! | `outbound/` | the parts that all outgoing HTTP shares: client, secrets, redaction, egress rules, `Retry-After` |
 //! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; an error or a warning about one value |
 //! | `metrics` | the counters, in Prometheus' format |
-//! | `clock`, `wake`, `line_writer`, `suggest` | time and randomness, wakes between workers, the thread that writes the log, "did you mean" |
+//! | `clock`, `wake`, `line_writer`, `suggest`, `size` | time and randomness, wakes between workers, the thread that writes the log, "did you mean", sizes with units |
 //!
 //! # The way of a watch
 //!

@@ -99,7 +99,7 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
         section.report("poll", "initial is longer than max");
     }
     let own_max_body = own_max_body.and_then(|size| usize::try_from(size).ok());
-    let max_body = |definition: &Definition| own_max_body.or(definition.max_body()).or(max_body);
+    let max_body = |definition: &Definition| own_max_body.or(definition.answer.max_body).or(max_body);
     let stages = others.into_iter().map(|definition| {
         let manner = Manner {
             timing: with_defaults(&definition, own, global, expect).complete()?,
@@ -139,7 +139,7 @@ fn allow_hosts(section: &Reader<'_>) -> Option<AllowedHosts> {
 /// other.
 fn stages(section: &Reader<'_>, first: &Definition, catalog: &Catalog) -> Vec<Arc<Definition>> {
     let mut found: Vec<Arc<Definition>> = Vec::new();
-    let mut next = first.next_definition();
+    let mut next = first.next.definition.as_deref();
     while let Some(name) = next {
         let is_known = name == first.name || found.iter().any(|known| known.name == *name);
         if is_known && found.iter().any(|known| known.name == *name) {
@@ -158,7 +158,7 @@ fn stages(section: &Reader<'_>, first: &Definition, catalog: &Catalog) -> Vec<Ar
             break;
         };
         found.push(Arc::clone(definition));
-        next = definition.next_definition();
+        next = definition.next.definition.as_deref();
     }
     found
 }

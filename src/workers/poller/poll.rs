@@ -250,6 +250,6 @@ fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
         timing: service.timing_at(stage),
         not_found_means: definition.not_found_means,
         definition: &definition.name,
-        hands_over: definition.hands_over(),
+        hands_over: definition.next.hands_over(),
     }
 }
