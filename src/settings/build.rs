@@ -45,7 +45,7 @@ fn transports(settings: &Settings) -> Result<BTreeMap<Route, SharedTransport>, r
     let made = routes.into_iter().map(|route| match route {
         Route::Environment => Ok((route.clone(), by_environment(settings)?)),
         own => {
-            let own = HttpTransport::by(own.clone(), settings.max_body)?;
+            let own = HttpTransport::by(own.clone())?;
             Ok((route.clone(), Arc::new(own) as SharedTransport))
         }
     });
@@ -53,7 +53,7 @@ fn transports(settings: &Settings) -> Result<BTreeMap<Route, SharedTransport>, r
 }
 
 fn by_environment(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
-    let far = HttpTransport::new(settings.max_body)?;
+    let far = HttpTransport::new()?;
     let may_be_near = |base: &Base| match base {
         Base::Url(url) => is_local(url),
         Base::Catalog { .. } => true,
@@ -61,7 +61,7 @@ fn by_environment(settings: &Settings) -> Result<SharedTransport, reqwest::Error
     if !settings.services.values().any(|it| may_be_near(&it.base)) {
         return Ok(Arc::new(far));
     }
-    let near = HttpTransport::direct(settings.max_body)?;
+    let near = HttpTransport::direct()?;
     Ok(Arc::new(LocalBypass { near, far }))
 }
 
@@ -104,6 +104,10 @@ fn service_of(
         credential: Arc::clone(credential),
         params: service.params.clone(),
         timing: service.timing.clone(),
+        stages: service.stages.clone(),
+        expect: service.expect,
+        allow_hosts: service.allow_hosts.clone(),
+        max_body: service.max_body,
         limits: service.limits,
         transport: Arc::clone(transport),
         refusals: Arc::default(),

@@ -33,7 +33,7 @@ impl Played {
 
     fn transport(&self, scheme: &str, user: &str) -> HttpTransport {
         let url = format!("{scheme}://{user}{}", self.address);
-        HttpTransport::by(Route::read(&url).unwrap(), 1024).unwrap()
+        HttpTransport::by(Route::read(&url).unwrap()).unwrap()
     }
 
     /// Sends one request through the proxy, which gives one answer; returns the head of the
@@ -54,7 +54,7 @@ impl Played {
             stream.write_all(answer.as_bytes()).await.unwrap();
             (String::from_utf8(head).unwrap(), stream)
         };
-        let (received, (head, _stream)) = tokio::join!(transport.send(get(url)), proxy);
+        let (received, (head, _stream)) = tokio::join!(transport.send(get(url), 1024), proxy);
         (head, received)
     }
 
@@ -134,14 +134,14 @@ async fn refusals_of_a_proxy_are_not_answers_of_the_service() {
 #[tokio::test]
 async fn answer_of_the_service_is_its_own_without_a_proxy() {
     let (listener, url) = bound().await;
-    let transport = HttpTransport::direct(1024).unwrap();
+    let transport = HttpTransport::direct().unwrap();
     let server = async {
         let mut stream = asked(&listener).await;
         let answer = "HTTP/1.1 407 Odd\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(answer.as_bytes()).await.unwrap();
         stream
     };
-    let (received, _stream) = tokio::join!(transport.send(get(&url)), server);
+    let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), server);
     assert_eq!(received.unwrap().http_status.as_u16(), 407);
 }
 
@@ -153,7 +153,7 @@ async fn proxy_that_cannot_be_reached_is_named() {
     drop(proxy);
     for transport in transports {
         for url in [FAR_TLS, "http://127.0.0.1:1/"] {
-            let problem = transport.send(get(url)).await.unwrap_err();
+            let problem = transport.send(get(url), 1024).await.unwrap_err();
             assert_eq!(problem.kind, ProblemKind::Unreachable);
             let message = problem.message;
             // The name of the service is searched for on this machine with `socks5`.
@@ -172,7 +172,7 @@ async fn https_proxy_is_asked_over_tls() {
         let (mut stream, _) = proxy.listener.accept().await.unwrap();
         stream.read_u8().await.unwrap()
     };
-    let (received, first) = tokio::join!(transport.send(get(FAR)), server);
+    let (received, first) = tokio::join!(transport.send(get(FAR), 1024), server);
     assert_eq!(first, 0x16, "the type of a TLS handshake");
     assert_eq!(received.unwrap_err().kind, ProblemKind::Unreachable);
 }
@@ -205,7 +205,7 @@ async fn socks5h_leaves_names_to_the_proxy() {
     let transport = proxy.transport("socks5h", "");
     let wanted = [&[5, 1, 0, 3, 17][..], b"jobs.corp.example", &[0, 80]].concat();
     let server = socks(&proxy, wanted.len(), 0);
-    let (received, (asked_for, _stream)) = tokio::join!(transport.send(get(FAR)), server);
+    let (received, (asked_for, _stream)) = tokio::join!(transport.send(get(FAR), 1024), server);
     assert_eq!(asked_for, wanted);
     assert_eq!(received.unwrap().body, b"{}".as_slice());
 }
@@ -220,7 +220,7 @@ async fn socks5_resolves_names_on_this_machine() {
         stream.write_all(&[5, 0]).await.unwrap();
         message(&mut stream, 4).await
     };
-    let (_, asked_for) = tokio::join!(transport.send(get("http://localhost:8000/")), server);
+    let (_, asked_for) = tokio::join!(transport.send(get("http://localhost:8000/"), 1024), server);
     // An address of IPv4 or of IPv6; a name would be 3.
     assert!(matches!(asked_for[3], 1 | 4), "{asked_for:?}");
 }
@@ -230,7 +230,7 @@ async fn refusal_of_a_socks_proxy_is_unreachable() {
     let proxy = Played::bound().await;
     let transport = proxy.transport("socks5h", "");
     let server = socks(&proxy, 24, 2);
-    let (received, _) = tokio::join!(transport.send(get(FAR)), server);
+    let (received, _) = tokio::join!(transport.send(get(FAR), 1024), server);
     let problem = received.unwrap_err();
     assert_eq!(problem.kind, ProblemKind::Unreachable);
     let begin = format!("proxy socks5h://{}: ", proxy.address);
@@ -254,7 +254,7 @@ async fn socks_proxy_gets_user_and_password() {
         stream.write_all(&[1, 1]).await.unwrap();
         (login, stream)
     };
-    let (received, (login, _stream)) = tokio::join!(transport.send(get(FAR)), server);
+    let (received, (login, _stream)) = tokio::join!(transport.send(get(FAR), 1024), server);
     assert_eq!(login, [&[1, 7][..], b"watcher", &[8], b"p@ssword"].concat());
     let message = received.unwrap_err().message;
     assert!(message.contains("credentials not accepted"), "{message}");
