@@ -10,6 +10,8 @@ use crate::cli::{ConfigArgs, Exit};
 use crate::clock::show_duration;
 use crate::credential::NO_CREDENTIAL;
 use crate::diagnostic::Diagnostic;
+use crate::schedule::budget::Limits;
+use crate::schedule::rate::{CEILING, START};
 use crate::service::settings::ServiceSettings;
 use crate::settings::{Loaded, Settings};
 use crate::watch::subscription::CALLBACK;
@@ -144,15 +146,22 @@ fn services(settings: &Settings) -> String {
             service.definition.name.clone(),
             service.base.to_string(),
             service.credential.clone(),
-            format!(
-                "{}/s, {} at once",
-                service.limits.rate, service.limits.concurrency
-            ),
+            limits(service),
             schedule(service),
             show_duration(service.timing.deadline()),
         ]);
     }
     table.render()
+}
+
+fn limits(service: &ServiceSettings) -> String {
+    let Limits {
+        rate, concurrency, ..
+    } = service.limits;
+    match rate {
+        Some(rate) => format!("{rate}/s, {concurrency} at once"),
+        None => format!("{START} to {CEILING}/s, {concurrency} at once"),
+    }
 }
 
 /// Lists the configured credentials; `jobwatch credentials` tests them.

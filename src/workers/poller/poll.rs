@@ -68,9 +68,10 @@ impl Poll {
         let entry = self.shared.state().agenda.entry(self.turn.ticket)?.clone();
         if self.turn.duty == Duty::Expire {
             let step = Step::Finished(Outcome::TimedOut);
+            let tracking = self.shared.explained(&entry);
             return Some(Decision {
                 watch: entry.id,
-                effect: Effect::Step(step, entry.tracking),
+                effect: Effect::Step(step, tracking),
                 observation: None,
                 at: self.shared.clock.now(),
             });
@@ -91,9 +92,10 @@ impl Poll {
         self.shared.metrics.polled(&service.name, observation);
         let mut state = self.shared.state();
         if let Some((queue, permit)) = self.turn.permit.take() {
+            let took = uptime.saturating_sub(permit.since());
             drop(permit);
             let queue = state.queues.queue(queue);
-            queue.note(service, observation, uptime);
+            queue.note(service, observation, took, uptime);
             queue.report(service, observation, uptime);
         }
         state.report_oddities(service, observation);
