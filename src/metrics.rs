@@ -95,6 +95,7 @@ impl Metrics {
             dead: Family::default(),
             gone: Family::default(),
         };
+        metrics.register_budgets();
         let registry = &mut metrics.registry;
         registry.register("polls", "Polls made", metrics.polls.clone());
         registry.register(
@@ -106,21 +107,6 @@ impl Metrics {
             "unknown_statuses",
             "Polls that showed a status the definition does not list",
             metrics.unknown_statuses.clone(),
-        );
-        registry.register(
-            "budget_rate",
-            "Polls a second that a budget allows now",
-            metrics.budget_rate.clone(),
-        );
-        registry.register(
-            "budget_waiting",
-            "Polls that are due and wait for their budget",
-            metrics.budget_waiting.clone(),
-        );
-        registry.register(
-            "budget_late_seconds",
-            "How long the first poll that waits for its budget is late",
-            metrics.budget_late.clone(),
         );
         registry.register(
             "watching",
@@ -153,6 +139,25 @@ impl Metrics {
             metrics.gone.clone(),
         );
         Arc::new(metrics)
+    }
+
+    fn register_budgets(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "budget_rate",
+            "Polls a second that a budget allows now",
+            self.budget_rate.clone(),
+        );
+        registry.register(
+            "budget_waiting",
+            "Polls that are due and wait for their budget",
+            self.budget_waiting.clone(),
+        );
+        registry.register(
+            "budget_late_seconds",
+            "How long the first poll that waits for its budget is late",
+            self.budget_late.clone(),
+        );
     }
 
     /// Counts one poll and its observation.

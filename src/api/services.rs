@@ -14,7 +14,7 @@ pub(super) struct ServicesView {
     services: Vec<ServiceView>,
 }
 
-/// A configured service.
+/// A service of the configuration, and the budget that its polls spend.
 #[derive(Serialize)]
 struct ServiceView {
     name: String,

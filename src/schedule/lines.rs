@@ -30,7 +30,7 @@ const REST: usize = 3;
 #[derive(Debug, Clone, Copy)]
 struct Place {
     ticket: Ticket,
-    /// Milliseconds since 1970.
+    /// The deadline of the watch, in milliseconds since 1970.
     deadline: i64,
 }
 

@@ -11,7 +11,7 @@ use crate::schedule::rate::LATE;
 use crate::workers::poller::budget_queue::BudgetQueue;
 use crate::workers::poller::{Poller, State};
 
-/// A configured service.
+/// A service of the configuration, and the budget that its polls spend.
 #[derive(Debug, Clone)]
 pub struct ServiceStatus {
     /// The name in the configuration.
@@ -20,7 +20,7 @@ pub struct ServiceStatus {
     pub definition: String,
     /// Its base URL, or the catalog that has it.
     pub endpoint: String,
-    /// The budget that its polls spend; services with the same host and credential share one.
+    /// The budget; services with the same host and credential share one.
     pub budget: BudgetStatus,
 }
 
@@ -31,7 +31,7 @@ pub struct BudgetStatus {
     pub host: String,
     /// The name of the credential.
     pub credential: String,
-    /// The limits as configured.
+    /// The limits, the strictest of all services that share the budget.
     pub limits: Limits,
     /// The present polls a second, and the most.
     pub rate: f64,
@@ -66,7 +66,7 @@ impl Poller {
         services
     }
 
-    /// Returns each budget once.
+    /// Returns each budget once, in no particular order.
     pub fn budgets(&self) -> Vec<BudgetStatus> {
         let now = self.shared.clock.now();
         let uptime = self.shared.clock.uptime();
