@@ -185,7 +185,7 @@ mod tests {
     use crate::schedule::Duty;
     use crate::schedule::agenda::{Agenda, Entry};
     use crate::watch::WatchId;
-    use crate::watch::transition::Tracking;
+    use crate::watch::tracking::Tracking;
     use std::collections::HashSet;
     use std::sync::Arc;
     use uuid::Uuid;

@@ -37,7 +37,7 @@ pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Serv
 }
 
 fn transport(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
-    let far = HttpTransport::new(settings.max_body)?;
+    let far = HttpTransport::new()?;
     let may_be_near = |base: &Base| match base {
         Base::Url(url) => is_local(url),
         Base::Catalog { .. } => true,
@@ -45,7 +45,7 @@ fn transport(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
     if !settings.services.values().any(|it| may_be_near(&it.base)) {
         return Ok(Arc::new(far));
     }
-    let near = HttpTransport::direct(settings.max_body)?;
+    let near = HttpTransport::direct()?;
     Ok(Arc::new(LocalBypass { near, far }))
 }
 
@@ -88,6 +88,10 @@ fn service_of(
         credential: Arc::clone(credential),
         params: service.params.clone(),
         timing: service.timing.clone(),
+        stages: service.stages.clone(),
+        expect: service.expect,
+        allow_hosts: service.allow_hosts.clone(),
+        max_body: service.max_body,
         limits: service.limits,
         transport: Arc::clone(transport),
         refusals: Arc::default(),

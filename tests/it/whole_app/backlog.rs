@@ -61,7 +61,7 @@ async fn a_watch_that_was_asked_ends_soon_after_its_deadline() {
     app.advance_secs(25 + 32).await;
     assert_eq!(app.outcome(asked).await, Some(Outcome::TimedOut));
     let watch = app.watch(asked).await;
-    assert!(watch.last_problem.is_none(), "{watch:?}");
+    assert_eq!(watch.reason(), None);
 }
 
 #[tokio::test]
@@ -83,8 +83,8 @@ async fn a_watch_that_ends_unasked_says_why() {
         assert_eq!(watch.state.outcome(), Some(Outcome::TimedOut));
         if watch.polls == 0 {
             unasked += 1;
-            let why = watch.last_problem.unwrap().message;
-            assert!(why.starts_with("the service was never asked: the budget of 0.010 "));
+            let why = watch.reason().unwrap();
+            assert!(why.starts_with("the service was never asked: its budget of 0.010 "));
             assert!(why.ends_with("until 10m after the deadline"), "{why}");
         }
     }
