@@ -117,6 +117,11 @@ impl Budget {
         })
     }
 
+    /// Spends further requests that a poll has sent: the pages of a list.
+    pub fn charge(&mut self, requests: u32) {
+        self.arrival += self.spacing().saturating_mul(requests);
+    }
+
     /// Returns the time between two polls at the present rate.
     fn spacing(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate.now())

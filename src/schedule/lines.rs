@@ -97,6 +97,29 @@ impl Lines {
         }
     }
 
+    /// Removes and returns up to `most` polls for which `is_wanted` is true. It looks at the first
+    /// places of each line only, several times as many as are wanted.
+    pub fn take_some(
+        &mut self,
+        most: usize,
+        mut is_wanted: impl FnMut(Ticket) -> bool,
+    ) -> Vec<Ticket> {
+        let mut taken = Vec::new();
+        for line in &mut self.lines {
+            let looked_at = line.places.len().min(most.saturating_mul(4));
+            let rest = line.places.split_off(looked_at);
+            line.places.retain(|place| {
+                let is_taken = taken.len() < most && is_wanted(place.ticket);
+                if is_taken {
+                    taken.push(place.ticket);
+                }
+                !is_taken
+            });
+            line.places.extend(rest);
+        }
+        taken
+    }
+
     fn turn(&self) -> Option<usize> {
         let has_any = |line: &usize| !self.lines[*line].places.is_empty();
         let rest = Some(REST).filter(|_| self.given >= REST_EVERY - 1);

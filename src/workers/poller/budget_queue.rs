@@ -24,7 +24,8 @@ pub(super) struct BudgetQueue {
     pub(super) key: BudgetKey,
     pub(super) budget: Budget,
     pub(super) waiting: Lines,
-    warned_at: Option<Duration>,
+    /// The last warning about each service.
+    warned_at: HashMap<Arc<str>, Duration>,
     warned_late_at: Option<Duration>,
     swept_at: Duration,
 }
@@ -39,9 +40,15 @@ impl BudgetQueue {
         may
     }
 
-    /// True if a warning is due: an outage is logged once a minute, not a thousand times a second.
-    pub(super) fn may_warn(&mut self, uptime: Duration) -> bool {
-        may_repeat(&mut self.warned_at, uptime)
+    /// True if a warning about this service is due: an outage is logged once a minute, not a
+    /// thousand times a second.
+    pub(super) fn may_warn(&mut self, service: &Arc<str>, uptime: Duration) -> bool {
+        let mut warned_at = self.warned_at.get(service).copied();
+        let may = may_repeat(&mut warned_at, uptime);
+        if may {
+            self.warned_at.insert(Arc::clone(service), uptime);
+        }
+        may
     }
 
     /// Returns how long the first poll of all lines has waited; zero if none waits.
@@ -90,7 +97,7 @@ impl BudgetQueues {
                     key,
                     budget: Budget::new(service.limits),
                     waiting: Lines::default(),
-                    warned_at: None,
+                    warned_at: HashMap::new(),
                     warned_late_at: None,
                     swept_at: Duration::ZERO,
                 });

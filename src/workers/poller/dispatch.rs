@@ -11,8 +11,9 @@ use crate::clock::until;
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Admission;
+use crate::service::Services;
 use crate::workers::poller::backlog::Flush;
-use crate::workers::poller::poll::{Poll, Turn};
+use crate::workers::poller::poll::{Poll, Taken, Turn};
 use crate::workers::poller::{SLEEP_MAX, Shared, State};
 
 /// The time for which a watch may wait for its budget after its deadline. Not zero: a watch
@@ -48,7 +49,8 @@ impl Shared {
         let mut next = None;
         for queue in 0..state.queues.len() {
             state.expire_overdue(queue, now, uptime, &mut turns);
-            next = earlier(next, state.admit(queue, now, uptime, &mut turns));
+            let admitted = state.admit(&self.services, queue, now, uptime, &mut turns);
+            next = earlier(next, admitted);
             let State { agenda, queues, .. } = &mut *state;
             queues.queue(queue).keep_up(agenda, uptime);
         }
@@ -57,8 +59,9 @@ impl Shared {
         }
         state.polls += turns
             .iter()
-            .filter(|turn| turn.duty != Duty::Expire)
-            .count() as u64;
+            .filter(|turn| turn.taken.duty != Duty::Expire)
+            .map(Turn::watches)
+            .sum::<u64>();
         next = earlier(next, state.agenda.next_due());
         let flush_at = state.backlog.due();
         let is_flush_due = flush_at.is_some_and(|at| at <= uptime);
@@ -84,9 +87,9 @@ impl Shared {
         let now = self.clock.now();
         let uptime = self.clock.uptime();
         let mut state = self.state();
-        match state.next_turn(queue, now, uptime) {
+        match state.next_turn(&self.services, queue, now, uptime) {
             Answer::Granted(turn) => {
-                state.polls += 1;
+                state.polls += turn.watches();
                 Some(turn)
             }
             Answer::NotBefore(_) | Answer::Nothing => None,
@@ -160,13 +163,14 @@ impl State {
     /// next may start.
     fn admit(
         &mut self,
+        services: &Services,
         queue: usize,
         now: Timestamp,
         uptime: Duration,
         turns: &mut Vec<Turn>,
     ) -> Option<Duration> {
         loop {
-            match self.next_turn(queue, now, uptime) {
+            match self.next_turn(services, queue, now, uptime) {
                 Answer::Granted(turn) => turns.push(turn),
                 Answer::NotBefore(at) => return Some(at),
                 Answer::Nothing => return None,
@@ -174,7 +178,13 @@ impl State {
         }
     }
 
-    fn next_turn(&mut self, index: usize, now: Timestamp, uptime: Duration) -> Answer {
+    fn next_turn(
+        &mut self,
+        services: &Services,
+        index: usize,
+        now: Timestamp,
+        uptime: Duration,
+    ) -> Answer {
         if let Some(resumes) = self.queues.queue(index).budget.paused(uptime) {
             self.postpone(index, now, uptime, resumes);
             return Answer::Nothing;
@@ -182,16 +192,23 @@ impl State {
         let Self { agenda, queues, .. } = self;
         let queue = queues.queue(index);
         while let Some(ticket) = queue.waiting.next() {
-            if agenda.entry(ticket).is_none() {
+            let Some(entry) = agenda.entry(ticket) else {
                 queue.waiting.skip_next();
                 continue;
-            }
+            };
             return match queue.budget.admit(uptime) {
                 Admission::Granted(permit) => {
                     queue.waiting.start_next();
+                    let service = services.get(&entry.service).map(Arc::clone);
+                    let companions = service
+                        .map(|service| self.companions(&service, index, ticket))
+                        .unwrap_or_default();
                     Answer::Granted(Turn {
-                        ticket,
-                        duty: Duty::Poll,
+                        taken: Taken {
+                            ticket,
+                            duty: Duty::Poll,
+                        },
+                        companions,
                         permit: Some((index, permit)),
                     })
                 }
@@ -230,8 +247,11 @@ impl State {
             && let Admission::Granted(permit) = queue.budget.admit(uptime)
         {
             return Some(Turn {
-                ticket,
-                duty: Duty::PollLate,
+                taken: Taken {
+                    ticket,
+                    duty: Duty::PollLate,
+                },
+                companions: Vec::new(),
                 permit: Some((index, permit)),
             });
         }
@@ -248,8 +268,11 @@ pub(super) fn is_asked(entry: &Entry) -> bool {
 
 fn expiry(ticket: Ticket) -> Turn {
     Turn {
-        ticket,
-        duty: Duty::Expire,
+        taken: Taken {
+            ticket,
+            duty: Duty::Expire,
+        },
+        companions: Vec::new(),
         permit: None,
     }
 }

@@ -7,7 +7,7 @@
 //! Around these two: [`load`] brings watches from the store to the agenda, a
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
-//! [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
+//! [`together`] asks for several jobs at once, [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
 
 mod backlog;
 mod budget_queue;
@@ -20,6 +20,7 @@ mod poll;
 mod progress;
 mod report;
 mod status;
+mod together;
 mod unasked;
 
 use std::collections::HashSet;
@@ -109,6 +110,8 @@ struct State {
     /// The watches that left the agenda since the last read of changes began. The read may
     /// still give them as accepted.
     left: HashSet<WatchId>,
+    /// The watches whose jobs a batch did not show, and which are asked for alone next.
+    alone: HashSet<WatchId>,
     /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
     /// The number of polls started.
@@ -128,6 +131,7 @@ impl Poller {
             rng: parts.rng,
             changes_read: None,
             left: HashSet::new(),
+            alone: HashSet::new(),
             interned: HashSet::new(),
             polls: 0,
             warned: HashSet::new(),

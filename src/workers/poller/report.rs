@@ -54,7 +54,7 @@ impl BudgetQueue {
         );
     }
 
-    /// Logs a problem, at most once a minute for one budget.
+    /// Logs a problem, at most once a minute for one service.
     pub(super) fn report(
         &mut self,
         service: &Service,
@@ -62,7 +62,7 @@ impl BudgetQueue {
         uptime: Duration,
     ) {
         if let Observation::Problem(problem) = observation
-            && self.may_warn(uptime)
+            && self.may_warn(&service.name, uptime)
         {
             tracing::warn!(
                 service = %service.name, problem = %problem.kind,
