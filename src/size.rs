@@ -50,9 +50,34 @@ fn product(number: &str, bytes: u64) -> Option<u64> {
     u64::try_from(scaled * u128::from(bytes) / scale).ok()
 }
 
+/// Writes a size as [`parse_size`] reads it, in the largest unit that divides it.
+pub fn show_size(bytes: u64) -> String {
+    let binary = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = binary
+        .into_iter()
+        .find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
+    unit.map_or_else(
+        || bytes.to_string(),
+        |(name, unit)| format!("{}{name}", bytes / unit),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn size_is_shown_in_its_largest_unit() {
+        for (bytes, shown) in [
+            (1 << 20, "1MiB"),
+            (1536, "1536"),
+            (64 << 10, "64KiB"),
+            (0, "0"),
+        ] {
+            assert_eq!(show_size(bytes), shown);
+            assert_eq!(parse_size(shown), Ok(bytes));
+        }
+    }
 
     #[test]
     fn size_is_read_with_and_without_a_unit() {

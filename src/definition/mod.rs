@@ -49,7 +49,7 @@ use crate::diagnostic::Diagnostic;
 use crate::timing::PollSettings;
 use crate::watch::observation::{ProblemKind, Proof};
 
-pub use crate::watch::transition::NotFoundMeans;
+pub use crate::watch::terms::NotFoundMeans;
 
 /// A compiled definition: every selector is parsed, and every placeholder is known.
 #[derive(Debug, Clone)]
@@ -226,5 +226,18 @@ impl ErrorRule {
         (self.http.is_empty() || has_all)
             && wider(&self.code, &later.code)
             && wider(&self.message, &later.message)
+    }
+}
+
+impl Definition {
+    /// True if a job id names one operation, whose verdict never changes.
+    pub fn names_operations(&self) -> bool {
+        self.id_names == IdNames::Operation
+    }
+
+    /// True if a condition may name a label of the watch. A comment that mentions one counts too,
+    /// which costs no more than the memory for the labels.
+    pub fn asks_labels(&self) -> bool {
+        self.text.contains("{label.")
     }
 }
