@@ -13,6 +13,7 @@ use quick_xml::errors::SyntaxError;
 use quick_xml::escape::{resolve_xml_entity, unescape};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Error, Reader};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::definition::body::charset;
@@ -157,8 +158,8 @@ impl<'a> Tree<'a> {
     /// Closes the innermost element. The parser has compared the names of the two tags.
     fn end(&mut self) {
         if let Some(element) = self.open.pop() {
-            let name = element.name.clone();
-            self.add(name, element.into_value());
+            let (name, value) = element.into_member();
+            self.add(name, value);
         }
     }
 
@@ -168,13 +169,15 @@ impl<'a> Tree<'a> {
             self.root = Some((name, value));
             return;
         };
-        match parent.members.get_mut(&name) {
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-            None => {
-                let value = listed(self.lists, &name, value);
-                parent.members.insert(name, value);
+        match parent.members.entry(name) {
+            Entry::Vacant(place) => {
+                let value = listed(self.lists, place.key(), value);
+                place.insert(value);
             }
+            Entry::Occupied(mut place) => match place.get_mut() {
+                Value::Array(values) => values.push(value),
+                first => *first = Value::Array(vec![first.take(), value]),
+            },
         }
     }
 
@@ -209,8 +212,8 @@ impl<'a> Tree<'a> {
         while let Some(mut element) = self.open.pop() {
             element.text.clear();
             if !element.members.is_empty() {
-                let name = element.name.clone();
-                self.add(name, element.into_value());
+                let (name, value) = element.into_member();
+                self.add(name, value);
             }
         }
         self.finish().ok()
@@ -218,15 +221,15 @@ impl<'a> Tree<'a> {
 }
 
 impl Element {
-    fn into_value(mut self) -> Value {
+    fn into_member(mut self) -> (String, Value) {
         let text = self.text.trim();
         if self.members.is_empty() {
-            return Value::from(text);
+            return (self.name, Value::from(text));
         }
         if !text.is_empty() {
             self.members.insert("#text".to_owned(), Value::from(text));
         }
-        Value::Object(self.members)
+        (self.name, Value::Object(self.members))
     }
 }
 
@@ -243,34 +246,49 @@ fn listed(lists: &[String], name: &str, value: Value) -> Value {
 fn attributes(start: &BytesStart<'_>) -> Result<Map<String, Value>, Refusal> {
     let mut members = Map::new();
     let mut names = Vec::new();
+    let mut is_repeated = false;
     // Its own check for duplicates compares each attribute with each.
     for attribute in start.attributes().with_checks(false) {
         let attribute = attribute.map_err(|error| Refusal::Wrong(error.to_string()))?;
         let name = attribute.key.0;
         check_name(name)?;
-        names.push(name);
         if name == "xmlns" || name.starts_with("xmlns:") {
             continue;
         }
+        names.push(name);
         let value = unescape(&attribute.value).map_err(Error::from)?;
-        let key = format!("@{}", local(name));
-        if !name.contains(':') || !members.contains_key(&key) {
-            members.insert(key, Value::from(value));
+        match members.entry("@".to_owned() + local(name)) {
+            Entry::Vacant(place) => {
+                place.insert(Value::from(value));
+            }
+            Entry::Occupied(mut place) => {
+                is_repeated = true;
+                if !name.contains(':') {
+                    place.insert(Value::from(value));
+                }
+            }
         }
     }
+    if is_repeated {
+        check_distinct(names)?;
+    }
+    Ok(members)
+}
+
+fn check_distinct(mut names: Vec<&str>) -> Result<(), Refusal> {
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => wrong(format!("the attribute {} stands there twice", pair[0])),
-        None => Ok(members),
+        None => Ok(()),
     }
 }
 
 /// Refuses a name that XML does not allow, as far as it could be taken for another: the parser
 /// takes any text up to white space.
 fn check_name(name: &str) -> Result<(), Refusal> {
-    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':' || !c.is_ascii();
-    let is_next = |c: char| is_first(c) || c.is_ascii_digit() || c == '-' || c == '.';
-    if name.starts_with(is_first) && name.chars().all(is_next) {
+    let is_first = |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':' | 0x80..);
+    let is_next = |byte: u8| is_first(byte) || matches!(byte, b'0'..=b'9' | b'-' | b'.');
+    if name.bytes().next().is_some_and(is_first) && name.bytes().all(is_next) {
         return Ok(());
     }
     let shown: String = name.chars().take(40).collect();
