@@ -99,7 +99,8 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
         section.report("poll", "initial is longer than max");
     }
     let own_max_body = own_max_body.and_then(|size| usize::try_from(size).ok());
-    let max_body = |definition: &Definition| own_max_body.or(definition.answer.max_body).or(max_body);
+    let max_body =
+        |definition: &Definition| own_max_body.or(definition.answer.max_body).or(max_body);
     let stages = others.into_iter().map(|definition| {
         let manner = Manner {
             timing: with_defaults(&definition, own, global, expect).complete()?,

@@ -208,12 +208,13 @@ fn pace_is_read_from_every_answer() {
         (200, none.clone(), busy(r#","at":1795341640"#), Some(40_000)),
         (200, none, busy(r#","nextPollMs":"soon""#), None),
     ] {
-        let pace = observed(&definition, http_status, &of, &body).pace();
+        let pace = observed(&definition, http_status, &of, &body);
+        let pace = pace.asked_wait().pace;
         assert_eq!(pace, expected.map(Duration::from_millis), "{of:?} {body}");
     }
     let huge = "9".repeat(40);
-    let pace = observed(&definition, 200, &headers(&[("x-wait", &huge)]), &busy("")).pace();
-    assert!(pace.unwrap() > Duration::from_hours(24 * 365));
+    let pace = observed(&definition, 200, &headers(&[("x-wait", &huge)]), &busy(""));
+    assert!(pace.asked_wait().pace.unwrap() > Duration::from_hours(24 * 365));
 }
 
 #[test]

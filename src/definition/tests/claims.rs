@@ -46,6 +46,23 @@ fn claimed_status_without_a_match_means_its_problem() {
 }
 
 #[test]
+fn page_with_404_is_not_about_the_job_unless_errors_say_so() {
+    let page = "<!doctype html><title>404 Not Found</title>";
+    let Observation::Problem(met) = seen(&definition(PLAIN), 404, page) else {
+        panic!("not a problem")
+    };
+    assert_eq!((met.kind, met.is_page), (ProblemKind::Misconfigured, true));
+    assert_eq!(
+        problem(&definition(PLAIN), 404, "{}"),
+        ProblemKind::NotFound
+    );
+    let mapped = definition(&format!(
+        "{PLAIN}[[errors]]\nhttp = 404\nkind = \"not_found\"\n"
+    ));
+    assert_eq!(problem(&mapped, 404, page), ProblemKind::NotFound);
+}
+
+#[test]
 fn unlisted_status_of_a_claimed_answer_is_a_problem() {
     let definition = definition(&format!("[answer]\nstatuses = [409]\n{PLAIN}"));
     let body = |status: &str| format!(r#"{{"id":"j","status":"{status}"}}"#);

@@ -168,7 +168,7 @@ fn page_in_html_is_quoted_and_changes_no_kind() {
     for definition in DEFINITIONS {
         for (http_status, kind, message) in [
             (502, ProblemKind::ServerError, "502 Bad Gateway"),
-            (404, ProblemKind::NotFound, "502 Bad Gateway"),
+            (404, ProblemKind::Misconfigured, "502 Bad Gateway"),
             (429, ProblemKind::Throttled, "502 Bad Gateway"),
             (302, ProblemKind::Misconfigured, "502 Bad Gateway"),
             (
