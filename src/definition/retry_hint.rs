@@ -34,10 +34,11 @@ pub enum RetryHint {
 }
 
 /// The unit of a number that stands for a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// The seconds from now on.
+    #[default]
     Seconds,
     /// The minutes from now on.
     Minutes,
