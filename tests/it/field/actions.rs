@@ -20,17 +20,19 @@ pub(super) enum Action {
     Next(Next),
     Cli(Cli),
     Get(Get),
+    Restart,
 }
 
 const VERBS: &[&str] = &[
-    "submit", "wait", "stop", "pause", "hits", "next", "cli", "get",
+    "submit", "wait", "stop", "pause", "hits", "next", "cli", "get", "restart",
 ];
 
 /// `POST /v1/watches`; the watch is called `name`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Submit {
-    pub(super) submit: Toml,
+    #[serde(rename = "submit")]
+    pub(super) request: Toml,
     #[serde(rename = "as")]
     pub(super) name: String,
     #[serde(default = "created")]
@@ -81,7 +83,8 @@ pub(super) struct Next {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cli {
-    pub(super) cli: Vec<String>,
+    #[serde(rename = "cli")]
+    pub(super) arguments: Vec<String>,
     #[serde(default)]
     pub(super) exit: i32,
     #[serde(default)]
@@ -97,13 +100,21 @@ pub(super) struct Cli {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Get {
-    pub(super) get: String,
+    #[serde(rename = "get")]
+    pub(super) path: String,
     #[serde(default = "ok")]
     pub(super) http: u16,
     #[serde(default)]
     pub(super) has: Vec<String>,
     #[serde(default)]
     pub(super) lacks: Vec<String>,
+}
+
+/// Ends jobwatch with SIGTERM and starts it again, in the same folder.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Restart {
+    restart: bool,
 }
 
 fn created() -> u16 {
@@ -130,7 +141,11 @@ impl TryFrom<Table> for Action {
             "hits" => read(table).map(Self::Hits),
             "next" => read(table).map(Self::Next),
             "cli" => read(table).map(Self::Cli),
-            _ => read(table).map(Self::Get),
+            "get" => read(table).map(Self::Get),
+            _ => read(table).and_then(|Restart { restart }| {
+                let only = "`restart` is always true".to_owned();
+                restart.then_some(Self::Restart).ok_or(only)
+            }),
         }
     }
 }

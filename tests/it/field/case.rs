@@ -136,7 +136,8 @@ impl Case {
     }
 }
 
-/// The definitions in the folder of the case, and the shared ones that its services name.
+/// The definitions in the folder of the case, and the shared ones that its services, or other
+/// definitions, name.
 fn definitions(home: &Path, folder: &Path, config: &Table) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
@@ -146,16 +147,28 @@ fn definitions(home: &Path, folder: &Path, config: &Table) -> Vec<PathBuf> {
     };
     let mut found: Vec<PathBuf> = entries.filter(is_definition).collect();
     let services = config.get("services").and_then(Toml::as_table);
-    for service in services.into_iter().flat_map(Table::values) {
-        let Some(name) = service.get("definition").and_then(Toml::as_str) else {
-            continue;
-        };
+    let services = services.into_iter().flat_map(Table::values);
+    let mut named: Vec<String> = services.filter_map(|it| named(it, "definition")).collect();
+    named.extend(found.iter().filter_map(|path| next_of(path)));
+    while let Some(name) = named.pop() {
         let file = format!("{name}.toml");
         let shared = home.join("definitions").join(&file);
         let is_known = found.iter().any(|path| path.ends_with(&file));
         if shared.exists() && !is_known {
+            named.extend(next_of(&shared));
             found.push(shared);
         }
     }
     found
+}
+
+/// The definition to which this one hands over.
+fn next_of(definition: &Path) -> Option<String> {
+    let text = fs::read_to_string(definition).ok()?;
+    let definition: Table = text.parse().ok()?;
+    named(definition.get("next")?, "definition")
+}
+
+fn named(table: &Toml, key: &str) -> Option<String> {
+    Some(table.get(key)?.as_str()?.to_owned())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use jobwatch::clock::SharedClock;
 use jobwatch::outbound;
@@ -62,6 +62,14 @@ pub(super) enum NotStarted {
     Failed(String),
 }
 
+impl fmt::Display for NotStarted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(words) | Self::Failed(words) => out.write_str(words),
+        }
+    }
+}
+
 /// The exit and the output of a command.
 pub(super) struct Ran {
     pub(super) exit: Option<i32>,
@@ -89,7 +97,7 @@ impl<'a> Daemon<'a> {
     ) -> Result<Self, NotStarted> {
         let failed = |error: io::Error| NotStarted::Failed(error.to_string());
         let services = folder.path().join("services");
-        fs::create_dir(&services).map_err(failed)?;
+        fs::create_dir_all(&services).map_err(failed)?;
         for definition in &case.definitions {
             let name = definition.file_name().expect("a definition is a file");
             fs::copy(definition, services.join(name)).map_err(failed)?;
@@ -252,6 +260,13 @@ impl<'a> Daemon<'a> {
 
     pub(super) fn log(&self) -> String {
         self.process.printed.join("\n")
+    }
+
+    /// Puts the log of the daemon before it in front of its own.
+    pub(super) fn remember(&mut self, before: &Self) {
+        self.process
+            .printed
+            .splice(0..0, before.process.printed.iter().cloned());
     }
 
     /// The file of the sink.

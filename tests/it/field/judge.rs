@@ -253,15 +253,9 @@ fn judge_members(found: &mut Findings, name: &str, wanted: &ForWatch, events: &[
 }
 
 fn summary(state: &str, view: &Value) -> String {
-    let mut text = format!(
-        "{state}, status {}, reason {}",
-        view["status"], view["reason"]
-    );
-    if let Some(kind) = dig(view, "last_problem.kind").as_str() {
-        let message = dig(view, "last_problem.message");
-        text.push_str(&format!(", last problem {kind}: {message}"));
-    }
-    text
+    let problem = &view["last_problem"];
+    let (status, reason) = (&view["status"], &view["reason"]);
+    format!("{state}, status {status}, reason {reason}, last problem {problem}")
 }
 
 fn judge_requests(found: &mut Findings, key: &str, wanted: &ForRequests, asked: &[Asked]) {

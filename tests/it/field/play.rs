@@ -78,6 +78,7 @@ pub(super) struct Stage<'a> {
     ids: BTreeMap<String, String>,
     folder: &'a Folder,
     clock: SharedClock,
+    runtime: &'a Runtime,
 }
 
 /// Plays a case from start to end.
@@ -99,6 +100,7 @@ pub(super) fn play(case: &Case, runtime: &Runtime) -> Played {
         ids,
         folder: &folder,
         clock,
+        runtime,
     };
     let played = stage.act().and_then(|()| judge(&mut stage));
     stage.found.check(
@@ -178,6 +180,7 @@ impl Stage<'_> {
                 Action::Next(next) => self.stub.next(&next.next)?,
                 Action::Cli(cli) => self.command(cli)?,
                 Action::Get(get) => self.get(get)?,
+                Action::Restart => self.restart()?,
             }
         }
         Ok(())
@@ -193,7 +196,7 @@ impl Stage<'_> {
     }
 
     fn submit(&mut self, action: &Submit) -> Result<(), String> {
-        let body = serde_json::to_string(&action.submit).map_err(|error| error.to_string())?;
+        let body = serde_json::to_string(&action.request).map_err(|error| error.to_string())?;
         let body = self.fill(&body);
         let (status, answer) = self.daemon.ask(&Method::POST, "/v1/watches", Some(body))?;
         self.found.check(
@@ -222,22 +225,13 @@ impl Stage<'_> {
             .iter()
             .find(|(other, known)| *other != name && *known == id);
         let twin = twin.map(|(other, _)| other.clone());
-        match same {
-            Some(same) => {
-                let is_same = self.ids.get(same).is_some_and(|known| known == id);
-                self.found
-                    .check(is_same, &format!("watch {name}"), || same, || "another");
-            }
-            None => {
-                let what = format!("watch {name}");
-                self.found.check(
-                    twin.is_none(),
-                    &what,
-                    || "a new one",
-                    || twin.clone().unwrap_or_default(),
-                );
-            }
-        }
+        let what = format!("watch {name}");
+        let (is_right, wanted) = match same {
+            Some(same) => (self.ids.get(same).is_some_and(|known| known == id), same),
+            None => (twin.is_none(), "a new one"),
+        };
+        let came = || twin.unwrap_or_else(|| "another one".to_owned());
+        self.found.check(is_right, &what, || wanted, came);
         self.ids.insert(name.to_owned(), id.to_owned());
         Ok(())
     }
@@ -283,10 +277,22 @@ impl Stage<'_> {
         Ok(())
     }
 
+    fn restart(&mut self) -> Result<(), String> {
+        let ended = self.daemon.stop();
+        self.found
+            .check(ended == "0", "SIGTERM", || "exit code 0", || &ended);
+        let filler = self.stub.filler();
+        let again = Daemon::start(self.case, self.folder, filler, &self.clock, self.runtime);
+        let mut again = again.map_err(|error| format!("restart: {error}"))?;
+        again.remember(&self.daemon);
+        self.daemon = again;
+        Ok(())
+    }
+
     fn command(&mut self, action: &Cli) -> Result<(), String> {
-        let arguments: Vec<String> = action.cli.iter().map(|it| self.fill(it)).collect();
+        let arguments: Vec<String> = action.arguments.iter().map(|it| self.fill(it)).collect();
         let ran = self.daemon.command(&arguments, self.folder);
-        let what = format!("`jobwatch {}`", action.cli.join(" "));
+        let what = format!("`jobwatch {}`", action.arguments.join(" "));
         self.found.check(
             ran.exit == Some(action.exit),
             &what,
@@ -305,9 +311,9 @@ impl Stage<'_> {
     }
 
     fn get(&mut self, action: &Get) -> Result<(), String> {
-        let path = self.fill(&action.get);
+        let path = self.fill(&action.path);
         let (status, answer) = self.daemon.ask(&Method::GET, &path, None)?;
-        let what = format!("GET {}", action.get);
+        let what = format!("GET {}", action.path);
         self.found.check(
             status == action.http,
             &what,
