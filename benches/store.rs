@@ -29,11 +29,12 @@ use jobwatch::app::App;
 use jobwatch::clock::SystemClock;
 use jobwatch::lifecycle::Lifecycle;
 use jobwatch::settings;
-use jobwatch::store::SharedStore;
+use jobwatch::store::{SharedStore, Submission};
 use jobwatch::tree::source::Sources;
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::{Event, EventKind, Instance};
+use jobwatch::watch::evidence::Evidence;
 use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::{Outcome, State};
 use rusqlite::Connection;
@@ -43,6 +44,8 @@ use tokio::task::{JoinSet, LocalSet};
 
 /// The number of watches in one run.
 const WATCHES: usize = 10_000;
+/// The body that proves each end.
+const BODY: &str = r#"{"job_id":"ff8080826b45d4a5016b5036","status":"SUCCESS","entities":{}}"#;
 /// The number of submissions in one transaction.
 const BATCH: usize = 1_000;
 /// The number of completions at the same time, as many as the polls of a few services.
@@ -170,7 +173,12 @@ fn prepare(app: &App) -> Vec<Change> {
 async fn submit(store: &SharedStore, mut submissions: Vec<Change>) {
     while !submissions.is_empty() {
         let rest = submissions.split_off(BATCH.min(submissions.len()));
-        store.submit(submissions).await.expect("a store that works");
+        let batch = submissions.into_iter().map(|change| Submission {
+            change,
+            accepts_ended: true,
+        });
+        let batch = batch.collect();
+        store.submit(batch).await.expect("a store that works");
         submissions = rest;
     }
 }
@@ -214,6 +222,7 @@ async fn end(store: &SharedStore, submission: Change) {
         event: Event::of(&watch, kind, &Instance("bench".to_owned()), now),
         owed: vec![Owed::to("hook")],
         watch,
+        evidence: Some(Evidence::of(now, 200, BODY.as_bytes(), false)),
     };
     store.apply(transition).await.expect("a store that works");
 }
@@ -221,10 +230,10 @@ async fn end(store: &SharedStore, submission: Change) {
 /// The rows of each table, and the statements that make the tables.
 struct Rows {
     schema: Vec<String>,
-    tables: [Vec<Vec<Value>>; 4],
+    tables: [Vec<Vec<Value>>; TABLES.len()],
 }
 
-const TABLES: [&str; 4] = ["watches", "events", "deliveries", "attempts"];
+const TABLES: [&str; 5] = ["watches", "events", "deliveries", "attempts", "evidence"];
 
 fn rows_of(folder: &Path) -> Rows {
     let database = Connection::open(folder.join("jobwatch.db")).expect("the database");
@@ -245,13 +254,13 @@ fn rows_of(folder: &Path) -> Rows {
 }
 
 impl Rows {
-    fn len_of_each(&self) -> [usize; 4] {
-        [0, 1, 2, 3].map(|n| self.tables[n].len())
+    fn len_of_each(&self) -> [usize; TABLES.len()] {
+        std::array::from_fn(|n| self.tables[n].len())
     }
 
     /// Returns the rows that came after those of `known`; all rows of watches, since each was
     /// changed.
-    fn without(mut self, known: &[usize; 4]) -> Self {
+    fn without(mut self, known: &[usize; TABLES.len()]) -> Self {
         for (table, known) in self.tables.iter_mut().zip(known).skip(1) {
             table.drain(..known);
         }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
 
-use crate::actions::submit::SubmitError;
+use crate::actions::submit::{Submission, SubmitError};
 use crate::actions::{Actions, Delivering, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
@@ -18,9 +18,9 @@ use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::settings::{Settings, build};
+use crate::store::SharedStore;
 use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{SharedStore, Submitted};
 use crate::watch::change::Composer;
 use crate::watch::event::Instance;
 use crate::workers::courier::Courier;
@@ -153,11 +153,15 @@ impl App {
     /// out: a deadline that has passed must not prevent the others.
     pub async fn submit_configured(&self) {
         for (n, request) in self.settings.watches.iter().enumerate() {
-            match self.actions.submit(request).await {
-                Ok(Submitted::Accepted(watch)) => {
+            match self.actions.submit_configured(request).await {
+                Ok(Submission {
+                    watch,
+                    is_new: true,
+                    ..
+                }) => {
                     tracing::info!(watch_id = %watch.id, job_id = watch.job_id, "accepted from the configuration");
                 }
-                Ok(Submitted::Existing(_)) => {}
+                Ok(_) => {}
                 Err(SubmitError::Refused(faults)) => {
                     let error = SubmitError::Refused(faults);
                     tracing::error!(key = format!("watches.{n}"), %error, "left out");

@@ -22,6 +22,24 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Returns the time since this clock was made; it never goes back.
     fn uptime(&self) -> Duration;
+
+    /// Reads both.
+    fn moment(&self) -> Moment {
+        Moment {
+            at: self.now(),
+            uptime: self.uptime(),
+        }
+    }
+}
+
+/// One reading of a clock. People and deadlines go by the wall time; a length of time within one
+/// process is measured by the uptime, which cannot be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall time in UTC.
+    pub at: Timestamp,
+    /// The time since the clock was made.
+    pub uptime: Duration,
 }
 
 /// The clock that all parts of one process share.

@@ -77,6 +77,7 @@ pub mod service;
 pub mod settings;
 pub mod simulator;
 pub mod sink;
+pub mod size;
 pub mod store;
 pub mod suggest;
 pub mod telemetry;

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use crate::actions::Actions;
 use crate::store::{Applied, StoreError};
 use crate::watch::change::Change;
-use crate::watch::transition::{self, Step, Tracking};
+use crate::watch::tracking::Tracking;
+use crate::watch::transition::{self, Step};
 use crate::watch::{Outcome, Progress, State, Watch, WatchId};
 
 /// The number of tries while polls keep changing the watch.

@@ -3,14 +3,15 @@
 use rand::Rng;
 
 use crate::actions::Actions;
+use crate::clock::until;
 use crate::outbound::egress::Hosts;
 use crate::service::Service;
-use crate::store::{StoreError, Submitted};
+use crate::store::{self, StoreError, Submitted};
 use crate::suggest;
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
 use crate::watch::request::{Fault, WatchRequest, check_param};
-use crate::watch::{CallbackUrl, Params, State, Watch, WatchId};
+use crate::watch::{CallbackUrl, Params, Watch, WatchId};
 
 /// The reason why a submission was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -23,25 +24,76 @@ pub enum SubmitError {
     Store(#[from] StoreError),
 }
 
+/// The answer to a submission.
+#[derive(Debug)]
+pub struct Submission {
+    /// The watch, new or existing.
+    pub watch: Watch,
+    /// True if the watch is new.
+    pub is_new: bool,
+    /// The members of the request that an existing watch does not follow.
+    pub ignored: Vec<&'static str>,
+}
+
 fn listed(faults: &[Fault]) -> String {
     let each: Vec<String> = faults.iter().map(ToString::to_string).collect();
     each.join("; ")
 }
 
 impl Actions {
-    /// Accepts one watch. If the same job of the same service is watched already, returns that
-    /// watch.
+    /// Accepts one watch. If the same job is watched already, returns that watch; the same if an
+    /// operation has ended with a verdict, which never changes.
     ///
     /// # Errors
     /// The request has faults and nothing was stored, or the store failed.
-    pub async fn submit(&self, request: &WatchRequest) -> Result<Submitted, SubmitError> {
+    pub async fn submit(&self, request: &WatchRequest) -> Result<Submission, SubmitError> {
+        let is_operation = self
+            .parts
+            .services
+            .get(&request.service)
+            .is_some_and(|service| service.definition.names_operations());
+        self.submit_as(request, is_operation).await
+    }
+
+    /// Accepts a watch of the configuration. A job that has ended with a verdict is not watched
+    /// anew at each start, unless the entry says `again = true`.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn submit_configured(
+        &self,
+        request: &WatchRequest,
+    ) -> Result<Submission, SubmitError> {
+        self.submit_as(request, true).await
+    }
+
+    async fn submit_as(
+        &self,
+        request: &WatchRequest,
+        is_operation: bool,
+    ) -> Result<Submission, SubmitError> {
         let change = self.prepare(request).map_err(SubmitError::Refused)?;
-        let answers = self.parts.store.submit(vec![change]).await?;
-        let answer = answers.into_iter().next().ok_or(StoreError::Closed)?;
-        if matches!(answer, Submitted::Accepted(_)) {
-            self.parts.wake.wake();
+        let wanted = change.watch.clone();
+        let submission = store::Submission {
+            change,
+            accepts_ended: is_operation && !request.again,
+        };
+        let answers = self.parts.store.submit(vec![submission]).await?;
+        match answers.into_iter().next().ok_or(StoreError::Closed)? {
+            Submitted::Accepted(watch) => {
+                self.parts.wake.wake();
+                Ok(Submission {
+                    watch,
+                    is_new: true,
+                    ignored: Vec::new(),
+                })
+            }
+            Submitted::Existing(watch) => Ok(Submission {
+                ignored: ignored(request, &wanted, &watch),
+                watch,
+                is_new: false,
+            }),
         }
-        Ok(answer)
     }
 
     /// Checks a request and composes the change that accepts it.
@@ -72,25 +124,18 @@ impl Actions {
         };
         let mut random = [0; 10];
         self.rng.lock().fill_bytes(&mut random);
+        let names = (request.service.as_str(), service.definition.name.as_str());
+        let id = WatchId::new(now, random);
         let watch = Watch {
-            id: WatchId::new(now, random),
-            service: request.service.clone(),
-            definition: service.definition.name.clone(),
-            job_id: request.job_id.clone(),
             params,
             labels: request.labels.clone(),
             sinks: request.sinks.clone(),
             callback_url: request.callback_url.clone(),
-            submitted_at: now,
-            deadline,
-            state: State::Watching,
-            job: None,
-            finished_at: None,
-            polls: 0,
-            problems: 0,
-            last_problem: None,
-            unknown_status: None,
-            revision: 0,
+            named_run: request.run.clone(),
+            run: request.run.clone(),
+            since: request.since_at(now),
+            expect: request.expect.or(service.expect),
+            ..Watch::new(id, names, &request.job_id, now, deadline)
         };
         let composer = &self.parts.composer;
         Ok(composer.compose(watch, EventKind::Accepted, now))
@@ -108,6 +153,47 @@ impl Actions {
             faults.push(Fault::new("sinks", unknown_name("sink", sink, names)));
         }
     }
+}
+
+/// Returns the members of a request that differ from an `existing` watch. `wanted` is the watch that
+/// the request would have made.
+fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'static str> {
+    [
+        (
+            "labels",
+            !request.labels.is_empty() && wanted.labels != existing.labels,
+        ),
+        (
+            "deadline",
+            request.deadline.is_some() && !is_same_deadline(wanted, existing),
+        ),
+        (
+            "sinks",
+            !request.sinks.is_empty() && wanted.sinks != existing.sinks,
+        ),
+        (
+            "callback_url",
+            request.callback_url.is_some() && wanted.callback_url != existing.callback_url,
+        ),
+        (
+            "since",
+            request.since.is_some() && wanted.since != existing.since,
+        ),
+        (
+            "expect",
+            request.expect.is_some() && wanted.expect != existing.expect,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(member, differs)| differs.then_some(member))
+    .collect()
+}
+
+/// True if two deadlines are the same time, or the same duration after each submission. A request
+/// that is repeated a moment later must not seem to differ.
+fn is_same_deadline(wanted: &Watch, existing: &Watch) -> bool {
+    let within = |watch: &Watch| until(watch.submitted_at, watch.deadline);
+    wanted.deadline == existing.deadline || within(wanted) == within(existing)
 }
 
 /// Returns "unknown service `dsc`; did you mean `dcs`? (known: dcs, sdrs)".

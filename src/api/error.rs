@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::actions::submit::SubmitError;
 use crate::store::StoreError;
 use crate::watch::request::Fault;
+use crate::watch::{Outcome, State, Watch};
 
 /// An error response in the form of RFC 9457. `type` is a contract; `title` and `detail`
 /// are for people.
@@ -66,6 +67,21 @@ impl ApiError {
             "urn:jobwatch:problem:no-such-watch",
             "Watch not found",
             format!("no watch has the id `{id}`; GET /v1/watches lists them"),
+        )
+    }
+
+    /// The watch exists, and no answer proved an outcome of it.
+    pub(super) fn no_evidence(watch: &Watch) -> Self {
+        let why = match watch.state {
+            State::Watching => "it has not ended yet",
+            State::Final(Outcome::Unwatched) => "an operator ended it",
+            State::Final(_) => "it ended before jobwatch kept evidence",
+        };
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:jobwatch:problem:no-evidence",
+            "No evidence",
+            format!("the watch `{}` has no evidence: {why}", watch.id),
         )
     }
 

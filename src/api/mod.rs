@@ -56,6 +56,7 @@ pub(crate) fn router(api: Api) -> Router {
     let guarded = Router::new()
         .route("/v1/watches", get(watches::list).post(watches::submit))
         .route("/v1/watches/{id}", get(watches::show).delete(watches::stop))
+        .route("/v1/watches/{id}/evidence", get(watches::evidence))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/redrive", post(deliveries::redrive_dead))
         .route("/v1/deliveries/{id}", get(deliveries::show))

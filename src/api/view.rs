@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::store::StoredEvent;
+use crate::watch::note::Notes;
 use crate::watch::observation::{Child, Job, ProblemNote};
-use crate::watch::{Labels, Params, Progress, State, Watch};
+use crate::watch::stage::{EndedStage, Stage};
+use crate::watch::{Expect, Labels, Params, Progress, State, Watch};
 
 /// A watch; its fields are those of `Watch` and `Job`. Absent values are `null`; times are
 /// RFC 3339, UTC.
@@ -38,6 +40,33 @@ pub(crate) struct WatchView {
     pub(crate) resources: Option<Value>,
     pub(crate) labels: Labels,
     pub(crate) params: Params,
+    /// The run of the job, where its definition names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<String>,
+    /// Ends from before this time are not believed; absent for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Timestamp>,
+    /// The end that the watch is about, if it is not that of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expect: Option<Expect>,
+    /// True if the status is that of an earlier run, so that the job counts as pending.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stale: bool,
+    /// The sightings that agreed on the end; absent without a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) confirmations: Option<u32>,
+    /// Words about how the job was seen.
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    pub(crate) notes: Notes,
+    /// The present stage, after a hand-over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stage: Option<Stage>,
+    /// The stages that have handed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stages: Vec<EndedStage>,
+    /// The members of the request that this watch, which existed, does not follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ignored: Vec<String>,
     /// The host of the watch's own `callback_url`; the rest of that URL may be a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callback_host: Option<String>,
@@ -71,6 +100,11 @@ impl WatchView {
     pub(crate) fn of(watch: Watch, progress: Option<Progress>) -> Self {
         let is_watching = watch.state == State::Watching;
         let progress = progress.filter(|_| is_watching);
+        let (code, reason) = (
+            watch.code().map(str::to_owned),
+            watch.reason().map(str::to_owned),
+        );
+        let stale = watch.is_stale();
         let job = watch.job;
         let text =
             |pick: fn(&Job) -> &Option<String>| job.as_ref().and_then(|job| pick(job).clone());
@@ -81,8 +115,8 @@ impl WatchView {
             job_type: text(|job| &job.job_type),
             state: watch.state.as_str().to_owned(),
             status: text(|job| &job.status),
-            code: text(|job| &job.code),
-            reason: text(|job| &job.reason),
+            code,
+            reason,
             submitted_at: watch.submitted_at,
             began_at: job.as_ref().and_then(|job| job.began_at),
             ended_at: job.as_ref().and_then(|job| job.ended_at),
@@ -98,6 +132,15 @@ impl WatchView {
             children: job.map(|job| job.children).unwrap_or_default(),
             labels: watch.labels,
             params: watch.params,
+            run: watch.run,
+            since: watch.since,
+            expect: watch.expect,
+            stale,
+            confirmations: Some(watch.confirmations).filter(|count| *count > 0),
+            notes: watch.notes,
+            stage: watch.stage,
+            stages: watch.stages,
+            ignored: Vec::new(),
             callback_host: watch.callback_url.map(|url| url.host().to_owned()),
             transitions: None,
         }

@@ -12,7 +12,8 @@ use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, terms};
 use crate::api::view::{PageView, WatchView};
-use crate::store::{Query, Submitted};
+use crate::store::Query;
+use crate::watch::evidence::Evidence;
 use crate::watch::request::WatchRequest;
 use crate::watch::{State as WatchState, Watch, WatchId};
 
@@ -29,11 +30,15 @@ pub(super) async fn submit(
     let request: WatchRequest = serde_json::from_slice(&body)
         .map_err(|error| ApiError::malformed(format!("the body is not a valid watch: {error}")))?;
     let submitted = api.actions.submit(&request).await?;
-    let status = match submitted {
-        Submitted::Accepted(_) => StatusCode::CREATED,
-        Submitted::Existing(_) => StatusCode::OK,
+    let status = if submitted.is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
     };
-    let view = api.view(submitted.watch().clone());
+    let view = WatchView {
+        ignored: submitted.ignored.into_iter().map(str::to_owned).collect(),
+        ..api.view(submitted.watch)
+    };
     let location = HeaderValue::from_str(&format!("/v1/watches/{}", view.id))
         .map_err(|_| ApiError::malformed("the id is not a valid header value"))?;
     Ok((status, [(header::LOCATION, location)], Json(view)).into_response())
@@ -66,6 +71,20 @@ pub(super) async fn show(
     let watch = watch.ok_or_else(|| ApiError::no_such_watch(&id))?;
     let events = api.store.events_of(watch_id, TRANSITIONS_SHOWN).await?;
     Ok(Json(api.view(watch).with_transitions(&events)))
+}
+
+/// Shows the evidence of the outcome of a watch.
+pub(super) async fn evidence(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Evidence>, ApiError> {
+    let watch_id = parse_id(&id)?;
+    if let Some(evidence) = api.store.evidence(watch_id).await? {
+        return Ok(Json(evidence));
+    }
+    let watch = api.store.watch(watch_id).await?;
+    let watch = watch.ok_or_else(|| ApiError::no_such_watch(&id))?;
+    Err(ApiError::no_evidence(&watch))
 }
 
 /// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.

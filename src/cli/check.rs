@@ -10,6 +10,7 @@ use crate::cli::{ConfigArgs, Exit};
 use crate::clock::show_duration;
 use crate::credential::NO_CREDENTIAL;
 use crate::diagnostic::Diagnostic;
+use crate::outbound::proxy::Route;
 use crate::service::settings::ServiceSettings;
 use crate::settings::{Loaded, Settings};
 use crate::watch::subscription::CALLBACK;
@@ -61,7 +62,7 @@ fn as_json(loaded: &Loaded) -> Value {
         .iter()
         .map(|(name, service)| {
             let shown = json!({
-                "definition": service.definition.name, "url": service.base.to_string(),
+                "definition": service.definition.name, "url": service.base.to_string(), "proxy": service.route.to_string(),
                 "credential": service.credential, "params": service.params,
                 "rate": service.limits.rate, "burst": service.limits.burst,
                 "concurrency": service.limits.concurrency,
@@ -142,7 +143,7 @@ fn services(settings: &Settings) -> String {
         table.row(vec![
             name.clone(),
             service.definition.name.clone(),
-            service.base.to_string(),
+            url_in_words(service),
             service.credential.clone(),
             format!(
                 "{}/s, {} at once",
@@ -155,9 +156,19 @@ fn services(settings: &Settings) -> String {
     table.render()
 }
 
+/// Returns the URL, and the proxy of its own.
+fn url_in_words(service: &ServiceSettings) -> String {
+    let url = &service.base;
+    match &service.route {
+        Route::Environment => url.to_string(),
+        Route::Direct => format!("{url} (no proxy)"),
+        Route::Proxy(proxy) => format!("{url} (through {proxy})"),
+    }
+}
+
 /// Lists the configured credentials; `jobwatch credentials` tests them.
 fn credentials(settings: &Settings) -> Option<String> {
-    let mut table = Table::with_header(&["CREDENTIAL", "KIND", "REGION"]);
+    let mut table = Table::with_header(&["CREDENTIAL", "KIND", "REGION", "FROM"]);
     let mut is_empty = true;
     for (name, credential) in &settings.credentials {
         if name == NO_CREDENTIAL {
@@ -168,6 +179,7 @@ fn credentials(settings: &Settings) -> Option<String> {
             name.clone(),
             credential.credential.kind().to_owned(),
             or_dash(credential.region.as_deref()),
+            or_dash(credential.credential.in_words().as_deref()),
         ]);
     }
     (!is_empty).then(|| table.render())

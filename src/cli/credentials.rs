@@ -32,7 +32,7 @@ pub(super) struct Credentials {
 
 const HELP: &str = "\
 Results:
-  issued    an identity or metadata service issued the secret just now
+  issued    an identity, token or metadata service issued the secret just now
   accepted  an identity service was asked, and accepts the secret
   read      the secret could be read; only a poll can show whether it is accepted
   failed    the error is printed below the table
@@ -235,6 +235,7 @@ fn details(report: &Report) -> String {
         ("project id", &scope.project_id),
         ("domain", &scope.domain),
         ("domain id", &scope.domain_id),
+        ("scopes", &scope.scopes),
     ] {
         row(name, or_dash(value.as_deref()));
     }
@@ -255,6 +256,10 @@ fn scope_in_words(scope: &Scope) -> String {
         domain
             .filter(|_| project.is_none())
             .map(|domain| format!("domain {domain}")),
+        scope
+            .scopes
+            .as_ref()
+            .map(|scopes| format!("scopes {scopes}")),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     or_dash(

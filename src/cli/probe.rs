@@ -12,7 +12,8 @@ use crate::cli::submit::pair;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock};
 use crate::definition::explain::Explanation;
-use crate::service::Probed;
+use crate::service::poll::Probed;
+use crate::service::subject::Subject;
 use crate::settings::build;
 use crate::suggest;
 
@@ -73,7 +74,9 @@ impl Probe {
         })?;
         let params = self.params.into_iter().collect();
         let started = clock.uptime();
-        let probed = service.probe(&self.job_id, &params, clock.now()).await;
+        let probed = service
+            .probe(&Subject::new(&self.job_id, &params), clock.now())
+            .await;
         let took = clock.uptime().saturating_sub(started);
         let exit = match probed.explanation {
             Explanation::Sighting(_) => Exit::Done,

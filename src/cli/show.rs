@@ -5,14 +5,20 @@ use http::Method;
 
 use crate::api::view::WatchView;
 use crate::cli::Exit;
-use crate::cli::client::DaemonArgs;
+use crate::cli::client::{Client, DaemonArgs};
 use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
+use crate::watch::evidence::Evidence;
+use crate::watch::note::Note;
+use crate::watch::stage::Stage;
 
 /// Shows one watch and its transitions.
 #[derive(Args)]
 pub(super) struct Show {
     /// The id of the watch
     watch_id: String,
+    /// Show the answer that proved the outcome
+    #[arg(long)]
+    evidence: bool,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -31,6 +37,11 @@ impl Show {
     async fn show(&self) -> Result<(), Exit> {
         let path = path_of(&self.watch_id);
         let client = self.daemon.client()?;
+        if self.evidence {
+            return self
+                .show_evidence(&client, &format!("{path}/evidence"))
+                .await;
+        }
         let watch = client
             .ask::<WatchView>(Method::GET, &path, None)
             .await?
@@ -44,6 +55,57 @@ impl Show {
     }
 }
 
+impl Show {
+    async fn show_evidence(&self, client: &Client, path: &str) -> Result<(), Exit> {
+        let answer = client.ask::<Evidence>(Method::GET, path, None).await?;
+        if self.json {
+            say_json(&answer.body);
+        } else {
+            say(&evidence_in_words(&answer.body));
+        }
+        Ok(())
+    }
+}
+
+fn evidence_in_words(evidence: &Evidence) -> String {
+    let paint = Paint::for_stdout();
+    let mut table = Table::default();
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            table.row(vec![paint.dim(name), value]);
+        }
+    };
+    let status = evidence.http_status;
+    let no_answer = || "there was no answer".to_owned();
+    row("observed", Some(time(evidence.observed_at)));
+    row(
+        "http status",
+        Some(status.map_or_else(no_answer, |it| it.to_string())),
+    );
+    row("selector", evidence.selector.as_deref().map(plain));
+    row("rule", evidence.rule.as_deref().map(plain));
+    row(
+        "lenient",
+        evidence
+            .lenient
+            .then(|| "yes: the body is not valid".to_owned()),
+    );
+    if let Some(job) = &evidence.last_sighting {
+        let reason = job.reason.as_deref().unwrap_or_default();
+        let status = job.status.as_deref().unwrap_or(job.state.as_str());
+        row("last sighting", Some(plain(&format!("{status} {reason}"))));
+    }
+    let mut parts = vec![table.render()];
+    if let Some(body) = &evidence.body {
+        let lines: Vec<String> = body.lines().map(plain).collect();
+        parts.push(lines.join("\n"));
+    }
+    if evidence.truncated {
+        parts.push("(the body goes on)".to_owned());
+    }
+    parts.join("\n\n")
+}
+
 /// Returns the path of one watch. The id is escaped, so that none leads to another path.
 pub(super) fn path_of(watch_id: &str) -> String {
     let id: String = form_urlencoded::byte_serialize(watch_id.as_bytes()).collect();
@@ -52,6 +114,9 @@ pub(super) fn path_of(watch_id: &str) -> String {
 
 fn in_words(watch: &WatchView) -> String {
     let mut parts = vec![facts(watch)];
+    if let Some(stage) = &watch.stage {
+        parts.push(stages(watch, stage));
+    }
     if !watch.children.is_empty() {
         parts.push(children(watch));
     }
@@ -91,6 +156,24 @@ fn facts(watch: &WatchView) -> String {
     row("type", watch.job_type.as_deref().map(plain));
     row("state", Some(paint.state(&watch.state)));
     row("status", watch.status.as_deref().map(plain));
+    row(
+        "stale",
+        watch
+            .stale
+            .then(|| "yes: the status is that of an earlier run".to_owned()),
+    );
+    row("run", watch.run.as_deref().map(plain));
+    row(
+        "expect",
+        watch.expect.map(|expect| expect.as_str().to_owned()),
+    );
+    row(
+        "confirmed by",
+        watch
+            .confirmations
+            .filter(|count| *count > 1)
+            .map(|count| format!("{count} polls")),
+    );
     row("unknown status", watch.unknown_status.as_deref().map(plain));
     row("progress", watch.progress.as_deref().map(plain));
     row("code", watch.code.as_deref().map(plain));
@@ -123,6 +206,8 @@ fn facts(watch: &WatchView) -> String {
             ))
         }),
     );
+    let notes: Vec<&str> = watch.notes.iter().map(Note::as_str).collect();
+    row("notes", (!notes.is_empty()).then(|| notes.join(", ")));
     row("callback", watch.callback_host.as_deref().map(plain));
     row("labels", pairs(&watch.labels));
     row("params", pairs(&watch.params));
@@ -134,6 +219,28 @@ fn facts(watch: &WatchView) -> String {
         "resources",
         resources.map(|value| plain(&value.to_string())),
     );
+    table.render()
+}
+
+/// Shows the jobs that handed over to each other, and the present one.
+fn stages(watch: &WatchView, present: &Stage) -> String {
+    let mut table = Table::with_header(&["STAGE", "DEFINITION", "JOB", "STATUS", "ENDED"]);
+    for (number, stage) in watch.stages.iter().enumerate() {
+        table.row(vec![
+            number.to_string(),
+            stage.definition.clone(),
+            plain(&stage.job_id),
+            or_dash(stage.status.as_deref()),
+            time(stage.ended_at),
+        ]);
+    }
+    table.row(vec![
+        present.index.to_string(),
+        present.definition.clone(),
+        plain(&present.job_id),
+        or_dash(watch.status.as_deref()),
+        watch.ended_at.map_or_else(|| "-".to_owned(), time),
+    ]);
     table.render()
 }
 

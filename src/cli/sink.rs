@@ -292,17 +292,11 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
             Severity::Unclear | Severity::Neutral => (Some(outcome), running),
         },
     };
+    let id = WatchId::new(now, random);
+    let deadline = later(now, std::time::Duration::from_hours(1));
     let watch = Watch {
-        id: WatchId::new(now, random),
-        service: "sample".to_owned(),
-        definition: "sample".to_owned(),
-        job_id: SAMPLE_JOB.to_owned(),
         params: [("project_id".to_owned(), "sample".to_owned())].into(),
         labels: [("test".to_owned(), "true".to_owned())].into(),
-        sinks: Vec::new(),
-        callback_url: None,
-        submitted_at: now,
-        deadline: later(now, std::time::Duration::from_hours(1)),
         state: outcome.map_or(State::Watching, State::Final),
         job: Some(Job {
             state,
@@ -316,12 +310,11 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
             resources: None,
             children: Vec::new(),
         }),
+        has_progress: true,
         finished_at: outcome.map(|_| now),
         polls: 1,
-        problems: 0,
-        last_problem: None,
-        unknown_status: None,
         revision: 1,
+        ..Watch::new(id, ("sample", "sample"), SAMPLE_JOB, now, deadline)
     };
     Event::of(&watch, kind, &Instance(instance.to_owned()), now)
 }

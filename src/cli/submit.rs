@@ -11,8 +11,8 @@ use crate::cli::explain::{find, read_body};
 use crate::cli::output::{complain, say, say_json, time};
 use crate::cli::response::Response;
 use crate::cli::{ConfigArgs, Exit};
-use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
+use crate::watch::{CallbackUrl, Expect};
 
 /// Submits one job. A job that is watched already keeps its watch.
 #[derive(Args)]
@@ -42,6 +42,19 @@ pub(super) struct Submit {
     /// The end of the watch at the latest: a duration (`2h`) or a time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     deadline: Option<String>,
+    /// The run of the job to watch, where the id names a resource with several runs
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Do not believe an end from before this time (RFC 3339), or from longer ago than this
+    /// duration (`10m`) [default: one minute ago]
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Watch the job again although a watch of it has ended with a verdict
+    #[arg(long)]
+    again: bool,
+    /// The end to wait for, if it is not that of the job: `gone` for a deletion
+    #[arg(long, value_name = "END", value_parser = expect)]
+    expect: Option<Expect>,
     /// Send the events only to this sink; may be repeated
     #[arg(long = "sink", value_name = "NAME")]
     sinks: Vec<String>,
@@ -54,6 +67,10 @@ pub(super) struct Submit {
     json: bool,
     #[command(flatten)]
     daemon: DaemonArgs,
+}
+
+fn expect(text: &str) -> Result<Expect, String> {
+    Expect::from_word(text).ok_or_else(|| "must be `gone`".to_owned())
 }
 
 /// Splits `NAME=VALUE` at the first `=`; the name must not be empty.
@@ -131,6 +148,10 @@ impl Submit {
             job_id,
             params: self.params.into_iter().collect(),
             labels: self.labels.into_iter().collect(),
+            run: self.run,
+            since: self.since,
+            again: self.again,
+            expect: self.expect,
             deadline: self.deadline,
             sinks: self.sinks,
             callback_url: self.callback_url.map(CallbackUrl),
@@ -141,22 +162,34 @@ impl Submit {
             .ask::<WatchView>(Method::POST, "/v1/watches", Some(body))
             .await?;
         let watch = answer.body;
+        if !watch.ignored.is_empty() {
+            complain(&format!(
+                "the watch exists already and keeps its own {}; `--again` makes a new one once it has ended",
+                watch.ignored.join(", ")
+            ));
+        }
         if self.json {
             say_json(&watch);
-        } else if answer.status == StatusCode::CREATED {
-            say(&format!(
-                "{} watching, until {} at the latest",
-                watch.id,
-                time(watch.deadline)
-            ));
         } else {
-            let how = if watch.finished_at.is_some() {
-                "was watched already and ended as"
-            } else {
-                "is watched already:"
-            };
-            say(&format!("{} {how} {}", watch.id, watch.state));
+            say(&in_words(&watch, answer.status == StatusCode::CREATED));
         }
         Ok(())
+    }
+}
+
+fn in_words(watch: &WatchView, is_new: bool) -> String {
+    match (is_new, watch.finished_at) {
+        (true, _) => format!(
+            "{} watching, until {} at the latest",
+            watch.id,
+            time(watch.deadline)
+        ),
+        (false, None) => format!("{} is watched already: {}", watch.id, watch.state),
+        (false, Some(at)) => format!(
+            "{} was watched already and ended as {} at {}; `--again` watches the job once more",
+            watch.id,
+            watch.state,
+            time(at)
+        ),
     }
 }

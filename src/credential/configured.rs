@@ -38,6 +38,11 @@ pub trait ConfiguredCredential: Any + Debug + Send + Sync {
         None
     }
 
+    /// Describes where its secret is from and what for, for `jobwatch check`; shows no secret.
+    fn in_words(&self) -> Option<String> {
+        self.auth_url().map(Url::to_string)
+    }
+
     /// Builds the issuer. Sends no request.
     ///
     /// # Errors

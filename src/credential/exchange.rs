@@ -1,4 +1,4 @@
-//! One HTTP exchange with an identity or metadata service: bounded in time and size,
+//! One HTTP exchange with an identity, token or metadata service: bounded in time and size,
 //! without redirects, and described in messages without the secrets that were sent.
 
 use std::time::Duration;
@@ -167,7 +167,7 @@ impl Reply {
     /// (CODE MESSAGE)".
     fn said(&self) -> String {
         let body = self.json();
-        let text = |paths: [&Value; 3]| {
+        let text = |paths: [&Value; 4]| {
             paths.into_iter().find_map(|value| match value {
                 Value::String(text) if !text.is_empty() => Some(text.clone()),
                 Value::Number(number) => Some(number.to_string()),
@@ -175,8 +175,14 @@ impl Reply {
             })
         };
         let error = &body["error"];
-        let code = text([&body["error_code"], &error["code"], &body["code"]]);
-        let message = text([&body["error_msg"], &error["message"], &body["message"]]);
+        // OAuth 2.0 has the code in `error` itself (RFC 6749, section 5.2).
+        let code = text([&body["error_code"], &error["code"], &body["code"], error]);
+        let message = text([
+            &body["error_msg"],
+            &error["message"],
+            &body["message"],
+            &body["error_description"],
+        ]);
         let words: Vec<String> = code
             .filter(|code| *code != self.status.as_str())
             .into_iter()

@@ -166,6 +166,9 @@ impl Credential {
             RequestAuth::Header(name, value) => {
                 request.headers_mut().insert(name, value.clone());
             }
+            RequestAuth::Headers(headers) => {
+                request.headers_mut().extend(headers.iter().cloned());
+            }
             RequestAuth::Key(key) => {
                 self.wait_to_sign(issued).await?;
                 let host = request.url().host_str().unwrap_or_default();

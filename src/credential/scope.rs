@@ -14,6 +14,8 @@ pub struct Scope {
     pub domain_id: Option<String>,
     /// The name of that domain.
     pub domain: Option<String>,
+    /// The scopes of an OAuth 2.0 token, separated by spaces.
+    pub scopes: Option<String>,
     /// The endpoints of services, from the issuer's catalog.
     #[serde(skip)]
     pub catalog: Vec<Endpoint>,

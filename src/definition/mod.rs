@@ -34,7 +34,7 @@ use crate::definition::states::States;
 use crate::timing::PollSettings;
 use crate::watch::observation::ProblemKind;
 
-pub use crate::watch::transition::NotFoundMeans;
+pub use crate::watch::terms::NotFoundMeans;
 
 /// A compiled definition: every selector is parsed, and every placeholder is known.
 #[derive(Debug, Clone)]
@@ -157,5 +157,27 @@ impl ErrorRule {
         (self.http.is_empty() || has_all)
             && wider(&self.code, &later.code)
             && wider(&self.message, &later.message)
+    }
+}
+
+// FACADE
+impl Definition {
+    pub fn names_operations(&self) -> bool {
+        true
+    }
+    pub fn claims(&self, _http_status: u16) -> bool {
+        false
+    }
+    pub fn hands_over(&self) -> bool {
+        false
+    }
+    pub fn next_definition(&self) -> Option<&str> {
+        None
+    }
+    pub fn asks_labels(&self) -> bool {
+        false
+    }
+    pub fn max_body(&self) -> Option<usize> {
+        None
     }
 }

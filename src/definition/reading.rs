@@ -497,6 +497,7 @@ impl ErrorAnswer {
             ),
             retry_after: None,
             pace: None,
+            is_page: false,
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! [`client`] builds a client; a [`secret`] is read from its file and removed from answers
 //! by [`redaction`]; [`retry_after`] reads the pause that a server asks for; [`html`]
-//! quotes the page of a gateway; [`egress`] restricts the URLs that callers give.
+//! quotes the page of a gateway; [`egress`] restricts the URLs that callers give; [`proxy`]
+//! is the way through a company's network.
 
 pub mod egress;
 pub mod html;
+pub mod proxy;
 pub mod redaction;
 pub mod retry_after;
 pub mod secret;

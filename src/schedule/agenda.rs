@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::schedule::Duty;
-use crate::watch::transition::Tracking;
+use crate::watch::tracking::Tracking;
 use crate::watch::{Params, WatchId};
 
 /// The part of a watch that stays in memory.

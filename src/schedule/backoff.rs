@@ -9,7 +9,8 @@ use rand::{Rng, RngExt};
 use crate::clock::until;
 use crate::schedule::Next;
 use crate::timing::Timing;
-use crate::watch::transition::Tracking;
+use crate::watch::observation::AskedWait;
+use crate::watch::tracking::Tracking;
 
 /// The number of late polls of a watch that ended without a verdict, unless the interval
 /// would then be too short or too long.
@@ -39,26 +40,30 @@ impl Timing {
     /// Returns the delay before the poll that follows an observation made at `now`.
     ///
     /// Sightings and problems count their own intervals, so that one 502 does not stretch the
-    /// schedule. The `retry_after` of a server replaces the interval, and the delay is never
-    /// shorter. The last poll falls exactly on the deadline.
+    /// schedule. The `retry_after` of a server and the pace of an answer replace the interval, and
+    /// the delay is never shorter. An end that waits to be believed is looked at again after the
+    /// first interval. The last poll falls exactly on the deadline.
     pub fn next_poll(
         &self,
         tracking: &Tracking,
-        retry_after: Option<Duration>,
+        wait: AskedWait,
         now: Timestamp,
         deadline: Timestamp,
         rng: &mut impl Rng,
     ) -> Next {
         let left = until(now, deadline);
-        if let Some(retry_after) = retry_after {
-            let retry_after = self.respected(retry_after);
-            return if retry_after > left {
-                Next::expire(left)
-            } else {
-                Next::poll(self.spread_up(retry_after, rng).min(left))
-            };
+        let retry_after = wait
+            .retry_after
+            .map(|retry_after| self.respected(retry_after));
+        if retry_after.is_some_and(|retry_after| retry_after > left) {
+            return Next::expire(left);
+        }
+        let pace = wait.pace.map(|pace| self.paced(pace));
+        if let Some(asked) = retry_after.max(pace) {
+            return Next::poll(self.spread_up(asked, rng).min(left));
         }
         let n = match tracking.problems_in_a_row {
+            0 if tracking.waits_for_confirmation() => 1,
             0 => tracking.sightings,
             run => run,
         };
@@ -99,6 +104,12 @@ impl Timing {
     /// may still want no requests when its last `retry_after` is not known any more.
     pub fn longest_retry_after(&self) -> Duration {
         self.respected(Duration::MAX)
+    }
+
+    /// Returns the pace of an answer within limits: at most `max_retry_after`, and at least a tenth
+    /// of the first interval.
+    fn paced(&self, pace: Duration) -> Duration {
+        pace.min(self.max_retry_after()).max(self.initial() / 10)
     }
 
     /// Returns the `retry_after` of a server within limits: at most `max_retry_after`, and at
@@ -152,6 +163,13 @@ mod tests {
         numbers.complete().unwrap()
     }
 
+    fn retry(after: Duration) -> AskedWait {
+        AskedWait {
+            retry_after: Some(after),
+            pace: None,
+        }
+    }
+
     fn start() -> Timestamp {
         "2026-11-22T10:00:00Z".parse().unwrap()
     }
@@ -166,10 +184,12 @@ mod tests {
             problems_in_a_row: 1,
             ..Tracking::default()
         };
-        let after_problem = timing.next_poll(&tracking, None, start(), deadline, &mut rng);
+        let after_problem =
+            timing.next_poll(&tracking, AskedWait::default(), start(), deadline, &mut rng);
         assert_eq!(after_problem, Next::poll(timing.interval(1)));
         tracking.problems_in_a_row = 0;
-        let after_sighting = timing.next_poll(&tracking, None, start(), deadline, &mut rng);
+        let after_sighting =
+            timing.next_poll(&tracking, AskedWait::default(), start(), deadline, &mut rng);
         assert_eq!(after_sighting, Next::poll(timing.interval(3)));
     }
 
@@ -179,7 +199,7 @@ mod tests {
         let deadline = later(start(), Duration::from_secs(30));
         let next = timing.next_poll(
             &Tracking::default(),
-            Some(Duration::from_secs(31)),
+            retry(Duration::from_secs(31)),
             start(),
             deadline,
             &mut seeded_rng(1),
@@ -264,7 +284,7 @@ mod tests {
             let left = Duration::from_millis(left);
             let tracking = Tracking { sightings, problems_in_a_row, ..Tracking::default() };
             let n = if problems_in_a_row == 0 { sightings } else { problems_in_a_row };
-            let next = timing.next_poll(&tracking, None, start(), later(start(), left), &mut seeded_rng(seed));
+            let next = timing.next_poll(&tracking, AskedWait::default(), start(), later(start(), left), &mut seeded_rng(seed));
             prop_assert!(next.after <= left);
             let interval = timing.interval(n);
             prop_assert!(next.after <= interval.mul_f64(1.0 + timing.jitter()) + Duration::from_nanos(1));
@@ -279,7 +299,7 @@ mod tests {
             let left = Duration::from_millis(left);
             let retry_after = Duration::from_millis(retry_after);
             let deadline = later(start(), left);
-            let next = timing.next_poll(&Tracking::default(), Some(retry_after), start(), deadline, &mut seeded_rng(seed));
+            let next = timing.next_poll(&Tracking::default(), retry(retry_after), start(), deadline, &mut seeded_rng(seed));
             if next.duty == Duty::Poll {
                 prop_assert!(next.after >= timing.respected(retry_after));
                 prop_assert!(next.after <= left);

@@ -1,6 +1,6 @@
 //! Builds the parts of the program from the settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -10,6 +10,7 @@ use crate::credential;
 use crate::credential::SharedCredential;
 use crate::credential::build::Wanted;
 use crate::credential::configured::BuildError;
+use crate::outbound::proxy::Route;
 use crate::outbound::{NO_TLS, is_local};
 use crate::service::settings::ServiceSettings;
 use crate::service::transport::{HttpTransport, LocalBypass, SharedTransport};
@@ -25,19 +26,34 @@ use crate::watch::subscription::{CALLBACK, Subscriptions};
 /// # Errors
 /// TLS cannot be set up.
 pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Services> {
-    let transport = transport(settings).context(NO_TLS)?;
+    let transports = transports(settings).context(NO_TLS)?;
     let credentials = credentials(settings, clock)?;
     let services = settings.services.iter().map(|(name, service)| {
         let credential = credentials.get(&service.credential).with_context(|| {
             format!("the credential `{}` is not configured", service.credential)
         })?;
-        Ok(service_of(name, service, credential, &transport))
+        let transport = &transports[&service.route];
+        Ok(service_of(name, service, credential, transport))
     });
     Ok(Services::new(services.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
-fn transport(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
-    let far = HttpTransport::new(settings.max_body)?;
+/// Makes one transport for each route; services with the same proxy share its connections.
+fn transports(settings: &Settings) -> Result<BTreeMap<Route, SharedTransport>, reqwest::Error> {
+    let routes = settings.services.values().map(|it| &it.route);
+    let routes: BTreeSet<&Route> = routes.collect();
+    let made = routes.into_iter().map(|route| match route {
+        Route::Environment => Ok((route.clone(), by_environment(settings)?)),
+        own => {
+            let own = HttpTransport::by(own.clone())?;
+            Ok((route.clone(), Arc::new(own) as SharedTransport))
+        }
+    });
+    made.collect()
+}
+
+fn by_environment(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
+    let far = HttpTransport::new()?;
     let may_be_near = |base: &Base| match base {
         Base::Url(url) => is_local(url),
         Base::Catalog { .. } => true,
@@ -45,7 +61,7 @@ fn transport(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
     if !settings.services.values().any(|it| may_be_near(&it.base)) {
         return Ok(Arc::new(far));
     }
-    let near = HttpTransport::direct(settings.max_body)?;
+    let near = HttpTransport::direct()?;
     Ok(Arc::new(LocalBypass { near, far }))
 }
 
@@ -88,6 +104,10 @@ fn service_of(
         credential: Arc::clone(credential),
         params: service.params.clone(),
         timing: service.timing.clone(),
+        stages: service.stages.clone(),
+        expect: service.expect,
+        allow_hosts: service.allow_hosts.clone(),
+        max_body: service.max_body,
         limits: service.limits,
         transport: Arc::clone(transport),
         refusals: Arc::default(),

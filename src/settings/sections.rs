@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::actions::submit::check_callback;
 use crate::definition::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
+use crate::service::settings::MAX_BODIES;
 use crate::settings::credentials::credentials;
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
@@ -16,8 +17,8 @@ use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
 use crate::tree::reader::{Context, Reader, not_among};
 use crate::tree::source::Layered;
-use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
+use crate::watch::{CallbackUrl, Expect};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -35,10 +36,11 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     let catalog = catalog(root);
     let poll_section = root.section("poll");
     let poll = PollSettings::read(&poll_section);
-    let max_body = poll_section.whole("max_body", 1024..=64 * 1024 * 1024);
+    let max_body = poll_section.size("max_body", MAX_BODIES);
     poll_section.finish();
     let credentials = credentials(root);
-    let services = services(root, &catalog, &credentials, poll);
+    let max_body = max_body.and_then(|size| usize::try_from(size).ok());
+    let services = services(root, &catalog, &credentials, poll, max_body);
     let sinks = sinks(root);
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));
@@ -50,7 +52,6 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
         log: log?,
         store: store?,
         api: api?,
-        max_body: max_body? as usize,
         credentials: credentials.by_name,
         services,
         sinks,
@@ -163,6 +164,13 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     })
 }
 
+/// Reads the key `expect` of a watch.
+fn expect(section: &Reader<'_>) -> Option<Expect> {
+    section
+        .has("expect")
+        .then(|| section.choice("expect", &[("gone", Expect::Gone)]))?
+}
+
 /// Reads the watches that are submitted on start. If `api` has an error, their URLs are not
 /// checked.
 fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
@@ -176,6 +184,10 @@ fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
             let request = WatchRequest {
                 params: section.texts("params"),
                 labels: section.texts("labels"),
+                run: section.text("run"),
+                since: section.text("since"),
+                again: section.flag("again"),
+                expect: expect(section),
                 deadline: section.text("deadline"),
                 sinks: section.list("sinks"),
                 callback_url: section.expanded("callback_url").map(CallbackUrl),

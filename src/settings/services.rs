@@ -18,6 +18,7 @@ pub(super) fn services(
     catalog: &Catalog,
     credentials: &Credentials,
     poll: PollSettings,
+    max_body: Option<usize>,
 ) -> BTreeMap<String, ServiceSettings> {
     let mut services = BTreeMap::new();
     for (name, section) in root.sections("services") {
@@ -25,6 +26,8 @@ pub(super) fn services(
             definition: definition(&section, catalog),
             credential: credential(&section, credentials),
             poll,
+            max_body,
+            catalog,
         };
         services.extend(settings::read(&section, foundation).map(|service| (name, service)));
     }

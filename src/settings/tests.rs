@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostics;
 use crate::settings::{Loaded, load};
 use crate::tree::source::Sources;
 
+mod access;
 mod follow_on;
 mod manual;
 mod sinks;

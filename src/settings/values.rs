@@ -27,8 +27,6 @@ pub struct Settings {
     /// The path of the database file.
     pub store: PathBuf,
     pub api: ApiSettings,
-    /// The largest answer that is read, in bytes.
-    pub max_body: usize,
     /// The configured credentials, by name.
     pub credentials: BTreeMap<String, CredentialSettings>,
     /// The configured services, by name.

@@ -57,25 +57,14 @@ fn whole_job() -> Job {
 fn sample(job: Option<Job>) -> Event {
     let at = Timestamp::UNIX_EPOCH;
     let outcome = Outcome::Failed;
+    let names = ("sample", "sample");
     let watch = Watch {
-        id: WatchId::new(at, [0; 10]),
-        service: "sample".to_owned(),
-        definition: "sample".to_owned(),
-        job_id: "sample".to_owned(),
-        params: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        sinks: Vec::new(),
-        callback_url: None,
-        submitted_at: at,
-        deadline: at,
         state: State::Final(outcome),
         job,
         finished_at: Some(at),
         polls: 1,
-        problems: 0,
-        last_problem: None,
-        unknown_status: None,
         revision: 1,
+        ..Watch::new(WatchId::new(at, [0; 10]), names, "sample", at, at)
     };
     let instance = Instance("sample".to_owned());
     Event::of(&watch, EventKind::Finished(outcome), &instance, at)

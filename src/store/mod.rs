@@ -29,7 +29,7 @@ pub use crate::store::cursor::{Cursor, PageCursor};
 pub use crate::store::maintenance::Maintenance;
 pub use crate::store::outbox::{AttemptRecord, Claimed, Outbox, Settlement};
 pub use crate::store::watches::{
-    Applied, Changes, Page, Query, StoredEvent, Submitted, WatchStore,
+    Applied, Changes, Page, Query, StoredEvent, Submission, Submitted, WatchStore,
 };
 
 /// The store that all parts of the program share.

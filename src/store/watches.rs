@@ -5,14 +5,26 @@ use jiff::Timestamp;
 
 use crate::store::{Cursor, PageCursor, StoreError};
 use crate::watch::change::Change;
+use crate::watch::evidence::Evidence;
 use crate::watch::{State, Watch, WatchId};
+
+/// A watch to accept, unless there is one already.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The new watch, with its event and the deliveries owed for it.
+    pub change: Change,
+    /// True if a watch of the same job that has ended with a verdict is enough. One that goes on
+    /// always is.
+    pub accepts_ended: bool,
+}
 
 /// The answer to one submission.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Submitted {
     /// The watch is new and is now stored.
     Accepted(Watch),
-    /// A watch of the same job on the same service exists, running or final.
+    /// The same job is watched already; or its newest watch that has ended with a verdict, if the
+    /// submission accepts one.
     Existing(Watch),
 }
 
@@ -79,7 +91,11 @@ pub struct StoredEvent {
 pub trait WatchStore: Send + Sync {
     /// Accepts watches, all or none, each with its event and the deliveries owed for it. The
     /// answers are in the order of the submissions.
-    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError>;
+    ///
+    /// Two watches are of the same job if service, params and job id are equal, and if the run that
+    /// the submission names is the one that the other watch named or has learned. A submission
+    /// that names no run means every run.
+    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError>;
 
     /// Commits a change with its event and the deliveries owed for it. Refuses it if the stored
     /// watch is final, or if its revision is not the one before that of the change.
@@ -90,6 +106,9 @@ pub trait WatchStore: Send + Sync {
     async fn append(&self, change: Change) -> Result<Applied, StoreError>;
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError>;
+
+    /// Returns the evidence of the outcome of a watch; `None` if there is none.
+    async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError>;
 
     /// Returns a page of watches, newest first.
     ///

@@ -14,6 +14,7 @@ use config::{Value, ValueKind};
 
 use crate::clock::parse_duration_from;
 use crate::diagnostic::Diagnostic;
+use crate::size::{parse_size, show_size};
 use crate::suggest;
 use crate::tree::source::{ENVIRONMENT, Layered, origin_of};
 
@@ -255,6 +256,29 @@ impl<'a> Reader<'a> {
             );
         }
         found
+    }
+
+    /// Reads a size in bytes, with a unit (`4MiB`) or without; reports one outside `range`.
+    pub(crate) fn size(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let value = self.ask(key)?;
+        let read = match &value.kind {
+            ValueKind::I64(number) => parse_size(&number.to_string()),
+            ValueKind::String(text) => parse_size(text),
+            _ => parse_size(&shown(value)),
+        };
+        let checked = read.and_then(|size| {
+            let (least, most) = (range.start(), range.end());
+            let is_allowed = range.contains(&size);
+            is_allowed.then_some(size).ok_or_else(|| {
+                format!(
+                    "{} must be a size from {} to {}",
+                    shown(value),
+                    show_size(*least),
+                    show_size(*most)
+                )
+            })
+        });
+        checked.map_err(|message| self.report(key, message)).ok()
     }
 
     /// Reads `true` or `false`; false if the key is missing.

@@ -43,18 +43,23 @@ impl Reader<'_> {
     /// Reads a secret: the file `NAME_file`, or `NAME = "${VARIABLE}"`. Reports a secret that
     /// cannot be read now.
     pub(crate) fn secret_source(&self, name: &str) -> Option<Secret> {
-        let key = format!("{name}_file");
-        let Some(path) = self.secret_file(&key) else {
-            return self.inline_secret(name).map(Secret::Text);
+        self.secret_at(&format!("{name}_file"), name)
+    }
+
+    /// Reads a secret: the file that `file_key` names, or `key = "${VARIABLE}"`. Reports a secret
+    /// that cannot be read now.
+    pub(crate) fn secret_at(&self, file_key: &str, key: &str) -> Option<Secret> {
+        let Some(path) = self.secret_file(file_key) else {
+            return self.inline_secret(key).map(Secret::Text);
         };
-        if self.ask(name).is_some() {
-            self.report(name, format!("is set beside `{key}`; keep one of them"));
+        if self.ask(key).is_some() {
+            self.report(key, format!("is set beside `{file_key}`; keep one of them"));
         }
         let secret = Secret::File(path);
         match secret.read() {
             Ok(_) => Some(secret),
             Err(error) => {
-                self.report(&key, error);
+                self.report(file_key, error);
                 None
             }
         }
@@ -95,18 +100,16 @@ impl Reader<'_> {
         self.secret_source(name)?.read().ok()
     }
 
-    fn inline_secret(&self, name: &str) -> Option<SecretString> {
+    /// Reads a secret that stands in the settings or, as `"${VARIABLE}"`, in the environment.
+    pub(crate) fn inline_secret(&self, name: &str) -> Option<SecretString> {
         let value = self.ask(name)?;
-        let Some(text) = text_of(value) else {
+        if text_of(value).is_none() {
             // Not read by `text`, whose message would show the value.
             self.report(name, "must be a text in quotes");
             return None;
-        };
-        if !text.contains("${") && !is_environment(value) {
-            let file = value.origin().map(PathBuf::from);
-            if file.is_some_and(|file| is_readable_by_all(&file)) {
-                self.warn(name, "a secret stands in a file that every user can read; use a `…_file` or `${VARIABLE}`");
-            }
+        }
+        if self.is_written_openly(name) {
+            self.warn(name, "a secret stands in a file that every user can read; use a `…_file` or `${VARIABLE}`");
         }
         let secret = self.expanded(name)?;
         if secret.is_empty() || secret.chars().any(char::is_control) {
@@ -114,6 +117,16 @@ impl Reader<'_> {
             return None;
         }
         Some(SecretString::from(secret))
+    }
+
+    /// True if the text of `key` stands, without a variable, in a file that every user can read.
+    pub(crate) fn is_written_openly(&self, key: &str) -> bool {
+        let Some(value) = self.ask(key).filter(|value| !is_environment(value)) else {
+            return false;
+        };
+        let is_plain = text_of(value).is_some_and(|text| !text.contains("${"));
+        let file = value.origin().map(PathBuf::from);
+        is_plain && file.is_some_and(|file| is_readable_by_all(&file))
     }
 
     fn warn_if_readable_by_all(&self, key: &str, path: &std::path::Path) {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::watch::Watch;
 use crate::watch::delivery::Owed;
 use crate::watch::event::{Event, EventKind, Instance};
+use crate::watch::evidence::Evidence;
 use crate::watch::subscription::Subscriptions;
 
 /// A watch after a change, the event about the change, and the deliveries that are owed. The
@@ -20,6 +21,8 @@ pub struct Change {
     pub event: Event,
     /// The sinks that receive the event.
     pub owed: Vec<Owed>,
+    /// The answer that proved the outcome, if the change ends the watch.
+    pub evidence: Option<Evidence>,
 }
 
 /// Composes every [`Change`], so that one place decides on the event and its deliveries.
@@ -49,6 +52,7 @@ impl Composer {
             event: Event::of(&watch, kind, &self.instance, at),
             owed: self.subscriptions.owed(&watch, kind),
             watch,
+            evidence: None,
         }
     }
 }

@@ -162,6 +162,26 @@ struct Data<'a> {
     children: &'a [Child],
     labels: &'a BTreeMap<String, String>,
     params: &'a BTreeMap<String, String>,
+    /// The run of the job, where the definition names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
+    /// The present stage, after a hand-over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<StageData<'a>>,
+    /// The sightings that agreed on the end, if it took more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmations: Option<u32>,
+    /// True if the status is that of an earlier run, so that the job counts as pending.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+/// The present stage of a watch, as events show it.
+#[derive(Serialize)]
+struct StageData<'a> {
+    index: u32,
+    definition: &'a str,
+    job_id: &'a str,
 }
 
 impl<'a> Data<'a> {
@@ -182,8 +202,8 @@ impl<'a> Data<'a> {
                 .filter(|_| kind == EventKind::LateResult)
                 .and_then(|job| job.state.outcome()),
             status: text(|job| &job.status),
-            code: text(|job| &job.code),
-            reason: text(|job| &job.reason),
+            code: watch.code(),
+            reason: watch.reason(),
             began_at: job.and_then(|job| job.began_at).map(Millis),
             ended_at: job.and_then(|job| job.ended_at).map(Millis),
             submitted_at: Millis(watch.submitted_at),
@@ -195,6 +215,14 @@ impl<'a> Data<'a> {
             children: job.map_or(&[], |job| &job.children),
             labels: &watch.labels,
             params: &watch.params,
+            run: watch.run.as_deref(),
+            stage: watch.stage.as_ref().map(|stage| StageData {
+                index: stage.index,
+                definition: &stage.definition,
+                job_id: &stage.job_id,
+            }),
+            confirmations: Some(watch.confirmations).filter(|count| *count > 1),
+            stale: watch.is_stale(),
         }
     }
 }

@@ -2,16 +2,23 @@
 //!
 //! Nothing in this folder reads a clock, a socket or a database. The poller observes,
 //! [`transition::decide`] decides on the effect of the observation, and the store commits
-//! the result. Read in this order: [`Watch`], [`observation`], [`transition`], [`event`],
-//! [`subscription`], [`delivery`], [`change`], [`request`].
+//! the result. Read in this order: [`Watch`], [`observation`], [`tracking`], [`transition`]
+//! (which asks [`belief`] whether a sighting counts), [`event`], [`subscription`],
+//! [`delivery`], [`change`], [`request`].
 
+pub mod belief;
 pub mod change;
 pub mod delivery;
 pub mod event;
+pub mod evidence;
+pub mod note;
 pub mod observation;
 pub mod outcome;
 pub mod request;
+pub mod stage;
 pub mod subscription;
+pub mod terms;
+pub mod tracking;
 pub mod transition;
 
 use std::collections::BTreeMap;
@@ -22,7 +29,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::watch::note::Notes;
 use crate::watch::observation::{Job, ProblemNote};
+use crate::watch::stage::{EndedStage, Stage};
 
 pub use crate::watch::outcome::{Outcome, Severity};
 
@@ -145,6 +154,47 @@ impl FromStr for State {
     }
 }
 
+/// The end that a watch is about, where it is not that of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// The watch is of a deletion: it succeeds when the service does not know the job any more.
+    Gone,
+}
+
+impl Expect {
+    /// Returns the word that requests, SQL and API use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+        }
+    }
+
+    /// Returns the value of a word; `None` for an unknown one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        (word == Self::Gone.as_str()).then_some(Self::Gone)
+    }
+}
+
+/// The cause of an outcome that the job itself does not explain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The error code that the service gave.
+    pub code: Option<String>,
+    /// The cause, for people.
+    pub reason: String,
+}
+
+impl Cause {
+    /// Makes a cause in our own words.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            code: None,
+            reason: reason.into(),
+        }
+    }
+}
+
 /// Our durable record of one job on one service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watch {
@@ -164,6 +214,12 @@ pub struct Watch {
     pub sinks: Vec<String>,
     /// A URL that receives the events of this watch, beside the sinks.
     pub callback_url: Option<CallbackUrl>,
+    /// The run of the job that the submission named.
+    pub named_run: Option<String>,
+    /// Ends from before this time are not believed; `None` for the default.
+    pub since: Option<Timestamp>,
+    /// The end that the watch is about, if it is not that of the job.
+    pub expect: Option<Expect>,
     /// The time at which the watch was accepted.
     pub submitted_at: Timestamp,
     /// The time at which it ends as `timed_out`, unless a verdict comes first.
@@ -182,8 +238,90 @@ pub struct Watch {
     pub last_problem: Option<ProblemNote>,
     /// The status of the last sighting, if the definition does not list it.
     pub unknown_status: Option<String>,
+    /// The run that the watch is about: the named one, or the first that was seen. After a
+    /// hand-over, that of the present job.
+    pub run: Option<String>,
+    /// True if the run was seen pending, running or held.
+    pub has_progress: bool,
+    /// The number of sightings that agreed on the end; 0 before a verdict.
+    pub confirmations: u32,
+    /// The words about how the job was seen.
+    pub notes: Notes,
+    /// The present stage; `None` until the job hands over to another one.
+    pub stage: Option<Stage>,
+    /// The stages that have handed over.
+    pub stages: Vec<EndedStage>,
+    /// The URL of the next poll, if an answer named it.
+    pub follow: Option<String>,
+    /// The cause of an outcome that the job itself does not explain.
+    pub cause: Option<Cause>,
     /// The number of changes so far; it numbers the next event.
     pub revision: u32,
+}
+
+impl Watch {
+    /// Makes a watch of a job that was not polled yet, without params and other terms.
+    pub fn new(
+        id: WatchId,
+        (service, definition): (&str, &str),
+        job_id: &str,
+        submitted_at: Timestamp,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            service: service.to_owned(),
+            definition: definition.to_owned(),
+            job_id: job_id.to_owned(),
+            params: Params::new(),
+            labels: Labels::new(),
+            sinks: Vec::new(),
+            callback_url: None,
+            named_run: None,
+            since: None,
+            expect: None,
+            submitted_at,
+            deadline,
+            state: State::Watching,
+            job: None,
+            finished_at: None,
+            polls: 0,
+            problems: 0,
+            last_problem: None,
+            unknown_status: None,
+            run: None,
+            has_progress: false,
+            confirmations: 0,
+            notes: Notes::default(),
+            stage: None,
+            stages: Vec::new(),
+            follow: None,
+            cause: None,
+            revision: 0,
+        }
+    }
+
+    /// True if the last sighting that counts is the end of an earlier run, or of another one.
+    pub fn is_stale(&self) -> bool {
+        let job = self.job.as_ref();
+        job.is_some_and(|job| !self.has_progress && job.state.outcome().is_none())
+    }
+
+    /// Returns the error code for people: that of the cause, or else that of the job.
+    pub fn code(&self) -> Option<&str> {
+        match &self.cause {
+            Some(cause) => cause.code.as_deref(),
+            None => self.job.as_ref()?.code.as_deref(),
+        }
+    }
+
+    /// Returns the reason for people: that of the cause, or else that of the job.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.cause {
+            Some(cause) => Some(&cause.reason),
+            None => self.job.as_ref()?.reason.as_deref(),
+        }
+    }
 }
 
 /// The numbers of a watch between two commits. Polls that show nothing new are counted in

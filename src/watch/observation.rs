@@ -1,6 +1,7 @@
 //! The observation of one poll: a sighting of the job, or a problem.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +28,13 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// Returns the time to the next poll that the answer names in a place of the definition.
-    pub fn pace(&self) -> Option<Duration> {
-        match self {
-            Self::Sighting(sighting) => sighting.pace,
-            Self::Problem(problem) => problem.pace,
-        }
+    /// Returns the time to the next poll that the answer asks for.
+    pub fn asked_wait(&self) -> AskedWait {
+        let (retry_after, pace) = match self {
+            Self::Sighting(sighting) => (sighting.retry_after, sighting.pace),
+            Self::Problem(problem) => (problem.retry_after, problem.pace),
+        };
+        AskedWait { retry_after, pace }
     }
 
     /// Returns the time that the server asks us to wait before the next poll.
@@ -42,6 +44,15 @@ impl Observation {
             Self::Problem(problem) => problem.retry_after,
         }
     }
+}
+
+/// The time to the next poll that an answer asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AskedWait {
+    /// The time in which the server accepts no further request.
+    pub retry_after: Option<Duration>,
+    /// The time after which a poll is worthwhile, from a place that the definition names.
+    pub pace: Option<Duration>,
 }
 
 /// The state of a job in our words, read from the status that the service gives.
@@ -115,6 +126,8 @@ pub struct Sighting {
     pub next: Option<NextJob>,
     /// The entries of the definition that gave the state.
     pub proof: Proof,
+    /// True if the service redirected the poll to another path of its own.
+    pub is_redirected: bool,
 }
 
 impl Sighting {
@@ -131,6 +144,7 @@ impl Sighting {
             follow: None,
             next: None,
             proof: Proof::default(),
+            is_redirected: false,
         }
     }
 }
@@ -180,6 +194,21 @@ pub struct Job {
     pub resources: Option<Value>,
     /// The parts of the job, flattened, depth first.
     pub children: Vec<Child>,
+}
+
+impl Job {
+    /// Returns a number that differs when two sightings differ in something that makes an event:
+    /// the state and the status of the job, and the id and the status of each child. Never 0.
+    ///
+    /// It stays within the process, so it need not be stable between versions.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.state, self.status.as_deref()).hash(&mut hasher);
+        for child in &self.children {
+            (child.job_id.as_deref(), child.status.as_deref()).hash(&mut hasher);
+        }
+        hasher.finish().max(1)
+    }
 }
 
 /// A part of a job, as the service reports it.
@@ -271,6 +300,9 @@ pub struct Problem {
     /// The time to the next poll that the answer names in a place of the definition; not
     /// limited yet.
     pub pace: Option<Duration>,
+    /// True for a 404 with a page for people: a gateway may have answered in the place of the
+    /// service.
+    pub is_page: bool,
 }
 
 impl Problem {
@@ -283,6 +315,7 @@ impl Problem {
             message: message.into(),
             retry_after: None,
             pace: None,
+            is_page: false,
         }
     }
 

@@ -75,6 +75,14 @@ impl Outcome {
         }
     }
 
+    /// True if the service said how the job ended.
+    pub const fn is_verdict(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Partial | Self::Cancelled => true,
+            Self::TimedOut | Self::Lost | Self::Unknown | Self::Unwatched => false,
+        }
+    }
+
     /// True if a verdict may still come: we stopped polling before the service gave one.
     pub const fn may_come_late(self) -> bool {
         match self {

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{later, parse_duration, until};
-use crate::watch::{CallbackUrl, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
+use crate::watch::{CallbackUrl, Expect, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
 
 /// The longest time from a submission to its deadline.
 pub const DEADLINE_MAX: Duration = Duration::from_hours(24 * 365);
+/// The longest name of a run, in bytes.
+const RUN_BYTES_MAX: usize = 512;
 /// The most sinks one watch may name.
 const SINKS_MAX: usize = 64;
 
@@ -29,6 +31,19 @@ pub struct WatchRequest {
     /// Free text that every event carries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The run of the job that the watch is about, where the id names a resource with several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Ends from before this time are not believed: a time (RFC 3339), or a duration before the
+    /// submission (`10m`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// True for a new watch although an earlier one of the job has ended with a verdict.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// The end that the watch is about, if it is not that of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
     /// The longest duration of the watch (`2h`), or its last moment (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
@@ -71,6 +86,7 @@ impl WatchRequest {
         let mut faults = Vec::new();
         check_job_id(&self.job_id, &mut faults);
         check_labels(&self.labels, &mut faults);
+        self.check_run(&mut faults);
         if let Some(text) = &self.deadline
             && parse_deadline(text, Timestamp::UNIX_EPOCH).is_none()
         {
@@ -83,6 +99,33 @@ impl WatchRequest {
             faults.push(Fault::new("sinks", format!("must be at most {SINKS_MAX}")));
         }
         faults
+    }
+
+    fn check_run(&self, faults: &mut Vec<Fault>) {
+        if let Some(run) = &self.run {
+            let is_plain = !run.is_empty() && !run.chars().any(char::is_control);
+            if !is_plain || run.len() > RUN_BYTES_MAX {
+                faults.push(Fault::new(
+                    "run",
+                    format!("must have 1 to {RUN_BYTES_MAX} bytes and no control characters"),
+                ));
+            }
+        }
+        if let Some(text) = &self.since
+            && parse_since(text, Timestamp::UNIX_EPOCH).is_none()
+        {
+            faults.push(Fault::new(
+                "since",
+                format!("`{text}` must be a time such as `2026-12-24T18:00:00Z`, or a duration before now such as `10m`"),
+            ));
+        }
+    }
+
+    /// Returns the time before which an end is not believed; `None` for the default. `now` is the
+    /// time of the submission. A text that is neither a time nor a duration is a fault of
+    /// [`check`](Self::check).
+    pub fn since_at(&self, now: Timestamp) -> Option<Timestamp> {
+        parse_since(self.since.as_deref()?, now)
     }
 
     /// Returns the deadline of a watch that is submitted at `now`. `default` is the time until
@@ -120,6 +163,13 @@ pub fn check_param(value: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// True if a text that a service gave can be the id of a job.
+pub fn is_job_id(job_id: &str) -> bool {
+    let mut faults = Vec::new();
+    check_job_id(job_id, &mut faults);
+    faults.is_empty()
 }
 
 fn check_job_id(job_id: &str, faults: &mut Vec<Fault>) {
@@ -160,6 +210,15 @@ fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
             ));
         }
     }
+}
+
+/// Reads a time, or a duration before `now`.
+fn parse_since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let before = || {
+        let before = SignedDuration::try_from(parse_duration(text).ok()?).ok()?;
+        now.checked_sub(before).ok()
+    };
+    text.parse().ok().or_else(before)
 }
 
 /// Reads a time, or a duration after `now`.

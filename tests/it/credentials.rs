@@ -12,6 +12,7 @@ mod locks;
 mod log;
 mod logins;
 mod metadata;
+mod oauth2;
 mod outages;
 mod redirects;
 mod refusals;

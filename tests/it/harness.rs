@@ -28,7 +28,6 @@ use jobwatch::actions::Polling;
 use jobwatch::app;
 use jobwatch::clock::{Clock, SteppedClock, later, until};
 use jobwatch::simulator::{Ending, Faults, JobSpec, Service, SimulatorHandle};
-use jobwatch::store::Submitted;
 use jobwatch::watch::observation::ProblemKind;
 use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::{Outcome, Progress, Watch, WatchId};
@@ -137,11 +136,9 @@ impl App {
     /// As [`submit`](Self::submit), with a complete request.
     pub(crate) async fn request(&self, request: &WatchRequest) -> WatchId {
         let submitted = self.program.actions.submit(request).await.unwrap();
-        let Submitted::Accepted(watch) = submitted else {
-            panic!("{} is watched already", request.job_id);
-        };
+        assert!(submitted.is_new, "{} is watched already", request.job_id);
         self.program.poller.run_once().await.unwrap();
-        watch.id
+        submitted.watch.id
     }
 
     /// Sends a request to the API.

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jobwatch::clock::later;
+use jobwatch::clock::{Moment, later, until};
 use jobwatch::store::{Applied, SharedStore};
 use jobwatch::timing::{PollSettings, Timing};
 use jobwatch::watch::change::Change;
 use jobwatch::watch::event::{Event, Instance};
 use jobwatch::watch::observation::{JobState, Observation, ProblemKind};
-use jobwatch::watch::transition::{NotFoundMeans, Step, Terms, Tracking};
+use jobwatch::watch::terms::{NotFoundMeans, Terms};
+use jobwatch::watch::tracking::Tracking;
+use jobwatch::watch::transition::Step;
 use jobwatch::watch::{Outcome, Watch, transition};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -31,6 +33,7 @@ use crate::store::sqlite::opened;
 fn timing() -> Timing {
     let settings = PollSettings {
         not_found_grace: Some(Duration::from_mins(2)),
+        gone_after: Some(Duration::from_mins(1)),
         give_up_after: Some(Duration::from_mins(15)),
         ..least()
     };
@@ -44,12 +47,22 @@ fn terms<'a>(watch: &Watch, timing: &'a Timing) -> Terms<'a> {
         deadline: watch.deadline,
         timing,
         not_found_means: NotFoundMeans::Lost,
+        definition: "dcs",
+        hands_over: false,
+    }
+}
+
+/// The time `now`, in a process that began when the watch was submitted.
+fn since(watch: &Watch, now: Timestamp) -> Moment {
+    Moment {
+        at: now,
+        uptime: until(watch.submitted_at, now),
     }
 }
 
 /// The result of one observation.
-struct Turn<'a> {
-    observation: &'a Observation,
+struct Turn {
+    observation: Observation,
     now: Timestamp,
     step: Step,
     watch: Watch,
@@ -57,7 +70,7 @@ struct Turn<'a> {
 }
 
 /// Polls until the end, as the poller does: decide, and record each transition.
-fn drive(observations: &[(u64, Observation)]) -> (Vec<Turn<'_>>, Tracking) {
+fn drive(observations: &[(u64, Observation)]) -> (Vec<Turn>, Tracking) {
     let mut watch = samples::watch(1);
     let timing = timing();
     let terms = terms(&watch, &timing);
@@ -66,8 +79,10 @@ fn drive(observations: &[(u64, Observation)]) -> (Vec<Turn<'_>>, Tracking) {
     let mut turns = Vec::new();
     for (secs, observation) in observations {
         now = later(now, Duration::from_secs(*secs));
-        let step = transition::decide(&mut tracking, observation, &terms, now);
-        let recorded = transition::record(&watch, &tracking, Some(observation), step, now);
+        let mut observation = observation.clone();
+        let moment = since(&watch, now);
+        let step = transition::decide(&mut tracking, &mut observation, &terms, moment);
+        let recorded = transition::record(&watch, &tracking, Some(&observation), step, now);
         let event = recorded.map(|(next, kind)| {
             watch = next;
             Event::of(&watch, kind, &Instance("test".to_owned()), now)
@@ -105,7 +120,7 @@ proptest! {
     fn a_verdict_needs_a_sighting_of_it(observations in sequence(any_observation())) {
         for turn in drive(&observations).0 {
             let Step::Finished(outcome) = turn.step else { continue };
-            let said = state_of(turn.observation).and_then(JobState::outcome);
+            let said = state_of(&turn.observation).and_then(JobState::outcome);
             match outcome {
                 Outcome::Succeeded | Outcome::Failed | Outcome::Partial | Outcome::Cancelled => {
                     prop_assert_eq!(said, Some(outcome));
@@ -115,10 +130,10 @@ proptest! {
                     prop_assert!(turn.now >= turn.watch.deadline);
                 }
                 Outcome::Lost => {
-                    prop_assert_eq!(kind_of(turn.observation), Some(ProblemKind::NotFound));
+                    prop_assert_eq!(kind_of(&turn.observation), Some(ProblemKind::NotFound));
                 }
                 Outcome::Unknown => prop_assert!(matches!(
-                    kind_of(turn.observation),
+                    kind_of(&turn.observation),
                     Some(ProblemKind::Forbidden | ProblemKind::Misconfigured)
                 )),
                 Outcome::Unwatched => prop_assert!(false, "only an operator does that"),
@@ -171,19 +186,21 @@ proptest! {
     }
 
     #[test]
-    fn a_seen_job_is_lost_only_after_three_misses(observations in sequence(any_observation())) {
+    fn a_job_is_lost_only_after_three_misses(observations in sequence(any_observation())) {
         let mut missed = 0;
+        let mut missed_since = None;
         let mut seen = false;
         for turn in drive(&observations).0 {
-            match kind_of(turn.observation) {
-                None => { seen = true; missed = 0; }
-                Some(ProblemKind::NotFound) => missed += 1,
+            match kind_of(&turn.observation) {
+                None => { seen = true; missed = 0; missed_since = None; }
+                Some(ProblemKind::NotFound) => { missed += 1; missed_since.get_or_insert(turn.now); }
                 Some(_) => {}
             }
             if turn.step == Step::Finished(Outcome::Lost) {
-                let grace_is_over = turn.now >= later(turn.watch.submitted_at, Duration::from_mins(2));
-                let is_lost = if seen { missed == 3 } else { grace_is_over };
-                prop_assert!(is_lost);
+                let minutes = if seen { 1 } else { 2 };
+                let must_last = Duration::from_mins(minutes);
+                prop_assert!(missed >= 3);
+                prop_assert!(turn.now >= later(missed_since.unwrap(), must_last));
             }
         }
     }
@@ -192,7 +209,7 @@ proptest! {
     fn only_continuous_refusals_end_as_unknown(observations in sequence(any_observation())) {
         let mut since = None;
         for turn in drive(&observations).0 {
-            match kind_of(turn.observation) {
+            match kind_of(&turn.observation) {
                 Some(ProblemKind::Forbidden | ProblemKind::Misconfigured) => {
                     since = since.or(Some(turn.now));
                 }
@@ -207,7 +224,7 @@ proptest! {
     #[test]
     fn polls_and_problems_are_counted(observations in sequence(any_observation())) {
         let (turns, tracking) = drive(&observations);
-        let problems = turns.iter().filter(|turn| kind_of(turn.observation).is_some()).count();
+        let problems = turns.iter().filter(|turn| kind_of(&turn.observation).is_some()).count();
         prop_assert_eq!(tracking.polls as usize, turns.len());
         prop_assert_eq!(tracking.problems as usize, problems);
         if let Some(last) = turns.iter().rfind(|turn| turn.event.is_some()) {
@@ -273,9 +290,11 @@ async fn observe_all(
     let terms = terms(first, &timing);
     for (secs, observation) in all {
         now = later(now, Duration::from_secs(*secs));
-        let step = transition::decide(&mut tracking, observation, &terms, now);
+        let mut observation = observation.clone();
+        let moment = since(first, now);
+        let step = transition::decide(&mut tracking, &mut observation, &terms, moment);
         let watch = store.watch(first.id).await.unwrap().unwrap();
-        let recorded = transition::record(&watch, &tracking, Some(observation), step, now);
+        let recorded = transition::record(&watch, &tracking, Some(&observation), step, now);
         let Some((next, kind)) = recorded else {
             continue;
         };
@@ -283,6 +302,7 @@ async fn observe_all(
             event: Event::of(&next, kind, &Instance("test".to_owned()), now),
             owed: Vec::new(),
             watch: next.clone(),
+            evidence: None,
         };
         let applied = store.apply(change).await.unwrap();
         let expected = if ended.is_some() {

@@ -62,6 +62,12 @@ macro_rules! whole_suite {
                 a_watch_is_read_as_it_was_stored
                 submitting_a_job_again_returns_its_watch
                 service_params_and_job_id_identify_a_watch
+                an_operation_with_a_verdict_is_not_watched_again
+                a_resource_is_watched_again_after_its_end
+                a_watch_without_a_verdict_can_be_watched_again
+                submissions_of_other_runs_are_other_watches
+                a_learned_run_is_the_same_watch_as_a_named_one
+                evidence_is_kept_with_the_end
                 submissions_are_answered_in_order
                 a_batch_is_stored_whole_or_not_at_all
                 a_final_watch_is_never_changed

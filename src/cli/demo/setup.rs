@@ -104,11 +104,9 @@ impl Setup {
         let request = WatchRequest {
             service: service.name().to_owned(),
             job_id: job.job_id,
-            params: BTreeMap::new(),
             labels: BTreeMap::from([("case".to_owned(), case.name.to_owned())]),
             deadline: case.deadline.map(str::to_owned),
-            sinks: Vec::new(),
-            callback_url: None,
+            ..WatchRequest::default()
         };
         let body = serde_json::to_string(&request).expect("string keys only");
         let answer = self

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::credential::configured::{BuildError, ConfiguredCredential, CredentialSettings, Parts};
-use crate::credential::request_auth::{RequestAuth, TOKEN_HEADER};
+use crate::credential::request_auth::{RequestAuth, TOKEN_HEADER, secret_value};
 use crate::credential::{Grant, IssueError, IssuedSecret, Issuer, Verified};
 use crate::outbound::secret::{Secret, Stamp};
 use crate::tree::reader::Reader;
@@ -60,6 +60,14 @@ impl Header {
     /// # Errors
     /// The secret cannot be read, or has characters that no header may have.
     pub(crate) fn auth(&self) -> Result<RequestAuth, IssueError> {
+        Ok(RequestAuth::Header(self.name.clone(), self.value()?))
+    }
+
+    /// Returns the value of the header as it is now.
+    ///
+    /// # Errors
+    /// As [`auth`](Self::auth).
+    pub(super) fn value(&self) -> Result<HeaderValue, IssueError> {
         let secret = self.secret.read()?;
         let is_token = matches!(self.kind, "token" | "bearer");
         // A service would refuse it anyway; here the message can name the file.
@@ -75,8 +83,7 @@ impl Header {
                 format!("Basic {}", BASE64_STANDARD.encode(pair))
             }
         };
-        RequestAuth::header(self.name.clone(), &SecretString::from(value))
-            .map_err(|problem| self.unusable(problem))
+        secret_value(&SecretString::from(value)).map_err(|problem| self.unusable(problem))
     }
 
     fn unusable(&self, problem: &str) -> IssueError {
@@ -114,22 +121,32 @@ pub(super) fn bearer(section: &Reader<'_>) -> Option<CredentialSettings> {
 
 /// Reads a secret in a header of any name.
 pub(super) fn header(section: &Reader<'_>) -> Option<CredentialSettings> {
-    let name = section.required_text("header").and_then(|text| {
-        let name = HeaderName::try_from(&text).ok();
-        if name.is_none() {
-            section.report(
-                "header",
-                format!("invalid header name `{text}`; a valid one is PRIVATE-TOKEN"),
-            );
-        }
-        name
-    });
+    let name = section.required_text("header");
+    let name = name.and_then(|text| header_name(section, "header", &text));
+    let prefix = prefix(section);
+    let value = section.required_secret("value");
+    in_header(section, "header", "value", (name?, prefix), value)
+}
+
+/// Reads the name of a header, which the section has at `key`.
+pub(super) fn header_name(section: &Reader<'_>, key: &str, text: &str) -> Option<HeaderName> {
+    let name = HeaderName::try_from(text).ok();
+    if name.is_none() {
+        section.report(
+            key,
+            format!("invalid header name `{text}`; a valid one is PRIVATE-TOKEN"),
+        );
+    }
+    name
+}
+
+/// Reads the text before the secret of a header.
+pub(super) fn prefix(section: &Reader<'_>) -> String {
     let prefix = section.text("prefix").unwrap_or_default();
     if HeaderValue::from_str(&prefix).is_err() {
         section.report("prefix", "has characters that no header may have");
     }
-    let value = section.required_secret("value");
-    in_header(section, "header", "value", (name?, prefix), value)
+    prefix
 }
 
 fn in_header(

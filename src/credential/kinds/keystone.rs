@@ -354,6 +354,7 @@ fn scope_in(token: &Value, auth_url: &Url) -> Scope {
         project: text(&project["name"]),
         domain_id: text(&domain["id"]),
         domain: text(&domain["name"]),
+        scopes: None,
         catalog: catalog_in(&token["catalog"], auth_url),
     }
 }

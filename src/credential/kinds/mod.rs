@@ -3,10 +3,12 @@
 
 pub(crate) mod agency;
 pub(crate) mod header;
+pub(crate) mod headers;
 pub(crate) mod keys;
 pub(crate) mod keystone;
 pub(crate) mod metadata;
 pub mod none;
+pub(crate) mod oauth2;
 
 use crate::credential::configured::Read;
 use crate::credential::kinds::none::Nothing;
@@ -22,5 +24,7 @@ pub(crate) const KINDS: &[(&str, Read)] = &[
     ("bearer", header::bearer),
     ("basic", header::basic),
     ("header", header::header),
+    (headers::KIND, headers::read),
+    (oauth2::KIND, oauth2::read),
     (none::KIND, |_| Some(Nothing::settings())),
 ];

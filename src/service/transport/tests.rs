@@ -1,6 +1,7 @@
 //! The HTTP transport against servers on real sockets, with a clock that is stepped.
 
 mod http2;
+mod proxies;
 mod replay;
 
 use std::net::Ipv4Addr;
@@ -16,7 +17,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
 
 fn transport() -> HttpTransport {
-    HttpTransport::direct(1024).unwrap()
+    HttpTransport::direct().unwrap()
 }
 
 async fn bound() -> (TcpListener, String) {
@@ -61,7 +62,7 @@ async fn head_may_take_as_long_as_the_request() {
         stream
     };
     let transport = transport();
-    let (received, _stream) = tokio::join!(transport.send(get(&url)), server);
+    let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), server);
     assert_eq!(received.unwrap().body, b"{}".as_slice());
 }
 
@@ -70,7 +71,7 @@ async fn head_that_never_comes_ends_at_request_timeout() {
     let (listener, url) = bound().await;
     let started = paused_clock();
     let transport = transport();
-    let (received, _stream) = tokio::join!(transport.send(get(&url)), asked(&listener));
+    let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), asked(&listener));
     let problem = received.unwrap_err();
     assert_eq!(problem.kind, ProblemKind::Unreachable);
     assert_eq!(started.elapsed().as_secs(), REQUEST_TIMEOUT.as_secs());
@@ -87,7 +88,7 @@ async fn body_that_falls_silent_ends_at_the_idle_limit() {
         stream
     };
     let transport = transport();
-    let (received, _stream) = tokio::join!(transport.send(get(&url)), server);
+    let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), server);
     let problem = received.unwrap_err();
     assert_eq!(problem.kind, ProblemKind::Unreachable);
     assert_eq!(problem.http_status, Some(200));

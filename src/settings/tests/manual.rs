@@ -33,6 +33,8 @@ fn manual_folder() -> Folder {
         .with("service-account-token", "token")
         .with("jenkins", "password")
         .with("gitlab", "token")
+        .with("api", "key")
+        .with("sso-client", "secret")
         .with(
             "clouds.yaml",
             "clouds:\n  otc:\n    auth:\n      auth_url: https://iam.eu-de.otc.t-systems.com/v3\n      token: t\n      project_name: eu-de_x\n",
@@ -70,6 +72,8 @@ fn manual_folder() -> Folder {
         .with("jobwatch.toml", &text)
         .env("CREDENTIALS_DIRECTORY", &here)
         .env("OS_CLIENT_CONFIG_FILE", &format!("{here}/clouds.yaml"))
+        .env("APP_KEY", "key")
+        .env("PROXY_PASSWORD", "password")
         .env("OS_ACCESS_KEY", "access key")
         .env("OS_SECRET_KEY", "secret key")
 }

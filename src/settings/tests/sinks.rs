@@ -163,7 +163,7 @@ command = "/bin/true"
         &folder.diagnostics(),
         &[
             "sinks.a.path: must be an absolute path",
-            "sinks.a.max_bytes: 1 must be a whole number",
+            "sinks.a.max_bytes: 1 must be a size from 4KiB",
             "sinks.b.path: the folder /nowhere/at does not exist",
             "is not a file",
             "sinks.c.fsync: 1 must be true or false",

@@ -27,7 +27,7 @@ const CONCURRENCY: usize = 16;
 /// Only the owner may read the events, which describe jobs.
 const MODE: u32 = 0o600;
 /// The allowed values of `max_bytes`; others are mistakes.
-const BYTES: std::ops::RangeInclusive<u32> = 4096..=u32::MAX;
+const BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 40;
 const BYTES_USUAL: u64 = 100 * 1024 * 1024;
 const KEPT_USUAL: u32 = 5;
 
@@ -118,7 +118,7 @@ pub(super) fn read(section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
         }
         None => true,
     });
-    let max_bytes = section.whole("max_bytes", BYTES).map(u64::from);
+    let max_bytes = section.size("max_bytes", BYTES);
     let keep_files = section.whole("keep_files", 0..=1000);
     let fsync = section.flag("fsync") || !section.has("fsync");
     Some(Box::new(FileSettings {

@@ -29,6 +29,10 @@ const STEPS: &[Step] = &[
         version: 4,
         sql: include_str!("../migrations/sqlite/0004_target.sql"),
     },
+    Step {
+        version: 5,
+        sql: include_str!("../migrations/sqlite/0005_runs.sql"),
+    },
 ];
 
 /// Returns the version of a database after every step.

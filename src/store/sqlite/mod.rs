@@ -37,9 +37,10 @@ use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
 use crate::store::{
     Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, Page, PageCursor, Query,
-    StoreError, StoredEvent, Submitted, WatchStore, row,
+    StoreError, StoredEvent, Submission, Submitted, WatchStore, row,
 };
 use crate::watch::change::Change;
+use crate::watch::evidence::Evidence;
 use crate::watch::{Watch, WatchId};
 
 /// How long to wait for the lock of another process. It is short, because the writes behind it
@@ -141,7 +142,7 @@ fn number(cursor: Option<&PageCursor>) -> Result<Option<i64>, StoreError> {
 
 #[async_trait]
 impl WatchStore for SqliteStore {
-    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
+    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
         let damage = Arc::clone(&self.damage);
         let time = self.time.clone();
         self.writer
@@ -173,6 +174,14 @@ impl WatchStore for SqliteStore {
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
         self.readers
             .run("read a watch", move |db| watches::one(db, id))
+            .await
+    }
+
+    async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError> {
+        self.readers
+            .run("read the evidence of a watch", move |db| {
+                watches::evidence(db, id)
+            })
             .await
     }
 

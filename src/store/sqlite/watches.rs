@@ -2,21 +2,24 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Rows, named_params, params};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::store::sqlite::SqlError;
-use crate::store::{Applied, PAGE_MAX, Page, PageCursor, Query, Submitted, row};
+use crate::store::{Applied, PAGE_MAX, Page, PageCursor, Query, Submission, Submitted, row};
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
-use crate::watch::{CallbackUrl, Outcome, State, Watch, WatchId};
+use crate::watch::evidence::Evidence;
+use crate::watch::{CallbackUrl, Expect, Outcome, State, Watch, WatchId};
 
 const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
-    callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem, \
-    unknown_status, revision";
+    callback_url, named_run, since, expect, submitted_at, deadline, state, job, finished_at, polls, \
+    problems, last_problem, unknown_status, run, has_progress, confirmations, notes, stage, stages, \
+    follow, cause, revision";
 
 pub(super) fn submit(
     db: &Connection,
-    submissions: &[Change],
+    submissions: &[Submission],
     now: Timestamp,
 ) -> Result<Vec<Submitted>, SqlError> {
     submissions
@@ -25,24 +28,63 @@ pub(super) fn submit(
         .collect()
 }
 
-fn submit_one(db: &Connection, submission: &Change, now: Timestamp) -> Result<Submitted, SqlError> {
-    let key = row::key(&submission.watch);
-    if let Some(existing) = by_key(db, &key)? {
+fn submit_one(
+    db: &Connection,
+    submission: &Submission,
+    now: Timestamp,
+) -> Result<Submitted, SqlError> {
+    let change = &submission.change;
+    let key = row::key(&change.watch);
+    let run = change.watch.named_run.as_deref();
+    let mut same = same_job(db, &key, run, "state = 'watching'")?;
+    if same.is_none() && submission.accepts_ended {
+        same = same_job(db, &key, run, WITH_A_VERDICT)?;
+    }
+    if let Some(existing) = same {
         return Ok(Submitted::Existing(existing));
     }
-    insert(db, &submission.watch, &key)?;
-    log_event(db, submission, now)?;
-    Ok(Submitted::Accepted(submission.watch.clone()))
+    insert(db, &change.watch, &key)?;
+    log_event(db, change, now)?;
+    Ok(Submitted::Accepted(change.watch.clone()))
+}
+
+const WITH_A_VERDICT: &str = "state IN ('succeeded', 'failed', 'partial', 'cancelled')";
+
+/// [`WITH_A_VERDICT`] lists the outcomes that the service gives.
+const _: () = {
+    let (mut at, mut listed) = (0, 0);
+    while at < Outcome::ALL.len() {
+        listed += Outcome::ALL[at].is_verdict() as usize;
+        at += 1;
+    }
+    assert!(listed == 4, "list the outcome in the SQL");
+};
+
+/// Returns the newest watch of a job in these states; with a `run`, only one of that run.
+fn same_job(
+    db: &Connection,
+    key: &[u8; 32],
+    run: Option<&str>,
+    states: &str,
+) -> Result<Option<Watch>, SqlError> {
+    let found = db
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM watches WHERE key = ?1 AND {states}
+             AND (?2 IS NULL OR named_run = ?2 OR run = ?2) ORDER BY number DESC LIMIT 1"
+        ))?
+        .query_row(params![key, run], |row| Ok(watch_of(row)))
+        .optional()?;
+    found.transpose()
 }
 
 fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError> {
     db.prepare_cached(
         "INSERT INTO watches (id, key, shard, service, definition, job_id, params, labels, sinks,
-            callback_url, submitted_at, deadline, state, job, finished_at, polls, problems, last_problem,
-            unknown_status, revision)
+            callback_url, named_run, since, expect, submitted_at, deadline, state, polls, problems, run,
+            revision)
          VALUES (:id, :key, :shard, :service, :definition, :job_id, :params, :labels, :sinks,
-            :callback_url, :submitted_at, :deadline, :state, :job, :finished_at, :polls, :problems, :last_problem,
-            :unknown_status, :revision)",
+            :callback_url, :named_run, :since, :expect, :submitted_at, :deadline, :state, :polls, :problems, :run,
+            :revision)",
     )?
     .execute(named_params! {
         ":id": watch.id.0,
@@ -55,15 +97,15 @@ fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError
         ":labels": row::json(&watch.labels),
         ":sinks": row::json(&watch.sinks),
         ":callback_url": watch.callback_url.as_ref().map(|url| &url.0),
+        ":named_run": watch.named_run.as_deref().unwrap_or_default(),
+        ":since": watch.since.map(row::micros),
+        ":expect": watch.expect.map(Expect::as_str),
         ":submitted_at": row::micros(watch.submitted_at),
         ":deadline": row::micros(watch.deadline),
         ":state": watch.state.as_str(),
-        ":job": watch.job.as_ref().map(row::json),
-        ":finished_at": watch.finished_at.map(row::micros),
         ":polls": watch.polls,
         ":problems": watch.problems,
-        ":last_problem": watch.last_problem.as_ref().map(row::json),
-        ":unknown_status": watch.unknown_status,
+        ":run": watch.run,
         ":revision": watch.revision,
     })?;
     Ok(())
@@ -100,7 +142,9 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<
         .prepare_cached(
             "UPDATE watches SET state = :state, job = :job, finished_at = :finished_at,
                 polls = :polls, problems = :problems, last_problem = :last_problem,
-                unknown_status = :unknown_status, revision = :revision
+                unknown_status = :unknown_status, run = :run, has_progress = :has_progress,
+                confirmations = :confirmations, notes = :notes, stage = :stage, stages = :stages,
+                follow = :follow, cause = :cause, revision = :revision
              WHERE id = :id AND state = 'watching' AND revision = :revision - 1",
         )?
         .execute(named_params! {
@@ -112,12 +156,24 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<
             ":problems": watch.problems,
             ":last_problem": watch.last_problem.as_ref().map(row::json),
             ":unknown_status": watch.unknown_status,
+            ":run": watch.run,
+            ":has_progress": watch.has_progress,
+            ":confirmations": watch.confirmations,
+            ":notes": (!watch.notes.is_empty()).then(|| row::json(&watch.notes)),
+            ":stage": watch.stage.as_ref().map(row::json),
+            ":stages": (!watch.stages.is_empty()).then(|| row::json(&watch.stages)),
+            ":follow": watch.follow,
+            ":cause": watch.cause.as_ref().map(row::json),
             ":revision": watch.revision,
         })?;
     if changed == 0 {
         return Ok(Applied::Refused);
     }
     log_event(db, change, now)?;
+    if let Some(evidence) = &change.evidence {
+        db.prepare_cached("INSERT INTO evidence (watch_id, evidence) VALUES (?1, ?2)")?
+            .execute(params![watch.id.0, row::json(evidence)])?;
+    }
     Ok(Applied::Applied)
 }
 
@@ -136,20 +192,21 @@ pub(super) fn append(
     Ok(Applied::Applied)
 }
 
-fn by_key(db: &Connection, key: &[u8; 32]) -> Result<Option<Watch>, SqlError> {
-    let found = db
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE key = ?1"))?
-        .query_row([key], |row| Ok(watch_of(row)))
-        .optional()?;
-    found.transpose()
-}
-
 pub(super) fn one(db: &Connection, id: WatchId) -> Result<Option<Watch>, SqlError> {
     let found = db
         .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE id = ?1"))?
         .query_row([id.0], |row| Ok(watch_of(row)))
         .optional()?;
     found.transpose()
+}
+
+pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>, SqlError> {
+    let found: Option<String> = db
+        .prepare_cached("SELECT evidence FROM evidence WHERE watch_id = ?1")?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    let read = found.map(|text| row::from_json("evidence", &text));
+    Ok(read.transpose()?)
 }
 
 pub(super) fn page(db: &Connection, query: &Query, before: Option<i64>) -> Result<Page, SqlError> {
@@ -255,9 +312,8 @@ pub(super) fn without_verdict(
 pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
     let text = |column| row.get::<_, String>(column);
     let optional = |column| row.get::<_, Option<String>>(column);
-    let job = optional("job")?;
-    let last_problem = optional("last_problem")?;
-    let finished_at: Option<i64> = row.get("finished_at")?;
+    let named_run = text("named_run")?;
+    let expect = optional("expect")?;
     Ok(Watch {
         id: WatchId(row.get::<_, Uuid>("id")?),
         service: text("service")?,
@@ -267,19 +323,43 @@ pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
         labels: row::from_json("labels", &text("labels")?)?,
         sinks: row::from_json("sinks", &text("sinks")?)?,
         callback_url: optional("callback_url")?.map(CallbackUrl),
+        named_run: (!named_run.is_empty()).then_some(named_run),
+        since: time_of(row, "since")?,
+        expect: expect.as_deref().and_then(Expect::from_word),
         submitted_at: row::timestamp("submitted_at", row.get("submitted_at")?)?,
         deadline: row::timestamp("deadline", row.get("deadline")?)?,
         state: text("state")?.parse()?,
-        job: job.map(|text| row::from_json("job", &text)).transpose()?,
-        finished_at: finished_at
-            .map(|micros| row::timestamp("finished_at", micros))
-            .transpose()?,
+        job: value_of(row, "job")?,
+        finished_at: time_of(row, "finished_at")?,
         polls: row.get("polls")?,
         problems: row.get("problems")?,
-        last_problem: last_problem
-            .map(|text| row::from_json("last_problem", &text))
-            .transpose()?,
+        last_problem: value_of(row, "last_problem")?,
         unknown_status: optional("unknown_status")?,
+        run: optional("run")?,
+        has_progress: row.get("has_progress")?,
+        confirmations: row.get("confirmations")?,
+        notes: value_of(row, "notes")?.unwrap_or_default(),
+        stage: value_of(row, "stage")?,
+        stages: value_of(row, "stages")?.unwrap_or_default(),
+        follow: optional("follow")?,
+        cause: value_of(row, "cause")?,
         revision: row.get("revision")?,
     })
+}
+
+/// Reads the time in a column that may be null.
+fn time_of(row: &Row<'_>, column: &'static str) -> Result<Option<Timestamp>, SqlError> {
+    let micros: Option<i64> = row.get(column)?;
+    let time = micros.map(|micros| row::timestamp(column, micros));
+    Ok(time.transpose()?)
+}
+
+/// Reads the JSON in a column that may be null.
+fn value_of<T: DeserializeOwned>(
+    row: &Row<'_>,
+    column: &'static str,
+) -> Result<Option<T>, SqlError> {
+    let text: Option<String> = row.get(column)?;
+    let value = text.map(|text| row::from_json(column, &text));
+    Ok(value.transpose()?)
 }

@@ -133,14 +133,16 @@ impl Backlog {
     }
 }
 
-/// Returns the size of the observed job; the rest of a decision is small.
+/// Returns the size of the observed job and of the evidence; the rest of a decision is small.
 fn size_of(decision: &Decision) -> usize {
-    match &decision.observation {
+    let job = match &decision.observation {
         Some(Observation::Sighting(sighting)) => {
             serde_json::to_vec(&sighting.job).map_or(0, |text| text.len())
         }
         _ => 0,
-    }
+    };
+    let evidence = decision.evidence.as_ref();
+    job + evidence.map_or(0, |evidence| evidence.size())
 }
 
 /// The flush under way. When it ends, also by a panic, the next may begin.
@@ -256,6 +258,7 @@ mod tests {
             watch: WatchId(Uuid::from_u128(n)),
             effect: Effect::LateResult,
             observation: Some(Observation::Sighting(Sighting::of(job))),
+            evidence: None,
             at: Timestamp::UNIX_EPOCH,
         })
     }

@@ -7,7 +7,8 @@ use anyhow::Context;
 use crate::store::Applied;
 use crate::watch::State as WatchState;
 use crate::watch::event::EventKind;
-use crate::watch::transition::{self, Step, Tracking};
+use crate::watch::tracking::Tracking;
+use crate::watch::transition::{self, Step};
 use crate::watch::{Outcome, Watch};
 use crate::workers::poller::Shared;
 use crate::workers::poller::decision::{Decision, Effect};
@@ -95,7 +96,8 @@ impl Shared {
             return Ok(Some(Committed::Watching));
         };
         let after = next.clone();
-        let change = self.composer.compose(next, kind, decision.at);
+        let mut change = self.composer.compose(next, kind, decision.at);
+        change.evidence = decision.evidence_for(&watch, &after);
         let applied = self.store.apply(change).await;
         if applied.context("store the transition")? == Applied::Refused {
             return Ok(None);

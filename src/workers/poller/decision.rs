@@ -1,12 +1,12 @@
 //! A decision about a watch, on its way from the poll into the store.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
-use crate::watch::WatchId;
-use crate::watch::observation::Observation;
-use crate::watch::transition::{Step, Tracking};
+use crate::watch::evidence::Evidence;
+use crate::watch::observation::{AskedWait, Observation};
+use crate::watch::tracking::Tracking;
+use crate::watch::transition::Step;
+use crate::watch::{Watch, WatchId};
 
 /// A decision about a watch that must be saved.
 pub(super) struct Decision {
@@ -14,6 +14,8 @@ pub(super) struct Decision {
     pub(super) effect: Effect,
     /// The observation behind it; `None` when a deadline passed without a poll.
     pub(super) observation: Option<Observation>,
+    /// The answer that proves the outcome, if the decision ends the watch.
+    pub(super) evidence: Option<Box<Evidence>>,
     /// The time of the decision.
     pub(super) at: Timestamp,
 }
@@ -42,7 +44,20 @@ impl Decision {
         }
     }
 
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        self.observation.as_ref().and_then(Observation::retry_after)
+    /// Returns the evidence of the end of a watch, with the last sighting if the answer itself does
+    /// not show the job. `before` and `after` are the watch around the change.
+    pub(super) fn evidence_for(&self, before: &Watch, after: &Watch) -> Option<Evidence> {
+        let outcome = after.state.outcome()?;
+        let mut evidence = self.evidence.as_deref()?.clone();
+        let shows_the_job = after.job != before.job;
+        if !outcome.is_verdict() && !shows_the_job {
+            evidence.last_sighting.clone_from(&before.job);
+        }
+        Some(evidence)
+    }
+
+    pub(super) fn asked_wait(&self) -> AskedWait {
+        let observation = self.observation.as_ref();
+        observation.map_or_else(AskedWait::default, Observation::asked_wait)
     }
 }

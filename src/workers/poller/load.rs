@@ -14,7 +14,7 @@ use crate::service::Service;
 use crate::store::StoreError;
 use crate::watch::Watch;
 use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
-use crate::watch::transition::Tracking;
+use crate::watch::tracking::Tracking;
 use crate::workers::poller::{Shared, State};
 
 /// The number of watches in one read from the store.
@@ -178,6 +178,10 @@ impl State {
             self.interned.insert(Arc::clone(&shared));
             shared
         };
+        let mut tracking = Tracking::resume(watch);
+        if service.is_some_and(|service| service.asks_labels()) {
+            tracking.keep_labels(Arc::new(watch.labels.clone()));
+        }
         Entry {
             id: watch.id,
             service: service.map_or_else(
@@ -188,7 +192,7 @@ impl State {
             params,
             submitted_at: watch.submitted_at,
             deadline: watch.deadline,
-            tracking: Tracking::resume(watch),
+            tracking,
         }
     }
 }

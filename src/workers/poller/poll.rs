@@ -9,8 +9,13 @@ use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Permit;
 use crate::service::Service;
-use crate::watch::observation::Observation;
-use crate::watch::transition::{self, Step, Terms, Tracking};
+use crate::service::poll::Observed;
+use crate::service::subject::Subject;
+use crate::watch::evidence::Evidence;
+use crate::watch::observation::{AskedWait, Observation};
+use crate::watch::terms::Terms;
+use crate::watch::tracking::Tracking;
+use crate::watch::transition::{self, Step};
 use crate::watch::{Outcome, Watch, WatchId};
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
@@ -67,22 +72,16 @@ impl Poll {
     async fn decide(&mut self) -> Option<Decision> {
         let entry = self.shared.state().agenda.entry(self.turn.ticket)?.clone();
         if self.turn.duty == Duty::Expire {
-            let step = Step::Finished(Outcome::TimedOut);
-            return Some(Decision {
-                watch: entry.id,
-                effect: Effect::Step(step, entry.tracking),
-                observation: None,
-                at: self.shared.clock.now(),
-            });
+            return Some(expired(entry, self.shared.clock.now()));
         }
         let Some(service) = self.shared.services.get(&entry.service).map(Arc::clone) else {
             self.try_again();
             return None;
         };
         let started = self.shared.clock.now();
-        let observation = service.observe(&entry.job_id, &entry.params, started).await;
-        self.account(&service, &observation);
-        self.judge(entry, &service, observation)
+        let observed = service.observe(&subject_of(&entry), started).await;
+        self.account(&service, &observed.observation);
+        self.judge(entry, &service, observed)
     }
 
     /// Gives the permit back and reports the observation to budget, metrics and log.
@@ -101,31 +100,31 @@ impl Poll {
 
     /// Decides on the effect of an observation. One without an effect changes only the memory
     /// (invariant 6).
-    fn judge(&self, entry: Entry, service: &Service, observation: Observation) -> Option<Decision> {
-        let at = self.shared.clock.now();
-        let retry_after = observation.retry_after();
+    fn judge(&self, entry: Entry, service: &Service, mut observed: Observed) -> Option<Decision> {
+        let now = self.shared.clock.moment();
+        let wait = observed.observation.asked_wait();
         let terms = terms_of(&entry, service);
-        let mut tracking = entry.tracking;
+        let mut tracking = entry.tracking.clone();
         let effect = if self.turn.duty == Duty::PollLate {
-            is_verdict(&observation).then_some(Effect::LateResult)
+            transition::decide_late(&mut tracking, &observed.observation, &terms, now)
+                .then_some(Effect::LateResult)
         } else {
-            match transition::decide(&mut tracking, &observation, &terms, at) {
-                Step::Unchanged => {
-                    self.put_back(Some(tracking), retry_after, at);
-                    return None;
-                }
-                step => Some(Effect::Step(step, tracking)),
+            match transition::decide(&mut tracking, &mut observed.observation, &terms, now) {
+                Step::Unchanged => None,
+                step => Some(Effect::Step(step, tracking.clone())),
             }
         };
         let Some(effect) = effect else {
-            self.put_back(None, retry_after, at);
+            self.put_back(Some(tracking), wait, now.at);
             return None;
         };
+        let is_end = matches!(effect, Effect::Step(Step::Finished(_), _));
         Some(Decision {
             watch: entry.id,
+            evidence: is_end.then(|| Box::new(observed.evidence(now.at))),
             effect,
-            observation: Some(observation),
-            at,
+            observation: Some(observed.observation),
+            at: now.at,
         })
     }
 
@@ -138,14 +137,14 @@ impl Poll {
             }
             Saved::Kept if decision.is_end() => self.shared.end(decision.watch, None),
             Saved::Committed(Committed::Watching) | Saved::Kept => {
-                self.put_back(decision.tracking(), decision.retry_after(), decision.at);
+                self.put_back(decision.tracking(), decision.asked_wait(), decision.at);
             }
             Saved::Forgotten => self.try_again(),
         }
     }
 
     /// Schedules the next duty of a watch that continues.
-    fn put_back(&self, tracking: Option<Tracking>, retry_after: Option<Duration>, at: Timestamp) {
+    fn put_back(&self, tracking: Option<Tracking>, wait: AskedWait, at: Timestamp) {
         let uptime = self.shared.clock.uptime();
         let mut state = self.shared.state();
         let State { agenda, rng, .. } = &mut *state;
@@ -159,11 +158,11 @@ impl Poll {
             drop(state);
             return self.try_again();
         };
-        let timing = &service.timing;
+        let timing = service.timing_at(entry.tracking.stage());
         let next = if self.turn.duty == Duty::PollLate {
-            timing.late_poll(retry_after, at, entry.deadline, rng)
+            timing.late_poll(wait.retry_after, at, entry.deadline, rng)
         } else {
-            Some(timing.next_poll(&entry.tracking, retry_after, at, entry.deadline, rng))
+            Some(timing.next_poll(&entry.tracking, wait, at, entry.deadline, rng))
         };
         if let Some(next) = next {
             let due = uptime.saturating_add(next.after);
@@ -203,7 +202,7 @@ impl Shared {
             return;
         };
         let retry_after = if let Some(observation) = &decision.observation {
-            observation.retry_after()
+            observation.asked_wait().retry_after
         } else {
             // It may have ended without a poll because the service asked for no requests.
             let service = self.services.get(&watch.service);
@@ -213,18 +212,44 @@ impl Shared {
     }
 }
 
-fn is_verdict(observation: &Observation) -> bool {
-    match observation {
-        Observation::Sighting(sighting) => transition::is_verdict(sighting),
-        Observation::Problem(_) => false,
+/// Returns the end of a watch whose deadline has passed without a poll. The last problem, if there
+/// is one, says why.
+fn expired(entry: Entry, at: Timestamp) -> Decision {
+    let problem = entry.tracking.last_problem.as_deref();
+    let evidence = problem.map(|problem| Evidence {
+        http_status: problem.http_status,
+        ..Evidence::without_answer(problem.at)
+    });
+    Decision {
+        watch: entry.id,
+        evidence: evidence.map(Box::new),
+        effect: Effect::Step(Step::Finished(Outcome::TimedOut), entry.tracking),
+        observation: None,
+        at,
+    }
+}
+
+fn subject_of(entry: &Entry) -> Subject<'_> {
+    let tracking = &entry.tracking;
+    Subject {
+        job_id: &entry.job_id,
+        params: &entry.params,
+        labels: tracking.labels(),
+        run: tracking.run(),
+        stage: tracking.stage(),
+        follow: tracking.follow(),
     }
 }
 
 fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
+    let stage = entry.tracking.stage();
+    let definition = service.definition_at(stage);
     Terms {
         submitted_at: entry.submitted_at,
         deadline: entry.deadline,
-        timing: &service.timing,
-        not_found_means: service.definition.not_found_means,
+        timing: service.timing_at(stage),
+        not_found_means: definition.not_found_means,
+        definition: &definition.name,
+        hands_over: definition.hands_over(),
     }
 }

@@ -248,6 +248,41 @@ async fn a_replaced_secret_is_used_before_and_after_a_refusal() {
 }
 
 #[tokio::test]
+async fn several_secret_headers_are_sent_and_read_again() {
+    let cloud = Cloud::start();
+    cloud.write("api", "secret-of-the-api\n");
+    cloud.write("app", "secret-of-the-app");
+    let body = json!({ "job_id": "job-1", "status": "RUNNING" });
+    cloud.jobs.always(Answer::new(200, &body));
+    let service = Cloud::service("jobs", &cloud.jobs.url);
+    let settings = format!(
+        "[credentials.otc]\nkind = \"headers\"\n\
+         headers = {{ X-Api-Key = {{ file = \"{{secrets}}/api\" }}, \
+         Authorization = {{ file = \"{{secrets}}/app\", prefix = \"App \" }} }}\n\
+         {service}params = {{ project_id = \"p\" }}\n"
+    );
+    let app = cloud.app_with(&settings).await;
+    let id = app.submit("jobs", "job-1").await;
+    app.next_poll(id).await;
+    let poll = cloud.jobs.last();
+    assert_eq!(poll.header("x-api-key"), Some("secret-of-the-api"));
+    assert_eq!(poll.header("authorization"), Some("App secret-of-the-app"));
+    cloud.write("app", "another-secret");
+    cloud.jobs.instead(|asked| {
+        let is_new = asked.header("authorization") == Some("App another-secret");
+        let said = format!("{:?}", asked.headers);
+        let body = json!({ "job_id": "job-1", "status": "RUNNING", "message": said });
+        Some(Answer::new(if is_new { 502 } else { 401 }, &body))
+    });
+    app.next_poll(id).await;
+    let problem = app.progress(id).last_problem.unwrap();
+    assert_eq!(problem.http_status, Some(502));
+    for secret in ["another-secret", "secret-of-the-api"] {
+        assert!(!problem.message.contains(secret), "{}", problem.message);
+    }
+}
+
+#[tokio::test]
 async fn wrong_basic_password_ends_no_watch_and_is_not_shown() {
     let cloud = Cloud::start();
     cloud.jobs.instead(|asked| {

@@ -21,7 +21,7 @@ use crate::harness::serve;
 use crate::program::process::{Daemon, Folder, PATIENCE, run, stderr, stdout};
 
 /// The secrets in files, and those that identity services issue. The test looks for each.
-const SECRETS: [(&str, &str); 12] = [
+const SECRETS: [(&str, &str); 15] = [
     ("password", "canary-of-the-password"),
     ("wrong", "canary-of-the-wrong-password"),
     ("totp", "MNQW4YLSPEWW6ZRNORUGKLLTMVSWI2I"),
@@ -34,22 +34,33 @@ const SECRETS: [(&str, &str); 12] = [
     ("header", "canary-of-the-header"),
     ("token", "canary-of-the-token-in-a-file"),
     ("application", "canary-of-the-application-secret"),
+    ("client", "canary-of-the-client-secret"),
+    ("api-key", "canary-of-the-api-key"),
+    ("app-key", "canary-of-the-app-key"),
 ];
-const ISSUED: [&str; 5] = [
+const ISSUED: [&str; 6] = [
     "canary-of-an-issued-token",
     "canary-of-an-issued-access-key",
     "canary-of-an-issued-secret-key",
     "canary-of-an-issued-security-token",
     "canary-of-a-metadata-session",
+    "canary-of-an-access-token",
 ];
-/// "watcher" and the password in the form of HTTP Basic.
-const BASIC: &str = "d2F0Y2hlcjpjYW5hcnktb2YtdGhlLWJhc2ljLXBhc3N3b3Jk";
+/// The password in the URL of a proxy.
+const PROXY_PASSWORD: &str = "canary-of-the-proxy-password";
+/// "watcher" and a password in the form of HTTP Basic: the one of the credential `basic`, the
+/// secret of the OAuth 2.0 client, and the password of the proxy.
+const BASIC: [&str; 3] = [
+    "d2F0Y2hlcjpjYW5hcnktb2YtdGhlLWJhc2ljLXBhc3N3b3Jk",
+    "d2F0Y2hlcjpjYW5hcnktb2YtdGhlLWNsaWVudC1zZWNyZXQ=",
+    "d2F0Y2hlcjpjYW5hcnktb2YtdGhlLXByb3h5LXBhc3N3b3Jk",
+];
 
 #[track_caller]
 fn has_no_secret(what: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let kept = SECRETS.iter().map(|(_, secret)| *secret);
-    for secret in kept.chain(ISSUED).chain([BASIC]) {
+    for secret in kept.chain(ISSUED).chain(BASIC).chain([PROXY_PASSWORD]) {
         let line = text.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} is in {what}: {}", line.unwrap());
     }
@@ -87,7 +98,7 @@ async fn identity(request: Request) -> Response {
         let error = json!({"error": {"code": 401, "message": said}});
         return (StatusCode::UNAUTHORIZED, error.to_string()).into_response();
     }
-    let token = json!({"token": {
+    let token = json!({"access_token": ISSUED[5], "token": {
         "expires_at": "2099-01-01T00:00:00.000000Z",
         "project": {"id": "p", "name": "eu-de_jobs", "domain": {"id": "d", "name": "D"}},
         "user": {"name": "watcher"},
@@ -166,6 +177,11 @@ fn credentials(stand_in: &str) -> Vec<(&'static str, String)> {
     .join("\n");
     let basic = "kind = \"basic\"\nusername = \"watcher\"";
     let header = "kind = \"header\"\nheader = \"PRIVATE-TOKEN\"";
+    let client =
+        format!("kind = \"oauth2\"\nclient_id = \"watcher\"\ntoken_url = \"{stand_in}/v3/token\"");
+    let client_secret = file("client_secret", "client");
+    let headers = "kind = \"headers\"\nheaders = { X-Api-Key = { file = \"{folder}/api-key\" }, \
+                   X-App-Key = { file = \"{folder}/app-key\" } }";
     let (password, wrong) = (file("password", "password"), file("password", "wrong"));
     let totp = file("totp", "totp");
     let secret = file("application_secret", "application");
@@ -192,6 +208,16 @@ fn credentials(stand_in: &str) -> Vec<(&'static str, String)> {
         ),
         ("basic", format!("{basic}\n{}", file("password", "basic"))),
         ("header", format!("{header}\n{}", file("value", "header"))),
+        ("oauth2", format!("{client}\n{client_secret}")),
+        (
+            "oauth2-body",
+            format!("{client}\n{client_secret}\nauth = \"body\""),
+        ),
+        (
+            "oauth2-wrong",
+            format!("{client}?wrong\n{client_secret}").replace("\"?wrong", "?wrong\""),
+        ),
+        ("headers", headers.to_owned()),
     ]
 }
 
@@ -214,6 +240,14 @@ fn configure(folder: &Folder, stand_in: &str, receiver: &Receiver) -> (String, V
              poll = {{ first = \"10ms\", initial = \"50ms\", max = \"100ms\" }}\n"
         );
     }
+    let proxy = stand_in.replace("://", &format!("://watcher:{PROXY_PASSWORD}@"));
+    let _ = write!(
+        more,
+        "[services.proxied]\ndefinition = \"dcs\"\nurl = \"http://jobs.corp.example\"\n\
+         credential = \"header\"\nproxy = \"{proxy}\"\nparams = {{ project_id = \"p\" }}\n\
+         rate = 1000.0\nburst = 1000\n\
+         poll = {{ first = \"10ms\", initial = \"50ms\", max = \"100ms\" }}\n"
+    );
     let config = folder.configure(stand_in, &more);
     let text = std::fs::read_to_string(&config)
         .unwrap()
@@ -222,7 +256,7 @@ fn configure(folder: &Folder, stand_in: &str, receiver: &Receiver) -> (String, V
     folder.write("jobwatch.toml", &text);
     folder.write("token", SECRETS[10].1);
     let names = credentials.into_iter().map(|(name, _)| name);
-    (config, names.collect())
+    (config, names.chain(["proxied"]).collect())
 }
 
 async fn page(url: &str) -> Vec<u8> {
@@ -237,13 +271,14 @@ async fn watch_all(daemon: &Daemon, services: &[&str], receiver: &Receiver) {
         let submitted = daemon.ask(&["submit", service, &format!("job-{service}")]);
         assert!(submitted.status.success(), "{}", stderr(&submitted));
     }
-    let all_but_one = services.len() - 1;
+    // Two credentials are refused.
+    let can_end = services.len() - 2;
     let ended = async {
         loop {
             let news = receiver.news();
             let events = receiver.received();
             let failed = events.iter().filter(|it| it.kind() == "job.failed");
-            if failed.count() >= all_but_one {
+            if failed.count() >= can_end {
                 return;
             }
             news.await;
@@ -276,6 +311,8 @@ async fn credential_secrets_stay_in_the_program() {
             "probe", "keystone", "probed", "--human", "--config", &config,
         ],
         vec!["probe", "wrong", "probed", "--config", &config],
+        vec!["probe", "oauth2-wrong", "probed", "--config", &config],
+        vec!["probe", "proxied", "probed", "--config", &config],
     ] {
         let output = run(&arguments);
         assert_ne!(

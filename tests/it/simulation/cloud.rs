@@ -127,6 +127,7 @@ impl Answer {
             http_status: StatusCode::from_u16(self.status).unwrap(),
             headers,
             body: Bytes::from(self.body.clone()),
+            is_cut: false,
         }
     }
 }
@@ -242,7 +243,7 @@ impl Cloud {
 
 #[async_trait]
 impl Transport for Cloud {
-    async fn send(&self, request: reqwest::Request) -> Result<Received, Problem> {
+    async fn send(&self, request: reqwest::Request, _: usize) -> Result<Received, Problem> {
         let world = &self.0;
         world.step().await;
         let job_id = request.url().path_segments().unwrap().next_back().unwrap();

@@ -11,9 +11,10 @@ use jobwatch::store::delivery::{
 };
 use jobwatch::store::{
     Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, Page, PageCursor, Query,
-    SharedStore, StoreError, StoredEvent, Submitted, WatchStore,
+    SharedStore, StoreError, StoredEvent, Submission, Submitted, WatchStore,
 };
 use jobwatch::watch::change::Change;
+use jobwatch::watch::evidence::Evidence;
 use jobwatch::watch::{Watch, WatchId};
 
 use crate::simulation::plan::StoreFault;
@@ -71,7 +72,7 @@ impl Disk {
 
 #[async_trait]
 impl WatchStore for Disk {
-    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
+    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
         self.call("submit", self.store.submit(submissions)).await
     }
 
@@ -93,6 +94,10 @@ impl WatchStore for Disk {
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
         self.call("watch", self.store.watch(id)).await
+    }
+
+    async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError> {
+        self.call("evidence", self.store.evidence(id)).await
     }
 
     async fn watches(&self, query: Query) -> Result<Page, StoreError> {

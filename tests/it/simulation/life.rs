@@ -13,6 +13,7 @@ use jobwatch::credential::kinds::none::Nothing;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::metrics::Metrics;
+use jobwatch::service::reach::AllowedHosts;
 use jobwatch::service::transport::SharedTransport;
 use jobwatch::service::{Base, Service, Services};
 use jobwatch::sink::SharedSink;
@@ -185,8 +186,8 @@ async fn client(world: World, actions: Arc<Actions>, job: Job) {
         }
         match actions.submit(&request).await {
             Ok(submitted) => {
-                let id = submitted.watch().id;
-                checks::acknowledged(&world, &job, submitted.watch());
+                let id = submitted.watch.id;
+                checks::acknowledged(&world, &job, &submitted.watch);
                 break id;
             }
             Err(SubmitError::Refused(faults)) => {
@@ -277,6 +278,10 @@ fn services(world: &World, clock: &SharedClock) -> Services {
         credential: Arc::clone(&credential),
         params: [("project_id".to_owned(), "p".to_owned())].into(),
         timing: timing.clone(),
+        stages: BTreeMap::new(),
+        expect: None,
+        allow_hosts: AllowedHosts::default(),
+        max_body: 1024 * 1024,
         limits: *limits,
         transport: Arc::clone(&transport),
         refusals: Arc::default(),

@@ -1,7 +1,7 @@
 //! Watches: acceptance, changes, and atomic commits.
 
 use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::{Applied, SharedStore, StoreError, Submitted};
+use jobwatch::store::{Applied, SharedStore, StoreError, Submission, Submitted};
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::EventKind;
 use jobwatch::watch::{Outcome, Watch, WatchId};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::store::Database;
 use crate::store::samples::{
-    accepted, at, change, deliveries_in, end, submission, transition, watch,
+    accepted, at, change, deliveries_in, end, submission, submission_again, transition, watch,
 };
 
 async fn stored(store: &SharedStore, watch: &Watch) -> Watch {
@@ -70,6 +70,116 @@ pub(crate) async fn service_params_and_job_id_identify_a_watch(database: &impl D
     assert_eq!(store.watching(None, 10).await.unwrap().watches.len(), 3);
 }
 
+async fn ended(store: &SharedStore, watch: &Watch, outcome: Outcome) -> Watch {
+    let end = end(watch, outcome);
+    assert_eq!(store.apply(end.clone()).await.unwrap(), Applied::Applied);
+    end.watch
+}
+
+async fn answer(store: &SharedStore, submission: Submission) -> Submitted {
+    let answers = store.submit(vec![submission]).await.unwrap();
+    answers.into_iter().next().unwrap()
+}
+
+/// The watch of the first job under another id.
+fn once_more(n: u8) -> Watch {
+    Watch {
+        id: watch(n).id,
+        ..watch(1)
+    }
+}
+
+fn of_run(n: u8, run: &str) -> Watch {
+    Watch {
+        named_run: Some(run.to_owned()),
+        run: Some(run.to_owned()),
+        ..once_more(n)
+    }
+}
+
+pub(crate) async fn an_operation_with_a_verdict_is_not_watched_again(database: &impl Database) {
+    let store = database.open().unwrap();
+    let first = accepted(&store, watch(1)).await;
+    let first = ended(&store, &first, Outcome::Failed).await;
+    let same = answer(&store, submission(once_more(2), &[])).await;
+    assert_eq!(same, Submitted::Existing(first));
+    let second = answer(&store, submission_again(once_more(3))).await;
+    let Submitted::Accepted(second) = second else {
+        panic!("not accepted: {second:?}");
+    };
+    let second = ended(&store, &second, Outcome::Succeeded).await;
+    let newest = answer(&store, submission(once_more(4), &[])).await;
+    assert_eq!(newest, Submitted::Existing(second));
+}
+
+pub(crate) async fn a_resource_is_watched_again_after_its_end(database: &impl Database) {
+    let store = database.open().unwrap();
+    let first = accepted(&store, watch(1)).await;
+    let meanwhile = answer(&store, submission_again(once_more(2))).await;
+    assert_eq!(meanwhile, Submitted::Existing(first.clone()));
+    ended(&store, &first, Outcome::Succeeded).await;
+    let anew = answer(&store, submission_again(once_more(3))).await;
+    assert_eq!(anew, Submitted::Accepted(once_more(3)));
+}
+
+pub(crate) async fn a_watch_without_a_verdict_can_be_watched_again(database: &impl Database) {
+    let store = database.open().unwrap();
+    let mut last = accepted(&store, watch(1)).await;
+    let without = Outcome::ALL.into_iter().filter(|it| !it.is_verdict());
+    for (n, outcome) in (2..).zip(without) {
+        ended(&store, &last, outcome).await;
+        let anew = answer(&store, submission(once_more(n), &[])).await;
+        assert_eq!(anew, Submitted::Accepted(once_more(n)), "{outcome}");
+        last = once_more(n);
+    }
+}
+
+pub(crate) async fn submissions_of_other_runs_are_other_watches(database: &impl Database) {
+    let store = database.open().unwrap();
+    let a = accepted(&store, of_run(1, "a")).await;
+    let b = accepted(&store, of_run(2, "b")).await;
+    for (n, watch) in [(3, &a), (4, &b)] {
+        let run = watch.run.as_deref().unwrap();
+        let same = answer(&store, submission(of_run(n, run), &[])).await;
+        assert_eq!(same, Submitted::Existing(watch.clone()));
+    }
+    let any = answer(&store, submission(once_more(5), &[])).await;
+    assert_eq!(any, Submitted::Existing(b.clone()), "the newest");
+    let b = ended(&store, &b, Outcome::Failed).await;
+    let same = answer(&store, submission(of_run(6, "b"), &[])).await;
+    assert_eq!(same, Submitted::Existing(b));
+    let c = answer(&store, submission(of_run(7, "c"), &[])).await;
+    assert!(matches!(c, Submitted::Accepted(_)), "{c:?}");
+}
+
+pub(crate) async fn a_learned_run_is_the_same_watch_as_a_named_one(database: &impl Database) {
+    let store = database.open().unwrap();
+    let first = accepted(&store, watch(1)).await;
+    let learned = change(&first);
+    assert_eq!(learned.watch.run.as_deref(), Some("run-1"));
+    store.apply(learned.clone()).await.unwrap();
+    let same = answer(&store, submission(of_run(2, "run-1"), &[])).await;
+    assert_eq!(same, Submitted::Existing(learned.watch));
+    let other = answer(&store, submission(of_run(3, "run-2"), &[])).await;
+    assert!(matches!(other, Submitted::Accepted(_)), "{other:?}");
+}
+
+pub(crate) async fn evidence_is_kept_with_the_end(database: &impl Database) {
+    let store = database.open().unwrap();
+    let watch = accepted(&store, watch(1)).await;
+    let before = change(&watch);
+    store.apply(before.clone()).await.unwrap();
+    assert_eq!(store.evidence(watch.id).await.unwrap(), None);
+    let end = end(&before.watch, Outcome::Failed);
+    let late = transition(&before.watch, EventKind::Finished(Outcome::Lost), &[]);
+    store.apply(end.clone()).await.unwrap();
+    assert_eq!(store.apply(late).await.unwrap(), Applied::Refused);
+    store.close().await;
+    drop(store);
+    let store = database.open().unwrap();
+    assert_eq!(store.evidence(watch.id).await.unwrap(), end.evidence);
+}
+
 pub(crate) async fn submissions_are_answered_in_order(database: &impl Database) {
     let store = database.open().unwrap();
     accepted(&store, watch(2)).await;
@@ -90,7 +200,7 @@ pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Databa
     let store = database.open().unwrap();
     let before = store.cursor().await.unwrap();
     let mut bad = submission(watch(2), &[]);
-    bad.event.id = submission(watch(1), &[]).event.id;
+    bad.change.event.id = submission(watch(1), &[]).change.event.id;
     let batch = vec![
         submission(watch(1), &["hook"]),
         bad,
@@ -174,7 +284,7 @@ pub(crate) async fn transition_event_and_deliveries_commit_together(database: &i
         &["hook", "log"],
     );
     let good = told_before.clone();
-    told_before.event.id = submission(watch.clone(), &[]).event.id;
+    told_before.event.id = submission(watch.clone(), &[]).change.event.id;
     let refused = store.apply(told_before).await;
     assert!(
         matches!(refused, Err(StoreError::Failed { .. })),

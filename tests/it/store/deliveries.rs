@@ -299,7 +299,7 @@ pub(crate) async fn each_sink_has_its_own_delivery(database: &impl Database) {
     assert_eq!((hook.len(), log.len()), (1, 1));
     assert_ne!(hook[0].id, log[0].id);
     assert_eq!(hook[0].delivery, log[0].delivery);
-    let event = submission(watch(0), &[]).event;
+    let event = submission(watch(0), &[]).change.event;
     let sent = &hook[0].delivery;
     assert_eq!((sent.event_id, &sent.body), (event.id, &event.body));
     assert_eq!(sent.type_name, event.kind.type_name());
@@ -360,7 +360,7 @@ pub(crate) async fn a_delivery_keeps_its_target(database: &impl Database) {
     let store = database.open().unwrap();
     let target = Some(Target("https://hooks.example.com/hunter2".to_owned()));
     let mut change = submission(watch(1), &["other"]);
-    change.owed.push(Owed {
+    change.change.owed.push(Owed {
         sink: "hook".to_owned(),
         target: target.clone(),
     });

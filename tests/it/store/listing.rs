@@ -125,7 +125,7 @@ pub(crate) async fn the_latest_events_of_a_watch_are_listed_in_order(database: &
     let store = database.open().unwrap();
     let mut last = accepted(&store, watch(1)).await;
     accepted(&store, watch(2)).await;
-    let mut bodies = vec![submission(watch(1), &[]).event.body];
+    let mut bodies = vec![submission(watch(1), &[]).change.event.body];
     for _ in 0..4 {
         let next = change(&last);
         last = next.watch.clone();

@@ -19,12 +19,13 @@ use jobwatch::store::delivery::{
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
     Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, PAGE_MAX, Page,
-    PageCursor, Query, Settlement, SharedStore, StoreError, StoredEvent, Submitted, WatchStore,
-    row,
+    PageCursor, Query, Settlement, SharedStore, StoreError, StoredEvent, Submission, Submitted,
+    WatchStore, row,
 };
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
 use jobwatch::watch::event::{Event, EventKind};
+use jobwatch::watch::evidence::Evidence;
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use uuid::Uuid;
 
@@ -65,7 +66,8 @@ pub(crate) struct Rows {
     pub(crate) events: Vec<Logged>,
     pub(crate) deliveries: Vec<DeliveryRow>,
     numbers: BTreeMap<WatchId, usize>,
-    keys: BTreeMap<[u8; 32], usize>,
+    keys: BTreeMap<[u8; 32], Vec<usize>>,
+    evidence: BTreeMap<WatchId, Evidence>,
     event_ids: BTreeMap<Uuid, usize>,
 }
 
@@ -239,14 +241,38 @@ impl Rows {
         self.events.push(Logged { event, watch });
     }
 
-    fn submit(&mut self, submission: Change, now: Timestamp) -> Result<Submitted, StoreError> {
-        let key = row::key(&submission.watch);
-        if let Some(index) = self.keys.get(&key) {
-            return Ok(Submitted::Existing(self.watches[*index].clone()));
+    /// Returns the newest watch of the same job and run among those that `counts`.
+    fn same_job(&self, wanted: &Watch, counts: impl Fn(State) -> bool) -> Option<&Watch> {
+        let indexes = self.keys.get(&row::key(wanted))?;
+        let watches = indexes.iter().rev().map(|index| &self.watches[*index]);
+        let run = wanted.named_run.as_ref();
+        let is_run = |watch: &Watch| {
+            run.is_none() || watch.named_run.as_ref() == run || watch.run.as_ref() == run
+        };
+        watches
+            .filter(|watch| counts(watch.state))
+            .find(|watch| is_run(watch))
+    }
+
+    fn submit(&mut self, submission: Submission, now: Timestamp) -> Result<Submitted, StoreError> {
+        let Submission {
+            change,
+            accepts_ended,
+        } = submission;
+        let has_verdict = |state: State| state.outcome().is_some_and(Outcome::is_verdict);
+        let ended = || self.same_job(&change.watch, has_verdict);
+        let same = self
+            .same_job(&change.watch, |state| state == State::Watching)
+            .or_else(|| accepts_ended.then(ended)?);
+        if let Some(same) = same {
+            return Ok(Submitted::Existing(same.clone()));
         }
-        self.may_log(&submission)?;
-        let Change { watch, event, owed } = submission;
-        self.keys.insert(key, self.watches.len());
+        self.may_log(&change)?;
+        let Change {
+            watch, event, owed, ..
+        } = change;
+        let key = row::key(&watch);
+        self.keys.entry(key).or_default().push(self.watches.len());
         self.numbers.insert(watch.id, self.watches.len());
         self.log(watch.id, event, owed, now);
         self.watches.push(watch.clone());
@@ -262,7 +288,15 @@ impl Rows {
             return Ok(Applied::Refused);
         }
         self.may_log(&change)?;
-        let Change { watch, event, owed } = change;
+        let Change {
+            watch,
+            event,
+            owed,
+            evidence,
+        } = change;
+        if let Some(evidence) = evidence {
+            self.evidence.insert(watch.id, evidence);
+        }
         self.log(watch.id, event, owed, now);
         self.watches[index] = watch;
         Ok(Applied::Applied)
@@ -443,7 +477,7 @@ impl Rows {
 
 #[async_trait]
 impl WatchStore for MemoryStore {
-    async fn submit(&self, submissions: Vec<Change>) -> Result<Vec<Submitted>, StoreError> {
+    async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
         let now = self.time.now();
         let mut rows = self.rows()?;
         let before = (submissions.len() > 1).then(|| rows.clone());
@@ -467,6 +501,10 @@ impl WatchStore for MemoryStore {
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError> {
         Ok(self.rows()?.watch(id).cloned())
+    }
+
+    async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError> {
+        Ok(self.rows()?.evidence.get(&id).cloned())
     }
 
     async fn watches(&self, query: Query) -> Result<Page, StoreError> {

@@ -5,12 +5,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jobwatch::clock::later;
 use jobwatch::store::delivery::{DeliveryQuery, DeliveryState};
-use jobwatch::store::{PAGE_MAX, SharedStore, Submitted};
+use jobwatch::store::{PAGE_MAX, SharedStore, Submission, Submitted};
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::{Event, EventKind, Instance};
+use jobwatch::watch::evidence::Evidence;
+use jobwatch::watch::note::Note;
 use jobwatch::watch::observation::{Job, JobState, ProblemKind, ProblemNote};
-use jobwatch::watch::{Outcome, State, Watch, WatchId};
+use jobwatch::watch::stage::{EndedStage, Stage};
+use jobwatch::watch::{Cause, Outcome, State, Watch, WatchId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -22,25 +25,12 @@ pub(crate) fn at(secs: u64) -> Timestamp {
 
 /// The nth watch; each has a job of its own.
 pub(crate) fn watch(n: u8) -> Watch {
+    let id = WatchId(Uuid::from_u128(u128::from(n) + 1));
+    let job_id = format!("job-{n}");
     Watch {
-        id: WatchId(Uuid::from_u128(u128::from(n) + 1)),
-        service: "dcs".to_owned(),
-        definition: "dcs".to_owned(),
-        job_id: format!("job-{n}"),
         params: [("project_id".to_owned(), "p".to_owned())].into(),
         labels: [("deploy".to_owned(), n.to_string())].into(),
-        sinks: Vec::new(),
-        callback_url: None,
-        submitted_at: at(0),
-        deadline: at(3600),
-        state: State::Watching,
-        job: None,
-        finished_at: None,
-        polls: 0,
-        problems: 0,
-        last_problem: None,
-        unknown_status: None,
-        revision: 0,
+        ..Watch::new(id, ("dcs", "dcs"), &job_id, at(0), at(3600))
     }
 }
 
@@ -48,12 +38,35 @@ fn event(watch: &Watch, kind: EventKind, secs: u64) -> Event {
     Event::of(watch, kind, &Instance("test".to_owned()), at(secs))
 }
 
-/// The submission of a watch, with deliveries to these sinks.
-pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Change {
-    Change {
-        event: event(&watch, EventKind::Accepted, 0),
-        owed: sinks.iter().copied().map(Owed::to).collect(),
-        watch,
+/// The submission of an operation, with deliveries to these sinks.
+pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Submission {
+    Submission {
+        change: Change {
+            event: event(&watch, EventKind::Accepted, 0),
+            owed: sinks.iter().copied().map(Owed::to).collect(),
+            watch,
+            evidence: None,
+        },
+        accepts_ended: true,
+    }
+}
+
+/// The submission of a watch of a resource, or of one that is watched once more.
+pub(crate) fn submission_again(watch: Watch) -> Submission {
+    Submission {
+        accepts_ended: false,
+        ..submission(watch, &[])
+    }
+}
+
+/// Evidence with every optional field set.
+pub(crate) fn evidence(watch: &Watch) -> Evidence {
+    Evidence {
+        selector: Some("$.status".to_owned()),
+        rule: Some("states.failed: \"FAIL\"".to_owned()),
+        lenient: true,
+        last_sighting: watch.job.clone(),
+        ..Evidence::of(at(29), 200, "a “body”\u{0}".as_bytes(), true)
     }
 }
 
@@ -71,6 +84,28 @@ pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Cha
         at: at(20),
     });
     watch.unknown_status = Some("REBOOTING".to_owned());
+    watch.run = Some("run-1".to_owned());
+    watch.has_progress = true;
+    watch.confirmations = 2;
+    watch.notes = [Note::Stale, Note::Replaced].into_iter().collect();
+    watch.stage = Some(Stage {
+        index: 1,
+        definition: "build".to_owned(),
+        job_id: "811".to_owned(),
+        params: [("job".to_owned(), "nightly".to_owned())].into(),
+    });
+    watch.stages = vec![EndedStage {
+        definition: "queue".to_owned(),
+        job_id: "25".to_owned(),
+        state: "succeeded".to_owned(),
+        status: None,
+        ended_at: at(15),
+    }];
+    watch.follow = Some("https://dcs.example/next?t=9".to_owned());
+    watch.cause = Some(Cause {
+        code: Some("C".to_owned()),
+        reason: "the cause".to_owned(),
+    });
     watch.job = Some(Job {
         state: JobState::Running,
         job_type: Some("type".to_owned()),
@@ -87,10 +122,12 @@ pub(crate) fn transition(before: &Watch, kind: EventKind, sinks: &[&str]) -> Cha
         watch.state = State::Final(outcome);
         watch.finished_at = Some(at(30));
     }
+    let evidence = watch.finished_at.map(|_| evidence(&watch));
     Change {
         event: event(&watch, kind, 30),
         owed: sinks.iter().copied().map(Owed::to).collect(),
         watch,
+        evidence,
     }
 }
 

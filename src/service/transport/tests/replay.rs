@@ -4,13 +4,14 @@ use tokio::task::JoinSet;
 
 use super::http2::{Act, Asked, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Server};
 use crate::outbound;
+use crate::outbound::proxy::Route;
 use crate::service::transport::{HttpTransport, Received, Transport};
 use crate::watch::observation::{Problem, ProblemKind};
 
 fn transport() -> HttpTransport {
     // Without TLS the version is not negotiated, so the client must know it.
     let client = outbound::client().no_proxy().http2_prior_knowledge();
-    HttpTransport::from(client, 1024).unwrap()
+    HttpTransport::from(client, Route::Direct).unwrap()
 }
 
 fn request(server: &Server) -> reqwest::Request {
@@ -24,7 +25,7 @@ async fn after(first: Act) -> (Result<Received, Problem>, Vec<Asked>) {
         _ => Act::Answer,
     });
     let server = server.await;
-    let received = transport().send(request(&server)).await;
+    let received = transport().send(request(&server), 1024).await;
     (received, server.asked())
 }
 
@@ -59,7 +60,7 @@ async fn request_that_may_be_processed_is_not_sent_again() {
 async fn request_is_sent_three_times_at_most() {
     for always in [UNPROCESSED, Act::Reset(REFUSED_STREAM)] {
         let server = Server::start(move |_| always).await;
-        let received = transport().send(request(&server)).await;
+        let received = transport().send(request(&server), 1024).await;
         assert_eq!(received.unwrap_err().kind, ProblemKind::Unreachable);
         assert_eq!(server.asked().len(), 3, "{always:?}");
     }
@@ -75,7 +76,7 @@ async fn request_with_a_body_is_sent_again_with_it() {
     let mut post = request(&server);
     *post.method_mut() = http::Method::POST;
     *post.body_mut() = Some("question".into());
-    transport().send(post).await.unwrap();
+    transport().send(post, 1024).await.unwrap();
     let bodies: Vec<_> = server.asked().into_iter().map(|it| it.body).collect();
     assert_eq!(bodies, [b"question", b"question"]);
 }
@@ -100,7 +101,7 @@ async fn server_that_closes_after_three_requests_answers_every_poll() {
         polls.spawn(async move {
             for poll in 0..50 {
                 let request = reqwest::Request::new(http::Method::GET, url.parse().unwrap());
-                let received = transport.send(request).await;
+                let received = transport.send(request, 1024).await;
                 assert!(received.is_ok(), "poll {poll}: {received:?}");
             }
         });

@@ -1,0 +1,205 @@
+//! One poll of one job: the request, and the observation that its answer gives.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use reqwest::Url;
+
+use crate::credential::scope::Scope;
+use crate::definition::Definition;
+use crate::definition::explain::{Explanation, ProblemExplained, explain};
+use crate::definition::request::RenderedRequest;
+use crate::service::Service;
+use crate::service::exchange::{Answered, Sent};
+use crate::service::subject::{Reading, Subject};
+use crate::watch::evidence::Evidence;
+use crate::watch::observation::{Observation, Problem, ProblemKind, Sighting};
+
+/// The result of one poll: the observation, and the answer behind it.
+#[derive(Debug)]
+pub struct Observed {
+    pub observation: Observation,
+    /// The answer without secrets, until it is clear whether it proves an outcome; `None` without
+    /// an answer.
+    pub answer: Option<Seen>,
+}
+
+/// The parts of an answer that can become evidence.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    http_status: u16,
+    body: Bytes,
+    is_cut: bool,
+}
+
+impl Observed {
+    fn problem(problem: Problem) -> Self {
+        Self {
+            observation: Observation::Problem(problem),
+            answer: None,
+        }
+    }
+
+    /// Returns the evidence of the outcome that this poll, made at `at`, has led to.
+    pub fn evidence(&self, at: Timestamp) -> Evidence {
+        let evidence = match &self.answer {
+            Some(seen) => Evidence::of(at, seen.http_status, &seen.body, seen.is_cut),
+            None => Evidence::without_answer(at),
+        };
+        match &self.observation {
+            Observation::Sighting(sighting) => evidence.proved_by(&sighting.proof),
+            Observation::Problem(_) => evidence,
+        }
+    }
+}
+
+/// The explanation of one poll, for `jobwatch probe`.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// Method and URL, without headers and so without secrets.
+    pub request: String,
+    /// The HTTP status, if there was an answer.
+    pub http_status: Option<u16>,
+    /// The result that was read from the answer, and the reasons.
+    pub explanation: Explanation,
+}
+
+impl Probed {
+    fn problem(request: String, problem: Problem) -> Self {
+        Self {
+            request,
+            http_status: problem.http_status,
+            explanation: Explanation::Problem(ProblemExplained::of(problem)),
+        }
+    }
+}
+
+impl Service {
+    /// Polls one job once. After a refusal the secret is renewed and the request sent once
+    /// more.
+    pub async fn observe(&self, subject: &Subject<'_>, now: Timestamp) -> Observed {
+        let reading = match self.reading_at(subject.stage) {
+            Ok(reading) => reading,
+            Err(problem) => return Observed::problem(problem),
+        };
+        let build = |scope: &Scope| self.request(reading, subject, scope);
+        let answered = match self.exchange(reading, &build, now).await {
+            Sent::Problem(problem) => return Observed::problem(problem),
+            Sent::Received(answered) => answered,
+        };
+        let mut observation = answered.read(reading.definition, &subject.asked(), now);
+        if let Observation::Sighting(sighting) = &mut observation {
+            self.resolve_follow(sighting, &answered.url);
+        }
+        Observed {
+            observation,
+            answer: Some(seen(*answered)),
+        }
+    }
+
+    /// Makes the URL of the next poll absolute, or drops it with a warning if it leads elsewhere.
+    fn resolve_follow(&self, sighting: &mut Sighting, from: &Url) {
+        let Some(text) = sighting.follow.take() else {
+            return;
+        };
+        match self.allow_hosts.resolve(from, &text) {
+            Ok(url) => sighting.follow = Some(url.into()),
+            Err(why) => {
+                tracing::warn!(service = %self.name, why, "the URL of the next poll is not used; the last one stays");
+                sighting.warnings.push(why);
+            }
+        }
+    }
+
+    /// Polls one job once, as [`observe`](Self::observe) does, and explains the result.
+    pub async fn probe(&self, subject: &Subject<'_>, now: Timestamp) -> Probed {
+        let shown = || self.definition.request.shown();
+        let reading = match self.reading_at(subject.stage) {
+            Ok(reading) => reading,
+            Err(problem) => return Probed::problem(shown(), problem),
+        };
+        let build = |scope: &Scope| self.request(reading, subject, scope);
+        let request = match self.shown_request(&build, now).await {
+            Ok(request) => request,
+            Err(problem) => return Probed::problem(shown(), problem),
+        };
+        match self.exchange(reading, &build, now).await {
+            Sent::Problem(problem) => Probed::problem(request, problem),
+            Sent::Received(answered) => {
+                let answer = answered.received.answer();
+                let observation = answered.read(reading.definition, &subject.asked(), now);
+                Probed {
+                    request,
+                    http_status: Some(answer.http_status),
+                    explanation: match observation {
+                        Observation::Problem(problem) => {
+                            Explanation::Problem(ProblemExplained::of(problem))
+                        }
+                        Observation::Sighting(_) => {
+                            explain(reading.definition, &subject.asked(), &answer, now)
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    /// Returns the request of one subject: the URL that the last answer named, or else the request
+    /// of the definition.
+    fn request(
+        &self,
+        reading: Reading<'_>,
+        subject: &Subject<'_>,
+        scope: &Scope,
+    ) -> Result<reqwest::Request, Problem> {
+        let definition: &Definition = reading.definition;
+        let rendered = definition
+            .request
+            .render(|name| subject.value(self, scope, name))
+            .map_err(|error| misconfigured(error.to_string()))?;
+        let mut request = self.completed(reading, rendered, scope)?;
+        if let Some(url) = self.followed(subject, request.url()) {
+            *request.url_mut() = url;
+            *request.method_mut() = http::Method::GET;
+            *request.body_mut() = None;
+        }
+        Ok(request)
+    }
+
+    /// Returns the URL that the last answer named, if the settings still allow it.
+    fn followed(&self, subject: &Subject<'_>, first: &Url) -> Option<Url> {
+        let follow = subject.follow?;
+        self.allow_hosts.resolve(first, follow).ok()
+    }
+
+    /// Adds the base URL, headers and the time limit to a rendered request.
+    pub(super) fn completed(
+        &self,
+        reading: Reading<'_>,
+        rendered: RenderedRequest,
+        scope: &Scope,
+    ) -> Result<reqwest::Request, Problem> {
+        let base = self.base.url(scope).map_err(misconfigured)?;
+        let url = format!("{base}{}", rendered.path_and_query);
+        let url = Url::parse(&url)
+            .map_err(|error| misconfigured(format!("invalid URL {url}: {error}")))?;
+        let mut request = reqwest::Request::new(rendered.method, url);
+        *request.timeout_mut() = Some(reading.timing.request_timeout());
+        for (name, value) in rendered.headers {
+            request.headers_mut().insert(name, value);
+        }
+        *request.body_mut() = rendered.body.map(reqwest::Body::from);
+        Ok(request)
+    }
+}
+
+fn seen(answered: Answered) -> Seen {
+    Seen {
+        http_status: answered.received.http_status.as_u16(),
+        body: answered.received.body,
+        is_cut: answered.received.is_cut,
+    }
+}
+
+pub(super) fn misconfigured(message: String) -> Problem {
+    Problem::new(ProblemKind::Misconfigured, message)
+}
