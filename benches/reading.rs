@@ -4,6 +4,9 @@
 //! `serde_json::from_slice::<Value>`; *ours* is everything from the bytes to the
 //! observation, including that parse. The two kinds alternate; the median of each is printed.
 //!
+//! Then the same body as strict JSON, as JSON with a fault and as XML, each without a
+//! definition, and the bodies of 1 MiB that cost the readers most.
+//!
 //! `cargo bench --bench reading` prints time per read and the ratio.
 
 use std::hint::black_box;
@@ -12,6 +15,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use jiff::Timestamp;
 use jobwatch::definition::Definition;
+use jobwatch::definition::body::{Format, parse};
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::definition::reading::{Answer, Asked, read};
 use jobwatch::watch::observation::Observation;
@@ -20,6 +24,8 @@ use serde_json::{Value, json};
 
 /// The number of runs of each kind.
 const RUNS: usize = 25;
+/// The size of the bodies that cost most: the default of `max_body`.
+const LARGEST: usize = 1024 * 1024;
 const JOB_ID: &str = "ff8080826b45d4a5016b5036242c0025";
 
 fn main() {
@@ -30,6 +36,11 @@ fn main() {
     let sdrs = catalog.get("sdrs").expect("a built-in definition");
     compare(sdrs, "one job", &small(), 20_000);
     compare(sdrs, "50 children", &large(), 1_000);
+    compare_formats("one job", &small(), 20_000);
+    compare_formats("50 children", &large(), 500);
+    for (name, format, body) in worst() {
+        measure_worst(name, format, &body);
+    }
 }
 
 /// A job without children, of 400 bytes.
@@ -121,6 +132,157 @@ fn compare(definition: &Definition, name: &str, body: &[u8], reads: u32) {
         "{name:<12} {:>6} bytes   bare parse {bare:8.2} µs   read {ours:8.2} µs   ratio {:5.2}",
         body.len(),
         ours / bare
+    ));
+}
+
+/// Compares the readers of bodies with the bare parse of the same facts.
+fn compare_formats(name: &str, json: &[u8], reads: u32) {
+    let root: Value = serde_json::from_slice(json).expect("JSON");
+    let mut faulty = json.to_vec();
+    faulty.splice(1..1, *b"\"not_a_number\":NaN,\"line\":\"a\nb\",");
+    let mut xml = String::new();
+    write_xml("job", &root, &mut xml);
+    let read = |format, body: &[u8]| {
+        let parsed = parse(format, &[], None, black_box(body)).expect("a body of this format");
+        black_box(parsed).is_lenient
+    };
+    assert!(read(Format::Json, &faulty) && !read(Format::Json, json));
+    let mut costs: [Vec<f64>; 4] = Default::default();
+    for _ in 0..RUNS {
+        costs[0].push(time_of(reads, || {
+            black_box(serde_json::from_slice::<Value>(black_box(json)).expect("JSON"));
+        }));
+        for (costs, (format, body)) in costs[1..].iter_mut().zip([
+            (Format::Json, json),
+            (Format::Json, &faulty),
+            (Format::Xml, xml.as_bytes()),
+        ]) {
+            costs.push(time_of(reads, || {
+                read(format, body);
+            }));
+        }
+    }
+    let [bare, strict, lenient, xml] = costs.map(median);
+    print(&format!(
+        "{name:<12} bare parse {bare:8.2} µs   strict {strict:8.2} µs   lenient {lenient:8.2} µs   \
+         XML {xml:8.2} µs   strict / bare {:5.2}",
+        strict / bare
+    ));
+}
+
+/// Writes `value` as an element, and its members as elements in it.
+fn write_xml(name: &str, value: &Value, out: &mut String) {
+    if let Value::Array(values) = value {
+        values.iter().for_each(|value| write_xml(name, value, out));
+        return;
+    }
+    out.push_str(&format!("<{name}>"));
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .for_each(|(name, value)| write_xml(name, value, out)),
+        Value::String(text) => out.push_str(text),
+        value => out.push_str(&value.to_string()),
+    }
+    out.push_str(&format!("</{name}>"));
+}
+
+/// Bodies of 1 MiB that cost the readers more than others of that size, some of them in vain.
+fn worst() -> Vec<(&'static str, Format, Vec<u8>)> {
+    let filled = |before: &str, piece: &str, after: &str| {
+        let count = (LARGEST - before.len() - after.len()) / piece.len();
+        format!("{before}{}{after}", piece.repeat(count)).into_bytes()
+    };
+    let numbered = |before: &str, piece: fn(usize) -> String, after: &str| {
+        let mut body = before.to_owned();
+        (0..)
+            .map(piece)
+            .take_while(|piece| {
+                body.push_str(piece);
+                body.len() < LARGEST
+            })
+            .for_each(drop);
+        (body + after).into_bytes()
+    };
+    vec![
+        ("JSON: brackets", Format::Json, filled("", "[", "")),
+        ("JSON: empty lists", Format::Json, filled("[", "[],", "[]]")),
+        ("JSON: NaN", Format::Json, filled("[", "NaN,", "NaN]")),
+        (
+            "JSON: surrogates",
+            Format::Json,
+            filled("[\"", "\\ud800", "\"]"),
+        ),
+        (
+            "JSON: bad escapes",
+            Format::Json,
+            filled("[\"", "\\x", "\"]"),
+        ),
+        ("JSON: control", Format::Json, filled("[\"", "\0", "\"]")),
+        (
+            "JSON: strings",
+            Format::Json,
+            filled("[\"\n\"", ",\"\"", "]"),
+        ),
+        (
+            "JSON: long numbers",
+            Format::Json,
+            filled("[", "12345678901234567890,", "1]"),
+        ),
+        ("JSON: one number", Format::Json, filled("[", "9", "]")),
+        (
+            "JSON: members",
+            Format::Json,
+            numbered("{\"\n\":0", |n| format!(",\"{n}\":0"), "}"),
+        ),
+        ("JSON: half", Format::Json, filled("[\"\n\"", ",-1", "")),
+        ("XML: nested", Format::Xml, filled("", "<a>", "")),
+        ("XML: elements", Format::Xml, filled("<a>", "<b/>", "</a>")),
+        (
+            "XML: names",
+            Format::Xml,
+            numbered("<a>", |n| format!("<b{n}/>"), "</a>"),
+        ),
+        (
+            "XML: attributes",
+            Format::Xml,
+            numbered("<a", |n| format!(" b{n}=''"), "/>"),
+        ),
+        (
+            "XML: references",
+            Format::Xml,
+            filled("<a>", "&lt;", "</a>"),
+        ),
+        (
+            "XML: in attribute",
+            Format::Xml,
+            filled("<a b='", "&lt;", "'/>"),
+        ),
+        ("XML: ampersands", Format::Xml, filled("<a>", "&", "</a>")),
+        (
+            "XML: comments",
+            Format::Xml,
+            filled("<a>", "<!---->", "</a>"),
+        ),
+        ("XML: tags", Format::Xml, filled("<a>", "<", "")),
+    ]
+}
+
+fn measure_worst(name: &str, format: Format, body: &[u8]) {
+    let costs = (0..RUNS).map(|_| {
+        time_of(1, || {
+            let _ = black_box(parse(format, &[], None, black_box(body)));
+        })
+    });
+    let is_read = if parse(format, &[], None, body).is_ok() {
+        "read"
+    } else {
+        "refused"
+    };
+    let millis = median(costs.collect()) / 1000.0;
+    print(&format!(
+        "{name:<20} {:>8} bytes   {millis:8.2} ms   {is_read}",
+        body.len()
     ));
 }
 

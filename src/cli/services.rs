@@ -111,6 +111,9 @@ fn check(files: &[PathBuf]) -> Exit {
     for file in files {
         match load_file(file) {
             Ok(definition) => {
+                for warning in &definition.warnings {
+                    complain(&format!("warning: {warning}"));
+                }
                 let shown = definition.request.shown();
                 say(&format!("{}: valid ({shown})", file.display()));
             }

@@ -11,6 +11,8 @@ use crate::cli::explain::{find, read_body};
 use crate::cli::output::{complain, say, say_json, time};
 use crate::cli::response::Response;
 use crate::cli::{ConfigArgs, Exit};
+use crate::clock::SystemClock;
+use crate::definition::answer::Answer;
 use crate::watch::request::WatchRequest;
 use crate::watch::{CallbackUrl, Expect};
 
@@ -105,11 +107,15 @@ impl Submit {
                 "{file} is an error answer (HTTP {status}): no job was created"
             ));
         }
-        let found =
-            definition
-                .submit
-                .job_id(response.http_status, &response.headers, &response.body);
-        found.ok_or_else(|| {
+        let answer = Answer {
+            http_status: response.http_status,
+            headers: &response.headers,
+            body: &response.body,
+            is_cut: false,
+        };
+        let now = SystemClock::shared().now();
+        let created = definition.submit.read(&definition.answer, &answer, now);
+        created.map(|job| job.job_id).ok_or_else(|| {
             format!(
                 "no job id in {}: the selectors in [submit] of `{}` find none",
                 file.display(),

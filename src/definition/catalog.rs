@@ -98,7 +98,8 @@ impl Catalog {
     }
 
     /// Adds every `*.toml` of `folder`. A definition replaces one of the same name, so that a
-    /// built-in one can be corrected without a release. Returns the errors of all files.
+    /// built-in one can be corrected without a release. Returns the errors and warnings of all
+    /// files.
     pub fn add_folder(&mut self, folder: &Path) -> Vec<Diagnostic> {
         let files = match list(folder) {
             Ok(files) => files,
@@ -112,6 +113,7 @@ impl Catalog {
             match load_file(path) {
                 Ok(definition) => {
                     let name = definition.name.clone();
+                    errors.extend(definition.warnings.iter().cloned());
                     self.by_name.insert(name, Arc::new(definition));
                 }
                 Err(wrong) => {

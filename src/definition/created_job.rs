@@ -1,16 +1,22 @@
-//! The job id in the answer of the call that creates the job: `submit --from-response`.
+//! The job in the answer of the call that creates it: `submit --from-response`.
 
-use http::HeaderMap;
+use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::definition::answer::{Answer, Asked};
+use crate::definition::body::{self, Format};
+use crate::definition::reading::by_our_clock;
 use crate::definition::selector::{Selectors, View};
+use crate::definition::{AnswerForm, timestamp};
 
 /// The placeholder for the id in a text pattern.
 const PLACEHOLDER: &str = "{job_id}";
 
-/// The places of the id. They are tried in this order.
+/// The places of the id, which are tried in this order, and those of the run.
 #[derive(Debug, Clone, Default)]
 pub struct SubmitAnswer {
+    pub(crate) run: Selectors,
+    pub(crate) since: Selectors,
     pub(crate) job_id: Selectors,
     pub(crate) header: Option<http::HeaderName>,
     pub(crate) text: Option<TextPattern>,
@@ -50,24 +56,61 @@ impl TextPattern {
     }
 }
 
+/// The job that a creating call has named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedJob {
+    /// The id of the job.
+    pub job_id: String,
+    /// The run that the call began, if the answer names it.
+    pub run: Option<String>,
+    /// The time at which the run began, by our clock.
+    pub since: Option<Timestamp>,
+}
+
 impl SubmitAnswer {
     /// True if the definition names no place of the id.
     pub fn is_empty(&self) -> bool {
         self.job_id.is_empty() && self.header.is_none() && self.text.is_none()
     }
 
-    /// Returns the job id in an answer of the call that creates the job; `None` if it is absent.
-    pub fn job_id(&self, http_status: u16, headers: &HeaderMap, body: &[u8]) -> Option<String> {
-        if let Ok(root) = serde_json::from_slice::<Value>(body) {
-            let view = View {
-                root: &root,
-                http_status,
-                status: None,
-            };
-            if let Some(id) = self.job_id.first_text(view) {
-                return Some(id);
-            }
+    /// Returns the job in an answer of the call that creates it; `None` without a job id.
+    pub fn read(
+        &self,
+        form: &AnswerForm,
+        answer: &Answer<'_>,
+        now: Timestamp,
+    ) -> Option<CreatedJob> {
+        let content_type = answer.content_type();
+        let own = match form.format {
+            Format::Text => Format::Json,
+            format => format,
+        };
+        let found = Format::of_answer(content_type, answer.body);
+        let mut read = [own, found]
+            .into_iter()
+            .map(|format| body::parse(format, &form.lists, content_type, answer.body));
+        let root = read.find_map(Result::ok).map(|parsed| parsed.root);
+        let root = root.unwrap_or(Value::Null);
+        let view = View {
+            root: &root,
+            answer,
+            asked: &Asked::any(),
+            status: None,
+        };
+        let since = self.since.first_value(view);
+        let since = since.and_then(|value| timestamp::read_in(&value, &form.zone).ok().flatten());
+        Some(CreatedJob {
+            job_id: self.id(view)?,
+            run: self.run.all_joined(view),
+            since: since.map(|at| by_our_clock(at, answer, now)),
+        })
+    }
+
+    fn id(&self, view: View<'_>) -> Option<String> {
+        if let Some(id) = self.job_id.first_text(view) {
+            return Some(id);
         }
+        let Answer { headers, body, .. } = view.answer;
         let header = self.header.as_ref().and_then(|name| headers.get(name));
         if let Some(value) = header.and_then(|value| value.to_str().ok()) {
             return match &self.text {
@@ -84,34 +127,77 @@ impl SubmitAnswer {
 mod tests {
     use super::*;
     use crate::definition::selector::Selector;
+    use http::HeaderMap;
+    use jiff::tz::TimeZone;
 
-    fn answer(selector: &str, header: Option<&'static str>, text: Option<&str>) -> SubmitAnswer {
+    fn places(selector: &str, header: Option<&'static str>, text: Option<&str>) -> SubmitAnswer {
+        let selectors =
+            |text: &str| Selectors::new(vec![Selector::compile(text).unwrap()]).unwrap();
         SubmitAnswer {
-            job_id: Selectors::new(vec![Selector::compile(selector).unwrap()]).unwrap(),
+            run: selectors("$.run"),
+            since: selectors("$.began"),
+            job_id: selectors(selector),
             header: header.map(http::HeaderName::from_static),
             text: text.map(|text| TextPattern::new(text).unwrap()),
         }
     }
 
+    fn created(places: &SubmitAnswer, headers: &HeaderMap, body: &[u8]) -> Option<CreatedJob> {
+        let form = AnswerForm {
+            format: Format::Json,
+            statuses: Vec::new(),
+            lists: Vec::new(),
+            zone: TimeZone::UTC,
+            max_body: None,
+        };
+        let answer = Answer {
+            http_status: 202,
+            headers,
+            body,
+            is_cut: false,
+        };
+        places.read(&form, &answer, "2026-11-22T10:00:00Z".parse().unwrap())
+    }
+
+    fn id(places: &SubmitAnswer, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+        created(places, headers, body).map(|job| job.job_id)
+    }
+
     #[test]
     fn id_is_found_in_json_plain_text_and_a_header() {
         let none = HeaderMap::new();
-        let json = answer("$.job_id", None, None);
-        assert_eq!(
-            json.job_id(200, &none, br#"{"job_id":"a1"}"#),
-            Some("a1".into())
-        );
-        assert_eq!(json.job_id(200, &none, br#"{"other":"a1"}"#), None);
-        let text = answer("$.job_id", None, Some("job_id:{job_id}"));
-        assert_eq!(
-            text.job_id(200, &none, b"job_id:ff80 ok\n"),
-            Some("ff80".into())
-        );
+        let json = places("$.job_id", None, None);
+        assert_eq!(id(&json, &none, br#"{"job_id":"a1"}"#), Some("a1".into()));
+        assert_eq!(id(&json, &none, br#"{"other":"a1"}"#), None);
+        let text = places("$.job_id", None, Some("job_id:{job_id}"));
+        assert_eq!(id(&text, &none, b"job_id:ff80 ok\n"), Some("ff80".into()));
         let headers = HeaderMap::from_iter([(
             http::header::LOCATION,
             "https://h/ops/7?v=1".parse().unwrap(),
         )]);
-        let header = answer("$.x", Some("location"), Some("https://h/{job_id}?"));
-        assert_eq!(header.job_id(202, &headers, b""), Some("ops/7".into()));
+        let header = places("$.x", Some("location"), Some("https://h/{job_id}?"));
+        assert_eq!(id(&header, &headers, b""), Some("ops/7".into()));
+        let xml = places("$.job.id", None, None);
+        let of_xml = HeaderMap::from_iter([(
+            http::header::CONTENT_TYPE,
+            "application/xml".parse().unwrap(),
+        )]);
+        assert_eq!(
+            id(&xml, &of_xml, b"<job><id>x7</id></job>"),
+            Some("x7".into())
+        );
+    }
+
+    /// The clock of the service is an hour behind.
+    #[test]
+    fn run_is_read_and_its_time_is_by_our_clock() {
+        let headers = HeaderMap::from_iter([(
+            http::header::DATE,
+            "Sun, 22 Nov 2026 09:00:00 GMT".parse().unwrap(),
+        )]);
+        let body = br#"{"id":"a","run":7,"began":"2026-11-22T08:59:58Z"}"#;
+        let job = created(&places("$.id", None, None), &headers, body).unwrap();
+        assert_eq!(job.run.as_deref(), Some("7"));
+        assert_eq!(job.since, Some("2026-11-22T09:59:58Z".parse().unwrap()));
     }
 }

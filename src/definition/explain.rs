@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::show_duration;
-use crate::definition::reading::{Answer, Asked, Ground};
+use crate::definition::reading::{Answer, Asked};
 use crate::definition::selector::{Selectors, View};
 use crate::definition::{Definition, reading};
-use crate::watch::observation::{Child, Observation, Problem, ProblemKind, Sighting};
+use crate::watch::Params;
+use crate::watch::observation::{Child, Observation, Problem, Sighting};
 
 /// The largest body that is read, in bytes: the default of the daemon (`poll.max_body`).
 const MAX_BODY: usize = 1024 * 1024;
@@ -44,6 +45,24 @@ pub struct SightingExplained {
     pub warnings: Vec<String>,
     /// The selector behind each value, by field.
     pub selectors: Vec<Origin>,
+    pub run: Option<String>,
+    pub run_at: Option<Timestamp>,
+    /// The time to the next poll that the answer names.
+    pub pace: Option<String>,
+    /// The URL of the next poll.
+    pub follow: Option<String>,
+    /// The job that takes over.
+    pub next: Option<NextExplained>,
+    /// True if the body was not valid and was read leniently.
+    pub lenient: bool,
+}
+
+/// The job that takes over from one that has succeeded.
+#[derive(Debug, Clone, Serialize)]
+pub struct NextExplained {
+    pub job_id: String,
+    pub definition: Option<String>,
+    pub params: Params,
 }
 
 /// A problem, with the time that the server asks us to wait.
@@ -53,6 +72,7 @@ pub struct ProblemExplained {
     pub code: Option<String>,
     pub message: String,
     pub retry_after: Option<String>,
+    pub pace: Option<String>,
 }
 
 /// The origin of one value in the answer.
@@ -72,21 +92,44 @@ pub fn explain(
     answer: &Answer<'_>,
     now: Timestamp,
 ) -> Explanation {
-    if answer.body.len() > MAX_BODY {
-        return Explanation::Problem(ProblemExplained::of(Problem::new(
-            ProblemKind::Unreadable,
-            format!("the body is larger than max_body, {MAX_BODY} bytes"),
-        )));
-    }
-    let (observation, ground) = reading::read_with_ground(definition, asked, answer, now);
-    match observation {
+    let max_body = definition.answer.max_body.unwrap_or(MAX_BODY);
+    let cut = Answer {
+        body: answer.body.get(..max_body).unwrap_or(answer.body),
+        is_cut: answer.is_cut || answer.body.len() > max_body,
+        ..*answer
+    };
+    let as_list = as_list(definition, asked, &cut, now);
+    let definition = as_list.as_ref().unwrap_or(definition);
+    match reading::read(definition, asked, &cut, now) {
         Observation::Sighting(sighting) => {
-            let body = serde_json::from_slice(answer.body).unwrap_or(Value::Null);
-            let origins = origins(definition, answer.http_status, &body, asked.job_id);
-            Explanation::Sighting(Box::new(of_sighting(definition, sighting, ground, origins)))
+            let origins = origins(definition, asked, &cut, now);
+            Explanation::Sighting(Box::new(of_sighting(sighting, origins)))
         }
         Observation::Problem(problem) => Explanation::Problem(ProblemExplained::of(problem)),
     }
+}
+
+/// Returns the definition for the answer to a batch: the job is one of its items. `None` if the
+/// answer has no such items, or no job is asked for.
+fn as_list(
+    definition: &Definition,
+    asked: &Asked<'_>,
+    answer: &Answer<'_>,
+    now: Timestamp,
+) -> Option<Definition> {
+    let batch = definition.batch.as_ref()?;
+    asked.job_id?;
+    let as_list = Definition {
+        item: Some(batch.items.clone()),
+        ..definition.clone()
+    };
+    let single = Definition {
+        item: None,
+        ..definition.clone()
+    };
+    let has_items = |view: View<'_>| !batch.items.nodes(view.root).is_empty();
+    let has_items = reading::look(&single, asked, answer, now, has_items)?;
+    has_items.then_some(as_list)
 }
 
 impl ProblemExplained {
@@ -96,32 +139,19 @@ impl ProblemExplained {
             code: problem.code,
             message: problem.message,
             retry_after: problem.retry_after.map(show_duration),
+            pace: problem.pace.map(show_duration),
         }
     }
 }
 
-fn of_sighting(
-    definition: &Definition,
-    sighting: Sighting,
-    ground: Option<Ground>,
-    selectors: Vec<Origin>,
-) -> SightingExplained {
+fn of_sighting(sighting: Sighting, selectors: Vec<Origin>) -> SightingExplained {
     let job = sighting.job;
-    let rule = match ground {
-        Some(Ground::Rule(number)) => format!("rules: number {number}"),
-        Some(Ground::Listed(entry)) => {
-            let listed = definition.states.of(&entry);
-            let name = listed.map_or("?", crate::watch::observation::JobState::as_str);
-            format!("states.{name}: \"{entry}\"")
-        }
-        Some(Ground::Unlisted) | None => "none: the status is not listed".to_owned(),
-    };
     SightingExplained {
         state: job.state.as_str(),
         status: job.status,
         reason: job.reason,
         code: job.code,
-        rule,
+        rule: sighting.proof.rule.to_string(),
         unknown_status: sighting.unknown_status,
         job_type: job.job_type,
         began_at: job.began_at,
@@ -132,25 +162,34 @@ fn of_sighting(
         retry_after: sighting.retry_after.map(show_duration),
         warnings: sighting.warnings,
         selectors,
+        run: sighting.run,
+        run_at: sighting.run_at,
+        pace: sighting.pace.map(show_duration),
+        follow: sighting.follow,
+        next: sighting.next.map(|next| NextExplained {
+            job_id: next.job_id,
+            definition: next.definition,
+            params: next.params,
+        }),
+        lenient: sighting.proof.is_lenient,
     }
 }
 
 fn origins(
     definition: &Definition,
-    http_status: u16,
-    body: &Value,
-    job_id: Option<&str>,
+    asked: &Asked<'_>,
+    answer: &Answer<'_>,
+    now: Timestamp,
 ) -> Vec<Origin> {
-    let whole = View {
-        root: body,
-        http_status,
-        status: None,
-    };
-    let Ok(view) = reading::find_item(definition, whole, job_id) else {
-        return Vec::new();
-    };
+    let found = reading::look(definition, asked, answer, now, |view| {
+        origins_at(definition, view)
+    });
+    found.unwrap_or_default()
+}
+
+fn origins_at(definition: &Definition, view: View<'_>) -> Vec<Origin> {
     let job = &definition.job;
-    let single: [(&'static str, &Selectors); 7] = [
+    let single: [(&'static str, &Selectors); 9] = [
         ("type", &job.job_type),
         ("began_at", &job.began_at),
         ("ended_at", &job.ended_at),
@@ -158,6 +197,8 @@ fn origins(
         ("reason", &job.reason),
         ("progress", &job.progress),
         ("id", &job.id),
+        ("run_at", &definition.since),
+        ("follow", &definition.next.follow),
     ];
     let mut origins: Vec<Origin> = single
         .into_iter()

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::definition::body::Format;
 use crate::definition::retry_hint::Unit;
-use crate::definition::{ChildrenVerdict, NotFoundMeans};
+use crate::definition::{ChildrenVerdict, IdNames, NotFoundMeans};
 use crate::watch::observation::{JobState, ProblemKind};
 
 #[derive(Deserialize)]
@@ -20,6 +21,8 @@ pub(super) struct File {
     pub(super) hosts: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) catalog: Vec<String>,
+    #[serde(default)]
+    pub(super) id_names: IdNames,
     #[serde(default)]
     pub(super) not_found_means: NotFoundMeans,
     #[serde(default)]
@@ -42,10 +45,19 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) submit: SubmitTable,
     #[serde(default)]
+    pub(super) answer: AnswerTable,
+    #[serde(default)]
+    pub(super) verdict: VerdictTable,
+    #[serde(default)]
+    pub(super) pace: PaceTable,
+    #[serde(default)]
+    pub(super) next: NextTable,
+    pub(super) batch: Option<BatchTable>,
+    #[serde(default)]
     pub(super) poll: toml::Table,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RequestTable {
     pub(super) method: Method,
@@ -190,4 +202,91 @@ pub(super) struct SubmitTable {
     pub(super) job_id: Selection,
     pub(super) header: Option<String>,
     pub(super) text: Option<String>,
+    pub(super) run: Selection,
+    pub(super) since: Selection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AnswerTable {
+    pub(super) format: Format,
+    pub(super) statuses: Vec<u16>,
+    pub(super) lists: Vec<String>,
+    pub(super) zone: Option<String>,
+    pub(super) max_body: Option<SizeText>,
+}
+
+/// A size as it is written: a number of bytes, or a text with a unit.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a size as \"4MiB\", or a number of bytes")]
+pub(super) enum SizeText {
+    Bytes(u64),
+    Text(String),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct VerdictTable {
+    pub(super) run: Selection,
+    pub(super) since: Selection,
+    pub(super) settle: Option<String>,
+    pub(super) confirm: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PaceTable {
+    pub(super) after: OneOrMore<PaceText>,
+}
+
+/// A place of a pace as it is written: a selector, with its unit if that is not seconds.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a selector in quotes, or a table { at = …, unit = \"milliseconds\" }"
+)]
+pub(super) enum PaceText {
+    Seconds(String),
+    InUnit(PaceInUnit),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PaceInUnit {
+    pub(super) at: String,
+    #[serde(default)]
+    pub(super) unit: Unit,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NextTable {
+    pub(super) follow: Selection,
+    pub(super) job_id: Selection,
+    pub(super) definition: Option<String>,
+    pub(super) params: BTreeMap<String, Selection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchTable {
+    pub(super) max: Option<i64>,
+    pub(super) method: Option<Method>,
+    pub(super) path: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) query: BTreeMap<String, String>,
+    pub(super) body: Option<String>,
+    pub(super) items: Option<String>,
+    pub(super) page: Option<PageTable>,
+    pub(super) alone: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageTable {
+    pub(super) at: Option<String>,
+    pub(super) param: Option<String>,
+    pub(super) first: Option<u32>,
 }

@@ -5,12 +5,19 @@
 //! definitions, [`request`] fills the request for a job, [`reading`] turns an answer into an
 //! observation, and [`explain`] shows how.
 
+pub mod answer;
+pub mod batch;
+pub mod body;
 pub mod catalog;
 pub mod compile;
+pub mod condition;
 pub mod created_job;
 pub mod explain;
 mod file;
-mod lint;
+pub mod handover;
+pub mod ids;
+pub mod naming;
+mod number;
 pub mod pattern;
 pub mod reading;
 pub mod request;
@@ -24,15 +31,22 @@ pub mod timestamp;
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+use crate::definition::batch::Batch;
+use crate::definition::body::Format;
 use crate::definition::created_job::SubmitAnswer;
+use crate::definition::handover::{Next, Pace};
 use crate::definition::pattern::Pattern;
 use crate::definition::request::RequestTemplate;
 use crate::definition::retry_hint::RetryHint;
 use crate::definition::rules::Rule;
 use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::States;
+use crate::diagnostic::Diagnostic;
 use crate::timing::PollSettings;
-use crate::watch::observation::ProblemKind;
+use crate::watch::observation::{ProblemKind, Proof};
 
 pub use crate::watch::terms::NotFoundMeans;
 
@@ -66,6 +80,22 @@ pub struct Definition {
     pub states: States,
     /// The rules that are tried before the status; the first match wins.
     pub rules: Vec<Rule>,
+    /// The thing that a job id names: one operation, or a resource with one run after another.
+    pub id_names: IdNames,
+    /// The form of the answers, and the HTTP statuses that speak of a job.
+    pub answer: AnswerForm,
+    /// The selectors of the text that tells one run of a job from the next; all are joined.
+    pub(crate) run: Selectors,
+    /// The selectors of the time at which a run began or ended.
+    pub(crate) since: Selectors,
+    /// The places of the time to the next poll, in any answer.
+    pub(crate) pace: Vec<Pace>,
+    /// The places of the next URL and of the next job.
+    pub next: Next,
+    /// The request for several jobs at once.
+    pub batch: Option<Batch>,
+    /// The proof of a status that is not listed.
+    pub(crate) unlisted: Proof,
     /// The outcome when the service certainly does not know the job.
     pub not_found_means: NotFoundMeans,
     /// The effect of a failed child on a parent that succeeded.
@@ -80,6 +110,41 @@ pub struct Definition {
     pub submit: SubmitAnswer,
     /// The poll settings that suit this family of APIs.
     pub poll: PollSettings,
+    /// The parts of the file that work, but may be mistakes.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// The thing that the job ids of a definition name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdNames {
+    /// One piece of work, whose verdict never changes.
+    #[default]
+    Operation,
+    /// A thing that is worked on again and again.
+    Resource,
+}
+
+/// The form of the answers of an API.
+#[derive(Debug, Clone)]
+pub struct AnswerForm {
+    /// The form of the body.
+    pub format: Format,
+    /// The HTTP statuses beside 2xx that may speak of the job, sorted.
+    pub statuses: Vec<u16>,
+    /// The XML elements that are always lists.
+    pub lists: Vec<String>,
+    /// The zone of times without one.
+    pub zone: TimeZone,
+    /// The largest body that is read, in bytes; `None` for that of the settings.
+    pub max_body: Option<usize>,
+}
+
+impl AnswerForm {
+    /// True if an answer with this HTTP status may speak of the job.
+    pub fn claims(&self, http_status: u16) -> bool {
+        (200..300).contains(&http_status) || self.statuses.contains(&http_status)
+    }
 }
 
 /// The selectors for the facts of a job or of a child.
@@ -101,7 +166,7 @@ pub struct JobSelectors {
 }
 
 /// The effect of a failed child on a parent that succeeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum ChildrenVerdict {
     /// None: the status of the parent decides.
     #[serde(rename = "parent's")]
@@ -150,8 +215,11 @@ impl ErrorRule {
 
     /// True if this entry matches every answer that `later` matches.
     fn covers(&self, later: &Self) -> bool {
-        let wider =
-            |mine: &Option<Pattern>, other: &Option<Pattern>| mine.is_none() || mine == other;
+        let wider = |mine: &Option<Pattern>, other: &Option<Pattern>| match (mine, other) {
+            (None, _) => true,
+            (Some(mine), Some(other)) => mine.contains(other),
+            (Some(_), None) => false,
+        };
         let has_all =
             !later.http.is_empty() && later.http.iter().all(|http| self.http.contains(http));
         (self.http.is_empty() || has_all)
@@ -160,24 +228,15 @@ impl ErrorRule {
     }
 }
 
-// FACADE
 impl Definition {
+    /// True if a job id names one operation, whose verdict never changes.
     pub fn names_operations(&self) -> bool {
-        true
+        self.id_names == IdNames::Operation
     }
-    pub fn claims(&self, _http_status: u16) -> bool {
-        false
-    }
-    pub fn hands_over(&self) -> bool {
-        false
-    }
-    pub fn next_definition(&self) -> Option<&str> {
-        None
-    }
+
+    /// True if a condition may name a label of the watch. A comment that mentions one counts too,
+    /// which costs no more than the memory for the labels.
     pub fn asks_labels(&self) -> bool {
-        false
-    }
-    pub fn max_body(&self) -> Option<usize> {
-        None
+        self.text.contains("{label.")
     }
 }

@@ -17,6 +17,14 @@ impl Pattern {
         }
     }
 
+    /// Makes a pattern of the texts between its `*`; a `*` in one of them is text.
+    pub(super) fn of(pieces: Vec<String>) -> Self {
+        Self {
+            source: pieces.join("*"),
+            pieces,
+        }
+    }
+
     /// True if `source` contains a `*`.
     pub fn is_pattern(source: &str) -> bool {
         source.contains('*')
@@ -46,6 +54,25 @@ impl Pattern {
             left = &left[at + piece.len()..];
         }
         left.ends_with(last.as_str())
+    }
+
+    /// True if this pattern matches every text that `other` matches.
+    ///
+    /// It is enough to try one text: that of `other` with a character that occurs in neither for
+    /// each `*`. Only a `*` of this pattern can match that character, and a `*` matches anything
+    /// else in its place.
+    pub fn contains(&self, other: &Self) -> bool {
+        let is_used = |c: &char| self.source.contains(*c) || other.source.contains(*c);
+        let unused = ('\u{e000}'..='\u{f8ff}').find(|c| !is_used(c));
+        let Some(unused) = unused else {
+            return self.pieces == other.pieces;
+        };
+        self.matches(&other.pieces.join(unused.to_string().as_str()))
+    }
+
+    /// True if this pattern contains `other`, and matches other texts too.
+    pub fn is_wider_than(&self, other: &Self) -> bool {
+        self.contains(other) && !other.contains(self)
     }
 }
 
@@ -77,7 +104,46 @@ mod tests {
         }
     }
 
+    /// Returns every text of at most `length` of these characters.
+    fn texts(length: usize) -> Vec<String> {
+        let mut all = vec![String::new()];
+        let mut last = all.clone();
+        for _ in 0..length {
+            last = last
+                .iter()
+                .flat_map(|text| ["a", "b", "z"].map(|c| format!("{text}{c}")))
+                .collect();
+            all.extend(last.clone());
+        }
+        all
+    }
+
+    #[test]
+    fn narrower_pattern_is_recognised() {
+        for (wide, narrow, is_wider) in [
+            ("stopped/*", "stopped/WARNINGS:*", true),
+            ("*", "OK*", true),
+            ("error*", "*deleting", false),
+            ("*deleting", "error*", false),
+            ("a**", "a*", false),
+            ("*_FAILED", "*_CREATE_FAILED", true),
+            ("a*a", "a", false),
+        ] {
+            let (wide, narrow) = (Pattern::new(wide), Pattern::new(narrow));
+            assert_eq!(wide.is_wider_than(&narrow), is_wider, "{wide:?} {narrow:?}");
+        }
+    }
+
     proptest! {
+        /// Patterns of at most four letters: a text of six letters tells any two apart.
+        #[test]
+        fn containment_agrees_with_every_short_text(one in "[ab*]{0,4}", other in "[ab*]{0,4}") {
+            let (wide, narrow) = (Pattern::new(&one), Pattern::new(&other));
+            let all = texts(6);
+            let mut matched = all.iter().filter(|text| narrow.matches(text));
+            prop_assert_eq!(wide.contains(&narrow), matched.all(|text| wide.matches(text)));
+        }
+
         #[test]
         fn text_matches_itself_with_any_part_as_star(text in "[a-c]{0,12}", from in 0_usize..12, to in 0_usize..12) {
             let (from, to) = (from.min(text.len()), to.min(text.len()));

@@ -9,6 +9,10 @@ use crate::definition::file::{Method, RequestTable};
 
 /// The name of the placeholder for the job id.
 pub const JOB_ID: &str = "job_id";
+/// The name of the placeholder for the job ids of a batch, joined with `,`.
+pub const JOB_IDS: &str = "job_ids";
+/// The name of the placeholder for the job ids of a batch as a JSON array.
+const JOB_IDS_JSON: &str = "job_ids:json";
 
 /// All characters but the unreserved ones of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -126,6 +130,18 @@ impl RequestTemplate {
         &self,
         value: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<RenderedRequest, RenderError> {
+        self.render_for(&[], value)
+    }
+
+    /// Fills the placeholders of the request of a batch, with these job ids.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub(super) fn render_for<'a>(
+        &self,
+        job_ids: &[&str],
+        value: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<RenderedRequest, RenderError> {
         if let Some(name) = self
             .path
             .placeholders()
@@ -134,7 +150,7 @@ impl RequestTemplate {
             return Err(RenderError::Elsewhere(name.to_owned()));
         }
         self.check_question_marks(&value)?;
-        let mut path_and_query = self.path.render(&value, percent_encoded)?;
+        let mut path_and_query = self.path.render(&value, job_ids, percent_encoded)?;
         for (name, template) in &self.query {
             path_and_query.push(if path_and_query.contains('?') {
                 '&'
@@ -143,20 +159,20 @@ impl RequestTemplate {
             });
             path_and_query.push_str(&percent_encoded(name));
             path_and_query.push('=');
-            path_and_query.push_str(&template.render(&value, percent_encoded)?);
+            path_and_query.push_str(&template.render(&value, job_ids, percent_encoded)?);
         }
         let headers = self
             .headers
             .iter()
             .map(|(name, template)| {
-                let text = template.render(&value, verbatim)?;
+                let text = template.render(&value, job_ids, verbatim)?;
                 HeaderValue::from_str(&text)
                     .map(|value| (name.clone(), value))
                     .map_err(|_| RenderError::Header(name.clone()))
             })
             .collect::<Result<_, _>>()?;
         let body = self.body.as_ref();
-        let body = body.map(|template| template.render(&value, json_escaped));
+        let body = body.map(|template| template.render(&value, job_ids, json_escaped));
         Ok(RenderedRequest {
             method: self.method(),
             path_and_query,
@@ -262,6 +278,8 @@ fn placeholder(text: &str) -> Option<Part> {
     };
     match text.strip_prefix('+') {
         Some(name) if is_name(name) => Some(Part::Reserved(name.to_owned())),
+        None if text == JOB_IDS => Some(Part::JobIds),
+        None if text == JOB_IDS_JSON => Some(Part::JobIdsJson),
         None if is_name(text) => Some(Part::Placeholder(text.to_owned())),
         _ => None,
     }
@@ -277,6 +295,10 @@ struct Template {
 enum Part {
     Literal(String),
     Placeholder(String),
+    /// `{job_ids}`: the ids of a batch, joined with `,`.
+    JobIds,
+    /// `{job_ids:json}`: the ids of a batch as a JSON array.
+    JobIdsJson,
     /// `{+name}`: reserved characters stay as they are (RFC 6570, section 3.2.3), for ids that
     /// are paths.
     Reserved(String),
@@ -302,8 +324,51 @@ impl Template {
     }
 
     /// Compiles a body. A brace that begins no placeholder is text, since most braces are JSON's.
+    /// Within a JSON string a doubled brace is one brace, so that GraphQL can be written:
+    /// `"{{node(id: 1){{status}}}}"`.
     fn compile_body(text: &str) -> Self {
-        Self::split(text, |_| Ok(())).expect("a body accepts every brace")
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut is_string = false;
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let pair = ["{{", "}}"].into_iter().find(|pair| rest.starts_with(pair));
+            let found = rest.strip_prefix('{').and_then(|after| {
+                let (name, tail) = after.split_once('}')?;
+                Some((placeholder(name)?, tail))
+            });
+            let taken = match (pair, found) {
+                (Some(_), _) if is_string => {
+                    literal.push(c);
+                    2
+                }
+                (_, Some((part, tail))) => {
+                    if !literal.is_empty() {
+                        parts.push(Part::Literal(std::mem::take(&mut literal)));
+                    }
+                    parts.push(part);
+                    rest.len() - tail.len()
+                }
+                _ => {
+                    let escaped = rest[c.len_utf8()..]
+                        .chars()
+                        .next()
+                        .filter(|_| is_string && c == '\\');
+                    is_string ^= c == '"';
+                    literal.push(c);
+                    literal.extend(escaped);
+                    c.len_utf8() + escaped.map_or(0, char::len_utf8)
+                }
+            };
+            rest = &rest[taken..];
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Self {
+            text: text.to_owned(),
+            parts,
+        }
     }
 
     fn split(text: &str, other_brace: impl Fn(&str) -> Result<(), String>) -> Result<Self, String> {
@@ -340,6 +405,8 @@ impl Template {
     fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Placeholder(name) | Part::Reserved(name) => Some(name.as_str()),
+            Part::JobIds => Some(JOB_IDS),
+            Part::JobIdsJson => Some(JOB_IDS_JSON),
             Part::Literal(_) => None,
         })
     }
@@ -347,12 +414,21 @@ impl Template {
     fn render<'a>(
         &self,
         value: &impl Fn(&str) -> Option<&'a str>,
+        job_ids: &[&str],
         encode: fn(&str) -> Cow<'_, str>,
     ) -> Result<String, RenderError> {
         let mut rendered = String::with_capacity(self.text.len() + 64);
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => rendered.push_str(literal),
+                Part::JobIds => {
+                    let each: Vec<Cow<'_, str>> = job_ids.iter().map(|id| encode(id)).collect();
+                    rendered.push_str(&each.join(","));
+                }
+                Part::JobIdsJson => {
+                    let array = serde_json::Value::from(job_ids.to_vec());
+                    rendered.push_str(&array.to_string());
+                }
                 Part::Placeholder(name) => {
                     let value = value(name).ok_or_else(|| RenderError::Missing(name.clone()))?;
                     rendered.push_str(&encode(value));
@@ -419,6 +495,28 @@ mod tests {
         // The braces of JSON are text, not placeholders.
         let rendered = template.unwrap().render(|_| Some(r#"a"b\c"#)).unwrap();
         assert_eq!(rendered.body.unwrap(), r#"{"jobs":["a\"b\\c"]}"#);
+    }
+
+    #[test]
+    fn doubled_braces_in_a_json_string_are_braces() {
+        for (body, rendered) in [
+            (
+                r#"{"query":"{{node(id: \"{job_id}\"){{status}}}}"}"#,
+                r#"{"query":"{node(id: \"j1\"){status}}"}"#,
+            ),
+            (r#"{"q":"query {{ job }}"}"#, r#"{"q":"query { job }"}"#),
+            (r#"{"q":"{{{job_id}}}"}"#, r#"{"q":"{j1}"}"#),
+            (r#"{"a":{"b":{}}}"#, r#"{"a":{"b":{}}}"#),
+            (
+                r#"{"a":{"b":{"c":"{job_id}"}}}"#,
+                r#"{"a":{"b":{"c":"j1"}}}"#,
+            ),
+            (r#"{"ä":"\\","x":{"y":{}}}"#, r#"{"ä":"\\","x":{"y":{}}}"#),
+        ] {
+            let template = Template::compile_body(body);
+            let filled = template.render(&|_| Some("j1"), &[], json_escaped);
+            assert_eq!(filled.unwrap(), rendered, "{body}");
+        }
     }
 
     #[test]

@@ -6,9 +6,11 @@ use std::time::Duration;
 use http::HeaderMap;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::clock::until;
 use crate::definition::timestamp;
+use crate::outbound::retry_after::{PAUSE_MAX, pause};
 
 /// The place of a `retry_after` in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +34,11 @@ pub enum RetryHint {
 }
 
 /// The unit of a number that stands for a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// The seconds from now on.
+    #[default]
     Seconds,
     /// The minutes from now on.
     Minutes,
@@ -86,8 +89,8 @@ impl RetryHint {
     pub fn read(&self, headers: &HeaderMap, message: &str, now: Timestamp) -> Option<Duration> {
         match self {
             Self::Header { name, unit } => {
-                let number = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
-                unit.wait(number, now)
+                let number = headers.get(name)?.to_str().ok()?;
+                unit.wait(number.trim(), now)
             }
             Self::Message {
                 before,
@@ -98,29 +101,35 @@ impl RetryHint {
     }
 }
 
-fn number_between(text: &str, before: &str, after: &str) -> Option<f64> {
+fn number_between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.match_indices(before).find_map(|(at, _)| {
         let rest = &text[at + before.len()..];
         let end = rest
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(rest.len());
         let (number, tail) = rest.split_at(end);
-        tail.starts_with(after).then(|| number.parse().ok())?
+        (!number.is_empty() && tail.starts_with(after)).then_some(number)
     })
 }
 
 impl Unit {
-    fn wait(self, number: f64, now: Timestamp) -> Option<Duration> {
-        let seconds = match self {
-            Self::Seconds => number,
-            Self::Minutes => number * 60.0,
-            Self::Milliseconds => number / 1000.0,
+    /// Returns the pause that `number` of this unit stands for, rounded up to whole
+    /// milliseconds; `None` if it is not a number, or negative. A number that is too large is
+    /// the longest pause.
+    pub fn wait(self, number: &str, now: Timestamp) -> Option<Duration> {
+        match self {
+            Self::Seconds => pause(number, Duration::from_secs(1)),
+            Self::Minutes => pause(number, Duration::from_mins(1)),
+            Self::Milliseconds => pause(number, Duration::from_millis(1)),
             Self::Epoch => {
-                let at = timestamp::read(&serde_json::Value::from(number)).ok()?;
-                return Some(until(now, at));
+                let is_number = pause(number, Duration::from_secs(1)).is_some();
+                let at = is_number.then(|| timestamp::read(&Value::from(number)))?;
+                Some(match at {
+                    Ok(at) => at.map_or(Duration::ZERO, |at| until(now, at)),
+                    Err(_) => PAUSE_MAX,
+                })
             }
-        };
-        Duration::try_from_secs_f64(seconds).ok()
+        }
     }
 }
 
@@ -184,6 +193,34 @@ mod tests {
             Some(Duration::from_millis(250))
         );
         assert_eq!(read("retry in ms"), None);
-        assert_eq!(read("retry in 99999999999999999999999999999999ms"), None);
+        assert_eq!(read("retry in 0.1ms"), Some(Duration::from_millis(1)));
+        assert_eq!(
+            read("retry in 99999999999999999999999999999999ms"),
+            Some(PAUSE_MAX)
+        );
+    }
+
+    #[test]
+    fn every_unit_takes_fractions_and_numbers_of_any_size() {
+        let huge = "9".repeat(400);
+        for unit in [
+            Unit::Seconds,
+            Unit::Minutes,
+            Unit::Milliseconds,
+            Unit::Epoch,
+        ] {
+            assert_eq!(unit.wait(&huge, now()), Some(PAUSE_MAX), "{unit:?}");
+            for nonsense in ["", "-1", "soon", "1e3", "NaN", "."] {
+                assert_eq!(unit.wait(nonsense, now()), None, "{unit:?} {nonsense}");
+            }
+        }
+        let wait = |unit: Unit, number| unit.wait(number, now());
+        assert_eq!(wait(Unit::Minutes, "0.5"), Some(Duration::from_secs(30)));
+        assert_eq!(
+            wait(Unit::Epoch, "1800000001.5"),
+            Some(Duration::from_millis(1500))
+        );
+        assert_eq!(wait(Unit::Epoch, "1700000000"), Some(Duration::ZERO));
+        assert_eq!(wait(Unit::Epoch, "0"), Some(Duration::ZERO));
     }
 }

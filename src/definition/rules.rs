@@ -4,13 +4,11 @@
 //! count only if none does.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::definition::pattern::Pattern;
+use crate::definition::condition::{Condition, Found};
 use crate::definition::selector::{HTTP, Selector, View};
-use crate::watch::observation::JobState;
-
-/// The most levels of conditions within conditions.
-const DEPTH_MAX: usize = 8;
+use crate::watch::observation::{JobState, Proof};
 
 /// Conditions, and the state that they mean together.
 #[derive(Debug, Clone)]
@@ -21,49 +19,99 @@ pub struct Rule {
     pub(crate) outcome: JobState,
     /// True if case does not count; the conditions are then in lower case.
     pub(crate) ignore_case: bool,
-}
-
-/// A condition on the values of a selector. If there are several values, one that satisfies
-/// it is enough.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
-    /// A value equals this text.
-    Equals(String),
-    /// A value equals one of these texts.
-    In(Vec<String>),
-    /// There is a value (true), or there is none (false).
-    Exists(bool),
-    /// The inner condition does not hold.
-    Not(Box<Condition>),
-    /// A value matches this pattern.
-    Like(Pattern),
-    /// At least one of these conditions holds.
-    Any(Vec<Condition>),
-    /// Each of these conditions holds.
-    All(Vec<Condition>),
+    /// The rule as it stands in events and explanations.
+    pub(crate) proof: Proof,
 }
 
 impl Rule {
+    /// Makes the rule of this number, from 1.
+    pub(super) fn new(
+        number: usize,
+        when: Vec<(Selector, Condition)>,
+        outcome: JobState,
+        ignore_case: bool,
+    ) -> Self {
+        let sources: Vec<&str> = when.iter().map(|(selector, _)| selector.source()).collect();
+        let proof = Proof {
+            selector: Arc::from(sources.join(", ")),
+            rule: Arc::from(format!("rules: number {number}")),
+            is_lenient: false,
+        };
+        Self {
+            when,
+            outcome,
+            ignore_case,
+            proof,
+        }
+    }
+
     /// True if all conditions hold for this answer.
     pub fn holds(&self, view: View<'_>) -> bool {
-        self.when.iter().all(|(selector, condition)| {
-            let (mut texts, is_there) = selector.texts(view);
-            if self.ignore_case {
-                for text in &mut texts {
-                    *text = text.to_lowercase();
-                }
+        self.when
+            .iter()
+            .all(|(selector, condition)| self.is_true(selector, condition, view))
+    }
+
+    /// True if all conditions on the head of the answer hold, and there is at least one.
+    pub(super) fn head_holds(&self, view: View<'_>) -> bool {
+        let mut of_head = self
+            .when
+            .iter()
+            .filter(|(selector, condition)| is_of_head(selector, condition))
+            .peekable();
+        of_head.peek().is_some()
+            && of_head.all(|(selector, condition)| self.is_true(selector, condition, view))
+    }
+
+    fn is_true(&self, selector: &Selector, condition: &Condition, view: View<'_>) -> bool {
+        let (mut texts, is_there) = selector.texts(view);
+        if self.ignore_case {
+            for text in &mut texts {
+                *text = text.to_lowercase();
             }
-            condition.holds(&texts, is_there)
+        }
+        condition.is_true(&Found {
+            texts,
+            is_there,
+            view,
+            ignore_case: self.ignore_case,
         })
     }
 
-    /// True if a condition demands a value that does not occur.
-    pub fn never_holds(&self) -> bool {
+    /// True if the rule asks only the HTTP status and headers; it then needs no body.
+    pub(super) fn asks_only_the_head(&self) -> bool {
+        !self.when.is_empty()
+            && self
+                .when
+                .iter()
+                .all(|(selector, condition)| is_of_head(selector, condition))
+    }
+
+    /// Returns the names of the params that the conditions use.
+    pub(super) fn params(&self) -> impl Iterator<Item = &str> {
+        self.when
+            .iter()
+            .flat_map(|(_, condition)| condition.params())
+    }
+
+    /// Returns all selectors, also those on the right side.
+    pub(super) fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        self.when
+            .iter()
+            .flat_map(|(selector, condition)| std::iter::once(selector).chain(condition.operands()))
+    }
+
+    /// True if a condition demands a value that does not occur. Only a 2xx answer and one with
+    /// a `claimed` HTTP status are read by rules.
+    pub fn never_holds(&self, claimed: &[u16]) -> bool {
+        let never = |selector: &Selector, text: Option<&str>| {
+            text.is_some_and(|text| is_impossible(selector, text, claimed))
+        };
         self.when
             .iter()
             .any(|(selector, condition)| match condition {
-                Condition::Equals(text) => is_impossible(selector, text),
-                Condition::In(texts) => texts.iter().all(|text| is_impossible(selector, text)),
+                Condition::Equals(text) => never(selector, text.literal()),
+                Condition::In(texts) => texts.iter().all(|text| never(selector, text.literal())),
                 _ => false,
             })
     }
@@ -86,10 +134,14 @@ impl Rule {
     }
 }
 
-/// True if a selector never yields `text`: an empty text counts as absent, and rules apply to
-/// 2xx answers only.
-fn is_impossible(selector: &Selector, text: &str) -> bool {
-    let is_other_http = || text.parse().is_ok_and(|n: u16| !(200..300).contains(&n));
+fn is_of_head(selector: &Selector, condition: &Condition) -> bool {
+    selector.is_of_head() && condition.operands().iter().all(|it| it.is_of_head())
+}
+
+/// True if a selector never yields `text`: an empty text counts as absent.
+fn is_impossible(selector: &Selector, text: &str, claimed: &[u16]) -> bool {
+    let is_of_others = |n: u16| !(200..300).contains(&n) && !claimed.contains(&n);
+    let is_other_http = || text.parse().is_ok_and(is_of_others);
     text.is_empty() || (selector.source() == HTTP && is_other_http())
 }
 
@@ -109,164 +161,88 @@ impl fmt::Display for Rule {
     }
 }
 
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let joined = |all: &[Self], word: &str| {
-            let each: Vec<String> = all.iter().map(ToString::to_string).collect();
-            format!("({})", each.join(word))
-        };
-        match self {
-            Self::Equals(text) => write!(f, "is {text}"),
-            Self::In(texts) => write!(f, "is one of {}", texts.join(", ")),
-            Self::Exists(true) => f.write_str("is there"),
-            Self::Exists(false) => f.write_str("is not there"),
-            Self::Not(inner) => write!(f, "not ({inner})"),
-            Self::Like(pattern) => write!(f, "is like {}", pattern.source()),
-            Self::Any(all) => f.write_str(&joined(all, " or ")),
-            Self::All(all) => f.write_str(&joined(all, " and ")),
-        }
-    }
-}
-
-impl Condition {
-    /// Reads a condition: a scalar, or a table with one of the known words.
-    ///
-    /// # Errors
-    /// Names the mistake and the allowed forms.
-    pub fn read(value: &toml::Value) -> Result<Self, String> {
-        read_at(value, 0)
-    }
-
-    /// True if the condition holds only if there is a value.
-    fn demands_a_value(&self) -> bool {
-        match self {
-            Self::Equals(_) | Self::In(_) | Self::Like(_) | Self::Exists(true) => true,
-            Self::Exists(false) | Self::Not(_) => false,
-            Self::Any(all) => all.iter().all(Self::demands_a_value),
-            Self::All(all) => all.iter().any(Self::demands_a_value),
-        }
-    }
-
-    /// Returns the condition in lower case, for texts in lower case.
-    #[must_use]
-    pub fn in_lower_case(self) -> Self {
-        let each = |all: Vec<Self>| all.into_iter().map(Self::in_lower_case).collect();
-        match self {
-            Self::Equals(text) => Self::Equals(text.to_lowercase()),
-            Self::In(texts) => Self::In(texts.iter().map(|text| text.to_lowercase()).collect()),
-            Self::Like(pattern) => Self::Like(Pattern::new(&pattern.source().to_lowercase())),
-            Self::Not(inner) => Self::Not(Box::new(inner.in_lower_case())),
-            Self::Any(all) => Self::Any(each(all)),
-            Self::All(all) => Self::All(each(all)),
-            Self::Exists(wanted) => Self::Exists(wanted),
-        }
-    }
-
-    fn holds(&self, texts: &[String], is_there: bool) -> bool {
-        match self {
-            Self::Equals(wanted) => texts.contains(wanted),
-            Self::In(wanted) => texts.iter().any(|text| wanted.contains(text)),
-            Self::Exists(wanted) => is_there == *wanted,
-            Self::Not(inner) => !inner.holds(texts, is_there),
-            Self::Like(pattern) => texts.iter().any(|text| pattern.matches(text)),
-            Self::Any(inner) => inner.iter().any(|one| one.holds(texts, is_there)),
-            Self::All(inner) => inner.iter().all(|one| one.holds(texts, is_there)),
-        }
-    }
-}
-
-fn read_at(value: &toml::Value, depth: usize) -> Result<Condition, String> {
-    if depth == DEPTH_MAX {
-        return Err(format!(
-            "conditions are nested more than {DEPTH_MAX} levels deep"
-        ));
-    }
-    if let Some(text) = scalar(value) {
-        return Ok(Condition::Equals(text));
-    }
-    let allowed = "a value, or one of { in = […] }, { exists = true }, { not = … }, { like = \"…*\" }, { any = […] }, { all = […] }";
-    let table = value
-        .as_table()
-        .filter(|table| table.len() == 1)
-        .ok_or_else(|| format!("a condition is {allowed}"))?;
-    let (word, inner) = table
-        .iter()
-        .next()
-        .expect("a table with one entry has a first");
-    match word.as_str() {
-        "in" => list(inner, |one| {
-            scalar(one).ok_or_else(|| "`in` lists values".to_owned())
-        })
-        .map(Condition::In),
-        "exists" => inner
-            .as_bool()
-            .map(Condition::Exists)
-            .ok_or_else(|| "`exists` is true or false".to_owned()),
-        "not" => read_at(inner, depth + 1).map(|one| Condition::Not(Box::new(one))),
-        "like" => inner
-            .as_str()
-            .map(|text| Condition::Like(Pattern::new(text)))
-            .ok_or_else(|| "`like` is a text, as \"ROLLBACK_*\"".to_owned()),
-        "any" => list(inner, |one| read_at(one, depth + 1)).map(Condition::Any),
-        "all" => list(inner, |one| read_at(one, depth + 1)).map(Condition::All),
-        other => Err(format!(
-            "unknown condition `{other}`; a condition is {allowed}"
-        )),
-    }
-}
-
-fn list<T>(
-    value: &toml::Value,
-    read: impl Fn(&toml::Value) -> Result<T, String>,
-) -> Result<Vec<T>, String> {
-    let elements = value
-        .as_array()
-        .filter(|elements| !elements.is_empty())
-        .ok_or_else(|| {
-            "must be a list that is not empty; an empty one can never hold".to_owned()
-        })?;
-    elements.iter().map(read).collect()
-}
-
-fn scalar(value: &toml::Value) -> Option<String> {
-    match value {
-        toml::Value::String(text) => Some(text.clone()),
-        toml::Value::Integer(number) => Some(number.to_string()),
-        toml::Value::Float(number) => serde_json::Number::from_f64(*number).map(|n| n.to_string()),
-        toml::Value::Boolean(truth) => Some(truth.to_string()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::answer::{Answer, Asked};
+    use crate::watch::{Labels, Params};
+    use http::{HeaderMap, HeaderName};
     use serde_json::{Value, json};
 
     fn rule(when: &str) -> Rule {
         let table: toml::Table = toml::from_str(&format!("when = {{ {when} }}")).unwrap();
         let when = table["when"].as_table().unwrap();
-        Rule {
-            when: when
-                .iter()
-                .map(|(selector, condition)| {
-                    (
-                        Selector::compile(selector).unwrap(),
-                        Condition::read(condition).unwrap(),
-                    )
-                })
-                .collect(),
-            outcome: JobState::Failed,
-            ignore_case: false,
-        }
+        let when = when.iter().map(|(selector, condition)| {
+            (
+                Selector::compile(selector).unwrap(),
+                Condition::read(condition).unwrap(),
+            )
+        });
+        Rule::new(1, when.collect(), JobState::Failed, false)
     }
 
     fn holds(when: &str, body: &Value) -> bool {
+        let labels = Labels::from([("deploy".to_owned(), "42".to_owned())]);
+        let params = Params::from([("zone".to_owned(), "a*".to_owned())]);
         rule(when).holds(View {
             root: body,
-            http_status: 200,
+            answer: &Answer {
+                http_status: 200,
+                headers: &HeaderMap::from_iter([(
+                    HeaderName::from_static("x-state"),
+                    "on".parse().unwrap(),
+                )]),
+                body: b"",
+                is_cut: false,
+            },
+            asked: &Asked {
+                labels: &labels,
+                params: &params,
+                ..Asked::job("j")
+            },
             status: Some("CREATE_COMPLETE"),
         })
+    }
+
+    #[test]
+    fn condition_compares_members_by_value() {
+        let body = json!({"done": 10, "total": 10.0, "name": "b", "big": "12345678901234567890", "parts": [1, 12]});
+        for (when, expected) in [
+            (r#""$.done" = { equals = "$.total" }"#, true),
+            (r#""$.done" = "10.0""#, false),
+            (r#""$.done" = { less = "$.total" }"#, false),
+            (r#""$.done" = { less = 11 }"#, true),
+            (r#""$.done" = { greater = 9.5 }"#, true),
+            (r#""$.big" = { greater = 12345678901234567 }"#, true),
+            (r#""$.big" = { greater = "12345678901234567891" }"#, false),
+            (r#""$.name" = { greater = 0 }"#, false),
+            (r#""$.name" = { equals = "b" }"#, true),
+            (r#""$.parts[*]" = { greater = "$.done" }"#, true),
+            (r#""$.done" = { equals = "$.missing" }"#, false),
+            (r#""$.done" = { not = { equals = "$.missing" } }"#, true),
+            (r#""@header:x-state" = { equals = "on" }"#, true),
+        ] {
+            assert_eq!(holds(when, &body), expected, "{when}");
+        }
+    }
+
+    #[test]
+    fn condition_names_the_watch() {
+        let body = json!({"deploy": "42", "zone": "a*", "other": "ab", "id": "j"});
+        for (when, expected) in [
+            (r#""$.deploy" = "{label.deploy}""#, true),
+            (r#""$.deploy" = { not = "{label.deploy}" }"#, false),
+            (r#""$.deploy" = { not = "{label.absent}" }"#, false),
+            (r#""$.deploy" = { any = ["{label.absent}", "42"] }"#, false),
+            (r#""$.deploy" = { not = "{run}" }"#, false),
+            (r#""$.id" = { in = ["x", "{job_id}"] }"#, true),
+            (r#""$.zone" = { like = "{param.zone}" }"#, true),
+            (r#""$.other" = { like = "{param.zone}" }"#, false),
+            (r#""$.deploy" = { equals = "{label.deploy}" }"#, true),
+            (r#""$.deploy" = { less = "{label.absent}" }"#, false),
+        ] {
+            assert_eq!(holds(when, &body), expected, "{when}");
+        }
     }
 
     #[test]
@@ -305,6 +281,9 @@ mod tests {
             ("{ in = [1], not = 2 }", "a condition is a value"),
             ("{ exists = 1 }", "true or false"),
             ("[1]", "a condition is a value"),
+            ("{ less = \"soon\" }", "compares numbers"),
+            ("{ greater = [1] }", "or a selector"),
+            ("\"{tag.x}\"", "unknown placeholder"),
         ] {
             let table: toml::Table = toml::from_str(&format!("c = {text}")).unwrap();
             let error = Condition::read(&table["c"]).unwrap_err();

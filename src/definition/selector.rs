@@ -1,12 +1,16 @@
 //! Selectors: JSONPath (RFC 9535) into an answer, compiled when the definition is loaded.
 //!
-//! Beside JSONPath there are two words for values outside the body, `@http` and `@status`,
-//! and a form for JSON inside a string.
+//! Beside JSONPath there are words for other values, `@http`, `@status`, `@text` and
+//! `@header:NAME`, and a form for JSON inside a string.
 
 use std::borrow::Cow;
 
+use http::HeaderName;
 use serde_json::Value;
 use serde_json_path::JsonPath;
+
+use crate::definition::answer::{Answer, Asked};
+use crate::definition::body;
 
 /// The most selectors of one key.
 const SELECTORS_MAX: usize = 16;
@@ -19,13 +23,20 @@ pub const HTTP: &str = "@http";
 /// The selector of the status that `job.status` gave.
 pub const STATUS: &str = "@status";
 
-/// The input of selectors: a body or a part of it, the HTTP status and the status of the job.
+/// The selector of the body as text.
+pub const TEXT: &str = "@text";
+/// The beginning of the selector of a header.
+pub const HEADER: &str = "@header:";
+
+/// The input of selectors: an answer, a part of its body, and the status of the job.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     /// The value that `$` stands for.
     pub root: &'a Value,
-    /// The HTTP status, for `@http`.
-    pub http_status: u16,
+    /// The whole answer, for `@http`, `@text` and `@header:NAME`.
+    pub answer: &'a Answer<'a>,
+    /// The job that was asked for, for the placeholders of conditions.
+    pub asked: &'a Asked<'a>,
     /// The status of the job, for `@status`; `None` before it was read.
     pub status: Option<&'a str>,
 }
@@ -49,6 +60,14 @@ pub struct Selector {
     kind: Kind,
 }
 
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Selector {}
+
 #[derive(Debug, Clone)]
 enum Kind {
     /// `$.a.b`: by far the most common form, and several times cheaper without the library.
@@ -56,6 +75,8 @@ enum Kind {
     Path(Box<JsonPath>),
     Http,
     Status,
+    Text,
+    Header(HeaderName),
     /// A selector into JSON that stands in a string.
     InText {
         text: Box<Kind>,
@@ -83,11 +104,14 @@ impl Selectors {
         self.0.is_empty()
     }
 
-    /// True if one of these selects from the body.
-    pub fn need_a_body(&self) -> bool {
-        self.0
-            .iter()
-            .any(|selector| !matches!(selector.kind, Kind::Http))
+    /// True if one of these selects from the tree of the body.
+    pub fn need_a_tree(&self) -> bool {
+        self.0.iter().any(|selector| selector.kind.needs_a_tree())
+    }
+
+    /// True if there are selectors, and all of them select from the head of the answer.
+    pub(super) fn ask_only_the_head(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(Selector::is_of_head)
     }
 
     /// Returns the first non-empty scalar that a selector yields, as text.
@@ -103,11 +127,22 @@ impl Selectors {
     }
 
     /// Returns the first value that is not absent, `null` or `""`.
-    pub fn first_value<'a>(&self, view: View<'a>) -> Option<&'a Value> {
-        self.0
-            .iter()
-            .flat_map(|selector| selector.kind.nodes(view.root))
-            .find(|value| !is_absent(value))
+    pub fn first_value<'a>(&self, view: View<'a>) -> Option<Cow<'a, Value>> {
+        self.0.iter().find_map(|selector| {
+            if !selector.kind.is_of_body() {
+                return selector.text(view).map(Value::String).map(Cow::Owned);
+            }
+            let nodes = selector.kind.nodes(view.root);
+            let found = nodes.into_iter().find(|value| !is_absent(value));
+            found.map(Cow::Borrowed)
+        })
+    }
+
+    /// Returns the texts of all selectors, joined with `/`; `None` if one of them yields none.
+    pub(super) fn all_joined(&self, view: View<'_>) -> Option<String> {
+        let texts = self.0.iter().map(|selector| selector.text(view));
+        let texts: Vec<String> = texts.collect::<Option<_>>()?;
+        (!texts.is_empty()).then(|| texts.join("/"))
     }
 
     /// Returns the texts that the selectors yield, joined with `/`; `None` if there are none.
@@ -167,6 +202,21 @@ impl Selector {
         &self.source
     }
 
+    /// True if it selects from the head of the answer: the HTTP status or a header.
+    pub(super) fn is_of_head(&self) -> bool {
+        matches!(self.kind, Kind::Http | Kind::Header(_))
+    }
+
+    /// True if it yields values of the tree of the body as they are.
+    pub(super) fn is_in_tree(&self) -> bool {
+        self.kind.is_of_body()
+    }
+
+    /// True if it selects from the tree of the body.
+    pub(super) fn needs_a_tree(&self) -> bool {
+        self.kind.needs_a_tree()
+    }
+
     /// Returns all values in the body that it yields.
     pub fn nodes<'a>(&self, root: &'a Value) -> Vec<&'a Value> {
         self.kind.nodes(root)
@@ -183,7 +233,7 @@ impl Selector {
     }
 
     /// Returns the first non-empty scalar that it yields.
-    fn text(&self, view: View<'_>) -> Option<String> {
+    pub(super) fn text(&self, view: View<'_>) -> Option<String> {
         self.kind.text(view)
     }
 
@@ -196,7 +246,7 @@ impl Selector {
                 let texts = nodes.into_iter().filter_map(scalar_text);
                 (texts.map(Cow::into_owned).collect(), is_there)
             }
-            Kind::Http | Kind::Status | Kind::InText { .. } => {
+            Kind::Http | Kind::Status | Kind::Text | Kind::Header(_) | Kind::InText { .. } => {
                 let text = self.text(view);
                 let is_there = text.is_some();
                 (text.into_iter().collect(), is_there)
@@ -211,9 +261,18 @@ impl Kind {
         if let Some(members) = plain_members(source) {
             return Ok(Self::Members(members));
         }
+        if let Some(name) = source.strip_prefix(HEADER) {
+            return HeaderName::from_bytes(name.as_bytes())
+                .map(Self::Header)
+                .map_err(|_| format!("`{source}`: invalid header name `{name}`"));
+        }
         match source {
             HTTP => Ok(Self::Http),
             STATUS => Ok(Self::Status),
+            TEXT => Ok(Self::Text),
+            word if word.starts_with('@') => Err(format!(
+                "`{word}` is unknown; beside JSONPath there are {HTTP}, {STATUS}, {TEXT} and {HEADER}NAME"
+            )),
             path => JsonPath::parse(path)
                 .map(|path| Self::Path(Box::new(path)))
                 .map_err(|error| format!("`{source}` is not JSONPath (RFC 9535): {error}")),
@@ -224,7 +283,22 @@ impl Kind {
         match self {
             Self::Members(members) => walk(root, members).into_iter().collect(),
             Self::Path(path) => path.query(root).all(),
-            Self::Http | Self::Status | Self::InText { .. } => Vec::new(),
+            Self::Http | Self::Status | Self::Text | Self::Header(_) | Self::InText { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// True if it yields values of the tree as they are.
+    fn is_of_body(&self) -> bool {
+        matches!(self, Self::Members(_) | Self::Path(_))
+    }
+
+    fn needs_a_tree(&self) -> bool {
+        match self {
+            Self::Members(_) | Self::Path(_) | Self::Status => true,
+            Self::Http | Self::Text | Self::Header(_) => false,
+            Self::InText { text, .. } => text.needs_a_tree(),
         }
     }
 
@@ -237,10 +311,15 @@ impl Kind {
                 let nodes = self.nodes(view.root);
                 nodes.into_iter().find_map(scalar_text).map(Cow::into_owned)
             }
-            Self::Http => Some(view.http_status.to_string()),
+            Self::Http => Some(view.answer.http_status.to_string()),
+            Self::Text => {
+                let text = body::trimmed_text(view.answer.content_type(), view.answer.body);
+                (!text.is_empty()).then_some(text)
+            }
+            Self::Header(name) => view.answer.header(name.as_str()),
             Self::Status => view.status.map(str::to_owned),
             Self::InText { text, find } => {
-                let inner: Value = serde_json::from_str(&text.text(view)?).ok()?;
+                let inner = body::parse_text(&text.text(view)?)?;
                 find.text(view.at(&inner))
             }
         }
@@ -322,7 +401,9 @@ fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
     use serde_json::json;
+    use std::sync::LazyLock;
 
     fn selectors(texts: &[&str]) -> Selectors {
         let compiled = texts.iter().map(|text| Selector::compile(text).unwrap());
@@ -330,11 +411,35 @@ mod tests {
     }
 
     fn view(root: &Value) -> View<'_> {
+        static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+            HeaderMap::from_iter([(HeaderName::from_static("x-state"), " on ".parse().unwrap())])
+        });
+        static ANSWER: LazyLock<Answer<'static>> = LazyLock::new(|| Answer {
+            http_status: 202,
+            headers: &HEADERS,
+            body: b" DONE \n",
+            is_cut: false,
+        });
+        static ASKED: LazyLock<Asked<'static>> = LazyLock::new(Asked::any);
         View {
             root,
-            http_status: 202,
+            answer: &ANSWER,
+            asked: &ASKED,
             status: Some("RUNNING"),
         }
+    }
+
+    #[test]
+    fn text_and_headers_are_selected() {
+        let first = |text: &str| selectors(&[text]).first_text(view(&Value::Null));
+        assert_eq!(first("@text"), Some("DONE".into()));
+        assert_eq!(first("@header:X-State"), Some("on".into()));
+        assert_eq!(first("@header:other"), None);
+        assert!(
+            Selector::compile("@headers:x")
+                .unwrap_err()
+                .contains("@header:NAME")
+        );
     }
 
     #[test]

@@ -255,8 +255,8 @@ fn definition_without_a_verdict_is_refused() {
         ("", "there is never a verdict"),
         ("[job]\nstatus = \"$.s\"\n", "lists no status"),
         (
-            "[job]\nstatus = \"$.s\"\n[states]\nsucceeded = [\"OK\"]\n",
-            "no status and no rule means `failed`",
+            "[job]\nstatus = \"$.s\"\n[states]\nrunning = [\"OK\"]\n",
+            "no status and no rule ends the job",
         ),
     ] {
         let diagnostics = diagnostics(&format!("{HEAD}{rest}"));
@@ -264,6 +264,29 @@ fn definition_without_a_verdict_is_refused() {
             diagnostics.iter().any(|error| error.contains(said)),
             "{said}: {diagnostics:?}"
         );
+    }
+}
+
+#[test]
+fn definition_without_a_failure_gives_a_warning() {
+    let head = format!("{HEAD}[job]\nstatus = \"$.s\"\n[states]\n");
+    for (text, warned) in [
+        (format!("{head}succeeded = [\"OK\"]\n"), vec!["`failed`"]),
+        (format!("{head}failed = [\"KO\"]\n"), vec!["`succeeded`"]),
+        (
+            format!("not_found_means = \"succeeded\"\n{head}running = [\"X\"]\n"),
+            vec!["`failed`"],
+        ),
+        (format!("{HEAD}{PLAIN}"), Vec::new()),
+    ] {
+        let warnings = compile("x", "x.toml", &text).unwrap().warnings;
+        assert_eq!(warnings.len(), warned.len(), "{warnings:?}");
+        for (warning, word) in warnings.iter().zip(warned) {
+            assert!(
+                warning.is_warning && warning.message.contains(word),
+                "{warning}"
+            );
+        }
     }
 }
 

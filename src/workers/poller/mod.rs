@@ -6,7 +6,8 @@
 //!
 //! Around these two: [`load`] brings watches from the store to the agenda, a
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
-//! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log.
+//! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
+//! [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
 
 mod backlog;
 mod budget_queue;
@@ -18,6 +19,8 @@ mod load;
 mod poll;
 mod progress;
 mod report;
+mod status;
+mod unasked;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,6 +45,7 @@ use crate::workers::Heartbeat;
 use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::budget_queue::BudgetQueues;
 use crate::workers::poller::in_flight::InFlightCount;
+pub use crate::workers::poller::status::{BudgetStatus, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
 /// readings of changes, because a wake may be lost.

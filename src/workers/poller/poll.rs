@@ -11,12 +11,11 @@ use crate::schedule::budget::Permit;
 use crate::service::Service;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
-use crate::watch::evidence::Evidence;
 use crate::watch::observation::{AskedWait, Observation};
 use crate::watch::terms::Terms;
 use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
-use crate::watch::{Outcome, Watch, WatchId};
+use crate::watch::{Watch, WatchId};
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
@@ -72,7 +71,7 @@ impl Poll {
     async fn decide(&mut self) -> Option<Decision> {
         let entry = self.shared.state().agenda.entry(self.turn.ticket)?.clone();
         if self.turn.duty == Duty::Expire {
-            return Some(expired(entry, self.shared.clock.now()));
+            return Some(self.shared.expired(entry));
         }
         let Some(service) = self.shared.services.get(&entry.service).map(Arc::clone) else {
             self.try_again();
@@ -90,9 +89,10 @@ impl Poll {
         self.shared.metrics.polled(&service.name, observation);
         let mut state = self.shared.state();
         if let Some((queue, permit)) = self.turn.permit.take() {
+            let took = uptime.saturating_sub(permit.since());
             drop(permit);
             let queue = state.queues.queue(queue);
-            queue.note(service, observation, uptime);
+            queue.note(service, observation, took, uptime);
             queue.report(service, observation, uptime);
         }
         state.report_oddities(service, observation);
@@ -212,23 +212,6 @@ impl Shared {
     }
 }
 
-/// Returns the end of a watch whose deadline has passed without a poll. The last problem, if there
-/// is one, says why.
-fn expired(entry: Entry, at: Timestamp) -> Decision {
-    let problem = entry.tracking.last_problem.as_deref();
-    let evidence = problem.map(|problem| Evidence {
-        http_status: problem.http_status,
-        ..Evidence::without_answer(problem.at)
-    });
-    Decision {
-        watch: entry.id,
-        evidence: evidence.map(Box::new),
-        effect: Effect::Step(Step::Finished(Outcome::TimedOut), entry.tracking),
-        observation: None,
-        at,
-    }
-}
-
 fn subject_of(entry: &Entry) -> Subject<'_> {
     let tracking = &entry.tracking;
     Subject {
@@ -250,6 +233,6 @@ fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
         timing: service.timing_at(stage),
         not_found_means: definition.not_found_means,
         definition: &definition.name,
-        hands_over: definition.hands_over(),
+        hands_over: definition.next.hands_over(),
     }
 }

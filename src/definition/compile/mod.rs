@@ -4,13 +4,17 @@
 //! that do not parse, placeholders without a value, a status that is listed twice, a rule
 //! that is never reached.
 
+mod lint;
+mod parts;
+mod poll;
+
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::clock::parse_duration_from;
+use crate::definition::batch::Batch;
+use crate::definition::condition::Condition;
 use crate::definition::created_job::{SubmitAnswer, TextPattern};
 use crate::definition::file::{
     ChildTable, ErrorTable, File, JobTable, RetryTable, RuleTable, Selection, SelectorText,
@@ -19,15 +23,13 @@ use crate::definition::file::{
 use crate::definition::pattern::Pattern;
 use crate::definition::request::RequestTemplate;
 use crate::definition::retry_hint::{RetryHint, Unit};
-use crate::definition::rules::{Condition, Rule};
+use crate::definition::rules::Rule;
 use crate::definition::selector::{Selector, Selectors};
-use crate::definition::states::States;
+use crate::definition::states::{Refused, States};
 use crate::definition::{Definition, ErrorBody, ErrorRule, JobSelectors, request};
 use crate::diagnostic::Diagnostic;
-use crate::suggest;
-use crate::timing::{self, PollSettings};
 use crate::tree::line::{line_at, line_of_key};
-use crate::watch::observation::JobState;
+use crate::watch::observation::{JobState, Proof};
 
 /// The default selectors of error codes: the forms seen in the Huawei Cloud family. Other
 /// clouds use one of them, too.
@@ -47,10 +49,17 @@ pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<D
         origin,
         text,
         errors: Vec::new(),
+        warnings: Vec::new(),
     };
     let definition = check.definition(name, &file);
+    if let Some(definition) = &definition {
+        check.plain_text(definition);
+    }
     match definition {
-        Some(definition) if check.errors.is_empty() => Ok(definition),
+        Some(definition) if check.errors.is_empty() => Ok(Definition {
+            warnings: check.warnings,
+            ..definition
+        }),
         _ => Err(check.errors),
     }
 }
@@ -65,17 +74,29 @@ pub(super) struct Check<'a> {
     origin: &'a str,
     text: &'a str,
     errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Check<'_> {
     pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>) {
-        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-        let line = line_of_key(self.text, &path);
-        self.errors
-            .push(Diagnostic::error(self.origin, line, key, message));
+        let diagnostic = Diagnostic::error(self.origin, self.line_of(key), key, message);
+        self.errors.push(diagnostic);
     }
 
-    fn ok<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
+    /// Notes something that works, but may be a mistake.
+    fn warn(&mut self, key: &str, message: impl Into<String>) {
+        self.warnings.push(Diagnostic {
+            is_warning: true,
+            ..Diagnostic::error(self.origin, self.line_of(key), key, message)
+        });
+    }
+
+    fn line_of(&self, key: &str) -> Option<usize> {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        line_of_key(self.text, &path)
+    }
+
+    pub(super) fn ok<T>(&mut self, key: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.wrong(key, message)).ok()
     }
 
@@ -99,19 +120,24 @@ impl Check<'_> {
 
     fn definition(&mut self, name: &str, file: &File) -> Option<Definition> {
         let request = self.ok("request", RequestTemplate::compile(&file.request));
-        if let Some(request) = &request {
-            self.params(&file.params, request);
-        }
         let job = self.job(&file.job);
         let child = self.child(&file.child, &job);
         let states = self.states(&file.states);
         let rules = self.rules(&file.rules, file.states.ignore_case);
+        let batch = self.batch(file);
+        if let Some(request) = &request {
+            let used = rules.iter().flat_map(Rule::params);
+            let used = used.chain(batch.iter().flat_map(Batch::params));
+            let used: Vec<&str> = used.collect();
+            self.params(&file.params, request, &used, batch.as_ref());
+        }
         self.special_selectors(file);
         self.hosts(&file.hosts);
+        let answer = self.answer(&file.answer);
         // Only without other errors: these findings may follow from them.
         if self.errors.is_empty() {
-            self.verdict(&job, &states, &rules);
-            self.senseless_rules(&rules, &states);
+            self.verdict(file, &job, &states, &rules);
+            self.senseless_rules(&rules, &states, &answer.statuses);
         }
         Some(Definition {
             name: name.to_owned(),
@@ -122,10 +148,21 @@ impl Check<'_> {
             hosts: file.hosts.clone(),
             catalog: file.catalog.clone(),
             item: self.item(file.job.item.as_deref()),
-            job,
             child,
             states,
             rules,
+            id_names: file.id_names,
+            answer,
+            run: self.selectors("verdict.run", &file.verdict.run),
+            since: self.selectors("verdict.since", &file.verdict.since),
+            pace: self.pace(&file.pace),
+            next: self.next(file),
+            batch,
+            unlisted: Proof {
+                selector: Arc::from(job.status.sources()),
+                rule: Arc::from("none: the status is not listed"),
+                is_lenient: false,
+            },
             not_found_means: file.not_found_means,
             children_verdict: file.children_verdict,
             error_body: ErrorBody {
@@ -139,18 +176,26 @@ impl Check<'_> {
             errors: self.errors_table(&file.errors),
             hints: self.hints(&file.retry),
             submit: self.submit(&file.submit),
-            poll: self.poll(&file.poll),
+            poll: self.poll(file),
+            warnings: Vec::new(),
+            job,
             request: request?,
         })
     }
 
-    fn params(&mut self, params: &[String], request: &RequestTemplate) {
-        let uses = |name: &str| {
+    fn params(
+        &mut self,
+        params: &[String],
+        request: &RequestTemplate,
+        used: &[&str],
+        batch: Option<&Batch>,
+    ) {
+        let asks = |name: &str| {
             request
                 .placeholders()
                 .any(|placeholder| placeholder == name)
         };
-        for placeholder in request.placeholders() {
+        for placeholder in request.placeholders().chain(used.iter().copied()) {
             if placeholder != request::JOB_ID && !params.iter().any(|param| param == placeholder) {
                 let message =
                     format!("`{{{placeholder}}}` is not listed in `params`, so it has no value");
@@ -160,11 +205,18 @@ impl Check<'_> {
         for param in params {
             if param == request::JOB_ID {
                 self.wrong("params", "must not list `job_id`, which every watch has");
-            } else if !uses(param) {
+            } else if !asks(param) && !used.contains(&param.as_str()) {
                 self.wrong("params", format!("`{param}` is never used in [request]"));
             }
         }
-        if !uses(request::JOB_ID) {
+        if request
+            .placeholders()
+            .any(|name| name.starts_with(request::JOB_IDS))
+        {
+            self.wrong("request", "must not use `{job_ids}`, which is for [batch]");
+        }
+        let asks_for_many = batch.is_some_and(|batch| !batch.alone);
+        if !asks(request::JOB_ID) && !asks_for_many {
             self.wrong(
                 "request",
                 "must contain `{job_id}`, so that jobs can be distinguished",
@@ -246,19 +298,49 @@ impl Check<'_> {
             ("pending", &table.pending, JobState::Pending),
             ("running", &table.running, JobState::Running),
         ] {
-            for status in statuses {
-                let listed = states.list(status, state);
-                self.ok(&format!("states.{name}"), listed);
+            for (n, status) in statuses.iter().enumerate() {
+                let place = format!("states.{name}.{n}");
+                if let Err(refused) = states.list(status, state, &place) {
+                    self.refuse_state(name, n, status, &refused);
+                }
             }
         }
         states
+    }
+
+    /// Reports an entry of `[states]` that can never decide, at its own line.
+    fn refuse_state(&mut self, name: &str, n: usize, status: &str, refused: &Refused) {
+        let message = match refused {
+            Refused::Empty => "a status must not be empty".to_owned(),
+            Refused::Taken {
+                state,
+                written,
+                place,
+            } => {
+                let line = self
+                    .line_of(place)
+                    .map_or_else(String::new, |line| format!(" (line {line})"));
+                let state = state.as_str();
+                if written.eq_ignore_ascii_case(status) {
+                    format!("\"{status}\" is listed already, as {state}{line}")
+                } else {
+                    format!(
+                        "\"{status}\" can never decide: \"{written}\", listed as {state}{line}, matches the same"
+                    )
+                }
+            }
+        };
+        let line = self.line_of(&format!("states.{name}.{n}"));
+        let key = format!("states.{name}");
+        self.errors
+            .push(Diagnostic::error(self.origin, line, &key, message));
     }
 
     fn rules(&mut self, tables: &[RuleTable], ignore_case: bool) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
         for (n, table) in tables.iter().enumerate() {
             let key = format!("rules.{n}");
-            let rule = self.rule(&key, table, ignore_case);
+            let rule = self.rule(n, table, ignore_case);
             if rule.when.is_empty() && n + 1 < tables.len() {
                 self.wrong(
                     &key,
@@ -273,8 +355,8 @@ impl Check<'_> {
         rules
     }
 
-    fn rule(&mut self, key: &str, table: &RuleTable, ignore_case: bool) -> Rule {
-        let key = format!("{key}.when");
+    fn rule(&mut self, n: usize, table: &RuleTable, ignore_case: bool) -> Rule {
+        let key = format!("rules.{n}.when");
         let mut when = Vec::new();
         for (path, value) in &table.when {
             let selector = self.ok(&key, Selector::compile(path));
@@ -288,11 +370,7 @@ impl Check<'_> {
             });
             when.extend(selector.zip(condition));
         }
-        Rule {
-            when,
-            outcome: table.outcome,
-            ignore_case,
-        }
+        Rule::new(n + 1, when, table.outcome, ignore_case)
     }
 
     fn errors_table(&mut self, tables: &[ErrorTable]) -> Vec<ErrorRule> {
@@ -341,63 +419,11 @@ impl Check<'_> {
         let text = table.text.as_deref().map(TextPattern::new);
         SubmitAnswer {
             job_id: self.selectors("submit.job_id", &table.job_id),
+            run: self.selectors("submit.run", &table.run),
+            since: self.selectors("submit.since", &table.since),
             header: header.and_then(|name| self.ok("submit.header", name)),
             text: text.and_then(|pattern| self.ok("submit.text", pattern)),
         }
-    }
-
-    fn poll(&mut self, table: &toml::Table) -> PollSettings {
-        let is_unknown = |key: &&String| !PollSettings::KEYS.contains(&key.as_str());
-        for key in table.keys().filter(is_unknown) {
-            let suggestion = suggest::did_you_mean(key, PollSettings::KEYS.iter().copied());
-            self.wrong(
-                &format!("poll.{key}"),
-                format!("unknown setting `{key}`{suggestion}"),
-            );
-        }
-        PollSettings::read(PollTable { check: self, table })
-    }
-}
-
-/// The table `[poll]` of a definition, as a source of poll settings.
-struct PollTable<'a, 'b> {
-    check: &'a mut Check<'b>,
-    table: &'a toml::Table,
-}
-
-impl timing::Source for PollTable<'_, '_> {
-    fn duration(&mut self, key: &str, least: Duration) -> Option<Duration> {
-        let value = self.table.get(key)?;
-        let text = value.as_str().ok_or("must be a text in quotes".to_owned());
-        let read = text.and_then(|text| parse_duration_from(least, text));
-        self.check.ok(&format!("poll.{key}"), read)
-    }
-
-    fn number(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
-        let value = self.table.get(key)?;
-        let number = match value {
-            toml::Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
-            value => value.as_float(),
-        };
-        let read = number
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                let (least, most) = (range.start(), range.end());
-                format!("{value} must be a number from {least} to {most}")
-            });
-        self.check.ok(&format!("poll.{key}"), read)
-    }
-
-    fn whole(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let value = self.table.get(key)?;
-        let number = value.as_integer().and_then(|it| u32::try_from(it).ok());
-        let read = number
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                let (least, most) = (range.start(), range.end());
-                format!("{value} must be a whole number from {least} to {most}")
-            });
-        self.check.ok(&format!("poll.{key}"), read)
     }
 }
 

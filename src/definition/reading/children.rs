@@ -1,0 +1,129 @@
+//! The children of a job, and their effect on its state.
+
+use crate::definition::reading::decide;
+use crate::definition::selector::View;
+use crate::definition::{ChildrenVerdict, Definition};
+use crate::watch::Outcome;
+use crate::watch::observation::{Child, Job, JobState, bounded};
+
+/// The most children in an event; the verdict takes all of them into account.
+pub const CHILDREN_MAX: usize = 200;
+/// The most children that are read. A job with more does not count as succeeded.
+const CHILDREN_READ_MAX: usize = 10_000;
+/// The most levels of children within children.
+const CHILD_DEPTH_MAX: usize = 64;
+
+/// The children of a job in one list, depth first.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) children: Vec<Child>,
+    /// True if there were too many or too deep children, which were not read.
+    pub(super) is_cut: bool,
+    /// The last status of a child that the definition does not list.
+    pub(super) unlisted: Option<String>,
+}
+
+impl Found {
+    /// Returns the children of the job at `view`.
+    pub(super) fn of(definition: &Definition, view: View<'_>) -> Self {
+        let mut found = Self::default();
+        collect(definition, view, 0, &mut found);
+        found
+    }
+
+    /// Returns the state of a job after its children are taken into account. Only success can
+    /// change: a parent that still runs may repair its children, and one that failed has failed.
+    /// Children that were not read may have failed or go on.
+    pub(super) fn decide(&self, verdict: ChildrenVerdict, parent: JobState) -> JobState {
+        if parent != JobState::Succeeded || verdict == ChildrenVerdict::Parents {
+            return parent;
+        }
+        let any_failed = self.children.iter().any(has_failed);
+        let goes_on = self.children.iter().any(|child| child.outcome.is_none());
+        match verdict {
+            ChildrenVerdict::Partial if any_failed => JobState::Partial,
+            ChildrenVerdict::All if goes_on || self.is_cut => JobState::Running,
+            ChildrenVerdict::All if any_failed => JobState::Failed,
+            _ if self.is_cut => JobState::Running,
+            _ => parent,
+        }
+    }
+
+    /// Returns the warnings about the children.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let too_many = self.is_cut.then(|| format!(
+            "more than {CHILDREN_READ_MAX} children, or more than {CHILD_DEPTH_MAX} levels of children; the rest is not read"
+        ));
+        let unlisted = self
+            .unlisted
+            .as_ref()
+            .map(|status| format!("a child has the status {status}, which is not listed"));
+        too_many.into_iter().chain(unlisted).collect()
+    }
+}
+
+/// Collects the children of `parent` and their children into `found`, depth first.
+fn collect(definition: &Definition, parent: View<'_>, depth: usize, found: &mut Found) {
+    let selectors = if depth == 0 {
+        &definition.job
+    } else {
+        &definition.child
+    };
+    for value in selectors.children.all(parent.root) {
+        if depth == CHILD_DEPTH_MAX || found.children.len() == CHILDREN_READ_MAX {
+            found.is_cut = true;
+            return;
+        }
+        let child = parent.at(value);
+        let (read, is_unlisted) = read_child(definition, child);
+        if is_unlisted {
+            found.unlisted.clone_from(&read.status);
+        }
+        found.children.push(read);
+        collect(definition, child, depth + 1, found);
+    }
+}
+
+fn read_child(definition: &Definition, view: View<'_>) -> (Child, bool) {
+    let selectors = &definition.child;
+    let status = selectors.status.joined_text(view);
+    let with_status = View {
+        status: status.as_deref(),
+        ..view
+    };
+    let decided = decide(definition, with_status);
+    let is_unlisted = decided.as_ref().is_some_and(|decided| decided.is_unlisted);
+    let child = Child {
+        job_id: selectors.id.first_text(view).map(bounded),
+        job_type: selectors.job_type.first_text(view).map(bounded),
+        outcome: decided.and_then(|decided| decided.state.outcome()),
+        status: status.map(bounded),
+        code: selectors.code.first_text(view).map(bounded),
+        reason: selectors.reason.first_text(view).map(bounded),
+    };
+    (child, is_unlisted)
+}
+
+fn has_failed(child: &Child) -> bool {
+    child.outcome.is_some_and(|outcome| match outcome {
+        Outcome::Failed | Outcome::Cancelled => true,
+        Outcome::Succeeded
+        | Outcome::Partial
+        | Outcome::TimedOut
+        | Outcome::Lost
+        | Outcome::Unknown
+        | Outcome::Unwatched => false,
+    })
+}
+
+/// Gives a failed parent without a reason the reason of its first failed child; the same for
+/// the code.
+pub(super) fn promote_reason(job: &mut Job) {
+    if !matches!(job.state, JobState::Failed | JobState::Partial) {
+        return;
+    }
+    if let Some(child) = job.children.iter().find(|child| has_failed(child)) {
+        job.reason = job.reason.take().or_else(|| child.reason.clone());
+        job.code = job.code.take().or_else(|| child.code.clone());
+    }
+}
