@@ -75,8 +75,6 @@ A resource has one run after another. Create one whose last end is stale, and wa
   curl -s http://{at}/_sim/resource.toml --create-dirs -o services/resource.toml
 
   services_dir = "services"
-  [credentials.none]
-  kind = "none"
   [services.resource]
   definition = "resource"
   url = "http://{at}"
