@@ -72,7 +72,7 @@ fn path_of(id: &str, step: Option<u64>) -> String {
 }
 
 impl Resource {
-    /// Answers the next poll.
+    /// Answers the next poll; its number decides on faults and on the flicker.
     fn answer(&self, step: Option<u64>, now: Timestamp) -> Answer {
         let format = self.spec.format;
         let faults = &self.spec.faults;

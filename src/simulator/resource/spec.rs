@@ -95,10 +95,10 @@ pub struct Absence {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BodyFormat {
-    /// One JSON object.
+    /// A body is one JSON object.
     #[default]
     Json,
-    /// One XML element.
+    /// A body is one XML element.
     Xml,
 }
 
