@@ -22,7 +22,7 @@
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `demo/` is the command `demo` |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests |
-//! | `outbound/` | the parts that all outgoing HTTP shares: client, secrets, redaction, egress rules, `Retry-After` |
+//! | `outbound/` | the parts that all outgoing HTTP shares: client, proxies, secrets, redaction, egress rules, `Retry-After` |
 //! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; an error or a warning about one value |
 //! | `metrics` | the counters, in Prometheus' format |
 //! | `clock`, `wake`, `line_writer`, `suggest`, `size` | time and randomness, wakes between workers, the thread that writes the log, "did you mean", sizes with units |

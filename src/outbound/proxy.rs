@@ -26,12 +26,12 @@ const SQUID_ERROR: &str = "x-squid-error";
 const SQUID_ERROR_CHARS_MAX: usize = 60;
 const ASKS_FOR_USER: &str = "asks for a user and a password (HTTP 407); give them in its URL, as http://USER:PASSWORD@HOST, with other characters than letters and digits as %XX";
 
-/// The way of requests.
+/// The way of requests to a service, with its proxy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Route {
     /// Through the proxy that the environment names, if it names one.
     Environment,
-    /// Through no proxy.
+    /// To the service itself, without any proxy.
     Direct,
     /// All through this proxy, also those to this machine.
     Proxy(Proxy),
@@ -116,8 +116,8 @@ impl Route {
         ))
     }
 
-    /// Returns the secrets that every request through the proxy carries: a proxy for tests
-    /// may pass them on, and a service may repeat them.
+    /// Returns the secrets that every request through the proxy carries: a
+    /// proxy may show them in an error page, or pass them on to a service that repeats them.
     pub fn redaction(&self) -> Redaction {
         let Self::Proxy(Proxy(url)) = self else {
             return Redaction::default();

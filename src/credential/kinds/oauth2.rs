@@ -214,13 +214,15 @@ fn check_type(token_type: &Value, attempt: &str) -> Result<(), IssueError> {
     let Some(word) = token_type.as_str().filter(|word| !word.is_empty()) else {
         return Ok(());
     };
-    let is_bearer = |known: &&str| known.eq_ignore_ascii_case(word);
-    if BEARER_TYPES.iter().any(|known| is_bearer(&known)) {
+    if BEARER_TYPES
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(word))
+    {
         return Ok(());
     }
     let shown: String = word
         .chars()
-        .filter(|c| c.is_ascii_graphic())
+        .filter(char::is_ascii_graphic)
         .take(40)
         .collect();
     Err(IssueError::refused(format!(
@@ -339,7 +341,7 @@ mod tests {
         assert_eq!(error.failing, Failing::Refused);
     }
 
-    /// Id and secret are form-encoded before base64, so that a `:` in the id is no separator.
+    /// Id and secret are form-encoded before base64, so that a `:` in the id does not end it.
     #[test]
     fn the_basic_pair_is_form_encoded() {
         let client = Client {

@@ -38,6 +38,13 @@ impl Reading<'_> {
                 };
             }
             let kind = default_kind(self.answer.http_status, error.code.as_deref());
+            if kind == ProblemKind::NotFound && html::words(self.answer.body).is_some() {
+                // A gateway may have answered in the place of the service.
+                return Problem {
+                    is_page: true,
+                    ..error.into_problem(ProblemKind::Misconfigured)
+                };
+            }
             error.into_problem(kind)
         })
     }

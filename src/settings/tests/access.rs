@@ -186,17 +186,19 @@ fn a_far_proxy_for_this_machine_is_a_warning() {
 
 #[tokio::test]
 async fn services_with_the_same_proxy_share_one_transport() {
-    let mut text = String::new();
-    for (name, proxy) in [
-        ("a", "http://u:first@p:3128"),
-        ("b", "http://u:first@p:3128"),
-        ("c", "http://u:second@p:3128"),
-        ("d", "none"),
-        ("e", "none"),
-    ] {
-        text += &format!("[services.{name}]\n{SERVICE}url = \"https://x\"\nproxy = \"{proxy}\"\n");
-    }
-    text += &format!("[services.f]\n{SERVICE}url = \"https://x\"\n");
+    let service = |(name, proxy): (&str, &str)| {
+        format!("[services.{name}]\n{SERVICE}url = \"https://x\"\n{proxy}\n")
+    };
+    let text = [
+        ("a", "proxy = \"http://u:first@p:3128\""),
+        ("b", "proxy = \"http://u:first@p:3128\""),
+        ("c", "proxy = \"http://u:second@p:3128\""),
+        ("d", "proxy = \"none\""),
+        ("e", "proxy = \"none\""),
+        ("f", ""),
+    ]
+    .map(service)
+    .concat();
     let settings = Folder::new()
         .with("jobwatch.toml", &text)
         .load()

@@ -240,8 +240,10 @@ async fn a_token_endpoint_that_is_down_is_unreachable() {
     assert!(problem.message.contains("cannot connect"));
     closed.reopen();
     app.advance_secs(5).await;
-    assert_eq!(app.progress(id).last_problem, None);
     assert_eq!(sso.logins(), 1);
+    assert_eq!(app.progress(id).problems, 1);
+    assert_eq!(sso.cloud.jobs.refused(), 0);
+    assert!(sso.cloud.jobs.count() > 0, "the job is seen again");
 }
 
 #[tokio::test]
