@@ -10,7 +10,7 @@
 //! | `watch/` | the pure core: [`watch::Watch`], the observation of one poll, the transition that follows, the event and its subscribers |
 //! | `timing/` | the poll settings: as written in each place, and merged into a complete set |
 //! | `schedule/` | the time of the next poll: intervals, the agenda, budgets |
-//! | `definition/` | the description of a family of job APIs, a TOML file; it turns one answer into one observation |
+//! | `definition/` | the description of a family of job APIs, a TOML file: `compile/` checks it, `body/` parses an answer, `reading/` turns it into one observation |
 //! | `credential/` | the authentication of requests to a service: `kinds/` has one file for each kind, `discovery/` finds the credentials that other tools have stored |
 //! | `service/` | a definition with URL and credential: makes one poll over HTTP |
 //! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |

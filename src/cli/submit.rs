@@ -9,6 +9,7 @@ use crate::api::view::WatchView;
 use crate::cli::client::DaemonArgs;
 use crate::cli::explain::{find, read_body};
 use crate::cli::output::{complain, say, say_json, time};
+use crate::cli::pair::pair;
 use crate::cli::response::Response;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
@@ -73,14 +74,6 @@ pub(super) struct Submit {
 
 fn expect(text: &str) -> Result<Expect, String> {
     Expect::from_word(text).ok_or_else(|| "must be `gone`".to_owned())
-}
-
-/// Splits `NAME=VALUE` at the first `=`; the name must not be empty.
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| "must be NAME=VALUE".to_owned())
 }
 
 impl Submit {
