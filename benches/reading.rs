@@ -176,7 +176,7 @@ fn write_xml(name: &str, value: &Value, out: &mut String) {
         values.iter().for_each(|value| write_xml(name, value, out));
         return;
     }
-    out.push_str(&format!("<{name}>"));
+    out.extend(["<", name, ">"]);
     match value {
         Value::Object(members) => members
             .iter()
@@ -184,7 +184,7 @@ fn write_xml(name: &str, value: &Value, out: &mut String) {
         Value::String(text) => out.push_str(text),
         value => out.push_str(&value.to_string()),
     }
-    out.push_str(&format!("</{name}>"));
+    out.extend(["</", name, ">"]);
 }
 
 /// Bodies of 1 MiB that cost the readers more than others of that size, some of them in vain.

@@ -4,6 +4,8 @@
 //! watches and status values never become labels: their number has no bound.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -36,6 +38,27 @@ struct ResultLabels {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    endpoint: String,
+    credential: String,
+}
+
+/// The numbers of the budget of one endpoint and credential.
+#[derive(Debug, Clone)]
+pub struct BudgetNumbers {
+    /// Scheme, host and port; or the types and region of the catalog.
+    pub endpoint: String,
+    /// The name of the credential.
+    pub credential: String,
+    /// The present polls a second.
+    pub rate: f64,
+    /// The number of polls that are due and wait.
+    pub waiting: usize,
+    /// How long the first of them has waited.
+    pub lateness: Duration,
+}
+
 /// All counters and gauges of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -43,6 +66,9 @@ pub struct Metrics {
     polls: Family<ServiceLabel, Counter>,
     problems: Family<ProblemLabels, Counter>,
     unknown_statuses: Family<ServiceLabel, Counter>,
+    budget_rate: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+    budget_waiting: Family<BudgetLabels, Gauge>,
+    budget_late: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
     watching: Gauge,
     unwritten: Gauge,
     attempts: Family<ResultLabels, Counter>,
@@ -59,6 +85,9 @@ impl Metrics {
             polls: Family::default(),
             problems: Family::default(),
             unknown_statuses: Family::default(),
+            budget_rate: Family::default(),
+            budget_waiting: Family::default(),
+            budget_late: Family::default(),
             watching: Gauge::default(),
             unwritten: Gauge::default(),
             attempts: Family::default(),
@@ -66,6 +95,7 @@ impl Metrics {
             dead: Family::default(),
             gone: Family::default(),
         };
+        metrics.register_budgets();
         let registry = &mut metrics.registry;
         registry.register("polls", "Polls made", metrics.polls.clone());
         registry.register(
@@ -109,6 +139,25 @@ impl Metrics {
             metrics.gone.clone(),
         );
         Arc::new(metrics)
+    }
+
+    fn register_budgets(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "budget_rate",
+            "Polls a second that a budget allows now",
+            self.budget_rate.clone(),
+        );
+        registry.register(
+            "budget_waiting",
+            "Polls that are due and wait for their budget",
+            self.budget_waiting.clone(),
+        );
+        registry.register(
+            "budget_late_seconds",
+            "How long the first poll that waits for its budget is late",
+            self.budget_late.clone(),
+        );
     }
 
     /// Counts one poll and its observation.
@@ -160,6 +209,19 @@ impl Metrics {
             self.pending.get_or_create(&label).set(number(pending));
             self.dead.get_or_create(&label).set(number(dead));
         }
+    }
+
+    /// Replaces the numbers of one budget.
+    pub fn budget(&self, numbers: BudgetNumbers) {
+        let labels = BudgetLabels {
+            endpoint: numbers.endpoint,
+            credential: numbers.credential,
+        };
+        self.budget_rate.get_or_create(&labels).set(numbers.rate);
+        let waiting = i64::try_from(numbers.waiting).unwrap_or(i64::MAX);
+        self.budget_waiting.get_or_create(&labels).set(waiting);
+        let late = numbers.lateness.as_secs_f64();
+        self.budget_late.get_or_create(&labels).set(late);
     }
 
     /// Returns the text for Prometheus. The caller passes the present numbers of watches on

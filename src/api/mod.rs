@@ -9,6 +9,7 @@ pub(crate) mod delivery_view;
 pub(crate) mod error;
 mod query;
 pub(crate) mod server;
+mod services;
 mod status;
 pub(crate) mod view;
 mod watches;
@@ -61,6 +62,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/deliveries/redrive", post(deliveries::redrive_dead))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/redrive", post(deliveries::redrive))
+        .route("/v1/services", get(services::list))
         .route("/v1/sinks", get(deliveries::sinks))
         .route("/metrics", get(status::metrics))
         .layer(middleware::from_fn_with_state(guard, auth::check));

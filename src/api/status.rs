@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::metrics::BudgetNumbers;
 
 #[derive(Serialize)]
 pub(super) struct Alive {
@@ -42,6 +43,15 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
         let owed = backlog.into_iter();
         api.metrics
             .owed(owed.map(|owed| (owed.sink, owed.pending, owed.dead)));
+    }
+    for budget in api.poller.budgets() {
+        api.metrics.budget(BudgetNumbers {
+            endpoint: budget.host,
+            credential: budget.credential,
+            rate: budget.rate,
+            waiting: budget.waiting,
+            lateness: budget.lateness,
+        });
     }
     let text = api
         .metrics

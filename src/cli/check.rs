@@ -11,6 +11,8 @@ use crate::clock::show_duration;
 use crate::credential::NO_CREDENTIAL;
 use crate::diagnostic::Diagnostic;
 use crate::outbound::proxy::Route;
+use crate::schedule::budget::Limits;
+use crate::schedule::rate::{CEILING, START};
 use crate::service::settings::ServiceSettings;
 use crate::settings::{Loaded, Settings};
 use crate::watch::subscription::CALLBACK;
@@ -145,10 +147,7 @@ fn services(settings: &Settings) -> String {
             service.definition.name.clone(),
             url_in_words(service),
             service.credential.clone(),
-            format!(
-                "{}/s, {} at once",
-                service.limits.rate, service.limits.concurrency
-            ),
+            limits(service),
             schedule(service),
             show_duration(service.timing.deadline()),
         ]);
@@ -163,6 +162,16 @@ fn url_in_words(service: &ServiceSettings) -> String {
         Route::Environment => url.to_string(),
         Route::Direct => format!("{url} (no proxy)"),
         Route::Proxy(proxy) => format!("{url} (through {proxy})"),
+    }
+}
+
+fn limits(service: &ServiceSettings) -> String {
+    let Limits {
+        rate, concurrency, ..
+    } = service.limits;
+    match rate {
+        Some(rate) => format!("{rate}/s, {concurrency} at once"),
+        None => format!("{START} to {CEILING}/s, {concurrency} at once"),
     }
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
+use crate::cli::submit::pair;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::definition::Definition;
@@ -33,6 +34,15 @@ pub(super) struct Explain {
     /// The id of the job [default: any job in the answer]
     #[arg(long, value_name = "ID")]
     job_id: Option<String>,
+    /// A param of the watch, for conditions that name it; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    params: Vec<(String, String)>,
+    /// A label of the watch, for conditions that name it; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// The run that the watch is about, for conditions that name it
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
     /// Print a table for people instead of JSON
     #[arg(long)]
     human: bool,
@@ -82,7 +92,9 @@ impl Explain {
         let now = SystemClock::shared().now();
         let asked = Asked {
             job_id: self.job_id.as_deref(),
-            ..Asked::any()
+            params: &self.params.into_iter().collect(),
+            labels: &self.labels.into_iter().collect(),
+            run: self.run.as_deref(),
         };
         let explanation = explain(&definition, &asked, &answer, now);
         if self.human {
@@ -149,16 +161,17 @@ pub(super) fn in_words(explanation: &Explanation) -> String {
             row("code", or_dash(problem.code.as_deref()), "");
             row("message", plain(&problem.message), "");
             row("retry after", or_dash(problem.retry_after.as_deref()), "");
+            if let Some(pace) = &problem.pace {
+                row("pace", pace.clone(), "");
+            }
         }
         Explanation::Sighting(sighting) => {
             row("state", paint.state(sighting.state), &sighting.rule);
             for (field, value) in fields(sighting) {
-                let origin = sighting
-                    .selectors
-                    .iter()
-                    .find(|origin| origin.field == field);
-                let from = origin.map_or("", |origin| origin.selector.as_str());
-                row(field, or_dash(value.as_deref()), from);
+                row(field, or_dash(value.as_deref()), origin(sighting, field));
+            }
+            for (field, value) in beside(sighting) {
+                row(field, plain(&value), origin(sighting, field));
             }
             for child in &sighting.children {
                 let reason = child
@@ -178,6 +191,32 @@ pub(super) fn in_words(explanation: &Explanation) -> String {
         }
     }
     table.render()
+}
+
+/// Returns the selector that found the value of this field.
+fn origin<'a>(sighting: &'a SightingExplained, field: &str) -> &'a str {
+    let mut origins = sighting.selectors.iter();
+    let origin = origins.find(|origin| origin.field == field);
+    origin.map_or("", |origin| origin.selector.as_str())
+}
+
+/// Returns the facts beside the job that the answer has.
+fn beside(sighting: &SightingExplained) -> Vec<(&'static str, String)> {
+    let next = sighting.next.as_ref().map(|next| {
+        let definition = next.definition.as_deref();
+        let by = definition.map_or_else(String::new, |name| format!(" ({name})"));
+        format!("{}{by}", next.job_id)
+    });
+    [
+        ("run", sighting.run.clone()),
+        ("run_at", sighting.run_at.map(|at| at.to_string())),
+        ("pace", sighting.pace.clone()),
+        ("follow", sighting.follow.clone()),
+        ("next", next),
+    ]
+    .into_iter()
+    .filter_map(|(field, value)| Some((field, value?)))
+    .collect()
 }
 
 fn fields(sighting: &SightingExplained) -> [(&'static str, Option<String>); 7] {

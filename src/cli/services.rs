@@ -1,5 +1,6 @@
 //! `jobwatch services`: lists or describes definitions, or checks definition files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -149,6 +150,7 @@ fn describe(definition: &Definition, settings: &Settings) -> Value {
         "request": definition.request.shown(), "params": definition.params,
         "hosts": definition.hosts,
         "states": states, "services": configured(definition, settings),
+        "tables": definition.tables().into_iter().collect::<BTreeMap<_, _>>(),
     })
 }
 
@@ -163,6 +165,9 @@ fn in_words(definition: &Definition, settings: &Settings) -> String {
     row("params", definition.params.join(", "));
     for (cloud, url) in &definition.hosts {
         row("url", format!("{url} ({cloud})"));
+    }
+    for (name, value) in definition.tables() {
+        row(name, value);
     }
     for rule in &definition.rules {
         row("rule", rule.to_string());

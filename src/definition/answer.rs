@@ -9,9 +9,9 @@ use crate::watch::{Labels, Params};
 /// One HTTP answer to a poll, as far as it was received.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
-    /// The HTTP status code.
+    /// The HTTP status code of the answer.
     pub http_status: u16,
-    /// The headers.
+    /// The headers of the answer.
     pub headers: &'a HeaderMap,
     /// The body, which the caller has decoded and limited in size.
     pub body: &'a [u8],

@@ -10,7 +10,7 @@ pub const PAGES_MAX: u32 = 100;
 /// The job ids in one request if the definition names no number.
 pub(super) const IDS_DEFAULT: usize = 50;
 
-/// A compiled batch.
+/// The request for several jobs, compiled.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// The most job ids in one request. A list is read whole, for any number of jobs.
@@ -18,7 +18,7 @@ pub struct Batch {
     /// False if the API has no request for one job.
     pub alone: bool,
     pub(super) request: RequestTemplate,
-    /// The elements of the answer, each of which is read as a job.
+    /// The selector of the elements of the answer; each one is read as a job.
     pub(super) items: Selector,
     pub(super) page: Option<Paging>,
 }
@@ -55,8 +55,8 @@ impl Batch {
             .any(|name| name.starts_with(JOB_IDS))
     }
 
-    /// True if this job can be asked for together with others: an id with a comma cannot be
-    /// told apart from two ids in a list with commas.
+    /// True if this job can be asked for together with others: an id with a comma looks like two
+    /// ids in a list with commas.
     pub fn takes(&self, job_id: &str) -> bool {
         !job_id.contains(',') || !self.request.placeholders().any(|name| name == JOB_IDS)
     }
@@ -95,7 +95,8 @@ impl Batch {
                 '?'
             };
             let name = utf8_percent_encode(param, NON_ALPHANUMERIC);
-            request.path_and_query += &format!("{sign}{name}={number}");
+            let path = &request.path_and_query;
+            request.path_and_query = format!("{path}{sign}{name}={number}");
         }
         Ok(request)
     }

@@ -34,7 +34,7 @@ pub enum Condition {
     All(Vec<Condition>),
 }
 
-/// A comparison by value: of numbers, whatever their form and their size.
+/// A comparison by value: of numbers of any form and any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// The numbers are the same, or the texts are.
@@ -60,7 +60,7 @@ pub(super) struct Found<'a> {
     pub(super) texts: Vec<String>,
     /// True if there is any value.
     pub(super) is_there: bool,
-    /// The answer, for operands.
+    /// The answer, in which operands select.
     pub(super) view: View<'a>,
     /// True if case does not count.
     pub(super) ignore_case: bool,

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod compile;
 pub mod condition;
 pub mod created_job;
+mod description;
 pub mod explain;
 mod file;
 pub mod handover;

@@ -9,7 +9,7 @@ use crate::definition::pattern::Pattern;
 /// The placeholders of conditions, for messages.
 const ALLOWED: &str = "{label.NAME}, {param.NAME}, {job_id} or {run}";
 
-/// A text with placeholders.
+/// A text with placeholders for facts of the watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     source: String,
@@ -154,7 +154,7 @@ impl Text {
         }
     }
 
-    /// Returns the pieces between the `*` of the text; a `*` in a value is no pattern.
+    /// Returns the pieces between the `*` of the text; a `*` in a value stays a `*`.
     fn pieces(&self, asked: &Asked<'_>) -> Option<Vec<String>> {
         let mut pieces = vec![String::new()];
         for part in &self.parts {

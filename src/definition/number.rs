@@ -1,4 +1,4 @@
-//! Decimal numbers of any size, compared by value. A counter of 20 digits is no float.
+//! Decimal numbers of any size, compared by value. A float would lose the last of 20 digits.
 
 use std::cmp::Ordering;
 

@@ -66,7 +66,7 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     })
 }
 
-/// Reads `+02:00` or `-0530`.
+/// Reads an offset, such as `+02:00` or `-0530`.
 fn offset_of(text: &str) -> Option<Offset> {
     let read = |format| strtime::parse(format, text).ok()?.offset();
     read("%z").or_else(|| read("%:z"))
@@ -111,10 +111,6 @@ fn epoch(text: &str) -> Option<Timestamp> {
 }
 
 /// Reads a number with an exponent, such as `1.684191545379e12`.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "checked against the range of a timestamp"
-)]
 fn epoch_of_float(number: f64) -> Option<Timestamp> {
     if !number.is_finite() || number.abs() >= 1e38 {
         return None;
@@ -158,7 +154,7 @@ fn go_style(text: &str) -> Option<Timestamp> {
     format!("{date}T{time}{offset}").parse().ok()
 }
 
-/// Reads `04-Jun-2015 18:11:06:586`.
+/// Reads `04-Jun-2015 18:11:06:586`, with the name of the month.
 fn day_month_name_year(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let (whole_seconds, millis) = text.rsplit_once(':')?;
     let text = format!("{whole_seconds}.{millis}");

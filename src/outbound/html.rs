@@ -4,6 +4,7 @@
 //! This is not an HTML parser. It finds the first text of a page, which is the title if
 //! there is one, so that a person can recognise the page; no decision depends on it.
 
+use std::borrow::Cow;
 use std::str::Chars;
 
 /// The part of a page that is searched, in bytes. Error pages are shorter, and the title of
@@ -33,19 +34,24 @@ enum Piece<'a> {
     Nothing,
 }
 
+/// True if `body` is an HTML page, with or without a text.
+pub fn is_page(body: &[u8]) -> bool {
+    beginning(body).is_some_and(|page| is_html(&page))
+}
+
 /// Returns the first text of an HTML page, at most 200 characters on one line; `None` if
 /// `body` is not HTML, or has no text.
 pub fn words(body: &[u8]) -> Option<String> {
+    let page = beginning(body).filter(|page| is_html(page))?;
+    first_text(&page)
+}
+
+/// Returns the beginning of a body whose first character opens a tag.
+fn beginning(body: &[u8]) -> Option<Cow<'_, str>> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let body = body.trim_ascii_start();
-    if body.first() != Some(&b'<') {
-        return None;
-    }
-    let page = String::from_utf8_lossy(&body[..body.len().min(PAGE_BYTES_MAX)]);
-    if !is_html(&page) {
-        return None;
-    }
-    first_text(&page)
+    let is_marked = body.first() == Some(&b'<');
+    is_marked.then(|| String::from_utf8_lossy(&body[..body.len().min(PAGE_BYTES_MAX)]))
 }
 
 /// True if `page` has the doctype of HTML, or begins with one of its tags.

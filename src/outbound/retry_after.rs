@@ -12,7 +12,7 @@ const RETRY_AFTER_MS: &str = "retry-after-ms";
 
 /// The longest pause that is read. It is beyond every limit of a setting, and can be added to
 /// every time.
-pub const PAUSE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+pub const PAUSE_MAX: Duration = Duration::from_hours(100 * 366 * 24);
 /// The digits of a fraction that count; the others only round up.
 const FRACTION_DIGITS: usize = 9;
 const BILLION: u128 = 1_000_000_000;

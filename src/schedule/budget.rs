@@ -3,16 +3,19 @@
 //!
 //! The rate is kept as a *theoretical arrival time* (the generic cell rate algorithm, a
 //! token bucket without a refill timer): one instant per budget, and a pure function of
-//! the uptime that the caller gives.
+//! the uptime that the caller gives. When the rate changes, the part of the burst that is in use
+//! stays the same, so no window ever has more polls than the ceiling and the burst allow.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::schedule::rate::{CEILING, Rate};
+
 /// The limits of a budget, as configured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// The average number of polls a second; more than 0.
-    pub rate: f64,
+    /// The most polls a second on average, more than 0; `None` if the budget finds its own rate.
+    pub rate: Option<f64>,
     /// The number of polls that may start at once after a quiet time; at least 1.
     pub burst: u32,
     /// The number of polls that may be in flight; at least 1.
@@ -20,14 +23,21 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Returns the stricter value of each limit, for services that share a budget.
+    /// Returns the stricter value of each limit, for services that share a budget. A service
+    /// without a rate leaves it to the others.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
+        let rates = [self.rate, other.rate].into_iter().flatten();
         Self {
-            rate: self.rate.min(other.rate),
+            rate: rates.reduce(f64::min),
             burst: self.burst.min(other.burst),
             concurrency: self.concurrency.min(other.concurrency),
         }
+    }
+
+    /// Returns the most polls a second on average, whether configured or not.
+    pub fn ceiling(self) -> f64 {
+        self.rate.unwrap_or(CEILING)
     }
 }
 
@@ -36,6 +46,14 @@ impl Limits {
 pub struct Permit {
     /// The budget counts the clones.
     _counted: Arc<()>,
+    since: Duration,
+}
+
+impl Permit {
+    /// Returns the uptime at which it was granted.
+    pub fn since(&self) -> Duration {
+        self.since
+    }
 }
 
 /// The answer of a budget to one more poll.
@@ -53,10 +71,7 @@ pub enum Admission {
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
-    /// The time between two polls at the full rate.
-    spacing: Duration,
-    /// The time that a burst may run ahead of the rate.
-    tolerance: Duration,
+    rate: Rate,
     /// One clone for each permit in use.
     permits: Arc<()>,
     arrival: Duration,
@@ -69,11 +84,9 @@ pub struct Budget {
 impl Budget {
     /// Makes a budget that allows a full burst.
     pub fn new(limits: Limits) -> Self {
-        let spacing = Duration::from_secs_f64(1.0 / limits.rate);
         Self {
             limits,
-            spacing,
-            tolerance: spacing.saturating_mul(limits.burst.saturating_sub(1)),
+            rate: Rate::new(limits.rate),
             permits: Arc::default(),
             arrival: Duration::ZERO,
             paused_until: Duration::ZERO,
@@ -90,18 +103,67 @@ impl Budget {
         if self.in_flight() >= self.limits.concurrency as usize {
             return Admission::Full;
         }
-        let earliest = self.arrival.saturating_sub(self.tolerance);
+        let spacing = self.spacing();
+        // The time that a burst may run ahead of the rate.
+        let tolerance = spacing.saturating_mul(self.limits.burst.saturating_sub(1));
+        let earliest = self.arrival.saturating_sub(tolerance);
         if earliest > uptime {
             return Admission::NotBefore(earliest);
         }
-        self.arrival = self.arrival.max(uptime) + self.spacing;
+        self.arrival = self.arrival.max(uptime) + spacing;
         Admission::Granted(Permit {
             _counted: Arc::clone(&self.permits),
+            since: uptime,
         })
     }
 
-    fn in_flight(&self) -> usize {
+    /// Spends further requests that a poll has sent: the pages of a list.
+    pub fn charge(&mut self, requests: u32) {
+        self.arrival += self.spacing().saturating_mul(requests);
+    }
+
+    /// Returns the time between two polls at the present rate.
+    fn spacing(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.rate.now())
+    }
+
+    /// Returns the number of polls in flight.
+    pub fn in_flight(&self) -> usize {
         Arc::strong_count(&self.permits) - 1
+    }
+
+    /// Returns the present polls a second.
+    pub fn rate(&self) -> f64 {
+        self.rate.now()
+    }
+
+    /// Returns the most polls a second.
+    pub fn ceiling(&self) -> f64 {
+        self.rate.ceiling()
+    }
+
+    /// Notes the duration of an answer.
+    pub fn answered(&mut self, took: Duration) {
+        self.rate.answered(took);
+    }
+
+    /// Notes a poll that the service could not answer.
+    pub fn failed(&mut self, uptime: Duration) {
+        self.rate.failed(uptime);
+    }
+
+    /// Lets the rate grow if it may, while the oldest poll that waits is `lateness` late.
+    pub fn keep_up(&mut self, lateness: Duration, uptime: Duration) {
+        self.change_rate(uptime, |rate| rate.step(lateness, uptime));
+    }
+
+    /// Changes the rate, and keeps the part of the burst that is in use.
+    fn change_rate(&mut self, uptime: Duration, change: impl FnOnce(&mut Rate) -> bool) {
+        let before = self.rate.now();
+        if change(&mut self.rate) && self.arrival > uptime {
+            let ahead = self.arrival.saturating_sub(uptime);
+            self.arrival = uptime + ahead.mul_f64(before / self.rate.now());
+        }
     }
 
     /// Returns the uptime at which the pause of the service ends; `None` without a pause.
@@ -109,8 +171,8 @@ impl Budget {
         (self.paused_until > uptime).then_some(self.paused_until)
     }
 
-    /// Pauses all polls of this budget, because the service throttled one. Answers to polls
-    /// that were already in flight count as the same throttling.
+    /// Pauses all polls of this budget and halves its rate, because the service throttled one.
+    /// Answers to polls that were already in flight count as the same throttling.
     ///
     /// `pause` returns the length for the nth throttling in a row. A throttling continues the
     /// row if the time since the end of the last pause is at most the length of that pause. A
@@ -121,6 +183,10 @@ impl Budget {
             let is_in_a_row = uptime <= self.paused_until.saturating_add(self.last_pause);
             let run = if is_in_a_row { self.throttled_run } else { 0 };
             self.throttled_run = run.saturating_add(1);
+            self.change_rate(uptime, |rate| {
+                rate.halve();
+                true
+            });
         }
         let length = pause(self.throttled_run);
         let until = uptime.saturating_add(length);
@@ -128,6 +194,7 @@ impl Budget {
             self.paused_until = until;
             self.last_pause = length;
         }
+        self.rate.rest(self.paused_until);
     }
 
     /// Returns the limits that this budget was made with.
@@ -143,7 +210,7 @@ mod tests {
 
     fn budget(rate: f64, burst: u32, concurrency: u32) -> Budget {
         Budget::new(Limits {
-            rate,
+            rate: Some(rate),
             burst,
             concurrency,
         })
@@ -158,6 +225,10 @@ mod tests {
             Admission::NotBefore(at) => Some(*at),
             _ => None,
         }
+    }
+
+    fn is_close(one: f64, other: f64) -> bool {
+        (one - other).abs() < 1e-9
     }
 
     fn ms(n: u64) -> Duration {
@@ -219,27 +290,94 @@ mod tests {
         );
     }
 
+    fn grants(budget: &mut Budget, uptime: Duration) -> usize {
+        std::iter::repeat_with(|| budget.admit(uptime))
+            .take_while(is_granted)
+            .count()
+    }
+
+    #[test]
+    fn throttling_halves_the_rate_and_keeps_the_burst_in_use() {
+        let mut budget = budget(10.0, 4, 100);
+        assert_eq!(grants(&mut budget, ms(1000)), 4);
+        budget.throttled(ms(1000), |_| ms(100));
+        assert!(is_close(budget.rate(), 5.0));
+        assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1200)));
+        budget.throttled(ms(1050), |_| ms(150));
+        assert!(is_close(budget.rate(), 5.0), "one throttling");
+    }
+
+    /// All are due at once, and each answer takes 200 ms.
+    #[test]
+    fn a_budget_without_a_rate_makes_400_polls_in_28_s() {
+        let mut budget = Budget::new(Limits {
+            rate: None,
+            burst: 5,
+            concurrency: 8,
+        });
+        let mut in_flight: Vec<(Duration, Permit)> = Vec::new();
+        let (mut left, mut now) = (400, Duration::ZERO);
+        while left > 0 {
+            in_flight.retain(|(ends, _)| *ends > now);
+            while left > 0
+                && let Admission::Granted(permit) = budget.admit(now)
+            {
+                in_flight.push((now + ms(200), permit));
+                budget.answered(ms(200));
+                left -= 1;
+            }
+            budget.keep_up(now, now);
+            now += ms(50);
+        }
+        assert!(now > ms(20_000) && now <= ms(28_000), "{now:?}");
+    }
+
+    #[test]
+    fn a_service_without_a_rate_leaves_it_to_the_others() {
+        let limits = |rate| Limits {
+            rate,
+            burst: 5,
+            concurrency: 8,
+        };
+        let both = |one, other| limits(one).stricter(limits(other)).rate;
+        assert_eq!(both(None, Some(50.0)), Some(50.0));
+        assert_eq!(both(Some(2.0), Some(50.0)), Some(2.0));
+        assert_eq!(both(None, None), None);
+        assert!(is_close(limits(None).ceiling(), 20.0));
+    }
+
+    /// The deeds of a simple client: it polls, is throttled, or waits.
+    fn deeds() -> impl Strategy<Value = Vec<(u8, u64)>> {
+        prop::collection::vec((0_u8..10, 0_u64..400), 1..300)
+    }
+
     proptest! {
         #[test]
         fn no_window_has_more_than_rate_and_burst(
-            rate in 1.0_f64..50.0, burst in 1_u32..20, steps in prop::collection::vec(0_u64..400, 1..200),
+            configured in prop::option::of(1.0_f64..50.0), burst in 1_u32..20, deeds in deeds(),
         ) {
-            let mut budget = budget(rate, burst, u32::MAX);
+            let limits = Limits { rate: configured, burst, concurrency: u32::MAX };
+            let mut budget = Budget::new(limits);
             let mut now = 0;
-            let mut grants: Vec<u64> = Vec::new();
-            for step in steps {
-                now += step;
-                while is_granted(&budget.admit(ms(now))) {
-                    grants.push(now);
+            let mut polls: Vec<u64> = Vec::new();
+            for (deed, wait) in deeds {
+                now += wait;
+                match deed {
+                    0 => budget.throttled(ms(now), |_| ms(wait)),
+                    1 => budget.failed(ms(now)),
+                    _ => budget.answered(ms(wait)),
                 }
+                budget.keep_up(ms(wait * 10), ms(now));
+                polls.extend(std::iter::repeat_n(now, grants(&mut budget, ms(now))));
             }
-            for (i, from) in grants.iter().enumerate() {
-                for (j, to) in grants.iter().enumerate().skip(i) {
+            for (i, from) in polls.iter().enumerate() {
+                for (j, to) in polls.iter().enumerate().skip(i) {
                     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-                    let allowed = f64::from(burst) + (to - from) as f64 / 1000.0 * rate + 1e-3;
+                    let allowed =
+                        f64::from(burst) + (to - from) as f64 / 1000.0 * limits.ceiling() + 1e-3;
                     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
                     let got = (j - i + 1) as f64;
-                    prop_assert!(got <= allowed, "{got} grants within {} ms", to - from);
+                    prop_assert!(got <= allowed, "{got} polls within {} ms", to - from);
                 }
             }
         }

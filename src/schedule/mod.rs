@@ -1,9 +1,12 @@
 //! The schedule of polls: intervals ([`backoff`]), the order of the next polls ([`agenda`]), and
-//! the limits of one endpoint ([`budget`]). Pure: time and randomness are arguments.
+//! the limits of one endpoint ([`budget`]): how many polls a second ([`rate`]), and which of those
+//! that are due go first ([`lines`]). Pure: time and randomness are arguments.
 
 pub mod agenda;
 pub mod backoff;
 pub mod budget;
+pub mod lines;
+pub mod rate;
 
 use std::time::Duration;
 

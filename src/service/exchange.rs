@@ -283,7 +283,9 @@ impl Service {
 /// Returns the URL to which an answer redirects the request, if it is on the same origin and the
 /// status does not speak of the job.
 fn redirect_of(answered: &Answered, definition: &Definition) -> Option<Url> {
-    let is_claimed = definition.answer.claims(answered.received.http_status.as_u16());
+    let is_claimed = definition
+        .answer
+        .claims(answered.received.http_status.as_u16());
     redirect_target(&answered.received, &answered.url)
         .filter(|target| !is_claimed && is_same_origin(&answered.url, target))
 }

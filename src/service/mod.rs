@@ -3,7 +3,7 @@
 //! [`Service::observe`] makes one poll ([`poll`]): it fills the definition's request for its
 //! [`subject`], sends it ([`exchange`]), and reads the answer. A failure on the way is an
 //! observation too, so there is no error to handle. [`reach`] says where a URL that an answer
-//! names may lead.
+//! names may lead. [`together`] asks for several jobs at once.
 
 mod endpoint;
 mod exchange;
@@ -12,6 +12,7 @@ pub mod reach;
 pub mod refusals;
 pub mod settings;
 pub mod subject;
+pub mod together;
 pub mod transport;
 
 use std::collections::BTreeMap;

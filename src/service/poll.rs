@@ -32,7 +32,7 @@ pub struct Seen {
 }
 
 impl Observed {
-    fn problem(problem: Problem) -> Self {
+    pub(super) fn problem(problem: Problem) -> Self {
         Self {
             observation: Observation::Problem(problem),
             answer: None,
@@ -77,6 +77,11 @@ impl Service {
     /// Polls one job once. After a refusal the secret is renewed and the request sent once
     /// more.
     pub async fn observe(&self, subject: &Subject<'_>, now: Timestamp) -> Observed {
+        if self.must_ask_together(subject) {
+            let together = self.observe_together(&[*subject], now).await;
+            let observed = together.observed.into_iter().flatten().next();
+            return observed.expect("a list that has no request for one job answers for each");
+        }
         let reading = match self.reading_at(subject.stage) {
             Ok(reading) => reading,
             Err(problem) => return Observed::problem(problem),
@@ -117,7 +122,7 @@ impl Service {
             Ok(reading) => reading,
             Err(problem) => return Probed::problem(shown(), problem),
         };
-        let build = |scope: &Scope| self.request(reading, subject, scope);
+        let build = |scope: &Scope| self.first_request(reading, subject, scope);
         let request = match self.shown_request(&build, now).await {
             Ok(request) => request,
             Err(problem) => return Probed::problem(shown(), problem),
@@ -140,6 +145,27 @@ impl Service {
                     },
                 }
             }
+        }
+    }
+
+    /// True if the API has no request for one job.
+    fn must_ask_together(&self, subject: &Subject<'_>) -> bool {
+        let batch = self.batch_at(subject.stage);
+        subject.follow.is_none() && batch.is_some_and(|batch| !batch.alone)
+    }
+
+    /// Returns the request that a probe makes: for one job, or the first page of a list.
+    fn first_request(
+        &self,
+        reading: Reading<'_>,
+        subject: &Subject<'_>,
+        scope: &Scope,
+    ) -> Result<reqwest::Request, Problem> {
+        match self.batch_at(subject.stage) {
+            Some(batch) if self.must_ask_together(subject) => {
+                self.first_page(reading, batch, subject, scope)
+            }
+            _ => self.request(reading, subject, scope),
         }
     }
 
@@ -192,7 +218,7 @@ impl Service {
     }
 }
 
-fn seen(answered: Answered) -> Seen {
+pub(super) fn seen(answered: Answered) -> Seen {
     Seen {
         http_status: answered.received.http_status.as_u16(),
         body: answered.received.body,

@@ -20,8 +20,8 @@ use crate::watch::{Expect, Params};
 /// The least and the most polls per second that a service may be set to.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=100_000.0;
 /// The limits of a service that sets none: gentle, and enough for hundreds of watches at
-/// the usual intervals.
-const RATE: f64 = 5.0;
+/// the usual intervals. Its rate starts at this burst and finds its own.
+const BURST: u32 = 5;
 const CONCURRENCY: u32 = 8;
 
 /// The sizes that a limit of answers may have, in bytes.
@@ -99,7 +99,8 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
         section.report("poll", "initial is longer than max");
     }
     let own_max_body = own_max_body.and_then(|size| usize::try_from(size).ok());
-    let max_body = |definition: &Definition| own_max_body.or(definition.answer.max_body).or(max_body);
+    let max_body =
+        |definition: &Definition| own_max_body.or(definition.answer.max_body).or(max_body);
     let stages = others.into_iter().map(|definition| {
         let manner = Manner {
             timing: with_defaults(&definition, own, global, expect).complete()?,
@@ -245,13 +246,13 @@ fn limits(section: &Reader<'_>) -> Option<Limits> {
     let rate = section.number("rate", RATES);
     let burst = section.whole("burst", 1..=1_000_000);
     let concurrency = section.whole("concurrency", 1..=10_000);
-    let rate = if set("rate") { rate? } else { RATE };
+    let rate = if set("rate") { Some(rate?) } else { None };
     Some(Limits {
         rate,
         burst: if set("burst") {
             burst?
         } else {
-            (rate.ceil() as u32).max(1)
+            rate.map_or(BURST, |rate| (rate.ceil() as u32).max(1))
         },
         concurrency: if set("concurrency") {
             concurrency?

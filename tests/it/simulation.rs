@@ -217,7 +217,7 @@ fn a_watch_is_polled_when_its_acceptance_reported_an_error() {
             fault: StoreFault::After,
         }],
         limits: Limits {
-            rate: 1000.0,
+            rate: Some(1000.0),
             burst: 10,
             concurrency: 10,
         },

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The least number of digits of an integer that may not fit into 64 bits.
 const LONG_DIGITS: usize = 19;
 
-/// Reads one JSON document.
+/// Reads one JSON document, as the parser does but for long integers.
 pub(super) fn strict(text: &[u8]) -> serde_json::Result<Value> {
     if has_long_digits(text) {
         return serde_json::from_slice(&quote_long_integers(text));

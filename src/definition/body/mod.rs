@@ -27,7 +27,7 @@ const TEXT_SEARCHED: usize = 16 * TEXT_BYTES_MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// One JSON document.
+    /// One JSON document; `$` is its root.
     #[default]
     Json,
     /// One XML document, whose root element is the one member of `$`.
@@ -87,8 +87,8 @@ pub fn parse(
     }
 }
 
-/// Reads the beginning of a body of which the rest was not received: the members and elements
-/// that are whole. Only for states that a later poll can correct, never for an end.
+/// Reads the beginning of a body whose rest was not received: the members and elements that
+/// are whole. Only for states that a later poll can correct, never for an end.
 ///
 /// Returns `None` if no member is whole.
 pub fn parse_beginning(

@@ -176,8 +176,8 @@ impl Check<'_> {
             );
         }
         let listed = states.listed().into_iter().map(|(_, state)| state);
-        let ruled = rules.iter().map(|rule| rule.outcome);
-        let all: Vec<JobState> = listed.chain(ruled).collect();
+        let outcomes = rules.iter().map(|rule| rule.outcome);
+        let all: Vec<JobState> = listed.chain(outcomes).collect();
         let gone_is_success = file.not_found_means == NotFoundMeans::Succeeded;
         let mut ends = all.iter().filter_map(|state| state.outcome());
         if ends.next().is_none() && !gone_is_success {

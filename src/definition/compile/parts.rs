@@ -106,7 +106,7 @@ impl Check<'_> {
     /// Compiles `[batch]`. A `[request]` that names no job and has an `item` is one, too.
     pub(super) fn batch(&mut self, file: &File) -> Option<Batch> {
         let Some(table) = &file.batch else {
-            return self.whole_list(file);
+            return whole_list(file);
         };
         let request = self.batch_request(&file.request, table)?;
         let names_jobs = request.placeholders().any(|name| name.starts_with(JOB_IDS));
@@ -133,23 +133,8 @@ impl Check<'_> {
         })
     }
 
-    fn whole_list(&mut self, file: &File) -> Option<Batch> {
-        let request = RequestTemplate::compile(&file.request).ok()?;
-        if request.placeholders().any(|name| name == JOB_ID) || file.job.id.as_slice().is_empty() {
-            return None;
-        }
-        let items = Selector::compile(file.job.item.as_deref()?).ok()?;
-        Some(Batch {
-            max: usize::MAX,
-            alone: false,
-            request,
-            items,
-            page: None,
-        })
-    }
-
-    /// Compiles the request of a batch. What it does not set comes from `[request]`, without the
-    /// queries and headers that name one job.
+    /// Compiles the request of a batch. The keys that it does not set come from `[request]`,
+    /// without the queries and headers that name one job.
     fn batch_request(
         &mut self,
         request: &RequestTable,
@@ -212,4 +197,20 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Returns the batch of a definition whose `[request]` names no job and gives the list of all.
+fn whole_list(file: &File) -> Option<Batch> {
+    let request = RequestTemplate::compile(&file.request).ok()?;
+    if request.placeholders().any(|name| name == JOB_ID) || file.job.id.as_slice().is_empty() {
+        return None;
+    }
+    let items = Selector::compile(file.job.item.as_deref()?).ok()?;
+    Some(Batch {
+        max: usize::MAX,
+        alone: false,
+        request,
+        items,
+        page: None,
+    })
 }

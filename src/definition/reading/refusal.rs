@@ -22,6 +22,13 @@ impl Reading<'_> {
         let root = root.as_ref().unwrap_or(&Value::Null);
         mapped(self.definition, self.answer, root).unwrap_or_else(|| {
             let error = ErrorAnswer::of(self.definition, self.answer, root);
+            // The page of a proxy or a gateway says nothing about the job.
+            if self.answer.http_status == 404 && html::is_page(self.answer.body) {
+                return Problem {
+                    is_page: true,
+                    ..error.into_problem(ProblemKind::Misconfigured)
+                };
+            }
             let kind = default_kind(self.answer.http_status, error.code.as_deref());
             if kind == ProblemKind::NotFound && html::words(self.answer.body).is_some() {
                 // A gateway may have answered in the place of the service.

@@ -12,7 +12,7 @@ pub(super) const LENIENT: &str =
 
 /// A body that was read, or the reason why it was not.
 pub(super) enum Tree {
-    /// The whole body.
+    /// The tree of the whole body.
     Read { root: Value, is_lenient: bool },
     /// The beginning of a body that is larger than the limit.
     Beginning { root: Value, is_lenient: bool },
@@ -41,7 +41,7 @@ impl Tree {
         }
     }
 
-    /// Reads an error, which may be XML or JSON whatever the definition says.
+    /// Reads an error, which may be XML or JSON in an API of the other format.
     pub(super) fn of_error(definition: &Definition, answer: &Answer<'_>) -> Self {
         match error_root(definition, answer) {
             Some(root) => Self::Read {
@@ -91,7 +91,7 @@ pub(super) fn error_root(definition: &Definition, answer: &Answer<'_>) -> Option
     tried.find_map(Result::ok).map(|parsed| parsed.root)
 }
 
-/// Returns the message about a body of which only the beginning was received.
+/// Returns the message about a body that was not received whole.
 pub(super) fn too_large(answer: &Answer<'_>) -> String {
     format!(
         "the body is larger than max_body, {} bytes",

@@ -9,15 +9,20 @@ use jiff::Timestamp;
 
 use crate::clock::until;
 use crate::schedule::Duty;
-use crate::schedule::agenda::Ticket;
+use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Admission;
+use crate::service::Services;
 use crate::workers::poller::backlog::Flush;
-use crate::workers::poller::poll::{Poll, Turn};
+use crate::workers::poller::poll::{Poll, Taken, Turn};
 use crate::workers::poller::{SLEEP_MAX, Shared, State};
 
 /// The time for which a watch may wait for its budget after its deadline. Not zero: a watch
 /// that is late because of a restart is polled once more, and a verdict counts.
 const OVERDUE: Duration = Duration::from_secs(30);
+
+/// The same for a watch that was never polled: no watch ends unasked because its budget is
+/// small, but a budget may be smaller than any deadline permits.
+pub(super) const UNASKED_OVERDUE: Duration = Duration::from_mins(10);
 
 /// The pause of a late poll when its budget has no room.
 const LATE_POLL_PAUSE: Duration = Duration::from_secs(30);
@@ -40,19 +45,23 @@ impl Shared {
         let uptime = self.clock.uptime();
         let mut state = self.state();
         let mut turns = Vec::new();
-        let late = state.take_due(uptime, &mut turns);
+        let late = state.take_due(now, uptime, &mut turns);
         let mut next = None;
         for queue in 0..state.queues.len() {
             state.expire_overdue(queue, now, uptime, &mut turns);
-            next = earlier(next, state.admit(queue, now, uptime, &mut turns));
+            let admitted = state.admit(&self.services, queue, now, uptime, &mut turns);
+            next = earlier(next, admitted);
+            let State { agenda, queues, .. } = &mut *state;
+            queues.queue(queue).keep_up(agenda, uptime);
         }
         for ticket in late {
             turns.extend(state.admit_late(ticket, uptime));
         }
         state.polls += turns
             .iter()
-            .filter(|turn| turn.duty != Duty::Expire)
-            .count() as u64;
+            .filter(|turn| turn.taken.duty != Duty::Expire)
+            .map(Turn::watches)
+            .sum::<u64>();
         next = earlier(next, state.agenda.next_due());
         let flush_at = state.backlog.due();
         let is_flush_due = flush_at.is_some_and(|at| at <= uptime);
@@ -78,9 +87,9 @@ impl Shared {
         let now = self.clock.now();
         let uptime = self.clock.uptime();
         let mut state = self.state();
-        match state.next_turn(queue, now, uptime) {
+        match state.next_turn(&self.services, queue, now, uptime) {
             Answer::Granted(turn) => {
-                state.polls += 1;
+                state.polls += turn.watches();
                 Some(turn)
             }
             Answer::NotBefore(_) | Answer::Nothing => None,
@@ -91,12 +100,13 @@ impl Shared {
 impl State {
     /// Takes all due duties from the agenda: puts polls into their queues and ends into `turns`,
     /// and returns late polls.
-    fn take_due(&mut self, uptime: Duration, turns: &mut Vec<Turn>) -> Vec<Ticket> {
+    fn take_due(&mut self, now: Timestamp, uptime: Duration, turns: &mut Vec<Turn>) -> Vec<Ticket> {
         let mut late = Vec::new();
         while let Some((ticket, duty)) = self.agenda.take_due(uptime) {
             match (duty, self.queue_of(ticket)) {
-                (Duty::Poll, Some(queue)) => {
-                    self.queues.queue(queue).waiting.push_back(ticket);
+                (Duty::Poll, Some(queue)) => self.wait(ticket, queue, now),
+                (Duty::Expire, Some(queue)) if self.may_ask_first(ticket, queue, uptime) => {
+                    self.wait(ticket, queue, now);
                 }
                 (Duty::PollLate, _) => late.push(ticket),
                 (Duty::Poll | Duty::Expire, _) => turns.push(expiry(ticket)),
@@ -105,14 +115,30 @@ impl State {
         late
     }
 
+    /// Puts a watch that is due into a line of its budget.
+    fn wait(&mut self, ticket: Ticket, queue: usize, now: Timestamp) {
+        if let Some(entry) = self.agenda.entry(ticket) {
+            let waiting = &mut self.queues.queue(queue).waiting;
+            waiting.push(ticket, is_asked(entry), entry.deadline, now);
+        }
+    }
+
+    /// True for a watch that would end unasked although its service may be asked by now: the pause
+    /// was over before its end came, because this process was late.
+    fn may_ask_first(&self, ticket: Ticket, queue: usize, uptime: Duration) -> bool {
+        let entry = self.agenda.entry(ticket);
+        let is_unasked = entry.is_some_and(|entry| !is_asked(entry));
+        is_unasked && self.queues.get(queue).budget.paused(uptime).is_none()
+    }
+
     fn queue_of(&self, ticket: Ticket) -> Option<usize> {
         let entry = self.agenda.entry(ticket)?;
         self.queues.index_of(&entry.service)
     }
 
     /// Ends watches that have waited in a queue beyond their deadline: a deadline counts also
-    /// when the budget is too small for its watches. It visits the whole queue, so it runs at
-    /// most once a second.
+    /// when the budget is too small for its watches. Those near their deadline go forward. It may
+    /// visit the whole queue, so it runs at most once a second.
     fn expire_overdue(
         &mut self,
         queue: usize,
@@ -125,28 +151,26 @@ impl State {
         if !queue.may_sweep(uptime) {
             return;
         }
-        queue.waiting.retain(|ticket| {
-            let is_past = agenda.entry(*ticket).is_some_and(|it| it.deadline < now);
-            let waited = agenda.due(*ticket).map(|due| uptime.saturating_sub(due));
-            let is_overdue = is_past && waited.is_some_and(|waited| waited > OVERDUE);
-            if is_overdue {
-                turns.push(expiry(*ticket));
-            }
-            !is_overdue
+        let over = queue.waiting.sweep(now, |ticket, is_asked| {
+            let patience = if is_asked { OVERDUE } else { UNASKED_OVERDUE };
+            let due = agenda.due(ticket);
+            due.is_some_and(|due| uptime.saturating_sub(due) > patience)
         });
+        turns.extend(over.into_iter().map(expiry));
     }
 
     /// Takes watches from a queue as far as its budget allows. Returns the uptime at which the
     /// next may start.
     fn admit(
         &mut self,
+        services: &Services,
         queue: usize,
         now: Timestamp,
         uptime: Duration,
         turns: &mut Vec<Turn>,
     ) -> Option<Duration> {
         loop {
-            match self.next_turn(queue, now, uptime) {
+            match self.next_turn(services, queue, now, uptime) {
                 Answer::Granted(turn) => turns.push(turn),
                 Answer::NotBefore(at) => return Some(at),
                 Answer::Nothing => return None,
@@ -154,24 +178,37 @@ impl State {
         }
     }
 
-    fn next_turn(&mut self, index: usize, now: Timestamp, uptime: Duration) -> Answer {
+    fn next_turn(
+        &mut self,
+        services: &Services,
+        index: usize,
+        now: Timestamp,
+        uptime: Duration,
+    ) -> Answer {
         if let Some(resumes) = self.queues.queue(index).budget.paused(uptime) {
             self.postpone(index, now, uptime, resumes);
             return Answer::Nothing;
         }
         let Self { agenda, queues, .. } = self;
         let queue = queues.queue(index);
-        while let Some(ticket) = queue.waiting.front().copied() {
-            if agenda.entry(ticket).is_none() {
-                queue.waiting.pop_front();
+        while let Some(ticket) = queue.waiting.next() {
+            let Some(entry) = agenda.entry(ticket) else {
+                queue.waiting.skip_next();
                 continue;
-            }
+            };
             return match queue.budget.admit(uptime) {
                 Admission::Granted(permit) => {
-                    queue.waiting.pop_front();
+                    queue.waiting.start_next();
+                    let service = services.get(&entry.service).map(Arc::clone);
+                    let companions = service
+                        .map(|service| self.companions(&service, index, ticket))
+                        .unwrap_or_default();
                     Answer::Granted(Turn {
-                        ticket,
-                        duty: Duty::Poll,
+                        taken: Taken {
+                            ticket,
+                            duty: Duty::Poll,
+                        },
+                        companions,
                         permit: Some((index, permit)),
                     })
                 }
@@ -184,15 +221,16 @@ impl State {
 
     /// Puts the watches of a paused budget back on the agenda until the pause is over. A watch
     /// whose deadline comes first ends at its deadline without a poll, because the service asked
-    /// for no requests.
+    /// for no requests. One that was never polled may wait for the end of a short pause.
     fn postpone(&mut self, queue: usize, now: Timestamp, uptime: Duration, resumes: Duration) {
-        let waiting = std::mem::take(&mut self.queues.queue(queue).waiting);
-        for ticket in waiting {
+        for ticket in self.queues.queue(queue).waiting.take_all() {
             let Some(entry) = self.agenda.entry(ticket) else {
                 continue;
             };
             let deadline = uptime.saturating_add(until(now, entry.deadline));
-            if deadline < resumes {
+            let may_wait = !is_asked(entry) && until(entry.deadline, now) <= UNASKED_OVERDUE;
+            let patience = if may_wait { OVERDUE } else { Duration::ZERO };
+            if deadline.saturating_add(patience) < resumes {
                 self.agenda.schedule(ticket, Duty::Expire, deadline);
             } else {
                 self.agenda.schedule(ticket, Duty::Poll, resumes);
@@ -209,8 +247,11 @@ impl State {
             && let Admission::Granted(permit) = queue.budget.admit(uptime)
         {
             return Some(Turn {
-                ticket,
-                duty: Duty::PollLate,
+                taken: Taken {
+                    ticket,
+                    duty: Duty::PollLate,
+                },
+                companions: Vec::new(),
                 permit: Some((index, permit)),
             });
         }
@@ -220,10 +261,18 @@ impl State {
     }
 }
 
+/// True if the watch was polled before.
+pub(super) fn is_asked(entry: &Entry) -> bool {
+    entry.tracking.polls > 0
+}
+
 fn expiry(ticket: Ticket) -> Turn {
     Turn {
-        ticket,
-        duty: Duty::Expire,
+        taken: Taken {
+            ticket,
+            duty: Duty::Expire,
+        },
+        companions: Vec::new(),
         permit: None,
     }
 }

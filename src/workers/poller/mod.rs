@@ -6,7 +6,8 @@
 //!
 //! Around these two: [`load`] brings watches from the store to the agenda, a
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
-//! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log.
+//! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
+//! [`together`] asks for several jobs at once, [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
 
 mod backlog;
 mod budget_queue;
@@ -18,6 +19,9 @@ mod load;
 mod poll;
 mod progress;
 mod report;
+mod status;
+mod together;
+mod unasked;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,6 +46,7 @@ use crate::workers::Heartbeat;
 use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::budget_queue::BudgetQueues;
 use crate::workers::poller::in_flight::InFlightCount;
+pub use crate::workers::poller::status::{BudgetStatus, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
 /// readings of changes, because a wake may be lost.
@@ -105,6 +110,8 @@ struct State {
     /// The watches that left the agenda since the last read of changes began. The read may
     /// still give them as accepted.
     left: HashSet<WatchId>,
+    /// The watches whose jobs a batch did not show, and which are asked for alone next.
+    alone: HashSet<WatchId>,
     /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
     /// The number of polls started.
@@ -124,6 +131,7 @@ impl Poller {
             rng: parts.rng,
             changes_read: None,
             left: HashSet::new(),
+            alone: HashSet::new(),
             interned: HashSet::new(),
             polls: 0,
             warned: HashSet::new(),

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clock::until;
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Permit;
 use crate::service::Service;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
-use crate::watch::evidence::Evidence;
 use crate::watch::observation::{AskedWait, Observation};
 use crate::watch::terms::Terms;
 use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
-use crate::watch::{Outcome, Watch, WatchId};
+use crate::watch::{Watch, WatchId};
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
@@ -25,20 +25,36 @@ use crate::workers::poller::{Shared, State};
 /// The pause of a watch whose decision could neither be saved nor kept in memory.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// A duty that may start now.
-pub(super) struct Turn {
+/// A duty that was taken from the agenda.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
     pub(super) ticket: Ticket,
     pub(super) duty: Duty,
+}
+
+/// A duty that may start now.
+pub(super) struct Turn {
+    pub(super) taken: Taken,
+    /// Other watches whose jobs the same request asks for.
+    pub(super) companions: Vec<Ticket>,
     /// The queue of the budget, and the permit for one request; `None` for a duty without a
     /// request.
     pub(super) permit: Option<(usize, Permit)>,
 }
 
-/// One duty of one watch under way. When it ends, also by a panic, it gives back its permit
-/// and its place among those in flight, and the watch stays on the agenda unless it is over.
+impl Turn {
+    /// Returns the number of watches that it polls.
+    pub(super) fn watches(&self) -> u64 {
+        self.companions.len() as u64 + 1
+    }
+}
+
+/// One duty of one watch under way, or one request for several watches. When it ends, also by a
+/// panic, it gives back its permit and its place among those in flight, and each watch stays on
+/// the agenda unless it is over.
 pub(super) struct Poll {
-    shared: Arc<Shared>,
-    turn: Turn,
+    pub(super) shared: Arc<Shared>,
+    pub(super) turn: Turn,
     _in_flight: InFlight,
 }
 
@@ -56,10 +72,10 @@ impl Poll {
     pub(super) async fn run(mut self) {
         loop {
             let queue = self.turn.permit.as_ref().map(|(queue, _)| *queue);
-            if let Some(decision) = self.decide().await {
-                let decision = Arc::new(decision);
-                let saved = self.shared.save(&decision).await;
-                self.finish(&decision, saved);
+            if self.turn.companions.is_empty() {
+                self.run_alone().await;
+            } else {
+                self.run_together().await;
             }
             let next = queue.and_then(|queue| self.shared.next_waiting(queue));
             let Some(turn) = next else { return };
@@ -67,21 +83,30 @@ impl Poll {
         }
     }
 
+    async fn run_alone(&mut self) {
+        if let Some(decision) = self.decide().await {
+            let decision = Arc::new(decision);
+            let saved = self.shared.save(&decision).await;
+            self.shared.finish(self.turn.taken, &decision, saved);
+        }
+    }
+
     /// Polls, unless the watch ends without a poll. Returns `None` when there is nothing to
     /// save; the watch is then scheduled again.
     async fn decide(&mut self) -> Option<Decision> {
-        let entry = self.shared.state().agenda.entry(self.turn.ticket)?.clone();
-        if self.turn.duty == Duty::Expire {
-            return Some(expired(entry, self.shared.clock.now()));
+        let taken = self.turn.taken;
+        let entry = self.shared.state().agenda.entry(taken.ticket)?.clone();
+        if taken.duty == Duty::Expire {
+            return Some(self.shared.expired(entry));
         }
         let Some(service) = self.shared.services.get(&entry.service).map(Arc::clone) else {
-            self.try_again();
+            self.shared.try_again(taken);
             return None;
         };
         let started = self.shared.clock.now();
         let observed = service.observe(&subject_of(&entry), started).await;
         self.account(&service, &observed.observation);
-        self.judge(entry, &service, observed)
+        self.shared.judge(taken, entry, &service, observed)
     }
 
     /// Gives the permit back and reports the observation to budget, metrics and log.
@@ -90,22 +115,45 @@ impl Poll {
         self.shared.metrics.polled(&service.name, observation);
         let mut state = self.shared.state();
         if let Some((queue, permit)) = self.turn.permit.take() {
+            let took = uptime.saturating_sub(permit.since());
             drop(permit);
             let queue = state.queues.queue(queue);
-            queue.note(service, observation, uptime);
+            queue.note(service, observation, took, uptime);
             queue.report(service, observation, uptime);
         }
         state.report_oddities(service, observation);
     }
+}
 
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.try_again(self.turn.taken);
+            for ticket in std::mem::take(&mut self.turn.companions) {
+                self.shared.try_again(Taken {
+                    ticket,
+                    duty: Duty::Poll,
+                });
+            }
+        }
+    }
+}
+
+impl Shared {
     /// Decides on the effect of an observation. One without an effect changes only the memory
     /// (invariant 6).
-    fn judge(&self, entry: Entry, service: &Service, mut observed: Observed) -> Option<Decision> {
-        let now = self.shared.clock.moment();
+    pub(super) fn judge(
+        &self,
+        taken: Taken,
+        entry: Entry,
+        service: &Service,
+        mut observed: Observed,
+    ) -> Option<Decision> {
+        let now = self.clock.moment();
         let wait = observed.observation.asked_wait();
         let terms = terms_of(&entry, service);
         let mut tracking = entry.tracking.clone();
-        let effect = if self.turn.duty == Duty::PollLate {
+        let effect = if taken.duty == Duty::PollLate {
             transition::decide_late(&mut tracking, &observed.observation, &terms, now)
                 .then_some(Effect::LateResult)
         } else {
@@ -115,7 +163,7 @@ impl Poll {
             }
         };
         let Some(effect) = effect else {
-            self.put_back(Some(tracking), wait, now.at);
+            self.put_back(taken, Some(tracking), wait, now.at);
             return None;
         };
         let is_end = matches!(effect, Effect::Step(Step::Finished(_), _));
@@ -129,64 +177,76 @@ impl Poll {
     }
 
     /// Updates the agenda: the watch continues, ends, or gets late polls.
-    fn finish(&self, decision: &Decision, saved: Saved) {
+    pub(super) fn finish(&self, taken: Taken, decision: &Decision, saved: Saved) {
         match saved {
             Saved::Committed(Committed::Over(watch)) => {
                 let late = watch.as_deref().map(|watch| (watch, decision));
-                self.shared.end(decision.watch, late);
+                self.end(decision.watch, late);
             }
-            Saved::Kept if decision.is_end() => self.shared.end(decision.watch, None),
+            Saved::Kept if decision.is_end() => self.end(decision.watch, None),
             Saved::Committed(Committed::Watching) | Saved::Kept => {
-                self.put_back(decision.tracking(), decision.asked_wait(), decision.at);
+                self.put_back(
+                    taken,
+                    decision.tracking(),
+                    decision.asked_wait(),
+                    decision.at,
+                );
             }
-            Saved::Forgotten => self.try_again(),
+            Saved::Forgotten => self.try_again(taken),
         }
     }
 
     /// Schedules the next duty of a watch that continues.
-    fn put_back(&self, tracking: Option<Tracking>, wait: AskedWait, at: Timestamp) {
-        let uptime = self.shared.clock.uptime();
-        let mut state = self.shared.state();
+    fn put_back(&self, taken: Taken, tracking: Option<Tracking>, wait: AskedWait, at: Timestamp) {
+        let uptime = self.clock.uptime();
+        let mut state = self.state();
         let State { agenda, rng, .. } = &mut *state;
-        let Some(entry) = agenda.entry_mut(self.turn.ticket) else {
+        let Some(entry) = agenda.entry_mut(taken.ticket) else {
             return;
         };
         if let Some(tracking) = tracking {
             entry.tracking = tracking;
         }
-        let Some(service) = self.shared.services.get(&entry.service) else {
+        let Some(service) = self.services.get(&entry.service) else {
             drop(state);
-            return self.try_again();
+            return self.try_again(taken);
         };
-        let timing = service.timing_at(entry.tracking.stage());
-        let next = if self.turn.duty == Duty::PollLate {
+        let stage = entry.tracking.stage();
+        let timing = service.timing_at(stage);
+        let next = if taken.duty == Duty::PollLate {
             timing.late_poll(wait.retry_after, at, entry.deadline, rng)
         } else {
             Some(timing.next_poll(&entry.tracking, wait, at, entry.deadline, rng))
         };
         if let Some(next) = next {
             let due = uptime.saturating_add(next.after);
-            agenda.schedule(self.turn.ticket, next.duty, due);
+            let is_shared = next.duty == Duty::Poll && service.batch_at(stage).is_some();
+            let due = if is_shared {
+                let last = uptime.saturating_add(until(at, entry.deadline));
+                aligned(due, timing.initial()).min(last)
+            } else {
+                due
+            };
+            agenda.schedule(taken.ticket, next.duty, due);
         } else {
             let id = entry.id;
             drop(state);
-            self.shared.end(id, None);
+            self.end(id, None);
         }
     }
 
-    fn try_again(&self) {
-        let due = self.shared.clock.uptime() + TRY_AGAIN;
-        let Turn { ticket, duty, .. } = self.turn;
-        self.shared.state().agenda.schedule(ticket, duty, due);
+    pub(super) fn try_again(&self, taken: Taken) {
+        let due = self.clock.uptime() + TRY_AGAIN;
+        self.state().agenda.schedule(taken.ticket, taken.duty, due);
     }
 }
 
-impl Drop for Poll {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.try_again();
-        }
-    }
+/// Returns the next multiple of `step` at or after `due`: watches that one request can serve
+/// become due together.
+fn aligned(due: Duration, step: Duration) -> Duration {
+    let (due_ns, step_ns) = (due.as_nanos(), step.as_nanos().max(1));
+    let ahead = (step_ns - due_ns % step_ns) % step_ns;
+    due + Duration::from_nanos(u64::try_from(ahead).unwrap_or_default())
 }
 
 impl Shared {
@@ -212,24 +272,7 @@ impl Shared {
     }
 }
 
-/// Returns the end of a watch whose deadline has passed without a poll. The last problem, if there
-/// is one, says why.
-fn expired(entry: Entry, at: Timestamp) -> Decision {
-    let problem = entry.tracking.last_problem.as_deref();
-    let evidence = problem.map(|problem| Evidence {
-        http_status: problem.http_status,
-        ..Evidence::without_answer(problem.at)
-    });
-    Decision {
-        watch: entry.id,
-        evidence: evidence.map(Box::new),
-        effect: Effect::Step(Step::Finished(Outcome::TimedOut), entry.tracking),
-        observation: None,
-        at,
-    }
-}
-
-fn subject_of(entry: &Entry) -> Subject<'_> {
+pub(super) fn subject_of(entry: &Entry) -> Subject<'_> {
     let tracking = &entry.tracking;
     Subject {
         job_id: &entry.job_id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::service::Service;
-use crate::watch::observation::Observation;
+use crate::watch::observation::{Observation, Problem, ProblemKind};
 use crate::workers::poller::budget_queue::BudgetQueue;
 use crate::workers::poller::decision::Decision;
 use crate::workers::poller::{Shared, State};
@@ -13,20 +13,48 @@ use crate::workers::poller::{Shared, State};
 const STATUSES_MAX: usize = 1000;
 
 impl BudgetQueue {
-    /// Pauses the budget if the service throttled the poll.
-    pub(super) fn note(&mut self, service: &Service, observation: &Observation, uptime: Duration) {
-        if let Observation::Problem(problem) = observation
-            && problem.pauses_budget()
-        {
-            self.budget
-                .throttled(uptime, |run| match problem.retry_after {
-                    Some(retry_after) => service.timing.respected(retry_after),
-                    None => service.timing.interval(run),
-                });
+    /// Reports the observation and the duration of a poll to the budget, which pauses if the service
+    /// throttled the poll.
+    pub(super) fn note(
+        &mut self,
+        service: &Service,
+        observation: &Observation,
+        took: Duration,
+        uptime: Duration,
+    ) {
+        match observation {
+            Observation::Problem(problem) if problem.pauses_budget() => {
+                self.budget
+                    .throttled(uptime, |run| match problem.retry_after {
+                        Some(retry_after) => service.timing.respected(retry_after),
+                        None => service.timing.interval(run),
+                    });
+            }
+            Observation::Problem(Problem {
+                kind: ProblemKind::Unreachable | ProblemKind::ServerError,
+                ..
+            }) => self.budget.failed(uptime),
+            _ => self.budget.answered(took),
         }
     }
 
-    /// Logs a problem, at most once a minute for one budget.
+    /// Logs that polls wait for too long, at most once a minute for one budget.
+    pub(super) fn report_late(&self, lateness: Duration) {
+        let budget = &self.budget;
+        tracing::warn!(
+            endpoint = self.key.endpoint,
+            credential = self.key.credential,
+            waiting = self.waiting.len(),
+            late_seconds = lateness.as_secs(),
+            rate = budget.rate(),
+            ceiling = budget.ceiling(),
+            in_flight = budget.in_flight(),
+            concurrency = budget.limits().concurrency,
+            "polls are late: the budget of this endpoint and credential cannot keep up; raise `rate` and `concurrency` if the service permits it, or lengthen the intervals of [poll]"
+        );
+    }
+
+    /// Logs a problem, at most once a minute for one service.
     pub(super) fn report(
         &mut self,
         service: &Service,
@@ -34,7 +62,7 @@ impl BudgetQueue {
         uptime: Duration,
     ) {
         if let Observation::Problem(problem) = observation
-            && self.may_warn(uptime)
+            && self.may_warn(&service.name, uptime)
         {
             tracing::warn!(
                 service = %service.name, problem = %problem.kind,

@@ -5,8 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -90,14 +89,23 @@ impl Process {
         }
     }
 
+    /// Waits for the next line.
+    ///
+    /// # Errors
+    /// The output was silent for so long, or it has ended.
+    pub(crate) fn next_line(&mut self, patience: Duration) -> Result<String, RecvTimeoutError> {
+        let line = self.lines.recv_timeout(patience)?;
+        self.printed.push(line.clone());
+        Ok(line)
+    }
+
     /// Reads up to the next line with `words` and returns that line.
     #[track_caller]
     pub(crate) fn line_with(&mut self, words: &str) -> String {
         loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+            let Ok(line) = self.next_line(PATIENCE) else {
                 panic!("no line with {words:?} in:\n{}", self.printed.join("\n"));
             };
-            self.printed.push(line.clone());
             if line.contains(words) {
                 return line;
             }
@@ -125,6 +133,11 @@ impl Process {
     /// Stops it with SIGTERM, and reads the output to its end.
     #[track_caller]
     pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.send_sigterm();
+        self.ended()
+    }
+
+    pub(crate) fn send_sigterm(&self) {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(
             Command::new("sh")
@@ -133,19 +146,24 @@ impl Process {
                 .unwrap()
                 .success()
         );
-        self.ended()
     }
 
     /// Reads the output to its end.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
+        match self.ends(PATIENCE) {
+            Some(status) => status,
+            None => panic!("still running:\n{}", self.printed.join("\n")),
+        }
+    }
+
+    /// Reads the output to its end; `None` if it goes on, but is silent for so long.
+    pub(crate) fn ends(&mut self, patience: Duration) -> Option<ExitStatus> {
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.printed.push(line),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return self.child.wait().unwrap(),
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    panic!("still running:\n{}", self.printed.join("\n"))
-                }
+            match self.next_line(patience) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return Some(self.child.wait().unwrap()),
+                Err(RecvTimeoutError::Timeout) => return None,
             }
         }
     }

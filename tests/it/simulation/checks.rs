@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jobwatch::clock::until;
+use jobwatch::schedule::rate::START;
 use jobwatch::watch::event::EventKind;
 use jobwatch::watch::{Outcome, State, Watch};
 
 use crate::simulation::cloud::Seen;
-use crate::simulation::plan::{CloudFault, Job, SINKS, Stop};
+use crate::simulation::plan::{CloudFault, Job, Plan, SINKS, Stop};
 use crate::simulation::world::{World, wall_at};
 use crate::store::memory::{Logged, Rows};
 use jobwatch::store::delivery::DeliveryState;
@@ -167,6 +168,7 @@ pub(super) fn all(world: &World) {
             world.violated(invariant, &what);
         };
         agreeing(&rows, watch, &events, &violated);
+        asked(watch, &events, &violated);
         let seen = world.state().visits.seen.get(&watch.job_id).cloned();
         let seen = seen.unwrap_or_default();
         let changes = events
@@ -226,6 +228,17 @@ fn agreeing(rows: &Rows, watch: &Watch, events: &[&Logged], violated: &impl Fn(&
                 );
             }
         }
+    }
+}
+
+/// Checks that no watch times out unasked unless its event says that nothing could be asked.
+fn asked(watch: &Watch, events: &[&Logged], violated: &impl Fn(&str, &str)) {
+    let is_unasked = watch.state == State::Final(Outcome::TimedOut) && watch.polls == 0;
+    let is_end = |it: &&&Logged| it.event.kind == EventKind::Finished(Outcome::TimedOut);
+    let end = events.iter().find(is_end);
+    let says_so = end.is_some_and(|it| it.event.body.contains("asked for no requests"));
+    if is_unasked && !says_so {
+        violated("no watch times out unasked", "its event gives no reason");
     }
 }
 
@@ -304,7 +317,8 @@ fn in_time(world: &World, job: &Job, watch: &Watch, seen: &Seen, violated: &impl
         (plan.timing.max() * 2 + plan.timing.max_retry_after()).mul_f64(1.0 + plan.timing.jitter());
     let asked = seen.asked_at.unwrap_or(finished);
     let accepted = until(began, watch.submitted_at);
-    if asked > accepted.max(well_from) + longest + POLLED_WITHIN && asked < deadline {
+    let polled_within = POLLED_WITHIN + crawl(plan);
+    if asked > accepted.max(well_from) + longest + polled_within && asked < deadline {
         violated("a new watch is polled", &format!("{accepted:?}, {asked:?}"));
     }
     let is_refused = |fault| matches!(fault, CloudFault::Status(401));
@@ -319,6 +333,13 @@ fn in_time(world: &World, job: &Job, watch: &Watch, seen: &Seen, violated: &impl
     if is_timed_out && job.forgotten_at.is_none() && visible < deadline {
         violated("a verdict is seen", &format!("{visible:?} < {deadline:?}"));
     }
+}
+
+/// The time in which a budget makes one poll of each job, when throttling has left a quarter of its
+/// rate.
+fn crawl(plan: &Plan) -> Duration {
+    let jobs = f64::from(u32::try_from(plan.jobs.len()).unwrap());
+    Duration::from_secs_f64(jobs / (plan.limits.rate.unwrap_or(START) / 4.0))
 }
 
 /// Checks that a verdict after the end makes a late result if it comes in time.

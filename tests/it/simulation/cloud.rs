@@ -153,7 +153,7 @@ impl Cloud {
         }
         for (n, begun) in visits.begun.iter().rev().enumerate().take(50) {
             let allowed = f64::from(plan.limits.burst)
-                + (uptime.saturating_sub(*begun)).as_secs_f64() * plan.limits.rate
+                + (uptime.saturating_sub(*begun)).as_secs_f64() * plan.limits.ceiling()
                 + 0.01;
             let made = f64::from(u32::try_from(n + 1).unwrap());
             if made > allowed {

@@ -156,7 +156,7 @@ impl Plan {
             seed,
             timing: poll_settings(rng).complete().expect("all are set"),
             limits: Limits {
-                rate: one_of(rng, &[0.7, 2.0, 10.0, 1000.0]),
+                rate: one_of(rng, &[None, Some(0.7), Some(2.0), Some(10.0), Some(1000.0)]),
                 burst: rng.random_range(1..5),
                 concurrency: rng.random_range(1..5),
             },

@@ -9,6 +9,9 @@ use crate::definition::explain::{Explanation, explain};
 use crate::definition::reading::{Answer, Asked, read};
 use crate::watch::observation::{JobState, Observation, ProblemKind};
 
+mod answers;
+mod claims;
+
 const HEAD: &str =
     "title = \"t\"\ndocs = \"d\"\n[request]\nmethod = \"GET\"\npath = \"/{job_id}\"\n";
 const PLAIN: &str = "[job]\nid = \"$.id\"\nstatus = \"$.status\"\n[states]\nsucceeded = [\"OK\"]\nfailed = [\"KO\"]\n";

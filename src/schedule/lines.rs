@@ -1,0 +1,304 @@
+//! The polls that are due and wait for one budget, in four lines. Pure.
+//!
+//! First come watches that were never polled and are near their deadline, then others near their
+//! deadline, then those that were never polled. Every [`REST_EVERY`]th place is for the rest, so
+//! that no line waits for ever: a watch is in each of the other lines only for its first polls
+//! or its last ones. Within a line the order is that of arrival.
+//!
+//! A place takes 16 bytes, and to find those near their deadline costs nothing until the first
+//! of a line comes near: there may be a million.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::schedule::agenda::Ticket;
+
+/// The time before its deadline in which a watch goes first.
+const NEAR: Duration = Duration::from_secs(5);
+
+/// One of this many places is for the rest.
+const REST_EVERY: u8 = 4;
+
+/// The lines, in their order. A watch that was asked is one that was polled.
+const UNASKED_NEAR: usize = 0;
+const ASKED_NEAR: usize = 1;
+const UNASKED: usize = 2;
+const REST: usize = 3;
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    ticket: Ticket,
+    /// The deadline of the watch, in milliseconds since 1970.
+    deadline: i64,
+}
+
+#[derive(Debug)]
+struct Line {
+    places: VecDeque<Place>,
+    /// No watch in this line has an earlier deadline.
+    earliest: i64,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            places: VecDeque::new(),
+            earliest: i64::MAX,
+        }
+    }
+}
+
+impl Line {
+    fn push(&mut self, place: Place) {
+        self.earliest = self.earliest.min(place.deadline);
+        self.places.push_back(place);
+    }
+}
+
+/// The polls that wait for one budget; see the module.
+#[derive(Debug, Default)]
+pub struct Lines {
+    lines: [Line; 4],
+    /// The places given since the last one of the rest.
+    given: u8,
+}
+
+impl Lines {
+    /// Adds a poll that is due. `is_asked` is true if the watch was polled before.
+    pub fn push(&mut self, ticket: Ticket, is_asked: bool, deadline: Timestamp, now: Timestamp) {
+        let deadline = deadline.as_millisecond();
+        let line = line_of(is_asked, is_near(deadline, now.as_millisecond()));
+        self.lines[line].push(Place { ticket, deadline });
+    }
+
+    /// Returns the poll that is next.
+    pub fn next(&self) -> Option<Ticket> {
+        let first = self.lines[self.turn()?].places.front()?;
+        Some(first.ticket)
+    }
+
+    /// Removes the poll that is next, because it starts.
+    pub fn start_next(&mut self) {
+        let Some(line) = self.turn() else { return };
+        self.lines[line].places.pop_front();
+        self.given = if line == REST {
+            0
+        } else {
+            self.given.saturating_add(1)
+        };
+    }
+
+    /// Removes the poll that is next, because its watch is not on the agenda any more.
+    pub fn skip_next(&mut self) {
+        if let Some(line) = self.turn() {
+            self.lines[line].places.pop_front();
+        }
+    }
+
+    /// Removes and returns up to `most` polls for which `is_wanted` is true. It looks at the first
+    /// places of each line only, several times as many as are wanted.
+    pub fn take_some(
+        &mut self,
+        most: usize,
+        mut is_wanted: impl FnMut(Ticket) -> bool,
+    ) -> Vec<Ticket> {
+        let mut taken = Vec::new();
+        for line in &mut self.lines {
+            let looked_at = line.places.len().min(most.saturating_mul(4));
+            let rest = line.places.split_off(looked_at);
+            line.places.retain(|place| {
+                let is_taken = taken.len() < most && is_wanted(place.ticket);
+                if is_taken {
+                    taken.push(place.ticket);
+                }
+                !is_taken
+            });
+            line.places.extend(rest);
+        }
+        taken
+    }
+
+    fn turn(&self) -> Option<usize> {
+        let has_any = |line: &usize| !self.lines[*line].places.is_empty();
+        let rest = Some(REST).filter(|_| self.given >= REST_EVERY - 1);
+        rest.filter(has_any).or_else(|| (0..=REST).find(has_any))
+    }
+
+    /// Moves the polls of watches that have come near their deadline, and removes and returns
+    /// those beyond their deadline for which `is_over` is true. It is given the ticket, and
+    /// whether the watch was polled before.
+    pub fn sweep(
+        &mut self,
+        now: Timestamp,
+        mut is_over: impl FnMut(Ticket, bool) -> bool,
+    ) -> Vec<Ticket> {
+        let now = now.as_millisecond();
+        let mut over = Vec::new();
+        for index in 0..=REST {
+            if !is_near(self.lines[index].earliest, now) {
+                continue;
+            }
+            let is_asked = matches!(index, ASKED_NEAR | REST);
+            let target = line_of(is_asked, true);
+            for place in std::mem::take(&mut self.lines[index]).places {
+                if place.deadline < now && is_over(place.ticket, is_asked) {
+                    over.push(place.ticket);
+                } else if is_near(place.deadline, now) {
+                    self.lines[target].push(place);
+                } else {
+                    self.lines[index].push(place);
+                }
+            }
+        }
+        over
+    }
+
+    /// Removes and returns all polls, in the order of the lines.
+    pub fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
+        let lines = std::mem::take(&mut self.lines);
+        lines
+            .into_iter()
+            .flat_map(|line| line.places)
+            .map(|place| place.ticket)
+    }
+
+    /// Returns the number of polls that wait.
+    pub fn len(&self) -> usize {
+        self.lines.iter().map(|line| line.places.len()).sum()
+    }
+
+    /// True if no poll waits.
+    pub fn is_empty(&self) -> bool {
+        self.lines.iter().all(|line| line.places.is_empty())
+    }
+
+    /// Returns the first poll of each line.
+    pub fn firsts(&self) -> impl Iterator<Item = Ticket> {
+        let firsts = self.lines.iter().map(|line| line.places.front());
+        firsts.flatten().map(|place| place.ticket)
+    }
+
+    /// Counts the polls for which `is_late` is true, which are those at the begin of each line. It
+    /// is close rather than exact, as some polls near their deadline are out of order.
+    pub fn count_late(&self, is_late: impl Fn(Ticket) -> bool) -> usize {
+        let count = |line: &Line| line.places.partition_point(|place| is_late(place.ticket));
+        self.lines.iter().map(count).sum()
+    }
+}
+
+fn is_near(deadline: i64, now: i64) -> bool {
+    deadline.saturating_sub(now) <= i64::try_from(NEAR.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn line_of(is_asked: bool, is_near: bool) -> usize {
+    match (is_asked, is_near) {
+        (false, true) => UNASKED_NEAR,
+        (true, true) => ASKED_NEAR,
+        (false, false) => UNASKED,
+        (true, false) => REST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::later;
+    use crate::schedule::Duty;
+    use crate::schedule::agenda::{Agenda, Entry};
+    use crate::watch::WatchId;
+    use crate::watch::tracking::Tracking;
+    use std::collections::HashSet;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn at(secs: u64) -> Timestamp {
+        later(START, Duration::from_secs(secs))
+    }
+
+    fn tickets(n: u128) -> Vec<Ticket> {
+        let mut agenda = Agenda::default();
+        for n in 0..n {
+            let entry = Entry {
+                id: WatchId(Uuid::from_u128(n)),
+                service: "dcs".into(),
+                job_id: "job".into(),
+                params: Arc::default(),
+                submitted_at: START,
+                deadline: START,
+                tracking: Tracking::default(),
+            };
+            agenda.add(entry, Duty::Poll, Duration::ZERO);
+        }
+        let take = || agenda.take_due(Duration::ZERO);
+        std::iter::from_fn(take).map(|(ticket, _)| ticket).collect()
+    }
+
+    fn start_all(lines: &mut Lines) -> Vec<Ticket> {
+        let next = || {
+            let next = lines.next();
+            lines.start_next();
+            next
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn unasked_watches_and_those_near_their_deadline_go_first() {
+        let all = tickets(4);
+        let mut lines = Lines::default();
+        lines.push(all[3], true, at(100), START);
+        lines.push(all[2], false, at(100), START);
+        lines.push(all[1], true, at(1), START);
+        lines.push(all[0], false, at(1), START);
+        assert_eq!(start_all(&mut lines), all);
+    }
+
+    #[test]
+    fn every_fourth_place_is_for_the_rest() {
+        let all = tickets(40);
+        let mut lines = Lines::default();
+        for (n, ticket) in all.iter().enumerate() {
+            lines.push(*ticket, n < 20, at(100), START);
+        }
+        let rest: HashSet<_> = all[..20].iter().map(|it| format!("{it:?}")).collect();
+        let order = start_all(&mut lines);
+        let is_rest = |it: &&Ticket| rest.contains(&format!("{it:?}"));
+        assert_eq!(order[..24].iter().filter(is_rest).count(), 6);
+        assert_eq!(order.len(), 40);
+    }
+
+    #[test]
+    fn watches_that_come_near_their_deadline_move_forward() {
+        let all = tickets(4);
+        let mut lines = Lines::default();
+        for (ticket, secs) in all.iter().zip([100, 90, 30, 30]) {
+            lines.push(*ticket, *ticket == all[3], at(secs), START);
+        }
+        assert!(lines.sweep(at(24), |_, _| true).is_empty());
+        assert_eq!(lines.next(), Some(all[0]));
+        assert!(lines.sweep(at(25), |_, _| true).is_empty());
+        assert_eq!(lines.next(), Some(all[2]));
+        let over = lines.sweep(at(31), |_, is_asked| is_asked);
+        assert_eq!(over, [all[3]], "the other one was never asked");
+        assert_eq!(start_all(&mut lines), [all[2], all[0], all[1]]);
+    }
+
+    #[test]
+    fn lines_count_and_give_back_all_their_polls() {
+        let all = tickets(10);
+        let mut lines = Lines::default();
+        for (n, ticket) in all.iter().enumerate() {
+            lines.push(*ticket, n % 2 == 0, at(100), START);
+        }
+        lines.skip_next();
+        assert_eq!((lines.len(), lines.firsts().count()), (9, 2));
+        let is_late = |ticket| all.iter().position(|it| *it == ticket).unwrap() < 4;
+        assert_eq!(lines.count_late(is_late), 3);
+        assert_eq!(lines.take_all().count(), 9);
+        assert!(lines.is_empty());
+    }
+}

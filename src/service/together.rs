@@ -1,0 +1,165 @@
+//! One request for several jobs: a batch, or a list that is read page by page.
+
+use jiff::Timestamp;
+use reqwest::Url;
+
+use crate::credential::scope::Scope;
+use crate::definition::answer::Asked;
+use crate::definition::batch::{Batch, NextPage};
+use crate::definition::reading::list::read_batch;
+use crate::service::Service;
+use crate::service::exchange::Sent;
+use crate::service::poll::{Observed, misconfigured, seen};
+use crate::service::subject::{Reading, Subject};
+use crate::watch::observation::{Observation, Problem, ProblemKind};
+use crate::watch::stage::Stage;
+
+/// The result of one request for several jobs.
+pub struct Together {
+    /// One for each subject, in their order; `None` for one that must be asked for alone.
+    pub observed: Vec<Option<Observed>>,
+    /// The problem that stopped the request; the observations before it count.
+    pub problem: Option<Observation>,
+    /// The number of requests that were sent: one a page.
+    pub requests: u32,
+}
+
+/// The place of a page.
+enum Place {
+    First,
+    Number(u32),
+    At(Url),
+}
+
+impl Service {
+    /// Returns the request for several jobs of this stage; `None` if the API has none.
+    pub fn batch_at(&self, stage: Option<&Stage>) -> Option<&Batch> {
+        self.definition_at(stage).batch.as_ref()
+    }
+
+    /// Polls several jobs with one request, or one for each page. All subjects must be at the same
+    /// stage and have the same params.
+    pub async fn observe_together(&self, subjects: &[Subject<'_>], now: Timestamp) -> Together {
+        let mut together = Together {
+            observed: subjects.iter().map(|_| None).collect(),
+            problem: None,
+            requests: 0,
+        };
+        let stage = subjects.first().and_then(|subject| subject.stage);
+        let result = match (self.reading_at(stage), self.batch_at(stage)) {
+            (Ok(reading), Some(batch)) => {
+                let read = self.read_pages(reading, batch, subjects, &mut together, now);
+                read.await.map(|()| batch)
+            }
+            (Err(problem), _) => Err(problem),
+            (Ok(_), None) => Err(misconfigured("there is no [batch]".to_owned())),
+        };
+        let alone = self.batch_at(stage).is_none_or(|batch| batch.alone);
+        let missing = match result {
+            Ok(_) => Problem::new(ProblemKind::NotFound, "the list does not have this job"),
+            Err(problem) => {
+                together.problem = Some(Observation::Problem(problem.clone()));
+                problem
+            }
+        };
+        if !alone {
+            for observed in together.observed.iter_mut().filter(|it| it.is_none()) {
+                *observed = Some(Observed::problem(missing.clone()));
+            }
+        }
+        together
+    }
+
+    /// Reads page after page until every job was seen, or no page follows.
+    async fn read_pages(
+        &self,
+        reading: Reading<'_>,
+        batch: &Batch,
+        subjects: &[Subject<'_>],
+        together: &mut Together,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let asked: Vec<Asked<'_>> = subjects.iter().map(Subject::asked).collect();
+        let mut place = Place::First;
+        for number in 0.. {
+            let build = |scope: &Scope| self.page_request(reading, batch, subjects, &place, scope);
+            together.requests += 1;
+            let answered = match self.exchange(reading, &build, now).await {
+                Sent::Problem(problem) => return Err(problem),
+                Sent::Received(answered) => answered,
+            };
+            let answer = answered.received.answer();
+            let page = read_batch(reading.definition, batch, &asked, &answer, number, now);
+            let page = page.map_err(|mut problem| {
+                answered.finish_problem(&mut problem);
+                problem
+            })?;
+            let next = match page.next {
+                Some(NextPage::Number(number)) => Some(Place::Number(number)),
+                Some(NextPage::Link(link)) => {
+                    let url = self.allow_hosts.resolve(&answered.url, &link);
+                    Some(Place::At(url.map_err(misconfigured)?))
+                }
+                None => None,
+            };
+            let is_redirected = answered.is_redirected;
+            let seen = seen(*answered);
+            for (slot, observation) in together.observed.iter_mut().zip(page.observations) {
+                let Some(mut observation) = observation.filter(|_| slot.is_none()) else {
+                    continue;
+                };
+                if let Observation::Sighting(sighting) = &mut observation {
+                    sighting.is_redirected = is_redirected;
+                }
+                *slot = Some(Observed {
+                    observation,
+                    answer: Some(seen.clone()),
+                });
+            }
+            let is_done = together.observed.iter().all(Option::is_some);
+            match next {
+                Some(next) if !is_done => place = next,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the request for the first page of a list, or of a batch with this one job.
+    pub(super) fn first_page(
+        &self,
+        reading: Reading<'_>,
+        batch: &Batch,
+        subject: &Subject<'_>,
+        scope: &Scope,
+    ) -> Result<reqwest::Request, Problem> {
+        self.page_request(reading, batch, &[*subject], &Place::First, scope)
+    }
+
+    fn page_request(
+        &self,
+        reading: Reading<'_>,
+        batch: &Batch,
+        subjects: &[Subject<'_>],
+        place: &Place,
+        scope: &Scope,
+    ) -> Result<reqwest::Request, Problem> {
+        let ids: Vec<&str> = subjects.iter().map(Subject::present_id).collect();
+        let first = subjects.first();
+        let value = |name: &str| first.and_then(|subject| subject.value(self, scope, name));
+        let number = match place {
+            Place::Number(number) => Some(*number),
+            Place::First | Place::At(_) => None,
+        };
+        let rendered = match number {
+            Some(number) => batch.render_page(&ids, Some(number), value),
+            None => batch.render(&ids, value),
+        };
+        let rendered = rendered.map_err(|error| misconfigured(error.to_string()))?;
+        let mut request = self.completed(reading, rendered, scope)?;
+        if let Place::At(url) = place {
+            *request.url_mut() = url.clone();
+        }
+        Ok(request)
+    }
+}

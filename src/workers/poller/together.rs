@@ -1,0 +1,171 @@
+//! One request for several watches, where the definition has a batch or a list.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::schedule::Duty;
+use crate::schedule::agenda::{Entry, Ticket};
+use crate::service::Service;
+use crate::service::subject::Subject;
+use crate::service::together::Together;
+use crate::workers::poller::decision::Decision;
+use crate::workers::poller::poll::{Poll, Taken, subject_of};
+use crate::workers::poller::{Shared, State};
+
+/// The most watches that one list serves at a time.
+const TOGETHER_MAX: usize = 10_000;
+/// The most decisions that are saved at the same time.
+const SAVES_MAX: usize = 256;
+
+/// One watch among those of a request.
+type Member = (Taken, Entry);
+
+impl Poll {
+    /// Sends one request for the jobs of all watches of this turn. A job that it does not show is
+    /// asked for alone before that counts, if the API has such a request.
+    pub(super) async fn run_together(&mut self) {
+        let members = self.members();
+        let Some((_, first)) = members.first() else {
+            return;
+        };
+        let Some(service) = self.shared.services.get(&first.service).map(Arc::clone) else {
+            for (taken, _) in members {
+                self.shared.try_again(taken);
+            }
+            return;
+        };
+        let started = self.shared.clock.now();
+        let subjects: Vec<Subject<'_>> =
+            members.iter().map(|(_, entry)| subject_of(entry)).collect();
+        let together = service.observe_together(&subjects, started).await;
+        drop(subjects);
+        self.account_together(&service, &together);
+        let mut decisions = Vec::new();
+        for ((taken, entry), observed) in members.into_iter().zip(together.observed) {
+            match observed {
+                Some(observed) => {
+                    let decision = self.shared.judge(taken, entry, &service, observed);
+                    decisions.extend(decision.map(|decision| (taken, decision)));
+                }
+                None => self.shared.ask_alone(taken, &entry),
+            }
+        }
+        self.turn.companions.clear();
+        self.shared.save_all(decisions).await;
+    }
+
+    /// Returns the watches of this turn that are still on the agenda.
+    fn members(&self) -> Vec<Member> {
+        let state = self.shared.state();
+        let others = self.turn.companions.iter().map(|ticket| Taken {
+            ticket: *ticket,
+            duty: Duty::Poll,
+        });
+        std::iter::once(self.turn.taken)
+            .chain(others)
+            .filter_map(|taken| Some((taken, state.agenda.entry(taken.ticket)?.clone())))
+            .collect()
+    }
+
+    /// Gives the permit back, and reports the requests and the observations.
+    fn account_together(&mut self, service: &Arc<Service>, together: &Together) {
+        let uptime = self.shared.clock.uptime();
+        let seen = || together.observed.iter().flatten();
+        let observations = seen().map(|observed| &observed.observation);
+        for observation in observations.clone() {
+            self.shared.metrics.polled(&service.name, observation);
+        }
+        let whole = together.problem.as_ref().or(observations.clone().next());
+        let mut state = self.shared.state();
+        if let Some((queue, permit)) = self.turn.permit.take() {
+            let took = uptime.saturating_sub(permit.since());
+            drop(permit);
+            let queue = state.queues.queue(queue);
+            queue.budget.charge(together.requests.saturating_sub(1));
+            if let Some(observation) = whole {
+                queue.note(service, observation, took, uptime);
+                queue.report(service, observation, uptime);
+            }
+        }
+        for observation in observations {
+            state.report_oddities(service, observation);
+        }
+    }
+}
+
+impl Shared {
+    /// Puts a watch back whose job a batch did not show: it is asked for alone, soon.
+    fn ask_alone(&self, taken: Taken, entry: &Entry) {
+        let due = self.clock.uptime();
+        let mut state = self.state();
+        state.alone.insert(entry.id);
+        state.agenda.schedule(taken.ticket, taken.duty, due);
+    }
+
+    /// Saves decisions side by side, so that they share the commits of the store.
+    async fn save_all(self: &Arc<Self>, decisions: Vec<(Taken, Decision)>) {
+        let mut saves = JoinSet::new();
+        for (taken, decision) in decisions {
+            if saves.len() == SAVES_MAX {
+                saves.join_next().await;
+            }
+            let shared = Arc::clone(self);
+            saves.spawn(async move {
+                let decision = Arc::new(decision);
+                let saved = shared.save(&decision).await;
+                shared.finish(taken, &decision, saved);
+            });
+        }
+        saves.join_all().await;
+    }
+}
+
+impl State {
+    /// Takes further watches from the queue whose jobs the request of this one can ask for too.
+    pub(super) fn companions(
+        &mut self,
+        service: &Service,
+        queue: usize,
+        ticket: Ticket,
+    ) -> Vec<Ticket> {
+        let Self {
+            agenda,
+            queues,
+            alone,
+            ..
+        } = self;
+        let Some(first) = agenda.entry(ticket) else {
+            return Vec::new();
+        };
+        let Some(batch) = service.batch_at(first.tracking.stage()) else {
+            return Vec::new();
+        };
+        let takes = |entry: &Entry| {
+            batch.takes(subject_of(entry).present_id()) && entry.tracking.follow().is_none()
+        };
+        if alone.remove(&first.id) || !takes(first) {
+            return Vec::new();
+        }
+        let most = if batch.is_list() {
+            TOGETHER_MAX
+        } else {
+            batch.max
+        };
+        queues
+            .queue(queue)
+            .waiting
+            .take_some(most.saturating_sub(1), |ticket| {
+                agenda.entry(ticket).is_some_and(|entry| {
+                    entry.service == first.service
+                        && Arc::ptr_eq(&entry.params, &first.params)
+                        && entry.tracking.stage().map(|stage| &stage.definition)
+                            == first.tracking.stage().map(|stage| &stage.definition)
+                        && entry.tracking.stage().map(|stage| &stage.params)
+                            == first.tracking.stage().map(|stage| &stage.params)
+                        && !alone.contains(&entry.id)
+                        && takes(entry)
+                })
+            })
+    }
+}
