@@ -200,9 +200,8 @@ impl State {
                 Admission::Granted(permit) => {
                     queue.waiting.start_next();
                     let service = services.get(&entry.service).map(Arc::clone);
-                    let companions = service
-                        .map(|service| self.companions(&service, index, ticket))
-                        .unwrap_or_default();
+                    let companions =
+                        service.and_then(|service| self.companions(&service, index, ticket));
                     Answer::Granted(Turn {
                         taken: Taken {
                             ticket,
@@ -251,7 +250,7 @@ impl State {
                     ticket,
                     duty: Duty::PollLate,
                 },
-                companions: Vec::new(),
+                companions: None,
                 permit: Some((index, permit)),
             });
         }
@@ -272,7 +271,7 @@ fn expiry(ticket: Ticket) -> Turn {
             ticket,
             duty: Duty::Expire,
         },
-        companions: Vec::new(),
+        companions: None,
         permit: None,
     }
 }

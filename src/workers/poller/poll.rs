@@ -35,8 +35,9 @@ pub(super) struct Taken {
 /// A duty that may start now.
 pub(super) struct Turn {
     pub(super) taken: Taken,
-    /// Other watches whose jobs the same request asks for.
-    pub(super) companions: Vec<Ticket>,
+    /// The other watches whose jobs the same request asks for; `None` for a request that asks for
+    /// one job only.
+    pub(super) companions: Option<Vec<Ticket>>,
     /// The queue of the budget, and the permit for one request; `None` for a duty without a
     /// request.
     pub(super) permit: Option<(usize, Permit)>,
@@ -45,7 +46,7 @@ pub(super) struct Turn {
 impl Turn {
     /// Returns the number of watches that it polls.
     pub(super) fn watches(&self) -> u64 {
-        self.companions.len() as u64 + 1
+        self.companions.as_ref().map_or(0, Vec::len) as u64 + 1
     }
 }
 
@@ -72,7 +73,7 @@ impl Poll {
     pub(super) async fn run(mut self) {
         loop {
             let queue = self.turn.permit.as_ref().map(|(queue, _)| *queue);
-            if self.turn.companions.is_empty() {
+            if self.turn.companions.is_none() {
                 self.run_alone().await;
             } else {
                 self.run_together().await;
@@ -129,7 +130,7 @@ impl Drop for Poll {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.shared.try_again(self.turn.taken);
-            for ticket in std::mem::take(&mut self.turn.companions) {
+            for ticket in self.turn.companions.take().unwrap_or_default() {
                 self.shared.try_again(Taken {
                     ticket,
                     duty: Duty::Poll,

@@ -51,14 +51,13 @@ impl Poll {
                 None => self.shared.ask_alone(taken, &entry),
             }
         }
-        self.turn.companions.clear();
         self.shared.save_all(decisions).await;
     }
 
     /// Returns the watches of this turn that are still on the agenda.
     fn members(&self) -> Vec<Member> {
         let state = self.shared.state();
-        let others = self.turn.companions.iter().map(|ticket| Taken {
+        let others = self.turn.companions.iter().flatten().map(|ticket| Taken {
             ticket: *ticket,
             duty: Duty::Poll,
         });
@@ -122,50 +121,45 @@ impl Shared {
 }
 
 impl State {
-    /// Takes further watches from the queue whose jobs the request of this one can ask for too.
+    /// Takes further watches from the queue whose jobs the batch of this one can ask for too.
+    /// Returns `None` if this one is asked for alone.
     pub(super) fn companions(
         &mut self,
         service: &Service,
         queue: usize,
         ticket: Ticket,
-    ) -> Vec<Ticket> {
+    ) -> Option<Vec<Ticket>> {
         let Self {
             agenda,
             queues,
             alone,
             ..
         } = self;
-        let Some(first) = agenda.entry(ticket) else {
-            return Vec::new();
-        };
-        let Some(batch) = service.batch_at(first.tracking.stage()) else {
-            return Vec::new();
-        };
+        let first = agenda.entry(ticket)?;
+        let batch = service.batch_at(first.tracking.stage())?;
         let takes = |entry: &Entry| {
             batch.takes(subject_of(entry).present_id()) && entry.tracking.follow().is_none()
         };
         if alone.remove(&first.id) || !takes(first) {
-            return Vec::new();
+            return None;
         }
         let most = if batch.is_list() {
             TOGETHER_MAX
         } else {
             batch.max
         };
-        queues
-            .queue(queue)
-            .waiting
-            .take_some(most.saturating_sub(1), |ticket| {
-                agenda.entry(ticket).is_some_and(|entry| {
-                    entry.service == first.service
-                        && Arc::ptr_eq(&entry.params, &first.params)
-                        && entry.tracking.stage().map(|stage| &stage.definition)
-                            == first.tracking.stage().map(|stage| &stage.definition)
-                        && entry.tracking.stage().map(|stage| &stage.params)
-                            == first.tracking.stage().map(|stage| &stage.params)
-                        && !alone.contains(&entry.id)
-                        && takes(entry)
-                })
+        let waiting = &mut queues.queue(queue).waiting;
+        Some(waiting.take_some(most.saturating_sub(1), |ticket| {
+            agenda.entry(ticket).is_some_and(|entry| {
+                entry.service == first.service
+                    && Arc::ptr_eq(&entry.params, &first.params)
+                    && entry.tracking.stage().map(|stage| &stage.definition)
+                        == first.tracking.stage().map(|stage| &stage.definition)
+                    && entry.tracking.stage().map(|stage| &stage.params)
+                        == first.tracking.stage().map(|stage| &stage.params)
+                    && !alone.contains(&entry.id)
+                    && takes(entry)
             })
+        }))
     }
 }
