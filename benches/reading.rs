@@ -173,7 +173,9 @@ fn compare_formats(name: &str, json: &[u8], reads: u32) {
 /// Writes `value` as an element, and its members as elements in it.
 fn write_xml(name: &str, value: &Value, out: &mut String) {
     if let Value::Array(values) = value {
-        values.iter().for_each(|value| write_xml(name, value, out));
+        for value in values {
+            write_xml(name, value, out);
+        }
         return;
     }
     out.extend(["<", name, ">"]);
@@ -187,85 +189,67 @@ fn write_xml(name: &str, value: &Value, out: &mut String) {
     out.extend(["</", name, ">"]);
 }
 
-/// Bodies of 1 MiB that cost the readers more than others of that size, some of them in vain.
-fn worst() -> Vec<(&'static str, Format, Vec<u8>)> {
-    let filled = |before: &str, piece: &str, after: &str| {
-        let count = (LARGEST - before.len() - after.len()) / piece.len();
-        format!("{before}{}{after}", piece.repeat(count)).into_bytes()
-    };
-    let numbered = |before: &str, piece: fn(usize) -> String, after: &str| {
-        let mut body = before.to_owned();
-        (0..)
-            .map(piece)
-            .take_while(|piece| {
-                body.push_str(piece);
-                body.len() < LARGEST
-            })
-            .for_each(drop);
-        (body + after).into_bytes()
-    };
-    vec![
-        ("JSON: brackets", Format::Json, filled("", "[", "")),
-        ("JSON: empty lists", Format::Json, filled("[", "[],", "[]]")),
-        ("JSON: NaN", Format::Json, filled("[", "NaN,", "NaN]")),
-        (
-            "JSON: surrogates",
-            Format::Json,
-            filled("[\"", "\\ud800", "\"]"),
-        ),
-        (
-            "JSON: bad escapes",
-            Format::Json,
-            filled("[\"", "\\x", "\"]"),
-        ),
-        ("JSON: control", Format::Json, filled("[\"", "\0", "\"]")),
-        (
-            "JSON: strings",
-            Format::Json,
-            filled("[\"\n\"", ",\"\"", "]"),
-        ),
+/// A body of 1 MiB: its name, its form, and its text.
+type Body = (&'static str, Format, Vec<u8>);
+
+/// Fills a body with as many repetitions of `piece` as 1 MiB has room for.
+fn filled(before: &str, piece: &str, after: &str) -> Vec<u8> {
+    let count = (LARGEST - before.len() - after.len()) / piece.len();
+    format!("{before}{}{after}", piece.repeat(count)).into_bytes()
+}
+
+/// Fills a body with pieces that all differ.
+fn numbered(before: &str, piece: fn(usize) -> String, after: &str) -> Vec<u8> {
+    let mut body = before.to_owned();
+    let mut n = 0;
+    while body.len() < LARGEST {
+        body.push_str(&piece(n));
+        n += 1;
+    }
+    (body + after).into_bytes()
+}
+
+/// Bodies that cost the readers more than others of their size, some of them in vain.
+fn worst() -> Vec<Body> {
+    let json = [
+        ("JSON: brackets", filled("", "[", "")),
+        ("JSON: empty lists", filled("[", "[],", "[]]")),
+        ("JSON: NaN", filled("[", "NaN,", "NaN]")),
+        ("JSON: surrogates", filled("[\"", "\\ud800", "\"]")),
+        ("JSON: bad escapes", filled("[\"", "\\x", "\"]")),
+        ("JSON: control", filled("[\"", "\0", "\"]")),
+        ("JSON: strings", filled("[\"\n\"", ",\"\"", "]")),
         (
             "JSON: long numbers",
-            Format::Json,
             filled("[", "12345678901234567890,", "1]"),
         ),
-        ("JSON: one number", Format::Json, filled("[", "9", "]")),
+        ("JSON: one number", filled("[", "9", "]")),
         (
             "JSON: members",
-            Format::Json,
             numbered("{\"\n\":0", |n| format!(",\"{n}\":0"), "}"),
         ),
-        ("JSON: half", Format::Json, filled("[\"\n\"", ",-1", "")),
-        ("XML: nested", Format::Xml, filled("", "<a>", "")),
-        ("XML: elements", Format::Xml, filled("<a>", "<b/>", "</a>")),
+        ("JSON: half", filled("[\"\n\"", ",-1", "")),
+    ];
+    let xml = [
+        ("XML: nested", filled("", "<a>", "")),
+        ("XML: elements", filled("<a>", "<b/>", "</a>")),
         (
             "XML: names",
-            Format::Xml,
             numbered("<a>", |n| format!("<b{n}/>"), "</a>"),
         ),
         (
             "XML: attributes",
-            Format::Xml,
             numbered("<a", |n| format!(" b{n}=''"), "/>"),
         ),
-        (
-            "XML: references",
-            Format::Xml,
-            filled("<a>", "&lt;", "</a>"),
-        ),
-        (
-            "XML: in attribute",
-            Format::Xml,
-            filled("<a b='", "&lt;", "'/>"),
-        ),
-        ("XML: ampersands", Format::Xml, filled("<a>", "&", "</a>")),
-        (
-            "XML: comments",
-            Format::Xml,
-            filled("<a>", "<!---->", "</a>"),
-        ),
-        ("XML: tags", Format::Xml, filled("<a>", "<", "")),
-    ]
+        ("XML: references", filled("<a>", "&lt;", "</a>")),
+        ("XML: in attribute", filled("<a b='", "&lt;", "'/>")),
+        ("XML: ampersands", filled("<a>", "&", "</a>")),
+        ("XML: comments", filled("<a>", "<!---->", "</a>")),
+        ("XML: tags", filled("<a>", "<", "")),
+    ];
+    let json = json.map(|(name, body)| (name, Format::Json, body));
+    let xml = xml.map(|(name, body)| (name, Format::Xml, body));
+    json.into_iter().chain(xml).collect()
 }
 
 fn measure_worst(name: &str, format: Format, body: &[u8]) {

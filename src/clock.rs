@@ -23,7 +23,7 @@ pub trait Clock: Send + Sync + 'static {
     /// Returns the time since this clock was made; it never goes back.
     fn uptime(&self) -> Duration;
 
-    /// Reads both.
+    /// Reads wall time and uptime together.
     fn moment(&self) -> Moment {
         Moment {
             at: self.now(),

@@ -7,10 +7,10 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `watch/` | the pure core: [`watch::Watch`], the observation of one poll, the transition that follows, the event and its subscribers |
+//! | `watch/` | the pure core: [`watch::Watch`], the observation of one poll, whether it is believed, the transition that follows, the event and its subscribers |
 //! | `timing/` | the poll settings: as written in each place, and merged into a complete set |
 //! | `schedule/` | the time of the next poll: intervals, the agenda, budgets |
-//! | `definition/` | the description of a family of job APIs, a TOML file; it turns one answer into one observation |
+//! | `definition/` | the description of a family of job APIs, a TOML file: `compile/` checks it, `body/` parses an answer, `reading/` turns it into one observation |
 //! | `credential/` | the authentication of requests to a service: `kinds/` has one file for each kind, `discovery/` finds the credentials that other tools have stored |
 //! | `service/` | a definition with URL and credential: makes one poll over HTTP |
 //! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
@@ -53,8 +53,8 @@
 //! 5. An outcome never changes; a verdict that comes later is a separate `late_result` event.
 //! 6. A poll that shows nothing new writes nothing. The agenda is built from the store on start.
 //! 7. jobwatch only reads a job: it never cancels or repeats remote work.
-//! 8. Secrets never appear in logs, errors, `Debug`, events or metrics. No redirect is
-//!    followed, because it could carry a secret to another host.
+//! 8. Secrets never appear in logs, errors, `Debug`, events or metrics, and never go to
+//!    another origin: a redirect is followed only on the same one.
 //! 9. A status that the definition does not list is loud: the job counts as running, with a
 //!    warning, a metric and a note on the watch.
 //! 10. Every queue, cache, body, list and retry is bounded.

@@ -8,7 +8,7 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
-use crate::cli::submit::pair;
+use crate::cli::pair::pair;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::definition::Definition;

@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 mod list;
 mod output;
+mod pair;
 mod probe;
 mod redrive;
 mod response;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::explain::in_words;
 use crate::cli::output::{complain, plain, say, say_json};
-use crate::cli::submit::pair;
+use crate::cli::pair::pair;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock};
 use crate::definition::explain::Explanation;

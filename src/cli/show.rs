@@ -1,5 +1,7 @@
 //! `jobwatch show`: shows one watch and its transitions.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use http::Method;
 
@@ -9,6 +11,7 @@ use crate::cli::client::{Client, DaemonArgs};
 use crate::cli::output::{Paint, Table, or_dash, plain, say, say_json, time};
 use crate::watch::evidence::Evidence;
 use crate::watch::note::Note;
+use crate::watch::observation::ProblemNote;
 use crate::watch::stage::Stage;
 
 /// Shows one watch and its transitions.
@@ -68,34 +71,23 @@ impl Show {
 }
 
 fn evidence_in_words(evidence: &Evidence) -> String {
-    let paint = Paint::for_stdout();
-    let mut table = Table::default();
-    let mut row = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            table.row(vec![paint.dim(name), value]);
-        }
-    };
-    let status = evidence.http_status;
-    let no_answer = || "there was no answer".to_owned();
-    row("observed", Some(time(evidence.observed_at)));
-    row(
-        "http status",
-        Some(status.map_or_else(no_answer, |it| it.to_string())),
-    );
-    row("selector", evidence.selector.as_deref().map(plain));
-    row("rule", evidence.rule.as_deref().map(plain));
-    row(
-        "lenient",
-        evidence
-            .lenient
-            .then(|| "yes: the body is not valid".to_owned()),
-    );
-    if let Some(job) = &evidence.last_sighting {
+    let status = evidence.http_status.map(|status| status.to_string());
+    let status = status.unwrap_or_else(|| "there was no answer".to_owned());
+    let lenient = "yes: the body is not valid";
+    let last_sighting = evidence.last_sighting.as_ref().map(|job| {
         let reason = job.reason.as_deref().unwrap_or_default();
         let status = job.status.as_deref().unwrap_or(job.state.as_str());
-        row("last sighting", Some(plain(&format!("{status} {reason}"))));
-    }
-    let mut parts = vec![table.render()];
+        plain(&format!("{status} {reason}"))
+    });
+    let rows = [
+        ("observed", Some(time(evidence.observed_at))),
+        ("http status", Some(status)),
+        ("selector", evidence.selector.as_deref().map(plain)),
+        ("rule", evidence.rule.as_deref().map(plain)),
+        ("lenient", evidence.lenient.then(|| lenient.to_owned())),
+        ("last sighting", last_sighting),
+    ];
+    let mut parts = vec![rows_table(Paint::for_stdout(), rows)];
     if let Some(body) = &evidence.body {
         let lines: Vec<String> = body.lines().map(plain).collect();
         parts.push(lines.join("\n"));
@@ -135,91 +127,113 @@ fn in_words(watch: &WatchView) -> String {
     parts.join("\n\n")
 }
 
+/// A name and its value; a row without a value is not shown.
+type Row = (&'static str, Option<String>);
+
 fn facts(watch: &WatchView) -> String {
     let paint = Paint::for_stdout();
+    let rows = [
+        job_rows(watch, paint),
+        end_rows(watch),
+        poll_rows(watch),
+        given_rows(watch),
+    ];
+    rows_table(paint, rows.into_iter().flatten())
+}
+
+fn rows_table(paint: Paint, rows: impl IntoIterator<Item = Row>) -> String {
     let mut table = Table::default();
-    let mut row = |name: &str, value: Option<String>| {
+    for (name, value) in rows {
         if let Some(value) = value {
             table.row(vec![paint.dim(name), value]);
         }
-    };
-    let pairs = |map: &std::collections::BTreeMap<String, String>| {
-        let each: Vec<String> = map
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        (!each.is_empty()).then(|| plain(&each.join(" ")))
-    };
-    row("id", Some(watch.id.clone()));
-    row("service", Some(watch.service.clone()));
-    row("job", Some(plain(&watch.job_id)));
-    row("type", watch.job_type.as_deref().map(plain));
-    row("state", Some(paint.state(&watch.state)));
-    row("status", watch.status.as_deref().map(plain));
-    row(
-        "stale",
-        watch
-            .stale
-            .then(|| "yes: the status is that of an earlier run".to_owned()),
-    );
-    row("run", watch.run.as_deref().map(plain));
-    row(
-        "expect",
-        watch.expect.map(|expect| expect.as_str().to_owned()),
-    );
-    row(
-        "confirmed by",
-        watch
-            .confirmations
-            .filter(|count| *count > 1)
-            .map(|count| format!("{count} polls")),
-    );
-    row("unknown status", watch.unknown_status.as_deref().map(plain));
-    row("progress", watch.progress.as_deref().map(plain));
-    row("code", watch.code.as_deref().map(plain));
-    row("reason", watch.reason.as_deref().map(plain));
-    row("submitted", Some(time(watch.submitted_at)));
-    row("began", watch.began_at.map(time));
-    row("ended", watch.ended_at.map(time));
-    row("finished", watch.finished_at.map(time));
-    row("deadline", Some(time(watch.deadline)));
-    row("next poll", watch.next_poll_at.map(time));
-    row(
-        "polls",
-        Some(format!(
-            "{}, {} with a problem",
-            watch.polls, watch.problems
-        )),
-    );
-    row(
-        "last problem",
-        watch.last_problem.as_ref().map(|problem| {
-            let code = problem
-                .code
-                .as_deref()
-                .map_or_else(String::new, |code| format!(" {code}"));
-            plain(&format!(
-                "{}{code}: {} (at {})",
-                problem.kind,
-                problem.message,
-                time(problem.at)
-            ))
-        }),
-    );
-    let notes: Vec<&str> = watch.notes.iter().map(Note::as_str).collect();
-    row("notes", (!notes.is_empty()).then(|| notes.join(", ")));
-    row("callback", watch.callback_host.as_deref().map(plain));
-    row("labels", pairs(&watch.labels));
-    row("params", pairs(&watch.params));
-    let resources = watch
-        .resources
-        .as_ref()
-        .filter(|value| **value != serde_json::json!({}));
-    row(
-        "resources",
-        resources.map(|value| plain(&value.to_string())),
-    );
+    }
     table.render()
+}
+
+/// The job and its status.
+fn job_rows(watch: &WatchView, paint: Paint) -> Vec<Row> {
+    let stale = "yes: the status is that of an earlier run";
+    vec![
+        ("id", Some(watch.id.clone())),
+        ("service", Some(watch.service.clone())),
+        ("job", Some(plain(&watch.job_id))),
+        ("type", watch.job_type.as_deref().map(plain)),
+        ("state", Some(paint.state(&watch.state))),
+        ("status", watch.status.as_deref().map(plain)),
+        ("stale", watch.stale.then(|| stale.to_owned())),
+        ("run", watch.run.as_deref().map(plain)),
+        ("unknown status", watch.unknown_status.as_deref().map(plain)),
+        ("progress", watch.progress.as_deref().map(plain)),
+    ]
+}
+
+/// The end of the job, and the times.
+fn end_rows(watch: &WatchView) -> Vec<Row> {
+    let confirmed = watch.confirmations.filter(|count| *count > 1);
+    vec![
+        ("code", watch.code.as_deref().map(plain)),
+        ("reason", watch.reason.as_deref().map(plain)),
+        (
+            "confirmed by",
+            confirmed.map(|count| format!("{count} polls")),
+        ),
+        ("submitted", Some(time(watch.submitted_at))),
+        ("since", watch.since.map(time)),
+        ("began", watch.began_at.map(time)),
+        ("ended", watch.ended_at.map(time)),
+        ("finished", watch.finished_at.map(time)),
+        ("deadline", Some(time(watch.deadline))),
+    ]
+}
+
+fn poll_rows(watch: &WatchView) -> Vec<Row> {
+    let polls = format!("{}, {} with a problem", watch.polls, watch.problems);
+    let notes: Vec<&str> = watch.notes.iter().map(Note::as_str).collect();
+    vec![
+        ("next poll", watch.next_poll_at.map(time)),
+        ("polls", Some(polls)),
+        ("last problem", watch.last_problem.as_ref().map(problem)),
+        ("notes", (!notes.is_empty()).then(|| notes.join(", "))),
+    ]
+}
+
+fn problem(problem: &ProblemNote) -> String {
+    let code = problem
+        .code
+        .as_deref()
+        .map_or_else(String::new, |code| format!(" {code}"));
+    plain(&format!(
+        "{}{code}: {} (at {})",
+        problem.kind,
+        problem.message,
+        time(problem.at)
+    ))
+}
+
+/// The rest: mostly as the submitter gave it.
+fn given_rows(watch: &WatchView) -> Vec<Row> {
+    let resources = watch.resources.as_ref();
+    let resources = resources.filter(|value| **value != serde_json::json!({}));
+    let expect = watch.expect.map(|expect| expect.as_str().to_owned());
+    vec![
+        ("expect", expect),
+        ("callback", watch.callback_host.as_deref().map(plain)),
+        ("labels", pairs(&watch.labels)),
+        ("params", pairs(&watch.params)),
+        (
+            "resources",
+            resources.map(|value| plain(&value.to_string())),
+        ),
+    ]
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> Option<String> {
+    let each: Vec<String> = map
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    (!each.is_empty()).then(|| plain(&each.join(" ")))
 }
 
 /// Shows the jobs that handed over to each other, and the present one.

@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use http::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::view::WatchView;
 use crate::cli::client::DaemonArgs;
 use crate::cli::explain::{find, read_body};
 use crate::cli::output::{complain, say, say_json, time};
+use crate::cli::pair::pair;
 use crate::cli::response::Response;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::definition::answer::Answer;
+use crate::definition::created_job::CreatedJob;
 use crate::watch::request::WatchRequest;
 use crate::watch::{CallbackUrl, Expect};
 
@@ -75,24 +78,21 @@ fn expect(text: &str) -> Result<Expect, String> {
     Expect::from_word(text).ok_or_else(|| "must be `gone`".to_owned())
 }
 
-/// Splits `NAME=VALUE` at the first `=`; the name must not be empty.
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| "must be NAME=VALUE".to_owned())
-}
-
 impl Submit {
-    fn job_id(&self) -> Result<String, String> {
+    /// Returns the job that the arguments name, or that the creating call has named.
+    fn job(&self) -> Result<CreatedJob, String> {
         match (&self.job_id, &self.from_response) {
-            (Some(job_id), _) => Ok(job_id.clone()),
-            (None, Some(file)) => self.job_id_in(file),
+            (Some(job_id), _) => Ok(CreatedJob {
+                job_id: job_id.clone(),
+                run: None,
+                since: None,
+            }),
+            (None, Some(file)) => self.job_in(file),
             (None, None) => Err("give the id of the job, or --from-response".to_owned()),
         }
     }
 
-    fn job_id_in(&self, file: &Path) -> Result<String, String> {
+    fn job_in(&self, file: &Path) -> Result<CreatedJob, String> {
         let definition = find(&self.definition_name(), &self.config)?;
         if definition.submit.is_empty() {
             let name = &definition.name;
@@ -115,7 +115,7 @@ impl Submit {
         };
         let now = SystemClock::shared().now();
         let created = definition.submit.read(&definition.answer, &answer, now);
-        created.map(|job| job.job_id).ok_or_else(|| {
+        created.ok_or_else(|| {
             format!(
                 "no job id in {}: the selectors in [submit] of `{}` find none",
                 file.display(),
@@ -145,17 +145,17 @@ impl Submit {
     }
 
     async fn submit(self) -> Result<(), Exit> {
-        let job_id = self.job_id().map_err(|message| {
+        let job = self.job().map_err(|message| {
             complain(&message);
             Exit::Usage
         })?;
         let request = WatchRequest {
             service: self.service,
-            job_id,
+            job_id: job.job_id,
             params: self.params.into_iter().collect(),
             labels: self.labels.into_iter().collect(),
-            run: self.run,
-            since: self.since,
+            run: self.run.or(job.run),
+            since: self.since.or(job.since.map(with_margin)),
             again: self.again,
             expect: self.expect,
             deadline: self.deadline,
@@ -181,6 +181,13 @@ impl Submit {
         }
         Ok(())
     }
+}
+
+/// Writes the beginning of a run as a `since`. The clock of the service is known to a second or
+/// two, so a run that began just before counts too.
+fn with_margin(began: Timestamp) -> String {
+    let margin = SignedDuration::from_secs(2);
+    began.checked_sub(margin).unwrap_or(began).to_string()
 }
 
 fn in_words(watch: &WatchView, is_new: bool) -> String {

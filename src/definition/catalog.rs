@@ -16,7 +16,7 @@ macro_rules! built_in {
 }
 
 /// The definitions embedded in the binary, by name.
-const BUILT_IN: [(&str, &str); 43] = built_in![
+const BUILT_IN: [(&str, &str); 45] = built_in![
     "apig",
     "argocd-app",
     "azure-async",
@@ -29,6 +29,7 @@ const BUILT_IN: [(&str, &str); 43] = built_in![
     "cinder-volume",
     "databricks-run",
     "dcs",
+    "dcs-tasks",
     "ddm",
     "dds",
     "dli",
@@ -49,6 +50,7 @@ const BUILT_IN: [(&str, &str); 43] = built_in![
     "heat-stack",
     "ims",
     "jenkins-build",
+    "jenkins-queue",
     "kubernetes-job",
     "mrs",
     "nova-server",

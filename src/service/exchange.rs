@@ -36,7 +36,7 @@ pub(super) enum Sent {
 /// An answer without the secrets of its request, and those secrets.
 pub(super) struct Answered {
     pub(super) received: Received,
-    /// The URL that answered.
+    /// The URL that answered: the last one of the redirects.
     pub(super) url: Url,
     /// True if the service redirected the request to that URL.
     pub(super) is_redirected: bool,

@@ -91,7 +91,8 @@ impl Service {
             Sent::Problem(problem) => return Observed::problem(problem),
             Sent::Received(answered) => answered,
         };
-        let mut observation = answered.read(reading.definition, &subject.asked(), now);
+        let params = subject.all_params();
+        let mut observation = answered.read(reading.definition, &subject.asked(&params), now);
         if let Observation::Sighting(sighting) = &mut observation {
             self.resolve_follow(sighting, &answered.url);
         }
@@ -131,7 +132,9 @@ impl Service {
             Sent::Problem(problem) => Probed::problem(request, problem),
             Sent::Received(answered) => {
                 let answer = answered.received.answer();
-                let observation = answered.read(reading.definition, &subject.asked(), now);
+                let params = subject.all_params();
+                let asked = subject.asked(&params);
+                let observation = answered.read(reading.definition, &asked, now);
                 Probed {
                     request,
                     http_status: Some(answer.http_status),
@@ -140,7 +143,7 @@ impl Service {
                             Explanation::Problem(ProblemExplained::of(problem))
                         }
                         Observation::Sighting(_) => {
-                            explain(reading.definition, &subject.asked(), &answer, now)
+                            explain(reading.definition, &asked, &answer, now)
                         }
                     },
                 }

@@ -15,7 +15,7 @@ impl AllowedHosts {
     /// Reads a list of hosts.
     ///
     /// # Errors
-    /// Names the entry that is no host.
+    /// Names the entry that cannot be a host.
     pub fn new(hosts: &[String]) -> Result<Self, String> {
         for host in hosts {
             let url = Url::parse(&format!("https://{host}/"));
@@ -44,8 +44,8 @@ impl AllowedHosts {
     /// Returns the URL that `text` names in an answer from `from`.
     ///
     /// # Errors
-    /// It leads to a place that is not allowed, or is no URL; the text says so without its path,
-    /// which may be a secret.
+    /// It leads to a place that is not allowed, or cannot be read; the text says so without its
+    /// path, which may be a secret.
     pub fn resolve(&self, from: &Url, text: &str) -> Result<Url, String> {
         let url = from
             .join(text.trim())

@@ -1,6 +1,8 @@
 //! The subject of a poll: the job that is asked for, with all that its request and its reading
 //! depend on.
 
+use std::borrow::Cow;
+
 use crate::credential::scope::Scope;
 use crate::definition::Definition;
 use crate::definition::reading::Asked;
@@ -46,12 +48,29 @@ impl<'a> Subject<'a> {
         self.stage.map_or(self.job_id, |stage| &stage.job_id)
     }
 
-    /// Returns the question that an answer is read with.
-    pub(super) fn asked(&self) -> Asked<'a> {
+    /// Returns the params of the watch; those of a stage win over them.
+    pub(super) fn all_params(&self) -> Cow<'a, Params> {
+        let own = self.stage.map(|stage| &stage.params);
+        match own.filter(|own| !own.is_empty()) {
+            None => Cow::Borrowed(self.params),
+            Some(own) => {
+                let mut all = self.params.clone();
+                all.extend(own.clone());
+                Cow::Owned(all)
+            }
+        }
+    }
+
+    /// Returns the question that an answer is read with. `params` are those of
+    /// [`all_params`](Self::all_params).
+    pub(super) fn asked<'b>(&self, params: &'b Params) -> Asked<'b>
+    where
+        'a: 'b,
+    {
         let any = Asked::any();
         Asked {
             job_id: Some(self.present_id()),
-            params: self.params,
+            params,
             labels: self.labels.unwrap_or(any.labels),
             run: self.run,
         }

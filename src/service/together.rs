@@ -79,7 +79,12 @@ impl Service {
         together: &mut Together,
         now: Timestamp,
     ) -> Result<(), Problem> {
-        let asked: Vec<Asked<'_>> = subjects.iter().map(Subject::asked).collect();
+        let params: Vec<_> = subjects.iter().map(Subject::all_params).collect();
+        let asked: Vec<Asked<'_>> = subjects
+            .iter()
+            .zip(&params)
+            .map(|(subject, params)| subject.asked(params))
+            .collect();
         let mut place = Place::First;
         for number in 0.. {
             let build = |scope: &Scope| self.page_request(reading, batch, subjects, &place, scope);

@@ -128,7 +128,7 @@ events = ["finishd"]
             "jobwatch.toml:3: poll.max: \"1 parsec\" must be a number with a unit",
             "jobwatch.toml:4: poll.jitter: 7 must be a number from 0 to 1",
             "jobwatch.toml:6: log.format: \"josn\" must be one of auto, human, json; did you mean `json`?",
-            "jobwatch.toml:8: services.dcs.definition: \"dsc\" is not one of the 43 that exist; did you mean `dcs`?",
+            "jobwatch.toml:8: services.dcs.definition: \"dsc\" is not one of the 45 that exist; did you mean `dcs`?",
             "jobwatch.toml:9: services.dcs.url: must be an absolute URL",
             "jobwatch.toml:10: services.dcs.credential: \"otc\" must be one of none",
             "jobwatch.toml:12: services.dcs.rate: 0 must be a number from 0.01 to 100000",

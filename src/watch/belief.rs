@@ -22,7 +22,7 @@ const SINCE_DEFAULT: SignedDuration = SignedDuration::from_mins(1);
 /// The meaning of a sighting for a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The job goes on.
+    /// The job goes on, or a resource that shall go is still there.
     Progress,
     /// It shows another run before ours, which has not begun.
     AnotherRun,
@@ -30,7 +30,7 @@ pub(super) enum Meaning {
     Stale,
     /// It shows an end that is not believed yet.
     Unconfirmed,
-    /// The job has ended.
+    /// The job has ended, and enough sightings agree on that.
     End(Outcome),
     /// Another run has taken the place of ours.
     Replaced,
@@ -53,7 +53,7 @@ pub(super) fn meaning(
             forget_candidate(tracking);
             return Meaning::AnotherRun;
         }
-        // Every sighting of the other run agrees with this, in whatever state it is.
+        // Every sighting of the other run agrees with this, in each of its states.
         let end = hash(&("replaced", &sighting.run));
         return confirmed(tracking, end, terms, now, Meaning::Replaced);
     }

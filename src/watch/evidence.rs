@@ -32,8 +32,8 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Makes the evidence of an answer. Secrets must have been removed from `body`, of which the
-    /// beginning is kept; `is_cut` says that the body was longer already.
+    /// Makes the evidence of an answer. Secrets must have been removed from `body`; its
+    /// beginning is kept. `is_cut` says that the body was longer already.
     pub fn of(observed_at: Timestamp, http_status: u16, body: &[u8], is_cut: bool) -> Self {
         let kept = &body[..body.len().min(BODY_BYTES_MAX)];
         Self {

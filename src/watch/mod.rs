@@ -181,7 +181,7 @@ impl Expect {
 pub struct Cause {
     /// The error code that the service gave.
     pub code: Option<String>,
-    /// The cause, for people.
+    /// The cause in words for people.
     pub reason: String,
 }
 

@@ -12,6 +12,10 @@ use crate::watch::{Cause, Expect, Labels, Watch};
 
 /// The knowledge of one watch from its polls. Small: a million of them stay in memory.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each in one byte of an entry that a million watches have"
+)]
 pub struct Tracking {
     /// True if at least one poll has shown the job.
     pub seen: bool,

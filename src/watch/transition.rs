@@ -39,8 +39,8 @@ pub enum Step {
 
 /// Decides on the effect of `observation`, made at `now`, on a watch without an outcome.
 ///
-/// The observation is changed to what it means for this watch: an end of an earlier run counts
-/// as pending.
+/// The observation gets the state that counts for this watch: an end of an earlier run is
+/// pending.
 pub fn decide(
     tracking: &mut Tracking,
     observation: &mut Observation,
@@ -108,7 +108,7 @@ fn on_sighting(
     }
 }
 
-/// Notes that an answer showed the job, whatever it says.
+/// Notes that an answer showed the job, in any state.
 fn note_sighting(tracking: &mut Tracking, sighting: &Sighting) {
     tracking.seen = true;
     tracking.sightings = tracking.sightings.saturating_add(1);
@@ -126,7 +126,7 @@ fn note_sighting(tracking: &mut Tracking, sighting: &Sighting) {
     }
 }
 
-/// Takes a sighting as the last one that counts, and returns the step if it is no end.
+/// Takes a sighting as the last one that counts, and returns the step of a job that goes on.
 fn count(tracking: &mut Tracking, job: &Job) -> Step {
     let looks = job.fingerprint();
     let is_new = looks != tracking.fingerprint;

@@ -28,6 +28,7 @@ use jobwatch::actions::Polling;
 use jobwatch::app;
 use jobwatch::clock::{Clock, SteppedClock, later, until};
 use jobwatch::simulator::{Ending, Faults, JobSpec, Service, SimulatorHandle};
+use jobwatch::watch::evidence::Evidence;
 use jobwatch::watch::observation::ProblemKind;
 use jobwatch::watch::request::WatchRequest;
 use jobwatch::watch::{Outcome, Progress, Watch, WatchId};
@@ -165,6 +166,12 @@ impl App {
 
     pub(crate) async fn watch(&self, id: WatchId) -> Watch {
         self.program.store.watch(id).await.unwrap().unwrap()
+    }
+
+    /// The evidence of the outcome of a watch.
+    pub(crate) async fn evidence(&self, id: WatchId) -> Evidence {
+        let evidence = self.program.store.evidence(id).await.unwrap();
+        evidence.expect("a watch that has ended has evidence")
     }
 
     /// The outcome of a watch; `None` while it goes on.

@@ -1,7 +1,8 @@
 //! Invariants of any sequence of observations at any times.
-//! `signing` has those of signed requests.
+//! `runs` has those of resources with several runs, `signing` those of signed requests.
 
 mod observations;
+mod runs;
 mod signing;
 
 use std::collections::BTreeSet;

@@ -32,7 +32,7 @@ const LAYERS: &[Layer] = &[
     ("outbound", &["clock"]),
     (
         "tree",
-        &["clock", "suggest", "diagnostic", "outbound::secret"],
+        &["clock", "suggest", "diagnostic", "outbound::secret", "size"],
     ),
     ("timing", &["tree"]),
     // The core, and the parts that know only it: none of them knows another.
@@ -42,6 +42,7 @@ const LAYERS: &[Layer] = &[
             "clock::later",
             "clock::until",
             "clock::parse_duration",
+            "clock::Moment",
             "timing",
         ],
     ),

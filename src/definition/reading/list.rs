@@ -93,7 +93,7 @@ impl<'a> Reading<'a> {
     /// Returns the view of a list that was read whole.
     fn whole_list(&self, batch: &Batch, tree: &'a Tree) -> Result<View<'a>, Problem> {
         if !self.answer.is_success() {
-            return Err(self.refusal());
+            return Err(self.refusal(tree));
         }
         let root = match tree {
             Tree::Read { root, .. } => root,

@@ -38,6 +38,16 @@ struct Decided {
     is_unlisted: bool,
 }
 
+/// The state that an answer gives without its body.
+enum Head {
+    /// A rule or a state decides on the head alone.
+    Decides(Decided),
+    /// No rule and no state decides on it.
+    Silent,
+    /// A rule that fits the head also asks the body, and so cannot be decided without it.
+    NeedsTheBody,
+}
+
 /// One answer with the definition that reads it.
 #[derive(Clone, Copy)]
 struct Reading<'a> {
@@ -119,7 +129,7 @@ impl<'a> Reading<'a> {
     /// Returns the sighting of the job, and the view at which it starts.
     fn job(&self, tree: &'a Tree) -> Result<(Sighting, View<'a>), Problem> {
         if !self.definition.answer.claims(self.answer.http_status) {
-            return Err(self.refusal());
+            return Err(self.refusal_in(tree.root().unwrap_or(&Value::Null)));
         }
         let read = match tree {
             Tree::Read { root, .. } => self.job_in(self.view(root)),
@@ -127,7 +137,7 @@ impl<'a> Reading<'a> {
             Tree::Unread(why) => self.job_without_a_tree(why),
         };
         let (mut sighting, item) = match read {
-            Err(_) if !self.answer.is_success() => return Err(self.refusal()),
+            Err(_) if !self.answer.is_success() => return Err(self.refusal(tree)),
             read => read?,
         };
         if tree.is_lenient() {
@@ -144,7 +154,9 @@ impl<'a> Reading<'a> {
             // Another status than 2xx may be about the job, and have no list.
             Err(problem) if self.answer.is_success() => return Err(problem),
             Err(problem) => {
-                let decided = self.head_decides(whole).ok_or(problem)?;
+                let Head::Decides(decided) = self.head(whole) else {
+                    return Err(problem);
+                };
                 return Ok((self.sighting(whole, whole, None, decided), whole));
             }
         };
@@ -176,7 +188,7 @@ impl<'a> Reading<'a> {
                 return Err(problem);
             }
             if !self.answer.is_success() {
-                return Err(self.refusal());
+                return Err(self.unreadable("the status is not listed".to_owned()));
             }
             if !definition.job.status.need_a_tree()
                 && !definition.job.status.ask_only_the_head()
@@ -191,7 +203,7 @@ impl<'a> Reading<'a> {
 
     /// Reads a job in the beginning of a body. It shows a job that goes on, never an end.
     fn job_in_the_beginning(&self, whole: View<'a>) -> Result<(Sighting, View<'a>), Problem> {
-        if let Some(decided) = self.head_decides(whole) {
+        if let Head::Decides(decided) = self.head(whole) {
             let status = self.definition.job.status.joined_text(whole);
             return Ok((self.sighting(whole, whole, status, decided), whole));
         }
@@ -212,22 +224,23 @@ impl<'a> Reading<'a> {
     /// Reads a job whose state stands outside the body, or in a text.
     fn job_without_a_tree(&self, why: &str) -> Result<(Sighting, View<'a>), Problem> {
         let nothing = self.view(&Value::Null);
-        let of_text = || {
-            let status = &self.definition.job.status;
-            let is_text = !self.answer.is_cut && !status.is_empty() && !status.need_a_tree();
-            is_text.then(|| self.job_in(nothing))
-        };
-        if let Some(decided) = self.head_decides(nothing) {
-            let status = self.definition.job.status.joined_text(nothing);
-            return Ok((self.sighting(nothing, nothing, status, decided), nothing));
+        let status = &self.definition.job.status;
+        match self.head(nothing) {
+            Head::Decides(decided) => {
+                let status = status.joined_text(nothing);
+                Ok((self.sighting(nothing, nothing, status, decided), nothing))
+            }
+            Head::Silent if !self.answer.is_cut && !status.is_empty() && !status.need_a_tree() => {
+                let sighting = self.job_at(nothing, nothing)?;
+                Ok((sighting, nothing))
+            }
+            _ => Err(self.unreadable(why.to_owned())),
         }
-        of_text().unwrap_or_else(|| Err(self.unreadable(why.to_owned())))
     }
 
     /// Returns the state that the head of the answer gives: by a rule about the head alone, or by
-    /// a status that stands there. A rule that fits the head and also asks the body comes first,
-    /// and cannot be decided without it.
-    fn head_decides(&self, view: View<'_>) -> Option<Decided> {
+    /// a status that stands there.
+    fn head(&self, view: View<'_>) -> Head {
         let definition = self.definition;
         let status = &definition.job.status;
         let status = status.ask_only_the_head().then(|| status.joined_text(view));
@@ -239,14 +252,17 @@ impl<'a> Reading<'a> {
         for rule in &definition.rules {
             if rule.asks_only_the_head() {
                 if rule.holds(view) {
-                    return Some(Decided::by(rule.outcome, &rule.proof));
+                    return Head::Decides(Decided::by(rule.outcome, &rule.proof));
                 }
             } else if !is_empty && rule.head_holds(view) {
-                return None;
+                return Head::NeedsTheBody;
             }
         }
-        let decided = listed(definition, view.status?);
-        (!decided.is_unlisted || self.answer.is_success()).then_some(decided)
+        let decided = view.status.map(|status| listed(definition, status));
+        match decided.filter(|decided| !decided.is_unlisted) {
+            Some(decided) => Head::Decides(decided),
+            None => Head::Silent,
+        }
     }
 
     /// Returns the element of a list answer that is about the job; the whole answer if the

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::definition::Definition;
 use crate::definition::answer::{Answer, Asked};
-use crate::definition::reading::{Reading, tree};
+use crate::definition::reading::Reading;
+use crate::definition::reading::tree::{self, Tree};
 use crate::definition::selector::View;
 use crate::outbound::html;
 use crate::watch::observation::{Problem, ProblemKind, bounded};
@@ -17,9 +18,16 @@ const ROUTE_CODES: [&str; 2] = ["APIGW.0101", "APIG.0101"];
 
 impl Reading<'_> {
     /// Returns the problem that the answer is if it does not show the job.
-    pub(super) fn refusal(&self) -> Problem {
+    pub(super) fn refusal(&self, tree: &Tree) -> Problem {
+        if let Some(root) = tree.root() {
+            return self.refusal_in(root);
+        }
         let root = tree::error_root(self.definition, self.answer);
-        let root = root.as_ref().unwrap_or(&Value::Null);
+        self.refusal_in(root.as_ref().unwrap_or(&Value::Null))
+    }
+
+    /// Returns that problem for an answer with this tree.
+    pub(super) fn refusal_in(&self, root: &Value) -> Problem {
         mapped(self.definition, self.answer, root).unwrap_or_else(|| {
             let error = ErrorAnswer::of(self.definition, self.answer, root);
             // The page of a proxy or a gateway says nothing about the job.

@@ -125,6 +125,28 @@ fn list_without_the_job_keeps_the_meaning_of_a_claimed_status() {
 }
 
 #[test]
+fn rule_about_the_head_and_a_body_comes_before_the_status() {
+    let rule = "[[rules]]\nwhen = { \"@http\" = 200, \"$.error\" = { exists = true } }\noutcome = \"failed\"\n";
+    let definition = definition(&format!("{BY_HTTP}{rule}"));
+    assert_eq!(state(&definition, 200, "{}"), JobState::Succeeded);
+    assert_eq!(state(&definition, 200, ""), JobState::Succeeded);
+    assert_eq!(
+        problem(&definition, 200, "{\"error\":"),
+        ProblemKind::Unreadable
+    );
+    assert_eq!(state(&definition, 202, "{\"error\":"), JobState::Running);
+}
+
+#[test]
+fn unlisted_status_without_a_body_may_be_an_error() {
+    let definition = definition(&format!(
+        "{BY_HTTP}[[errors]]\nhttp = 204\nkind = \"not_found\"\n"
+    ));
+    assert_eq!(problem(&definition, 204, ""), ProblemKind::NotFound);
+    assert_eq!(state(&definition, 206, ""), JobState::Running);
+}
+
+#[test]
 fn status_that_cannot_be_claimed_is_refused() {
     for (statuses, said) in [
         ("[401]", "about the credential"),

@@ -107,7 +107,7 @@ impl Poll {
         let started = self.shared.clock.now();
         let observed = service.observe(&subject_of(&entry), started).await;
         self.account(&service, &observed.observation);
-        self.shared.judge(taken, entry, &service, observed)
+        self.shared.judge(taken, &entry, &service, observed)
     }
 
     /// Gives the permit back and reports the observation to budget, metrics and log.
@@ -146,13 +146,13 @@ impl Shared {
     pub(super) fn judge(
         &self,
         taken: Taken,
-        entry: Entry,
+        entry: &Entry,
         service: &Service,
         mut observed: Observed,
     ) -> Option<Decision> {
         let now = self.clock.moment();
         let wait = observed.observation.asked_wait();
-        let terms = terms_of(&entry, service);
+        let terms = terms_of(entry, service);
         let mut tracking = entry.tracking.clone();
         let effect = if taken.duty == Duty::PollLate {
             transition::decide_late(&mut tracking, &observed.observation, &terms, now)
@@ -212,8 +212,8 @@ impl Shared {
             drop(state);
             return self.try_again(taken);
         };
-        let stage = entry.tracking.stage();
-        let timing = service.timing_at(stage);
+        let present = entry.tracking.stage();
+        let timing = service.timing_at(present);
         let next = if taken.duty == Duty::PollLate {
             timing.late_poll(wait.retry_after, at, entry.deadline, rng)
         } else {
@@ -221,7 +221,7 @@ impl Shared {
         };
         if let Some(next) = next {
             let due = uptime.saturating_add(next.after);
-            let is_shared = next.duty == Duty::Poll && service.batch_at(stage).is_some();
+            let is_shared = next.duty == Duty::Poll && service.batch_at(present).is_some();
             let due = if is_shared {
                 let last = uptime.saturating_add(until(at, entry.deadline));
                 aligned(due, timing.initial()).min(last)

@@ -45,7 +45,7 @@ impl Poll {
         for ((taken, entry), observed) in members.into_iter().zip(together.observed) {
             match observed {
                 Some(observed) => {
-                    let decision = self.shared.judge(taken, entry, &service, observed);
+                    let decision = self.shared.judge(taken, &entry, &service, observed);
                     decisions.extend(decision.map(|decision| (taken, decision)));
                 }
                 None => self.shared.ask_alone(taken, &entry),
@@ -112,8 +112,8 @@ impl Shared {
             let shared = Arc::clone(self);
             saves.spawn(async move {
                 let decision = Arc::new(decision);
-                let saved = shared.save(&decision).await;
-                shared.finish(taken, &decision, saved);
+                let result = shared.save(&decision).await;
+                shared.finish(taken, &decision, result);
             });
         }
         saves.join_all().await;

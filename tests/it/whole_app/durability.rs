@@ -94,11 +94,12 @@ async fn the_last_sighting_of_a_job_survives_a_restart() {
     // The job was seen before: its absence must be confirmed, and the grace does not apply.
     app.simulator.forget(&app.watch(id).await.job_id);
     app.tick().await;
-    for _ in 0..3 {
-        assert_eq!(app.outcome(id).await, None);
-        app.next_poll(id).await;
-    }
-    assert_eq!(app.outcome(id).await, Some(Outcome::Lost));
+    app.advance_secs(119).await;
+    assert_eq!(app.outcome(id).await, None);
+    assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Lost);
+    let evidence = app.evidence(id).await;
+    let last = evidence.last_sighting.unwrap();
+    assert_eq!(last.status.as_deref(), Some("EXECUTING"));
 }
 
 #[tokio::test]

@@ -48,18 +48,21 @@ async fn a_job_never_found_is_lost_after_its_grace() {
 }
 
 #[tokio::test]
-async fn a_lost_watch_is_confirmed_three_times() {
+async fn a_lost_watch_is_confirmed_for_gone_after() {
     let app = App::start().await;
     for service in SERVICES {
         let id = app.watch_new(job(service, 10, Ending::Never)).await;
         app.advance_secs(60).await;
         app.simulator.forget(&app.watch(id).await.job_id);
-        for confirmations in 0..3 {
-            assert_eq!(app.outcome(id).await, None, "after {confirmations}");
-            app.next_poll(id).await;
-        }
-        assert_eq!(app.outcome(id).await, Some(Outcome::Lost), "{service:?}");
-        assert_eq!(app.watch(id).await.problems, 3);
+        app.advance_secs(119).await;
+        assert_eq!(app.outcome(id).await, None, "{service:?}");
+        assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Lost);
+        let watch = app.watch(id).await;
+        assert!(watch.problems >= 3, "{}", watch.problems);
+        assert!(
+            watch.cause.is_some(),
+            "its reason is that of the last answer"
+        );
     }
 }
 
