@@ -67,14 +67,14 @@ impl Shelf {
         now: Timestamp,
     ) -> Result<ResourceView, Refusal> {
         spec.check().map_err(Refusal::Invalid)?;
-        let mut shelf = self.0.lock();
-        if shelf.len() >= MAX_RESOURCES {
+        let mut kept = self.0.lock();
+        if kept.len() >= MAX_RESOURCES {
             return Err(Refusal::Full(format!(
                 "there are {MAX_RESOURCES} resources already, which is the limit"
             )));
         }
         let id: Arc<str> = spec.job_id.as_str().into();
-        if shelf.contains_key(&id) {
+        if kept.contains_key(&id) {
             return Err(Refusal::Exists(format!(
                 "job_id = {id:?}: this resource exists already"
             )));
@@ -85,12 +85,12 @@ impl Shelf {
             created: now,
             polls: 0,
         };
-        let kept = Kept {
+        let added = Kept {
             resource,
             recent: VecDeque::new(),
         };
-        let view = kept.view(now);
-        shelf.insert(id, kept);
+        let view = added.view(now);
+        kept.insert(id, added);
         Ok(view)
     }
 

@@ -57,11 +57,11 @@ pub(super) fn left(world: &World) -> Left {
             .map(|job| job.submit_at + job.deadline);
         // A second watch of a job begins later than planned.
         let began = wall_at(Duration::ZERO);
-        let begun = rows
+        let deadlines = rows
             .watches
             .iter()
             .map(|watch| until(began, watch.deadline));
-        let last = planned.chain(begun).max().unwrap_or_default();
+        let last = planned.chain(deadlines).max().unwrap_or_default();
         let last = last.max(world.plan.calm_at);
         let deadline = Duration::from_mins(5);
         let limit = last + world.jumped() * 2 + downtime(world) + deadline + SLACK;
