@@ -114,6 +114,10 @@ impl Actions {
             return Err(faults);
         };
         let params = params_of(request, service, &mut faults);
+        let since = request.since_at(now).unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         let deadline = match request.deadline_at(now, service.timing.deadline()) {
             Ok(deadline) if faults.is_empty() => deadline,
             Ok(_) => return Err(faults),
@@ -133,7 +137,7 @@ impl Actions {
             callback_url: request.callback_url.clone(),
             named_run: request.run.clone(),
             run: request.run.clone(),
-            since: request.since_at(now),
+            since,
             expect: request.expect.or(service.expect),
             ..Watch::new(id, names, &request.job_id, now, deadline)
         };
@@ -177,7 +181,7 @@ fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'st
         ),
         (
             "since",
-            request.since.is_some() && wanted.since != existing.since,
+            request.since.is_some() && !is_same_since(wanted, existing),
         ),
         (
             "expect",
@@ -194,6 +198,12 @@ fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'st
 fn is_same_deadline(wanted: &Watch, existing: &Watch) -> bool {
     let within = |watch: &Watch| until(watch.submitted_at, watch.deadline);
     wanted.deadline == existing.deadline || within(wanted) == within(existing)
+}
+
+/// True if two `since` are the same time, or the same duration before each submission.
+fn is_same_since(wanted: &Watch, existing: &Watch) -> bool {
+    let before = |watch: &Watch| watch.since.map(|since| until(since, watch.submitted_at));
+    wanted.since == existing.since || before(wanted) == before(existing)
 }
 
 /// Returns "unknown service `dsc`; did you mean `dcs`? (known: dcs, sdrs)".

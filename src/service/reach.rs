@@ -6,6 +6,9 @@ use reqwest::Url;
 /// The most redirects of one poll that are followed.
 pub(super) const REDIRECTS_MAX: usize = 3;
 
+/// The longest URL that is followed, in bytes. It is stored with each transition of its watch.
+const URL_BYTES_MAX: usize = 2048;
+
 /// The hosts beside its own to which an answer may send the next poll of a service, as `host` or
 /// `host:port`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +50,9 @@ impl AllowedHosts {
     /// It leads to a place that is not allowed, or cannot be read; the text says so without its
     /// path, which may be a secret.
     pub fn resolve(&self, from: &Url, text: &str) -> Result<Url, String> {
+        if text.len() > URL_BYTES_MAX {
+            return Err(format!("the next URL has more than {URL_BYTES_MAX} bytes"));
+        }
         let url = from
             .join(text.trim())
             .map_err(|error| format!("the next URL is invalid: {error}"))?;

@@ -248,13 +248,15 @@ impl<'a> Reading<'a> {
             status: status.as_ref().and_then(Option::as_deref),
             ..view
         };
-        let is_empty = self.answer.body.trim_ascii().is_empty();
+        // A rule about the body cannot hold for one that is empty or a plain word, as `OK`.
+        let first = self.answer.body.trim_ascii().first();
+        let is_document = first.is_some_and(|first| !first.is_ascii_alphanumeric());
         for rule in &definition.rules {
             if rule.asks_only_the_head() {
                 if rule.holds(view) {
                     return Head::Decides(Decided::by(rule.outcome, &rule.proof));
                 }
-            } else if !is_empty && rule.head_holds(view) {
+            } else if is_document && rule.head_holds(view) {
                 return Head::NeedsTheBody;
             }
         }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::{Query, SharedStore};
+use jobwatch::store::{Query, SharedStore, Submitted};
 use jobwatch::watch::delivery::Target;
-use jobwatch::watch::{Outcome, State};
+use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use rusqlite::Connection;
+use uuid::Uuid;
 
-use crate::store::samples::deliveries_in;
+use crate::store::samples::{deliveries_in, submission, watch};
 use crate::store::sqlite::opened;
 
 /// A database of the first release: a watch that goes on, one that has ended, and
@@ -19,6 +20,9 @@ const SCHEMA_1: &str = include_str!("schema_1.sql");
 
 /// A database with callbacks, from before deliveries had targets.
 const SCHEMA_3: &str = include_str!("schema_3.sql");
+
+/// A database from before watches were about one run.
+const SCHEMA_4: &str = include_str!("schema_4.sql");
 
 /// The current columns of a table; a later schema may have more.
 fn columns(database: &Path, table: &str) -> String {
@@ -111,6 +115,41 @@ async fn callbacks_of_the_third_schema_keep_their_url() {
     let hooks = claim("hook").await;
     assert_eq!(hooks.len(), 2);
     assert!(hooks.iter().all(|one| one.delivery.target.is_none()));
+}
+
+#[tokio::test]
+async fn watches_of_the_fourth_schema_can_be_watched_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobwatch.db");
+    let database = Connection::open(&file).unwrap();
+    database.execute_batch(SCHEMA_4).unwrap();
+    drop(database);
+    let columns = columns(&file, "watches");
+    let before = rows(&file, "watches", &columns);
+    let store: SharedStore = Arc::new(opened(&file).unwrap());
+    assert_eq!(rows(&file, "watches", &columns), before);
+
+    let watching = store.watching(None, 10).await.unwrap().watches;
+    let progress: Vec<bool> = watching.iter().map(|watch| watch.has_progress).collect();
+    assert_eq!(progress, [false, true], "only the second was seen");
+    assert!(!watching[1].is_stale());
+    // The samples have the keys of these watches.
+    let submit = async |n: u8| {
+        let anew = Watch {
+            id: WatchId(Uuid::from_u128(u128::from(n) + 100)),
+            ..watch(n)
+        };
+        let answers = store.submit(vec![submission(anew, &[])]).await.unwrap();
+        matches!(answers.as_slice(), [Submitted::Accepted(_)])
+    };
+    assert!(!submit(1).await, "it is still watched");
+    assert!(!submit(3).await, "it has a verdict");
+    assert!(submit(4).await, "it was lost");
+    assert_eq!(
+        store.evidence(WatchId(Uuid::from_u128(3))).await.unwrap(),
+        None
+    );
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 1);
 }
 
 #[test]

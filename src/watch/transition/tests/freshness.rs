@@ -151,6 +151,21 @@ fn another_run_takes_the_place_of_ours() {
 }
 
 #[test]
+fn run_that_is_learned_late_survives_a_restart() {
+    let mut case = Case::new(|_, _| {});
+    case.poll(1, running());
+    let step = case.poll(2, of_run("a", JobState::Running, "RUNNING"));
+    assert_eq!(step, Step::Changed(EventKind::Changed));
+    assert_eq!(
+        case.poll(3, of_run("a", JobState::Running, "RUNNING")),
+        Step::Unchanged
+    );
+    case.restart();
+    let step = case.poll(4, of_run("b", JobState::Succeeded, "DONE"));
+    assert_eq!(step, Step::Finished(Outcome::Lost));
+}
+
+#[test]
 fn replacement_is_confirmed_in_any_state() {
     let mut case = Case::new(|_, settings| settings.confirm = Some(3));
     case.poll(1, of_run("a", JobState::Running, "R"));
@@ -358,6 +373,26 @@ fn success_without_a_next_job_ends_as_unknown() {
 }
 
 #[test]
+fn next_job_that_cannot_be_asked_for_is_not_taken() {
+    for (job_id, param) in [("..", "x"), ("a\nb", "x"), ("8", ".."), ("8", "a\u{0}b")] {
+        let mut case = Case::new(|_, _| {});
+        case.hands_over = true;
+        let step = case.poll(
+            1,
+            edited(seen(JobState::Succeeded, "LEFT"), |sighting| {
+                sighting.next = Some(NextJob {
+                    job_id: job_id.to_owned(),
+                    definition: None,
+                    params: Params::from([("job".to_owned(), param.to_owned())]),
+                });
+            }),
+        );
+        assert_eq!(step, Step::Changed(EventKind::Changed), "{job_id} {param}");
+        assert!(!case.watch.is_stale(), "it is ours");
+    }
+}
+
+#[test]
 fn circle_of_jobs_comes_to_an_end() {
     let mut case = Case::new(|_, _| {});
     case.hands_over = true;
@@ -437,14 +472,20 @@ fn url_of_the_next_poll_is_kept_over_a_restart() {
     assert_eq!(case.tracking.follow(), Some("https://h/ops/b"));
 }
 
+/// The tracking of a watch before there were runs. A million watches keep theirs in memory.
+struct TrackingBefore {
+    _flags: [bool; 2],
+    _fingerprint: u64,
+    _counters: [u32; 4],
+    _not_found_run: u8,
+    _refused_since: Option<Timestamp>,
+    _last_problem: Option<Box<ProblemNote>>,
+}
+
 #[test]
 fn rare_knowledge_takes_no_room_in_other_watches() {
     let plain = Tracking::resume(&watch_that_is(State::Watching));
     assert_eq!(plain.extra, None);
-    // The entry of a watch had 104 bytes of tracking before there were runs.
-    assert!(
-        size_of::<Tracking>() <= 104 + 16,
-        "{}",
-        size_of::<Tracking>()
-    );
+    let (before, now) = (size_of::<TrackingBefore>(), size_of::<Tracking>());
+    assert!(now <= before + 16, "{before} bytes have become {now}");
 }
