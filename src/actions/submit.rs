@@ -1,5 +1,7 @@
 //! The submission of a watch: the check of the request, and the commit.
 
+use std::collections::BTreeSet;
+
 use rand::Rng;
 
 use crate::actions::Actions;
@@ -231,13 +233,14 @@ pub fn check_callback(url: &CallbackUrl, hosts: Option<&Hosts>) -> Result<(), St
     }
 }
 
-/// Returns the params of the definition, each from the request or else from the service.
-/// They are stored with the watch, so that a later change of the configuration does not
-/// make it poll another job.
+/// Returns the params of the definition and of the jobs that may take over, each from the request
+/// or else from the service. They are stored with the watch, so that a later change of the
+/// configuration does not make it poll another job.
 fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>) -> Params {
-    let wanted = &service.definition.params;
-    for name in request.params.keys().filter(|name| !wanted.contains(name)) {
-        let names = wanted.iter().map(String::as_str);
+    let wanted: BTreeSet<&str> = service.all_params().collect();
+    let unknown = |name: &&String| !wanted.contains(name.as_str());
+    for name in request.params.keys().filter(unknown) {
+        let names = wanted.iter().copied();
         faults.push(Fault::new("params", unknown_name("param", name, names)));
     }
     for name in service.params_wanted(&request.params) {
@@ -259,7 +262,7 @@ fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>)
         if let Err(allowed) = check_param(value) {
             faults.push(Fault::new("params", format!("`{name}` {allowed}")));
         }
-        params.insert(name.clone(), value.clone());
+        params.insert(name.to_owned(), value.clone());
     }
     params
 }

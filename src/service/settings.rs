@@ -160,7 +160,8 @@ fn stages(
                 section.report(
                     "definition",
                     format!(
-                        "a job may hand over to the definition {}",
+                        "`[next] definition` of `{}`: {}",
+                        last.name,
                         not_among(name, catalog.names())
                     ),
                 );

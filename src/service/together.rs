@@ -70,11 +70,10 @@ fn too_long(limit: Duration) -> Problem {
 /// watch: asking for each job alone would only add to the load.
 fn counts_for_all(problem: &Problem) -> bool {
     match problem.kind {
-        ProblemKind::Throttled
-        | ProblemKind::Unreachable
+        ProblemKind::Throttled | ProblemKind::Unauthorized => true,
+        ProblemKind::Unreachable
         | ProblemKind::ServerError
-        | ProblemKind::Unauthorized => true,
-        ProblemKind::Unreadable
+        | ProblemKind::Unreadable
         | ProblemKind::Forbidden
         | ProblemKind::NotFound
         | ProblemKind::Misconfigured => false,
@@ -162,11 +161,14 @@ impl Service {
                 answered.finish_problem(&mut problem);
                 problem
             })?;
-            let next = place_of(page.next, &answered)?;
+            let next = place_of(page.next, &answered);
             self.keep(together, page.observations, *answered);
-            match next {
-                Some(next) if !together.is_complete() => place = next,
-                _ => return Ok(()),
+            if together.is_complete() {
+                return Ok(());
+            }
+            match next? {
+                Some(next) => place = next,
+                None => return Ok(()),
             }
         }
         Err(Problem::new(
