@@ -113,6 +113,10 @@ macro_rules! line {
             children = nested(&$data["children"]),
             labels = nested(&$data["labels"]),
             params = nested(&$data["params"]),
+            run = text(&$data["run"]),
+            stage = nested(&$data["stage"]),
+            confirmations = $data["confirmations"].as_u64(),
+            stale = $data["stale"].as_bool(),
             "{}",
             $message
         )
@@ -176,7 +180,8 @@ mod tests {
     fn delivery(type_name: &str) -> Delivery {
         let event = json!({
             "id": "e", "type": type_name,
-            "data": {"service": "dcs", "job_id": "j", "polls": 3, "labels": {"a": "b"}, "params": {}},
+            "data": {"service": "dcs", "job_id": "j", "polls": 3, "labels": {"a": "b"}, "params": {},
+                "run": "r", "confirmations": 2},
         });
         Delivery {
             event_id: Uuid::nil(),
@@ -200,7 +205,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().map(|line| &line[43..]).collect();
         let fields = |name: &str| {
             format!(
-                r#""message":"{name}: dcs job j","event_id":"e","event_type":"dev.jobwatch.job.{name}","service":"dcs","job_id":"j","polls":3,"labels":"{{\"a\":\"b\"}}","target":"jobwatch::event"}}"#
+                r#""message":"{name}: dcs job j","event_id":"e","event_type":"dev.jobwatch.job.{name}","service":"dcs","job_id":"j","polls":3,"labels":"{{\"a\":\"b\"}}","run":"r","confirmations":2,"target":"jobwatch::event"}}"#
             )
         };
         let expected = [
