@@ -229,6 +229,9 @@ fn run_needs_every_selector_and_since_is_by_our_clock() {
         ("Sun, 22 Nov 2026 10:00:01 GMT", "2026-11-22T09:00:00Z"),
         ("Sun, 22 Nov 2026 09:00:00 GMT", "2026-11-22T10:00:00Z"),
         ("soon", "2026-11-22T09:00:00Z"),
+        // The answer took thirty seconds, and the clock is right.
+        ("Sun, 22 Nov 2026 10:00:30 GMT", "2026-11-22T09:00:00Z"),
+        ("Sun, 22 Nov 2026 11:00:00 GMT", "2026-11-22T08:00:00Z"),
     ] {
         let seen = sighting(&definition, &headers(&[("date", date)]), body);
         assert_eq!(seen.run.as_deref(), Some("u/2"));
