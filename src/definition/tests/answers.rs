@@ -131,6 +131,25 @@ fn beginning_of_a_large_body_shows_only_a_job_that_goes_on() {
     ));
 }
 
+/// A success by the HTTP status alone is not believed of a body that may be about another job.
+#[test]
+fn end_by_the_head_of_a_large_body_needs_the_job_id() {
+    let definition = definition(
+        "[job]\nid = \"$.id\"\nstatus = \"@http\"\n[states]\nrunning = [\"202\"]\nsucceeded = [\"200\"]\nfailed = [\"299\"]\n",
+    );
+    let read = |http_status: u16, body: &str| match cut(&definition, http_status, body) {
+        Observation::Sighting(sighting) => Ok(sighting.job.state),
+        Observation::Problem(problem) => Err(problem.message),
+    };
+    assert_eq!(read(200, r#"{"id":"j","a":["#), Ok(JobState::Succeeded));
+    let another = Err("the answer is about another job: k".to_owned());
+    assert_eq!(read(200, r#"{"id":"k","a":["#), another);
+    assert_eq!(read(202, r#"{"id":"k","a":["#), another);
+    let too_large = Err("the body is larger than max_body, 9 bytes".to_owned());
+    assert_eq!(read(200, r#"{"a":[1,2"#), too_large);
+    assert_eq!(read(202, r#"{"a":[1,2"#), Ok(JobState::Running));
+}
+
 #[test]
 fn large_error_keeps_the_meaning_of_its_status() {
     let Observation::Problem(problem) = cut(&definition(PLAIN), 503, "<html><p>x") else {
