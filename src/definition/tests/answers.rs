@@ -197,6 +197,19 @@ fn children_that_go_on_hold_back_a_failure() {
 }
 
 #[test]
+fn child_without_a_status_does_not_hold_its_parent() {
+    let text = format!(
+        "children_verdict = \"all\"\n{HEAD}{}",
+        PLAIN.replace("[states]", "children = \"$.parts[*]\"\n[states]")
+    );
+    let definition = crate::definition::compile::compile("x", "x.toml", &text).unwrap();
+    let body = r#"{"id":"j","status":"OK","parts":[{"status":"OK"},{"name":"a"}]}"#;
+    let seen = sighting(&definition, &HeaderMap::new(), body);
+    assert_eq!(seen.job.state, JobState::Succeeded);
+    assert!(seen.warnings[0].contains("a child has no status"));
+}
+
+#[test]
 fn pace_is_read_from_every_answer() {
     let definition = definition(&format!(
         "{PLAIN}[pace]\nafter = [\"@header:x-wait\", {{ at = \"$.nextPollMs\", unit = \"milliseconds\" }}, {{ at = \"$.at\", unit = \"epoch\" }}]\n"
