@@ -1,5 +1,7 @@
 //! The submission of a watch: the check of the request, and the commit.
 
+use std::collections::BTreeSet;
+
 use rand::Rng;
 
 use crate::actions::Actions;
@@ -114,6 +116,10 @@ impl Actions {
             return Err(faults);
         };
         let params = params_of(request, service, &mut faults);
+        let since = request.since_at(now).unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         let deadline = match request.deadline_at(now, service.timing.deadline()) {
             Ok(deadline) if faults.is_empty() => deadline,
             Ok(_) => return Err(faults),
@@ -133,7 +139,7 @@ impl Actions {
             callback_url: request.callback_url.clone(),
             named_run: request.run.clone(),
             run: request.run.clone(),
-            since: request.since_at(now),
+            since,
             expect: request.expect.or(service.expect),
             ..Watch::new(id, names, &request.job_id, now, deadline)
         };
@@ -177,7 +183,7 @@ fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'st
         ),
         (
             "since",
-            request.since.is_some() && wanted.since != existing.since,
+            request.since.is_some() && !is_same_since(wanted, existing),
         ),
         (
             "expect",
@@ -194,6 +200,12 @@ fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'st
 fn is_same_deadline(wanted: &Watch, existing: &Watch) -> bool {
     let within = |watch: &Watch| until(watch.submitted_at, watch.deadline);
     wanted.deadline == existing.deadline || within(wanted) == within(existing)
+}
+
+/// True if two `since` are the same time, or the same duration before each submission.
+fn is_same_since(wanted: &Watch, existing: &Watch) -> bool {
+    let before = |watch: &Watch| watch.since.map(|since| until(since, watch.submitted_at));
+    wanted.since == existing.since || before(wanted) == before(existing)
 }
 
 /// Returns "unknown service `dsc`; did you mean `dcs`? (known: dcs, sdrs)".
@@ -221,13 +233,14 @@ pub fn check_callback(url: &CallbackUrl, hosts: Option<&Hosts>) -> Result<(), St
     }
 }
 
-/// Returns the params of the definition, each from the request or else from the service.
-/// They are stored with the watch, so that a later change of the configuration does not
-/// make it poll another job.
+/// Returns the params of the definition and of the jobs that may take over, each from the request
+/// or else from the service. They are stored with the watch, so that a later change of the
+/// configuration does not make it poll another job.
 fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>) -> Params {
-    let wanted = &service.definition.params;
-    for name in request.params.keys().filter(|name| !wanted.contains(name)) {
-        let names = wanted.iter().map(String::as_str);
+    let wanted: BTreeSet<&str> = service.all_params().collect();
+    let unknown = |name: &&String| !wanted.contains(name.as_str());
+    for name in request.params.keys().filter(unknown) {
+        let names = wanted.iter().copied();
         faults.push(Fault::new("params", unknown_name("param", name, names)));
     }
     for name in service.params_wanted(&request.params) {
@@ -249,7 +262,7 @@ fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>)
         if let Err(allowed) = check_param(value) {
             faults.push(Fault::new("params", format!("`{name}` {allowed}")));
         }
-        params.insert(name.clone(), value.clone());
+        params.insert(name.to_owned(), value.clone());
     }
     params
 }

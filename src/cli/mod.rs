@@ -70,7 +70,7 @@ enum Command {
     Run(run::Run),
     /// Show a daemon at work on simulated services, for a quarter of a minute
     Demo(demo::Demo),
-    /// Simulate DCS, SFS Turbo and SDRS, to try a configuration without a cloud
+    /// Simulate DCS, SFS Turbo, SDRS and resources, to try a configuration without a cloud
     Simulate(simulate::Simulate),
     /// Check the configuration, and show the resulting settings
     Check(check::Check),

@@ -1,4 +1,4 @@
-//! `jobwatch simulate`: serves simulations of the three services.
+//! `jobwatch simulate`: serves simulations of the three services, and of resources.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::simulator::{Simulator, SimulatorOptions};
 
-/// Serves DCS, SFS Turbo and SDRS as documented; a control API creates their jobs.
+/// Serves DCS, SFS Turbo and SDRS as documented, and resources; a control API creates their jobs.
 #[derive(Args)]
 pub(super) struct Simulate {
     /// The address to listen on
@@ -70,6 +70,16 @@ Configure a service with this URL, and a credential with any token:
   credential = "sim"
   params = {{ project_id = "any" }}
 
-http://{at}/_sim/ lists all jobs, paths and faults."#
+A resource has one run after another. Create one whose last end is stale, and watch its next run:
+  curl -s http://{at}/_sim/resources -d '{{"job_id": "web", "runs": [{{"run": "a", "starts": "-2h", "duration": "10m", "outcome": "succeeded"}}, {{"run": "b", "starts": "20s", "duration": "10s", "outcome": "failed"}}]}}'
+  curl -s http://{at}/_sim/resource.toml --create-dirs -o services/resource.toml
+
+  services_dir = "services"
+  [services.resource]
+  definition = "resource"
+  url = "http://{at}"
+  credential = "none"
+
+http://{at}/_sim/ explains all paths, faults, and ways in which a resource misleads."#
     )
 }

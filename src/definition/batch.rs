@@ -108,9 +108,6 @@ impl Batch {
         number: u32,
         is_empty: bool,
     ) -> Option<NextPage> {
-        if number + 1 >= PAGES_MAX {
-            return None;
-        }
         match self.page.as_ref()? {
             Paging::Link(at) => at
                 .text(view)

@@ -63,6 +63,11 @@ impl Next {
         })
     }
 
+    /// True if an answer names the param for the next job.
+    pub fn gives(&self, param: &str) -> bool {
+        self.params.contains_key(param)
+    }
+
     /// True if another job takes over from one that has succeeded.
     pub fn hands_over(&self) -> bool {
         !self.job_id.is_empty()

@@ -126,6 +126,28 @@ fn unknown_key_is_reported_with_its_line() {
 }
 
 #[test]
+fn value_of_a_wrong_type_is_reported_with_its_key() {
+    for (rest, said) in [
+        ("[verdict]\nsettle = 30\n", "verdict.settle: "),
+        ("[verdict]\nconfirm = \"2\"\n", "verdict.confirm: "),
+        ("[answer]\nstatuses = [\"500\"]\n", "answer.statuses[0]: "),
+        (
+            "[pace]\nafter = 5\n",
+            "pace.after: must be a selector in quotes, a table",
+        ),
+        (
+            "[pace]\nafter = { at = \"$.n\", unit = \"hours\" }\n",
+            "unit seconds, milliseconds, minutes or epoch",
+        ),
+    ] {
+        let diagnostics = diagnostics(&format!("{HEAD}{rest}"));
+        assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+        let is_named = diagnostics[0].starts_with("x.toml:7: ");
+        assert!(is_named && diagnostics[0].contains(said), "{diagnostics:?}");
+    }
+}
+
+#[test]
 fn selector_in_a_wrong_place_is_refused() {
     for (rest, said) in [
         (

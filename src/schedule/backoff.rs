@@ -58,7 +58,9 @@ impl Timing {
         if retry_after.is_some_and(|retry_after| retry_after > left) {
             return Next::expire(left);
         }
-        let pace = wait.pace.map(|pace| self.paced(pace));
+        // A pace is about the progress of the job. An end that waits to be believed has none.
+        let pace = wait.pace.filter(|_| !tracking.waits_for_confirmation());
+        let pace = pace.map(|pace| self.paced(pace));
         if let Some(asked) = retry_after.max(pace) {
             return Next::poll(self.spread_up(asked, rng).min(left));
         }

@@ -15,7 +15,7 @@ pub mod subject;
 pub mod together;
 pub mod transport;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -128,12 +128,30 @@ impl Service {
         }
     }
 
+    /// Returns the params of its definition and of those of the jobs that may take over, each once
+    /// or more.
+    pub fn all_params(&self) -> impl Iterator<Item = &str> {
+        let stages = self.stages.values().map(|manner| &manner.definition);
+        std::iter::once(&self.definition)
+            .chain(stages)
+            .flat_map(|definition| &definition.params)
+            .map(String::as_str)
+    }
+
     /// Returns the params that a watch must bring, because neither the service nor the
-    /// credential has them.
+    /// credential has them, and no answer names them before they are needed.
     pub fn params_wanted<'a>(&'a self, given: &'a Params) -> impl Iterator<Item = &'a str> {
-        let names = self.definition.params.iter().map(String::as_str);
-        names.filter(|name| {
-            !self.params.contains_key(*name)
+        let own = &self.definition.params;
+        let is_named = |name: &str| {
+            let stages = self.stages.values().map(|manner| &manner.definition);
+            let mut all = std::iter::once(&self.definition).chain(stages);
+            all.any(|definition| definition.next.gives(name))
+        };
+        let names: BTreeSet<&str> = self.all_params().collect();
+        names.into_iter().filter(move |name| {
+            let comes_later = !own.iter().any(|own| own == name) && is_named(name);
+            !comes_later
+                && !self.params.contains_key(*name)
                 && !given.contains_key(*name)
                 && !self.credential.gives(name)
         })

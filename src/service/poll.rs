@@ -11,7 +11,7 @@ use crate::definition::request::RenderedRequest;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
 use crate::service::subject::{Reading, Subject};
-use crate::watch::evidence::Evidence;
+use crate::watch::evidence::{BODY_BYTES_MAX, Evidence};
 use crate::watch::observation::{Observation, Problem, ProblemKind, Sighting};
 
 /// The result of one poll: the observation, and the answer behind it.
@@ -103,16 +103,13 @@ impl Service {
     }
 
     /// Makes the URL of the next poll absolute, or drops it with a warning if it leads elsewhere.
-    fn resolve_follow(&self, sighting: &mut Sighting, from: &Url) {
+    pub(super) fn resolve_follow(&self, sighting: &mut Sighting, from: &Url) {
         let Some(text) = sighting.follow.take() else {
             return;
         };
         match self.allow_hosts.resolve(from, &text) {
             Ok(url) => sighting.follow = Some(url.into()),
-            Err(why) => {
-                tracing::warn!(service = %self.name, why, "the URL of the next poll is not used; the last one stays");
-                sighting.warnings.push(why);
-            }
+            Err(why) => sighting.refused_follow = Some(why),
         }
     }
 
@@ -222,10 +219,17 @@ impl Service {
 }
 
 pub(super) fn seen(answered: Answered) -> Seen {
+    let body = answered.received.body;
+    let kept = body.len().min(BODY_BYTES_MAX);
     Seen {
         http_status: answered.received.http_status.as_u16(),
-        body: answered.received.body,
-        is_cut: answered.received.is_cut,
+        is_cut: answered.received.is_cut || kept < body.len(),
+        // Of a large body only the part that evidence keeps: several watches may share one.
+        body: if kept < body.len() {
+            Bytes::copy_from_slice(&body[..kept])
+        } else {
+            body
+        },
     }
 }
 

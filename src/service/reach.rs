@@ -6,8 +6,11 @@ use reqwest::Url;
 /// The most redirects of one poll that are followed.
 pub(super) const REDIRECTS_MAX: usize = 3;
 
-/// The hosts beside its own to which an answer may send the next poll of a service, as `host` or
-/// `host:port`.
+/// The longest URL that is followed, in bytes. It is stored with each transition of its watch.
+const URL_BYTES_MAX: usize = 2048;
+
+/// The hosts beside its own to which an answer may send the next poll of a service, as `host` (with
+/// any port) or `host:port`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<String>);
 
@@ -36,8 +39,8 @@ impl AllowedHosts {
         let with_port = url
             .port_or_known_default()
             .map(|port| format!("{host}:{port}"));
-        // An entry without a port means the port of the scheme.
-        let is_named = url.port().is_none() && self.0.iter().any(|entry| entry == host);
+        // An entry without a port means every port.
+        let is_named = self.0.iter().any(|entry| entry == host);
         is_named || with_port.is_some_and(|host| self.0.contains(&host))
     }
 
@@ -47,6 +50,9 @@ impl AllowedHosts {
     /// It leads to a place that is not allowed, or cannot be read; the text says so without its
     /// path, which may be a secret.
     pub fn resolve(&self, from: &Url, text: &str) -> Result<Url, String> {
+        if text.len() > URL_BYTES_MAX {
+            return Err(format!("the next URL has more than {URL_BYTES_MAX} bytes"));
+        }
         let url = from
             .join(text.trim())
             .map_err(|error| format!("the next URL is invalid: {error}"))?;
@@ -109,12 +115,15 @@ mod tests {
     fn listed_host_is_followed_and_never_without_tls() {
         let here = from("https://api.example/ops/1");
         let hosts = allowed(&["west.example", "east.example:8443"]);
-        for text in ["https://west.example/x", "https://east.example:8443/x"] {
+        for text in [
+            "https://west.example/x",
+            "https://west.example:8443/x",
+            "https://east.example:8443/x",
+        ] {
             assert!(hosts.resolve(&here, text).is_ok(), "{text}");
         }
         for text in [
             "http://west.example/x",
-            "https://west.example:8443/x",
             "https://east.example/x",
             "https://west.example.evil/x",
         ] {

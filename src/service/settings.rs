@@ -137,29 +137,39 @@ fn allow_hosts(section: &Reader<'_>) -> Option<AllowedHosts> {
 }
 
 /// Returns the definitions of the jobs that may take over from those of `first`, and from each
-/// other.
-fn stages(section: &Reader<'_>, first: &Definition, catalog: &Catalog) -> Vec<Arc<Definition>> {
+/// other. Without `[next] definition` that is the same one.
+fn stages(
+    section: &Reader<'_>,
+    first: &Arc<Definition>,
+    catalog: &Catalog,
+) -> Vec<Arc<Definition>> {
     let mut found: Vec<Arc<Definition>> = Vec::new();
-    let mut next = first.next.definition.as_deref();
-    while let Some(name) = next {
-        let is_known = name == first.name || found.iter().any(|known| known.name == *name);
-        if is_known && found.iter().any(|known| known.name == *name) {
+    let mut last = Arc::clone(first);
+    while last.next.hands_over() {
+        let name = last.next.definition.as_deref().unwrap_or(&last.name);
+        if found.iter().any(|known| known.name == *name) {
             break;
         }
-        let Some(definition) = catalog.get(name) else {
+        let next = if name == first.name {
+            Some(Arc::clone(first))
+        } else {
+            catalog.get(name).cloned()
+        };
+        let Some(next) = next else {
             if !catalog.is_wrong(name) {
                 section.report(
                     "definition",
                     format!(
-                        "a job may hand over to the definition {}",
+                        "`[next] definition` of `{}`: {}",
+                        last.name,
                         not_among(name, catalog.names())
                     ),
                 );
             }
             break;
         };
-        found.push(Arc::clone(definition));
-        next = definition.next.definition.as_deref();
+        found.push(Arc::clone(&next));
+        last = next;
     }
     found
 }

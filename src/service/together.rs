@@ -1,15 +1,19 @@
 //! One request for several jobs: a batch, or a list that is read page by page.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reqwest::Url;
 
+use crate::clock::show_duration;
 use crate::credential::scope::Scope;
 use crate::definition::answer::Asked;
-use crate::definition::batch::{Batch, NextPage};
+use crate::definition::batch::{Batch, NextPage, PAGES_MAX};
 use crate::definition::reading::list::read_batch;
 use crate::service::Service;
-use crate::service::exchange::Sent;
-use crate::service::poll::{Observed, misconfigured, seen};
+use crate::service::exchange::{Answered, Sent};
+use crate::service::poll::{Observed, Seen, misconfigured, seen};
+use crate::service::reach::AllowedHosts;
 use crate::service::subject::{Reading, Subject};
 use crate::watch::observation::{Observation, Problem, ProblemKind};
 use crate::watch::stage::Stage;
@@ -22,7 +26,62 @@ pub struct Together {
     pub problem: Option<Observation>,
     /// The number of requests that were sent: one a page.
     pub requests: u32,
+    /// The last page that was read, as evidence of a job that is not on the list.
+    last_page: Option<Seen>,
 }
+
+impl Together {
+    fn is_complete(&self) -> bool {
+        self.observed.iter().all(Option::is_some)
+    }
+
+    /// Gives this problem to each job that was not seen.
+    fn fill(&mut self, problem: &Problem) {
+        for observed in self.observed.iter_mut().filter(|it| it.is_none()) {
+            *observed = Some(Observed {
+                observation: Observation::Problem(problem.clone()),
+                answer: self.last_page.clone(),
+            });
+        }
+    }
+}
+
+/// Returns the place of the page that an answer names; it is on the same origin.
+fn place_of(next: Option<NextPage>, answered: &Answered) -> Result<Option<Place>, Problem> {
+    Ok(match next {
+        Some(NextPage::Number(number)) => Some(Place::Number(number)),
+        Some(NextPage::Link(link)) => {
+            let url = AllowedHosts::default().resolve(&answered.url, &link);
+            Some(Place::At(url.map_err(misconfigured)?))
+        }
+        None => None,
+    })
+}
+
+fn too_long(limit: Duration) -> Problem {
+    let limit = show_duration(limit);
+    Problem::new(
+        ProblemKind::Unreachable,
+        format!("the pages of the list took longer than {limit}"),
+    )
+}
+
+/// True for a problem of a whole request that each single request would have too, and that ends no
+/// watch: asking for each job alone would only add to the load.
+fn counts_for_all(problem: &Problem) -> bool {
+    match problem.kind {
+        ProblemKind::Throttled | ProblemKind::Unauthorized => true,
+        ProblemKind::Unreachable
+        | ProblemKind::ServerError
+        | ProblemKind::Unreadable
+        | ProblemKind::Forbidden
+        | ProblemKind::NotFound
+        | ProblemKind::Misconfigured => false,
+    }
+}
+
+/// The longest time for all pages of a list, in times of one request.
+const REQUESTS_LONG: u32 = 4;
 
 /// The place of a page.
 enum Place {
@@ -44,28 +103,31 @@ impl Service {
             observed: subjects.iter().map(|_| None).collect(),
             problem: None,
             requests: 0,
+            last_page: None,
         };
         let stage = subjects.first().and_then(|subject| subject.stage);
         let result = match (self.reading_at(stage), self.batch_at(stage)) {
             (Ok(reading), Some(batch)) => {
-                let read = self.read_pages(reading, batch, subjects, &mut together, now);
-                read.await.map(|()| batch)
+                let limit = reading.timing.request_timeout() * REQUESTS_LONG;
+                let pages = self.read_pages(reading, batch, subjects, &mut together, now);
+                match tokio::time::timeout(limit, pages).await {
+                    Ok(read) => read,
+                    Err(_) => Err(too_long(limit)),
+                }
             }
             (Err(problem), _) => Err(problem),
             (Ok(_), None) => Err(misconfigured("there is no [batch]".to_owned())),
         };
-        let alone = self.batch_at(stage).is_none_or(|batch| batch.alone);
         let missing = match result {
-            Ok(_) => Problem::new(ProblemKind::NotFound, "the list does not have this job"),
+            Ok(()) => Problem::new(ProblemKind::NotFound, "the list does not have this job"),
             Err(problem) => {
                 together.problem = Some(Observation::Problem(problem.clone()));
                 problem
             }
         };
-        if !alone {
-            for observed in together.observed.iter_mut().filter(|it| it.is_none()) {
-                *observed = Some(Observed::problem(missing.clone()));
-            }
+        let alone = self.batch_at(stage).is_none_or(|batch| batch.alone);
+        if !alone || counts_for_all(&missing) {
+            together.fill(&missing);
         }
         together
     }
@@ -86,7 +148,7 @@ impl Service {
             .map(|(subject, params)| subject.asked(params))
             .collect();
         let mut place = Place::First;
-        for number in 0.. {
+        for number in 0..PAGES_MAX {
             let build = |scope: &Scope| self.page_request(reading, batch, subjects, &place, scope);
             together.requests += 1;
             let answered = match self.exchange(reading, &build, now).await {
@@ -99,35 +161,46 @@ impl Service {
                 answered.finish_problem(&mut problem);
                 problem
             })?;
-            let next = match page.next {
-                Some(NextPage::Number(number)) => Some(Place::Number(number)),
-                Some(NextPage::Link(link)) => {
-                    let url = self.allow_hosts.resolve(&answered.url, &link);
-                    Some(Place::At(url.map_err(misconfigured)?))
-                }
-                None => None,
-            };
-            let is_redirected = answered.is_redirected;
-            let seen = seen(*answered);
-            for (slot, observation) in together.observed.iter_mut().zip(page.observations) {
-                let Some(mut observation) = observation.filter(|_| slot.is_none()) else {
-                    continue;
-                };
-                if let Observation::Sighting(sighting) = &mut observation {
-                    sighting.is_redirected = is_redirected;
-                }
-                *slot = Some(Observed {
-                    observation,
-                    answer: Some(seen.clone()),
-                });
+            let next = place_of(page.next, &answered);
+            self.keep(together, page.observations, *answered);
+            if together.is_complete() {
+                return Ok(());
             }
-            let is_done = together.observed.iter().all(Option::is_some);
-            match next {
-                Some(next) if !is_done => place = next,
-                _ => break,
+            match next? {
+                Some(next) => place = next,
+                None => return Ok(()),
             }
         }
-        Ok(())
+        Err(Problem::new(
+            ProblemKind::Unreadable,
+            format!("the list has more than {PAGES_MAX} pages"),
+        ))
+    }
+
+    /// Keeps the observations of one page; a job that was seen on an earlier page stays.
+    fn keep(
+        &self,
+        together: &mut Together,
+        observations: Vec<Option<Observation>>,
+        answered: Answered,
+    ) {
+        let url = answered.url.clone();
+        let is_redirected = answered.is_redirected;
+        let page = seen(answered);
+        for (slot, observation) in together.observed.iter_mut().zip(observations) {
+            let Some(mut observation) = observation.filter(|_| slot.is_none()) else {
+                continue;
+            };
+            if let Observation::Sighting(sighting) = &mut observation {
+                sighting.is_redirected = is_redirected;
+                self.resolve_follow(sighting, &url);
+            }
+            *slot = Some(Observed {
+                observation,
+                answer: Some(page.clone()),
+            });
+        }
+        together.last_page = Some(page);
     }
 
     /// Returns the request for the first page of a list, or of a batch with this one job.

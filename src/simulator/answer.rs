@@ -10,6 +10,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) retry_after: Option<String>,
+    /// The path of the next poll.
+    pub(super) location: Option<String>,
     pub(super) body: Vec<u8>,
     /// Half of the body is sent, and then the connection is closed.
     pub(super) is_torn: bool,
@@ -33,6 +35,7 @@ impl Answer {
             status,
             content_type,
             retry_after: None,
+            location: None,
             body: body.into(),
             is_torn: false,
             delay: Duration::ZERO,

@@ -116,14 +116,18 @@ pub(super) fn forbidden(request_id: &str) -> Answer {
 }
 
 pub(super) fn throttled(retry_after: RetryAfter, request_id: &str, now: Timestamp) -> Answer {
-    let retry_after = match retry_after {
+    Answer {
+        retry_after: retry_after_header(retry_after, now),
+        ..error(429, THROTTLED, request_id)
+    }
+}
+
+/// Returns the value of a `Retry-After` header; `None` if there is none.
+pub(super) fn retry_after_header(retry_after: RetryAfter, now: Timestamp) -> Option<String> {
+    match retry_after {
         RetryAfter::Absent => None,
         RetryAfter::Seconds(seconds) => Some(seconds.to_string()),
         RetryAfter::HttpDate => Some(http_date(later(now, DATE_AHEAD))),
-    };
-    Answer {
-        retry_after,
-        ..error(429, THROTTLED, request_id)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::clock::{later, until};
 pub(super) const MAX_RECENT_POLLS: usize = 50;
 
 /// A job is pending for one tenth of its duration.
-const PENDING_PART: u32 = 10;
+pub(super) const PENDING_PART: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Job {

@@ -1,12 +1,13 @@
-//! A simulator of three job APIs of the Open Telekom Cloud: DCS, SFS Turbo and SDRS.
+//! A simulator of three job APIs of the Open Telekom Cloud: DCS, SFS Turbo and SDRS; and of
+//! resources, whose answers mislead a watcher in all the ways that are known (`resource`).
 //!
 //! It speaks HTTP on a real socket, so that demonstrations, rehearsals, load tests and our
 //! own tests exercise the same code as a cloud would: a broken connection really breaks.
 //! Bodies, statuses and errors are those of the services' API references; where a service is
 //! known to differ from its reference, they are those of the service.
 //!
-//! Jobs are created with `POST /_sim/jobs` or, in the same process, [`SimulatorHandle::create`];
-//! `GET /_sim/` explains. The answer to a poll is a pure function of the job, the time and the
+//! Jobs are created with `POST /_sim/jobs` or, in the same process, [`SimulatorHandle::create`],
+//! and resources with `POST /_sim/resources`; `GET /_sim/` explains. The answer to a poll is a pure function of the job, the time and the
 //! request (`poll`); the time is that of the clock passed in. Only the `slow` fault takes real
 //! time.
 //!
@@ -21,7 +22,9 @@ mod ids;
 mod job;
 mod payload;
 mod poll;
+mod refusal;
 mod registry;
+mod resource;
 mod sdrs;
 mod serve;
 mod service;
@@ -39,8 +42,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::faults::{Faults, RetryAfter, Throttle};
+use self::refusal::Refusal;
+use self::registry::Registry;
 pub use self::registry::{CreatedJob, JobView, MAX_JOBS, PollView, SimulatorOptions};
-use self::registry::{Refusal, Registry};
+pub use self::resource::{
+    Absence, BodyFormat, Flicker, ResourcePoll, ResourceSpec, ResourceView, RunSpec,
+};
 pub use self::service::{PROJECT_ID, Service};
 pub use self::spec::{Ending, JobSpec, SubJobSpec};
 use crate::clock::SharedClock;
@@ -133,6 +140,21 @@ impl SimulatorHandle {
     /// The message names the wrong key, as that of the HTTP API does.
     pub fn create(&self, spec: JobSpec) -> Result<CreatedJob, String> {
         self.registry.create(spec).map_err(Refusal::message)
+    }
+
+    /// Creates a resource, whose times count from now.
+    ///
+    /// # Errors
+    /// The message names the wrong key, as that of the HTTP API does.
+    pub fn create_resource(&self, spec: ResourceSpec) -> Result<ResourceView, String> {
+        let now = self.registry.now();
+        let created = self.registry.resources.create(spec, now);
+        created.map_err(Refusal::message)
+    }
+
+    /// Returns the resource with this id.
+    pub fn resource(&self, job_id: &str) -> Option<ResourceView> {
+        self.registry.resources.view(job_id, self.registry.now())
     }
 
     /// Returns the job with this id.

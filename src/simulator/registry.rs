@@ -16,6 +16,8 @@ use super::answer::Answer;
 use super::gateway::{Credential, Request};
 use super::job::{FirstToken, Job, PollNote, Polls};
 use super::poll::to_poll;
+use super::refusal::Refusal;
+use super::resource::Shelf;
 use super::service::Service;
 use super::spec::{Ending, JobSpec};
 use super::{gateway, ids};
@@ -80,19 +82,12 @@ pub struct PollView {
     pub torn: bool,
 }
 
-/// The reason why a job was not created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Invalid(String),
-    Exists(String),
-    Full(String),
-}
-
 pub(super) struct Registry {
     clock: SharedClock,
     options: SimulatorOptions,
     requests: AtomicU64,
     jobs: Mutex<Jobs>,
+    pub(super) resources: Shelf,
 }
 
 #[derive(Default)]
@@ -127,6 +122,7 @@ impl Registry {
             options,
             requests: AtomicU64::new(0),
             jobs: Mutex::default(),
+            resources: Shelf::default(),
         }
     }
 
@@ -277,13 +273,5 @@ fn view(job: &Job, now: Timestamp) -> JobView {
         ends_at: job.ends(),
         polls: job.polls.count,
         recent_polls: recent.collect(),
-    }
-}
-
-impl Refusal {
-    pub(super) fn message(self) -> String {
-        match self {
-            Self::Invalid(message) | Self::Exists(message) | Self::Full(message) => message,
-        }
     }
 }

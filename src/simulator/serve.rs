@@ -23,6 +23,7 @@ use super::answer::Answer;
 use super::gateway::{Credential, Request as PollRequest};
 use super::payload::Payload;
 use super::registry::Registry;
+use super::resource::Target;
 use super::service::polled_job;
 use super::{control, gateway};
 
@@ -105,8 +106,12 @@ async fn respond(registry: &Registry, request: Request<Incoming>) -> Response<Pa
 }
 
 fn api_answer(registry: &Registry, request: &Request<Incoming>, request_id: &str) -> Answer {
-    let polled = polled_job(request.uri().path()).filter(|_| request.method() == Method::GET);
-    let Some((service, job_id)) = polled else {
+    let path = request.uri().path();
+    let is_get = request.method() == Method::GET;
+    if let Some(target) = Target::of(path).filter(|_| is_get) {
+        return registry.resources.poll(&target, registry.now());
+    }
+    let Some((service, job_id)) = polled_job(path).filter(|_| is_get) else {
         return gateway::no_such_api(request_id);
     };
     let headers = request.headers();
@@ -142,6 +147,9 @@ fn response(answer: Answer, request_id: &str, registry: &Registry) -> Response<P
         .header(header::DATE, gateway::http_date(registry.now()));
     if let Some(retry_after) = answer.retry_after {
         response = response.header(header::RETRY_AFTER, retry_after);
+    }
+    if let Some(location) = answer.location {
+        response = response.header(header::LOCATION, location);
     }
     if answer.is_torn {
         response = response.header(header::CONTENT_LENGTH, answer.body.len());

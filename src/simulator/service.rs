@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const PROJECT_ID: &str = "5d2f1c6a8e9b4a07b3c4d5e6f7089a1b";
 
 // All but the unreserved characters of RFC 3986, section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -97,18 +98,7 @@ impl JobSpec {
     /// # Errors
     /// The message names the wrong key, its value and the allowed values.
     pub fn from_json(body: &[u8]) -> Result<Self, String> {
-        let value: Value =
-            serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
-        if !value.is_object() {
-            return Err(format!("the body = {value}: must be an object"));
-        }
-        let spec: Self = serde_path_to_error::deserialize(value).map_err(|error| {
-            let path = error.path().to_string();
-            match path.as_str() {
-                "." => error.into_inner().to_string(),
-                _ => format!("{path}: {}", error.into_inner()),
-            }
-        })?;
+        let spec: Self = read(body)?;
         spec.check()?;
         Ok(spec)
     }
@@ -186,8 +176,28 @@ impl JobSpec {
     }
 }
 
+/// Reads a JSON object.
+///
+/// # Errors
+/// The message names the wrong key.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| format!("not JSON: {error}"))?;
+    if !value.is_object() {
+        return Err(format!("the body = {value}: must be an object"));
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        match path.as_str() {
+            "." => error.into_inner().to_string(),
+            _ => format!("{path}: {}", error.into_inner()),
+        }
+    })
+}
+
 impl Faults {
-    fn check(&self) -> Result<(), String> {
+    /// Checks the limits of the faults.
+    pub(super) fn check(&self) -> Result<(), String> {
         let status = self.unknown_status.as_deref();
         check_text("faults.unknown_status", status, MAX_WORD_LEN)?;
         check_span("faults.slow", self.slow, MAX_SLOW)?;
@@ -197,7 +207,7 @@ impl Faults {
     }
 }
 
-fn check_text(key: &str, text: Option<&str>, max: usize) -> Result<(), String> {
+pub(super) fn check_text(key: &str, text: Option<&str>, max: usize) -> Result<(), String> {
     match text {
         Some("") => Err(format!("{key} = \"\": must not be empty")),
         Some(text) if text.len() > max => Err(format!(
@@ -211,7 +221,7 @@ fn check_text(key: &str, text: Option<&str>, max: usize) -> Result<(), String> {
     }
 }
 
-fn check_span(key: &str, span: Duration, max: Duration) -> Result<(), String> {
+pub(super) fn check_span(key: &str, span: Duration, max: Duration) -> Result<(), String> {
     if span <= max {
         return Ok(());
     }

@@ -282,3 +282,65 @@ async fn the_help_is_plain_text() {
     }
     running.stopped().await;
 }
+
+#[tokio::test]
+async fn resource_is_created_polled_and_forgotten_over_http() {
+    let running = Running::start(SimulatorOptions::default());
+    let spec = json!({
+        "job_id": "web", "moving": true,
+        "runs": [{"run": "a", "duration": "10s", "outcome": "succeeded"}],
+    });
+    let spec = spec.to_string();
+    let (status, created) = running.send("POST", "/_sim/resources", &spec).await;
+    assert_eq!((status, &created["path"]), (201, &json!("/resources/web")));
+    assert_eq!(running.send("POST", "/_sim/resources", &spec).await.0, 409);
+    let first = running.raw("GET", "/resources/web", "", "").await;
+    assert!(
+        first.contains("location: /resources/web/steps/1\r\n"),
+        "{first}"
+    );
+    running.clock.advance(Duration::from_secs(10));
+    let (status, seen) = running.send("GET", "/resources/web/steps/1", "").await;
+    assert_eq!((status, &seen["status"]), (200, &json!("succeeded")));
+
+    let (_, view) = running.send("GET", "/_sim/resources/web", "").await;
+    let expected = json!([
+        {"at": "1970-01-01T00:00:00Z", "http": 200, "path": "/resources/web"},
+        {"at": "1970-01-01T00:00:10Z", "http": 200, "path": "/resources/web/steps/1"},
+    ]);
+    assert_eq!(
+        (&view["polls"], &view["recent_polls"]),
+        (&json!(2), &expected)
+    );
+    let (_, list) = running.send("GET", "/_sim/resources", "").await;
+    assert_eq!(list, json!({ "resources": [view] }));
+
+    assert_eq!(
+        running.send("DELETE", "/_sim/resources/web", "").await.0,
+        204
+    );
+    for path in ["/_sim/resources/web", "/resources/web"] {
+        assert_eq!(running.send("GET", path, "").await.0, 404, "{path}");
+    }
+    assert_eq!(running.send("PUT", "/_sim/resources/web", "").await.0, 405);
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn definitions_of_resources_are_served() {
+    let running = Running::start(SimulatorOptions::default());
+    for (file, part) in [
+        ("resource", "$.status"),
+        ("resource-xml", "$.resource.status"),
+    ] {
+        let answer = running
+            .raw("GET", &format!("/_sim/{file}.toml"), "", "")
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(
+            answer.contains(&format!("status   = \"{part}\"")),
+            "{answer}"
+        );
+    }
+    running.stopped().await;
+}

@@ -13,8 +13,8 @@ use crate::watch::{State, Watch, WatchId};
 pub struct Submission {
     /// The new watch, with its event and the deliveries owed for it.
     pub change: Change,
-    /// True if a watch of the same job that has ended with a verdict is enough. One that goes on
-    /// always is.
+    /// True if a watch of the same job that has ended with a verdict on the same end (`expect`) is
+    /// enough. One that goes on always is.
     pub accepts_ended: bool,
 }
 

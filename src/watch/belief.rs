@@ -36,7 +36,7 @@ pub(super) enum Meaning {
     Replaced,
 }
 
-/// Returns the meaning of a sighting, and counts its end among the confirmations.
+/// Returns the meaning of a sighting, learns its run, and counts its end among the confirmations.
 pub(super) fn meaning(
     tracking: &mut Tracking,
     sighting: &Sighting,

@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::watch::note::Notes;
+use crate::watch::note::{Note, Notes};
 use crate::watch::observation::{Job, ProblemNote};
 use crate::watch::stage::{EndedStage, Stage};
 
@@ -304,7 +304,8 @@ impl Watch {
     /// True if the last sighting that counts is the end of an earlier run, or of another one.
     pub fn is_stale(&self) -> bool {
         let job = self.job.as_ref();
-        job.is_some_and(|job| !self.has_progress && job.state.outcome().is_none())
+        let goes_on = job.is_some_and(|job| job.state.outcome().is_none());
+        goes_on && !self.has_progress && self.notes.has(Note::Stale)
     }
 
     /// Returns the error code for people: that of the cause, or else that of the job.

@@ -128,6 +128,8 @@ pub struct Sighting {
     pub proof: Proof,
     /// True if the service redirected the poll to another path of its own.
     pub is_redirected: bool,
+    /// The reason why the URL in `follow` must not be polled; the last good one stays.
+    pub refused_follow: Option<String>,
 }
 
 impl Sighting {
@@ -145,6 +147,7 @@ impl Sighting {
             next: None,
             proof: Proof::default(),
             is_redirected: false,
+            refused_follow: None,
         }
     }
 

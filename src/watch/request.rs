@@ -14,6 +14,8 @@ use crate::watch::{CallbackUrl, Expect, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABEL
 pub const DEADLINE_MAX: Duration = Duration::from_hours(24 * 365);
 /// The longest name of a run, in bytes.
 const RUN_BYTES_MAX: usize = 512;
+/// How far ahead of ours the clock of a submitter may be.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
 /// The most sinks one watch may name.
 const SINKS_MAX: usize = 64;
 
@@ -123,9 +125,20 @@ impl WatchRequest {
 
     /// Returns the time before which an end is not believed; `None` for the default. `now` is the
     /// time of the submission. A text that is neither a time nor a duration is a fault of
-    /// [`check`](Self::check).
-    pub fn since_at(&self, now: Timestamp) -> Option<Timestamp> {
-        parse_since(self.since.as_deref()?, now)
+    /// [`check`](Self::check), and gives the default here.
+    ///
+    /// # Errors
+    /// Fails if the time is in the future: every end would be too early.
+    pub fn since_at(&self, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        let text = self.since.as_deref().unwrap_or_default();
+        let since = parse_since(text, now);
+        if since.is_some_and(|since| since > later(now, CLOCKS_DIFFER)) {
+            return Err(Fault::new(
+                "since",
+                format!("`{text}` must not be in the future"),
+            ));
+        }
+        Ok(since)
     }
 
     /// Returns the deadline of a watch that is submitted at `now`. `default` is the time until

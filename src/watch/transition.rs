@@ -13,12 +13,12 @@ use crate::watch::belief::{self, Meaning};
 use crate::watch::event::EventKind;
 use crate::watch::note::Note;
 use crate::watch::observation::{
-    Job, JobState, Observation, Problem, ProblemKind, ProblemNote, Sighting,
+    Job, JobState, NextJob, Observation, Problem, ProblemKind, ProblemNote, Sighting,
 };
-use crate::watch::request::is_job_id;
+use crate::watch::request::{check_param, is_job_id};
 use crate::watch::stage::{EndedStage, STAGES_MAX, Stage};
 use crate::watch::terms::{NotFoundMeans, Terms};
-use crate::watch::tracking::Tracking;
+use crate::watch::tracking::{Extra, Tracking};
 use crate::watch::{Cause, Outcome, State, Watch};
 
 /// The number of `not_found` in a row that ends a watch.
@@ -66,6 +66,7 @@ fn on_sighting(
     now: Moment,
 ) -> Step {
     note_sighting(tracking, sighting);
+    let knew_the_run = tracking.run().is_some();
     let meaning = belief::meaning(tracking, sighting, terms, now);
     if meaning != Meaning::Stale && meaning != Meaning::End(Outcome::Succeeded) {
         forget_unusable(tracking);
@@ -87,7 +88,13 @@ fn on_sighting(
             let step = count(tracking, &sighting.job);
             tracking.has_progress = true;
             follow(tracking, sighting);
-            step
+            match step {
+                // The run must survive a restart, so that another one is not taken for ours.
+                Step::Unchanged if !knew_the_run && tracking.run().is_some() => {
+                    Step::Changed(EventKind::Changed)
+                }
+                step => step,
+            }
         }
         Meaning::AnotherRun => not_ours_yet(tracking, sighting),
         Meaning::Stale => {
@@ -117,6 +124,9 @@ fn note_sighting(tracking: &mut Tracking, sighting: &Sighting) {
     tracking.refused_since = None;
     if let Some(extra) = &mut tracking.extra {
         extra.absent_since = None;
+        if **extra == Extra::default() {
+            tracking.extra = None;
+        }
     }
     if sighting.proof.is_lenient {
         tracking.notes.add(Note::Lenient);
@@ -167,7 +177,7 @@ fn hand_over(
     now: Moment,
 ) -> Step {
     let next = sighting.next.as_ref();
-    let Some(next) = next.filter(|next| is_job_id(&next.job_id)) else {
+    let Some(next) = next.filter(|next| is_usable(next)) else {
         sighting.job.state = JobState::Pending;
         let step = count(tracking, &sighting.job);
         let why = "no next job was named".to_owned();
@@ -188,6 +198,11 @@ fn hand_over(
         params: next.params.clone(),
     });
     Step::HandedOver
+}
+
+/// True if the next job can be asked for: the texts come from an answer.
+fn is_usable(next: &NextJob) -> bool {
+    is_job_id(&next.job_id) && next.params.values().all(|value| check_param(value).is_ok())
 }
 
 /// Ends a watch as `unknown` when its sightings have been ends that cannot be used for
@@ -312,7 +327,8 @@ fn is_told(
         (Step::HandedOver, _) => watch.stage.as_ref() == tracking.stage(),
         (Step::Changed(_), Some(Observation::Sighting(sighting))) => {
             let stored = watch.job.as_ref();
-            stored.is_some_and(|stored| stored.fingerprint() == sighting.job.fingerprint())
+            let is_same = |stored: &Job| stored.fingerprint() == sighting.job.fingerprint();
+            stored.is_some_and(is_same) && watch.run.as_deref() == tracking.run()
         }
         _ => false,
     }

@@ -43,8 +43,7 @@ const ERROR_MESSAGE: [&str; 4] = ["$.error.message", "$.error_msg", "$.errMsg", 
 /// Returns every error with its line; only the first if the file is not TOML or has an
 /// unknown key.
 pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<Diagnostic>> {
-    let file: File =
-        toml::from_str(text).map_err(|error| vec![unreadable(origin, text, &error)])?;
+    let file = read(origin, text).map_err(|error| vec![error])?;
     let mut check = Check {
         origin,
         text,
@@ -64,10 +63,30 @@ pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<D
     }
 }
 
-fn unreadable(origin: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
-    let line = error.span().map(|span| line_at(text, span.start));
-    Diagnostic::error(origin, line, "", error.message().trim())
+/// Reads the file as it is written.
+///
+/// # Errors
+/// Names the line, the key and the mistake.
+fn read(origin: &str, text: &str) -> Result<File, Diagnostic> {
+    let wrong = |key: &str, error: &toml::de::Error| {
+        let line = error.span().map(|span| line_at(text, span.start));
+        let message = match key {
+            "pace.after" => PACE_ALLOWED,
+            _ => error.message().trim(),
+        };
+        Diagnostic::error(origin, line, key, message)
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| wrong("", &error))?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let path = error.path().to_string();
+        // The root has no name, and an unknown key is named by its message.
+        let is_unnamed = path == "." || error.inner().message().contains("unknown field");
+        wrong(if is_unnamed { "" } else { &path }, error.inner())
+    })
 }
+
+/// The forms of `[pace] after`, which serde cannot name: it tries each in turn.
+const PACE_ALLOWED: &str = "must be a selector in quotes, a table { at = …, unit = … } with the unit seconds, milliseconds, minutes or epoch, or a list of these";
 
 /// Collects the errors of one file.
 pub(super) struct Check<'a> {

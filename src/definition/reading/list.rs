@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::definition::Definition;
 use crate::definition::answer::{Answer, Asked};
 use crate::definition::batch::{Batch, NextPage};
+use crate::definition::ids::key;
 use crate::definition::reading::tree::{self, Tree};
 use crate::definition::reading::{Reading, refusal};
 use crate::definition::selector::View;
@@ -70,7 +71,12 @@ pub fn read_batch(
                     asked: &asked[n],
                     ..reading
                 };
-                observations[n] = Some(reading.element(view, whole, &tree));
+                // The conditions of rules name the watch of this job.
+                let whole = View {
+                    asked: &asked[n],
+                    ..whole
+                };
+                observations[n] = Some(reading.element(whole.at(element), whole, &tree));
             }
         }
     }
@@ -80,19 +86,10 @@ pub fn read_batch(
     })
 }
 
-/// Returns a text that is the same for two ids that are the same: UUIDs compare whatever
-/// their case.
-fn key(id: &str) -> String {
-    match uuid::Uuid::try_parse(id) {
-        Ok(_) if id.len() == 36 => id.to_ascii_lowercase(),
-        _ => id.to_owned(),
-    }
-}
-
 impl<'a> Reading<'a> {
     /// Returns the view of a list that was read whole.
     fn whole_list(&self, batch: &Batch, tree: &'a Tree) -> Result<View<'a>, Problem> {
-        if !self.answer.is_success() {
+        if !self.definition.answer.claims(self.answer.http_status) {
             return Err(self.refusal(tree));
         }
         let root = match tree {
@@ -103,6 +100,9 @@ impl<'a> Reading<'a> {
         let items = &batch.items;
         if items.nodes(root).is_empty() && !items.has_its_list(root) {
             let mapped = refusal::mapped(self.definition, self.answer, root);
+            if !self.answer.is_success() {
+                return Err(self.refusal(tree));
+            }
             return Err(mapped.unwrap_or_else(|| {
                 self.unreadable(format!("the body has no list at {}", items.source()))
             }));

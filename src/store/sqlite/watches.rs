@@ -35,10 +35,9 @@ fn submit_one(
 ) -> Result<Submitted, SqlError> {
     let change = &submission.change;
     let key = row::key(&change.watch);
-    let run = change.watch.named_run.as_deref();
-    let mut same = same_job(db, &key, run, "state = 'watching'")?;
+    let mut same = watched(db, &key, &change.watch)?;
     if same.is_none() && submission.accepts_ended {
-        same = same_job(db, &key, run, WITH_A_VERDICT)?;
+        same = ended(db, &key, &change.watch)?;
     }
     if let Some(existing) = same {
         return Ok(Submitted::Existing(existing));
@@ -48,9 +47,37 @@ fn submit_one(
     Ok(Submitted::Accepted(change.watch.clone()))
 }
 
-const WITH_A_VERDICT: &str = "state IN ('succeeded', 'failed', 'partial', 'cancelled')";
+/// Returns the newest watch of the same job, and of the same run if `wanted` names one, among those
+/// that go on.
+fn watched(db: &Connection, key: &[u8; 32], wanted: &Watch) -> Result<Option<Watch>, SqlError> {
+    let found = db
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM watches WHERE key = ?1 AND state = 'watching'
+             AND (?2 IS NULL OR named_run = ?2 OR run = ?2) ORDER BY number DESC LIMIT 1"
+        ))?
+        .query_row(params![key, wanted.named_run], |row| Ok(watch_of(row)))
+        .optional()?;
+    found.transpose()
+}
 
-/// [`WITH_A_VERDICT`] lists the outcomes that the service gives.
+/// Does the same as [`watched`] among those that have ended with a verdict on the same end: the
+/// creation of a thing says nothing about its deletion.
+fn ended(db: &Connection, key: &[u8; 32], wanted: &Watch) -> Result<Option<Watch>, SqlError> {
+    let expect = wanted.expect.map(Expect::as_str);
+    let found = db
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM watches WHERE key = ?1
+             AND state IN ('succeeded', 'failed', 'partial', 'cancelled') AND expect IS ?3
+             AND (?2 IS NULL OR named_run = ?2 OR run = ?2) ORDER BY number DESC LIMIT 1"
+        ))?
+        .query_row(params![key, wanted.named_run, expect], |row| {
+            Ok(watch_of(row))
+        })
+        .optional()?;
+    found.transpose()
+}
+
+/// The SQL of [`ended`] lists the outcomes that the service gives.
 const _: () = {
     let (mut at, mut listed) = (0, 0);
     while at < Outcome::ALL.len() {
@@ -59,23 +86,6 @@ const _: () = {
     }
     assert!(listed == 4, "list the outcome in the SQL");
 };
-
-/// Returns the newest watch of a job in these states; with a `run`, only one of that run.
-fn same_job(
-    db: &Connection,
-    key: &[u8; 32],
-    run: Option<&str>,
-    states: &str,
-) -> Result<Option<Watch>, SqlError> {
-    let found = db
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM watches WHERE key = ?1 AND {states}
-             AND (?2 IS NULL OR named_run = ?2 OR run = ?2) ORDER BY number DESC LIMIT 1"
-        ))?
-        .query_row(params![key, run], |row| Ok(watch_of(row)))
-        .optional()?;
-    found.transpose()
-}
 
 fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError> {
     db.prepare_cached(

@@ -131,10 +131,8 @@ impl Drop for Poll {
         if std::thread::panicking() {
             self.shared.try_again(self.turn.taken);
             for ticket in self.turn.companions.take().unwrap_or_default() {
-                self.shared.try_again(Taken {
-                    ticket,
-                    duty: Duty::Poll,
-                });
+                // Alone, so that the job whose answer is the cause cannot stop the others again.
+                self.shared.ask_alone_later(ticket);
             }
         }
     }
@@ -257,6 +255,7 @@ impl Shared {
         {
             let mut state = self.state();
             state.agenda.forget(id);
+            state.alone.remove(&id);
             state.left.insert(id);
         }
         let Some((watch, decision)) = late else {

@@ -9,8 +9,8 @@ use crate::workers::poller::budget_queue::BudgetQueue;
 use crate::workers::poller::decision::Decision;
 use crate::workers::poller::{Shared, State};
 
-/// The number of unlisted status values that are remembered.
-const STATUSES_MAX: usize = 1000;
+/// The number of warnings that are remembered, so that they are not repeated.
+const WARNINGS_MAX: usize = 1000;
 
 impl BudgetQueue {
     /// Reports the observation and the duration of a poll to the budget, which pauses if the service
@@ -80,21 +80,33 @@ impl State {
         let Observation::Sighting(sighting) = observation else {
             return;
         };
+        if let Some(why) = &sighting.refused_follow
+            && self.warn_once(service, why)
+        {
+            tracing::warn!(
+                service = %service.name, why,
+                "the URL of the next poll is not used; the last good one stays"
+            );
+        }
         for warning in &sighting.warnings {
             tracing::debug!(service = %service.name, warning, "unexpected value in an answer");
         }
         if !sighting.unknown_status {
             return;
         }
-        let status = sighting.job.status.clone().unwrap_or_default();
-        let key = (Arc::clone(&service.name), status);
-        if self.warned.len() < STATUSES_MAX && !self.warned.contains(&key) {
+        let status = sighting.job.status.as_deref().unwrap_or_default();
+        if self.warn_once(service, status) {
             tracing::warn!(
-                service = %service.name, status = key.1,
+                service = %service.name, status,
                 "unknown_status: the definition does not list this status; the job counts as running"
             );
-            self.warned.insert(key);
         }
+    }
+
+    /// True the first time for each service and text, up to a limit of memory.
+    fn warn_once(&mut self, service: &Service, text: &str) -> bool {
+        let key = (Arc::clone(&service.name), text.to_owned());
+        self.warned.len() < WARNINGS_MAX && self.warned.insert(key)
     }
 }
 

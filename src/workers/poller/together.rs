@@ -1,8 +1,9 @@
 //! One request for several watches, where the definition has a batch or a list.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
@@ -104,19 +105,54 @@ impl Shared {
 
     /// Saves decisions side by side, so that they share the commits of the store.
     async fn save_all(self: &Arc<Self>, decisions: Vec<(Taken, Decision)>) {
-        let mut saves = JoinSet::new();
+        let mut under_way = JoinSet::new();
+        let mut taken_by = HashMap::new();
         for (taken, decision) in decisions {
-            if saves.len() == SAVES_MAX {
-                saves.join_next().await;
+            if under_way.len() == SAVES_MAX {
+                let ended = under_way.join_next_with_id().await;
+                self.note_save(ended, &mut taken_by);
             }
             let shared = Arc::clone(self);
-            saves.spawn(async move {
+            let handle = under_way.spawn(async move {
                 let decision = Arc::new(decision);
                 let result = shared.save(&decision).await;
                 shared.finish(taken, &decision, result);
             });
+            taken_by.insert(handle.id(), taken);
         }
-        saves.join_all().await;
+        while let Some(ended) = under_way.join_next_with_id().await {
+            self.note_save(Some(ended), &mut taken_by);
+        }
+    }
+
+    /// Puts the watch of a save that panicked back on the agenda.
+    fn note_save(
+        &self,
+        ended: Option<Result<(Id, ()), JoinError>>,
+        taken_by: &mut HashMap<Id, Taken>,
+    ) {
+        match ended {
+            Some(Ok((id, ()))) => drop(taken_by.remove(&id)),
+            Some(Err(error)) => {
+                if let Some(taken) = taken_by.remove(&error.id()) {
+                    self.try_again(taken);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Puts a watch back after a panic among those of one request: it is asked for alone.
+    pub(super) fn ask_alone_later(&self, ticket: Ticket) {
+        {
+            let mut state = self.state();
+            let id = state.agenda.entry(ticket).map(|entry| entry.id);
+            state.alone.extend(id);
+        }
+        self.try_again(Taken {
+            ticket,
+            duty: Duty::Poll,
+        });
     }
 }
 
@@ -136,11 +172,12 @@ impl State {
             ..
         } = self;
         let first = agenda.entry(ticket)?;
+        let is_alone = alone.remove(&first.id);
         let batch = service.batch_at(first.tracking.stage())?;
         let takes = |entry: &Entry| {
             batch.takes(subject_of(entry).present_id()) && entry.tracking.follow().is_none()
         };
-        if alone.remove(&first.id) || !takes(first) {
+        if is_alone || !takes(first) {
             return None;
         }
         let most = if batch.is_list() {

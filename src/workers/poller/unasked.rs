@@ -18,17 +18,21 @@ impl Shared {
             let why = self.why_never_asked(&entry.service);
             entry.tracking.explain_end(Cause::new(why));
         }
+        let now = self.clock.now();
         let problem = entry.tracking.last_problem.as_deref();
-        let evidence = problem.map(|problem| Evidence {
-            http_status: problem.http_status,
-            ..Evidence::without_answer(problem.at)
-        });
+        let evidence = problem.map_or_else(
+            || Evidence::without_answer(now),
+            |problem| Evidence {
+                http_status: problem.http_status,
+                ..Evidence::without_answer(problem.at)
+            },
+        );
         Decision {
             watch: entry.id,
-            evidence: evidence.map(Box::new),
+            evidence: Some(Box::new(evidence)),
             effect: Effect::Step(Step::Finished(Outcome::TimedOut), entry.tracking),
             observation: None,
-            at: self.clock.now(),
+            at: now,
         }
     }
 

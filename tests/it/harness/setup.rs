@@ -21,6 +21,8 @@ const START: &str = "2026-11-22T10:00:00Z";
 
 /// The settings that a test changes.
 pub(crate) struct Setup {
+    /// Settings that stand before all tables.
+    pub(crate) head: String,
     /// Members of `poll` of each service.
     pub(crate) schedule: String,
     /// `rate`, `burst` and `concurrency` of each service.
@@ -38,6 +40,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            head: String::new(),
             schedule: "jitter = 0.0".to_owned(),
             limits: "rate = 10000.0\nburst = 10000\nconcurrency = 64".to_owned(),
             hook: String::new(),
@@ -88,10 +91,11 @@ impl Setup {
             )
         });
         let text = format!(
-            "instance = \"test\"\n\
+            "instance = \"test\"\n{}\n\
              [store]\nurl = \"sqlite://{{folder}}/jobwatch.db\"\n\
              [credentials.sim]\nkind = \"token\"\ntoken_file = \"{{folder}}/token\"\n\
              [sinks.hook]\nkind = \"webhook\"\nurl = \"{}\"\nsecret_file = \"{{folder}}/webhook-secret\"\n{}\n{}\n{}",
+            self.head,
             receiver.url(),
             self.hook,
             services.concat(),

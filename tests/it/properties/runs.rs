@@ -130,7 +130,7 @@ impl Model {
         } else {
             timing.settle()
         };
-        let is_believed = uptime - since >= settle && count >= timing.confirm();
+        let is_believed = uptime.saturating_sub(since) >= settle && count >= timing.confirm();
         is_believed.then_some(outcome)
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jobwatch::clock::until;
 use jobwatch::schedule::rate::START;
 use jobwatch::watch::event::EventKind;
-use jobwatch::watch::{Outcome, State, Watch};
+use jobwatch::watch::{Outcome, State, Watch, WatchId};
 
 use crate::simulation::cloud::Seen;
 use crate::simulation::plan::{CloudFault, Job, Plan, SINKS, Stop};
@@ -44,16 +44,25 @@ pub(super) enum Left {
 pub(super) fn left(world: &World) -> Left {
     let rows = world.memory.rows();
     let is_over = |job: &Job| {
-        let watch = rows.watches.iter().find(|watch| watch.job_id == job.id);
-        watch.is_some_and(|watch| watch.state != State::Watching)
+        let mut watches = rows.watches.iter().filter(|watch| watch.job_id == job.id);
+        let last = watches.next_back();
+        // Only the last of several watches of a job may still watch.
+        last.is_some_and(|watch| watch.state != State::Watching)
     };
     if !world.plan.jobs.iter().all(is_over) {
-        let last = world
+        let planned = world
             .plan
             .jobs
             .iter()
             .map(|job| job.submit_at + job.deadline);
-        let last = last.max().unwrap_or_default().max(world.plan.calm_at);
+        // A second watch of a job begins later than planned.
+        let began = wall_at(Duration::ZERO);
+        let deadlines = rows
+            .watches
+            .iter()
+            .map(|watch| until(began, watch.deadline));
+        let last = planned.chain(deadlines).max().unwrap_or_default();
+        let last = last.max(world.plan.calm_at);
         let deadline = Duration::from_mins(5);
         let limit = last + world.jumped() * 2 + downtime(world) + deadline + SLACK;
         if world.elapsed() > limit {
@@ -141,9 +150,22 @@ pub(super) fn acknowledged(world: &World, job: &Job, watch: &Watch) {
     let mut state = world.state();
     let before = state.acknowledged.insert(job.id.clone(), watch.id);
     drop(state);
-    if before.is_some_and(|before| before != watch.id) {
+    let ids = before.map(|before| [before, watch.id]);
+    let is_wrong = ids.is_some_and(|[before, after]| {
+        before != after && !is_watched_anew(&world.memory.rows(), [before, after])
+    });
+    if is_wrong {
         world.violated("2", "one job was acknowledged as two watches");
     }
+}
+
+/// True if the earlier of two watches of a job has ended without a verdict: a submission that
+/// comes after that end begins a second watch.
+fn is_watched_anew(rows: &Rows, ids: [WatchId; 2]) -> bool {
+    // The order of the acknowledgements is not that of the watches, as a slow store holds one up.
+    let earlier = rows.watches.iter().find(|watch| ids.contains(&watch.id));
+    let outcome = earlier.and_then(|watch| watch.state.outcome());
+    outcome.is_some_and(|outcome| !outcome.is_verdict())
 }
 
 /// Checks all invariants at the end of a history.

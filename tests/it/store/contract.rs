@@ -4,7 +4,7 @@ use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::{Applied, SharedStore, StoreError, Submission, Submitted};
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::EventKind;
-use jobwatch::watch::{Outcome, Watch, WatchId};
+use jobwatch::watch::{Expect, Outcome, Watch, WatchId};
 use uuid::Uuid;
 
 use crate::store::Database;
@@ -110,6 +110,12 @@ pub(crate) async fn an_operation_with_a_verdict_is_not_watched_again(database: &
     let second = ended(&store, &second, Outcome::Succeeded).await;
     let newest = answer(&store, submission(once_more(4), &[])).await;
     assert_eq!(newest, Submitted::Existing(second));
+    let deletion = Watch {
+        expect: Some(Expect::Gone),
+        ..once_more(5)
+    };
+    let other_end = answer(&store, submission(deletion.clone(), &[])).await;
+    assert_eq!(other_end, Submitted::Accepted(deletion));
 }
 
 pub(crate) async fn a_resource_is_watched_again_after_its_end(database: &impl Database) {

@@ -242,7 +242,7 @@ impl Rows {
     }
 
     /// Returns the newest watch of the same job and run among those that `counts`.
-    fn same_job(&self, wanted: &Watch, counts: impl Fn(State) -> bool) -> Option<&Watch> {
+    fn same_job(&self, wanted: &Watch, counts: impl Fn(&Watch) -> bool) -> Option<&Watch> {
         let indexes = self.keys.get(&row::key(wanted))?;
         let watches = indexes.iter().rev().map(|index| &self.watches[*index]);
         let run = wanted.named_run.as_ref();
@@ -250,7 +250,7 @@ impl Rows {
             run.is_none() || watch.named_run.as_ref() == run || watch.run.as_ref() == run
         };
         watches
-            .filter(|watch| counts(watch.state))
+            .filter(|watch| counts(watch))
             .find(|watch| is_run(watch))
     }
 
@@ -259,10 +259,13 @@ impl Rows {
             change,
             accepts_ended,
         } = submission;
-        let has_verdict = |state: State| state.outcome().is_some_and(Outcome::is_verdict);
-        let ended = || self.same_job(&change.watch, has_verdict);
+        let is_ended = |watch: &Watch| {
+            let outcome = watch.state.outcome();
+            outcome.is_some_and(Outcome::is_verdict) && watch.expect == change.watch.expect
+        };
+        let ended = || self.same_job(&change.watch, is_ended);
         let same = self
-            .same_job(&change.watch, |state| state == State::Watching)
+            .same_job(&change.watch, |watch| watch.state == State::Watching)
             .or_else(|| accepts_ended.then(ended)?);
         if let Some(same) = same {
             return Ok(Submitted::Existing(same.clone()));

@@ -99,7 +99,7 @@ async fn the_last_sighting_of_a_job_survives_a_restart() {
     assert_eq!(app.run_until_final(id, HOUR).await, Outcome::Lost);
     let evidence = app.evidence(id).await;
     let last = evidence.last_sighting.unwrap();
-    assert_eq!(last.status.as_deref(), Some("EXECUTING"));
+    assert_eq!(last.status.as_deref(), Some("RUNNING"));
 }
 
 #[tokio::test]

@@ -16,5 +16,6 @@ mod outcomes;
 mod probes;
 mod problems;
 mod quiet;
+mod resources;
 mod throttling;
 mod trouble;

@@ -151,6 +151,21 @@ fn another_run_takes_the_place_of_ours() {
 }
 
 #[test]
+fn run_that_is_learned_late_survives_a_restart() {
+    let mut case = Case::new(|_, _| {});
+    case.poll(1, running());
+    let step = case.poll(2, of_run("a", JobState::Running, "RUNNING"));
+    assert_eq!(step, Step::Changed(EventKind::Changed));
+    assert_eq!(
+        case.poll(3, of_run("a", JobState::Running, "RUNNING")),
+        Step::Unchanged
+    );
+    case.restart();
+    let step = case.poll(4, of_run("b", JobState::Succeeded, "DONE"));
+    assert_eq!(step, Step::Finished(Outcome::Lost));
+}
+
+#[test]
 fn replacement_is_confirmed_in_any_state() {
     let mut case = Case::new(|_, settings| settings.confirm = Some(3));
     case.poll(1, of_run("a", JobState::Running, "R"));
@@ -355,6 +370,26 @@ fn success_without_a_next_job_ends_as_unknown() {
     assert_eq!(case.poll(120, left()), Step::Unchanged);
     assert_eq!(case.poll(121, left()), Step::Finished(Outcome::Unknown));
     assert_eq!(case.reason(), "no next job was named");
+}
+
+#[test]
+fn next_job_that_cannot_be_asked_for_is_not_taken() {
+    for (job_id, param) in [("..", "x"), ("a\nb", "x"), ("8", ".."), ("8", "a\u{0}b")] {
+        let mut case = Case::new(|_, _| {});
+        case.hands_over = true;
+        let step = case.poll(
+            1,
+            edited(seen(JobState::Succeeded, "LEFT"), |sighting| {
+                sighting.next = Some(NextJob {
+                    job_id: job_id.to_owned(),
+                    definition: None,
+                    params: Params::from([("job".to_owned(), param.to_owned())]),
+                });
+            }),
+        );
+        assert_eq!(step, Step::Changed(EventKind::Changed), "{job_id} {param}");
+        assert!(!case.watch.is_stale(), "it is ours");
+    }
 }
 
 #[test]
