@@ -9,6 +9,8 @@ use crate::definition::selector::{Selector, View};
 
 /// The most levels of conditions within conditions.
 const DEPTH_MAX: usize = 8;
+/// The most values of each side of a comparison that are compared.
+const COMPARED_MAX: usize = 1000;
 /// The forms of a condition, for messages.
 const ALLOWED: &str = "a value, or one of { in = […] }, { exists = true }, { not = … }, { like = \"…*\" }, { equals = \"$.…\" }, { less = … }, { greater = … }, { any = […] }, { all = […] }";
 
@@ -66,11 +68,37 @@ pub(super) struct Found<'a> {
     pub(super) ignore_case: bool,
 }
 
+/// A value of a comparison, read once.
+struct Compared<'a> {
+    text: &'a str,
+    number: Option<Number>,
+}
+
+impl<'a> Compared<'a> {
+    /// Reads the first values of one side.
+    fn read(texts: &'a [String]) -> Vec<Self> {
+        let first = texts.iter().take(COMPARED_MAX);
+        let read = first.map(|text| Self {
+            text,
+            number: Number::read(text),
+        });
+        read.collect()
+    }
+}
+
 impl Comparison {
-    fn holds(self, value: &str, operand: &str) -> bool {
-        let numbers = Number::read(value).zip(Number::read(operand));
+    /// True if one of the values compares so with one of the operands.
+    fn holds_for_any(self, values: &[String], operands: &[String]) -> bool {
+        let operands = Compared::read(operands);
+        let values = Compared::read(values);
+        let fits = |value| operands.iter().any(|operand| self.holds(value, operand));
+        values.iter().any(fits)
+    }
+
+    fn holds(self, value: &Compared<'_>, operand: &Compared<'_>) -> bool {
+        let numbers = value.number.as_ref().zip(operand.number.as_ref());
         match self {
-            Self::Equal => numbers.map_or(value == operand, |(one, other)| one == other),
+            Self::Equal => numbers.map_or(value.text == operand.text, |(one, other)| one == other),
             Self::Less => numbers.is_some_and(|(one, other)| one < other),
             Self::Greater => numbers.is_some_and(|(one, other)| one > other),
         }
@@ -249,9 +277,7 @@ impl Condition {
                 pattern.is_some_and(|pattern| found.texts.iter().any(|text| pattern.matches(text)))
             }
             Self::Compare(comparison, operand) => {
-                let others = operand.texts(found);
-                let fits = |text: &String| others.iter().any(|it| comparison.holds(text, it));
-                found.texts.iter().any(fits)
+                comparison.holds_for_any(&found.texts, &operand.texts(found))
             }
             Self::Any(inner) => inner.iter().any(|one| one.holds(found)),
             Self::All(inner) => inner.iter().all(|one| one.holds(found)),

@@ -63,7 +63,7 @@ pub struct CreatedJob {
     pub job_id: String,
     /// The run that the call began, if the answer names it.
     pub run: Option<String>,
-    /// The time at which the run began, by our clock.
+    /// The time at which the run began: in the answer or by our clock, the earlier of the two.
     pub since: Option<Timestamp>,
 }
 
@@ -102,7 +102,9 @@ impl SubmitAnswer {
         Some(CreatedJob {
             job_id: self.id(view)?,
             run: self.run.all_joined(view),
-            since: since.map(|at| by_our_clock(at, answer, now)),
+            // The answer may have been saved a while ago, so its age looks like a clock that is
+            // behind. A `since` that is too late would make the job's own end stale.
+            since: since.map(|at| by_our_clock(at, answer, now).min(at)),
         })
     }
 
@@ -188,16 +190,27 @@ mod tests {
         );
     }
 
-    /// The clock of the service is an hour behind.
+    fn since(date: &str, began: &str) -> Option<Timestamp> {
+        let date = date.parse().unwrap();
+        let headers = HeaderMap::from_iter([(http::header::DATE, date)]);
+        let body = format!(r#"{{"id":"a","run":7,"began":"{began}"}}"#);
+        let job = created(&places("$.id", None, None), &headers, body.as_bytes()).unwrap();
+        assert_eq!(job.run.as_deref(), Some("7"));
+        job.since
+    }
+
+    /// The clock of the service is an hour ahead.
     #[test]
     fn run_is_read_and_its_time_is_by_our_clock() {
-        let headers = HeaderMap::from_iter([(
-            http::header::DATE,
-            "Sun, 22 Nov 2026 09:00:00 GMT".parse().unwrap(),
-        )]);
-        let body = br#"{"id":"a","run":7,"began":"2026-11-22T08:59:58Z"}"#;
-        let job = created(&places("$.id", None, None), &headers, body).unwrap();
-        assert_eq!(job.run.as_deref(), Some("7"));
-        assert_eq!(job.since, Some("2026-11-22T09:59:58Z".parse().unwrap()));
+        let since = since("Sun, 22 Nov 2026 11:00:00 GMT", "2026-11-22T10:59:58Z");
+        assert_eq!(since, Some("2026-11-22T09:59:58Z".parse().unwrap()));
+    }
+
+    /// The answer was saved three minutes ago.
+    #[test]
+    fn age_of_a_saved_answer_does_not_move_its_since() {
+        let began = "2026-11-22T09:56:58Z";
+        let since = since("Sun, 22 Nov 2026 09:57:00 GMT", began);
+        assert_eq!(since, Some(began.parse().unwrap()));
     }
 }

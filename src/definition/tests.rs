@@ -223,6 +223,24 @@ fn number_with_a_fraction_compares_as_json_writes_it() {
     );
 }
 
+/// Two lists of 20,000 numbers would cost 400 million comparisons.
+#[test]
+fn two_long_lists_compare_by_their_first_values() {
+    let definition = definition(&format!(
+        "{PLAIN}[[rules]]\nwhen = {{ \"$.done[*]\" = {{ equals = \"$.total[*]\" }} }}\noutcome = \"partial\"\n"
+    ));
+    let body = |same_at: usize| {
+        let list = |from: usize| -> Vec<String> {
+            let number = |at| if at == same_at { 0 } else { from + at };
+            (0..20_000).map(|at| number(at).to_string()).collect()
+        };
+        let (done, total) = (list(1).join(","), list(30_000).join(","));
+        format!(r#"{{"id":"j","status":"OK","done":[{done}],"total":[{total}]}}"#)
+    };
+    assert_eq!(state(&definition, 200, &body(999)), JobState::Partial);
+    assert_eq!(state(&definition, 200, &body(1000)), JobState::Succeeded);
+}
+
 #[test]
 fn byte_order_mark_is_ignored() {
     let body = "\u{feff}{\"id\":\"j\",\"status\":\"OK\"}";

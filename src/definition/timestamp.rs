@@ -12,9 +12,9 @@ use serde_json::Value;
 /// before the year 5138; as milliseconds the same number is in 1973, and so on.
 const UNITS: [i128; 4] = [1_000_000_000, 1_000_000, 1000, 1];
 /// The least number that is not of the first unit.
-const SECONDS_END: i128 = 100_000_000_000;
+const SECONDS_END: u128 = 100_000_000_000;
 /// The factor from one unit to the next.
-const UNIT_STEP: i128 = 1000;
+const UNIT_STEP: u128 = 1000;
 /// Texts that some services write as long as there is no time.
 const NO_TIME: [&str; 3] = ["N/A", "TIME_NA", "-"];
 /// The beginning of the year 1: the time without a value in Go and .NET.
@@ -100,7 +100,7 @@ fn epoch(text: &str) -> Option<Timestamp> {
     }
     let mut end = SECONDS_END;
     let unit = UNITS.iter().find(|_| {
-        let is_before = number.abs() < end;
+        let is_before = number.unsigned_abs() < end;
         end *= UNIT_STEP;
         is_before
     })?;
@@ -249,6 +249,7 @@ mod tests {
             json!("--5"),
             json!("1706206525.12.3"),
             json!("170620652512345678901234567890"),
+            json!(i128::MIN.to_string()),
             json!("Fri, 25 Jan 2024 18:15:25 GMT"),
         ] {
             assert_eq!(read(&value), Err(value.to_string()));

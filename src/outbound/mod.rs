@@ -27,8 +27,8 @@ pub(crate) const NO_TLS: &str = "cannot set up TLS: are there CA certificates? i
 /// Makes the builder of every client: it follows no redirect, and sends a request again only
 /// if the server has certainly not processed it.
 ///
-/// Redirects are never followed: reqwest strips `Authorization` across hosts but would
-/// forward `X-Auth-Token` (invariant 8).
+/// The client follows none: reqwest strips `Authorization` across hosts but would forward
+/// `X-Auth-Token` (invariant 8). A service follows those on its own origin itself.
 ///
 /// reqwest's default policy stays: a stream refused with `REFUSED_STREAM`, or above the last
 /// stream of a graceful GOAWAY, is sent again at once, at most twice and within the timeout

@@ -14,6 +14,7 @@ use crate::credential::lease::Failing;
 use crate::credential::scope::Scope;
 use crate::credential::{CredentialError, IssuedSecret, Renewal, refusal};
 use crate::definition::Definition;
+use crate::definition::body;
 use crate::definition::reading::{self, Asked};
 use crate::outbound::redaction::Redaction;
 use crate::service::Service;
@@ -51,7 +52,8 @@ impl Answered {
         issued: &Arc<IssuedSecret>,
         signature: Redaction,
     ) -> Self {
-        received.body = signature.body(issued.redacted(received.body));
+        let body = body::in_utf_8(received.body);
+        received.body = signature.body(issued.redacted(body));
         Self {
             received,
             url,
@@ -71,7 +73,10 @@ impl Answered {
         let mut observation = reading::read(definition, asked, &self.received.answer(), now);
         match &mut observation {
             Observation::Problem(problem) => self.finish_problem(problem),
-            Observation::Sighting(sighting) => sighting.is_redirected = self.is_redirected,
+            Observation::Sighting(sighting) => {
+                sighting.for_each_text(|text| self.redact(text));
+                sighting.is_redirected = self.is_redirected;
+            }
         }
         observation
     }
@@ -105,10 +110,12 @@ impl Answered {
     }
 
     /// Removes secrets from a text that was read: reading may decode a secret that the
-    /// body spelled in another way, as `&#43;` for `+`.
+    /// body spelled in another way, as `&#43;` for `+`. A text without secrets is not copied.
     fn redact(&self, text: &mut String) {
         let without = self.issued.redacted(std::mem::take(text).into());
-        *text = String::from_utf8_lossy(&self.signature.body(without)).into_owned();
+        let without = Vec::from(self.signature.body(without));
+        *text = String::from_utf8(without)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
 }
 

@@ -1,5 +1,5 @@
 //! One exchange with a job API: the contract, and its implementation over HTTP, which limits
-//! time and size and follows no redirect.
+//! time and size and follows no redirect. The service itself follows those on its own origin.
 
 use std::sync::Arc;
 use std::time::Duration;

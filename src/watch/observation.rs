@@ -150,6 +150,48 @@ impl Sighting {
             refused_follow: None,
         }
     }
+
+    /// Calls `change` with each text that the answer gave and that a person may see.
+    pub fn for_each_text(&mut self, mut change: impl FnMut(&mut String)) {
+        let job = &mut self.job;
+        let of_job = [
+            &mut job.job_type,
+            &mut job.status,
+            &mut job.code,
+            &mut job.reason,
+            &mut job.progress,
+            &mut self.run,
+        ];
+        of_job.into_iter().flatten().for_each(&mut change);
+        self.warnings.iter_mut().for_each(&mut change);
+        for child in &mut job.children {
+            let of_child = [
+                &mut child.job_id,
+                &mut child.job_type,
+                &mut child.status,
+                &mut child.code,
+                &mut child.reason,
+            ];
+            of_child.into_iter().flatten().for_each(&mut change);
+        }
+        if let Some(resources) = &mut job.resources {
+            change_texts(resources, &mut change);
+        }
+    }
+}
+
+/// Calls `change` with each text of a value. The value comes from a parser that limits its depth.
+fn change_texts(value: &mut Value, change: &mut impl FnMut(&mut String)) {
+    match value {
+        Value::String(text) => change(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| change_texts(item, change)),
+        Value::Object(members) => {
+            members
+                .values_mut()
+                .for_each(|item| change_texts(item, change));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// The job that takes over from one that has succeeded.

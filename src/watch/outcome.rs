@@ -45,7 +45,8 @@ outcomes! {
     TimedOut = "timed_out";
     /// The service does not know the job, and that was confirmed.
     Lost = "lost";
-    /// The service refused to answer for too long (403, or a request that it does not accept).
+    /// The service refused to answer for too long (403, or a request that it does not accept), showed only the
+    /// end of an earlier run, or named no next job.
     Unknown = "unknown";
     /// An operator ended the watch.
     Unwatched = "unwatched";

@@ -46,9 +46,27 @@ fn decode_marked(body: &[u8]) -> Option<Decoded<'_>> {
     if let Some((charset, mark)) = Encoding::for_bom(body) {
         return Some(decode_as(charset, &body[mark..]));
     }
+    utf_16_by_its_zeros(body).map(|charset| decode_as(charset, body))
+}
+
+/// Returns a body in UTF-16 as UTF-8, with a byte order mark, so that it is still read as lenient;
+/// `None` for any other body.
+pub(super) fn from_utf_16(body: &[u8]) -> Option<String> {
+    let (charset, mark) = match Encoding::for_bom(body) {
+        Some(found) => found,
+        None => (utf_16_by_its_zeros(body)?, 0),
+    };
+    if charset == UTF_8 {
+        return None;
+    }
+    let (text, _) = charset.decode_without_bom_handling(&body[mark..]);
+    Some(format!("\u{feff}{text}"))
+}
+
+fn utf_16_by_its_zeros(body: &[u8]) -> Option<&'static Encoding> {
     match body {
-        [0, 1..=u8::MAX, ..] => Some(decode_as(UTF_16BE, body)),
-        [1..=u8::MAX, 0, ..] => Some(decode_as(UTF_16LE, body)),
+        [0, 1..=u8::MAX, ..] => Some(UTF_16BE),
+        [1..=u8::MAX, 0, ..] => Some(UTF_16LE),
         _ => None,
     }
 }

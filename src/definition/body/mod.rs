@@ -15,6 +15,7 @@ mod xml;
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -116,6 +117,15 @@ pub fn parse_text(text: &str) -> Option<Value> {
     json::strict(text.as_bytes()).ok()
 }
 
+/// Returns a body in UTF-16 as UTF-8; any other body is not copied. A secret in UTF-16 cannot be
+/// found, so this comes before the secrets are removed.
+pub fn in_utf_8(body: Bytes) -> Bytes {
+    match charset::from_utf_16(&body) {
+        Some(text) => text.into(),
+        None => body,
+    }
+}
+
 /// Returns the text of a body without the white space around it, at most 1 KiB.
 pub fn trimmed_text(content_type: Option<&str>, body: &[u8]) -> String {
     let searched = &body[..body.len().min(TEXT_SEARCHED)];
@@ -160,7 +170,7 @@ fn parse_json_beginning(content_type: Option<&str>, body: &[u8]) -> Option<Parse
         });
     }
     let text = match whole_chars {
-        Some(text) => Cow::Borrowed(text),
+        Some(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
         None => charset::decode(content_type, body).text,
     };
     let root = read(&lenient::sanitise(&text))?;

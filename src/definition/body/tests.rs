@@ -549,3 +549,26 @@ fn is_within(part: &Value, whole: &Value) -> bool {
         _ => part == whole,
     }
 }
+
+#[test]
+fn utf_16_becomes_utf_8_and_stays_lenient() {
+    let text = r#"{"token":"cänary-token"}"#;
+    let with_mark = utf_16(&format!("\u{feff}{text}"), u16::to_be_bytes);
+    for wide in [utf_16(text, u16::to_le_bytes), with_mark] {
+        let body = in_utf_8(wide.clone().into());
+        let found = String::from_utf8_lossy(&body).contains("cänary-token");
+        assert!(found, "{body:?}");
+        assert_eq!(json_of(&body), json_of(&wide));
+        assert!(json_of(&body).unwrap().is_lenient);
+        let half = &body[..body.len() - 1];
+        let beginning = parse_beginning(Format::Json, &[], None, half);
+        assert_eq!(
+            beginning.map(|parsed| parsed.root),
+            json_of(&wide).ok().map(|it| it.root)
+        );
+    }
+    for narrow in [text.as_bytes(), b"", b"\xef\xbb\xbf{}"] {
+        let body = Bytes::copy_from_slice(narrow);
+        assert_eq!(in_utf_8(body.clone()).as_ptr(), body.as_ptr());
+    }
+}

@@ -11,8 +11,13 @@ use crate::definition::reading::job::read_time;
 use crate::definition::selector::View;
 use crate::watch::observation::{JobState, Sighting, bounded};
 
-/// A difference between the clocks that is ignored: the header `Date` has whole seconds.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
+/// The difference between the clocks from which a time is moved.
+///
+/// `now` is the time before the request, and the service writes `Date`, in whole seconds, some time
+/// after it. A slow answer therefore looks like a clock that is ahead. The bound is longer than the
+/// default of `request_timeout`, 30 s, so latency alone moves nothing. A smaller difference of the
+/// clocks stays within the minute that `since` lies before a submission.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(45);
 
 impl Reading<'_> {
     /// Adds the facts beside the state to a sighting. Those of the run start at the `item`; those

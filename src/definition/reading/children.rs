@@ -21,6 +21,11 @@ pub(super) struct Found {
     pub(super) is_cut: bool,
     /// The last status of a child that the definition does not list.
     pub(super) unlisted: Option<String>,
+    /// True if a child has a state that is not an end.
+    goes_on: bool,
+    /// True if a child has no status, and no rule decides on it. It holds its parent up no longer
+    /// than the parent says, because it may never get one.
+    has_a_silent_one: bool,
 }
 
 impl Found {
@@ -39,10 +44,9 @@ impl Found {
             return parent;
         }
         let any_failed = self.children.iter().any(has_failed);
-        let goes_on = self.children.iter().any(|child| child.outcome.is_none());
         match verdict {
             ChildrenVerdict::Partial if any_failed => JobState::Partial,
-            ChildrenVerdict::All if goes_on || self.is_cut => JobState::Running,
+            ChildrenVerdict::All if self.goes_on || self.is_cut => JobState::Running,
             ChildrenVerdict::All if any_failed => JobState::Failed,
             _ if self.is_cut => JobState::Running,
             _ => parent,
@@ -58,7 +62,40 @@ impl Found {
             .unlisted
             .as_ref()
             .map(|status| format!("a child has the status {status}, which is not listed"));
-        too_many.into_iter().chain(unlisted).collect()
+        let silent = self.has_a_silent_one.then(|| {
+            "a child has no status in the place that the definition names; it does not count"
+                .to_owned()
+        });
+        let warnings = too_many.into_iter().chain(unlisted);
+        warnings.chain(silent).collect()
+    }
+
+    /// Reads the child at `view`, and notes its effect on the state of its parent.
+    fn read_child(&mut self, definition: &Definition, view: View<'_>) -> Child {
+        let selectors = &definition.child;
+        let status = selectors.status.joined_text(view);
+        let with_status = View {
+            status: status.as_deref(),
+            ..view
+        };
+        let decided = decide(definition, with_status);
+        let outcome = decided.as_ref().and_then(|it| it.state.outcome());
+        match &decided {
+            Some(decided) if decided.is_unlisted => {
+                self.unlisted = status.clone().map(bounded);
+                self.goes_on = true;
+            }
+            Some(_) => self.goes_on |= outcome.is_none(),
+            None => self.has_a_silent_one = true,
+        }
+        Child {
+            job_id: selectors.id.first_text(view).map(bounded),
+            job_type: selectors.job_type.first_text(view).map(bounded),
+            outcome,
+            status: status.map(bounded),
+            code: selectors.code.first_text(view).map(bounded),
+            reason: selectors.reason.first_text(view).map(bounded),
+        }
     }
 }
 
@@ -75,33 +112,10 @@ fn collect(definition: &Definition, parent: View<'_>, depth: usize, found: &mut 
             return;
         }
         let child = parent.at(value);
-        let (read, is_unlisted) = read_child(definition, child);
-        if is_unlisted {
-            found.unlisted.clone_from(&read.status);
-        }
-        found.children.push(read);
+        let decided = found.read_child(definition, child);
+        found.children.push(decided);
         collect(definition, child, depth + 1, found);
     }
-}
-
-fn read_child(definition: &Definition, view: View<'_>) -> (Child, bool) {
-    let selectors = &definition.child;
-    let status = selectors.status.joined_text(view);
-    let with_status = View {
-        status: status.as_deref(),
-        ..view
-    };
-    let decided = decide(definition, with_status);
-    let is_unlisted = decided.as_ref().is_some_and(|decided| decided.is_unlisted);
-    let child = Child {
-        job_id: selectors.id.first_text(view).map(bounded),
-        job_type: selectors.job_type.first_text(view).map(bounded),
-        outcome: decided.and_then(|decided| decided.state.outcome()),
-        status: status.map(bounded),
-        code: selectors.code.first_text(view).map(bounded),
-        reason: selectors.reason.first_text(view).map(bounded),
-    };
-    (child, is_unlisted)
 }
 
 fn has_failed(child: &Child) -> bool {

@@ -131,6 +131,10 @@ impl<'a> Reading<'a> {
         if !self.definition.answer.claims(self.answer.http_status) {
             return Err(self.refusal_in(tree.root().unwrap_or(&Value::Null)));
         }
+        // The page of a proxy, even where the definition claims the status.
+        if self.answer.http_status == 404 && html::is_page(self.answer.body) {
+            return Err(self.refusal(tree));
+        }
         let read = match tree {
             Tree::Read { root, .. } => self.job_in(self.view(root)),
             Tree::Beginning { root, .. } => self.job_in_the_beginning(self.view(root)),
@@ -157,6 +161,7 @@ impl<'a> Reading<'a> {
                 let Head::Decides(decided) = self.head(whole) else {
                     return Err(problem);
                 };
+                // No item is about the job, so no id can be looked at.
                 return Ok((self.sighting(whole, whole, None, decided), whole));
             }
         };
@@ -201,11 +206,11 @@ impl<'a> Reading<'a> {
         Ok(self.sighting(view, whole, status, decided))
     }
 
-    /// Reads a job in the beginning of a body. It shows a job that goes on, never an end.
+    /// Reads a job in the beginning of a body. It shows a job that goes on, never an end, unless
+    /// the head of the answer says so.
     fn job_in_the_beginning(&self, whole: View<'a>) -> Result<(Sighting, View<'a>), Problem> {
         if let Head::Decides(decided) = self.head(whole) {
-            let status = self.definition.job.status.joined_text(whole);
-            return Ok((self.sighting(whole, whole, status, decided), whole));
+            return self.job_by_the_head(whole, decided);
         }
         let too_large = || self.unreadable(tree::too_large(self.answer));
         let view = self.item(whole).map_err(|_| too_large())?;
@@ -226,16 +231,36 @@ impl<'a> Reading<'a> {
         let nothing = self.view(&Value::Null);
         let status = &self.definition.job.status;
         match self.head(nothing) {
-            Head::Decides(decided) => {
-                let status = status.joined_text(nothing);
-                Ok((self.sighting(nothing, nothing, status, decided), nothing))
-            }
+            Head::Decides(decided) => self.job_by_the_head(nothing, decided),
             Head::Silent if !self.answer.is_cut && !status.is_empty() && !status.need_a_tree() => {
                 let sighting = self.job_at(nothing, nothing)?;
                 Ok((sighting, nothing))
             }
             _ => Err(self.unreadable(why.to_owned())),
         }
+    }
+
+    /// Returns the job whose state the head of an answer gives. The body, as far as there is one,
+    /// must not be about another job; an end in a body that was cut needs the id of this one.
+    fn job_by_the_head(
+        &self,
+        whole: View<'a>,
+        decided: Decided,
+    ) -> Result<(Sighting, View<'a>), Problem> {
+        let view = self.item(whole).unwrap_or(whole);
+        self.is_asked_for(view)?;
+        let is_end = decided.state.outcome().is_some();
+        if is_end && self.answer.is_cut && !self.shows_its_id(view) {
+            return Err(self.unreadable(tree::too_large(self.answer)));
+        }
+        let status = self.definition.job.status.joined_text(whole);
+        Ok((self.sighting(view, whole, status, decided), view))
+    }
+
+    /// True if the answer has the job id at `view`, or need not have it.
+    fn shows_its_id(&self, view: View<'_>) -> bool {
+        let id = &self.definition.job.id;
+        self.asked.job_id.is_none() || id.is_empty() || id.first_text(view).is_some()
     }
 
     /// Returns the state that the head of the answer gives: by a rule about the head alone, or by

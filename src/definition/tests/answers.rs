@@ -131,6 +131,25 @@ fn beginning_of_a_large_body_shows_only_a_job_that_goes_on() {
     ));
 }
 
+/// A success by the HTTP status alone is not believed of a body that may be about another job.
+#[test]
+fn end_by_the_head_of_a_large_body_needs_the_job_id() {
+    let definition = definition(
+        "[job]\nid = \"$.id\"\nstatus = \"@http\"\n[states]\nrunning = [\"202\"]\nsucceeded = [\"200\"]\nfailed = [\"299\"]\n",
+    );
+    let read = |http_status: u16, body: &str| match cut(&definition, http_status, body) {
+        Observation::Sighting(sighting) => Ok(sighting.job.state),
+        Observation::Problem(problem) => Err(problem.message),
+    };
+    assert_eq!(read(200, r#"{"id":"j","a":["#), Ok(JobState::Succeeded));
+    let another = Err("the answer is about another job: k".to_owned());
+    assert_eq!(read(200, r#"{"id":"k","a":["#), another);
+    assert_eq!(read(202, r#"{"id":"k","a":["#), another);
+    let too_large = Err("the body is larger than max_body, 9 bytes".to_owned());
+    assert_eq!(read(200, r#"{"a":[1,2"#), too_large);
+    assert_eq!(read(202, r#"{"a":[1,2"#), Ok(JobState::Running));
+}
+
 #[test]
 fn large_error_keeps_the_meaning_of_its_status() {
     let Observation::Problem(problem) = cut(&definition(PLAIN), 503, "<html><p>x") else {
@@ -175,6 +194,19 @@ fn children_that_go_on_hold_back_a_failure() {
     };
     assert_eq!(state(&definition, 200, &body("BUSY")), JobState::Running);
     assert_eq!(state(&definition, 200, &body("OK")), JobState::Failed);
+}
+
+#[test]
+fn child_without_a_status_does_not_hold_its_parent() {
+    let text = format!(
+        "children_verdict = \"all\"\n{HEAD}{}",
+        PLAIN.replace("[states]", "children = \"$.parts[*]\"\n[states]")
+    );
+    let definition = crate::definition::compile::compile("x", "x.toml", &text).unwrap();
+    let body = r#"{"id":"j","status":"OK","parts":[{"status":"OK"},{"name":"a"}]}"#;
+    let seen = sighting(&definition, &HeaderMap::new(), body);
+    assert_eq!(seen.job.state, JobState::Succeeded);
+    assert!(seen.warnings[0].contains("a child has no status"));
 }
 
 #[test]
@@ -229,6 +261,9 @@ fn run_needs_every_selector_and_since_is_by_our_clock() {
         ("Sun, 22 Nov 2026 10:00:01 GMT", "2026-11-22T09:00:00Z"),
         ("Sun, 22 Nov 2026 09:00:00 GMT", "2026-11-22T10:00:00Z"),
         ("soon", "2026-11-22T09:00:00Z"),
+        // The answer took thirty seconds, and the clock is right.
+        ("Sun, 22 Nov 2026 10:00:30 GMT", "2026-11-22T09:00:00Z"),
+        ("Sun, 22 Nov 2026 11:00:00 GMT", "2026-11-22T08:00:00Z"),
     ] {
         let seen = sighting(&definition, &headers(&[("date", date)]), body);
         assert_eq!(seen.run.as_deref(), Some("u/2"));

@@ -46,6 +46,20 @@ fn claimed_status_without_a_match_means_its_problem() {
 }
 
 #[test]
+fn page_with_a_claimed_404_is_that_of_a_proxy() {
+    let definition = definition(&format!(
+        "{BY_HTTP}[[rules]]\nwhen = {{ \"@http\" = 404 }}\noutcome = \"succeeded\"\n"
+    ));
+    let page = "<!doctype html><title>404 Not Found</title>";
+    let Observation::Problem(met) = seen(&definition, 404, page) else {
+        panic!("not a problem")
+    };
+    assert_eq!((met.kind, met.is_page), (ProblemKind::Misconfigured, true));
+    assert_eq!(state(&definition, 404, "{}"), JobState::Succeeded);
+    assert_eq!(state(&definition, 404, ""), JobState::Succeeded);
+}
+
+#[test]
 fn page_with_404_is_not_about_the_job_unless_errors_say_so() {
     let page = "<!doctype html><title>404 Not Found</title>";
     let Observation::Problem(met) = seen(&definition(PLAIN), 404, page) else {
