@@ -118,11 +118,11 @@ impl Unit {
     /// the longest pause.
     pub fn wait(self, number: &str, now: Timestamp) -> Option<Duration> {
         match self {
-            Self::Seconds => pause(number, Duration::from_secs(1)),
-            Self::Minutes => pause(number, Duration::from_mins(1)),
-            Self::Milliseconds => pause(number, Duration::from_millis(1)),
+            Self::Seconds => any_pause(number, Duration::from_secs(1)),
+            Self::Minutes => any_pause(number, Duration::from_mins(1)),
+            Self::Milliseconds => any_pause(number, Duration::from_millis(1)),
             Self::Epoch => {
-                let is_number = pause(number, Duration::from_secs(1)).is_some();
+                let is_number = any_pause(number, Duration::from_secs(1)).is_some();
                 let at = is_number.then(|| timestamp::read(&Value::from(number)))?;
                 Some(match at {
                     Ok(at) => at.map_or(Duration::ZERO, |at| until(now, at)),
@@ -133,9 +133,31 @@ impl Unit {
     }
 }
 
+/// Reads a number as [`pause`] does, and also one with an exponent, as JSON may write it.
+fn any_pause(number: &str, unit: Duration) -> Option<Duration> {
+    if !number.contains(['e', 'E']) {
+        return pause(number, unit);
+    }
+    let number: f64 = number.parse().ok().filter(|number| *number >= 0.0)?;
+    let pause = Duration::try_from_secs_f64(number * unit.as_secs_f64());
+    Some(pause.unwrap_or(PAUSE_MAX).min(PAUSE_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn number_with_an_exponent_is_read_and_clamped() {
+        let read = |number| Unit::Seconds.wait(number, now());
+        assert_eq!(read("1.5e1"), Some(Duration::from_secs(15)));
+        for large in ["1e30", "1E+400"] {
+            assert_eq!(read(large), Some(PAUSE_MAX), "{large}");
+        }
+        for nonsense in ["-1e3", "e", "1e", "0xe", "NaNe"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_800_000_000).unwrap()

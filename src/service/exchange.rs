@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use parking_lot::MutexGuard;
@@ -20,9 +21,11 @@ use crate::outbound::redaction::Redaction;
 use crate::service::Service;
 use crate::service::reach::{REDIRECTS_MAX, is_same_origin};
 use crate::service::refusals::Refusals;
+use crate::service::spelling::unescaped;
 use crate::service::subject::Reading;
 use crate::service::transport::Received;
-use crate::watch::observation::{Observation, Problem, ProblemKind};
+use crate::watch::evidence::BODY_BYTES_MAX;
+use crate::watch::observation::{Observation, Problem, ProblemKind, Sighting};
 
 /// Builds the request of an exchange from the scope of the credential. It may be built more than
 /// once.
@@ -73,12 +76,30 @@ impl Answered {
         let mut observation = reading::read(definition, asked, &self.received.answer(), now);
         match &mut observation {
             Observation::Problem(problem) => self.finish_problem(problem),
-            Observation::Sighting(sighting) => {
-                sighting.for_each_text(|text| self.redact(text));
-                sighting.is_redirected = self.is_redirected;
-            }
+            Observation::Sighting(sighting) => self.finish_sighting(sighting),
         }
         observation
+    }
+
+    pub(super) fn finish_sighting(&self, sighting: &mut Sighting) {
+        sighting.for_each_text(|text| self.redact(text));
+        sighting.is_redirected = self.is_redirected;
+    }
+
+    /// Returns the body for evidence. If its escapes hide a secret, that is the text without them.
+    pub(super) fn body_for_evidence(&self) -> Bytes {
+        let body = &self.received.body;
+        let beginning = &body[..body.len().min(2 * BODY_BYTES_MAX)];
+        let Some(plain) = unescaped(beginning) else {
+            return body.clone();
+        };
+        let plain = Bytes::from(plain);
+        let without = self.signature.body(self.issued.redacted(plain.clone()));
+        if without == plain {
+            body.clone()
+        } else {
+            without
+        }
     }
 
     pub(super) fn finish_problem(&self, problem: &mut Problem) {

@@ -11,6 +11,7 @@ pub mod poll;
 pub mod reach;
 pub mod refusals;
 pub mod settings;
+mod spelling;
 pub mod subject;
 pub mod together;
 pub mod transport;

@@ -98,7 +98,7 @@ impl Service {
         }
         Observed {
             observation,
-            answer: Some(seen(*answered)),
+            answer: Some(seen(&answered)),
         }
     }
 
@@ -218,8 +218,8 @@ impl Service {
     }
 }
 
-pub(super) fn seen(answered: Answered) -> Seen {
-    let body = answered.received.body;
+pub(super) fn seen(answered: &Answered) -> Seen {
+    let body = answered.body_for_evidence();
     let kept = body.len().min(BODY_BYTES_MAX);
     Seen {
         http_status: answered.received.http_status.as_u16(),

@@ -162,7 +162,7 @@ impl Service {
                 problem
             })?;
             let next = place_of(page.next, &answered);
-            self.keep(together, page.observations, *answered);
+            self.keep(together, page.observations, &answered);
             if together.is_complete() {
                 return Ok(());
             }
@@ -182,18 +182,19 @@ impl Service {
         &self,
         together: &mut Together,
         observations: Vec<Option<Observation>>,
-        answered: Answered,
+        answered: &Answered,
     ) {
-        let url = answered.url.clone();
-        let is_redirected = answered.is_redirected;
         let page = seen(answered);
         for (slot, observation) in together.observed.iter_mut().zip(observations) {
             let Some(mut observation) = observation.filter(|_| slot.is_none()) else {
                 continue;
             };
-            if let Observation::Sighting(sighting) = &mut observation {
-                sighting.is_redirected = is_redirected;
-                self.resolve_follow(sighting, &url);
+            match &mut observation {
+                Observation::Sighting(sighting) => {
+                    answered.finish_sighting(sighting);
+                    self.resolve_follow(sighting, &answered.url);
+                }
+                Observation::Problem(problem) => answered.finish_problem(problem),
             }
             *slot = Some(Observed {
                 observation,
