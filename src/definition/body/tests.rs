@@ -25,6 +25,21 @@ fn assert_lenient(body: &[u8], expected: &Value) {
 }
 
 #[test]
+fn xml_element_with_too_many_members_is_refused() {
+    let elements: String = (0..=10_000).map(|n| format!("<b{n}/>")).collect();
+    let attributes: String = (0..=10_000).map(|n| format!(" b{n}=''")).collect();
+    for body in [format!("<a>{elements}</a>"), format!("<a{attributes}/>")] {
+        let Err(why) = parse(Format::Xml, &[], None, body.as_bytes()) else {
+            panic!("it is read");
+        };
+        assert!(why.contains("more than 10000 members"), "{why}");
+    }
+    let many = "<b/>".repeat(20_000);
+    let list = format!("<a>{many}</a>");
+    assert!(parse(Format::Xml, &[], None, list.as_bytes()).is_ok());
+}
+
+#[test]
 fn faults_that_services_have_are_read_leniently() {
     assert_lenient(
         b"{\"a\":\"x\xff\xfey\"}",

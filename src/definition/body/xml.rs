@@ -20,6 +20,8 @@ use crate::definition::body::charset;
 
 /// The most levels of elements within elements, as in JSON.
 const DEPTH_MAX: usize = 128;
+/// The most members with different names of one element. A document with more would cost too much.
+const MEMBERS_MAX: usize = 10_000;
 /// The part of a document in which its declaration stands, in bytes.
 const DECLARATION_BYTES_MAX: usize = 256;
 /// The longest reason from the parser, in characters: it may name an element.
@@ -92,9 +94,9 @@ fn read_events(tree: &mut Tree<'_>, text: &str) -> Result<(), Refusal> {
             Event::Start(start) => tree.open(&start)?,
             Event::Empty(start) => {
                 tree.open(&start)?;
-                tree.end();
+                tree.end()?;
             }
-            Event::End(_) => tree.end(),
+            Event::End(_) => tree.end()?,
             Event::Text(text) => tree.text(&text.xml10_content())?,
             Event::CData(text) => tree.text(&text.xml10_content())?,
             Event::GeneralRef(reference) => tree.reference(&reference)?,
@@ -156,10 +158,14 @@ impl<'a> Tree<'a> {
     }
 
     /// Closes the innermost element. The parser has compared the names of the two tags.
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), Refusal> {
         if let Some(element) = self.open.pop() {
             let (name, value) = element.into_member();
             self.add(name, value);
+        }
+        match self.open.last() {
+            Some(parent) => check_members(&parent.members),
+            None => Ok(()),
         }
     }
 
@@ -268,11 +274,19 @@ fn attributes(start: &BytesStart<'_>) -> Result<Map<String, Value>, Refusal> {
                 }
             }
         }
+        check_members(&members)?;
     }
     if is_repeated {
         check_distinct(names)?;
     }
     Ok(members)
+}
+
+fn check_members(members: &Map<String, Value>) -> Result<(), Refusal> {
+    if members.len() > MEMBERS_MAX {
+        return wrong(format!("an element has more than {MEMBERS_MAX} members"));
+    }
+    Ok(())
 }
 
 fn check_distinct(mut names: Vec<&str>) -> Result<(), Refusal> {
