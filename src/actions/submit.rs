@@ -237,7 +237,7 @@ pub fn check_callback(url: &CallbackUrl, hosts: Option<&Hosts>) -> Result<(), St
 /// or else from the service. They are stored with the watch, so that a later change of the
 /// configuration does not make it poll another job.
 fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>) -> Params {
-    let wanted: BTreeSet<&str> = service.all_params().collect();
+    let wanted: BTreeSet<&str> = service.param_names().collect();
     let unknown = |name: &&String| !wanted.contains(name.as_str());
     for name in request.params.keys().filter(unknown) {
         let names = wanted.iter().copied();

@@ -257,7 +257,8 @@ impl Service {
         now: Timestamp,
     ) -> Result<Sent, CredentialError> {
         let mut redirected: Option<Url> = None;
-        for redirects in 0.. {
+        let mut redirects = 0;
+        loop {
             let mut request = match build(&issued.scope) {
                 Ok(request) => request,
                 Err(problem) => return Ok(Sent::Problem(problem)),
@@ -273,12 +274,12 @@ impl Service {
                     .filter(|_| is_get && redirects < REDIRECTS_MAX);
                 if next.is_some() {
                     redirected = next;
+                    redirects += 1;
                     continue;
                 }
             }
             return Ok(sent);
         }
-        unreachable!("the number of redirects is bounded")
     }
 
     async fn send_once(

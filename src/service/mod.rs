@@ -131,7 +131,7 @@ impl Service {
 
     /// Returns the params of its definition and of those of the jobs that may take over, each once
     /// or more.
-    pub fn all_params(&self) -> impl Iterator<Item = &str> {
+    pub fn param_names(&self) -> impl Iterator<Item = &str> {
         let stages = self.stages.values().map(|manner| &manner.definition);
         std::iter::once(&self.definition)
             .chain(stages)
@@ -148,7 +148,7 @@ impl Service {
             let mut all = std::iter::once(&self.definition).chain(stages);
             all.any(|definition| definition.next.gives(name))
         };
-        let names: BTreeSet<&str> = self.all_params().collect();
+        let names: BTreeSet<&str> = self.param_names().collect();
         names.into_iter().filter(move |name| {
             let comes_later = !own.iter().any(|own| own == name) && is_named(name);
             !comes_later

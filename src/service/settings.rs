@@ -124,7 +124,8 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
     })
 }
 
-fn expect(section: &Reader<'_>) -> Option<Expect> {
+/// Reads the key `expect` of a service or of a watch.
+pub(crate) fn expect(section: &Reader<'_>) -> Option<Expect> {
     let is_set = section.has("expect");
     is_set.then(|| section.choice("expect", &[("gone", Expect::Gone)]))?
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::actions::submit::check_callback;
 use crate::definition::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
-use crate::service::settings::MAX_BODIES;
+use crate::service::settings::{MAX_BODIES, expect};
 use crate::settings::credentials::credentials;
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
@@ -17,8 +17,8 @@ use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
 use crate::tree::reader::{Context, Reader, not_among};
 use crate::tree::source::Layered;
+use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
-use crate::watch::{CallbackUrl, Expect};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -162,13 +162,6 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
         connections: connections? as usize,
         callback,
     })
-}
-
-/// Reads the key `expect` of a watch.
-fn expect(section: &Reader<'_>) -> Option<Expect> {
-    section
-        .has("expect")
-        .then(|| section.choice("expect", &[("gone", Expect::Gone)]))?
 }
 
 /// Reads the watches that are submitted on start. If `api` has an error, their URLs are not

@@ -113,14 +113,10 @@ fn is_old(tracking: &Tracking, sighting: &Sighting, terms: &Terms<'_>) -> bool {
 /// Returns the time before which an end belongs to an earlier run.
 fn since(tracking: &Tracking, terms: &Terms<'_>) -> Timestamp {
     let named = tracking.extra.as_ref().and_then(|extra| extra.since);
-    named.unwrap_or_else(|| default_since(terms.submitted_at))
-}
-
-/// Returns the `since` of a watch that was submitted without one.
-pub fn default_since(submitted_at: Timestamp) -> Timestamp {
-    submitted_at
-        .checked_sub(SINCE_DEFAULT)
-        .unwrap_or(Timestamp::MIN)
+    named.unwrap_or_else(|| {
+        let since = terms.submitted_at.checked_sub(SINCE_DEFAULT);
+        since.unwrap_or(Timestamp::MIN)
+    })
 }
 
 /// Returns `meaning` once enough sightings agree on this `end` for long enough.

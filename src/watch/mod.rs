@@ -6,7 +6,7 @@
 //! (which asks [`belief`] whether a sighting counts), [`event`], [`subscription`],
 //! [`delivery`], [`change`], [`request`].
 
-pub mod belief;
+mod belief;
 pub mod change;
 pub mod delivery;
 pub mod event;

@@ -1,15 +1,15 @@
 //! One request for several watches, where the definition has a batch or a list.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::service::Service;
 use crate::service::subject::Subject;
 use crate::service::together::Together;
+use crate::watch::Params;
 use crate::workers::poller::decision::Decision;
 use crate::workers::poller::poll::{Poll, Taken, subject_of};
 use crate::workers::poller::{Shared, State};
@@ -106,40 +106,17 @@ impl Shared {
     /// Saves decisions side by side, so that they share the commits of the store.
     async fn save_all(self: &Arc<Self>, decisions: Vec<(Taken, Decision)>) {
         let mut under_way = JoinSet::new();
-        let mut taken_by = HashMap::new();
         for (taken, decision) in decisions {
             if under_way.len() == SAVES_MAX {
-                let ended = under_way.join_next_with_id().await;
-                self.note_save(ended, &mut taken_by);
+                under_way.join_next().await;
             }
-            let shared = Arc::clone(self);
-            let handle = under_way.spawn(async move {
-                let decision = Arc::new(decision);
-                let result = shared.save(&decision).await;
-                shared.finish(taken, &decision, result);
-            });
-            taken_by.insert(handle.id(), taken);
+            let saving = Saving {
+                shared: Arc::clone(self),
+                taken,
+            };
+            under_way.spawn(saving.run(decision));
         }
-        while let Some(ended) = under_way.join_next_with_id().await {
-            self.note_save(Some(ended), &mut taken_by);
-        }
-    }
-
-    /// Puts the watch of a save that panicked back on the agenda.
-    fn note_save(
-        &self,
-        ended: Option<Result<(Id, ()), JoinError>>,
-        taken_by: &mut HashMap<Id, Taken>,
-    ) {
-        match ended {
-            Some(Ok((id, ()))) => drop(taken_by.remove(&id)),
-            Some(Err(error)) => {
-                if let Some(taken) = taken_by.remove(&error.id()) {
-                    self.try_again(taken);
-                }
-            }
-            None => {}
-        }
+        while under_way.join_next().await.is_some() {}
     }
 
     /// Puts a watch back after a panic among those of one request: it is asked for alone.
@@ -154,6 +131,41 @@ impl Shared {
             duty: Duty::Poll,
         });
     }
+}
+
+/// One save among those of a request. After a panic its watch is back on the agenda.
+struct Saving {
+    shared: Arc<Shared>,
+    taken: Taken,
+}
+
+impl Saving {
+    async fn run(self, decision: Decision) {
+        let decision = Arc::new(decision);
+        let result = self.shared.save(&decision).await;
+        self.shared.finish(self.taken, &decision, result);
+    }
+}
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.try_again(self.taken);
+        }
+    }
+}
+
+/// True if the jobs of two watches differ in nothing but their ids for one request.
+fn share_a_request(one: &Entry, other: &Entry) -> bool {
+    one.service == other.service
+        && Arc::ptr_eq(&one.params, &other.params)
+        && stage_of(one) == stage_of(other)
+}
+
+/// Returns the definition and the params of the present stage, without its job id.
+fn stage_of(entry: &Entry) -> Option<(&str, &Params)> {
+    let stage = entry.tracking.stage()?;
+    Some((&stage.definition, &stage.params))
 }
 
 impl State {
@@ -188,14 +200,7 @@ impl State {
         let waiting = &mut queues.queue(queue).waiting;
         Some(waiting.take_some(most.saturating_sub(1), |ticket| {
             agenda.entry(ticket).is_some_and(|entry| {
-                entry.service == first.service
-                    && Arc::ptr_eq(&entry.params, &first.params)
-                    && entry.tracking.stage().map(|stage| &stage.definition)
-                        == first.tracking.stage().map(|stage| &stage.definition)
-                    && entry.tracking.stage().map(|stage| &stage.params)
-                        == first.tracking.stage().map(|stage| &stage.params)
-                    && !alone.contains(&entry.id)
-                    && takes(entry)
+                share_a_request(entry, first) && !alone.contains(&entry.id) && takes(entry)
             })
         }))
     }
