@@ -47,7 +47,7 @@ pub struct Service {
     /// The poll intervals and the limits of waiting.
     pub timing: Timing,
     /// The definitions of the jobs that may take over, by name.
-    pub stages: BTreeMap<String, Manner>,
+    pub stages: BTreeMap<String, StageSettings>,
     /// The end that its watches are about, unless they say so themselves.
     pub expect: Option<Expect>,
     /// The hosts beside its own to which an answer may send the next poll.
@@ -61,9 +61,9 @@ pub struct Service {
     pub refusals: Arc<Mutex<Refusals>>,
 }
 
-/// The manner in which one kind of job is polled and read.
+/// The settings by which one kind of job is polled and read.
 #[derive(Debug, Clone)]
-pub struct Manner {
+pub struct StageSettings {
     pub definition: Arc<Definition>,
     /// The poll intervals and the limits of waiting for such jobs.
     pub timing: Timing,
@@ -132,7 +132,7 @@ impl Service {
     /// Returns the params of its definition and of those of the jobs that may take over, each once
     /// or more.
     pub fn param_names(&self) -> impl Iterator<Item = &str> {
-        let stages = self.stages.values().map(|manner| &manner.definition);
+        let stages = self.stages.values().map(|settings| &settings.definition);
         std::iter::once(&self.definition)
             .chain(stages)
             .flat_map(|definition| &definition.params)
@@ -144,7 +144,7 @@ impl Service {
     pub fn params_wanted<'a>(&'a self, given: &'a Params) -> impl Iterator<Item = &'a str> {
         let own = &self.definition.params;
         let is_named = |name: &str| {
-            let stages = self.stages.values().map(|manner| &manner.definition);
+            let stages = self.stages.values().map(|settings| &settings.definition);
             let mut all = std::iter::once(&self.definition).chain(stages);
             all.any(|definition| definition.next.gives(name))
         };

@@ -20,12 +20,12 @@ pub struct Observed {
     pub observation: Observation,
     /// The answer without secrets, until it is clear whether it proves an outcome; `None` without
     /// an answer.
-    pub answer: Option<Seen>,
+    pub answer: Option<KeptAnswer>,
 }
 
 /// The parts of an answer that can become evidence.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct KeptAnswer {
     http_status: u16,
     body: Bytes,
     is_cut: bool,
@@ -42,7 +42,7 @@ impl Observed {
     /// Returns the evidence of the outcome that this poll, made at `at`, has led to.
     pub fn evidence(&self, at: Timestamp) -> Evidence {
         let evidence = match &self.answer {
-            Some(seen) => Evidence::of(at, seen.http_status, &seen.body, seen.is_cut),
+            Some(kept) => Evidence::of(at, kept.http_status, &kept.body, kept.is_cut),
             None => Evidence::without_answer(at),
         };
         match &self.observation {
@@ -98,7 +98,7 @@ impl Service {
         }
         Observed {
             observation,
-            answer: Some(seen(&answered)),
+            answer: Some(kept_answer(&answered)),
         }
     }
 
@@ -218,10 +218,10 @@ impl Service {
     }
 }
 
-pub(super) fn seen(answered: &Answered) -> Seen {
+pub(super) fn kept_answer(answered: &Answered) -> KeptAnswer {
     let body = answered.body_for_evidence();
     let kept = body.len().min(BODY_BYTES_MAX);
-    Seen {
+    KeptAnswer {
         http_status: answered.received.http_status.as_u16(),
         is_cut: answered.received.is_cut || kept < body.len(),
         // Of a large body only the part that evidence keeps: several watches may share one.

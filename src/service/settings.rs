@@ -11,7 +11,7 @@ use crate::outbound::is_local;
 use crate::outbound::proxy::Route;
 use crate::schedule::budget::Limits;
 use crate::service::reach::AllowedHosts;
-use crate::service::{Base, Manner, endpoint};
+use crate::service::{Base, StageSettings, endpoint};
 use crate::timing::{PollSettings, Timing};
 use crate::tree::reader::{Reader, not_among};
 use crate::watch::request::check_param;
@@ -46,7 +46,7 @@ pub struct ServiceSettings {
     /// The times of polls, and the limits for their requests.
     pub timing: Timing,
     /// The jobs that may take over, by the name of their definition.
-    pub stages: BTreeMap<String, Manner>,
+    pub stages: BTreeMap<String, StageSettings>,
     /// The end that its watches are about, unless they say so themselves.
     pub expect: Option<Expect>,
     /// The hosts beside its own to which an answer may send the next poll.
@@ -102,12 +102,12 @@ pub(crate) fn read(section: &Reader<'_>, foundation: Foundation<'_>) -> Option<S
     let max_body =
         |definition: &Definition| own_max_body.or(definition.answer.max_body).or(max_body);
     let stages = others.into_iter().map(|definition| {
-        let manner = Manner {
+        let stage = StageSettings {
             timing: with_defaults(&definition, own, global, expect).complete()?,
             max_body: max_body(&definition)?,
             definition,
         };
-        Some((manner.definition.name.clone(), manner))
+        Some((stage.definition.name.clone(), stage))
     });
     Some(ServiceSettings {
         base: base?,

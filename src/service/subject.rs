@@ -7,7 +7,7 @@ use crate::credential::scope::Scope;
 use crate::definition::Definition;
 use crate::definition::reading::Asked;
 use crate::definition::request::JOB_ID;
-use crate::service::{Manner, Service};
+use crate::service::{Service, StageSettings};
 use crate::timing::Timing;
 use crate::watch::observation::{Problem, ProblemKind};
 use crate::watch::stage::Stage;
@@ -107,24 +107,24 @@ impl Service {
     /// True if a condition of its definitions names a label of the watch.
     pub fn asks_labels(&self) -> bool {
         let mut stages = self.stages.values();
-        self.definition.asks_labels() || stages.any(|manner| manner.definition.asks_labels())
+        self.definition.asks_labels() || stages.any(|settings| settings.definition.asks_labels())
     }
 
-    /// Returns the manner of a stage; `None` if its definition is not configured any more.
-    fn manner(&self, stage: &Stage) -> Option<&Manner> {
+    /// Returns the settings of a stage; `None` if its definition is not configured any more.
+    fn stage_settings(&self, stage: &Stage) -> Option<&StageSettings> {
         self.stages.get(&stage.definition)
     }
 
     /// Returns the definition that reads the present job of a watch.
     pub fn definition_at(&self, stage: Option<&Stage>) -> &Definition {
-        let manner = stage.and_then(|stage| self.manner(stage));
-        manner.map_or(&self.definition, |manner| &manner.definition)
+        let settings = stage.and_then(|stage| self.stage_settings(stage));
+        settings.map_or(&self.definition, |settings| &settings.definition)
     }
 
     /// Returns the timing of the polls of the present job of a watch.
     pub fn timing_at(&self, stage: Option<&Stage>) -> &Timing {
-        let manner = stage.and_then(|stage| self.manner(stage));
-        manner.map_or(&self.timing, |manner| &manner.timing)
+        let settings = stage.and_then(|stage| self.stage_settings(stage));
+        settings.map_or(&self.timing, |settings| &settings.timing)
     }
 
     /// Returns how a poll of the present job is made and read.
@@ -136,7 +136,7 @@ impl Service {
                 max_body: self.max_body,
             });
         };
-        let manner = self.manner(stage).ok_or_else(|| {
+        let settings = self.stage_settings(stage).ok_or_else(|| {
             Problem::new(
                 ProblemKind::Misconfigured,
                 format!(
@@ -146,9 +146,9 @@ impl Service {
             )
         })?;
         Ok(Reading {
-            definition: &manner.definition,
-            timing: &manner.timing,
-            max_body: manner.max_body,
+            definition: &settings.definition,
+            timing: &settings.timing,
+            max_body: settings.max_body,
         })
     }
 }

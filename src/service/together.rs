@@ -12,7 +12,7 @@ use crate::definition::batch::{Batch, NextPage, PAGES_MAX};
 use crate::definition::reading::list::read_batch;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
-use crate::service::poll::{Observed, Seen, misconfigured, seen};
+use crate::service::poll::{KeptAnswer, Observed, kept_answer, misconfigured};
 use crate::service::reach::AllowedHosts;
 use crate::service::subject::{Reading, Subject};
 use crate::watch::observation::{Observation, Problem, ProblemKind};
@@ -27,7 +27,7 @@ pub struct Together {
     /// The number of requests that were sent: one a page.
     pub requests: u32,
     /// The last page that was read, as evidence of a job that is not on the list.
-    last_page: Option<Seen>,
+    last_page: Option<KeptAnswer>,
 }
 
 impl Together {
@@ -184,7 +184,7 @@ impl Service {
         observations: Vec<Option<Observation>>,
         answered: &Answered,
     ) {
-        let page = seen(answered);
+        let page = kept_answer(answered);
         for (slot, observation) in together.observed.iter_mut().zip(observations) {
             let Some(mut observation) = observation.filter(|_| slot.is_none()) else {
                 continue;
