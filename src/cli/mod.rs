@@ -37,14 +37,14 @@ use crate::settings;
 use crate::settings::Loaded;
 use crate::tree::source::Sources;
 
-pub use crate::cli::exit::Exit;
+pub use crate::cli::exit::{Code, Exit};
 
 /// The file that is read if it exists and no `--config` is given.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
-#[command(name = "jobwatch", version, after_help = EXAMPLES)]
+#[command(name = "jobwatch", version, after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -60,10 +60,12 @@ Examples:
   curl -si … | jobwatch submit dcs --from-response -  watch the job that curl created
   jobwatch list --state watching                      list the jobs that still run
   jobwatch sink test ops --config jobwatch.toml       send a sample event to a sink
-  jobwatch deliveries --state dead                    list failed deliveries, with reasons
+  jobwatch deliveries --state dead                    list failed deliveries, with reasons";
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachable,
-130 interrupted.";
+/// The examples and the exit codes.
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\nExit codes: {}.", Exit::in_words())
+}
 
 #[derive(Subcommand)]
 enum Command {
