@@ -2,6 +2,7 @@
 //!
 //! The exit codes are in [`Exit`].
 
+mod change;
 mod check;
 mod client;
 mod complaint;
