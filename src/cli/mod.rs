@@ -2,6 +2,7 @@
 //!
 //! The exit codes are in [`Exit`].
 
+mod age;
 mod check;
 mod client;
 mod credentials;
@@ -10,8 +11,11 @@ mod deliveries;
 pub mod demo;
 mod exit;
 mod explain;
+mod filter;
 mod list;
 mod output;
+mod pager;
+mod paint;
 mod pair;
 mod probe;
 mod redrive;
@@ -23,6 +27,8 @@ mod simulate;
 mod sink;
 mod stop;
 mod submit;
+mod table;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,6 +53,8 @@ const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    terminal: terminal::Options,
 }
 
 const EXAMPLES: &str = "\
@@ -148,6 +156,7 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
+    cli.terminal.set();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
