@@ -218,7 +218,9 @@ fn table(deliveries: &[DeliveryView], times: Times) -> Table {
             painted(paint, &delivery.state),
             delivery.attempts.to_string(),
             number(delivery.last_status),
-            delivery.due_at.map_or_else(|| "-".to_owned(), |at| times.show(at)),
+            delivery
+                .due_at
+                .map_or_else(|| "-".to_owned(), |at| times.show(at)),
             or_dash(delivery.last_error.as_deref()),
         ]);
     }
@@ -274,7 +276,11 @@ fn history(attempts: &[AttemptView], times: Times) -> String {
         Column::new("TOOK").right().whole().gives_way(1),
         Column::new("STATUS").right().whole(),
         Column::new("ERROR").at_least(14).wrapping().if_used(),
-        Column::new("ANSWER").at_least(14).wrapping().if_used().gives_way(2),
+        Column::new("ANSWER")
+            .at_least(14)
+            .wrapping()
+            .if_used()
+            .gives_way(2),
     ]);
     for attempt in attempts {
         table.row(vec![

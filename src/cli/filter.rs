@@ -139,9 +139,7 @@ fn instant_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         now.checked_sub(length.abs()).ok()
     };
     let at = text.parse::<Span>().ok().and_then(before_now);
-    at.ok_or_else(|| {
-        "it must be a time (2026-11-26T10:00:00Z) or an age (30m, 2h, 7d)".to_owned()
-    })
+    at.ok_or_else(|| "it must be a time (2026-11-26T10:00:00Z) or an age (30m, 2h, 7d)".to_owned())
 }
 
 #[cfg(test)]

@@ -81,11 +81,19 @@ impl List {
         }
         if found.watches.is_empty() {
             let is_filtered = !self.filter.terms().is_empty();
-            note(if is_filtered { "no watch matches" } else { "no watches" });
+            note(if is_filtered {
+                "no watch matches"
+            } else {
+                "no watches"
+            });
             return;
         }
         if self.quiet {
-            let ids: Vec<&str> = found.watches.iter().map(|watch| watch.id.as_str()).collect();
+            let ids: Vec<&str> = found
+                .watches
+                .iter()
+                .map(|watch| watch.id.as_str())
+                .collect();
             say(&ids.join("\n"));
         } else {
             let mut room = Room::of_stdout();

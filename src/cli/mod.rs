@@ -3,8 +3,10 @@
 //! The exit codes are in [`Exit`].
 
 mod age;
+mod change;
 mod check;
 mod client;
+mod complaint;
 mod credentials;
 mod db;
 mod deliveries;
@@ -34,9 +36,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::output::complain;
+use crate::cli::complaint::{complain, complain_settings, complain_usage};
 use crate::diagnostic::Diagnostics;
 use crate::settings;
 use crate::settings::Loaded;
@@ -120,6 +122,14 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// Loads the settings; reports everything that is wrong in them.
+    fn load_or_complain(&self) -> Result<Loaded, Exit> {
+        self.load().map_err(|diagnostics| {
+            complain_settings(&diagnostics);
+            Exit::Usage
+        })
+    }
+
     fn load(&self) -> Result<Loaded, Diagnostics> {
         let mut files = self.files.clone();
         let default = PathBuf::from(CONFIG_DEFAULT);
@@ -142,20 +152,45 @@ fn environment() -> BTreeMap<String, String> {
 
 /// Parses the arguments, runs the command and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let exit = parsed().map_or_else(|exit| exit, run_to_end);
+    complaint::finish(exit);
+    exit.into()
+}
+
+/// Parses the arguments. With `--json`, also errors are JSON from here on.
+fn parsed() -> Result<Cli, Exit> {
+    let found = Cli::command()
+        .try_get_matches()
+        .inspect(|matches| {
+            if wants_json(matches) {
+                complaint::as_json();
+            }
+        })
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    found.map_err(|error| {
+        if !error.use_stderr() {
             // Clap reports `--help` and `--version` as errors too.
-            let code = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            // If standard error is closed, only the exit code is left.
             let _ = error.print();
-            return code.into();
+            return Exit::Done;
         }
-    };
+        if std::env::args_os().any(|argument| argument == "--json") {
+            complaint::as_json();
+        }
+        complain_usage(&error);
+        Exit::Usage
+    })
+}
+
+/// True if the innermost command has the flag `--json`, and it is given.
+fn wants_json(matches: &ArgMatches) -> bool {
+    if let Some((_, inner)) = matches.subcommand() {
+        return wants_json(inner);
+    }
+    let flag = matches.try_get_one::<bool>("json");
+    flag.is_ok_and(|flag| flag == Some(&true))
+}
+
+fn run_to_end(cli: Cli) -> Exit {
     cli.terminal.set();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -164,13 +199,13 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("cannot start threads: {error}"));
-            return Exit::Failed.into();
+            return Exit::Failed;
         }
     };
     let exit = runtime.block_on(cli.command.execute());
     // Blocking calls that a command gave up on must not delay the exit.
     runtime.shutdown_background();
-    exit.into()
+    exit
 }
 
 impl Command {

@@ -4,9 +4,13 @@ use std::io::{ErrorKind, IsTerminal, Write as _};
 
 use serde::Serialize;
 
+use crate::cli::Exit;
+use crate::cli::complaint::finish;
+
 pub(super) use crate::cli::age::utc as time;
+pub(super) use crate::cli::complaint::{complain, note};
 pub(super) use crate::cli::paint::Paint;
-pub(super) use crate::cli::table::{Table, plain, width};
+pub(super) use crate::cli::table::{Table, plain};
 
 /// Prints a line to standard output; a closed pipe is not an error. Any other failure, such as
 /// a full disk, ends the program: its caller must not take half of an output for the whole.
@@ -15,18 +19,9 @@ pub(super) fn say(text: &str) {
         && error.kind() != ErrorKind::BrokenPipe
     {
         complain(&format!("cannot write to standard output: {error}"));
+        finish(Exit::Failed);
         std::process::exit(1);
     }
-}
-
-/// Prints an error to standard error, after the name of the program.
-pub(super) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "jobwatch: {text}");
-}
-
-/// Prints a note to standard error: it belongs to no output that another program reads.
-pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "jobwatch: {text}");
 }
 
 /// Prints a value as JSON: indented on a terminal, otherwise on one line.

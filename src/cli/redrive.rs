@@ -109,7 +109,8 @@ impl Redrive {
         if found.is_empty() {
             note("no dead letters match");
         }
-        self.each(client, found.iter().map(|it| it.id.as_str())).await
+        self.each(client, found.iter().map(|it| it.id.as_str()))
+            .await
     }
 
     /// Redrives as many as possible; returns the exit code of the last error.

@@ -76,7 +76,10 @@ impl Stop {
             say(&watch.id);
         } else {
             let (service, job) = (plain(&watch.service), plain(&watch.job_id));
-            say(&format!("{} ({service}/{job}) is {}", watch.id, watch.state));
+            say(&format!(
+                "{} ({service}/{job}) is {}",
+                watch.id, watch.state
+            ));
         }
     }
 

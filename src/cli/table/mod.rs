@@ -237,7 +237,11 @@ mod tests {
                 "job-👩\u{200d}🚀-e\u{301}   watching    123",
             ]
         );
-        let least = ["JOB       STATE", "任务…份   failed", "job-👩\u{200d}🚀-e\u{301}  watching"];
+        let least = [
+            "JOB       STATE",
+            "任务…份   failed",
+            "job-👩\u{200d}🚀-e\u{301}  watching",
+        ];
         assert_eq!(jobs().lines(room(20)), least);
     }
 
