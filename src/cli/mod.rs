@@ -2,6 +2,7 @@
 //!
 //! The exit codes are in [`Exit`].
 
+mod age;
 mod change;
 mod check;
 mod client;
@@ -12,8 +13,11 @@ mod deliveries;
 pub mod demo;
 mod exit;
 mod explain;
+mod filter;
 mod list;
 mod output;
+mod pager;
+mod paint;
 mod pair;
 mod probe;
 mod redrive;
@@ -25,6 +29,8 @@ mod simulate;
 mod sink;
 mod stop;
 mod submit;
+mod table;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,6 +55,8 @@ const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    terminal: terminal::Options,
 }
 
 const EXAMPLES: &str = "\
@@ -194,6 +202,7 @@ fn wants_json(matches: &ArgMatches) -> bool {
 }
 
 fn run_to_end(cli: Cli) -> Exit {
+    cli.terminal.set();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

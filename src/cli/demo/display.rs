@@ -5,14 +5,10 @@ use std::time::Duration;
 
 use crate::cli::demo::progress::{Progress, Update};
 use crate::cli::demo::table;
-use crate::cli::demo::table::Size;
-use crate::cli::output::{Paint, plain, say, width};
-
-/// The size of a terminal that does not report one.
-const SIZE_USUAL: Size = Size {
-    columns: 80,
-    lines: 24,
-};
+use crate::cli::output::say;
+use crate::cli::paint::Paint;
+use crate::cli::table::{plain, width};
+use crate::cli::terminal;
 
 /// The place where the demo is shown.
 pub(super) enum Display {
@@ -32,8 +28,7 @@ impl Display {
     /// Chooses by where standard output goes.
     pub(super) fn open() -> Self {
         // A dumb terminal cannot move its cursor.
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if is_dumb || !std::io::stdout().is_terminal() {
+        if terminal::is_dumb() || !std::io::stdout().is_terminal() {
             return Self::Lines;
         }
         Self::Terminal(Screen {
@@ -46,7 +41,7 @@ impl Display {
     pub(super) fn show(&mut self, progress: &Progress, updates: &[Update], elapsed: Duration) {
         match self {
             Self::Terminal(screen) => {
-                let size = size();
+                let size = terminal::size_or_usual();
                 let lines = table::lines(progress, elapsed, size, screen.paint);
                 screen.draw(lines, size.columns);
             }
@@ -103,18 +98,6 @@ fn line(progress: &Progress, update: &Update, elapsed: Duration) -> String {
     let (service, elapsed) = (case.job.service.name(), elapsed.as_secs_f64());
     let text = plain(&update.text);
     format!("{elapsed:>5.1}s  {service:<9}  {:<22}  {text}", case.name)
-}
-
-fn size() -> Size {
-    let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) else {
-        return SIZE_USUAL;
-    };
-    // A terminal that does not know its size reports zero.
-    let or = |given: u16, usual| if given == 0 { usual } else { given.into() };
-    Size {
-        columns: or(size.ws_col, SIZE_USUAL.columns),
-        lines: or(size.ws_row, SIZE_USUAL.lines),
-    }
 }
 
 #[cfg(test)]

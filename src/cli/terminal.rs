@@ -1,0 +1,132 @@
+//! The terminal behind standard output: its size, and the options that are about it.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+
+use clap::{Args, ValueEnum};
+
+/// The size of a terminal that does not report one.
+const SIZE_USUAL: Size = Size {
+    columns: 80,
+    lines: 24,
+};
+
+/// A terminal's size, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    /// The number of characters in a line.
+    pub(super) columns: usize,
+    pub(super) lines: usize,
+}
+
+/// The value of `--color`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// Colours on a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// True if a stream is to have colours. `NO_COLOR` (no-color.org) counts unless empty.
+    fn is_on(self, is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                let is_unwanted = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let is_dumb = variable("TERM").is_some_and(|term| term == "dumb");
+                is_terminal && !is_unwanted && !is_dumb
+            }
+        }
+    }
+}
+
+/// The options of every command that are about the terminal.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub(super) struct Options {
+    /// When to use colours
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        help_heading = "Terminal",
+        help = "Colours: auto, always or never; auto respects NO_COLOR"
+    )]
+    pub(super) color: Color,
+    /// Print long output at once, not through $PAGER
+    #[arg(long, global = true, help_heading = "Terminal")]
+    pub(super) no_pager: bool,
+}
+
+/// The options of this process: it has one standard output.
+static OPTIONS: OnceLock<Options> = OnceLock::new();
+
+impl Options {
+    /// Makes these the options of the process; only the first call counts.
+    pub(super) fn set(self) {
+        let _ = OPTIONS.set(self);
+    }
+}
+
+/// Returns the options of the process; the usual ones before they are set.
+pub(super) fn options() -> Options {
+    OPTIONS.get().copied().unwrap_or_default()
+}
+
+/// Returns the size of the terminal, or nothing if standard output is a file or a pipe.
+pub(super) fn size() -> Option<Size> {
+    std::io::stdout().is_terminal().then(size_or_usual)
+}
+
+/// Returns the size of the terminal; 80 columns and 24 lines if it reports none.
+pub(super) fn size_or_usual() -> Size {
+    let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) else {
+        return SIZE_USUAL;
+    };
+    // A terminal that does not know its size reports zero.
+    let or = |given: u16, usual| if given == 0 { usual } else { given.into() };
+    Size {
+        columns: or(size.ws_col, SIZE_USUAL.columns),
+        lines: or(size.ws_row, SIZE_USUAL.lines),
+    }
+}
+
+/// True if the text on a stream is to have colours.
+pub(super) fn has_colours(is_terminal: bool) -> bool {
+    options().color.is_on(is_terminal, variable)
+}
+
+/// True if the terminal can neither move its cursor nor show colours.
+pub(super) fn is_dumb() -> bool {
+    variable("TERM").is_none_or(|term| term == "dumb")
+}
+
+/// Reads a variable of the environment; one that is not Unicode counts as set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_follow_the_option_then_the_environment() {
+        let none = |_: &str| None;
+        let no_color = |name: &str| (name == "NO_COLOR").then(|| "1".to_owned());
+        let empty = |name: &str| (name == "NO_COLOR").then(String::new);
+        let dumb = |name: &str| (name == "TERM").then(|| "dumb".to_owned());
+        assert!(Color::Auto.is_on(true, none));
+        assert!(Color::Auto.is_on(true, empty));
+        assert!(!Color::Auto.is_on(false, none));
+        assert!(!Color::Auto.is_on(true, no_color));
+        assert!(!Color::Auto.is_on(true, dumb));
+        assert!(Color::Always.is_on(false, no_color));
+        assert!(!Color::Never.is_on(true, none));
+    }
+}
