@@ -58,6 +58,7 @@ pub(super) async fn list(
             .map(|watch| api.view(watch))
             .collect(),
         next: page.next.map(|cursor| cursor.to_string()),
+        as_of: None,
     }))
 }
 

@@ -11,26 +11,38 @@ mod credentials;
 mod db;
 mod deliveries;
 pub mod demo;
+mod do_command;
+mod events;
 mod exit;
 mod explain;
 mod filter;
+mod last;
 mod list;
+mod outage;
 mod output;
 mod pager;
 mod paint;
 mod pair;
+mod poll;
 mod probe;
 mod redrive;
 mod response;
 mod run;
+mod screen;
 mod services;
 mod show;
+mod signals;
 mod simulate;
 mod sink;
+mod span;
 mod stop;
 mod submit;
 mod table;
 mod terminal;
+mod time_limit;
+mod top;
+mod wait;
+mod why;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -96,10 +108,22 @@ enum Command {
     Probe(probe::Probe),
     /// Submit a job, for the daemon to watch
     Submit(submit::Submit),
+    /// Run the command that creates a job, and watch the job to its end
+    Do(do_command::Do),
+    /// Wait until jobs have ended; the exit code tells how
+    Wait(wait::Wait),
     /// List the watches, newest first
     List(list::List),
     /// Show one watch and its transitions
     Show(show::Show),
+    /// Explain in words what a watch is doing, and why
+    Why(why::Why),
+    /// Poll jobs now
+    Poll(poll::Poll),
+    /// Print events, or follow them as they happen
+    Events(events::Events),
+    /// Show services and watches live, in the whole terminal
+    Top(top::Top),
     /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
     /// List deliveries and dead letters, or show the attempts of one delivery
@@ -231,6 +255,12 @@ impl Command {
             Self::Explain(command) => command.execute(),
             Self::Probe(command) => command.execute().await,
             Self::Submit(command) => command.execute().await,
+            Self::Do(command) => command.execute().await,
+            Self::Wait(command) => command.execute().await,
+            Self::Why(command) => command.execute().await,
+            Self::Poll(command) => command.execute().await,
+            Self::Events(command) => command.execute().await,
+            Self::Top(command) => command.execute().await,
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,
             Self::Stop(command) => command.execute().await,

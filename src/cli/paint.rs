@@ -16,6 +16,10 @@ impl Paint {
         Self::new(std::io::stdout().is_terminal())
     }
 
+    pub(super) fn for_stderr() -> Self {
+        Self::new(std::io::stderr().is_terminal())
+    }
+
     fn new(is_terminal: bool) -> Self {
         Self {
             is_on: terminal::has_colours(is_terminal),

@@ -1,6 +1,7 @@
 //! The terminal behind standard output: its size, and the options that are about it.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
@@ -85,7 +86,12 @@ pub(super) fn size() -> Option<Size> {
 
 /// Returns the size of the terminal; 80 columns and 24 lines if it reports none.
 pub(super) fn size_or_usual() -> Size {
-    let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) else {
+    size_of(std::io::stdout())
+}
+
+/// Returns the size of the terminal behind a stream, as [`size_or_usual`] does.
+pub(super) fn size_of(stream: impl AsFd) -> Size {
+    let Ok(size) = rustix::termios::tcgetwinsize(stream) else {
         return SIZE_USUAL;
     };
     // A terminal that does not know its size reports zero.

@@ -8,11 +8,11 @@ mod text;
 
 use crate::cli::paint::Paint;
 use crate::cli::table::column::{GAP, Need, Place, places};
-use crate::cli::table::text::{clip_middle, plain_but_colours, wrap};
+use crate::cli::table::text::{clip_middle, plain_but_colours};
 use crate::cli::terminal;
 
 pub(super) use crate::cli::table::column::Column;
-pub(super) use crate::cli::table::text::{clip, plain, width};
+pub(super) use crate::cli::table::text::{clip, plain, width, wrap};
 
 /// The width to which the values of a list of facts are wrapped at least.
 const VALUE_LEAST: usize = 12;
