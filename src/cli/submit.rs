@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use http::{Method, StatusCode};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::api::view::WatchView;
 use crate::cli::client::DaemonArgs;
@@ -94,19 +93,7 @@ impl Submit {
 
     fn job_in(&self, file: &Path) -> Result<CreatedJob, String> {
         let definition = find(&self.definition_name(), &self.config)?;
-        if definition.submit.is_empty() {
-            let name = &definition.name;
-            return Err(format!(
-                "the definition `{name}` cannot read a job id: it has no [submit] section"
-            ));
-        }
         let response = Response::read(&read_body(file)?)?;
-        if response.http_status >= 400 {
-            let (file, status) = (file.display(), response.http_status);
-            return Err(format!(
-                "{file} is an error answer (HTTP {status}): no job was created"
-            ));
-        }
         let answer = Answer {
             http_status: response.http_status,
             headers: &response.headers,
@@ -114,14 +101,8 @@ impl Submit {
             is_cut: false,
         };
         let now = SystemClock::shared().now();
-        let created = definition.submit.read(&definition.answer, &answer, now);
-        created.ok_or_else(|| {
-            format!(
-                "no job id in {}: the selectors in [submit] of `{}` find none",
-                file.display(),
-                definition.name
-            )
-        })
+        let created = definition.created_job(&answer, now);
+        created.map_err(|why| format!("cannot take a job id from {}: {why}", file.display()))
     }
 
     /// Returns `--definition`, or the definition of the service if it is configured on this
@@ -149,13 +130,14 @@ impl Submit {
             complain(&message);
             Exit::Usage
         })?;
+        let since = job.since_with_margin();
         let request = WatchRequest {
             service: self.service,
             job_id: job.job_id,
             params: self.params.into_iter().collect(),
             labels: self.labels.into_iter().collect(),
             run: self.run.or(job.run),
-            since: self.since.or(job.since.map(with_margin)),
+            since: self.since.or(since),
             again: self.again,
             expect: self.expect,
             deadline: self.deadline,
@@ -181,13 +163,6 @@ impl Submit {
         }
         Ok(())
     }
-}
-
-/// Writes the beginning of a run as a `since`. The clock of the service is known to a second or
-/// two, so a run that began just before counts too.
-fn with_margin(began: Timestamp) -> String {
-    let margin = SignedDuration::from_secs(2);
-    began.checked_sub(margin).unwrap_or(began).to_string()
 }
 
 fn in_words(watch: &WatchView, is_new: bool) -> String {
