@@ -118,11 +118,11 @@ fn parse_query(text: &str) -> Result<Query, ApiError> {
         let value = &term.value;
         match &*term.name {
             "state" => {
-                query.state = Some(parse_state(value).ok_or_else(|| term.wrong(&states()))?);
+                query.states = vec![parse_state(value).ok_or_else(|| term.wrong(&states()))?];
             }
             "service" => query.service = Some(value.clone().into_owned()),
             "label" => {
-                query.label = Some(parse_label(value).ok_or_else(|| term.wrong("NAME=VALUE"))?);
+                query.labels = vec![parse_label(value).ok_or_else(|| term.wrong("NAME=VALUE"))?];
             }
             "cursor" => query.before = Some(term.cursor()),
             "limit" => query.limit = term.limit()?,
