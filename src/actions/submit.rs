@@ -79,6 +79,7 @@ impl Actions {
         let submission = store::Submission {
             change,
             accepts_ended: is_operation && !request.again,
+            group_size: request.group_size,
         };
         let answers = self.parts.store.submit(vec![submission]).await?;
         match answers.into_iter().next().ok_or(StoreError::Closed)? {
@@ -95,6 +96,7 @@ impl Actions {
                 watch,
                 is_new: false,
             }),
+            Submitted::GroupClosed => Err(SubmitError::Refused(vec![closed(&wanted)])),
         }
     }
 
@@ -137,6 +139,7 @@ impl Actions {
             labels: request.labels.clone(),
             sinks: request.sinks.clone(),
             callback_url: request.callback_url.clone(),
+            group: request.group.clone(),
             named_run: request.run.clone(),
             run: request.run.clone(),
             since,
@@ -161,6 +164,15 @@ impl Actions {
     }
 }
 
+/// The group of a watch takes no more watches.
+fn closed(wanted: &Watch) -> Fault {
+    let name = wanted.group.as_deref().unwrap_or_default();
+    Fault::new(
+        "group",
+        format!("the group `{name}` is closed and takes no more watches; choose another name"),
+    )
+}
+
 /// Returns the members of a request that differ from an `existing` watch. `wanted` is the watch that
 /// the request would have made.
 fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'static str> {
@@ -180,6 +192,10 @@ fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'st
         (
             "callback_url",
             request.callback_url.is_some() && wanted.callback_url != existing.callback_url,
+        ),
+        (
+            "group",
+            request.group.is_some() && wanted.group != existing.group,
         ),
         (
             "since",

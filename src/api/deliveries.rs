@@ -212,7 +212,7 @@ fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
         match &*term.name {
             "state" => {
                 let state = term.value.parse().map_err(|_| term.wrong(&states()))?;
-                query.state = Some(state);
+                query.states = vec![state];
             }
             "sink" => query.sink = Some(term.value.clone().into_owned()),
             "cursor" => query.before = Some(term.cursor()),

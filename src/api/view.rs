@@ -40,6 +40,9 @@ pub(crate) struct WatchView {
     pub(crate) resources: Option<Value>,
     pub(crate) labels: Labels,
     pub(crate) params: Params,
+    /// The group of watches, if the watch belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
     /// The run of the job, where its definition names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<String>,
@@ -135,6 +138,7 @@ impl WatchView {
             children: job.map(|job| job.children).unwrap_or_default(),
             labels: watch.labels,
             params: watch.params,
+            group: watch.group,
             run: watch.run,
             since: watch.since,
             expect: watch.expect,

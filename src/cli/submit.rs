@@ -143,6 +143,8 @@ impl Submit {
             deadline: self.deadline,
             sinks: self.sinks,
             callback_url: self.callback_url.map(CallbackUrl),
+            group: None,
+            group_size: None,
         };
         let body = serde_json::to_string(&request).expect("string keys only");
         let client = self.daemon.client()?;

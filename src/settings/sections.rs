@@ -184,6 +184,8 @@ fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
                 deadline: section.text("deadline"),
                 sinks: section.list("sinks"),
                 callback_url: section.expanded("callback_url").map(CallbackUrl),
+                group: None,
+                group_size: None,
                 service: service?,
                 job_id: job_id?,
             };
