@@ -56,27 +56,35 @@ fn insert_again(daemon: &Daemon) -> Duration {
     let source = Sqlite::open(daemon.store()).expect("the store");
     let path = daemon.folder.path().join("bare.db");
     let bare = Sqlite::open(&path).expect("a database");
-    bare.pragma_update(None, "journal_mode", "WAL").expect("WAL");
-    bare.pragma_update(None, "synchronous", "FULL").expect("FULL");
+    bare.pragma_update(None, "journal_mode", "WAL")
+        .expect("WAL");
+    bare.pragma_update(None, "synchronous", "FULL")
+        .expect("FULL");
     let mut schema = source
         .prepare("SELECT sql FROM sqlite_master WHERE sql NOT NULL AND name NOT LIKE 'sqlite_%'")
         .expect("a schema");
-    let statements = schema.query_map([], |row| row.get::<_, String>(0)).expect("a schema");
+    let statements = schema
+        .query_map([], |row| row.get::<_, String>(0))
+        .expect("a schema");
     for statement in statements {
-        bare.execute_batch(&statement.expect("SQL")).expect("a schema");
+        bare.execute_batch(&statement.expect("SQL"))
+            .expect("a schema");
     }
     let tables: Vec<(String, Vec<Vec<rusqlite::types::Value>>)> = ["watches", "events"]
         .map(|table| (table.to_owned(), rows(&source, table)))
         .into();
     let started = Instant::now();
     for from in (0..SUBMISSIONS).step_by(BATCH) {
-        bare.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
+        bare.execute_batch("BEGIN IMMEDIATE")
+            .expect("a transaction");
         for (table, rows) in &tables {
             let marks = vec!["?"; rows[0].len()].join(",");
             let sql = format!("INSERT INTO {table} VALUES ({marks})");
             let mut insert = bare.prepare_cached(&sql).expect("a statement");
             for row in &rows[from..from + BATCH] {
-                insert.execute(rusqlite::params_from_iter(row)).expect("a row");
+                insert
+                    .execute(rusqlite::params_from_iter(row))
+                    .expect("a row");
             }
         }
         bare.execute_batch("COMMIT").expect("a commit");
@@ -85,7 +93,9 @@ fn insert_again(daemon: &Daemon) -> Duration {
 }
 
 fn rows(db: &Sqlite, table: &str) -> Vec<Vec<rusqlite::types::Value>> {
-    let mut select = db.prepare(&format!("SELECT * FROM {table}")).expect("a table");
+    let mut select = db
+        .prepare(&format!("SELECT * FROM {table}"))
+        .expect("a table");
     let columns = select.column_count();
     let rows = select.query_map([], |row| (0..columns).map(|n| row.get(n)).collect());
     rows.expect("rows").collect::<Result<_, _>>().expect("rows")

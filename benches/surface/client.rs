@@ -92,7 +92,10 @@ pub(crate) async fn submit(address: SocketAddr, jobs: &[String]) -> Vec<String> 
         .lines()
         .map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            line["id"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned()
+            line["id"]
+                .as_str()
+                .unwrap_or_else(|| panic!("{line}"))
+                .to_owned()
         })
         .collect();
     assert_eq!(ids.len(), jobs.len(), "an answer to each line");

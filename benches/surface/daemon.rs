@@ -50,7 +50,10 @@ impl Daemon {
     }
 
     async fn ready(&mut self) {
-        while client::get(self.address, "/readyz").await.is_none_or(|(status, _)| status != 200) {
+        while client::get(self.address, "/readyz")
+            .await
+            .is_none_or(|(status, _)| status != 200)
+        {
             let ended = self.process.try_wait().expect("a process");
             assert!(ended.is_none(), "the daemon ended: {ended:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;

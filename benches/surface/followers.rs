@@ -40,12 +40,23 @@ pub(crate) async fn measure() {
     }
     submit_slowly(&daemon, "first").await;
     sleep(Duration::from_secs(1)).await;
-    let mut delays: Vec<Duration> = seen.iter().flat_map(|it| it.lock().delays.clone()).collect();
+    let mut delays: Vec<Duration> = seen
+        .iter()
+        .flat_map(|it| it.lock().delays.clone())
+        .collect();
     delays.sort();
-    assert_eq!(delays.len(), CLIENTS * EVENTS, "an event was missed or repeated");
+    assert_eq!(
+        delays.len(),
+        CLIENTS * EVENTS,
+        "an event was missed or repeated"
+    );
     for (name, part) in [("median", 0.5), ("p99", 0.99)] {
         let figure = format!("{:.1} ms", quantile(&delays, part).as_secs_f64() * 1000.0);
-        print(&format!("{CLIENTS} followers, event to client, {name}"), &figure, "");
+        print(
+            &format!("{CLIENTS} followers, event to client, {name}"),
+            &figure,
+            "",
+        );
     }
 
     let killed = daemon.kill_and_restart();
@@ -63,7 +74,11 @@ pub(crate) async fn measure() {
         assert!(ids.is_sorted_by(|one, next| one < next), "out of order");
         assert_eq!(*ids, first);
     }
-    print("after kill -9, with Last-Event-ID", "each event once", "in order");
+    print(
+        "after kill -9, with Last-Event-ID",
+        "each event once",
+        "in order",
+    );
     drop(silent);
 }
 
@@ -90,7 +105,11 @@ async fn follow(daemon: &Daemon, seen: &Arc<Mutex<Seen>>, readers: &mut JoinSet<
             } else if let Some(event) = line.strip_prefix("data:") {
                 let now = Timestamp::now();
                 let event: serde_json::Value = serde_json::from_str(event).expect("JSON");
-                let at: Timestamp = event["time"].as_str().expect("a time").parse().expect("a time");
+                let at: Timestamp = event["time"]
+                    .as_str()
+                    .expect("a time")
+                    .parse()
+                    .expect("a time");
                 let mut seen = seen.lock();
                 seen.ids.push(id.parse().expect("a number"));
                 let delay = Duration::try_from(now.duration_since(at)).unwrap_or_default();

@@ -25,7 +25,10 @@ fn main() {
         return;
     }
     let wanted = |name: &str| {
-        let mut parts = arguments.iter().filter(|it| !it.starts_with('-')).peekable();
+        let mut parts = arguments
+            .iter()
+            .filter(|it| !it.starts_with('-'))
+            .peekable();
         parts.peek().is_none() || parts.any(|it| it == name)
     };
     client::allow_many_files();

@@ -50,7 +50,11 @@ pub(crate) async fn measure() {
     }
     sleep(Duration::from_secs(2)).await;
     let each = (daemon.memory() - before) / CLIENTS as u64;
-    print("memory of a waiting client", &format!("{each} bytes"), "goal 20480");
+    print(
+        "memory of a waiting client",
+        &format!("{each} bytes"),
+        "goal 20480",
+    );
 
     let mut ticks = interval(EVERY);
     let mut control = Connection::open(daemon.address).await;
@@ -73,11 +77,21 @@ pub(crate) async fn measure() {
     for (job, id) in jobs.iter().zip(&ids).skip(ONE_BY_ONE) {
         finish(&cloud, &mut control, job, id).await;
     }
-    while clients.join_next().await.transpose().expect("no panic").is_some() {}
+    while clients
+        .join_next()
+        .await
+        .transpose()
+        .expect("no panic")
+        .is_some()
+    {}
     assert_eq!(answered.lock().len(), CLIENTS, "a wait was missed");
     let took = started.elapsed().as_secs_f64();
     let rest = CLIENTS - ONE_BY_ONE;
-    print("the rest, as quickly as possible", &format!("{rest} in {took:.1} s"), "no wait missed");
+    print(
+        "the rest, as quickly as possible",
+        &format!("{rest} in {took:.1} s"),
+        "no wait missed",
+    );
 }
 
 /// Ends a job and has it polled at once.

@@ -138,8 +138,8 @@ struct Data<'a> {
 impl Filter {
     fn takes(&self, event: &LoggedEvent) -> bool {
         let is_type = self.types.is_empty() || self.types.contains(&event.type_name);
-        let is_watch = self.watches.is_empty()
-            || event.watch_id.is_some_and(|id| self.watches.contains(&id));
+        let is_watch =
+            self.watches.is_empty() || event.watch_id.is_some_and(|id| self.watches.contains(&id));
         is_type && is_watch && self.takes_body(&event.body)
     }
 
@@ -151,7 +151,9 @@ impl Filter {
             return false;
         };
         let is_service = self.services.is_empty()
-            || data.service.is_some_and(|it| self.services.iter().any(|name| *name == it));
+            || data
+                .service
+                .is_some_and(|it| self.services.iter().any(|name| *name == it));
         let has = |(name, value): &(String, String)| {
             data.labels.get(name.as_str()).is_some_and(|it| it == value)
         };
@@ -170,7 +172,9 @@ impl Api {
             match &*term.name {
                 "after" => after = Some(value()),
                 "type" => filter.types.extend(types(&term)?),
-                "service" => filter.services.extend(term.value.split(',').map(str::to_owned)),
+                "service" => filter
+                    .services
+                    .extend(term.value.split(',').map(str::to_owned)),
                 "label" => filter.labels.push(label(&term)?),
                 "watch" => filter.watches.push(self.resolve_id(&term.value).await?),
                 "group" => filter.group = Some(value()),
@@ -201,41 +205,33 @@ fn types(term: &Term<'_>) -> Result<Vec<String>, ApiError> {
     Ok(types)
 }
 
-/// A part of the log, oldest event first.
+/// The latest events of one watch.
 #[derive(Debug, Serialize)]
 pub(super) struct EventsView {
-    /// The events as they were sent.
+    /// The events as they were sent, oldest first.
     events: Vec<Box<RawValue>>,
-    /// The `after` of the next page; absent on the last.
-    next: Option<String>,
 }
 
-/// Shows the events of one watch, oldest first.
+/// Shows the latest events of one watch, oldest first.
 pub(super) async fn of_watch(
     State(api): State<Api>,
     Path(reference): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsView>, ApiError> {
-    let (mut after, mut limit) = (None, PAGE_DEFAULT);
+    let mut limit = PAGE_DEFAULT;
     for term in terms(query.as_deref().unwrap_or_default()) {
         match &*term.name {
-            "after" => after = Some(Cursor::new(&*term.value)),
             "limit" => limit = term.limit()?,
-            _ => return Err(term.unknown("after and limit")),
+            _ => return Err(term.unknown("limit")),
         }
     }
     let watch = api.resolve(&reference).await?;
-    let after = match after {
-        Some(after) => after,
-        None => api.store.first_cursor().await?,
-    };
-    let page = api.store.events_of_after(watch.id, &after, limit).await?;
-    let bodies = page.events.into_iter().filter_map(|event| {
-        // The store keeps only what this program composed.
-        RawValue::from_string(event.body).ok()
-    });
+    let events = api.store.events_of(watch.id, limit).await?;
+    // The store keeps only what this program composed.
+    let bodies = events
+        .into_iter()
+        .filter_map(|event| RawValue::from_string(event.body).ok());
     Ok(Json(EventsView {
         events: bodies.collect(),
-        next: page.more.then(|| page.next.content().to_owned()),
     }))
 }

@@ -83,7 +83,10 @@ pub(super) fn select(query: &mut Query, term: &Term<'_>, now: Timestamp) -> Resu
 
 fn states(term: &Term<'_>) -> Result<Vec<State>, ApiError> {
     let words = term.value.split(',');
-    let parsed = words.map(|word| word.parse().map_err(|_| term.not_among(word, State::words())));
+    let parsed = words.map(|word| {
+        word.parse()
+            .map_err(|_| term.not_among(word, State::words()))
+    });
     parsed.collect()
 }
 

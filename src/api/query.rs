@@ -51,9 +51,8 @@ impl Term<'_> {
 
     /// Parses a time, or an age counted back from `now`.
     pub(super) fn time(&self, now: Timestamp) -> Result<Timestamp, ApiError> {
-        parse_time(&self.value, now).ok_or_else(|| {
-            self.wrong("a time such as 2026-12-24T18:00:00Z or an age such as 2h")
-        })
+        parse_time(&self.value, now)
+            .ok_or_else(|| self.wrong("a time such as 2026-12-24T18:00:00Z or an age such as 2h"))
     }
 
     /// Composes the error for a word that is not one of `known`.

@@ -2,11 +2,12 @@
 //!
 //! A waiting request holds no thread and no read of the store: the announcer wakes it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use tokio::time::Instant;
+use tokio::time::{sleep, timeout};
 
 use crate::actions::Polling;
 use crate::api::Api;
@@ -19,7 +20,7 @@ use crate::watch::{State as WatchState, Watch, WatchId};
 use crate::workers::announcer::Until;
 
 /// The longest wait if the request names none.
-const WAIT_DEFAULT: Duration = Duration::from_secs(60);
+const WAIT_DEFAULT: Duration = Duration::from_mins(1);
 
 /// Waits until a watch has ended, and shows it; after `timeout`, shows it as it is.
 pub(super) async fn one(
@@ -29,7 +30,6 @@ pub(super) async fn one(
 ) -> Result<Json<WatchView>, ApiError> {
     let wait = parse_query(query.as_deref().unwrap_or_default())?;
     let id = api.resolve_id(&reference).await?;
-    let until = Instant::now() + wait.limit;
     let watch = if wait.until == Until::Change {
         let query = Query {
             ids: vec![id],
@@ -39,7 +39,7 @@ pub(super) async fn one(
         let (mut watches, _) = api.when(query, wait).await?;
         watches.pop()
     } else {
-        api.when_ended(id, until).await?
+        api.when_ended(id, wait.limit).await?
     };
     let watch = watch.ok_or_else(|| ApiError::no_such_watch(&reference))?;
     Ok(Json(api.view(watch)))
@@ -65,18 +65,21 @@ fn parse_query(text: &str) -> Result<Wait, ApiError> {
 }
 
 impl Api {
-    /// Returns a watch once it has ended, or as it is at the time `until`; `None` if there is no
-    /// such watch.
-    async fn when_ended(&self, id: WatchId, until: Instant) -> Result<Option<Watch>, ApiError> {
+    /// Returns a watch once it has ended, or as it is after `limit`; `None` if there is no such
+    /// watch.
+    async fn when_ended(&self, id: WatchId, limit: Duration) -> Result<Option<Watch>, ApiError> {
         let (waiting, may_have_ended) = self.announcer.wait_for_end(id).await;
         // The poller knows every watch without an outcome, so this needs no read.
         if may_have_ended || self.poller.progress(id).is_none() {
             let watch = self.store.watch(id).await?;
-            if watch.as_ref().is_none_or(|it| it.state != WatchState::Watching) {
+            if watch
+                .as_ref()
+                .is_none_or(|it| it.state != WatchState::Watching)
+            {
                 return Ok(watch);
             }
         }
-        let ended = self.unless_stopping(tokio::time::timeout_at(until, waiting.over()));
+        let ended = self.unless_stopping(timeout(limit, waiting.over()));
         match ended.await? {
             Ok(Some(ended)) => Ok(Some(Watch::clone(&ended))),
             Ok(None) | Err(_) => Ok(self.store.watch(id).await?),
@@ -90,8 +93,8 @@ impl Api {
         query: Query,
         wait: Wait,
     ) -> Result<(Vec<Watch>, Cursor), ApiError> {
-        let until = Instant::now() + wait.limit;
-        let mut seen = wait.after;
+        let mut time_is_up = pin!(sleep(wait.limit));
+        let (mut seen, mut is_last) = (wait.after, false);
         loop {
             let position = self.announcer.position();
             let page = self.store.watches(query.clone()).await?;
@@ -102,21 +105,21 @@ impl Api {
                 )));
             }
             let watches = page.watches;
-            let is_last = Instant::now() >= until;
             if is_last || is_over(&watches, wait.until) {
                 return Ok((watches, position));
             }
             let open = watches.iter().filter(|it| it.state == WatchState::Watching);
             let ids = open.map(|it| it.id).collect();
-            let since = seen.take().unwrap_or_else(|| position.clone());
+            let since = seen.take().unwrap_or(position);
             let waiting = self.announcer.wait(ids, wait.until, &since).await;
-            let over = self.unless_stopping(tokio::time::timeout_at(until, waiting.over()));
-            let changed = over.await?.is_ok();
-            if changed && wait.until == Until::Change {
-                let position = self.announcer.position();
-                let page = self.store.watches(query).await?;
-                return Ok((page.watches, position));
-            }
+            let change = async {
+                tokio::select! {
+                    biased;
+                    _ = waiting.over() => wait.until == Until::Change,
+                    () = time_is_up.as_mut() => true,
+                }
+            };
+            is_last = self.unless_stopping(change).await?;
         }
     }
 

@@ -11,9 +11,9 @@ use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::view::{PageView, WatchView};
+use crate::watch::Watch;
 use crate::watch::evidence::Evidence;
 use crate::watch::request::WatchRequest;
-use crate::watch::Watch;
 
 /// The number of transitions shown with one watch, counted from the latest.
 const TRANSITIONS_SHOWN: usize = 50;

@@ -134,6 +134,7 @@ impl Submit {
         let request = WatchRequest {
             service: self.service,
             job_id: job.job_id,
+            response: None,
             params: self.params.into_iter().collect(),
             labels: self.labels.into_iter().collect(),
             run: self.run.or(job.run),

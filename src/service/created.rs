@@ -25,7 +25,10 @@ impl Service {
         let created = self.definition.created_job(&answer, now);
         created.map_err(|why| {
             let name = &self.name;
-            Fault::new("response", format!("names no job of the service `{name}`: {why}"))
+            Fault::new(
+                "response",
+                format!("names no job of the service `{name}`: {why}"),
+            )
         })
     }
 }

@@ -31,7 +31,7 @@ const BATCH_MAX: usize = 1000;
 /// The number of batches whose answers may wait for the client.
 const ANSWERS_MAX: usize = 64;
 /// The longest silence of a client.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// The answers to one batch, once it is committed.
 type Answers = Pin<Box<dyn Future<Output = Bytes> + Send>>;
@@ -162,7 +162,7 @@ async fn answers(api: &Api, batch: Vec<Line>) -> Bytes {
         })
         .collect();
     let mut out = Vec::with_capacity(read.len() * 96);
-    let submitted = api.actions.submit_all(requests).await;
+    let submitted = api.actions.submit_all(&requests).await;
     let mut submitted = submitted.map(Vec::into_iter).map_err(ApiError::from);
     for (number, error) in read {
         let result = match (error, &mut submitted) {
@@ -183,7 +183,10 @@ async fn answers(api: &Api, batch: Vec<Line>) -> Bytes {
 
 fn parse(line: &Line) -> Result<WatchRequest, ApiError> {
     let text = line.text.as_ref().ok_or_else(|| {
-        ApiError::too_large(format!("the line is longer than {} KiB", LINE_BYTES_MAX / 1024))
+        ApiError::too_large(format!(
+            "the line is longer than {} KiB",
+            LINE_BYTES_MAX / 1024
+        ))
     })?;
     serde_json::from_slice(text)
         .map_err(|error| ApiError::malformed(format!("the line is not a valid watch: {error}")))

@@ -97,8 +97,9 @@ impl Follower {
     }
 
     fn find_place(&mut self) -> Option<Index> {
-        self.place = self.shared().state().tail.place_after(&self.position);
-        self.place
+        let place = self.shared().state().tail.place_after(&self.position);
+        self.place = place;
+        place
     }
 
     async fn read_page(&mut self) -> Result<usize, StoreError> {

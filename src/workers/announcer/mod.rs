@@ -27,7 +27,7 @@ use crate::watch::{Watch, WatchId};
 use crate::workers::announcer::tail::Tail;
 use crate::workers::announcer::waits::{Waiter, Waits};
 
-pub use crate::workers::announcer::follower::{Follower, Followed};
+pub use crate::workers::announcer::follower::{Followed, Follower};
 pub use crate::workers::announcer::waits::Until;
 
 /// The longest time between two looks at the log: another process may write, and a wake may be

@@ -199,7 +199,10 @@ mod tests {
         assert!(!tail.has_event_after(&Cursor::new("8"), &watch(1)));
         assert!(!tail.has_event_after(&Cursor::new("0"), &watch(99)));
         let unknown = Cursor::new("older");
-        assert!(tail.has_event_after(&unknown, &watch(99)), "it may have one");
+        assert!(
+            tail.has_event_after(&unknown, &watch(99)),
+            "it may have one"
+        );
     }
 
     #[test]

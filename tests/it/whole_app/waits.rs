@@ -56,7 +56,10 @@ async fn a_wait_is_answered_when_its_watch_ends() {
     app.advance_secs(60).await;
     settle(&app).await;
     let (status, watch) = answer.await.unwrap();
-    assert_eq!((status, &watch["state"]), (StatusCode::OK, &"succeeded".into()));
+    assert_eq!(
+        (status, &watch["state"]),
+        (StatusCode::OK, &"succeeded".into())
+    );
     let again = begin(&app, &format!("/v1/watches/{id}/wait")).await;
     assert_eq!(again.await.unwrap().1["state"], "succeeded", "at once");
 }
@@ -67,7 +70,10 @@ async fn a_wait_that_is_over_shows_the_watch_as_it_is() {
     let id = watched(&app, 30).await;
     let answer = begin(&app, &format!("/v1/watches/{id}/wait?timeout=5s")).await;
     let (status, watch) = answer.await.unwrap();
-    assert_eq!((status, &watch["state"]), (StatusCode::OK, &"watching".into()));
+    assert_eq!(
+        (status, &watch["state"]),
+        (StatusCode::OK, &"watching".into())
+    );
 }
 
 #[tokio::test]
@@ -205,12 +211,18 @@ async fn a_follower_continues_after_a_restart_without_a_gap() {
     app.advance_secs(60).await;
     let first = events(&app, "/v1/events?after=0", None, 2).await;
     let types: Vec<&str> = first.iter().map(|(_, kind)| kind.as_str()).collect();
-    assert_eq!(types, ["dev.jobwatch.watch.accepted", "dev.jobwatch.job.changed"]);
+    assert_eq!(
+        types,
+        ["dev.jobwatch.watch.accepted", "dev.jobwatch.job.changed"]
+    );
     let app = app.restart().await;
     watched(&app, 20).await;
     let rest = events(&app, "/v1/events", Some(&first[1].0), 2).await;
     let types: Vec<&str> = rest.iter().map(|(_, kind)| kind.as_str()).collect();
-    assert_eq!(types, ["dev.jobwatch.job.succeeded", "dev.jobwatch.watch.accepted"]);
+    assert_eq!(
+        types,
+        ["dev.jobwatch.job.succeeded", "dev.jobwatch.watch.accepted"]
+    );
     let all = events(&app, "/v1/events?after=0", None, 4).await;
     assert_eq!(all, [first, rest].concat());
 }
@@ -227,6 +239,10 @@ async fn a_follower_gets_only_the_events_it_asked_for() {
     let path = format!("/v1/watches/{one}/events");
     let (_, shown) = app.call(Method::GET, &path, "").await;
     let shown = shown["events"].as_array().unwrap();
-    assert!(shown.iter().all(|event| event["data"]["watch_id"] == one.to_string()));
+    assert!(
+        shown
+            .iter()
+            .all(|event| event["data"]["watch_id"] == one.to_string())
+    );
     assert_eq!(shown.len(), app.event_types(one).await.len());
 }
