@@ -6,13 +6,15 @@ use clap::Args;
 use http::{Method, StatusCode};
 
 use crate::api::view::WatchView;
+use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
+use crate::cli::complaint::{complain_of_usage, note};
 use crate::cli::explain::{find, read_body};
-use crate::cli::output::{complain, say, say_json, time};
+use crate::cli::output::{say, say_json, time};
 use crate::cli::pair::pair;
 use crate::cli::response::Response;
-use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
+use crate::definition::Definition;
 use crate::definition::answer::Answer;
 use crate::definition::created_job::CreatedJob;
 use crate::watch::request::WatchRequest;
@@ -34,8 +36,6 @@ pub(super) struct Submit {
     /// the definition with the name of the service]
     #[arg(long, value_name = "NAME", requires = "from_response")]
     definition: Option<String>,
-    #[command(flatten)]
-    config: ConfigArgs,
     /// A parameter that the configuration of the service does not set, such as
     /// `project_id=…`; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
@@ -79,7 +79,7 @@ fn expect(text: &str) -> Result<Expect, String> {
 
 impl Submit {
     /// Returns the job that the arguments name, or that the creating call has named.
-    fn job(&self) -> Result<CreatedJob, String> {
+    fn job(&self) -> Result<CreatedJob, Exit> {
         match (&self.job_id, &self.from_response) {
             (Some(job_id), _) => Ok(CreatedJob {
                 job_id: job_id.clone(),
@@ -87,29 +87,23 @@ impl Submit {
                 since: None,
             }),
             (None, Some(file)) => self.job_in(file),
-            (None, None) => Err("give the id of the job, or --from-response".to_owned()),
+            (None, None) => Err(complain_of_usage(
+                "give the id of the job, or --from-response",
+            )),
         }
     }
 
-    fn job_in(&self, file: &Path) -> Result<CreatedJob, String> {
-        let definition = find(&self.definition_name(), &self.config)?;
-        let response = Response::read(&read_body(file)?)?;
-        let answer = Answer {
-            http_status: response.http_status,
-            headers: &response.headers,
-            body: &response.body,
-            is_cut: false,
-        };
-        let now = SystemClock::shared().now();
-        let created = definition.created_job(&answer, now);
-        created.map_err(|why| format!("cannot take a job id from {}: {why}", file.display()))
+    fn job_in(&self, file: &Path) -> Result<CreatedJob, Exit> {
+        let definition = find(&self.definition_name(), &self.daemon.config)?;
+        let read = job_of(&definition, file);
+        read.map_err(|message| complain_of_usage(&message))
     }
 
     /// Returns `--definition`, or the definition of the service if it is configured on this
     /// machine too; otherwise services often have the name of their definition.
     fn definition_name(&self) -> String {
         let configured = || {
-            let services = self.config.load().ok()?.settings.services;
+            let services = self.daemon.config.load().ok()?.settings.services;
             Some(services.get(&self.service)?.definition.name.clone())
         };
         let given = self.definition.clone();
@@ -126,10 +120,7 @@ impl Submit {
     }
 
     async fn submit(self) -> Result<(), Exit> {
-        let job = self.job().map_err(|message| {
-            complain(&message);
-            Exit::Usage
-        })?;
+        let job = self.job()?;
         let since = job.since_with_margin();
         let request = WatchRequest {
             service: self.service,
@@ -154,7 +145,7 @@ impl Submit {
             .await?;
         let watch = answer.body;
         if !watch.ignored.is_empty() {
-            complain(&format!(
+            note(&format!(
                 "the watch exists already and keeps its own {}; `--again` makes a new one once it has ended",
                 watch.ignored.join(", ")
             ));
@@ -166,6 +157,20 @@ impl Submit {
         }
         Ok(())
     }
+}
+
+/// Reads the job id from the answer of the creating call.
+fn job_of(definition: &Definition, file: &Path) -> Result<CreatedJob, String> {
+    let response = Response::read(&read_body(file)?)?;
+    let answer = Answer {
+        http_status: response.http_status,
+        headers: &response.headers,
+        body: &response.body,
+        is_cut: false,
+    };
+    let now = SystemClock::shared().now();
+    let created = definition.created_job(&answer, now);
+    created.map_err(|why| format!("cannot take a job id from {}: {why}", file.display()))
 }
 
 fn in_words(watch: &WatchView, is_new: bool) -> String {
