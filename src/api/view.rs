@@ -107,9 +107,9 @@ pub(crate) struct PageView {
     pub(crate) watches: Vec<WatchView>,
     /// The `cursor` of the next page; absent on the last.
     pub(crate) next: Option<String>,
-    /// The position in the log of events at which the page was so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) as_of: Option<String>,
+    /// The position in the log of events that the page shows: the `after` of a wait for a change.
+    #[serde(default)]
+    pub(crate) as_of: String,
 }
 
 impl WatchView {

@@ -198,6 +198,7 @@ fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
             let service = section.required_text("service");
             let job_id = section.required_text("job_id");
             let request = WatchRequest {
+                response: None,
                 params: section.texts("params"),
                 labels: section.texts("labels"),
                 run: section.text("run"),

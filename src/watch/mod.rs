@@ -8,6 +8,7 @@
 
 mod belief;
 pub mod change;
+pub mod creating;
 pub mod delivery;
 pub mod event;
 pub mod evidence;

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{later, parse_duration, until};
+use crate::watch::creating::CreatingAnswer;
 use crate::watch::{CallbackUrl, Expect, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
 
 /// The longest time from a submission to its deadline.
@@ -29,8 +30,12 @@ const GROUP_SIZE_MAX: u32 = 100_000;
 pub struct WatchRequest {
     /// The name of the service in the configuration.
     pub service: String,
-    /// The id of the job, as the service gave it.
+    /// The id of the job, as the service gave it; empty if `response` has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub job_id: String,
+    /// The answer of the call that created the job, in place of `job_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Box<CreatingAnswer>>,
     /// Values for the placeholders of the definition that the service does not set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
@@ -97,7 +102,14 @@ impl WatchRequest {
     /// Returns every fault that depends neither on the configuration nor on the time.
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        check_job_id(&self.job_id, &mut faults);
+        match (&self.response, self.job_id.as_str()) {
+            (Some(_), "") => {}
+            (Some(_), _) => faults.push(Fault::new(
+                "response",
+                "give either `job_id` or `response`, not both",
+            )),
+            (None, job_id) => check_job_id(job_id, &mut faults),
+        }
         check_labels(&self.labels, &mut faults);
         self.check_run(&mut faults);
         self.check_group(&mut faults);
@@ -226,7 +238,7 @@ pub fn is_group_name(name: &str) -> bool {
 
 fn check_job_id(job_id: &str, faults: &mut Vec<Fault>) {
     let rule = if job_id.is_empty() {
-        "must not be empty"
+        "must not be empty; without it, give the `response` of the creating call"
     } else if job_id.len() > JOB_ID_BYTES_MAX {
         "must have at most 512 bytes"
     } else if job_id.chars().any(char::is_control) {

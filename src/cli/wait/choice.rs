@@ -81,7 +81,7 @@ impl Asking<'_> {
             let path = path(refs, filters, cursor.as_deref());
             let page: PageView = ask_at_start(self.client, &path).await?;
             self.watches.extend(page.watches);
-            self.as_of = self.as_of.take().or(page.as_of);
+            self.as_of.get_or_insert(page.as_of);
             if self.watches.len() > WATCHES_MAX {
                 complain(&format!(
                     "more than {WATCHES_MAX} watches match; narrow the filter, for example by --state watching or --since"

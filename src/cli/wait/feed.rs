@@ -119,9 +119,7 @@ impl Follower {
             watch.is_some_and(|watch| watch.finished_at.is_some())
         };
         self.open.retain(|id| !has_ended(id));
-        if let Some(as_of) = page.as_of {
-            self.after = as_of;
-        }
+        self.after = page.as_of;
         News::Watches(page.watches)
     }
 
