@@ -33,7 +33,9 @@ impl Screen {
         let text = over(&self.drawn, &lines, self.size().columns);
         // A terminal that has gone away is not an error: the exit code is the result.
         let mut stderr = std::io::stderr().lock();
-        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+        let _ = stderr
+            .write_all(text.as_bytes())
+            .and_then(|()| stderr.flush());
         self.drawn = lines;
     }
 

@@ -27,7 +27,10 @@ pub(super) enum Ran {
     Succeeded(Vec<u8>),
     /// With the exit code that a shell would give.
     Failed(u8),
-    NotStarted { reason: String, code: u8 },
+    NotStarted {
+        reason: String,
+        code: u8,
+    },
 }
 
 /// Runs the command. It has our standard input and standard error; its output is passed on as it
@@ -36,7 +39,11 @@ pub(super) async fn run(command: &[String]) -> Ran {
     let program = command.first().map_or("", String::as_str);
     let not_started = |error: &std::io::Error| Ran::NotStarted {
         reason: format!("cannot run {program}: {error}"),
-        code: if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN },
+        code: if error.kind() == ErrorKind::NotFound {
+            NOT_FOUND
+        } else {
+            NOT_RUN
+        },
     };
     let signals = match Signals::listen() {
         Ok(signals) => signals,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use regex::Regex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cli::do_command::child::KEPT_MAX;
 use crate::cli::response::Response;
@@ -11,6 +11,7 @@ use crate::cli::submit::created;
 use crate::cli::submit::created::NoJob;
 use crate::definition::Definition;
 use crate::definition::created_job::CreatedJob;
+use crate::watch::creating::CreatingAnswer;
 use crate::watch::request::is_job_id;
 
 /// The beginnings of a line with which an answer may begin, after other words of a script.
@@ -32,7 +33,7 @@ pub(super) enum Finder {
 pub(super) enum Found {
     Job(CreatedJob),
     /// The member `response` of a submission.
-    Response(Value),
+    Response(CreatingAnswer),
 }
 
 /// Returns a job that the daemon has to name.
@@ -113,21 +114,20 @@ fn parts(output: &[u8], with_head: bool) -> Result<Vec<&[u8]>, NoJob> {
     Ok(std::iter::once(output).chain(later).collect())
 }
 
-fn response(with_head: bool, output: &[u8]) -> Result<Value, NoJob> {
+fn response(with_head: bool, output: &[u8]) -> Result<CreatingAnswer, NoJob> {
     let part = *parts(output, with_head)?.last().unwrap_or(&output);
     let response = Response::read(part).map_err(NoJob::Unnamed)?;
     if response.http_status >= 400 {
         return Err(NoJob::Refused(response.http_status));
     }
     let headers = response.headers.iter();
-    let headers: serde_json::Map<String, Value> = headers
-        .filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))))
-        .collect();
-    Ok(json!({
-        "status": response.http_status,
-        "headers": headers,
-        "body": String::from_utf8_lossy(&response.body),
-    }))
+    let headers = headers
+        .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+    Ok(CreatingAnswer {
+        status: response.http_status,
+        headers: headers.collect(),
+        body: Value::String(String::from_utf8_lossy(&response.body).into_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -160,9 +160,9 @@ mod tests {
     fn the_daemon_gets_head_and_body() {
         let output = b"HTTP/1.1 202 Accepted\r\nLocation: /x\r\n\r\n{\"a\":1}";
         let response = response(true, output).unwrap();
-        assert_eq!(response["status"], 202);
-        assert_eq!(response["headers"]["location"], "/x");
-        assert_eq!(response["body"], "{\"a\":1}");
+        assert_eq!(response.status, 202);
+        assert_eq!(response.headers["location"], "/x");
+        assert_eq!(response.body, "{\"a\":1}");
         let refused = super::response(true, b"HTTP/1.1 409 Conflict\r\n\r\n{}");
         assert_eq!(refused, Err(NoJob::Refused(409)));
     }

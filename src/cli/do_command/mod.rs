@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use regex::Regex;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::view::WatchView;
 use crate::cli::Exit;
@@ -107,11 +107,16 @@ impl Do {
             }
         };
         let age = clock.uptime().saturating_sub(began);
-        let found = finder.find(&output).map_err(|reason| no_job(&reason, &service.name))?;
+        let found = finder
+            .find(&output)
+            .map_err(|reason| no_job(&reason, &service.name))?;
         let body = self.body(service, found, age);
         let watch = submit(&client, &clock, &body).await?;
         remember(&client, std::slice::from_ref(&watch.id));
-        note(&format!("watching {}/{} ({})", watch.service, watch.job_id, watch.id));
+        note(&format!(
+            "watching {}/{} ({})",
+            watch.service, watch.job_id, watch.id
+        ));
         let terms = Terms {
             any: false,
             timeout: self.timeout,
@@ -168,19 +173,14 @@ impl Do {
     fn body(&self, service: &ServiceName, found: Found, age: Duration) -> String {
         let (job, response) = match found {
             Found::Job(job) => (job, None),
-            Found::Response(response) => (finder::unnamed(), Some(response)),
+            Found::Response(response) => (finder::unnamed(), Some(Box::new(response))),
         };
         let mut request = self.options.request(&service.name, job);
+        request.response = response;
         // The job cannot have ended before the command that creates it.
         let since = format!("{}s", (age + MARGIN).as_secs());
         request.since.get_or_insert(since);
-        let mut body = json!(request);
-        if let Some(response) = response {
-            let body = body.as_object_mut().expect("a request is an object");
-            body.remove("job_id");
-            body.insert("response".to_owned(), response);
-        }
-        body.to_string()
+        serde_json::to_string(&request).expect("string keys only")
     }
 }
 
@@ -197,7 +197,10 @@ async fn submit(client: &Client, clock: &SharedClock, body: &str) -> Result<Watc
         let pause = outage.failed(uptime, error.retry_after());
         if !error.is_transient() || outage.lasts(uptime) > SUBMIT_MAX {
             let exit = error.complain();
-            complain(&format!("the job may run, but is not watched; submit it: {}", advice(body)));
+            complain(&format!(
+                "the job may run, but is not watched; submit it: {}",
+                advice(body)
+            ));
             return Err(exit);
         }
         if outage.is_noteworthy(uptime) {

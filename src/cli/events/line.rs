@@ -44,7 +44,12 @@ pub(super) fn line(event: &str, columns: Option<usize>, paint: Paint) -> String 
     let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(event) else {
         return plain(event);
     };
-    let type_name = plain(envelope.type_name.strip_prefix(PREFIX).unwrap_or(&envelope.type_name));
+    let type_name = plain(
+        envelope
+            .type_name
+            .strip_prefix(PREFIX)
+            .unwrap_or(&envelope.type_name),
+    );
     let type_name = match EventKind::from_type_name(&envelope.type_name) {
         Some(EventKind::Finished(outcome)) => paint.as_state(Outcome::as_str(outcome), &type_name),
         Some(EventKind::LateResult | EventKind::Held) => paint.warn(&type_name),
@@ -54,7 +59,11 @@ pub(super) fn line(event: &str, columns: Option<usize>, paint: Paint) -> String 
         Some(service) => plain(&format!("{service}/{}", envelope.subject)),
         None => plain(&envelope.subject),
     };
-    let details = [&envelope.data.status, &envelope.data.code, &envelope.data.reason];
+    let details = [
+        &envelope.data.status,
+        &envelope.data.code,
+        &envelope.data.reason,
+    ];
     let details = details.into_iter().flatten().map(|text| plain(text));
     let details: Vec<String> = std::iter::once(job).chain(details).collect();
     let head = format!("{}  {type_name}", paint.dim(&to_second(&envelope.time)));
@@ -97,7 +106,8 @@ mod tests {
 
     #[test]
     fn an_event_of_a_later_version_is_shown_too() {
-        let unknown = r#"{"type":"dev.jobwatch.group.finished","time":"2026-11-26T10:00:00Z","subject":"g"}"#;
+        let unknown =
+            r#"{"type":"dev.jobwatch.group.finished","time":"2026-11-26T10:00:00Z","subject":"g"}"#;
         assert_eq!(
             line(unknown, None, Paint::none()),
             "2026-11-26T10:00:00Z  group.finished  g"

@@ -94,9 +94,7 @@ mod tests {
         for size in 1..STREAM.len() {
             let mut reader = Reader::default();
             let parts = STREAM.as_bytes().chunks(size);
-            let found: Vec<Message> = parts
-                .flat_map(|part| reader.take(part).unwrap())
-                .collect();
+            let found: Vec<Message> = parts.flat_map(|part| reader.take(part).unwrap()).collect();
             assert_eq!(found, expected, "{size}");
         }
     }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::cli::Exit;
 use crate::cli::client::{BodySender, Call, CallError, Client};
@@ -28,6 +29,10 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 const RESULT_BYTES_MAX: usize = 1024 * 1024;
 /// Lines are sent together up to this size, in bytes.
 const PART_BYTES: usize = 64 * 1024;
+/// The parts of the input that may wait for the connection.
+const PARTS_MAX: usize = 4;
+/// A blank line goes to the daemon after so long without input: it ends streams that are silent.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// The first result comes with the first line of input, and that may take its time.
 const PATIENCE: Duration = Duration::from_hours(24);
 /// The ids of watches that are kept to wait for them.
@@ -97,16 +102,18 @@ pub(super) async fn submit(
     let unanswered = Unanswered::default();
     let refused = Arc::new(Mutex::new(0));
     let (call, sender) = Call::post(PATH).within(PATIENCE).streaming(NDJSON);
+    let (parts, ready) = mpsc::channel(PARTS_MAX);
     let reading = Reading {
         item,
-        sender,
+        parts,
         unanswered: Arc::clone(&unanswered),
         refused: Arc::clone(&refused),
-        runtime: Handle::current(),
     };
     // A thread of its own, which blocks in its reads, and ends with the program.
     thread::spawn(move || reading.run(input));
     let mut results = Results::default();
+    let mut sending = JoinSet::new();
+    sending.spawn(send(sender, ready));
     let sent = tokio::select! {
         sent = results.read(client, call, &unanswered, is_json) => sent,
         () = interrupted(&mut signals) => {
@@ -116,15 +123,34 @@ pub(super) async fn submit(
     };
     results.refused += *refused.lock();
     if let Err(error) = sent {
-        note(&format!("{}; sending the same input again is safe", results.accepted()));
+        note(&format!(
+            "{}; sending the same input again is safe",
+            results.accepted()
+        ));
         return Err(error.complain());
     }
     let left = unanswered.lock().len();
     if left > 0 {
-        complain(&format!("{left} lines have no result; sending the same input again is safe"));
+        complain(&format!(
+            "{left} lines have no result; sending the same input again is safe"
+        ));
         return Err(Exit::Failed);
     }
     Ok(results)
+}
+
+/// Sends the parts as they come. A connection that broke off is reported where its answer is read.
+async fn send(mut sender: BodySender, mut ready: mpsc::Receiver<Bytes>) {
+    loop {
+        let part = match tokio::time::timeout(KEEP_ALIVE, ready.recv()).await {
+            Ok(Some(part)) => part,
+            Ok(None) => return,
+            Err(_) => Bytes::from_static(b"\n"),
+        };
+        if sender.send_data(part).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn interrupted(signals: &mut Signals) {
@@ -134,56 +160,54 @@ async fn interrupted(signals: &mut Signals) {
 /// The thread that reads the input.
 struct Reading<F> {
     item: F,
-    sender: BodySender,
+    parts: mpsc::Sender<Bytes>,
     unanswered: Unanswered,
     refused: Arc<Mutex<u64>>,
-    runtime: Handle,
 }
 
 impl<F: Fn(&str) -> Item> Reading<F> {
-    fn run(mut self, input: Input) {
-        let ended = match input {
+    fn run(self, input: Input) {
+        match input {
             Input::Lines(lines) => self.all(&lines),
-            Input::File(file) => self.file(BufReader::with_capacity(PART_BYTES, file)),
-        };
-        if let Err(error) = ended {
-            // The daemon gets no end of the body, and keeps only whole lines.
-            complain(&format!("cannot read the input: {error}"));
-            *self.refused.lock() += 1;
+            Input::File(file) => {
+                let reader = BufReader::with_capacity(PART_BYTES, file);
+                if let Err(error) = self.file(reader) {
+                    // The lines before it are submitted.
+                    complain(&format!("cannot read the input: {error}"));
+                    *self.refused.lock() += 1;
+                }
+            }
         }
     }
 
-    fn all(&mut self, lines: &[String]) -> std::io::Result<()> {
+    fn all(&self, lines: &[String]) {
         let mut part = Vec::new();
         for (number, line) in (1..).zip(lines) {
             self.take(number, line, &mut part);
-            if part.len() >= PART_BYTES {
-                self.send(&mut part)?;
-            }
         }
-        self.send(&mut part)
+        self.send(&mut part);
     }
 
-    fn file(&mut self, mut reader: BufReader<impl Read>) -> std::io::Result<()> {
+    fn file(&self, mut reader: BufReader<impl Read>) -> std::io::Result<()> {
         let mut part = Vec::new();
-        for number in 1.. {
-            let Some(line) = next_line(&mut reader)? else {
-                break;
-            };
+        let mut number = 0;
+        while let Some(line) = next_line(&mut reader)? {
+            number += 1;
             match line {
                 Ok(line) => self.take(number, &line, &mut part),
                 Err(reason) => self.refuse(number, reason),
             }
             // The next line may be a while in coming.
             let is_waiting = !reader.buffer().contains(&b'\n');
-            if is_waiting || part.len() >= PART_BYTES {
-                self.send(&mut part)?;
+            if (is_waiting || part.len() >= PART_BYTES) && !self.send(&mut part) {
+                return Ok(());
             }
         }
-        self.send(&mut part)
+        self.send(&mut part);
+        Ok(())
     }
 
-    fn take(&mut self, number: u64, line: &str, part: &mut Vec<u8>) {
+    fn take(&self, number: u64, line: &str, part: &mut Vec<u8>) {
         match (self.item)(line) {
             Item::Nothing => {}
             Item::Wrong(reason) => self.refuse(number, &reason),
@@ -200,14 +224,10 @@ impl<F: Fn(&str) -> Item> Reading<F> {
         *self.refused.lock() += 1;
     }
 
-    fn send(&mut self, part: &mut Vec<u8>) -> std::io::Result<()> {
-        if part.is_empty() {
-            return Ok(());
-        }
+    /// Hands a part over; false once the connection is gone.
+    fn send(&self, part: &mut Vec<u8>) -> bool {
         let part = Bytes::from(std::mem::take(part));
-        // A connection that broke off is reported where its answer is read.
-        let _ = self.runtime.block_on(self.sender.send_data(part));
-        Ok(())
+        part.is_empty() || self.parts.blocking_send(part).is_ok()
     }
 }
 
@@ -280,7 +300,9 @@ impl Results {
             (self.failed, "failed"),
         ];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<String> = parts.map(|(count, word)| format!("{count} {word}")).collect();
+        let parts: Vec<String> = parts
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
         if parts.is_empty() {
             return "the input has no job".to_owned();
         }
@@ -312,7 +334,12 @@ fn reason(problem: &Map<String, Value>) -> String {
     if !faults.is_empty() {
         return plain(&faults.join("; "));
     }
-    let member = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+    let member = |name: &str| {
+        problem
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     plain(&format!("{}: {}", member("title"), member("detail")))
 }
 
@@ -327,7 +354,10 @@ mod tests {
 
     #[test]
     fn lines_end_with_the_input_and_long_ones_are_refused() {
-        assert_eq!(lines(b"a\n\nb"), [Ok("a".into()), Ok(String::new()), Ok("b".into())]);
+        assert_eq!(
+            lines(b"a\n\nb"),
+            [Ok("a".into()), Ok(String::new()), Ok("b".into())]
+        );
         let long = [vec![b'x'; LINE_BYTES_MAX + 1], b"\nb\n".to_vec()].concat();
         let long = lines(&long);
         assert!(long[0].is_err());

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::filter::exact;
 use crate::cli::pair::pair;
@@ -60,15 +59,17 @@ impl SubmitOptions {
     /// Composes the request to watch this job.
     pub(in crate::cli) fn request(&self, service: &str, job: CreatedJob) -> WatchRequest {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
+        let since = job.since_with_margin();
         WatchRequest {
             service: service.to_owned(),
             job_id: job.job_id,
+            response: None,
             params: map(&self.params),
             labels: map(&self.labels),
             group: self.group.clone(),
             group_size: self.group_size,
             run: self.run.clone().or(job.run),
-            since: self.since.clone().or(job.since.map(with_margin)),
+            since: self.since.clone().or(since),
             again: self.again,
             expect: self.expect,
             deadline: self.deadline.clone(),
@@ -76,11 +77,4 @@ impl SubmitOptions {
             callback_url: self.callback_url.clone().map(CallbackUrl),
         }
     }
-}
-
-/// Writes the beginning of a run as a `since`. The clock of the service is known to a second or
-/// two, so a run that began just before counts too.
-fn with_margin(began: Timestamp) -> String {
-    let margin = SignedDuration::from_secs(2);
-    began.checked_sub(margin).unwrap_or(began).to_string()
 }

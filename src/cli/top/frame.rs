@@ -90,7 +90,11 @@ fn services(all: &[Service], place: Place<'_>, room: usize) -> Vec<String> {
     ]);
     let room = room.max(2) - 1;
     let is_cut = order.len() > room;
-    let fit = if is_cut { room.saturating_sub(1).max(1) } else { room };
+    let fit = if is_cut {
+        room.saturating_sub(1).max(1)
+    } else {
+        room
+    };
     for service in order.iter().take(fit) {
         table.row(cells_of_service(service, place));
     }
@@ -144,10 +148,7 @@ fn answer(service: &Service, now: Timestamp) -> String {
     parts.join(", ")
 }
 
-fn watches<'a>(
-    watches: impl Iterator<Item = &'a WatchView>,
-    place: Place<'_>,
-) -> Vec<String> {
+fn watches<'a>(watches: impl Iterator<Item = &'a WatchView>, place: Place<'_>) -> Vec<String> {
     let mut table = Table::new([
         Column::new("JOB").keeping_ends(),
         Column::new("STATUS").at_least(9),

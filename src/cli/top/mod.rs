@@ -122,7 +122,11 @@ impl View {
     async fn run(&mut self, mut signals: Signals) -> End {
         let (sender, mut readings) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
-        tasks.spawn(read_again(Arc::clone(&self.client), Arc::clone(&self.clock), sender));
+        tasks.spawn(read_again(
+            Arc::clone(&self.client),
+            Arc::clone(&self.clock),
+            sender,
+        ));
         let mut inputs = inputs();
         let mut ticks = tokio::time::interval(REFRESH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

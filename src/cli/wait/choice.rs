@@ -55,7 +55,9 @@ pub(super) async fn choose(
     for chunk in refs.chunks(REFS_MAX) {
         asking.ask_all(chunk, filters).await?;
     }
-    let Asking { mut watches, as_of, .. } = asking;
+    let Asking {
+        mut watches, as_of, ..
+    } = asking;
     watches.sort_by(|a, b| a.id.cmp(&b.id));
     watches.dedup_by(|a, b| a.id == b.id);
     if watches.is_empty() {

@@ -186,7 +186,11 @@ impl Waiting {
     }
 
     async fn run(&mut self, client: &Arc<Client>, as_of: &str, signals: &mut Signals) -> End {
-        let pace = if self.display.is_live() { FRESH } else { PATIENT };
+        let pace = if self.display.is_live() {
+            FRESH
+        } else {
+            PATIENT
+        };
         let open: Vec<String> = self.open().map(|watch| watch.id.clone()).collect();
         let mut feed = Feed::start(client, &self.clock, &open, as_of, pace);
         let mut ticks = tokio::time::interval(TICK);
@@ -287,13 +291,20 @@ impl Waiting {
             End::TimedOut => self.print(|_| true),
             End::Interrupted => {}
         }
-        let ends = self.watches.iter().filter_map(|watch| Exit::of_state(&watch.state));
+        let ends = self
+            .watches
+            .iter()
+            .filter_map(|watch| Exit::of_state(&watch.state));
         let worst = ends.fold(Exit::Done, Exit::worst);
         match end {
             End::Over => worst,
             End::TimedOut => {
                 let limit = terms.timeout.unwrap_or_default();
-                complain(&format!("{} after {limit:?}; {}", self.summary(), self.how_to_go_on(terms)));
+                complain(&format!(
+                    "{} after {limit:?}; {}",
+                    self.summary(),
+                    self.how_to_go_on(terms)
+                ));
                 worst.worst(Exit::TimedOut)
             }
             End::Interrupted => {
@@ -313,6 +324,9 @@ impl Waiting {
         if open.len() > REPEATED_MAX {
             return format!("the daemon watches on: {} to wait again", terms.again);
         }
-        format!("the daemon watches on: `jobwatch wait {}` waits again", open.join(" "))
+        format!(
+            "the daemon watches on: `jobwatch wait {}` waits again",
+            open.join(" ")
+        )
     }
 }

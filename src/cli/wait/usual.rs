@@ -49,7 +49,10 @@ pub(super) async fn learn(client: &Client) -> Usuals {
     let usual = rows.into_iter().filter(|row| row.count >= COUNT_LEAST);
     let usual = usual.filter_map(|row| {
         let median = Duration::try_from_secs_f64(row.p50_s).ok()?;
-        Some(((row.service, row.job_type.unwrap_or_default()), Usual { median }))
+        Some((
+            (row.service, row.job_type.unwrap_or_default()),
+            Usual { median },
+        ))
     });
     Usuals(usual.collect())
 }

@@ -39,7 +39,10 @@ pub(super) fn lines(
     paint: Paint,
 ) -> Vec<String> {
     // The cursor stands in the line below.
-    let room = size.lines.saturating_sub(1 + usize::from(note.is_some())).max(1);
+    let room = size
+        .lines
+        .saturating_sub(1 + usize::from(note.is_some()))
+        .max(1);
     let height = if size.columns < WIDE { 2 } else { 1 };
     let mut lines = if rows.len() * height <= room {
         lines_of(rows.iter(), now, size, paint)
@@ -85,12 +88,19 @@ fn lines_of<'a, 'b: 'a>(
     if size.columns < WIDE {
         let two = |(name, status, details): &(String, String, String)| {
             let room = size.columns.saturating_sub(width(status) + 1);
-            [format!("{} {status}", clip(name, room)), format!("  {details}")]
+            [
+                format!("{} {status}", clip(name, room)),
+                format!("  {details}"),
+            ]
         };
         return cells.iter().flat_map(two).collect();
     }
     let longest = |pick: fn(&(String, String, String)) -> &String| {
-        cells.iter().map(|each| width(pick(each))).max().unwrap_or_default()
+        cells
+            .iter()
+            .map(|each| width(pick(each)))
+            .max()
+            .unwrap_or_default()
     };
     let name_width = longest(|each| &each.0).min(size.columns / NAME_SHARE);
     let status_width = longest(|each| &each.1).max(STATUS_LEAST);
@@ -155,7 +165,10 @@ fn remaining(usual: Usual, elapsed: Duration) -> String {
     let median = span(usual.median);
     match usual.median.checked_sub(elapsed) {
         Some(left) => format!("usually {median}: {} left", span(left)),
-        None => format!("usually {median}: {} over", span(elapsed.saturating_sub(usual.median))),
+        None => format!(
+            "usually {median}: {} over",
+            span(elapsed.saturating_sub(usual.median))
+        ),
     }
 }
 
@@ -294,7 +307,10 @@ mod tests {
         watches.insert(9, throttled());
         let lines = shown(&watches, 80, 5);
         assert_eq!(lines.len(), 4);
-        assert!(lines[0].contains("failed") && lines[1].contains("throttled: 429, slowly") || lines[1].contains('…'));
+        assert!(
+            lines[0].contains("failed") && lines[1].contains("throttled: 429, slowly")
+                || lines[1].contains('…')
+        );
         assert_eq!(lines[3], "22 watches: 21 watching, 1 failed");
     }
 
@@ -313,6 +329,9 @@ mod tests {
         let usual = Usual {
             median: Duration::from_mins(5),
         };
-        assert_eq!(remaining(usual, Duration::from_mins(7)), "usually 5m: 2m over");
+        assert_eq!(
+            remaining(usual, Duration::from_mins(7)),
+            "usually 5m: 2m over"
+        );
     }
 }
