@@ -1,12 +1,12 @@
 //! Runs the command of `do`, and keeps a bounded copy of its output.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal as Number, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -144,9 +144,10 @@ impl Output {
         let room = KEPT_MAX.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&part[..count.min(room)]);
         if self.has_reader {
-            let mut stdout = tokio::io::stdout();
-            let written = stdout.write_all(part).await;
-            self.has_reader = written.is_ok() && stdout.flush().await.is_ok();
+            // Blocks as the command itself would, whose output this is.
+            let mut stdout = std::io::stdout().lock();
+            let written = stdout.write_all(part).and_then(|()| stdout.flush());
+            self.has_reader = written.is_ok();
         }
     }
 }
