@@ -40,17 +40,24 @@ pub(super) struct List {
     /// Print only the ids
     #[arg(long, short, conflicts_with_all = ["json", "wide", "utc"])]
     quiet: bool,
+    #[command(flatten)]
+    look: Look,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// The options about the look of the table.
+#[derive(Args)]
+struct Look {
     /// Show every column, and nothing cut
     #[arg(long, conflicts_with = "json")]
     wide: bool,
     /// Show instants (UTC) instead of ages
     #[arg(long, conflicts_with = "json")]
     utc: bool,
-    /// Print JSON instead of text
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    daemon: DaemonArgs,
 }
 
 impl List {
@@ -97,8 +104,8 @@ impl List {
             say(&ids.join("\n"));
         } else {
             let mut room = Room::of_stdout();
-            room.columns = room.columns.filter(|_| !self.wide);
-            let table = table(&found.watches, Times::from_now(self.utc), room);
+            room.columns = room.columns.filter(|_| !self.look.wide);
+            let table = table(&found.watches, Times::from_now(self.look.utc), room);
             page(&table.lines(room).join("\n"));
         }
         if let Some(next) = &found.next {

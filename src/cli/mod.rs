@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod client;
 mod complaint;
+mod completions;
 mod credentials;
 mod db;
 mod deliveries;
@@ -14,7 +15,9 @@ pub mod demo;
 mod exit;
 mod explain;
 mod filter;
+mod guess;
 mod list;
+mod man;
 mod output;
 mod pager;
 mod paint;
@@ -51,7 +54,7 @@ const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
-#[command(name = "jobwatch", version, after_help = after_help())]
+#[command(name = "jobwatch", version = env!("JOBWATCH_VERSION"), after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -110,6 +113,10 @@ enum Command {
     Sink(sink::Sink),
     /// Check the database, or back it up
     Db(db::Db),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Print manual pages, or write them to a folder
+    Man(man::Man),
 }
 
 /// The options that select the configuration.
@@ -159,7 +166,12 @@ pub fn main() -> ExitCode {
 
 /// Parses the arguments. With `--json`, also errors are JSON from here on.
 fn parsed() -> Result<Cli, Exit> {
-    let found = Cli::command()
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let program = Cli::command().color(terminal::color_of_help(&words));
+    let found = program
+        .clone()
         .try_get_matches()
         .inspect(|matches| {
             if wants_json(matches) {
@@ -167,15 +179,16 @@ fn parsed() -> Result<Cli, Exit> {
             }
         })
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    found.map_err(|error| {
+    found.map_err(|mut error| {
         if !error.use_stderr() {
             // Clap reports `--help` and `--version` as errors too.
             let _ = error.print();
             return Exit::Done;
         }
-        if std::env::args_os().any(|argument| argument == "--json") {
+        if words.iter().any(|word| word == "--json") {
             complaint::as_json();
         }
+        guess::advise(&mut error, &program, terminal::first_command(&words));
         complain_usage(&error);
         Exit::Usage
     })
@@ -227,6 +240,8 @@ impl Command {
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
             Self::Db(command) => command.execute(),
+            Self::Completions(command) => command.execute(),
+            Self::Man(command) => command.execute(),
         }
     }
 }

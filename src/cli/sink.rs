@@ -228,10 +228,11 @@ impl Test {
     fn settings(&self) -> Result<(Settings, LogOutput), Exit> {
         let settings = self.config.load_or_complain()?.settings;
         // The log sink writes to the log, so the log is started here too.
-        let log = telemetry::start(&settings.log).map_err(|error| {
-            complain(&format!("{error:#}"));
-            Exit::Usage
-        })?;
+        let log =
+            telemetry::start(&settings.log, Paint::for_stdout().is_on()).map_err(|error| {
+                complain(&format!("{error:#}"));
+                Exit::Usage
+            })?;
         Ok((settings, log))
     }
 }

@@ -5,6 +5,16 @@ pub(super) const GAP: usize = 2;
 /// The least width of a column that may be cut, unless it says otherwise.
 const LEAST: usize = 8;
 
+/// The way in which a cell that is too long fits its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    Cut,
+    /// Both ends stay.
+    CutMiddle,
+    /// The cell continues on the next line.
+    Wrap,
+}
+
 /// A column: its title, its width, and its right to a place on a narrow terminal.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Column {
@@ -18,8 +28,7 @@ pub(in crate::cli) struct Column {
     /// The column with the highest number is left out first; 0 never is.
     gives_way: u8,
     pub(super) is_right: bool,
-    pub(super) keeps_ends: bool,
-    pub(super) wraps: bool,
+    pub(super) fit: Fit,
     is_optional: bool,
 }
 
@@ -32,8 +41,7 @@ impl Column {
             reserved: 0,
             gives_way: 0,
             is_right: false,
-            keeps_ends: false,
-            wraps: false,
+            fit: Fit::Cut,
             is_optional: false,
         }
     }
@@ -88,14 +96,14 @@ impl Column {
     /// Cuts its cells in their middle.
     #[must_use]
     pub(in crate::cli) const fn keeping_ends(mut self) -> Self {
-        self.keeps_ends = true;
+        self.fit = Fit::CutMiddle;
         self
     }
 
     /// Continues a long cell on the next line instead of cutting it.
     #[must_use]
     pub(in crate::cli) const fn wrapping(mut self) -> Self {
-        self.wraps = true;
+        self.fit = Fit::Wrap;
         self
     }
 
