@@ -13,11 +13,11 @@ mod event_line;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -64,7 +64,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Default)]
 pub struct LogOutput(Option<Started>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Started {
     lines: LineWriter,
     layout: Arc<Layout>,
@@ -144,6 +144,14 @@ impl LogOutput {
         if let Some(started) = &self.0 {
             started.lines.flush(FLUSH_MAX);
         }
+    }
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Started")
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
     }
 }
 

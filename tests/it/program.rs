@@ -15,3 +15,4 @@ mod proxies;
 mod secrets;
 mod service_manager;
 mod sinks;
+mod terminal;
