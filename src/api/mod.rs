@@ -10,6 +10,8 @@ pub(crate) mod delivery_view;
 pub(crate) mod error;
 mod events;
 mod filter;
+mod line_report;
+mod lines;
 mod query;
 mod reference;
 pub(crate) mod server;
