@@ -16,6 +16,7 @@ const HELP: &str = "\
 #[command(after_help = HELP)]
 pub(super) struct Completions {
     /// The shell
+    #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Size {
     pub(super) lines: usize,
 }
 
-/// The value of `--color`.
+/// The value of the option `--color`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
     /// Colours on a terminal, unless `NO_COLOR` is set

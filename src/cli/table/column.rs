@@ -9,7 +9,6 @@ const LEAST: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     Cut,
-    /// Both ends stay.
     CutMiddle,
     /// The cell continues on the next line.
     Wrap,
@@ -17,7 +16,7 @@ pub(super) enum Fit {
 
 /// A column: its title, its width, and its right to a place on a narrow terminal.
 #[derive(Debug, Clone)]
-pub(in crate::cli) struct Column {
+pub(crate) struct Column {
     pub(super) title: &'static str,
     /// A cell may be cut to this width, before another column gives way.
     least: usize,
@@ -33,7 +32,7 @@ pub(in crate::cli) struct Column {
 }
 
 impl Column {
-    pub(in crate::cli) const fn new(title: &'static str) -> Self {
+    pub(crate) const fn new(title: &'static str) -> Self {
         Self {
             title,
             least: LEAST,
@@ -48,68 +47,68 @@ impl Column {
 
     /// Sets the width to which a cell may be cut before a column gives way.
     #[must_use]
-    pub(in crate::cli) const fn at_least(mut self, columns: usize) -> Self {
+    pub(crate) const fn at_least(mut self, columns: usize) -> Self {
         self.least = columns;
         self
     }
 
     #[must_use]
-    pub(in crate::cli) const fn at_most(mut self, columns: usize) -> Self {
+    pub(crate) const fn at_most(mut self, columns: usize) -> Self {
         self.most = columns;
         self
     }
 
-    /// Never cuts a cell.
+    /// Never cuts a cell: the column gives way, or all of it is there.
     #[must_use]
-    pub(in crate::cli) const fn whole(self) -> Self {
+    pub(crate) const fn whole(self) -> Self {
         self.at_least(usize::MAX)
     }
 
     /// Gives the column one width for ever: in a live table, one that grows makes it jump.
     #[must_use]
-    pub(in crate::cli) const fn fixed(mut self, columns: usize) -> Self {
+    pub(crate) const fn fixed(mut self, columns: usize) -> Self {
         self.reserved = columns;
         self.at_least(columns).at_most(columns)
     }
 
     /// Keeps this many columns free, also while no cell needs them.
     #[must_use]
-    pub(in crate::cli) const fn reserving(mut self, columns: usize) -> Self {
+    pub(crate) const fn reserving(mut self, columns: usize) -> Self {
         self.reserved = columns;
         self.at_least(columns)
     }
 
     /// Lets the column be left out: the one with the highest number goes first.
     #[must_use]
-    pub(in crate::cli) const fn gives_way(mut self, rank: u8) -> Self {
+    pub(crate) const fn gives_way(mut self, rank: u8) -> Self {
         self.gives_way = rank;
         self
     }
 
     /// Aligns its cells at the right, as numbers are.
     #[must_use]
-    pub(in crate::cli) const fn right(mut self) -> Self {
+    pub(crate) const fn right(mut self) -> Self {
         self.is_right = true;
         self
     }
 
     /// Cuts its cells in their middle.
     #[must_use]
-    pub(in crate::cli) const fn keeping_ends(mut self) -> Self {
+    pub(crate) const fn keeping_ends(mut self) -> Self {
         self.fit = Fit::CutMiddle;
         self
     }
 
     /// Continues a long cell on the next line instead of cutting it.
     #[must_use]
-    pub(in crate::cli) const fn wrapping(mut self) -> Self {
+    pub(crate) const fn wrapping(mut self) -> Self {
         self.fit = Fit::Wrap;
         self
     }
 
     /// Leaves the column out on a terminal if all of its cells are empty or a dash.
     #[must_use]
-    pub(in crate::cli) const fn if_used(mut self) -> Self {
+    pub(crate) const fn if_used(mut self) -> Self {
         self.is_optional = true;
         self
     }

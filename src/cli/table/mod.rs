@@ -238,9 +238,9 @@ mod tests {
             ]
         );
         let least = [
-            "JOB       STATE",
-            "任务…份   failed",
-            "job-👩\u{200d}🚀-e\u{301}  watching",
+            "JOB         STATE",
+            "任务-…备份  failed",
+            "job-👩\u{200d}🚀-e\u{301}    watching",
         ];
         assert_eq!(jobs().lines(room(20)), least);
     }
