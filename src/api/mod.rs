@@ -2,12 +2,21 @@
 //!
 //! Handlers are thin: they call an action or read the store, and show the result as
 //! JSON. [`auth`] runs before them. Errors are RFC 9457 problem documents ([`error`]).
+//!
+//! Each handler describes itself with `#[utoipa::path]`, and the `OpenAPI` document
+//! ([`document`]) is made of the same calls of `routes!` as the router. A new route is one
+//! line in [`guarded`]. A response of 400 or more needs its status only; its description is
+//! the names of the problems ([`problem`]) that may be in it.
 
 pub(crate) mod auth;
 mod deliveries;
 pub(crate) mod delivery_view;
+mod document;
 pub(crate) mod error;
+mod problem;
 mod query;
+mod reference;
+mod schema;
 pub(crate) mod server;
 mod services;
 mod status;
@@ -20,11 +29,13 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::actions::Actions;
 use crate::api::auth::Guard;
+use crate::api::document::Document;
 use crate::api::error::ApiError;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
@@ -51,29 +62,50 @@ pub(crate) struct Api {
     pub(crate) clock: SharedClock,
 }
 
-/// Builds the route table. `/livez` and `/readyz` need no token.
+/// The routes that need a token, where tokens are set.
+fn guarded() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(watches::list, watches::submit))
+        .routes(routes!(watches::show, watches::stop))
+        .routes(routes!(watches::evidence))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::redrive_dead))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(deliveries::redrive))
+        .routes(routes!(deliveries::sinks))
+        .routes(routes!(services::list))
+        .routes(routes!(status::metrics))
+        .routes(routes!(document::json))
+        .routes(routes!(reference::page))
+}
+
+/// The routes that need no token.
+fn open() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(status::livez))
+        .routes(routes!(status::readyz))
+}
+
+/// Builds the route table.
 pub(crate) fn router(api: Api) -> Router {
     let guard = Arc::clone(&api.guard);
-    let guarded = Router::new()
-        .route("/v1/watches", get(watches::list).post(watches::submit))
-        .route("/v1/watches/{id}", get(watches::show).delete(watches::stop))
-        .route("/v1/watches/{id}/evidence", get(watches::evidence))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/redrive", post(deliveries::redrive_dead))
-        .route("/v1/deliveries/{id}", get(deliveries::show))
-        .route("/v1/deliveries/{id}/redrive", post(deliveries::redrive))
-        .route("/v1/services", get(services::list))
-        .route("/v1/sinks", get(deliveries::sinks))
-        .route("/metrics", get(status::metrics))
+    let (guarded, behind) = guarded().split_for_parts();
+    let (open, beside) = open().split_for_parts();
+    let document = Arc::new(Document::new(behind, beside));
+    let guarded = guarded
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&document),
+            document::check_query,
+        ))
         .layer(middleware::from_fn_with_state(guard, auth::check));
     Router::new()
         .merge(guarded)
-        .route("/livez", get(status::livez))
-        .route("/readyz", get(status::readyz))
+        .merge(open)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(limit_time))
+        .layer(Extension(document))
         .with_state(api)
 }
 

@@ -11,6 +11,7 @@ use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, terms};
+use crate::api::schema;
 use crate::api::view::{PageView, WatchView};
 use crate::store::Query;
 use crate::watch::evidence::Evidence;
@@ -21,6 +22,30 @@ use crate::watch::{State as WatchState, Watch, WatchId};
 const TRANSITIONS_SHOWN: usize = 50;
 
 /// Submits a job: 201 with the new watch, or 200 with the existing watch of this job.
+#[utoipa::path(
+    post,
+    path = "/v1/watches",
+    tag = "watches",
+    operation_id = "submit_watch",
+    request_body = schema::WatchRequest,
+    responses(
+        (
+            status = 201,
+            body = WatchView,
+            description = "The new watch, after it is stored",
+            headers(("location" = String, description = "The path of the watch"))
+        ),
+        (
+            status = 200,
+            body = WatchView,
+            description = "The existing watch of the same job; `ignored` lists the members that it does not follow",
+            headers(("location" = String, description = "The path of the watch"))
+        ),
+        (status = 400, description = "malformed body"),
+        (status = 413, description = "body"),
+        (status = 422, description = "refused-watch"),
+    )
+)]
 pub(super) async fn submit(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
@@ -45,6 +70,20 @@ pub(super) async fn submit(
 }
 
 /// Lists the watches that match the query, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/watches",
+    tag = "watches",
+    operation_id = "list_watches",
+    params(
+        ("state" = Option<schema::State>, Query, description = "Watches in this state"),
+        ("service" = Option<String>, Query, description = "Watches of this service"),
+        ("label" = Option<String>, Query, pattern = "^[A-Za-z0-9._/-]+=", example = "deploy=42", description = "Watches that carry this label"),
+        ("cursor" = Option<String>, Query, description = "The `next` of the previous page"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The most entries of the page; 100 unless given"),
+    ),
+    responses((status = 200, body = PageView, description = "A page of watches"))
+)]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -62,6 +101,17 @@ pub(super) async fn list(
 }
 
 /// Shows one watch with its latest transitions.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}",
+    tag = "watches",
+    operation_id = "show_watch",
+    params(("id" = String, Path, description = "The id of the watch")),
+    responses(
+        (status = 200, body = WatchView, description = "The watch"),
+        (status = 404, description = "no-such-watch"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -74,6 +124,17 @@ pub(super) async fn show(
 }
 
 /// Shows the evidence of the outcome of a watch.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}/evidence",
+    tag = "watches",
+    operation_id = "show_evidence",
+    params(("id" = String, Path, description = "The id of the watch")),
+    responses(
+        (status = 200, body = schema::Evidence, description = "The evidence"),
+        (status = 404, description = "no-such-watch no-evidence"),
+    )
+)]
 pub(super) async fn evidence(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -88,6 +149,17 @@ pub(super) async fn evidence(
 }
 
 /// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.
+#[utoipa::path(
+    delete,
+    path = "/v1/watches/{id}",
+    tag = "watches",
+    operation_id = "stop_watch",
+    params(("id" = String, Path, description = "The id of the watch")),
+    responses(
+        (status = 200, body = WatchView, description = "The watch, which has ended"),
+        (status = 404, description = "no-such-watch"),
+    )
+)]
 pub(super) async fn stop(
     State(api): State<Api>,
     Path(id): Path<String>,
