@@ -406,10 +406,10 @@ mod tests {
         }
     }
 
-    fn checked(method: Method, path: &str, query: &str) -> Option<String> {
+    fn checked(method: &Method, path: &str, query: &str) -> Option<String> {
         let (_, behind) = crate::api::guarded().split_for_parts();
         let document = Document::new(behind, OpenApi::default());
-        let error = document.check(&method, path, query).err()?;
+        let error = document.check(method, path, query).err()?;
         let error = serde_json::to_value(error).unwrap();
         assert_eq!(error["status"], 400);
         Some(error["errors"][0]["message"].as_str().unwrap().to_owned())
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_query_has_known_parameters_only() {
-        let list = |query| checked(Method::GET, "/v1/watches", query);
+        let list = |query| checked(&Method::GET, "/v1/watches", query);
         assert_eq!(list("state=failed&limit=1"), None);
         assert_eq!(
             list("sttae=failed").unwrap(),
@@ -432,9 +432,9 @@ mod tests {
             list("limit=1&limit=2").unwrap(),
             "is given twice; give it once"
         );
-        let head = checked(Method::HEAD, "/v1/watches", "quux").unwrap();
+        let head = checked(&Method::HEAD, "/v1/watches", "quux").unwrap();
         assert!(head.starts_with("is unknown"));
-        let none = checked(Method::GET, "/v1/services", "a=1").unwrap();
+        let none = checked(&Method::GET, "/v1/services", "a=1").unwrap();
         assert_eq!(none, "is unknown; this call takes none");
     }
 }

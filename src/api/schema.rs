@@ -7,6 +7,10 @@
     dead_code,
     reason = "the members of a schema are described, never read"
 )]
+#![expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the documents"
+)]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
