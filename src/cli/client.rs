@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::Exit;
-use crate::cli::output::complain;
+use crate::cli::complaint::{Problem, complain, complain_problem};
 use crate::outbound;
 
 /// The time limit of one call: 5 s more than the daemon takes at most.
@@ -32,21 +31,6 @@ pub(super) struct DaemonArgs {
 
 /// The exit code of a call that failed; its error is printed already.
 pub(super) type Refused = Exit;
-
-/// The parts of a problem document (RFC 9457) that are for people.
-#[derive(Deserialize)]
-struct ProblemDocument {
-    title: String,
-    detail: String,
-    #[serde(default)]
-    errors: Vec<Fault>,
-}
-
-#[derive(Deserialize)]
-struct Fault {
-    field: String,
-    message: String,
-}
 
 pub(super) struct Answer<T> {
     pub(super) status: http::StatusCode,
@@ -158,17 +142,9 @@ impl Client {
 }
 
 fn refused(status: http::StatusCode, body: &[u8]) -> Exit {
-    match serde_json::from_slice::<ProblemDocument>(body) {
-        Ok(document) if document.errors.is_empty() => {
-            complain(&format!("{}: {}", document.title, document.detail));
-        }
-        Ok(document) => {
-            complain(&format!("{}:", document.title));
-            for fault in document.errors {
-                complain(&format!("  {}: {}", fault.field, fault.message));
-            }
-        }
-        Err(_) => complain(&format!(
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) if !problem.title.is_empty() => complain_problem(&problem),
+        _ => complain(&format!(
             "the server answered HTTP {status} without a reason; is it a jobwatch daemon? (--url, JOBWATCH_URL)"
         )),
     }
