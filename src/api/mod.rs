@@ -15,7 +15,7 @@ mod document;
 pub(crate) mod error;
 mod problem;
 mod query;
-mod reference;
+mod reference_page;
 mod schema;
 pub(crate) mod server;
 mod services;
@@ -76,7 +76,7 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(services::list))
         .routes(routes!(status::metrics))
         .routes(routes!(document::json))
-        .routes(routes!(reference::page))
+        .routes(routes!(reference_page::page))
 }
 
 /// The routes that need no token.
