@@ -123,15 +123,26 @@ impl ConfigArgs {
     }
 
     fn load(&self) -> Result<Loaded, Diagnostics> {
-        let mut files = self.files.clone();
+        settings::load(&self.sources())
+    }
+
+    /// Returns the files that the user named, or else the usual one if it exists, and the
+    /// environment.
+    fn sources(&self) -> Sources {
+        let mut sources = self.only_named();
         let default = PathBuf::from(CONFIG_DEFAULT);
-        if files.is_empty() && default.exists() {
-            files.push(default);
+        if sources.files.is_empty() && default.exists() {
+            sources.files.push(default);
         }
-        settings::load(&Sources {
-            files,
+        sources
+    }
+
+    /// Returns the files that the user named, and the environment.
+    fn only_named(&self) -> Sources {
+        Sources {
+            files: self.files.clone(),
             environment: environment(),
-        })
+        }
     }
 }
 
