@@ -23,7 +23,7 @@ pub(crate) struct DeliveryView {
     #[serde(rename = "type")]
     pub(crate) type_name: String,
     pub(crate) sink: String,
-    /// `pending`, `delivered` or `dead`.
+    /// The state of the delivery: `pending`, `delivered` or `dead`.
     #[schema(value_type = schema::DeliveryState)]
     pub(crate) state: String,
     /// The number of attempts, those before a redrive included.

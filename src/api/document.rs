@@ -178,7 +178,7 @@ fn complete(mut behind: OpenApi, mut beside: OpenApi) -> OpenApi {
     document
 }
 
-/// The tokens of which a call needs one.
+/// Lists the tokens that allow a call.
 fn tokens(method: &Method) -> Vec<SecurityRequirement> {
     let names: &[&str] = match *method {
         Method::GET => &[READ, WRITE],

@@ -86,7 +86,7 @@ fn open() -> OpenApiRouter<Api> {
         .routes(routes!(status::readyz))
 }
 
-/// Builds the route table.
+/// Builds the route table, with the description of each route.
 pub(crate) fn router(api: Api) -> Router {
     let guard = Arc::clone(&api.guard);
     let (guarded, behind) = guarded().split_for_parts();

@@ -28,7 +28,7 @@ macro_rules! problems {
             meaning: $meaning,
         };)+
 
-        /// Every type of problem.
+        /// All types of problems, in the order of the documents.
         pub(super) const ALL: &[&Problem] = &[$(&$name),+];
     };
 }

@@ -127,7 +127,7 @@ pub(crate) struct WatchRequest {
     callback_url: Option<String>,
 }
 
-/// Text without control characters.
+/// The pattern of a text without control characters.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 /// A map of texts, each of at least `least` characters.
