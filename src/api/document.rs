@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{Method, header};
 use utoipa::OpenApi as _;
-use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
-use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::path::{Operation, Parameter as Described, ParameterIn, PathItem};
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 
@@ -47,6 +47,7 @@ const WRITE: &str = "write_token";
     servers((url = "/", description = "This daemon")),
     tags(
         (name = "watches", description = "Watches of jobs"),
+        (name = "events", description = "Events of watches"),
         (name = "deliveries", description = "Deliveries of events, dead letters, and the sinks"),
         (name = "services", description = "The services of the configuration"),
         (name = "daemon", description = "The daemon itself, and this document"),
@@ -165,6 +166,11 @@ fn complete(mut behind: OpenApi, mut beside: OpenApi) -> OpenApi {
     for (_, operation) in document.paths.paths.values_mut().flat_map(operations_of) {
         add(operation, ALWAYS);
         describe_problems(operation);
+        operation
+            .parameters
+            .iter_mut()
+            .flatten()
+            .for_each(leave_out_null);
     }
     let components = document.components.get_or_insert_with(Components::new);
     for (name, description) in [
@@ -206,6 +212,31 @@ fn add(operation: &mut Operation, problems: &[&Problem]) {
             let names = format!("{} {}", response.description, problem.name);
             names.trim().clone_into(&mut response.description);
         }
+    }
+}
+
+/// Removes `null` from the values of a parameter: one without a value is absent.
+fn leave_out_null(parameter: &mut RefOr<Described>) {
+    let RefOr::T(parameter) = parameter else {
+        return;
+    };
+    let types = match &mut parameter.schema {
+        Some(RefOr::T(Schema::Object(object))) => &mut object.schema_type,
+        Some(RefOr::T(Schema::Array(array))) => &mut array.schema_type,
+        Some(RefOr::T(Schema::OneOf(choice))) => {
+            let named = choice
+                .items
+                .iter()
+                .find(|item| matches!(item, RefOr::Ref(_)));
+            parameter.schema = named.cloned();
+            return;
+        }
+        _ => return,
+    };
+    if let SchemaType::Array(several) = types
+        && let Some(real) = several.iter().find(|it| **it != Type::Null)
+    {
+        *types = SchemaType::Type(real.clone());
     }
 }
 
@@ -296,8 +327,9 @@ mod tests {
     use super::*;
 
     fn document() -> Value {
-        let (_, behind) = crate::api::guarded().split_for_parts();
-        let (_, beside) = crate::api::open().split_for_parts();
+        let mut behind = crate::api::guarded().into_openapi();
+        behind.merge(crate::api::long().into_openapi());
+        let beside = crate::api::open().into_openapi();
         serde_json::from_slice(&Document::new(behind, beside).as_json()).unwrap()
     }
 
@@ -407,7 +439,8 @@ mod tests {
     }
 
     fn checked(method: &Method, path: &str, query: &str) -> Option<String> {
-        let (_, behind) = crate::api::guarded().split_for_parts();
+        let mut behind = crate::api::guarded().into_openapi();
+        behind.merge(crate::api::long().into_openapi());
         let document = Document::new(behind, OpenApi::default());
         let error = document.check(method, path, query).err()?;
         let error = serde_json::to_value(error).unwrap();
@@ -419,6 +452,7 @@ mod tests {
     fn a_query_has_known_parameters_only() {
         let list = |query| checked(&Method::GET, "/v1/watches", query);
         assert_eq!(list("state=failed&limit=1"), None);
+        assert_eq!(list("label=a%3D1&label=b%3D2"), None);
         assert_eq!(
             list("sttae=failed").unwrap(),
             "is unknown; did you mean `state`?"

@@ -33,6 +33,31 @@ pub(crate) struct ApiError {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<schema::Fault>)]
     errors: Vec<Fault>,
+    /// The watches that an ambiguous reference names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    matches: Vec<Match>,
+}
+
+/// A watch that an ambiguous reference may mean.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Match {
+    id: String,
+    service: String,
+    job_id: String,
+    #[schema(value_type = schema::State)]
+    state: &'static str,
+}
+
+impl From<Watch> for Match {
+    fn from(watch: Watch) -> Self {
+        Self {
+            id: watch.id.to_string(),
+            service: watch.service,
+            job_id: watch.job_id,
+            state: watch.state.as_str(),
+        }
+    }
 }
 
 impl ApiError {
@@ -44,6 +69,7 @@ impl ApiError {
             status: problem.statuses.first().copied().unwrap_or(500),
             detail: detail.into(),
             errors: Vec::new(),
+            matches: Vec::new(),
         }
     }
 
@@ -71,8 +97,40 @@ impl ApiError {
     pub(super) fn no_such_watch(id: &str) -> Self {
         Self::new(
             &problem::NO_SUCH_WATCH,
-            format!("no watch has the id `{id}`; GET /v1/watches lists them"),
+            format!(
+                "no watch is named by `{id}`: neither an id, the beginning of one, SERVICE/JOB_ID nor a job id; GET /v1/watches lists them"
+            ),
         )
+    }
+
+    /// 400: the text cannot name a watch.
+    pub(super) fn bad_reference(text: &str, why: String) -> Self {
+        Self {
+            errors: vec![Fault::new("id", why)],
+            ..Self::malformed(format!("`{text}` cannot name a watch"))
+        }
+    }
+
+    /// 409: the text names several watches; of these, `most` are listed.
+    pub(super) fn ambiguous(text: &str, mut matches: Vec<Match>, most: usize) -> Self {
+        let count = if matches.len() > most {
+            format!("more than {most}")
+        } else {
+            matches.len().to_string()
+        };
+        matches.truncate(most);
+        Self {
+            matches,
+            ..Self::new(
+                &problem::AMBIGUOUS_REFERENCE,
+                format!("`{text}` names {count} watches; use one of the ids in `matches`"),
+            )
+        }
+    }
+
+    /// 413: a part of the request is longer than its limit.
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self::bad_body(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
     /// The watch exists, and no answer proved an outcome of it.
@@ -145,6 +203,13 @@ impl ApiError {
     /// 503: the watches are still being loaded, or the store failed.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(&problem::UNAVAILABLE, detail)
+    }
+}
+
+impl ApiError {
+    /// 503: the daemon is stopping, and a waiting client asks again.
+    pub(super) fn stopping() -> Self {
+        Self::unavailable("the daemon is stopping; ask again, its next start continues")
     }
 }
 

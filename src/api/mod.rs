@@ -5,22 +5,27 @@
 //!
 //! Each handler describes itself with `#[utoipa::path]`, and the `OpenAPI` document
 //! ([`document`]) is made of the same calls of `routes!` as the router. A new route is one
-//! line in [`guarded`]. A response of 400 or more needs its status only; its description is
+//! line in [`guarded`] or [`long`]. A response of 400 or more needs its status only; its description is
 //! the names of the problems ([`problem`]) that may be in it.
 
 pub(crate) mod auth;
+mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;
 mod document;
 pub(crate) mod error;
+mod events;
+mod filter;
 mod problem;
 mod query;
+mod reference;
 mod reference_page;
 mod schema;
 pub(crate) mod server;
 mod services;
 mod status;
 pub(crate) mod view;
+mod wait;
 mod watches;
 
 use std::sync::Arc;
@@ -30,6 +35,9 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router, middleware};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,6 +48,7 @@ use crate::api::error::ApiError;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::store::SharedStore;
+use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
 
@@ -60,14 +69,27 @@ pub(crate) struct Api {
     pub(crate) guard: Arc<Guard>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: SharedClock,
+    /// Wakes the clients that wait and those that follow the log of events.
+    pub(crate) announcer: Announcer,
+    /// Cancelled when the daemon stops: waits and streams then end.
+    pub(crate) stop: CancellationToken,
+    /// Runs the tasks of streams.
+    pub(crate) tracker: TaskTracker,
+    /// Limits the batches of all streams of submissions that are in memory.
+    pub(crate) bulk_batches: Arc<Semaphore>,
 }
+
+/// The most batches of submissions in memory.
+pub(crate) const BULK_BATCHES: usize = 16;
 
 /// The routes that need a token, where tokens are set.
 fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(watches::list, watches::submit))
+        .routes(routes!(watches::submit))
         .routes(routes!(watches::show, watches::stop))
         .routes(routes!(watches::evidence))
+        .routes(routes!(watches::poll))
+        .routes(routes!(events::of_watch))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::redrive_dead))
         .routes(routes!(deliveries::show))
@@ -77,6 +99,16 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(status::metrics))
         .routes(routes!(document::json))
         .routes(routes!(reference_page::page))
+}
+
+/// The routes behind the guard that take as long as the client asks for, and limit their own
+/// times.
+fn long() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(watches::list))
+        .routes(routes!(wait::one))
+        .routes(routes!(bulk::submit))
+        .routes(routes!(events::follow))
 }
 
 /// The routes that need no token.
@@ -89,22 +121,24 @@ fn open() -> OpenApiRouter<Api> {
 /// Builds the route table, with the description of each route.
 pub(crate) fn router(api: Api) -> Router {
     let guard = Arc::clone(&api.guard);
-    let (guarded, behind) = guarded().split_for_parts();
+    let (quick, mut behind) = guarded().split_for_parts();
+    let (long, of_long) = long().split_for_parts();
     let (open, beside) = open().split_for_parts();
+    behind.merge(of_long);
     let document = Arc::new(Document::new(behind, beside));
-    let guarded = guarded
+    let guarded = quick
+        .layer(middleware::from_fn(limit_time))
+        .merge(long)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&document),
             document::check_query,
         ))
         .layer(middleware::from_fn_with_state(guard, auth::check));
-    Router::new()
-        .merge(guarded)
-        .merge(open)
+    guarded
+        .merge(open.layer(middleware::from_fn(limit_time)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(limit_time))
         .layer(Extension(document))
         .with_state(api)
 }

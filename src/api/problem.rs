@@ -44,6 +44,8 @@ problems! {
         "the token may only read; or, without tokens, the request comes from a web page or names the daemon by a foreign host name";
     NO_SUCH_WATCH = "no-such-watch", [404], "Watch not found",
         "no watch matches the reference";
+    AMBIGUOUS_REFERENCE = "ambiguous-reference", [409], "The reference is ambiguous",
+        "the reference matches watches of several jobs; `matches` lists them";
     NO_EVIDENCE = "no-evidence", [404], "No evidence",
         "the watch exists, and no answer proved an outcome of it";
     NO_SUCH_DELIVERY = "no-such-delivery", [404], "Delivery not found",

@@ -27,6 +27,9 @@ use crate::watch::note::Note as StoredNote;
 use crate::watch::observation::ProblemKind as Kind;
 use crate::watch::{LABEL_BYTES_MAX, LABELS_MAX, Outcome as Ending, State as WatchState};
 
+/// The description of a parameter that names a watch.
+pub(super) const REFERENCE: &str = "The watch: its id, at least 6 characters of the beginning of its id, `SERVICE/JOB_ID` (with `%2F` for the slash in a path), or a job id that one job has";
+
 /// Declares an enum of words.
 macro_rules! words {
     ($($(#[doc = $doc:literal])+ $name:ident = $words:expr;)+) => {$(
@@ -65,6 +68,46 @@ words! {
     DeliveryState = StoredState::ALL.into_iter().map(StoredState::as_str);
 }
 
+/// The changes for which a request may wait.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum WaitFor {
+    All,
+    Any,
+    Change,
+}
+
+/// The changes for which a request about one watch may wait.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum WaitForOne {
+    End,
+    Change,
+}
+
+/// A label, as `NAME=VALUE`.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9._/-]+=", example = "deploy=42")]
+pub(crate) struct Label(String);
+
+/// An event (`CloudEvents` 1.0).
+#[derive(ToSchema)]
+pub(crate) struct CloudEvent {
+    specversion: String,
+    /// The id of the fact: the same whenever it is sent.
+    id: String,
+    source: String,
+    /// The id of the job.
+    subject: Option<String>,
+    /// The type, such as `dev.jobwatch.job.failed`.
+    #[schema(rename = "type")]
+    type_name: String,
+    /// The time at which the fact was noticed.
+    time: Timestamp,
+    datacontenttype: String,
+    data: Value,
+}
+
 /// One thing that is wrong with a request.
 #[derive(ToSchema)]
 pub(crate) struct Fault {
@@ -87,13 +130,18 @@ pub(crate) struct Fault {
 pub(crate) struct WatchRequest {
     /// A service of the configuration; `GET /v1/services` lists them.
     service: String,
-    /// The id of the job, as the service gave it: at most 512 bytes, no control characters.
+    /// The id of the job, as the service gave it: at most 512 bytes, no control characters. It or
+    /// `response` is required.
+    #[serde(default)]
     #[schema(
         min_length = 1,
         max_length = 512,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"
     )]
     job_id: String,
+    /// The answer of the call that created the job, in place of `job_id`: the `[submit]` section
+    /// of the definition finds the id in it.
+    response: Option<CreatingAnswer>,
     /// Values for the placeholders of the definition that the service does not set.
     #[serde(default)]
     #[schema(schema_with = params)]
@@ -125,6 +173,27 @@ pub(crate) struct WatchRequest {
     /// A URL that receives events of this watch alone, beside the sinks.
     #[schema(pattern = "^https://")]
     callback_url: Option<String>,
+    /// The group of watches that it belongs to; one event reports the end of them all.
+    #[schema(min_length = 1, max_length = 64)]
+    group: Option<String>,
+    /// The number of watches after which the group is complete.
+    #[schema(minimum = 1, maximum = 100_000)]
+    group_size: Option<u32>,
+}
+
+/// The answer of the call that created a job.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreatingAnswer {
+    /// The HTTP status code; 200 unless given.
+    #[serde(default)]
+    status: u16,
+    /// The headers; the case of their names does not matter.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// The body: a string is its text, any other value is the JSON that it was.
+    #[serde(default)]
+    body: Value,
 }
 
 /// The pattern of a text without control characters.
@@ -278,6 +347,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::watch::creating;
     use crate::watch::evidence;
     use crate::watch::observation;
     use crate::watch::request;
@@ -373,6 +443,8 @@ mod tests {
             keys(&schema["properties"])
         );
         assert_eq!(schema["additionalProperties"], false);
+        let answer = keys(&described::<CreatingAnswer>()["properties"]);
+        assert_eq!(read_by::<creating::CreatingAnswer>(), answer);
         let example = schema["example"].clone();
         let request: request::WatchRequest = serde_json::from_value(example).unwrap();
         assert_eq!(request.check(), []);

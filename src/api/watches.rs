@@ -1,4 +1,4 @@
-//! `/v1/watches`: submits, lists, shows and stops watches.
+//! `/v1/watches`: submits, lists, shows, polls and stops watches.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -10,13 +10,11 @@ use http::{HeaderValue, StatusCode, header};
 use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::api::query::{PAGE_DEFAULT, terms};
-use crate::api::schema;
+use crate::api::schema::{self, REFERENCE};
 use crate::api::view::{PageView, WatchView};
-use crate::store::Query;
+use crate::watch::Watch;
 use crate::watch::evidence::Evidence;
 use crate::watch::request::WatchRequest;
-use crate::watch::{State as WatchState, Watch, WatchId};
 
 /// The number of transitions shown with one watch, counted from the latest.
 const TRANSITIONS_SHOWN: usize = 50;
@@ -76,28 +74,39 @@ pub(super) async fn submit(
     tag = "watches",
     operation_id = "list_watches",
     params(
-        ("state" = Option<schema::State>, Query, description = "Watches in this state"),
+        ("state" = Option<Vec<schema::State>>, Query, style = Form, explode = false, description = "Watches in one of these states"),
         ("service" = Option<String>, Query, description = "Watches of this service"),
-        ("label" = Option<String>, Query, pattern = "^[A-Za-z0-9._/-]+=", example = "deploy=42", description = "Watches that carry this label"),
+        ("job" = Option<String>, Query, description = "Watches of the job with this id"),
+        ("label" = Option<Vec<schema::Label>>, Query, description = "Watches with this label; of several, all must hold"),
+        ("group" = Option<String>, Query, description = "Watches of this group"),
+        ("id" = Option<Vec<String>>, Query, description = "These watches, by references"),
+        ("since" = Option<String>, Query, example = "2h", description = "Watches submitted at this time (RFC 3339) or later, or at most this long ago (`2h`)"),
+        ("until" = Option<String>, Query, example = "1s", description = "Watches submitted before this time, or longer ago"),
         ("cursor" = Option<String>, Query, description = "The `next` of the previous page"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The most entries of the page; 100 unless given"),
+        ("wait" = Option<String>, Query, example = "1s", description = "Answer when the watches have ended, at the latest after this duration (at most 10m)"),
+        ("for" = Option<schema::WaitFor>, Query, description = "With `wait`: until all of them have ended (the default), any of them, or a change of one"),
+        ("after" = Option<String>, Query, description = "With `for=change`: changes after this position, the `as_of` of a list or the id of an event"),
     ),
-    responses((status = 200, body = PageView, description = "A page of watches"))
+    responses(
+        (status = 200, body = PageView, description = "A page of watches"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
 )]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PageView>, ApiError> {
-    let query = parse_query(query.as_deref().unwrap_or_default())?;
-    let page = api.store.watches(query).await?;
-    Ok(Json(PageView {
-        watches: page
-            .watches
-            .into_iter()
-            .map(|watch| api.view(watch))
-            .collect(),
-        next: page.next.map(|cursor| cursor.to_string()),
-    }))
+    let listing = api.listing(query.as_deref().unwrap_or_default()).await?;
+    if let Some(wait) = listing.wait {
+        let (watches, at) = api.when(listing.query, wait).await?;
+        return Ok(Json(api.page(watches, None, &at)));
+    }
+    let at = api.announcer.position();
+    let page = api.store.watches(listing.query).await?;
+    let next = page.next.map(|cursor| cursor.to_string());
+    Ok(Json(api.page(page.watches, next, &at)))
 }
 
 /// Shows one watch with its latest transitions.
@@ -106,20 +115,19 @@ pub(super) async fn list(
     path = "/v1/watches/{id}",
     tag = "watches",
     operation_id = "show_watch",
-    params(("id" = String, Path, description = "The id of the watch")),
+    params(("id" = String, Path, description = REFERENCE)),
     responses(
         (status = 200, body = WatchView, description = "The watch"),
         (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
     )
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(reference): Path<String>,
 ) -> Result<Json<WatchView>, ApiError> {
-    let watch_id = parse_id(&id)?;
-    let watch = api.store.watch(watch_id).await?;
-    let watch = watch.ok_or_else(|| ApiError::no_such_watch(&id))?;
-    let events = api.store.events_of(watch_id, TRANSITIONS_SHOWN).await?;
+    let watch = api.resolve(&reference).await?;
+    let events = api.store.events_of(watch.id, TRANSITIONS_SHOWN).await?;
     Ok(Json(api.view(watch).with_transitions(&events)))
 }
 
@@ -129,23 +137,22 @@ pub(super) async fn show(
     path = "/v1/watches/{id}/evidence",
     tag = "watches",
     operation_id = "show_evidence",
-    params(("id" = String, Path, description = "The id of the watch")),
+    params(("id" = String, Path, description = REFERENCE)),
     responses(
         (status = 200, body = schema::Evidence, description = "The evidence"),
         (status = 404, description = "no-such-watch no-evidence"),
+        (status = 409, description = "ambiguous-reference"),
     )
 )]
 pub(super) async fn evidence(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(reference): Path<String>,
 ) -> Result<Json<Evidence>, ApiError> {
-    let watch_id = parse_id(&id)?;
-    if let Some(evidence) = api.store.evidence(watch_id).await? {
-        return Ok(Json(evidence));
-    }
-    let watch = api.store.watch(watch_id).await?;
-    let watch = watch.ok_or_else(|| ApiError::no_such_watch(&id))?;
-    Err(ApiError::no_evidence(&watch))
+    let watch = api.resolve(&reference).await?;
+    let evidence = api.store.evidence(watch.id).await?;
+    evidence
+        .map(Json)
+        .ok_or_else(|| ApiError::no_evidence(&watch))
 }
 
 /// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.
@@ -154,70 +161,49 @@ pub(super) async fn evidence(
     path = "/v1/watches/{id}",
     tag = "watches",
     operation_id = "stop_watch",
-    params(("id" = String, Path, description = "The id of the watch")),
+    params(("id" = String, Path, description = REFERENCE)),
     responses(
         (status = 200, body = WatchView, description = "The watch, which has ended"),
         (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
     )
 )]
 pub(super) async fn stop(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(reference): Path<String>,
 ) -> Result<Json<WatchView>, ApiError> {
-    let watch_id = parse_id(&id)?;
-    let stopped = api.actions.stop(watch_id).await?;
-    let watch = stopped.ok_or_else(|| ApiError::no_such_watch(&id))?;
+    let id = api.resolve_id(&reference).await?;
+    let stopped = api.actions.stop(id).await?;
+    let watch = stopped.ok_or_else(|| ApiError::no_such_watch(&reference))?;
+    Ok(Json(api.view(watch)))
+}
+
+/// Makes the next poll of a watch due now, and shows the watch. One that is final is not polled.
+#[utoipa::path(
+    post,
+    path = "/v1/watches/{id}/poll",
+    tag = "watches",
+    operation_id = "poll_watch",
+    params(("id" = String, Path, description = REFERENCE)),
+    responses(
+        (status = 200, body = WatchView, description = "The watch"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
+pub(super) async fn poll(
+    State(api): State<Api>,
+    Path(reference): Path<String>,
+) -> Result<Json<WatchView>, ApiError> {
+    let watch = api.resolve(&reference).await?;
+    api.actions.poll_now(watch.id);
     Ok(Json(api.view(watch)))
 }
 
 impl Api {
-    fn view(&self, watch: Watch) -> WatchView {
+    /// Shows a watch with the numbers that only the poller has.
+    pub(super) fn view(&self, watch: Watch) -> WatchView {
         let progress = self.poller.progress(watch.id);
         WatchView::of(watch, progress)
     }
-}
-
-fn parse_id(id: &str) -> Result<WatchId, ApiError> {
-    id.parse().map_err(|_| ApiError::no_such_watch(id))
-}
-
-fn parse_query(text: &str) -> Result<Query, ApiError> {
-    let mut query = Query {
-        limit: PAGE_DEFAULT,
-        ..Query::default()
-    };
-    for term in terms(text) {
-        let value = &term.value;
-        match &*term.name {
-            "state" => {
-                query.state = Some(parse_state(value).ok_or_else(|| term.wrong(&states()))?);
-            }
-            "service" => query.service = Some(value.clone().into_owned()),
-            "label" => {
-                query.label = Some(parse_label(value).ok_or_else(|| term.wrong("NAME=VALUE"))?);
-            }
-            "cursor" => query.before = Some(term.cursor()),
-            "limit" => query.limit = term.limit()?,
-            _ => return Err(term.unknown("state, service, label, cursor and limit")),
-        }
-    }
-    Ok(query)
-}
-
-fn parse_state(word: &str) -> Option<WatchState> {
-    word.parse().ok()
-}
-
-fn states() -> String {
-    let words: Vec<&str> = WatchState::words().collect();
-    format!("one of {}", words.join(", "))
-}
-
-/// Splits `NAME=VALUE`. The name goes into a JSON path of the store, so only the characters
-/// of label names are accepted.
-fn parse_label(text: &str) -> Option<(String, String)> {
-    let (name, value) = text.split_once('=')?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
-    let is_name = !name.is_empty() && name.chars().all(is_plain);
-    is_name.then(|| (name.to_owned(), value.to_owned()))
 }
