@@ -16,6 +16,8 @@ mod document;
 pub(crate) mod error;
 mod events;
 mod filter;
+mod line_report;
+mod lines;
 mod problem;
 mod query;
 mod reference;
