@@ -73,14 +73,6 @@ impl ApiError {
         }
     }
 
-<<<<<<< HEAD
-=======
-    /// Returns the status code of the answer.
-    pub(super) fn status(&self) -> u16 {
-        self.status
-    }
-
->>>>>>> main
     /// 400: the query or the body has an unknown field or an invalid value.
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(&problem::MALFORMED, detail)
