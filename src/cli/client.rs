@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use serde::de::DeserializeOwned;
 
-use crate::cli::Exit;
 use crate::cli::complaint::{Problem, complain, complain_problem};
+use crate::cli::{Exit, environment};
 use crate::outbound;
 
 /// The time limit of one call: 5 s more than the daemon takes at most.
@@ -56,6 +56,7 @@ pub(super) struct Client {
 
 impl DaemonArgs {
     pub(super) fn client(&self) -> Result<Client, Refused> {
+        environment::check()?;
         let usage = |message: String| {
             complain(&message);
             Exit::Usage

@@ -5,13 +5,18 @@
 mod check;
 mod client;
 mod complaint;
+mod config;
+mod config_args;
+mod config_path;
 mod credentials;
 mod db;
 mod deliveries;
 pub mod demo;
+mod environment;
 mod exit;
 mod explain;
 mod list;
+mod online;
 mod output;
 mod pair;
 mod probe;
@@ -25,22 +30,14 @@ mod sink;
 mod stop;
 mod submit;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::complaint::{complain, complain_settings, complain_usage};
-use crate::diagnostic::Diagnostics;
-use crate::settings;
-use crate::settings::Loaded;
-use crate::tree::source::Sources;
+use crate::cli::complaint::{complain, complain_usage};
+use crate::cli::config_args::ConfigArgs;
 
 pub use crate::cli::exit::{Code, Exit};
-
-/// The file that is read if it exists and no `--config` is given.
-const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
@@ -77,6 +74,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Check the configuration, and show the resulting settings
     Check(check::Check),
+    /// Print the default settings, those that apply with their origins, or their files
+    Config(config::Config),
     /// Test the configured credentials, and show their scope and expiry
     Credentials(credentials::Credentials),
     /// List the definitions of job APIs, and the services configured with them
@@ -101,44 +100,6 @@ enum Command {
     Sink(sink::Sink),
     /// Check the database, or back it up
     Db(db::Db),
-}
-
-/// The options that select the configuration.
-#[derive(Args, Debug, Clone, Default)]
-struct ConfigArgs {
-    /// A configuration file; may be repeated, later files override earlier ones [default:
-    /// /etc/jobwatch/jobwatch.toml, if it exists]
-    #[arg(long = "config", short = 'c', value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-impl ConfigArgs {
-    /// Loads the settings; reports everything that is wrong in them.
-    fn load_or_complain(&self) -> Result<Loaded, Exit> {
-        self.load().map_err(|diagnostics| {
-            complain_settings(&diagnostics);
-            Exit::Usage
-        })
-    }
-
-    fn load(&self) -> Result<Loaded, Diagnostics> {
-        let mut files = self.files.clone();
-        let default = PathBuf::from(CONFIG_DEFAULT);
-        if files.is_empty() && default.exists() {
-            files.push(default);
-        }
-        settings::load(&Sources {
-            files,
-            environment: environment(),
-        })
-    }
-}
-
-/// Returns the variables of the environment that are valid UTF-8.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 /// Parses the arguments, runs the command and returns its exit code.
@@ -204,7 +165,8 @@ impl Command {
             Self::Run(command) => command.execute().await,
             Self::Demo(command) => command.execute().await,
             Self::Simulate(command) => command.execute().await,
-            Self::Check(command) => command.execute(),
+            Self::Check(command) => command.execute().await,
+            Self::Config(command) => command.execute(),
             Self::Credentials(command) => command.execute().await,
             Self::Services(command) => command.execute(),
             Self::Explain(command) => command.execute(),

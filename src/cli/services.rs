@@ -51,7 +51,7 @@ impl Services {
     }
 
     fn show(&self) -> Exit {
-        let settings = match self.config.load_or_complain() {
+        let settings = match self.config.load_without_secrets() {
             Ok(loaded) => loaded.settings,
             Err(exit) => return exit,
         };
