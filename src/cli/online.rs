@@ -28,6 +28,8 @@ use crate::watch::Params;
 
 /// The time limit for each try.
 const LIMIT: Duration = Duration::from_secs(20);
+/// The time limit for the answer of a program that holds the port.
+const LIMIT_NEAR: Duration = Duration::from_secs(3);
 /// The id of a job that no service has, and the value of params that only watches bring.
 const NO_JOB: &str = "00000000-0000-4000-8000-6a6f62776174";
 
@@ -160,6 +162,9 @@ async fn credentials_and_services(
 fn of_credential(report: &Report) -> Finding {
     let tried = match &report.error {
         Some(error) => Err(error.clone()),
+        None if report.result == "read" => {
+            Ok("can be read; only a poll shows whether it is accepted".to_owned())
+        }
         None => Ok(format!("{}: {}", report.result, scope_of(report))),
     };
     Finding::of("credential", &report.name, tried)
@@ -282,7 +287,7 @@ async fn is_jobwatch(settings: &Settings) -> bool {
             std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    let Ok(client) = outbound::client().no_proxy().timeout(LIMIT).build() else {
+    let Ok(client) = outbound::client().no_proxy().timeout(LIMIT_NEAR).build() else {
         return false;
     };
     let asked = client.get(format!("http://{address}/v1/{NO_JOB}")).send();

@@ -210,8 +210,9 @@ fn plain(value: &Value, way: Read) -> toml::Value {
             let elements = elements.iter().map(|element| plain(element, way));
             list(elements, way)
         }
+        ValueKind::String(text) if way == Read::Link => without_path(text).into(),
         ValueKind::String(text) if is_environment(value) => from_environment(text, way),
-        ValueKind::String(text) => without_password(text).into(),
+        ValueKind::String(text) => without_secrets(text).into(),
         _ => value.to_string().into(),
     }
 }
@@ -239,26 +240,46 @@ fn from_environment(text: &str, way: Read) -> toml::Value {
     match way {
         Read::Bare => bare().unwrap_or_else(|| text.into()),
         Read::List | Read::Command => list(text.split(',').map(|part| part.trim().into()), way),
-        _ => without_password(text).into(),
+        _ => without_secrets(text).into(),
     }
 }
 
-/// Replaces the user and password of a URL, but not the name of a variable that has them.
-fn without_password(text: &str) -> String {
+/// Shows a URL without its path, which may be a secret.
+fn without_path(text: &str) -> String {
+    if names_a_variable(text) {
+        return text.to_owned();
+    }
+    let parts = without_secrets(text);
+    let host = parts.split_once("://").map(|(scheme, rest)| {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        format!("{scheme}://{host}")
+    });
+    match host {
+        Some(host) if host == text => host,
+        Some(host) => format!("{host}/{REDACTED}"),
+        None => REDACTED.to_owned(),
+    }
+}
+
+/// Replaces the parts of a URL that may be secrets: user and password, unless a variable has
+/// them, and the query.
+fn without_secrets(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let Some(at) = rest[..end].rfind('@') else {
-        return text.to_owned();
+    let (rest, query) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, format!("?{REDACTED}")),
+        None => (rest, String::new()),
     };
-    let password = rest[..at]
-        .split_once(':')
-        .map_or(&rest[..at], |pair| pair.1);
-    if names_a_variable(password) {
-        return text.to_owned();
+    let end = rest.find(['/', '#']).unwrap_or(rest.len());
+    let Some(at) = rest[..end].rfind('@') else {
+        return format!("{scheme}://{rest}{query}");
+    };
+    let password = rest[..at].split_once(':');
+    if password.is_some_and(|(_, password)| names_a_variable(password)) {
+        return format!("{scheme}://{rest}{query}");
     }
-    format!("{scheme}://{REDACTED}{}", &rest[at..])
+    format!("{scheme}://{REDACTED}{}{query}", &rest[at..])
 }
 
 #[cfg(test)]
@@ -329,6 +350,7 @@ password = "canary"
 [credentials.c]
 kind = "oauth2"
 client_secret = "${SHOWN_VARIABLE}"
+token_url = "https://shown-sso.example.com/t?key=canary"
 extra = { resource = "canary" }
 [credentials.d]
 kind = "headers"
@@ -370,6 +392,8 @@ all = ["canary"]
             "shown-user",
             "${SHOWN_VARIABLE}",
             "shown-file",
+            "sinks.ops.url = \"https://hooks.example.com/[REDACTED]\"",
+            "https://shown-sso.example.com/t?[REDACTED]",
             "shown-url",
             "${SHOWN_PASSWORD}",
             "shown-job",

@@ -164,7 +164,7 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
 
 fn callback_url(section: &Reader<'_>) -> Option<CallbackUrl> {
     // It may itself be a secret.
-    section.hide("callback_url");
+    section.hide_path("callback_url");
     section.expanded("callback_url").map(CallbackUrl)
 }
 

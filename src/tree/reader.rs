@@ -34,6 +34,8 @@ pub(crate) enum Read {
     Command,
     /// A table, or a list of tables, whose keys are read one by one.
     Section,
+    /// A URL whose path may be a secret.
+    Link,
     /// A value that must not be shown.
     Secret,
 }
@@ -226,6 +228,11 @@ impl<'a> Reader<'a> {
             *noted = way;
         }
         value
+    }
+
+    /// Notes that the path of the URL `key` must not be shown.
+    pub(crate) fn hide_path(&self, key: &str) {
+        self.ask_as(key, Read::Link);
     }
 
     /// Notes that the value of `key` must not be shown.

@@ -83,7 +83,8 @@ impl ConfiguredSink for WebhookSettings {
     }
 
     async fn reach(&self) -> Result<(), String> {
-        self.options.reach(&self.url).await
+        let reached = self.options.reach(&self.url).await;
+        reached.map_err(|reason| format!("{reason}; check its `url`, the network and certificates"))
     }
 
     fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
@@ -124,7 +125,7 @@ fn url(section: &Reader<'_>) -> Option<Url> {
         return None;
     }
     // The URL of a receiver may itself be a secret.
-    section.hide("url");
+    section.hide_path("url");
     let text = section.expanded("url")?;
     let url = http_url(&text)
         .inspect_err(|message| section.report("url", message))

@@ -24,7 +24,7 @@ fn failed(arguments: &[&str]) -> (i32, Value) {
 #[test]
 fn wrong_settings_are_listed_with_their_place() {
     let folder = Folder::new();
-    let config = folder.write("wrong.toml", "instance = 1\n\n[pol]\n");
+    let config = folder.write("wrong.toml", "[store]\nurl = 7\n");
     let config = config.display().to_string();
     let commands: [&[&str]; 7] = [
         &["services"],
@@ -39,8 +39,8 @@ fn wrong_settings_are_listed_with_their_place() {
         let (code, document) = failed(&[command, &["--json", "-c", &config]].concat());
         assert_eq!(code, 2, "{command:?}");
         let first = &document["errors"][0];
-        assert_eq!(first["field"], "instance", "{document}");
-        assert_eq!(first["line"], 1);
+        assert_eq!(first["field"], "store.url", "{document}");
+        assert_eq!(first["line"], 2);
         assert_eq!(first["origin"], json!(config));
     }
 }
