@@ -87,12 +87,20 @@ impl Check {
                 "the configuration has {warnings} {noun}, and --deny-warnings refuses them"
             ));
         }
-        let has_failed = found.is_some_and(|found| found.iter().any(Finding::has_failed));
-        if has_failed { Exit::Failed } else { Exit::Done }
+        let found = found.unwrap_or_default();
+        let failed = found.iter().filter(|it| it.has_failed()).count();
+        if failed == 0 {
+            return Exit::Done;
+        }
+        let all = found.len();
+        complain(&format!(
+            "{failed} of {all} parts failed; the table says why"
+        ));
+        Exit::Failed
     }
 }
 
-fn notes(diagnostics: &[Diagnostic]) -> Vec<Value> {
+pub(super) fn notes(diagnostics: &[Diagnostic]) -> Vec<Value> {
     diagnostics
         .iter()
         .map(|diagnostic| {

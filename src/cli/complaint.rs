@@ -91,15 +91,36 @@ impl Problem {
         }
     }
 
-    fn for_people(&self) -> String {
+    pub(super) fn for_people(&self) -> String {
         if self.errors.is_empty() {
             let parts = [self.title.as_str(), self.detail.as_str()];
             let parts: Vec<&str> = parts.into_iter().filter(|it| !it.is_empty()).collect();
-            return parts.join(": ");
+            return format!("{}{}", parts.join(": "), self.matches());
         }
         let faults = self.errors.iter();
         let faults = faults.map(|fault| format!("\n  {}: {}", fault.field, fault.message));
         format!("{}:{}", self.title, faults.collect::<String>())
+    }
+}
+
+/// A watch that a reference may mean.
+#[derive(Deserialize)]
+struct Match {
+    id: String,
+    service: String,
+    job_id: String,
+    state: String,
+}
+
+impl Problem {
+    /// Lists the watches that an ambiguous reference may mean, one a line.
+    fn matches(&self) -> String {
+        let matches = self.more.get("matches").cloned().unwrap_or_default();
+        let matches: Vec<Match> = serde_json::from_value(matches).unwrap_or_default();
+        let lines = matches
+            .iter()
+            .map(|it| format!("\n  {}  {}/{}  {}", it.id, it.service, it.job_id, it.state));
+        lines.collect()
     }
 }
 
@@ -177,6 +198,8 @@ fn complain_of(text: &str, problem: impl FnOnce() -> Problem) {
         }
         return;
     }
+    // The daemon repeats texts of other people, which must not control the terminal.
+    let text = text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
     print(&format!("jobwatch: {text}"));
 }
 
@@ -255,6 +278,14 @@ mod tests {
         wanted["errors"] = json!([]);
         wanted["exit_code"] = json!(1);
         assert_eq!(document(vec![problem], Exit::Failed), Some(wanted));
+    }
+
+    #[test]
+    fn the_matches_of_a_reference_are_lines_for_people() {
+        let watch = json!({"id": "1", "service": "dcs", "job_id": "j", "state": "watching"});
+        let mut problem = Problem::of("two jobs");
+        problem.more.insert("matches".to_owned(), json!([watch]));
+        assert_eq!(problem.for_people(), "two jobs\n  1  dcs/j  watching");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The options that select the configuration.
 
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -33,6 +35,17 @@ pub(super) struct Chosen {
 }
 
 impl ConfigArgs {
+    #[cfg(test)]
+    pub(super) fn of(file: Option<&Path>) -> Self {
+        let files = file.map(Path::to_owned).into_iter().collect();
+        Self { files }
+    }
+
+    /// True if the user names a file.
+    pub(super) fn is_named(&self) -> bool {
+        !self.files.is_empty() || variable().is_some()
+    }
+
     /// Returns the files that the settings are to be read from. The default file is among them
     /// also if it does not exist.
     pub(super) fn chosen(&self) -> Chosen {
@@ -41,9 +54,9 @@ impl ConfigArgs {
             let why = "--config";
             return Chosen { files, why };
         }
-        match std::env::var_os(VARIABLE).filter(|file| !file.is_empty()) {
+        match variable() {
             Some(file) => Chosen {
-                files: vec![PathBuf::from(file)],
+                files: vec![file],
                 why: VARIABLE,
             },
             None => Chosen {
@@ -56,7 +69,7 @@ impl ConfigArgs {
     /// Returns the files and the environment that settings are read from.
     pub(super) fn sources(&self, secrets: Secrets) -> Sources {
         let mut files = self.chosen().files;
-        if files == [Path::new(DEFAULT)] && self.files.is_empty() {
+        if !self.is_named() {
             files.retain(|file| file.exists());
         }
         Sources {
@@ -88,6 +101,11 @@ impl ConfigArgs {
         let store = settings::load_store(&self.sources(Secrets::Unused));
         store.map_err(|diagnostics| complained(&diagnostics))
     }
+}
+
+fn variable() -> Option<PathBuf> {
+    let file = std::env::var_os(VARIABLE).filter(|file| !file.is_empty());
+    file.map(PathBuf::from)
 }
 
 fn complained(diagnostics: &Diagnostics) -> Exit {

@@ -2,6 +2,7 @@
 //!
 //! The exit codes are in [`Exit`].
 
+mod change;
 mod check;
 mod client;
 mod complaint;
@@ -36,6 +37,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::complaint::{complain, complain_usage};
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::environment::environment;
 
 pub use crate::cli::exit::{Code, Exit};
 

@@ -7,13 +7,14 @@ use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::view::WatchView;
+use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
 use crate::cli::complaint::{complain_of_usage, note};
 use crate::cli::explain::{find, read_body};
 use crate::cli::output::{say, say_json, time};
 use crate::cli::pair::pair;
 use crate::cli::response::Response;
-use crate::cli::{ConfigArgs, Exit};
+
 use crate::clock::SystemClock;
 use crate::definition::Definition;
 use crate::definition::answer::Answer;
@@ -37,8 +38,6 @@ pub(super) struct Submit {
     /// the definition with the name of the service]
     #[arg(long, value_name = "NAME", requires = "from_response")]
     definition: Option<String>,
-    #[command(flatten)]
-    config: ConfigArgs,
     /// A parameter that the configuration of the service does not set, such as
     /// `project_id=…`; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
@@ -97,7 +96,7 @@ impl Submit {
     }
 
     fn job_in(&self, file: &Path) -> Result<CreatedJob, Exit> {
-        let definition = find(&self.definition_name(), &self.config)?;
+        let definition = find(&self.definition_name(), &self.daemon.config)?;
         let read = job_of(&definition, file);
         read.map_err(|message| complain_of_usage(&message))
     }
@@ -106,7 +105,7 @@ impl Submit {
     /// machine too; otherwise services often have the name of their definition.
     fn definition_name(&self) -> String {
         let configured = || {
-            let services = self.config.load().ok()?.settings.services;
+            let services = self.daemon.config.load().ok()?.settings.services;
             Some(services.get(&self.service)?.definition.name.clone())
         };
         let given = self.definition.clone();

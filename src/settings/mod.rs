@@ -7,6 +7,7 @@
 //! their origins, and [`variables`] lists the variables of the environment. `config/default.toml` is the
 //! manual: it lists every key.
 
+mod address;
 pub mod build;
 mod credentials;
 pub mod effective;
@@ -24,6 +25,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Level};
 use crate::tree::reader::Context;
 use crate::tree::source::{Sources, layer};
 
+pub use crate::settings::address::{DaemonAddress, address};
 pub use crate::settings::values::{ApiSettings, Loaded, Settings};
 
 /// The embedded defaults, with every key documented.

@@ -117,7 +117,7 @@ async fn closed_doors_are_failures_with_their_reasons() {
     folder.write("jobwatch.toml", &text);
     let (code, report) = check(&config);
     drop(taken);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(1), "{report:#}");
     for (part, name, words) in [
         ("service", "dcs", "cannot connect"),
         ("sink", "ops", "cannot connect"),
