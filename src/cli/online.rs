@@ -137,7 +137,7 @@ async fn credentials_and_services(
         found.push(Finding::skipped("credential", name, only_in_unit()));
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut probes = JoinSet::new();
+    let mut asking = JoinSet::new();
     for service in services.all() {
         let credential = service.credential.name();
         let why = if failed.contains(credential) {
@@ -146,16 +146,16 @@ async fn credentials_and_services(
             unread.contains(credential).then(only_in_unit)
         };
         let (service, clock) = (Arc::clone(service), Arc::clone(clock));
-        probes.spawn(async move {
+        asking.spawn(async move {
             match why {
                 Some(why) => Finding::skipped("service", &service.name, why),
                 None => probe(&service, &clock).await,
             }
         });
     }
-    let mut probed = probes.join_all().await;
-    probed.sort_by(|one, other| one.name.cmp(&other.name));
-    found.extend(probed);
+    let mut of_services = asking.join_all().await;
+    of_services.sort_by(|one, other| one.name.cmp(&other.name));
+    found.extend(of_services);
     Ok(found)
 }
 
@@ -225,11 +225,11 @@ fn judge(probed: &Probed) -> Result<String, String> {
 /// Connects to each receiver; sends no event.
 async fn sinks(loaded: &Loaded) -> Vec<Finding> {
     let unread = unread(loaded, "sinks");
-    let mut tries = JoinSet::new();
+    let mut reaching = JoinSet::new();
     for (name, sink) in &loaded.settings.sinks {
         let (name, sink) = (name.clone(), sink.clone());
         let is_unread = unread.contains(name.as_str());
-        tries.spawn(async move {
+        reaching.spawn(async move {
             if is_unread {
                 return Finding::skipped("sink", &name, only_in_unit());
             }
@@ -241,7 +241,7 @@ async fn sinks(loaded: &Loaded) -> Vec<Finding> {
             Finding::of("sink", &name, tried)
         });
     }
-    let mut found = tries.join_all().await;
+    let mut found = reaching.join_all().await;
     found.sort_by(|one, other| one.name.cmp(&other.name));
     found
 }

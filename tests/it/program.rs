@@ -17,3 +17,4 @@ mod proxies;
 mod secrets;
 mod service_manager;
 mod sinks;
+mod variables;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::program::process::{Folder, PATIENCE, PROGRAM, run, stderr, stdout};
 
 /// Runs a command to its end, with these variables only.
-fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     assert_cmd::Command::new(PROGRAM)
         .args(arguments)
         .env_clear()
