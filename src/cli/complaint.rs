@@ -171,7 +171,8 @@ pub(super) fn complain_usage(error: &clap::Error) {
         return;
     }
     let text = error.render().to_string();
-    let detail = text.split("\n\nUsage:").next().unwrap_or(&text).trim();
+    let detail = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let detail = detail.split("\n\nFor more").next().unwrap_or(detail).trim();
     let detail = detail.strip_prefix("error: ").unwrap_or(detail);
     let mut problem = Problem::of(detail);
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) {

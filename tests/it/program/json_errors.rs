@@ -74,6 +74,38 @@ fn wrong_arguments_are_a_document_that_names_them() {
 }
 
 #[test]
+fn wrong_values_name_the_nearest_one() {
+    let folder = Folder::new();
+    let config = folder.configure("http://127.0.0.1:1", "");
+    for (command, words) in [
+        (&["credentials", "sm"][..], "did you mean `sim`?"),
+        (&["probe", "dsc", "1"], "did you mean `dcs`?"),
+        (&["probe", "dcs", " 1"], "has blanks around it"),
+        (&["probe", "dcs", ""], "must have 1 to 512 bytes"),
+        (
+            &["probe", "dcs", "1", "--param", "projectid=x"],
+            "did you mean `project_id`?",
+        ),
+        (
+            &["explain", "dsc", "--http-status", "200"],
+            "did you mean `dcs`?",
+        ),
+        (&["services", "dsc"], "did you mean `dcs`?"),
+        (&["sink", "test", "lgo"], "did you mean `log`?"),
+        (
+            &["sink", "test", "log", "--event", "job.faild"],
+            "did you mean `job.failed`?",
+        ),
+    ] {
+        let (code, document) = failed(&[command, &["--json", "-c", &config]].concat());
+        assert_eq!(code, 2, "{command:?}");
+        let detail = document["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{words} is missing in {detail}");
+        assert!(!detail.contains('\n'), "{detail}");
+    }
+}
+
+#[test]
 fn errors_are_lines_without_the_flag() {
     let output = run(&["db", "check", "--database", "/nowhere/jobwatch.db"]);
     assert_eq!(output.status.code(), Some(1));

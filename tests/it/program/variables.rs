@@ -27,7 +27,10 @@ fn the_documents_describe_every_variable_of_commands() {
     let table = include_str!("../../../docs/operating.md");
     for variable in KNOWN.iter().filter(|it| it.user == User::Commands) {
         let row = format!("| `{}` | {} |", variable.name, variable.meaning);
-        assert!(table.contains(&row), "{row} is missing in docs/operating.md");
+        assert!(
+            table.contains(&row),
+            "{row} is missing in docs/operating.md"
+        );
     }
 }
 
@@ -42,7 +45,10 @@ fn every_variable_in_the_documents_is_accepted() {
         include_str!("../../../container/README.md"),
     ];
     let names = names(&documents.concat());
-    assert!(names.contains("JOBWATCH_URL") && names.contains("JOBWATCH_SEED"), "{names:?}");
+    assert!(
+        names.contains("JOBWATCH_URL") && names.contains("JOBWATCH_SEED"),
+        "{names:?}"
+    );
     let values: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
     let output = run_with(&["check"], &values);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
