@@ -133,6 +133,7 @@ const LAYERS: &[Layer] = &[
             "actions",
             "workers",
             "metrics",
+            "suggest",
         ],
     ),
     ("app", ANY),
