@@ -10,7 +10,7 @@ use crate::cli::complaint::{complain_settings, note};
 use crate::cli::config_path::Paths;
 use crate::cli::output::{Paint, say, say_json, width};
 use crate::cli::{ConfigArgs, Exit};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::settings;
 use crate::settings::effective::{Effective, Entry, effective};
 use crate::tree::source::Secrets;
@@ -78,7 +78,7 @@ impl Show {
             say(&as_toml(&entries));
         }
         let (errors, others): (Vec<_>, Vec<_>) =
-            diagnostics.into_iter().partition(|it| it.is_error());
+            diagnostics.into_iter().partition(Diagnostic::is_error);
         for other in others {
             note(&other.to_string());
         }

@@ -40,7 +40,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     let (settings, traces) = sections::read(&layered);
     let mut found = traces.notes;
     found.extend(variables::unknown(&sources.environment));
-    let (errors, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| it.is_error());
+    let (errors, others): (Vec<_>, Vec<_>) = found.into_iter().partition(Diagnostic::is_error);
     let (warnings, notes) = others
         .into_iter()
         .partition(|it| it.level == Level::Warning);

@@ -84,7 +84,7 @@ pub(super) async fn connect(builder: ClientBuilder, url: &Url) -> Result<(), Str
 fn has_connected(error: &reqwest::Error) -> bool {
     let first: &(dyn Error + 'static) = error;
     let mut causes = std::iter::successors(Some(first), |&cause| cause.source());
-    causes.any(|cause| cause.is::<Connected>())
+    causes.any(<dyn Error>::is::<Connected>)
 }
 
 #[cfg(test)]
@@ -103,14 +103,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let url = Url::parse(&url).unwrap();
-        let received = tokio::spawn(async move {
+        let receiving = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut all = Vec::new();
             stream.read_to_end(&mut all).await.unwrap();
             all
-        });
-        connect(builder(), &url).await.unwrap();
-        assert_eq!(received.await.unwrap(), b"");
+        };
+        let (received, connected) = tokio::join!(receiving, connect(builder(), &url));
+        assert_eq!((received, connected), (Vec::new(), Ok(())));
     }
 
     #[tokio::test]
