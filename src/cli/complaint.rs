@@ -134,7 +134,7 @@ pub(super) fn is_json() -> bool {
     matches!(*FORM.lock(), Form::Json(_))
 }
 
-/// Reports an error.
+/// Reports an error, which the user of the command can read.
 pub(super) fn complain(text: &str) {
     complain_of(text, || Problem::of(text));
 }

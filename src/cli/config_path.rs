@@ -30,7 +30,7 @@ struct Report {
     variables: Vec<String>,
 }
 
-/// One file or folder.
+/// One file or folder that is looked for.
 #[derive(Serialize)]
 struct Place {
     path: PathBuf,
