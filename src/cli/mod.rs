@@ -8,16 +8,21 @@ mod check;
 mod client;
 mod complaint;
 mod completions;
+mod config;
+mod config_args;
+mod config_path;
 mod credentials;
 mod db;
 mod deliveries;
 pub mod demo;
+mod environment;
 mod exit;
 mod explain;
 mod filter;
 mod guess;
 mod list;
 mod man;
+mod online;
 mod output;
 mod pager;
 mod paint;
@@ -35,22 +40,15 @@ mod submit;
 mod table;
 mod terminal;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::complaint::{complain, complain_settings, complain_usage};
-use crate::diagnostic::Diagnostics;
-use crate::settings;
-use crate::settings::Loaded;
-use crate::tree::source::Sources;
+use crate::cli::complaint::{complain, complain_usage};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::environment::environment;
 
 pub use crate::cli::exit::{Code, Exit};
-
-/// The file that is read if it exists and no `--config` is given.
-const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
@@ -89,6 +87,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Check the configuration, and show the resulting settings
     Check(check::Check),
+    /// Print the default settings, those that apply with their origins, or their files
+    Config(config::Config),
     /// Test the configured credentials, and show their scope and expiry
     Credentials(credentials::Credentials),
     /// List the definitions of job APIs, and the services configured with them
@@ -117,55 +117,6 @@ enum Command {
     Completions(completions::Completions),
     /// Print manual pages, or write them to a folder
     Man(man::Man),
-}
-
-/// The options that select the configuration.
-#[derive(Args, Debug, Clone, Default)]
-struct ConfigArgs {
-    /// A configuration file; may be repeated, later files override earlier ones [default:
-    /// /etc/jobwatch/jobwatch.toml, if it exists]
-    #[arg(long = "config", short = 'c', value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-impl ConfigArgs {
-    /// Loads the settings; reports everything that is wrong in them.
-    fn load_or_complain(&self) -> Result<Loaded, Exit> {
-        self.load().map_err(|diagnostics| {
-            complain_settings(&diagnostics);
-            Exit::Usage
-        })
-    }
-
-    fn load(&self) -> Result<Loaded, Diagnostics> {
-        settings::load(&self.sources())
-    }
-
-    /// Returns the files that the user named, or else the usual one if it exists, and the
-    /// environment.
-    fn sources(&self) -> Sources {
-        let mut sources = self.only_named();
-        let default = PathBuf::from(CONFIG_DEFAULT);
-        if sources.files.is_empty() && default.exists() {
-            sources.files.push(default);
-        }
-        sources
-    }
-
-    /// Returns the files that the user named, and the environment.
-    fn only_named(&self) -> Sources {
-        Sources {
-            files: self.files.clone(),
-            environment: environment(),
-        }
-    }
-}
-
-/// Returns the variables of the environment that are valid UTF-8.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 /// Parses the arguments, runs the command and returns its exit code.
@@ -238,7 +189,8 @@ impl Command {
             Self::Run(command) => command.execute().await,
             Self::Demo(command) => command.execute().await,
             Self::Simulate(command) => command.execute().await,
-            Self::Check(command) => command.execute(),
+            Self::Check(command) => command.execute().await,
+            Self::Config(command) => command.execute(),
             Self::Credentials(command) => command.execute().await,
             Self::Services(command) => command.execute(),
             Self::Explain(command) => command.execute(),

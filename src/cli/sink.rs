@@ -223,10 +223,12 @@ impl Test {
             let names: Vec<&str> = EventKind::all()
                 .map(|kind| kind.type_name().trim_start_matches("dev.jobwatch."))
                 .collect();
+            let event = self.event.trim_start_matches("dev.jobwatch.");
             complain(&format!(
-                "unknown event type `{}`; known are {}",
+                "unknown event type `{}` (known: {}){}",
                 self.event,
-                names.join(", ")
+                names.join(", "),
+                suggest::did_you_mean(event, names.iter().copied())
             ));
             Exit::Usage
         })

@@ -116,6 +116,8 @@ const LAYERS: &[Layer] = &[
             "tree",
             "diagnostic",
             "outbound",
+            "suggest",
+            "size",
             "telemetry",
         ],
     ),

@@ -66,6 +66,7 @@ impl Sink for Log {
 /// The settings of a log sink, which has no keys of its own.
 struct LogSettings;
 
+#[async_trait]
 impl ConfiguredSink for LogSettings {
     fn target(&self) -> String {
         "the log of the daemon".to_owned()
