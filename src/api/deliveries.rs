@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 
 use crate::actions::Delivering;
 use crate::actions::redrive::RedriveResult;
@@ -15,32 +16,65 @@ use crate::api::delivery_view::{
     AttemptView, DeliveryPageView, DeliveryView, RedriveView, SinkView, SinksView,
 };
 use crate::api::error::ApiError;
-use crate::api::query::{PAGE_DEFAULT, parse_time, terms};
+use crate::api::filter::label;
+use crate::api::query::{PAGE_DEFAULT, Term, parse_time, terms};
+use crate::api::schema;
 use crate::sink::SinkStatus;
 use crate::store::delivery::{DeliveryQuery, DeliveryState, SinkBacklog, StoredDelivery};
 
+/// The names of the parameters that select deliveries.
+const FILTERS: &str = "state, sink, watch, service, job, label, since, until";
+
 /// The body of `POST /v1/deliveries/{id}/redrive`; it may be absent.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RedriveOne {
+    /// True to send again a delivery that is pending or delivered.
     #[serde(default)]
     force: bool,
 }
 
 /// The body of `POST /v1/deliveries/redrive`; at least one field is required.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1, example = json!({"since": "2h"}))]
 struct RedriveDead {
+    /// The dead letters of this sink.
     sink: Option<String>,
+    /// Those that were given up since this time (RFC 3339), or for at most this long (`2h`).
     since: Option<String>,
 }
 
 /// Lists the deliveries that match the query, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries",
+    tag = "deliveries",
+    operation_id = "list_deliveries",
+    params(
+        ("state" = Option<Vec<schema::DeliveryState>>, Query, style = Form, explode = false, description = "Deliveries in one of these states"),
+        ("sink" = Option<String>, Query, description = "Deliveries to this sink"),
+        ("watch" = Option<String>, Query, description = "Deliveries about this watch, by a reference"),
+        ("service" = Option<String>, Query, description = "Deliveries about jobs of this service"),
+        ("job" = Option<String>, Query, description = "Deliveries about the job with this id"),
+        ("label" = Option<Vec<schema::Label>>, Query, description = "Deliveries about watches with this label; of several, all must hold"),
+        ("since" = Option<String>, Query, example = "2h", description = "Deliveries of events noticed at this time (RFC 3339) or later, or at most this long ago (`2h`)"),
+        ("until" = Option<String>, Query, example = "1s", description = "Deliveries of events noticed before this time, or longer ago"),
+        ("cursor" = Option<String>, Query, description = "The `next` of the previous page"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The most entries of the page; 100 unless given"),
+    ),
+    responses(
+        (status = 200, body = DeliveryPageView, description = "A page of deliveries"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<DeliveryPageView>, ApiError> {
-    let query = parse_query(query.as_deref().unwrap_or_default())?;
+    let query = query.as_deref().unwrap_or_default();
+    let query = api.delivery_query(query).await?;
     let page = api.store.deliveries(query).await?;
     Ok(Json(DeliveryPageView {
         deliveries: page
@@ -53,6 +87,17 @@ pub(super) async fn list(
 }
 
 /// Shows one delivery with its latest attempts.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries/{id}",
+    tag = "deliveries",
+    operation_id = "show_delivery",
+    params(("id" = String, Path, description = "The id of the delivery")),
+    responses(
+        (status = 200, body = DeliveryView, description = "The delivery"),
+        (status = 404, description = "no-such-delivery"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -66,6 +111,21 @@ pub(super) async fn show(
 }
 
 /// Makes a dead letter pending again; with `{"force": true}` any other delivery too.
+#[utoipa::path(
+    post,
+    path = "/v1/deliveries/{id}/redrive",
+    tag = "deliveries",
+    operation_id = "redrive_delivery",
+    params(("id" = String, Path, description = "The id of the delivery")),
+    request_body = Option<RedriveOne>,
+    responses(
+        (status = 200, body = DeliveryView, description = "The delivery, which is pending"),
+        (status = 400, description = "malformed body"),
+        (status = 404, description = "no-such-delivery"),
+        (status = 409, description = "not-dead no-such-sink"),
+        (status = 413, description = "body"),
+    )
+)]
 pub(super) async fn redrive(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -82,6 +142,19 @@ pub(super) async fn redrive(
 }
 
 /// Makes the dead letters of a sink, or those since a time, pending again.
+#[utoipa::path(
+    post,
+    path = "/v1/deliveries/redrive",
+    tag = "deliveries",
+    operation_id = "redrive_dead_letters",
+    request_body = RedriveDead,
+    responses(
+        (status = 200, body = RedriveView, description = "The numbers of those that are pending again"),
+        (status = 400, description = "malformed body"),
+        (status = 409, description = "no-such-sink"),
+        (status = 413, description = "body"),
+    )
+)]
 pub(super) async fn redrive_dead(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
@@ -111,6 +184,13 @@ pub(super) async fn redrive_dead(
 }
 
 /// Lists the configured sinks, and any other sink that still has deliveries.
+#[utoipa::path(
+    get,
+    path = "/v1/sinks",
+    tag = "deliveries",
+    operation_id = "list_sinks",
+    responses((status = 200, body = SinksView, description = "The sinks, sorted by name"))
+)]
 pub(super) async fn sinks(State(api): State<Api>) -> Result<Json<SinksView>, ApiError> {
     let mut backlog = api.store.backlog().await?;
     let mut sinks: Vec<SinkView> = api
@@ -203,27 +283,47 @@ fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     })
 }
 
-fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
-    let mut query = DeliveryQuery {
-        limit: PAGE_DEFAULT,
-        ..DeliveryQuery::default()
-    };
-    for term in terms(text) {
-        match &*term.name {
-            "state" => {
-                let state = term.value.parse().map_err(|_| term.wrong(&states()))?;
-                query.states = vec![state];
+impl Api {
+    /// Parses the query of a list, and resolves the watch in it.
+    async fn delivery_query(&self, text: &str) -> Result<DeliveryQuery, ApiError> {
+        let now = self.clock.now();
+        let mut query = DeliveryQuery {
+            limit: PAGE_DEFAULT,
+            ..DeliveryQuery::default()
+        };
+        for term in terms(text) {
+            match &*term.name {
+                "watch" => query.watch = Some(self.resolve_id(&term.value).await?),
+                "cursor" => query.before = Some(term.cursor()),
+                "limit" => query.limit = term.limit()?,
+                _ if select(&mut query, &term, now)? => {}
+                _ => return Err(term.unknown(&format!("{FILTERS}, cursor and limit"))),
             }
-            "sink" => query.sink = Some(term.value.clone().into_owned()),
-            "cursor" => query.before = Some(term.cursor()),
-            "limit" => query.limit = term.limit()?,
-            _ => return Err(term.unknown("state, sink, cursor and limit")),
         }
+        Ok(query)
     }
-    Ok(query)
 }
 
-fn states() -> String {
+/// Takes a term that selects deliveries. Returns false if it is another one.
+fn select(query: &mut DeliveryQuery, term: &Term<'_>, now: Timestamp) -> Result<bool, ApiError> {
+    let value = || term.value.clone().into_owned();
+    match &*term.name {
+        "state" => query.states.extend(states(term)?),
+        "sink" => query.sink = Some(term.once(query.sink.as_ref(), value())?),
+        "service" => query.service = Some(term.once(query.service.as_ref(), value())?),
+        "job" => query.job_id = Some(term.once(query.job_id.as_ref(), value())?),
+        "label" => query.labels.push(label(term)?),
+        "since" => query.since = Some(term.time(now)?),
+        "until" => query.until = Some(term.time(now)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn states(term: &Term<'_>) -> Result<Vec<DeliveryState>, ApiError> {
     let words = DeliveryState::ALL.map(DeliveryState::as_str);
-    format!("one of {}", words.join(", "))
+    let states = term.value.split(',');
+    states
+        .map(|state| state.parse().map_err(|_| term.not_among(state, words)))
+        .collect()
 }

@@ -28,7 +28,6 @@ until ten attempts over about 16 hours have failed (dead: a dead letter). Dead l
 const PATH: &str = "/v1/deliveries";
 /// The most deliveries that `--all` reads.
 const ALL_MAX: usize = 100_000;
-/// The states of deliveries.
 const STATES: [&str; 3] = ["pending", "delivered", "dead"];
 
 /// The options that select deliveries.

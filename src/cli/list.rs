@@ -6,6 +6,7 @@ use http::Method;
 use crate::api::view::{PageView, WatchView};
 use crate::cli::Exit;
 use crate::cli::age::Times;
+use crate::cli::change::reason;
 use crate::cli::client::{Client, DaemonArgs};
 use crate::cli::filter::{PAGE_MAX, PageArgs, Term, WatchFilter, path_of_page};
 use crate::cli::output::{note, or_dash, say, say_json};
@@ -29,7 +30,7 @@ job id.
   jobwatch list --state failed,lost --since 1d
   jobwatch list --label deploy=42 -q          only the ids, for other commands";
 
-/// Lists watches, newest first.
+/// Lists the watches, newest first.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(super) struct List {
@@ -40,17 +41,24 @@ pub(super) struct List {
     /// Print only the ids
     #[arg(long, short, conflicts_with_all = ["json", "wide", "utc"])]
     quiet: bool,
+    #[command(flatten)]
+    look: Look,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// The options about the look of the table.
+#[derive(Args)]
+struct Look {
     /// Show every column, and nothing cut
     #[arg(long, conflicts_with = "json")]
     wide: bool,
     /// Show instants (UTC) instead of ages
     #[arg(long, conflicts_with = "json")]
     utc: bool,
-    /// Print JSON instead of text
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    daemon: DaemonArgs,
 }
 
 impl List {
@@ -97,8 +105,8 @@ impl List {
             say(&ids.join("\n"));
         } else {
             let mut room = Room::of_stdout();
-            room.columns = room.columns.filter(|_| !self.wide);
-            let table = table(&found.watches, Times::from_now(self.utc), room);
+            room.columns = room.columns.filter(|_| !self.look.wide);
+            let table = table(&found.watches, Times::from_now(self.look.utc), room);
             page(&table.lines(room).join("\n"));
         }
         if let Some(next) = &found.next {
@@ -141,13 +149,13 @@ fn table(watches: &[WatchView], times: Times, room: Room) -> Table {
     let age = if times.is_utc() { "SUBMITTED" } else { "AGE" };
     let mut table = Table::new([
         Column::new("ID").whole().gives_way(2),
-        Column::new("SERVICE").at_least(6).gives_way(4),
+        Column::new("SERVICE").at_least(6).gives_way(5),
         Column::new("JOB").at_least(10).keeping_ends(),
         Column::new("STATE").whole(),
         Column::new("STATUS").at_least(6).at_most(20).gives_way(6),
         Column::new(age).whole().gives_way(3),
-        Column::new("PROBLEM").at_least(10).if_used().gives_way(1),
-        Column::new("REASON").at_least(16).if_used().gives_way(5),
+        Column::new("PROBLEM").at_least(12).if_used().gives_way(1),
+        Column::new("REASON").at_least(14).if_used().gives_way(4),
     ]);
     let ids: Vec<&str> = watches.iter().map(|watch| watch.id.as_str()).collect();
     let prefix = room.columns.map_or(usize::MAX, |_| prefix_length(&ids));
@@ -160,7 +168,7 @@ fn table(watches: &[WatchView], times: Times, room: Room) -> Table {
             or_dash(watch.status.as_deref()),
             times.age(watch.submitted_at),
             problem(watch, room.paint),
-            reason(watch),
+            or_dash(reason(watch).as_deref()),
         ]);
     }
     table
@@ -176,16 +184,6 @@ fn problem(watch: &WatchView, paint: Paint) -> String {
     match watch.problems_in_a_row {
         1 => paint.warn(kind),
         count => paint.warn(&format!("{kind} ×{count}")),
-    }
-}
-
-/// Returns the code and the reason that the service gave for the end.
-pub(super) fn reason(watch: &WatchView) -> String {
-    match (&watch.code, &watch.reason) {
-        (None, None) => "-".to_owned(),
-        (Some(one), None) | (None, Some(one)) => plain(one),
-        (Some(code), Some(reason)) if reason.contains(code.as_str()) => plain(reason),
-        (Some(code), Some(reason)) => plain(&format!("{code}: {reason}")),
     }
 }
 
@@ -276,7 +274,7 @@ mod tests {
             lines(Some(40)),
             [
                 "JOB             STATE     PROBLEM",
-                "ff80808…4a50025  watching  unreachable ×4",
+                "ff80808…a50025  watching  unreachable ×4",
                 "任务-0001-备份  failed    -",
             ]
         );

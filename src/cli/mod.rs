@@ -7,17 +7,25 @@ mod change;
 mod check;
 mod client;
 mod complaint;
+mod completions;
+mod config;
+mod config_args;
+mod config_path;
 mod credentials;
 mod db;
 mod deliveries;
 pub mod demo;
 mod do_command;
+mod environment;
 mod events;
 mod exit;
 mod explain;
 mod filter;
+mod guess;
 mod last;
 mod list;
+mod man;
+mod online;
 mod outage;
 mod output;
 mod pager;
@@ -44,26 +52,19 @@ mod top;
 mod wait;
 mod why;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::complaint::{complain, complain_settings, complain_usage};
-use crate::diagnostic::Diagnostics;
-use crate::settings;
-use crate::settings::Loaded;
-use crate::tree::source::Sources;
+use crate::cli::complaint::{complain, complain_usage};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::environment::environment;
 
 pub use crate::cli::exit::{Code, Exit};
 
-/// The file that is read if it exists and no `--config` is given.
-const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
-
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
-#[command(name = "jobwatch", version, after_help = after_help())]
+#[command(name = "jobwatch", version = env!("JOBWATCH_VERSION"), after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -98,6 +99,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Check the configuration, and show the resulting settings
     Check(check::Check),
+    /// Print the default settings, those that apply with their origins, or their files
+    Config(config::Config),
     /// Test the configured credentials, and show their scope and expiry
     Credentials(credentials::Credentials),
     /// List the definitions of job APIs, and the services configured with them
@@ -134,55 +137,10 @@ enum Command {
     Sink(sink::Sink),
     /// Check the database, or back it up
     Db(db::Db),
-}
-
-/// The options that select the configuration.
-#[derive(Args, Debug, Clone, Default)]
-struct ConfigArgs {
-    /// A configuration file; may be repeated, later files override earlier ones [default:
-    /// /etc/jobwatch/jobwatch.toml, if it exists]
-    #[arg(long = "config", short = 'c', value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-impl ConfigArgs {
-    /// Loads the settings; reports everything that is wrong in them.
-    fn load_or_complain(&self) -> Result<Loaded, Exit> {
-        self.load().map_err(|diagnostics| {
-            complain_settings(&diagnostics);
-            Exit::Usage
-        })
-    }
-
-    fn load(&self) -> Result<Loaded, Diagnostics> {
-        settings::load(&self.sources())
-    }
-
-    /// Returns the files that the user named, or else the usual one if it exists, and the
-    /// environment.
-    fn sources(&self) -> Sources {
-        let mut sources = self.only_named();
-        let default = PathBuf::from(CONFIG_DEFAULT);
-        if sources.files.is_empty() && default.exists() {
-            sources.files.push(default);
-        }
-        sources
-    }
-
-    /// Returns the files that the user named, and the environment.
-    fn only_named(&self) -> Sources {
-        Sources {
-            files: self.files.clone(),
-            environment: environment(),
-        }
-    }
-}
-
-/// Returns the variables of the environment that are valid UTF-8.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Print manual pages, or write them to a folder
+    Man(man::Man),
 }
 
 /// Parses the arguments, runs the command and returns its exit code.
@@ -194,7 +152,12 @@ pub fn main() -> ExitCode {
 
 /// Parses the arguments. With `--json`, also errors are JSON from here on.
 fn parsed() -> Result<Cli, Exit> {
-    let found = Cli::command()
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let program = Cli::command().color(terminal::color_of_help(&words));
+    let found = program
+        .clone()
         .try_get_matches()
         .inspect(|matches| {
             if wants_json(matches) {
@@ -202,15 +165,16 @@ fn parsed() -> Result<Cli, Exit> {
             }
         })
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    found.map_err(|error| {
+    found.map_err(|mut error| {
         if !error.use_stderr() {
             // Clap reports `--help` and `--version` as errors too.
             let _ = error.print();
             return Exit::Done;
         }
-        if std::env::args_os().any(|argument| argument == "--json") {
+        if words.iter().any(|word| word == "--json") {
             complaint::as_json();
         }
+        guess::advise(&mut error, &program, terminal::first_command(&words));
         complain_usage(&error);
         Exit::Usage
     })
@@ -249,7 +213,8 @@ impl Command {
             Self::Run(command) => command.execute().await,
             Self::Demo(command) => command.execute().await,
             Self::Simulate(command) => command.execute().await,
-            Self::Check(command) => command.execute(),
+            Self::Check(command) => command.execute().await,
+            Self::Config(command) => command.execute(),
             Self::Credentials(command) => command.execute().await,
             Self::Services(command) => command.execute(),
             Self::Explain(command) => command.execute(),
@@ -268,6 +233,8 @@ impl Command {
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
             Self::Db(command) => command.execute(),
+            Self::Completions(command) => command.execute(),
+            Self::Man(command) => command.execute(),
         }
     }
 }

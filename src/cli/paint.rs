@@ -31,6 +31,10 @@ impl Paint {
         Self { is_on: false }
     }
 
+    pub(super) fn is_on(self) -> bool {
+        self.is_on
+    }
+
     /// Colours a state: green succeeded, red failed, yellow needs a person, cyan is watching.
     pub(super) fn state(self, state: &str) -> String {
         self.as_state(state, state)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::check::notes;
 use crate::cli::complaint::note;
 use crate::cli::output::{Paint, Table, complain, say, say_json};
 use crate::cli::{ConfigArgs, Exit};
@@ -39,19 +40,23 @@ enum ServicesCommand {
         /// The definition files to check
         #[arg(required = true, value_name = "FILE.toml")]
         files: Vec<PathBuf>,
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
     },
 }
 
 impl Services {
     pub(super) fn execute(&self) -> Exit {
         match &self.command {
-            Some(ServicesCommand::Check { files }) => check(files),
+            Some(ServicesCommand::Check { files, json: true }) => check_as_json(files),
+            Some(ServicesCommand::Check { files, .. }) => check(files),
             None => self.show(),
         }
     }
 
     fn show(&self) -> Exit {
-        let settings = match self.config.load_or_complain() {
+        let settings = match self.config.load_without_secrets() {
             Ok(loaded) => loaded.settings,
             Err(exit) => return exit,
         };
@@ -124,6 +129,31 @@ fn check(files: &[PathBuf]) -> Exit {
             }
         }
     }
+    exit
+}
+
+/// Prints one object for each file, with its errors and warnings.
+fn check_as_json(files: &[PathBuf]) -> Exit {
+    let mut all = Vec::new();
+    let mut exit = Exit::Done;
+    for file in files {
+        let (errors, warnings, request) = match load_file(file) {
+            Ok(definition) => (
+                Vec::new(),
+                notes(&definition.warnings),
+                Some(definition.request.shown()),
+            ),
+            Err(errors) => {
+                exit = Exit::Usage;
+                (notes(&errors), Vec::new(), None)
+            }
+        };
+        all.push(json!({
+            "file": file.display().to_string(), "valid": errors.is_empty(), "request": request,
+            "errors": errors, "warnings": warnings,
+        }));
+    }
+    say_json(&all);
     exit
 }
 

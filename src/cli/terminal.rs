@@ -20,7 +20,7 @@ pub(super) struct Size {
     pub(super) lines: usize,
 }
 
-/// The value of `--color`.
+/// The value of the option `--color`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
     /// Colours on a terminal, unless `NO_COLOR` is set
@@ -79,6 +79,37 @@ pub(super) fn options() -> Options {
     OPTIONS.get().copied().unwrap_or_default()
 }
 
+/// Returns the colours of help and of errors about the arguments, which clap prints before the
+/// options are known.
+pub(super) fn color_of_help(words: &[String]) -> clap::ColorChoice {
+    let mut pairs = words
+        .iter()
+        .zip(words.iter().skip(1).map(Some).chain([None]));
+    let value = pairs.find_map(|(word, next)| match word.strip_prefix("--color") {
+        Some("") => next.map(String::as_str),
+        Some(rest) => rest.strip_prefix('='),
+        None => None,
+    });
+    match value {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
+}
+
+/// Returns the first word that is neither the program nor one of its options.
+pub(super) fn first_command(words: &[String]) -> Option<&str> {
+    let mut words = words.iter().skip(1).map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "--color" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            command => return Some(command),
+        }
+    }
+    None
+}
+
 /// Returns the size of the terminal, or nothing if standard output is a file or a pipe.
 pub(super) fn size() -> Option<Size> {
     std::io::stdout().is_terminal().then(size_or_usual)
@@ -134,5 +165,35 @@ mod tests {
         assert!(!Color::Auto.is_on(true, dumb));
         assert!(Color::Always.is_on(false, no_color));
         assert!(!Color::Never.is_on(true, none));
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_help_has_the_colours_of_the_option() {
+        for (line, choice) in [
+            (
+                "jobwatch list --color never --help",
+                clap::ColorChoice::Never,
+            ),
+            ("jobwatch --color=always", clap::ColorChoice::Always),
+            ("jobwatch --color", clap::ColorChoice::Auto),
+            ("jobwatch list", clap::ColorChoice::Auto),
+        ] {
+            assert_eq!(color_of_help(&words(line)), choice, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_first_command_is_found_behind_options() {
+        for (line, first) in [
+            ("jobwatch --color never --no-pager list x", Some("list")),
+            ("jobwatch --color=never show", Some("show")),
+            ("jobwatch --help", None),
+        ] {
+            assert_eq!(first_command(&words(line)), first, "{line}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::settings::DEFAULT;
 use crate::settings::sections::{self, Listen};
 use crate::tree::reader::{Context, Reader, expand};
@@ -40,11 +40,12 @@ pub fn address(sources: &Sources) -> Result<DaemonAddress, Diagnostics> {
         has_tls: section.has("tls_cert_file"),
         certificate: path("tls_cert_file"),
     };
-    let (notes, _) = context.into_notes();
-    if notes.is_empty() {
+    let mut errors = context.into_traces().notes;
+    errors.retain(Diagnostic::is_error);
+    if errors.is_empty() {
         Ok(address)
     } else {
-        Err(Diagnostics(notes))
+        Err(Diagnostics(errors))
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::actions::submit::check_callback;
 use crate::definition::catalog::Catalog;
-use crate::diagnostic::Diagnostic;
 use crate::service::settings::{MAX_BODIES, expect};
 use crate::settings::credentials::credentials;
 use crate::settings::services::services;
@@ -15,7 +14,7 @@ use crate::settings::values::{ApiSettings, Settings};
 use crate::sink::callback;
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
-use crate::tree::reader::{Context, Reader, not_among};
+use crate::tree::reader::{Context, Reader, Traces, not_among};
 use crate::tree::source::Layered;
 use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
@@ -26,11 +25,10 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads all settings. Returns `None` for them if something essential is wrong; the
 /// diagnostics then say so.
-pub(super) fn read(layered: &Layered) -> (Option<Settings>, Vec<Diagnostic>, Vec<PathBuf>) {
+pub(super) fn read(layered: &Layered) -> (Option<Settings>, Traces) {
     let context = Context::new(layered);
     let settings = read_in(&context);
-    let (notes, files) = context.into_notes();
-    (settings, notes, files)
+    (settings, context.into_traces())
 }
 
 pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
@@ -111,7 +109,7 @@ fn log(root: &Reader<'_>) -> Option<LogSettings> {
     })
 }
 
-fn store(root: &Reader<'_>) -> Option<PathBuf> {
+pub(super) fn store(root: &Reader<'_>) -> Option<PathBuf> {
     let section = root.section("store");
     let url = section.expanded("url");
     section.finish();
@@ -187,6 +185,12 @@ fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     })
 }
 
+fn callback_url(section: &Reader<'_>) -> Option<CallbackUrl> {
+    // It may itself be a secret.
+    section.hide_path("callback_url");
+    section.expanded("callback_url").map(CallbackUrl)
+}
+
 /// Reads the watches that are submitted on start. If `api` has an error, their URLs are not
 /// checked.
 fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
@@ -207,7 +211,7 @@ fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
                 expect: expect(section),
                 deadline: section.text("deadline"),
                 sinks: section.list("sinks"),
-                callback_url: section.expanded("callback_url").map(CallbackUrl),
+                callback_url: callback_url(section),
                 group: None,
                 group_size: None,
                 service: service?,

@@ -12,7 +12,7 @@ mod follow_on;
 mod manual;
 mod sinks;
 
-struct Folder {
+pub(in crate::settings) struct Folder {
     folder: tempfile::TempDir,
     environment: BTreeMap<String, String>,
 }
@@ -25,7 +25,7 @@ impl Folder {
         }
     }
 
-    fn with(self, name: &str, text: &str) -> Self {
+    pub(in crate::settings) fn with(self, name: &str, text: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -41,19 +41,20 @@ impl Folder {
         self.with("jobwatch.toml", &text.replace("{here}", &here))
     }
 
-    fn env(mut self, name: &str, value: &str) -> Self {
+    pub(in crate::settings) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.into(), value.into());
         self
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::settings) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn sources(&self) -> Sources {
+    pub(in crate::settings) fn sources(&self) -> Sources {
         Sources {
             files: vec![self.path("jobwatch.toml")],
             environment: self.environment.clone(),
+            ..Sources::default()
         }
     }
 
@@ -74,7 +75,7 @@ impl Folder {
     }
 }
 
-fn config(text: &str) -> Folder {
+pub(in crate::settings) fn config(text: &str) -> Folder {
     Folder::new().with("jobwatch.toml", text)
 }
 

@@ -57,6 +57,8 @@ pub struct ApiSettings {
 pub struct Loaded {
     pub settings: Settings,
     pub warnings: Vec<Diagnostic>,
+    /// The values that could not be checked here.
+    pub notes: Vec<Diagnostic>,
     /// The files that were read, in order.
     pub files: Vec<PathBuf>,
 }

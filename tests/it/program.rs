@@ -1,6 +1,7 @@
 //! The real program as a process: its output, its exit codes, and the state that survives.
 
 mod commands;
+mod config;
 mod crash;
 mod credential_secrets;
 mod daemon;
@@ -9,9 +10,12 @@ mod disk;
 mod json_errors;
 mod kills;
 mod logs;
+mod online;
 mod power_cut;
 pub(crate) mod process;
 mod proxies;
 mod secrets;
 mod service_manager;
 mod sinks;
+mod terminal;
+mod variables;

@@ -12,6 +12,7 @@ use crate::cli::complaint::complain_of_usage;
 use crate::cli::{ConfigArgs, environment};
 use crate::outbound::secret::SECRET_BYTES_MAX;
 use crate::settings;
+use crate::tree::source::{Secrets, Sources};
 
 const URL: &str = "JOBWATCH_URL";
 const CA_FILE: &str = "JOBWATCH_CA_FILE";
@@ -44,6 +45,7 @@ pub(in crate::cli) struct DaemonArgs {
 impl DaemonArgs {
     /// Makes the client. An error is printed; its exit code is returned.
     pub(in crate::cli) fn client(&self) -> Result<Client, Refused> {
+        environment::check()?;
         let usage = |message: String| complain_of_usage(&message);
         let variables = environment();
         let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
@@ -67,10 +69,13 @@ impl DaemonArgs {
         if let Some((source, url)) = given {
             return Address::parse(url.trim()).map_err(|reason| format!("{source} {reason}"));
         }
-        let found = settings::address(&self.config.sources());
+        let found = settings::address(&self.config.sources(Secrets::Unused));
         let found = match found {
             // A file that the user did not name may be there for the daemon only.
-            Err(_) if self.config.files.is_empty() => settings::address(&self.config.only_named()),
+            Err(_) if !self.config.is_named() => settings::address(&Sources {
+                environment: environment(),
+                ..Sources::default()
+            }),
             found => found,
         };
         let found = found.map_err(|diagnostics| diagnostics.to_string())?;
@@ -133,9 +138,7 @@ mod tests {
             url: url.map(str::to_owned),
             ca_file: None,
             token_file: token_file.map(Path::to_owned),
-            config: ConfigArgs {
-                files: config.map(Path::to_owned).into_iter().collect(),
-            },
+            config: ConfigArgs::of(config),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::cli::demo::progress::{Progress, Update};
 use crate::cli::demo::table;
 use crate::cli::output::say;
@@ -15,6 +17,8 @@ pub(super) enum Display {
     Terminal(Screen),
     /// A file or a pipe, which gets one line for each update.
     Lines,
+    /// A program, which gets one JSON object for each update.
+    Json,
 }
 
 /// A part of a terminal that is drawn over itself.
@@ -25,8 +29,11 @@ pub(super) struct Screen {
 }
 
 impl Display {
-    /// Chooses by where standard output goes.
-    pub(super) fn open() -> Self {
+    /// Chooses JSON, or by where standard output goes.
+    pub(super) fn open(json: bool) -> Self {
+        if json {
+            return Self::Json;
+        }
         // A dumb terminal cannot move its cursor.
         if terminal::is_dumb() || !std::io::stdout().is_terminal() {
             return Self::Lines;
@@ -50,6 +57,11 @@ impl Display {
                     say(&line(progress, update, elapsed));
                 }
             }
+            Self::Json => {
+                for update in updates {
+                    say(&object(progress, update, elapsed).to_string());
+                }
+            }
         }
     }
 
@@ -58,6 +70,7 @@ impl Display {
         match self {
             Self::Terminal(screen) => drop(screen),
             Self::Lines => say(""),
+            Self::Json => {}
         }
     }
 }
@@ -100,6 +113,18 @@ fn line(progress: &Progress, update: &Update, elapsed: Duration) -> String {
     format!("{elapsed:>5.1}s  {service:<9}  {:<22}  {text}", case.name)
 }
 
+fn object(progress: &Progress, update: &Update, elapsed: Duration) -> Value {
+    let row = &progress.rows[update.row];
+    json!({
+        "elapsed_ms": elapsed.as_millis(),
+        "service": row.case.job.service.name(),
+        "case": row.case.name,
+        "watch_id": row.watch.as_ref().map(|watch| &watch.id),
+        "state": row.state(),
+        "change": update.text,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +137,20 @@ mod tests {
         assert_eq!(first, "\u{1b}[?25l\ra\u{1b}[K\u{1b}[J");
         let before = lines(&["0123456789abc", "", "short"]);
         assert!(over(&before, &lines(&["a", "b"]), 10).starts_with("\u{1b}[?25l\r\u{1b}[4A"));
+    }
+
+    #[test]
+    fn an_update_is_one_object_for_a_program() {
+        let update = Update {
+            row: 1,
+            text: "watching → failed".into(),
+        };
+        let wanted = json!({
+            "elapsed_ms": 1500, "service": "dcs", "case": "slow success", "watch_id": "w1",
+            "state": "watching", "change": "watching → failed",
+        });
+        let elapsed = Duration::from_millis(1500);
+        assert_eq!(object(&begun(), &update, elapsed), wanted);
     }
 
     #[test]

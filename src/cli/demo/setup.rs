@@ -212,6 +212,7 @@ fn settings(
     let sources = Sources {
         files: vec![folder.join("demo.toml")],
         environment,
+        ..Sources::default()
     };
     settings::load(&sources).map_err(|problems| anyhow!("{problems}"))
 }

@@ -5,9 +5,18 @@ pub(super) const GAP: usize = 2;
 /// The least width of a column that may be cut, unless it says otherwise.
 const LEAST: usize = 8;
 
+/// The way in which a cell that is too long fits its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    Cut,
+    CutMiddle,
+    /// The cell continues on the next line.
+    Wrap,
+}
+
 /// A column: its title, its width, and its right to a place on a narrow terminal.
 #[derive(Debug, Clone)]
-pub(in crate::cli) struct Column {
+pub(crate) struct Column {
     pub(super) title: &'static str,
     /// A cell may be cut to this width, before another column gives way.
     least: usize,
@@ -18,13 +27,12 @@ pub(in crate::cli) struct Column {
     /// The column with the highest number is left out first; 0 never is.
     gives_way: u8,
     pub(super) is_right: bool,
-    pub(super) keeps_ends: bool,
-    pub(super) wraps: bool,
+    pub(super) fit: Fit,
     is_optional: bool,
 }
 
 impl Column {
-    pub(in crate::cli) const fn new(title: &'static str) -> Self {
+    pub(crate) const fn new(title: &'static str) -> Self {
         Self {
             title,
             least: LEAST,
@@ -32,76 +40,75 @@ impl Column {
             reserved: 0,
             gives_way: 0,
             is_right: false,
-            keeps_ends: false,
-            wraps: false,
+            fit: Fit::Cut,
             is_optional: false,
         }
     }
 
     /// Sets the width to which a cell may be cut before a column gives way.
     #[must_use]
-    pub(in crate::cli) const fn at_least(mut self, columns: usize) -> Self {
+    pub(crate) const fn at_least(mut self, columns: usize) -> Self {
         self.least = columns;
         self
     }
 
     #[must_use]
-    pub(in crate::cli) const fn at_most(mut self, columns: usize) -> Self {
+    pub(crate) const fn at_most(mut self, columns: usize) -> Self {
         self.most = columns;
         self
     }
 
-    /// Never cuts a cell.
+    /// Never cuts a cell: the column gives way, or all of it is there.
     #[must_use]
-    pub(in crate::cli) const fn whole(self) -> Self {
+    pub(crate) const fn whole(self) -> Self {
         self.at_least(usize::MAX)
     }
 
     /// Gives the column one width for ever: in a live table, one that grows makes it jump.
     #[must_use]
-    pub(in crate::cli) const fn fixed(mut self, columns: usize) -> Self {
+    pub(crate) const fn fixed(mut self, columns: usize) -> Self {
         self.reserved = columns;
         self.at_least(columns).at_most(columns)
     }
 
     /// Keeps this many columns free, also while no cell needs them.
     #[must_use]
-    pub(in crate::cli) const fn reserving(mut self, columns: usize) -> Self {
+    pub(crate) const fn reserving(mut self, columns: usize) -> Self {
         self.reserved = columns;
         self.at_least(columns)
     }
 
     /// Lets the column be left out: the one with the highest number goes first.
     #[must_use]
-    pub(in crate::cli) const fn gives_way(mut self, rank: u8) -> Self {
+    pub(crate) const fn gives_way(mut self, rank: u8) -> Self {
         self.gives_way = rank;
         self
     }
 
     /// Aligns its cells at the right, as numbers are.
     #[must_use]
-    pub(in crate::cli) const fn right(mut self) -> Self {
+    pub(crate) const fn right(mut self) -> Self {
         self.is_right = true;
         self
     }
 
     /// Cuts its cells in their middle.
     #[must_use]
-    pub(in crate::cli) const fn keeping_ends(mut self) -> Self {
-        self.keeps_ends = true;
+    pub(crate) const fn keeping_ends(mut self) -> Self {
+        self.fit = Fit::CutMiddle;
         self
     }
 
     /// Continues a long cell on the next line instead of cutting it.
     #[must_use]
-    pub(in crate::cli) const fn wrapping(mut self) -> Self {
-        self.wraps = true;
+    pub(crate) const fn wrapping(mut self) -> Self {
+        self.fit = Fit::Wrap;
         self
     }
 
     /// Leaves the column out on a terminal if all of its cells are empty or a dash.
     #[must_use]
-    pub(in crate::cli) const fn if_used(mut self) -> Self {
+    pub(crate) const fn if_used(mut self) -> Self {
         self.is_optional = true;
         self
     }

@@ -7,12 +7,12 @@ mod column;
 mod text;
 
 use crate::cli::paint::Paint;
-use crate::cli::table::column::{GAP, Need, Place, places};
-use crate::cli::table::text::{clip_middle, plain_but_colours};
+use crate::cli::table::column::{Fit, GAP, Need, Place, places};
+use crate::cli::table::text::plain_but_colours;
 use crate::cli::terminal;
 
 pub(super) use crate::cli::table::column::Column;
-pub(super) use crate::cli::table::text::{clip, plain, width, wrap};
+pub(super) use crate::cli::table::text::{clip, clip_middle, plain, width, wrap};
 
 /// The width to which the values of a list of facts are wrapped at least.
 const VALUE_LEAST: usize = 12;
@@ -57,8 +57,10 @@ impl Table {
     }
 
     /// Adds a row. Its cells may have colours; other control characters are replaced.
-    pub(super) fn row(&mut self, cells: Vec<String>) {
-        let cells = cells.iter().map(|cell| plain_but_colours(cell)).collect();
+    pub(super) fn row(&mut self, mut cells: Vec<String>) {
+        for cell in &mut cells {
+            *cell = plain_but_colours(cell);
+        }
         self.rows.push(cells);
     }
 
@@ -89,9 +91,9 @@ impl Table {
             lines.extend(layout(&cells, |at| cell(row, at, has_dashes)));
         }
         if let Some(columns) = room.columns {
-            lines
-                .iter_mut()
-                .for_each(|line| *line = clip(line, columns));
+            for line in &mut lines {
+                *line = clip(line, columns);
+            }
         }
         lines
     }
@@ -151,12 +153,10 @@ fn layout(columns: &[(&Column, Place)], cell: impl Fn(usize) -> String) -> Vec<S
 }
 
 fn fitted(cell: &str, column: &Column, columns: usize) -> Vec<String> {
-    if column.wraps {
-        wrap(cell, columns)
-    } else if column.keeps_ends {
-        vec![clip_middle(cell, columns)]
-    } else {
-        vec![clip(cell, columns)]
+    match column.fit {
+        Fit::Cut => vec![clip(cell, columns)],
+        Fit::CutMiddle => vec![clip_middle(cell, columns)],
+        Fit::Wrap => wrap(cell, columns),
     }
 }
 
@@ -238,9 +238,9 @@ mod tests {
             ]
         );
         let least = [
-            "JOB       STATE",
-            "任务…份   failed",
-            "job-👩\u{200d}🚀-e\u{301}  watching",
+            "JOB         STATE",
+            "任务-…备份  failed",
+            "job-👩\u{200d}🚀-e\u{301}    watching",
         ];
         assert_eq!(jobs().lines(room(20)), least);
     }

@@ -39,7 +39,7 @@ fn code_length(text: &str) -> Option<usize> {
 }
 
 /// Returns the number of columns that a terminal needs for a text.
-pub(in crate::cli) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     if !text.contains(ESCAPE) {
         return text.width();
     }
@@ -54,7 +54,7 @@ pub(in crate::cli) fn width(text: &str) -> usize {
 
 /// Cuts a text at its end to `columns`, with `…` in place of the rest. Codes behind the cut are
 /// kept, because one of them ends the colour.
-pub(in crate::cli) fn clip(text: &str, columns: usize) -> String {
+pub(crate) fn clip(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -84,7 +84,7 @@ pub(in crate::cli) fn clip(text: &str, columns: usize) -> String {
 }
 
 /// Cuts a text in its middle, so that both of its ends stay; for ids that begin alike.
-pub(in crate::cli) fn clip_middle(text: &str, columns: usize) -> String {
+pub(crate) fn clip_middle(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -112,7 +112,7 @@ pub(in crate::cli) fn clip_middle(text: &str, columns: usize) -> String {
 }
 
 /// Breaks a text into lines of at most `columns`, at blanks where there are some.
-pub(in crate::cli) fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     if columns == 0 || width(text) <= columns {
         return vec![text.to_owned()];
     }
@@ -154,7 +154,7 @@ fn broken(word: &str, columns: usize) -> Vec<String> {
 
 /// Makes foreign text safe for a terminal: control characters, line separators and the
 /// characters that change the direction of writing are replaced by U+FFFD.
-pub(in crate::cli) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(safe).collect()
 }
 
