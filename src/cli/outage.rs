@@ -21,7 +21,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(3);
 
 /// How long a daemon that does not answer may take to start.
-const START_MAX: Duration = Duration::from_secs(3);
+const START_MAX: Duration = Duration::from_millis(1500);
 
 /// An outage, or the absence of one.
 pub(super) struct Outage {

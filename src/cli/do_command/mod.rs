@@ -113,10 +113,6 @@ impl Do {
         let body = self.body(service, found, age);
         let watch = submit(&client, &clock, &body).await?;
         remember(&client, std::slice::from_ref(&watch.id));
-        note(&format!(
-            "watching {}/{} ({})",
-            watch.service, watch.job_id, watch.id
-        ));
         let terms = Terms {
             any: false,
             timeout: self.timeout,

@@ -30,7 +30,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(40);
 /// How long the head of a stream may take.
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long a daemon that does not answer may take to start.
-const START_MAX: Duration = Duration::from_secs(3);
+const START_MAX: Duration = Duration::from_millis(1500);
 /// The position before the first event.
 const BEGINNING: &str = "0";
 

@@ -10,7 +10,7 @@ use crate::api::view::WatchView;
 use crate::cli::change::{problem, reason};
 use crate::cli::paint::Paint;
 use crate::cli::span::span;
-use crate::cli::table::{clip, plain, width};
+use crate::cli::table::{clip, clip_middle, plain, width};
 use crate::cli::terminal::Size;
 use crate::cli::wait::usual::Usual;
 use crate::clock::until;
@@ -89,7 +89,7 @@ fn lines_of<'a, 'b: 'a>(
         let two = |(name, status, details): &(String, String, String)| {
             let room = size.columns.saturating_sub(width(status) + 1);
             [
-                format!("{} {status}", clip(name, room)),
+                format!("{} {status}", clip_middle(name, room)),
                 format!("  {details}"),
             ]
         };
@@ -105,7 +105,7 @@ fn lines_of<'a, 'b: 'a>(
     let name_width = longest(|each| &each.0).min(size.columns / NAME_SHARE);
     let status_width = longest(|each| &each.1).max(STATUS_LEAST);
     let one = |(name, status, details): &(String, String, String)| {
-        let name = pad(&clip(name, name_width), name_width);
+        let name = pad(&clip_middle(name, name_width), name_width);
         format!("{name}  {}  {details}", pad(status, status_width))
     };
     cells.iter().map(one).collect()
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(
             shown(&[throttled()], 40, 24),
             [
-                "dcs/ff8080826b45d4a5016b503… RUNNING 45%",
+                "dcs/ff8080826b4…01…6242c0025 RUNNING 45%",
                 "  12m 3s, usually 25m: 12m 57s left, th…",
             ]
         );
