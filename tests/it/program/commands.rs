@@ -4,7 +4,7 @@ use jobwatch::cli::Exit;
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 19] = [
     "run",
     "demo",
     "simulate",
@@ -17,7 +17,6 @@ const COMMANDS: [&str; 20] = [
     "poll",
     "events",
     "top",
-    "group",
     "list",
     "show",
     "stop",
