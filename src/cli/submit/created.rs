@@ -1,6 +1,6 @@
 //! The job in the answer of the call that created it.
 
-use crate::cli::ConfigArgs;
+use crate::cli::config_args::ConfigArgs;
 use crate::cli::response::Response;
 use crate::clock::SystemClock;
 use crate::definition::Definition;

@@ -18,9 +18,10 @@ use tokio::task::JoinSet;
 
 use crate::api::view::WatchView;
 use crate::app::App;
+use crate::cli::Exit;
 use crate::cli::client::Client;
 use crate::cli::complaint::{complain, complain_of_usage};
-use crate::cli::{ConfigArgs, Exit};
+use crate::cli::config_args::ConfigArgs;
 use crate::clock;
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;

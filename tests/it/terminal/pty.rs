@@ -106,9 +106,6 @@ impl Terminal {
     }
 
     /// Returns the text of the screen.
-    pub(crate) fn screen(&self) -> String {
-        self.shown.lock().screen()
-    }
 
     /// Returns the screen with its colours.
     pub(crate) fn formatted(&self) -> String {
@@ -215,7 +212,7 @@ impl State {
 pub(crate) struct Site {
     pub(crate) simulator: Simulator,
     pub(crate) url: String,
-    pub(crate) folder: Folder,
+    _folder: Folder,
     config: String,
     daemon: Option<Daemon>,
 }
@@ -234,7 +231,7 @@ impl Site {
         Self {
             simulator,
             url,
-            folder,
+            _folder: folder,
             config,
             daemon: Some(daemon),
         }
