@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::complaint::complain_of_usage;
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json, time};
+use crate::cli::table::Column;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock, show_duration};
 use crate::credential::scope::Scope;
@@ -195,14 +196,14 @@ fn word(verified: &Verified) -> &'static str {
 
 fn table(reports: &[Report]) -> String {
     let paint = Paint::for_stdout();
-    let mut table = Table::with_header(&[
-        "CREDENTIAL",
-        "KIND",
-        "RESULT",
-        "SCOPE",
-        "EXPIRES",
-        "CLOCK",
-        "USED BY",
+    let mut table = Table::new([
+        Column::new("CREDENTIAL").at_least(8),
+        Column::new("KIND").gives_way(4),
+        Column::new("RESULT").whole(),
+        Column::new("SCOPE").at_least(16).wrapping().gives_way(3),
+        Column::new("EXPIRES").at_least(12).wrapping().gives_way(1),
+        Column::new("CLOCK").gives_way(2),
+        Column::new("USED BY").at_least(10).wrapping().gives_way(5),
     ]);
     for report in reports {
         let outcome = if report.error.is_some() {

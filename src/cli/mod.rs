@@ -2,10 +2,12 @@
 //!
 //! The exit codes are in [`Exit`].
 
+mod age;
 mod change;
 mod check;
 mod client;
 mod complaint;
+mod completions;
 mod config;
 mod config_args;
 mod config_path;
@@ -13,23 +15,42 @@ mod credentials;
 mod db;
 mod deliveries;
 pub mod demo;
+mod do_command;
 mod environment;
+mod events;
 mod exit;
 mod explain;
+mod filter;
+mod guess;
+mod last;
 mod list;
+mod man;
 mod online;
+mod outage;
 mod output;
+mod pager;
+mod paint;
 mod pair;
+mod poll;
 mod probe;
 mod redrive;
 mod response;
 mod run;
+mod screen;
 mod services;
 mod show;
+mod signals;
 mod simulate;
 mod sink;
+mod span;
 mod stop;
 mod submit;
+mod table;
+mod terminal;
+mod time_limit;
+mod top;
+mod wait;
+mod why;
 
 use std::process::ExitCode;
 
@@ -43,10 +64,12 @@ pub use crate::cli::exit::{Code, Exit};
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
-#[command(name = "jobwatch", version, after_help = after_help())]
+#[command(name = "jobwatch", version = env!("JOBWATCH_VERSION"), after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    terminal: terminal::Options,
 }
 
 const EXAMPLES: &str = "\
@@ -88,10 +111,22 @@ enum Command {
     Probe(probe::Probe),
     /// Submit a job, for the daemon to watch
     Submit(submit::Submit),
+    /// Run the command that creates a job, and watch the job to its end
+    Do(do_command::Do),
+    /// Wait until jobs have ended; the exit code tells how
+    Wait(wait::Wait),
     /// List the watches, newest first
     List(list::List),
     /// Show one watch and its transitions
     Show(show::Show),
+    /// Explain in words what a watch is doing, and why
+    Why(why::Why),
+    /// Poll jobs now
+    Poll(poll::Poll),
+    /// Print events, or follow them as they happen
+    Events(events::Events),
+    /// Show services and watches live, in the whole terminal
+    Top(top::Top),
     /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
     /// List deliveries and dead letters, or show the attempts of one delivery
@@ -102,6 +137,10 @@ enum Command {
     Sink(sink::Sink),
     /// Check the database, or back it up
     Db(db::Db),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Print manual pages, or write them to a folder
+    Man(man::Man),
 }
 
 /// Parses the arguments, runs the command and returns its exit code.
@@ -113,7 +152,12 @@ pub fn main() -> ExitCode {
 
 /// Parses the arguments. With `--json`, also errors are JSON from here on.
 fn parsed() -> Result<Cli, Exit> {
-    let found = Cli::command()
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let program = Cli::command().color(terminal::color_of_help(&words));
+    let found = program
+        .clone()
         .try_get_matches()
         .inspect(|matches| {
             if wants_json(matches) {
@@ -121,15 +165,16 @@ fn parsed() -> Result<Cli, Exit> {
             }
         })
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    found.map_err(|error| {
+    found.map_err(|mut error| {
         if !error.use_stderr() {
             // Clap reports `--help` and `--version` as errors too.
             let _ = error.print();
             return Exit::Done;
         }
-        if std::env::args_os().any(|argument| argument == "--json") {
+        if words.iter().any(|word| word == "--json") {
             complaint::as_json();
         }
+        guess::advise(&mut error, &program, terminal::first_command(&words));
         complain_usage(&error);
         Exit::Usage
     })
@@ -145,6 +190,7 @@ fn wants_json(matches: &ArgMatches) -> bool {
 }
 
 fn run_to_end(cli: Cli) -> Exit {
+    cli.terminal.set();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -174,6 +220,12 @@ impl Command {
             Self::Explain(command) => command.execute(),
             Self::Probe(command) => command.execute().await,
             Self::Submit(command) => command.execute().await,
+            Self::Do(command) => command.execute().await,
+            Self::Wait(command) => command.execute().await,
+            Self::Why(command) => command.execute().await,
+            Self::Poll(command) => command.execute().await,
+            Self::Events(command) => command.execute().await,
+            Self::Top(command) => command.execute().await,
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,
             Self::Stop(command) => command.execute().await,
@@ -181,6 +233,8 @@ impl Command {
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
             Self::Db(command) => command.execute(),
+            Self::Completions(command) => command.execute(),
+            Self::Man(command) => command.execute(),
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 use crate::cli::output::complain;
+use crate::cli::paint::Paint;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
@@ -26,7 +27,7 @@ impl Run {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };
-        let log = match telemetry::start(&loaded.settings.log) {
+        let log = match telemetry::start(&loaded.settings.log, Paint::for_stdout().is_on()) {
             Ok(log) => log,
             Err(error) => {
                 complain(&format!("{error:#}"));

@@ -17,4 +17,5 @@ mod proxies;
 mod secrets;
 mod service_manager;
 mod sinks;
+mod terminal;
 mod variables;

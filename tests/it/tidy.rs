@@ -28,7 +28,7 @@ const LAYERS: &[Layer] = &[
     ("size", &[]),
     ("diagnostic", &[]),
     ("line_writer", &[]),
-    ("telemetry", &["line_writer"]),
+    ("telemetry", &["clock", "line_writer"]),
     ("outbound", &["clock"]),
     (
         "tree",

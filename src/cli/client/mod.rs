@@ -5,9 +5,7 @@
 
 mod address;
 mod args;
-#[expect(dead_code, reason = "for the commands that follow the daemon")]
 mod call;
-#[expect(dead_code, reason = "for the commands that follow the daemon")]
 mod error;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +24,7 @@ use crate::cli::complaint::{Problem, complain_of_usage};
 use crate::outbound;
 
 pub(super) use crate::cli::client::args::DaemonArgs;
-pub(super) use crate::cli::client::call::Call;
+pub(super) use crate::cli::client::call::{BodySender, Call};
 pub(super) use crate::cli::client::error::{CallError, Refusal};
 
 /// The time limit of one call: 5 s more than the daemon takes at most.
@@ -53,16 +51,6 @@ enum Trust {
     Only(PathBuf),
     /// Those in this file as well, if it can be read.
     Also(PathBuf),
-}
-
-/// Composes the query for a page of a list from the terms that have a value.
-pub(super) fn query_of(limit: u32, terms: &[(&str, Option<&str>)]) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &limit.to_string());
-    let given = terms
-        .iter()
-        .filter_map(|(name, value)| Some((name, (*value)?)));
-    query.extend_pairs(given).finish()
 }
 
 /// A client of one daemon.
@@ -162,7 +150,6 @@ impl Client {
     ///
     /// # Errors
     /// As [`try_ask`](Self::try_ask).
-    #[expect(dead_code, reason = "for the commands that follow the daemon")]
     pub(super) async fn stream(&self, call: Call) -> Result<Stream<'_>, CallError> {
         let limit = call.within.unwrap_or(TIMEOUT);
         let sent = tokio::time::timeout(limit, self.send(call)).await;
@@ -280,7 +267,6 @@ pub(super) struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    #[expect(dead_code, reason = "for the commands that follow the daemon")]
     /// Waits at most `silence` for the next part; `None` at the end.
     ///
     /// # Errors

@@ -7,14 +7,10 @@ use serde_json::{Value, json};
 
 use crate::cli::demo::progress::{Progress, Update};
 use crate::cli::demo::table;
-use crate::cli::demo::table::Size;
-use crate::cli::output::{Paint, plain, say, width};
-
-/// The size of a terminal that does not report one.
-const SIZE_USUAL: Size = Size {
-    columns: 80,
-    lines: 24,
-};
+use crate::cli::output::say;
+use crate::cli::paint::Paint;
+use crate::cli::table::{plain, width};
+use crate::cli::terminal;
 
 /// The place where the demo is shown.
 pub(super) enum Display {
@@ -39,8 +35,7 @@ impl Display {
             return Self::Json;
         }
         // A dumb terminal cannot move its cursor.
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if is_dumb || !std::io::stdout().is_terminal() {
+        if terminal::is_dumb() || !std::io::stdout().is_terminal() {
             return Self::Lines;
         }
         Self::Terminal(Screen {
@@ -53,7 +48,7 @@ impl Display {
     pub(super) fn show(&mut self, progress: &Progress, updates: &[Update], elapsed: Duration) {
         match self {
             Self::Terminal(screen) => {
-                let size = size();
+                let size = terminal::size_or_usual();
                 let lines = table::lines(progress, elapsed, size, screen.paint);
                 screen.draw(lines, size.columns);
             }
@@ -128,18 +123,6 @@ fn object(progress: &Progress, update: &Update, elapsed: Duration) -> Value {
         "state": row.state(),
         "change": update.text,
     })
-}
-
-fn size() -> Size {
-    let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) else {
-        return SIZE_USUAL;
-    };
-    // A terminal that does not know its size reports zero.
-    let or = |given: u16, usual| if given == 0 { usual } else { given.into() };
-    Size {
-        columns: or(size.ws_col, SIZE_USUAL.columns),
-        lines: or(size.ws_row, SIZE_USUAL.lines),
-    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,20 @@ use jobwatch::cli::Exit;
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 20] = [
     "run",
     "demo",
     "simulate",
     "check",
     "services",
     "submit",
+    "do",
+    "wait",
+    "why",
+    "poll",
+    "events",
+    "top",
+    "group",
     "list",
     "show",
     "stop",
