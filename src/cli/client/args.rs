@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use crate::cli::client::address::Address;
 use crate::cli::client::{Client, Refused, Trust};
 use crate::cli::complaint::complain_of_usage;
-use crate::cli::{ConfigArgs, environment};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::environment::environment;
 use crate::outbound::secret::SECRET_BYTES_MAX;
 use crate::settings;
 use crate::tree::source::{Secrets, Sources};
@@ -31,7 +32,7 @@ pub(super) const TOKEN_WAYS: &str = "--token-file, JOBWATCH_TOKEN_FILE or JOBWAT
 
 /// The options that select the daemon.
 #[derive(Args, Debug, Clone)]
-pub(in crate::cli) struct DaemonArgs {
+pub(crate) struct DaemonArgs {
     #[arg(long, value_name = "URL", help = URL_HELP)]
     url: Option<String>,
     #[arg(long, value_name = "FILE", help = CA_FILE_HELP)]
@@ -39,12 +40,12 @@ pub(in crate::cli) struct DaemonArgs {
     #[arg(long, value_name = "FILE", help = TOKEN_FILE_HELP)]
     token_file: Option<PathBuf>,
     #[command(flatten)]
-    pub(in crate::cli) config: ConfigArgs,
+    pub(crate) config: ConfigArgs,
 }
 
 impl DaemonArgs {
     /// Makes the client. An error is printed; its exit code is returned.
-    pub(in crate::cli) fn client(&self) -> Result<Client, Refused> {
+    pub(crate) fn client(&self) -> Result<Client, Refused> {
         environment::check()?;
         let usage = |message: String| complain_of_usage(&message);
         let variables = environment();
