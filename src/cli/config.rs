@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cli::complaint::{complain_settings, note};
 use crate::cli::config_path::Paths;
-use crate::cli::output::{Paint, say, say_json, width};
+use crate::cli::output::{Paint, say, say_json};
+use crate::cli::table::width;
 use crate::cli::{ConfigArgs, Exit};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::settings;

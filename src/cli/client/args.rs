@@ -10,6 +10,7 @@ use crate::cli::client::address::Address;
 use crate::cli::client::{Client, Refused, Trust};
 use crate::cli::complaint::complain_of_usage;
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::environment;
 use crate::cli::environment::environment;
 use crate::outbound::secret::SECRET_BYTES_MAX;
 use crate::settings;
