@@ -58,7 +58,6 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::complaint::{complain, complain_usage};
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::environment::environment;
 
 pub use crate::cli::exit::{Code, Exit};
 
@@ -103,7 +102,7 @@ enum Command {
     Config(config::Config),
     /// Test the configured credentials, and show their scope and expiry
     Credentials(credentials::Credentials),
-    /// List the definitions of job APIs, and the services configured with them
+    /// Show the services and their health, or list the definitions of job APIs
     Services(services::Services),
     /// Show how a definition reads a recorded answer, and why
     Explain(explain::Explain),
@@ -216,7 +215,7 @@ impl Command {
             Self::Check(command) => command.execute().await,
             Self::Config(command) => command.execute(),
             Self::Credentials(command) => command.execute().await,
-            Self::Services(command) => command.execute(),
+            Self::Services(command) => command.execute().await,
             Self::Explain(command) => command.execute(),
             Self::Probe(command) => command.execute().await,
             Self::Submit(command) => command.execute().await,
