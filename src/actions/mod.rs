@@ -23,7 +23,8 @@ use crate::sink::SinkStatus;
 use crate::store::SharedStore;
 use crate::wake::Wake;
 use crate::watch::change::Composer;
-use crate::watch::{Progress, WatchId};
+use crate::watch::event::EventKind;
+use crate::watch::{Progress, Watch, WatchId};
 
 /// The part of the poller that actions use.
 #[async_trait]
@@ -76,5 +77,11 @@ impl Actions {
             parts,
             rng: Mutex::new(rng),
         }
+    }
+
+    /// Returns the names of the sinks that receive an event of `kind` on this watch.
+    pub fn receivers(&self, watch: &Watch, kind: EventKind) -> Vec<String> {
+        let owed = self.parts.composer.subscriptions().owed(watch, kind);
+        owed.into_iter().map(|owed| owed.sink).collect()
     }
 }

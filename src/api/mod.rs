@@ -9,6 +9,7 @@ pub(crate) mod delivery_view;
 pub(crate) mod error;
 mod query;
 pub(crate) mod server;
+pub(crate) mod service_view;
 mod services;
 mod status;
 pub(crate) mod view;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::schedule::Duty;
+use crate::schedule::reason::Reason;
 use crate::watch::tracking::Tracking;
 use crate::watch::{Params, WatchId};
 
@@ -49,7 +50,27 @@ pub struct Ticket {
 struct Slot {
     entry: Entry,
     duty: Duty,
+    /// The reason for `due`.
+    reason: Reason,
+    /// The uptime of the last answer, in whole seconds; [`NEVER`] before the first.
+    answered: u32,
     due: Duration,
+}
+
+/// Stands for a watch without an answer since this process started.
+const NEVER: u32 = u32::MAX;
+
+/// The place of a watch in the order of polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// The uptime at which it is due, or was due if it is taken.
+    pub due: Duration,
+    /// The kind of duty that is due then.
+    pub duty: Duty,
+    /// The reason for that time.
+    pub reason: Reason,
+    /// The uptime of the last answer, in whole seconds; `None` before the first of this process.
+    pub answered: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -79,8 +100,13 @@ impl Agenda {
         self.by_id.len() - self.late
     }
 
-    /// Adds a watch. A watch that is already on the agenda stays as it is.
+    /// Adds a watch, whose first poll comes after a first interval.
     pub fn add(&mut self, entry: Entry, duty: Duty, due: Duration) {
+        self.add_for(Reason::First, entry, duty, due);
+    }
+
+    /// Adds a watch. A watch that is already on the agenda stays as it is.
+    pub fn add_for(&mut self, reason: Reason, entry: Entry, duty: Duty, due: Duration) {
         if self.by_id.contains_key(&entry.id) {
             return;
         }
@@ -91,7 +117,13 @@ impl Agenda {
         self.by_id.insert(entry.id, index);
         self.late += usize::from(duty == Duty::PollLate);
         let place = &mut self.places[index as usize];
-        place.slot = Some(Box::new(Slot { entry, duty, due }));
+        place.slot = Some(Box::new(Slot {
+            entry,
+            duty,
+            reason,
+            answered: NEVER,
+            due,
+        }));
         let generation = place.generation;
         self.queue.push(Reverse((due, index, generation)));
     }
@@ -137,11 +169,24 @@ impl Agenda {
         self.slot_mut(ticket).map(|slot| &mut slot.entry)
     }
 
-    /// Puts a taken entry back into the queue. Does nothing if it was removed.
+    /// Notes that there was an answer about the entry of a ticket.
+    pub fn note_answer(&mut self, ticket: Ticket, uptime: Duration) {
+        if let Some(slot) = self.slot_mut(ticket) {
+            slot.answered = u32::try_from(uptime.as_secs()).unwrap_or(NEVER);
+        }
+    }
+
+    /// Puts a taken entry back into the queue, after an interval. Does nothing if it was removed.
     pub fn schedule(&mut self, ticket: Ticket, duty: Duty, due: Duration) {
+        self.schedule_for(Reason::Interval, ticket, duty, due);
+    }
+
+    /// Puts a taken entry back into the queue. Does nothing if it was removed.
+    pub fn schedule_for(&mut self, reason: Reason, ticket: Ticket, duty: Duty, due: Duration) {
         let Some(slot) = self.slot_mut(ticket) else {
             return;
         };
+        slot.reason = reason;
         let before = std::mem::replace(&mut slot.duty, duty);
         slot.due = due;
         self.late -= usize::from(before == Duty::PollLate);
@@ -165,6 +210,20 @@ impl Agenda {
         let index = *self.by_id.get(&id)?;
         let slot = self.places[index as usize].slot.as_ref()?;
         (slot.duty != Duty::PollLate).then_some((&slot.entry, slot.due))
+    }
+
+    /// Returns the place of a watch in the order of polls, also of one that has ended and is polled
+    /// for a late result.
+    pub fn planned(&self, id: WatchId) -> Option<Planned> {
+        let index = *self.by_id.get(&id)?;
+        let slot = self.places[index as usize].slot.as_deref()?;
+        let answered = Some(slot.answered).filter(|answered| *answered != NEVER);
+        Some(Planned {
+            due: slot.due,
+            duty: slot.duty,
+            reason: slot.reason,
+            answered: answered.map(|secs| Duration::from_secs(secs.into())),
+        })
     }
 
     fn slot(&self, ticket: Ticket) -> Option<&Slot> {

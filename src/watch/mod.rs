@@ -11,6 +11,7 @@ pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod evidence;
+pub mod group;
 pub mod note;
 pub mod observation;
 pub mod outcome;

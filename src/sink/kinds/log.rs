@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
 use crate::telemetry::LogOutput;
 use crate::tree::reader::Reader;
-use crate::watch::Severity;
 use crate::watch::delivery::Delivery;
 use crate::watch::event::EventKind;
+use crate::watch::{Outcome, Severity};
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
@@ -115,6 +116,12 @@ macro_rules! line {
             params = nested(&$data["params"]),
             run = text(&$data["run"]),
             stage = nested(&$data["stage"]),
+            group = text(&$data["group"]),
+            members = $data["members"].as_u64(),
+            outcomes = nested(&$data["outcomes"]),
+            worst = text(&$data["worst"]),
+            opened_at = text(&$data["opened_at"]),
+            finished_at = text(&$data["finished_at"]),
             confirmations = $data["confirmations"].as_u64(),
             stale = $data["stale"].as_bool(),
             "{}",
@@ -126,12 +133,19 @@ macro_rules! line {
 fn emit(type_name: &str, event: &Value) {
     let data = &event["data"];
     let name = type_name.rsplit('.').next().unwrap_or(type_name);
-    let message = format!(
-        "{name}: {} job {}",
-        text(&data["service"]).unwrap_or("?"),
-        text(&data["job_id"]).unwrap_or("?")
-    );
-    if needs_attention(type_name) {
+    let message = match text(&data["job_id"]) {
+        None if type_name == EventKind::GroupFinished.type_name() => format!(
+            "{name}: group {}: {}",
+            text(&data["group"]).unwrap_or("?"),
+            text(&data["reason"]).unwrap_or("?")
+        ),
+        job_id => format!(
+            "{name}: {} job {}",
+            text(&data["service"]).unwrap_or("?"),
+            job_id.unwrap_or("?")
+        ),
+    };
+    if needs_attention(type_name, data) {
         line!(tracing::Level::WARN, event, data, message);
     } else {
         line!(tracing::Level::INFO, event, data, message);
@@ -139,12 +153,14 @@ fn emit(type_name: &str, event: &Value) {
 }
 
 /// True if a person should look at the event; its line is a warning.
-fn needs_attention(type_name: &str) -> bool {
+fn needs_attention(type_name: &str, data: &Value) -> bool {
+    let is_bad = |outcome: Outcome| match outcome.severity() {
+        Severity::Bad | Severity::Unclear => true,
+        Severity::Good | Severity::Neutral => false,
+    };
     match EventKind::from_type_name(type_name) {
-        Some(EventKind::Finished(outcome)) => match outcome.severity() {
-            Severity::Bad | Severity::Unclear => true,
-            Severity::Good | Severity::Neutral => false,
-        },
+        Some(EventKind::Finished(outcome)) => is_bad(outcome),
+        Some(EventKind::GroupFinished) => Outcome::deserialize(&data["worst"]).is_ok_and(is_bad),
         Some(
             EventKind::Accepted | EventKind::Changed | EventKind::Held | EventKind::LateResult,
         )
@@ -213,6 +229,35 @@ mod tests {
             format!(r#""level":"WARN",{}"#, fields("failed")),
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_group_is_one_flat_line() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        let group = Delivery {
+            type_name: "dev.jobwatch.group.finished".to_owned(),
+            body: json!({
+                "id": "e", "type": "dev.jobwatch.group.finished", "subject": "nightly",
+                "data": {"watch_id": null, "service": "dcs", "job_id": null, "outcome": "failed",
+                    "reason": "1 failed", "group": "nightly", "members": 1, "worst": "failed",
+                    "outcomes": {"failed": 1}, "watches": [{"job_id": "j"}], "more": 0},
+            })
+            .to_string(),
+            ..delivery("dev.jobwatch.group.finished")
+        };
+        let attempt = sink.deliver(&group, Timestamp::UNIX_EPOCH).await;
+        assert_eq!(attempt.result, AttemptResult::Delivered);
+        drop(sink);
+        let text = io::read_to_string(reader).unwrap();
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["message"], "finished: group nightly: 1 failed");
+        assert_eq!(
+            (&line["group"], &line["worst"]),
+            (&json!("nightly"), &json!("failed"))
+        );
+        assert_eq!(line.get("job_id"), None);
     }
 
     #[tokio::test]

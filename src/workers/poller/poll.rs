@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock::until;
+use crate::clock::{Moment, until};
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Permit;
+use crate::schedule::reason::Reason;
 use crate::service::Service;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
-use crate::watch::observation::{AskedWait, Observation};
+use crate::watch::observation::AskedWait;
 use crate::watch::terms::Terms;
 use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
@@ -106,18 +107,22 @@ impl Poll {
         };
         let started = self.shared.clock.now();
         let observed = service.observe(&subject_of(&entry), started).await;
-        self.account(&service, &observed.observation);
+        self.account(&service, &observed);
         self.shared.judge(taken, &entry, &service, observed)
     }
 
     /// Gives the permit back and reports the observation to budget, metrics and log.
-    fn account(&mut self, service: &Arc<Service>, observation: &Observation) {
-        let uptime = self.shared.clock.uptime();
+    fn account(&mut self, service: &Arc<Service>, observed: &Observed) {
+        let Moment { at, uptime } = self.shared.clock.moment();
+        let observation = &observed.observation;
         self.shared.metrics.polled(&service.name, observation);
         let mut state = self.shared.state();
         if let Some((queue, permit)) = self.turn.permit.take() {
             let took = uptime.saturating_sub(permit.since());
             drop(permit);
+            let http_status = observed.http_status();
+            let answers = &mut state.answers;
+            answers.note(&service.name, observation, http_status, (at, took));
             let queue = state.queues.queue(queue);
             queue.note(service, observation, took, uptime);
             queue.report(service, observation, uptime);
@@ -212,21 +217,24 @@ impl Shared {
         };
         let present = entry.tracking.stage();
         let timing = service.timing_at(present);
+        let left = until(at, entry.deadline);
         let next = if taken.duty == Duty::PollLate {
             timing.late_poll(wait.retry_after, at, entry.deadline, rng)
         } else {
             Some(timing.next_poll(&entry.tracking, wait, at, entry.deadline, rng))
         };
         if let Some(next) = next {
+            let reason = Reason::of(next, &entry.tracking, wait, left, timing);
             let due = uptime.saturating_add(next.after);
             let is_shared = next.duty == Duty::Poll && service.batch_at(present).is_some();
             let due = if is_shared {
-                let last = uptime.saturating_add(until(at, entry.deadline));
+                let last = uptime.saturating_add(left);
                 aligned(due, timing.initial()).min(last)
             } else {
                 due
             };
-            agenda.schedule(taken.ticket, next.duty, due);
+            agenda.note_answer(taken.ticket, uptime);
+            agenda.schedule_for(reason, taken.ticket, next.duty, due);
         } else {
             let id = entry.id;
             drop(state);
@@ -236,7 +244,9 @@ impl Shared {
 
     pub(super) fn try_again(&self, taken: Taken) {
         let due = self.clock.uptime() + TRY_AGAIN;
-        self.state().agenda.schedule(taken.ticket, taken.duty, due);
+        let (ticket, duty) = (taken.ticket, taken.duty);
+        let agenda = &mut self.state().agenda;
+        agenda.schedule_for(Reason::Trouble, ticket, duty, due);
     }
 }
 

@@ -17,5 +17,6 @@ mod probes;
 mod problems;
 mod quiet;
 mod resources;
+mod services;
 mod throttling;
 mod trouble;
