@@ -32,6 +32,9 @@ pub(crate) struct WatchView {
     pub(crate) next_poll_at: Option<Timestamp>,
     pub(crate) polls: u32,
     pub(crate) problems: u32,
+    /// The problems since the last poll that showed the job; absent for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) problems_in_a_row: u32,
     pub(crate) last_problem: Option<ProblemNote>,
     /// A status value that the definition does not list.
     pub(crate) unknown_status: Option<String>,
@@ -73,6 +76,14 @@ pub(crate) struct WatchView {
     /// The latest transitions, oldest first; absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) transitions: Option<Vec<TransitionView>>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One transition of a watch, read from the event that recorded it.
@@ -125,6 +136,7 @@ impl WatchView {
             next_poll_at: progress.as_ref().map(|it| it.next_poll_at),
             polls: progress.as_ref().map_or(watch.polls, |it| it.polls),
             problems: progress.as_ref().map_or(watch.problems, |it| it.problems),
+            problems_in_a_row: progress.as_ref().map_or(0, |it| it.problems_in_a_row),
             last_problem: progress.map_or(watch.last_problem, |it| it.last_problem),
             unknown_status: watch.unknown_status,
             progress: text(|job| &job.progress),

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::cli::complaint::complain_of_usage;
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json, time};
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock, show_duration};
@@ -61,30 +62,24 @@ impl Credentials {
         let clock = SystemClock::shared();
         match self.reports(&clock).await {
             Ok(reports) => self.print(&reports),
-            Err(message) => {
-                complain(&message);
-                Exit::Usage
-            }
+            Err(exit) => exit,
         }
     }
 
-    async fn reports(&self, clock: &SharedClock) -> Result<Vec<Report>, String> {
-        let loaded = self.config.load();
-        let settings = loaded
-            .map_err(|diagnostics| diagnostics.to_string())?
-            .settings;
-        let credentials =
-            build::credentials(&settings, clock).map_err(|error| format!("{error:#}"))?;
+    async fn reports(&self, clock: &SharedClock) -> Result<Vec<Report>, Exit> {
+        let settings = self.config.load_or_complain()?.settings;
+        let credentials = build::credentials(&settings, clock)
+            .map_err(|error| complain_of_usage(&format!("{error:#}")))?;
         let configured = || credentials.keys().filter(|name| *name != NO_CREDENTIAL);
         if let Some(name) = &self.name
             && !credentials.contains_key(name)
         {
             let suggestion = suggest::did_you_mean(name, configured().map(String::as_str));
             let names: Vec<&str> = configured().map(String::as_str).collect();
-            return Err(format!(
+            return Err(complain_of_usage(&format!(
                 "unknown credential `{name}` (configured: {}){suggestion}",
                 or_none(&names)
-            ));
+            )));
         }
         let mut tests = JoinSet::new();
         for name in configured().filter(|name| self.name.as_ref().is_none_or(|it| it == *name)) {

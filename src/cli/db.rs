@@ -67,6 +67,9 @@ struct Backup {
     /// The new file for the copy; it must not exist
     #[arg(value_name = "FILE")]
     copy: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -88,11 +91,7 @@ impl DatabaseArgs {
         if let Some(file) = &self.database {
             return Ok(file.clone());
         }
-        let loaded = self.config.load().map_err(|diagnostics| {
-            complain(&diagnostics.to_string());
-            Exit::Usage
-        })?;
-        Ok(loaded.settings.store)
+        Ok(self.config.load_or_complain()?.settings.store)
     }
 }
 
@@ -117,11 +116,14 @@ impl Backup {
     fn back_up(&self) -> Result<Exit, Exit> {
         let file = self.database.file()?;
         let bytes = maintenance::back_up(&file, &self.copy).map_err(|error| failed(&error))?;
-        say(&format!(
-            "copied {} to {} ({bytes} bytes)",
-            file.display(),
-            self.copy.display()
-        ));
+        let (database, copy) = (file.display(), self.copy.display());
+        if self.json {
+            say_json(&json!({
+                "database": database.to_string(), "copy": copy.to_string(), "bytes": bytes,
+            }));
+        } else {
+            say(&format!("copied {database} to {copy} ({bytes} bytes)"));
+        }
         Ok(Exit::Done)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::cli::complaint::complain_of_usage;
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
 use crate::cli::pair::pair;
 use crate::cli::{ConfigArgs, Exit};
@@ -43,6 +44,9 @@ pub(super) struct Explain {
     /// The run that the watch is about, for conditions that name it
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
+    /// Print JSON, also for errors; the result is JSON without it as well
+    #[arg(long, conflicts_with = "human")]
+    json: bool,
     /// Print a table for people instead of JSON
     #[arg(long)]
     human: bool,
@@ -70,18 +74,12 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 
 impl Explain {
     pub(super) fn execute(self) -> Exit {
-        match self.explain() {
-            Ok(()) => Exit::Done,
-            Err(message) => {
-                complain(&message);
-                Exit::Usage
-            }
-        }
+        self.explain().map_or_else(|exit| exit, |()| Exit::Done)
     }
 
-    fn explain(self) -> Result<(), String> {
+    fn explain(self) -> Result<(), Exit> {
         let definition = find(&self.definition, &self.config)?;
-        let body = read_body(&self.body)?;
+        let body = read_body(&self.body).map_err(|message| complain_of_usage(&message))?;
         let headers: HeaderMap = self.headers.into_iter().collect();
         let answer = Answer {
             http_status: self.http_status,
@@ -107,25 +105,23 @@ impl Explain {
 }
 
 /// Finds a definition by its name, or reads the file if `name` ends in `.toml`.
-pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, String> {
+pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, Exit> {
     let path = Path::new(name);
     if path
         .extension()
         .is_some_and(|extension| extension == "toml")
     {
         return load_file(path).map(Arc::new).map_err(|errors| {
-            let each: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            each.join("\njobwatch: ")
+            for error in &errors {
+                complain(&error.to_string());
+            }
+            Exit::Usage
         });
     }
-    let catalog = config
-        .load()
-        .map_err(|diagnostics| diagnostics.to_string())?
-        .settings
-        .catalog;
+    let catalog = config.load_or_complain()?.settings.catalog;
     catalog.get(name).cloned().ok_or_else(|| {
         let suggestion = suggest::did_you_mean(name, catalog.names());
-        format!("unknown definition `{name}` (`jobwatch services` lists them; a file must end in .toml){suggestion}")
+        complain_of_usage(&format!("unknown definition `{name}` (`jobwatch services` lists them; a file must end in .toml){suggestion}"))
     })
 }
 

@@ -2,8 +2,10 @@
 //!
 //! The exit codes are in [`Exit`].
 
+mod change;
 mod check;
 mod client;
+mod complaint;
 mod credentials;
 mod db;
 mod deliveries;
@@ -28,22 +30,22 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::output::complain;
+use crate::cli::complaint::{complain, complain_settings, complain_usage};
 use crate::diagnostic::Diagnostics;
 use crate::settings;
 use crate::settings::Loaded;
 use crate::tree::source::Sources;
 
-pub use crate::cli::exit::Exit;
+pub use crate::cli::exit::{Code, Exit};
 
 /// The file that is read if it exists and no `--config` is given.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
-#[command(name = "jobwatch", version, after_help = EXAMPLES)]
+#[command(name = "jobwatch", version, after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -59,10 +61,12 @@ Examples:
   curl -si … | jobwatch submit dcs --from-response -  watch the job that curl created
   jobwatch list --state watching                      list the jobs that still run
   jobwatch sink test ops --config jobwatch.toml       send a sample event to a sink
-  jobwatch deliveries --state dead                    list failed deliveries, with reasons
+  jobwatch deliveries --state dead                    list failed deliveries, with reasons";
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 5 daemon unreachable,
-130 interrupted.";
+/// The examples and the exit codes.
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\nExit codes: {}.", Exit::in_words())
+}
 
 #[derive(Subcommand)]
 enum Command {
@@ -110,16 +114,35 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    fn load(&self) -> Result<Loaded, Diagnostics> {
-        let mut files = self.files.clone();
-        let default = PathBuf::from(CONFIG_DEFAULT);
-        if files.is_empty() && default.exists() {
-            files.push(default);
-        }
-        settings::load(&Sources {
-            files,
-            environment: environment(),
+    /// Loads the settings; reports everything that is wrong in them.
+    fn load_or_complain(&self) -> Result<Loaded, Exit> {
+        self.load().map_err(|diagnostics| {
+            complain_settings(&diagnostics);
+            Exit::Usage
         })
+    }
+
+    fn load(&self) -> Result<Loaded, Diagnostics> {
+        settings::load(&self.sources())
+    }
+
+    /// Returns the files that the user named, or else the usual one if it exists, and the
+    /// environment.
+    fn sources(&self) -> Sources {
+        let mut sources = self.only_named();
+        let default = PathBuf::from(CONFIG_DEFAULT);
+        if sources.files.is_empty() && default.exists() {
+            sources.files.push(default);
+        }
+        sources
+    }
+
+    /// Returns the files that the user named, and the environment.
+    fn only_named(&self) -> Sources {
+        Sources {
+            files: self.files.clone(),
+            environment: environment(),
+        }
     }
 }
 
@@ -132,20 +155,45 @@ fn environment() -> BTreeMap<String, String> {
 
 /// Parses the arguments, runs the command and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let exit = parsed().map_or_else(|exit| exit, run_to_end);
+    complaint::finish(exit);
+    exit.into()
+}
+
+/// Parses the arguments. With `--json`, also errors are JSON from here on.
+fn parsed() -> Result<Cli, Exit> {
+    let found = Cli::command()
+        .try_get_matches()
+        .inspect(|matches| {
+            if wants_json(matches) {
+                complaint::as_json();
+            }
+        })
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    found.map_err(|error| {
+        if !error.use_stderr() {
             // Clap reports `--help` and `--version` as errors too.
-            let code = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            // If standard error is closed, only the exit code is left.
             let _ = error.print();
-            return code.into();
+            return Exit::Done;
         }
-    };
+        if std::env::args_os().any(|argument| argument == "--json") {
+            complaint::as_json();
+        }
+        complain_usage(&error);
+        Exit::Usage
+    })
+}
+
+/// True if the innermost command has the flag `--json`, and it is given.
+fn wants_json(matches: &ArgMatches) -> bool {
+    if let Some((_, inner)) = matches.subcommand() {
+        return wants_json(inner);
+    }
+    let flag = matches.try_get_one::<bool>("json");
+    flag.is_ok_and(|flag| flag == Some(&true))
+}
+
+fn run_to_end(cli: Cli) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -153,13 +201,13 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("cannot start threads: {error}"));
-            return Exit::Failed.into();
+            return Exit::Failed;
         }
     };
     let exit = runtime.block_on(cli.command.execute());
     // Blocking calls that a command gave up on must not delay the exit.
     runtime.shutdown_background();
-    exit.into()
+    exit
 }
 
 impl Command {

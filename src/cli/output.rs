@@ -6,7 +6,11 @@ use std::io::{ErrorKind, IsTerminal, Write as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::cli::Exit;
+use crate::cli::complaint::finish;
 use crate::watch::{Severity, State};
+
+pub(super) use crate::cli::complaint::complain;
 
 /// Prints a line to standard output; a closed pipe is not an error. Any other failure, such as
 /// a full disk, ends the program: its caller must not take half of an output for the whole.
@@ -15,13 +19,9 @@ pub(super) fn say(text: &str) {
         && error.kind() != ErrorKind::BrokenPipe
     {
         complain(&format!("cannot write to standard output: {error}"));
+        finish(Exit::Failed);
         std::process::exit(1);
     }
-}
-
-/// Prints an error to standard error, after the name of the program.
-pub(super) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "jobwatch: {text}");
 }
 
 /// Prints a value as JSON: indented on a terminal, otherwise on one line.

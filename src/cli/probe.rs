@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::complaint::complain_of_usage;
 use crate::cli::explain::in_words;
-use crate::cli::output::{complain, plain, say, say_json};
+use crate::cli::output::{plain, say, say_json};
 use crate::cli::pair::pair;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock};
@@ -27,6 +28,9 @@ pub(super) struct Probe {
     /// A parameter of the request, if the configuration of the service does not set it
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
+    /// Print JSON, also for errors; the result is JSON without it as well
+    #[arg(long, conflicts_with = "human")]
+    json: bool,
     /// Print a table for people instead of JSON
     #[arg(long)]
     human: bool,
@@ -48,29 +52,23 @@ impl Probe {
     pub(super) async fn execute(self) -> Exit {
         let clock = SystemClock::shared();
         match self.probe(&clock).await {
-            Ok(exit) => exit,
-            Err(message) => {
-                complain(&message);
-                Exit::Usage
-            }
+            Ok(exit) | Err(exit) => exit,
         }
     }
 
     /// Returns exit code 0 if the job was seen, and 1 if the poll failed.
-    async fn probe(self, clock: &SharedClock) -> Result<Exit, String> {
-        let loaded = self
-            .config
-            .load()
-            .map_err(|diagnostics| diagnostics.to_string())?;
-        let services = build::services(&loaded.settings, clock).map_err(|e| format!("{e:#}"))?;
+    async fn probe(self, clock: &SharedClock) -> Result<Exit, Exit> {
+        let loaded = self.config.load_or_complain()?;
+        let services = build::services(&loaded.settings, clock)
+            .map_err(|error| complain_of_usage(&format!("{error:#}")))?;
         let service = services.get(&self.service).ok_or_else(|| {
             let suggestion = suggest::did_you_mean(&self.service, services.names());
             let names: Vec<&str> = services.names().collect();
-            format!(
+            complain_of_usage(&format!(
                 "unknown service `{}` (configured: {}){suggestion}",
                 self.service,
                 names.join(", ")
-            )
+            ))
         })?;
         let params = self.params.into_iter().collect();
         let started = clock.uptime();

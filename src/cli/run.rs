@@ -22,12 +22,9 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn execute(self) -> Exit {
-        let loaded = match self.config.load() {
+        let loaded = match self.config.load_or_complain() {
             Ok(loaded) => loaded,
-            Err(diagnostics) => {
-                complain(&diagnostics.to_string());
-                return Exit::Usage;
-            }
+            Err(exit) => return exit,
         };
         let log = match telemetry::start(&loaded.settings.log) {
             Ok(log) => log,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::complaint::note;
 use crate::cli::output::{Paint, Table, complain, say, say_json};
 use crate::cli::{ConfigArgs, Exit};
 use crate::definition::Definition;
@@ -50,12 +51,9 @@ impl Services {
     }
 
     fn show(&self) -> Exit {
-        let settings = match self.config.load() {
+        let settings = match self.config.load_or_complain() {
             Ok(loaded) => loaded.settings,
-            Err(diagnostics) => {
-                complain(&diagnostics.to_string());
-                return Exit::Usage;
-            }
+            Err(exit) => return exit,
         };
         let Some(name) = &self.name else {
             self.list(&settings);
@@ -113,7 +111,7 @@ fn check(files: &[PathBuf]) -> Exit {
         match load_file(file) {
             Ok(definition) => {
                 for warning in &definition.warnings {
-                    complain(&format!("warning: {warning}"));
+                    note(&format!("warning: {warning}"));
                 }
                 let shown = definition.request.shown();
                 say(&format!("{}: valid ({shown})", file.display()));

@@ -227,16 +227,12 @@ impl Test {
     }
 
     fn settings(&self) -> Result<(Settings, LogOutput), Exit> {
-        let usage = |message: String| {
-            complain(&message);
-            Exit::Usage
-        };
-        let loaded = self.config.load();
-        let settings = loaded.map_err(|diagnostics| usage(diagnostics.to_string()))?;
-        let settings = settings.settings;
+        let settings = self.config.load_or_complain()?.settings;
         // The log sink writes to the log, so the log is started here too.
-        let log = telemetry::start(&settings.log);
-        let log = log.map_err(|error| usage(format!("{error:#}")))?;
+        let log = telemetry::start(&settings.log).map_err(|error| {
+            complain(&format!("{error:#}"));
+            Exit::Usage
+        })?;
         Ok((settings, log))
     }
 }

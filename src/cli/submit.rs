@@ -7,13 +7,16 @@ use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::view::WatchView;
+use crate::cli::Exit;
 use crate::cli::client::DaemonArgs;
+use crate::cli::complaint::{complain_of_usage, note};
 use crate::cli::explain::{find, read_body};
-use crate::cli::output::{complain, say, say_json, time};
+use crate::cli::output::{say, say_json, time};
 use crate::cli::pair::pair;
 use crate::cli::response::Response;
-use crate::cli::{ConfigArgs, Exit};
+
 use crate::clock::SystemClock;
+use crate::definition::Definition;
 use crate::definition::answer::Answer;
 use crate::definition::created_job::CreatedJob;
 use crate::watch::request::WatchRequest;
@@ -35,8 +38,6 @@ pub(super) struct Submit {
     /// the definition with the name of the service]
     #[arg(long, value_name = "NAME", requires = "from_response")]
     definition: Option<String>,
-    #[command(flatten)]
-    config: ConfigArgs,
     /// A parameter that the configuration of the service does not set, such as
     /// `project_id=…`; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
@@ -80,7 +81,7 @@ fn expect(text: &str) -> Result<Expect, String> {
 
 impl Submit {
     /// Returns the job that the arguments name, or that the creating call has named.
-    fn job(&self) -> Result<CreatedJob, String> {
+    fn job(&self) -> Result<CreatedJob, Exit> {
         match (&self.job_id, &self.from_response) {
             (Some(job_id), _) => Ok(CreatedJob {
                 job_id: job_id.clone(),
@@ -88,47 +89,23 @@ impl Submit {
                 since: None,
             }),
             (None, Some(file)) => self.job_in(file),
-            (None, None) => Err("give the id of the job, or --from-response".to_owned()),
+            (None, None) => Err(complain_of_usage(
+                "give the id of the job, or --from-response",
+            )),
         }
     }
 
-    fn job_in(&self, file: &Path) -> Result<CreatedJob, String> {
-        let definition = find(&self.definition_name(), &self.config)?;
-        if definition.submit.is_empty() {
-            let name = &definition.name;
-            return Err(format!(
-                "the definition `{name}` cannot read a job id: it has no [submit] section"
-            ));
-        }
-        let response = Response::read(&read_body(file)?)?;
-        if response.http_status >= 400 {
-            let (file, status) = (file.display(), response.http_status);
-            return Err(format!(
-                "{file} is an error answer (HTTP {status}): no job was created"
-            ));
-        }
-        let answer = Answer {
-            http_status: response.http_status,
-            headers: &response.headers,
-            body: &response.body,
-            is_cut: false,
-        };
-        let now = SystemClock::shared().now();
-        let created = definition.submit.read(&definition.answer, &answer, now);
-        created.ok_or_else(|| {
-            format!(
-                "no job id in {}: the selectors in [submit] of `{}` find none",
-                file.display(),
-                definition.name
-            )
-        })
+    fn job_in(&self, file: &Path) -> Result<CreatedJob, Exit> {
+        let definition = find(&self.definition_name(), &self.daemon.config)?;
+        let read = job_of(&definition, file);
+        read.map_err(|message| complain_of_usage(&message))
     }
 
     /// Returns `--definition`, or the definition of the service if it is configured on this
     /// machine too; otherwise services often have the name of their definition.
     fn definition_name(&self) -> String {
         let configured = || {
-            let services = self.config.load().ok()?.settings.services;
+            let services = self.daemon.config.load().ok()?.settings.services;
             Some(services.get(&self.service)?.definition.name.clone())
         };
         let given = self.definition.clone();
@@ -145,10 +122,7 @@ impl Submit {
     }
 
     async fn submit(self) -> Result<(), Exit> {
-        let job = self.job().map_err(|message| {
-            complain(&message);
-            Exit::Usage
-        })?;
+        let job = self.job()?;
         let request = WatchRequest {
             service: self.service,
             job_id: job.job_id,
@@ -169,7 +143,7 @@ impl Submit {
             .await?;
         let watch = answer.body;
         if !watch.ignored.is_empty() {
-            complain(&format!(
+            note(&format!(
                 "the watch exists already and keeps its own {}; `--again` makes a new one once it has ended",
                 watch.ignored.join(", ")
             ));
@@ -181,6 +155,38 @@ impl Submit {
         }
         Ok(())
     }
+}
+
+/// Reads the job id from the answer of the creating call.
+fn job_of(definition: &Definition, file: &Path) -> Result<CreatedJob, String> {
+    if definition.submit.is_empty() {
+        let name = &definition.name;
+        return Err(format!(
+            "the definition `{name}` cannot read a job id: it has no [submit] section"
+        ));
+    }
+    let response = Response::read(&read_body(file)?)?;
+    if response.http_status >= 400 {
+        let (file, status) = (file.display(), response.http_status);
+        return Err(format!(
+            "{file} is an error answer (HTTP {status}): no job was created"
+        ));
+    }
+    let answer = Answer {
+        http_status: response.http_status,
+        headers: &response.headers,
+        body: &response.body,
+        is_cut: false,
+    };
+    let now = SystemClock::shared().now();
+    let created = definition.submit.read(&definition.answer, &answer, now);
+    created.ok_or_else(|| {
+        format!(
+            "no job id in {}: the selectors in [submit] of `{}` find none",
+            file.display(),
+            definition.name
+        )
+    })
 }
 
 /// Writes the beginning of a run as a `since`. The clock of the service is known to a second or

@@ -6,6 +6,7 @@
 //! the parts of the program from [`values`] ([`build`]). `config/default.toml` is the
 //! manual: it lists every key.
 
+mod address;
 pub mod build;
 mod credentials;
 mod sections;
@@ -18,6 +19,7 @@ mod values;
 use crate::diagnostic::Diagnostics;
 use crate::tree::source::{Sources, layer};
 
+pub use crate::settings::address::{DaemonAddress, address};
 pub use crate::settings::values::{ApiSettings, Loaded, Settings};
 
 /// The embedded defaults, with every key documented.

@@ -20,6 +20,8 @@ use crate::tree::source::Layered;
 use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
 
+/// The word for no TCP at all.
+const NO_LISTEN: &str = "none";
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads all settings. Returns `None` for them if something essential is wrong; the
@@ -127,26 +129,47 @@ fn store(root: &Reader<'_>) -> Option<PathBuf> {
     }
 }
 
+/// The setting `listen`.
+pub(super) enum Listen {
+    /// On TCP.
+    At(SocketAddr),
+    /// On the Unix socket only.
+    Nowhere,
+}
+
+impl Listen {
+    pub(super) fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::Nowhere => None,
+        }
+    }
+}
+
+pub(super) fn listen(section: &Reader<'_>) -> Option<Listen> {
+    let text = section.required_text("listen")?;
+    if text == NO_LISTEN {
+        return Some(Listen::Nowhere);
+    }
+    let parsed: Option<SocketAddr> = text.parse().ok();
+    if parsed.is_none() {
+        section.report(
+            "listen",
+            format!("\"{text}\" must be an address and a port, as 127.0.0.1:8620 or [::1]:8620, or \"{NO_LISTEN}\""),
+        );
+    }
+    parsed.map(Listen::At)
+}
+
 fn api(root: &Reader<'_>) -> Option<ApiSettings> {
     let section = root.section("api");
-    let listen = section.required_text("listen").and_then(|text| {
-        let parsed: Option<SocketAddr> = text.parse().ok();
-        if parsed.is_none() {
-            section.report(
-                "listen",
-                format!(
-                    "\"{text}\" must be an address and a port, as 127.0.0.1:8620 or [::1]:8620"
-                ),
-            );
-        }
-        parsed
-    });
+    let listen = listen(&section);
     let read_token = section.secret("read_token");
     let write_token = section.secret("write_token");
     let connections = section.whole("connections", 1..=100_000);
     let callback = callback::read(&section);
     section.finish();
-    let listen = listen?;
+    let listen = listen?.address()?;
     let has = |name: &str| section.has_any(&[name, &format!("{name}_file")]);
     let is_guarded = has("read_token") && has("write_token");
     if !listen.ip().is_loopback() && !is_guarded {

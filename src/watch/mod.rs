@@ -334,6 +334,8 @@ pub struct Progress {
     pub polls: u32,
     /// The polls that were problems since the submission.
     pub problems: u32,
+    /// The problems since the last sighting.
+    pub problems_in_a_row: u32,
     /// The last problem since the submission.
     pub last_problem: Option<ProblemNote>,
     /// The time of the next poll.

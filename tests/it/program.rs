@@ -6,6 +6,7 @@ mod credential_secrets;
 mod daemon;
 mod definitions;
 mod disk;
+mod json_errors;
 mod kills;
 mod logs;
 mod power_cut;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::api::view::WatchView;
+use crate::cli::change::{change, reason};
 use crate::cli::demo::receiver::Inbox;
 use crate::cli::demo::scenario::Case;
 use crate::watch::State;
-use crate::watch::observation::ProblemNote;
 
 /// One case and its watch.
 pub(super) struct Row {
@@ -169,54 +169,6 @@ impl Progress {
     }
 }
 
-/// Describes the most important change from `before` to `after`.
-fn change(before: &WatchView, after: &WatchView) -> Option<String> {
-    if before.state != after.state {
-        return Some(ending(before, after));
-    }
-    if after.problems > before.problems {
-        return after.last_problem.as_ref().map(problem);
-    }
-    if after.unknown_status.is_some() && before.unknown_status != after.unknown_status {
-        let status = after.unknown_status.as_deref().unwrap_or_default();
-        return Some(format!("unknown status {status}: counts as running"));
-    }
-    match (&before.status, &after.status) {
-        (Some(old), Some(new)) if old != new => Some(format!("{old} → {new}")),
-        (None, Some(new)) => Some(format!("seen as {new}")),
-        _ => None,
-    }
-}
-
-fn ending(before: &WatchView, after: &WatchView) -> String {
-    let states = format!("{} → {}", before.state, after.state);
-    match reason(after) {
-        Some(reason) => format!("{states} ({reason})"),
-        None => states,
-    }
-}
-
-/// Returns the code and the reason that the service gave.
-fn reason(watch: &WatchView) -> Option<String> {
-    let given = [watch.code.as_deref(), watch.reason.as_deref()];
-    let given: Vec<&str> = given.into_iter().flatten().collect();
-    (!given.is_empty()).then(|| given.join(": "))
-}
-
-fn problem(note: &ProblemNote) -> String {
-    let status = note.http_status.map(|status| status.to_string());
-    let details: Vec<&str> = [status.as_deref(), note.code.as_deref()]
-        .into_iter()
-        .flatten()
-        .collect();
-    let message = if details.is_empty() {
-        note.message.clone()
-    } else {
-        format!("{}, {}", details.join(" "), note.message)
-    };
-    format!("{}: {message}", note.kind)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use serde_json::json;
@@ -225,18 +177,7 @@ pub(super) mod tests {
     use crate::cli::demo::receiver::Event;
     use crate::cli::demo::scenario::cases;
 
-    /// A watch as the API shows it.
-    pub(in crate::cli::demo) fn watch(id: &str, state: &str) -> WatchView {
-        let at = "2026-01-01T00:00:00Z";
-        serde_json::from_value(json!({
-            "id": id, "service": "dcs", "job_id": "j", "job_type": null, "state": state,
-            "status": null, "code": null, "reason": null, "submitted_at": at, "began_at": null,
-            "ended_at": null, "finished_at": null, "deadline": at, "next_poll_at": null,
-            "polls": 0, "problems": 0, "last_problem": null, "unknown_status": null,
-            "progress": null, "children": [], "resources": null, "labels": {}, "params": {},
-        }))
-        .unwrap()
-    }
+    pub(in crate::cli::demo) use crate::cli::change::tests::watch;
 
     /// The demo with its first two cases submitted, as watches `w0` and `w1`.
     pub(in crate::cli::demo) fn begun() -> Progress {

@@ -84,7 +84,7 @@ impl Setup {
         Ok(Self {
             receiver,
             clouds,
-            client: Client::new(&url, None).map_err(|_| anyhow!("cannot create an HTTP client"))?,
+            client: Client::new(&url).map_err(|_| anyhow!("cannot create an HTTP client"))?,
             folder,
             // Not in the daemon's own tracker, which the daemon waits for in its end.
             ended: servers.tracker.spawn(app.run(listener)),

@@ -39,6 +39,7 @@ impl Polling for Poller {
         Some(Progress {
             polls: tracking.polls,
             problems: tracking.problems,
+            problems_in_a_row: tracking.problems_in_a_row,
             last_problem: tracking.last_problem.as_deref().cloned(),
             next_poll_at: later(now, due.saturating_sub(uptime)),
         })

@@ -1,5 +1,7 @@
 //! Commands that run to their end: their output and their exit codes.
 
+use jobwatch::cli::Exit;
+
 use crate::program::process::{Folder, run, stderr, stdout};
 
 const COMMANDS: [&str; 13] = [
@@ -35,6 +37,25 @@ fn help_mentions_every_command() {
             "{command}"
         );
     }
+}
+
+#[test]
+fn help_and_documents_list_the_exit_codes() {
+    let help = stdout(&run(&["--help"])).replace('\n', " ");
+    let documents = include_str!("../../../docs/pipelines.md");
+    let (_, documents) = documents.split_once("\n## Exit codes\n").unwrap();
+    let (documents, _) = documents.split_once("\n## ").unwrap();
+    let rows = Exit::table().iter().map(|code| {
+        let (number, word) = (code.exit.code(), code.word);
+        assert!(help.contains(&format!("{number} {word}")), "{help}");
+        format!("| {number} | {word}: {} |", code.meaning)
+    });
+    let rows: Vec<String> = rows.collect();
+    let listed: Vec<&str> = documents
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| code"))
+        .collect();
+    assert_eq!(listed, rows);
 }
 
 #[test]
