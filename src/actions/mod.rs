@@ -6,6 +6,7 @@
 //!
 //! Actions see the poller and the courier only through [`Polling`] and [`Delivering`].
 
+pub mod hint;
 pub mod redrive;
 pub mod stop;
 pub mod submit;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 
+use crate::actions::hint::HintSources;
 use crate::clock::SharedClock;
 use crate::outbound::egress::Hosts;
 use crate::service::Services;
@@ -32,6 +34,10 @@ pub trait Polling: Send + Sync {
     /// Tries once to save the transitions that wait in memory for the store. Does nothing while
     /// another flush is under way.
     async fn flush(&self);
+
+    /// Makes the next poll of a watch due soon, within its budget: now, or a few seconds after the
+    /// last answer. Returns false if the watch is not polled.
+    fn poll_soon(&self, id: WatchId) -> bool;
 
     /// Returns the numbers of a watch since its last commit; `None` for a watch that is not
     /// polled.
@@ -54,6 +60,8 @@ pub struct Parts {
     pub composer: Composer,
     /// The hosts that a `callback_url` may name; `None` where callbacks are off.
     pub callback_hosts: Option<Hosts>,
+    /// The hints about jobs, for the services that take some.
+    pub hints: HintSources,
     /// The clock, which a test may step.
     pub clock: SharedClock,
     /// Wakes the poller and the courier.

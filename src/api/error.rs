@@ -85,6 +85,46 @@ impl ApiError {
         )
     }
 
+    pub(super) fn no_such_service(name: &str, nearest: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:jobwatch:problem:no-such-service",
+            "Service not found",
+            format!("unknown service `{name}`{nearest}; GET /v1/services lists them"),
+        )
+    }
+
+    /// 409: the service is configured, and not for hints.
+    pub(super) fn no_hints(service: &str) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "urn:jobwatch:problem:no-hints",
+            "The service takes no hints",
+            format!(
+                "[services.{service}.hints] is missing; add it with `job_id = \"$.…\"`, the place of the job id in a hint"
+            ),
+        )
+    }
+
+    /// 422: no job id was found in a hint.
+    pub(super) fn refused_hint(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "urn:jobwatch:problem:refused-hint",
+            "The hint names no job",
+            detail,
+        )
+    }
+
+    pub(super) fn no_such_group(name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:jobwatch:problem:no-such-group",
+            "Group not found",
+            format!("no watch was submitted with the group `{name}`"),
+        )
+    }
+
     pub(super) fn no_such_delivery(id: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

@@ -9,6 +9,7 @@
 mod address;
 pub mod build;
 mod credentials;
+mod hints;
 mod sections;
 mod services;
 mod sinks;
