@@ -9,11 +9,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::actions::submit::{Submission, SubmitError};
 use crate::actions::{Actions, Delivering, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
+use crate::api::durations::Usual;
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -23,9 +25,11 @@ use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
 use crate::watch::change::Composer;
 use crate::watch::event::Instance;
+use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
+use crate::workers::groups::Groups;
 use crate::workers::poller::Poller;
-use crate::workers::{courier, poller};
+use crate::workers::{courier, groups, poller};
 use crate::{actions, api, clock, lifecycle};
 
 /// The whole program, wired and not yet running.
@@ -38,6 +42,10 @@ pub struct App {
     pub poller: Poller,
     /// Delivers events to the sinks.
     pub courier: Courier,
+    /// Announces events to the clients of the API that wait for them.
+    pub announcer: Announcer,
+    /// Finishes groups of watches.
+    pub groups: Groups,
     /// The HTTP API, ready to be served.
     pub router: Router,
     settings: Settings,
@@ -69,6 +77,15 @@ impl App {
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
         });
+        let announcer = Announcer::new(store.clone());
+        let mut committed = courier.wake_handle();
+        committed.join(announcer.wake_handle());
+        let groups = Groups::new(groups::Parts {
+            store: store.clone(),
+            composer: composer.clone(),
+            clock: Arc::clone(&clock),
+            committed: committed.clone(),
+        });
         let poller = Poller::new(poller::Parts {
             store: store.clone(),
             services: services.clone(),
@@ -77,17 +94,20 @@ impl App {
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
             tracker: lifecycle.tracker.clone(),
-            courier: courier.wake_handle(),
+            committed: committed.clone(),
+            groups: groups.wake_handle(),
         });
         let mut wake = poller.wake_handle();
-        wake.join(courier.wake_handle());
+        wake.join(committed);
         let parts = actions::Parts {
             store: Arc::clone(&store),
             services,
             composer,
             callback_hosts: settings.api.callback.as_ref().map(|it| it.hosts.clone()),
+            hints: settings.hints.clone(),
             clock: Arc::clone(&clock),
             wake,
+            groups: groups.wake_handle(),
             poller: Arc::new(poller.clone()),
             courier: Arc::new(courier.clone()),
         };
@@ -103,12 +123,19 @@ impl App {
             )),
             metrics,
             clock: Arc::clone(&clock),
+            announcer: announcer.clone(),
+            stop: lifecycle.stop.clone(),
+            tracker: lifecycle.tracker.clone(),
+            usual: Usual::default(),
+            bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
         });
         Ok(Self {
             store,
             actions,
             poller,
             courier,
+            announcer,
+            groups,
             router,
             settings,
             clock,
@@ -131,10 +158,14 @@ impl App {
             tracker.clone(),
             stop.clone(),
         ));
+        let announcer = self.announcer.clone();
+        let stopping = stop.clone();
+        tracker.spawn(async move { announcer.run(stopping).await });
         self.submit_configured().await;
         self.poller.load().await.context("load the watches")?;
         self.warn_of_orphans().await?;
         self.courier.run(stop, tracker);
+        self.groups.run(stop.clone(), tracker);
         if !stop.is_cancelled() {
             lifecycle::notify_ready();
         }
@@ -147,6 +178,11 @@ impl App {
         self.poller.run(stop.clone(), heartbeat).await;
         self.end().await;
         Ok(())
+    }
+
+    /// Begins the stop: waits and streams end, and nothing new begins.
+    pub fn stop(&self) {
+        self.lifecycle.stop.cancel();
     }
 
     /// Submits the `[[watches]]` of the configuration. One that is refused is logged and left

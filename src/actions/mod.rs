@@ -6,7 +6,9 @@
 //!
 //! Actions see the poller and the courier only through [`Polling`] and [`Delivering`].
 
+pub mod group;
 pub mod hint;
+pub mod poll;
 pub mod redrive;
 pub mod stop;
 pub mod submit;
@@ -39,6 +41,10 @@ pub trait Polling: Send + Sync {
     /// last answer. Returns false if the watch is not polled.
     fn poll_soon(&self, id: WatchId) -> bool;
 
+    /// Makes the next poll of a watch due now, within its budget. Returns false if the watch is not
+    /// polled.
+    fn poll_now(&self, id: WatchId) -> bool;
+
     /// Returns the numbers of a watch since its last commit; `None` for a watch that is not
     /// polled.
     fn progress(&self, id: WatchId) -> Option<Progress>;
@@ -66,6 +72,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Wakes the poller and the courier.
     pub wake: Wake,
+    /// Wakes the worker that finishes groups.
+    pub groups: Wake,
     /// The poller, for decisions and numbers that the store does not have yet.
     pub poller: Arc<dyn Polling>,
     /// The courier, for the status of sinks.

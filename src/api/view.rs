@@ -43,6 +43,9 @@ pub(crate) struct WatchView {
     pub(crate) resources: Option<Value>,
     pub(crate) labels: Labels,
     pub(crate) params: Params,
+    /// The group of watches, if the watch belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
     /// The run of the job, where its definition names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<String>,
@@ -73,6 +76,9 @@ pub(crate) struct WatchView {
     /// The host of the watch's own `callback_url`; the rest of that URL may be a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callback_host: Option<String>,
+    /// How long such jobs usually take; while watching, once three ends are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) usual: Option<UsualView>,
     /// The latest transitions, oldest first; absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) transitions: Option<Vec<TransitionView>>,
@@ -84,6 +90,17 @@ pub(crate) struct WatchView {
 )]
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// How long the jobs of one type of one service took, by the newest that ended with a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UsualView {
+    /// The number of jobs that were counted, at most 64.
+    pub(crate) count: usize,
+    /// Half of them took at most this long, in seconds.
+    pub(crate) p50_s: f64,
+    /// Nine of ten took at most this long, in seconds.
+    pub(crate) p90_s: f64,
 }
 
 /// One transition of a watch, read from the event that recorded it.
@@ -104,6 +121,9 @@ pub(crate) struct PageView {
     pub(crate) watches: Vec<WatchView>,
     /// The `cursor` of the next page; absent on the last.
     pub(crate) next: Option<String>,
+    /// The position in the log of events that the page shows: the `after` of a wait for a change.
+    #[serde(default)]
+    pub(crate) as_of: String,
 }
 
 impl WatchView {
@@ -144,6 +164,7 @@ impl WatchView {
             children: job.map(|job| job.children).unwrap_or_default(),
             labels: watch.labels,
             params: watch.params,
+            group: watch.group,
             run: watch.run,
             since: watch.since,
             expect: watch.expect,
@@ -154,6 +175,7 @@ impl WatchView {
             stages: watch.stages,
             ignored: Vec::new(),
             callback_host: watch.callback_url.map(|url| url.host().to_owned()),
+            usual: None,
             transitions: None,
         }
     }

@@ -52,6 +52,8 @@ struct Slot {
     duty: Duty,
     /// The reason for `due`.
     reason: Reason,
+    /// True if a poll was asked for while the entry was taken.
+    is_asked_again: bool,
     /// The uptime of the last answer, in whole seconds; [`NEVER`] before the first.
     answered: u32,
     due: Duration,
@@ -121,6 +123,7 @@ impl Agenda {
             entry,
             duty,
             reason,
+            is_asked_again: false,
             answered: NEVER,
             due,
         }));
@@ -193,6 +196,35 @@ impl Agenda {
         self.late += usize::from(duty == Duty::PollLate);
         let generation = self.next_generation(ticket.slot);
         self.queue.push(Reverse((due, ticket.slot, generation)));
+    }
+
+    /// Makes the poll of a queued watch due at `due`, if it is due later. One that is taken at
+    /// `uptime` is to be polled once more. Returns false for a watch that is not on the agenda, and
+    /// for one that waits for the end of a pause or of itself.
+    pub fn hasten(&mut self, id: WatchId, due: Duration, uptime: Duration) -> bool {
+        let Some(&index) = self.by_id.get(&id) else {
+            return false;
+        };
+        let slot = self.places[index as usize].slot.as_mut();
+        let Some(slot) = slot.filter(|slot| slot.duty == Duty::Poll) else {
+            return false;
+        };
+        if slot.due > uptime && slot.due > due {
+            slot.due = due;
+            slot.reason = Reason::Asked;
+            let generation = self.next_generation(index);
+            self.queue.push(Reverse((due, index, generation)));
+        } else if slot.due <= uptime {
+            // A watch that is due was taken already, and its answer may be older than the request.
+            slot.is_asked_again = true;
+        }
+        true
+    }
+
+    /// Returns whether the entry of a ticket is to be polled once more, and forgets that.
+    pub fn take_asked_again(&mut self, ticket: Ticket) -> bool {
+        self.slot_mut(ticket)
+            .is_some_and(|slot| std::mem::take(&mut slot.is_asked_again))
     }
 
     /// Removes a watch, queued or taken.
@@ -324,6 +356,26 @@ mod tests {
         assert_eq!(agenda.watching(), 1);
         agenda.forget(WatchId(Uuid::from_u128(2)));
         assert_eq!(agenda.watching(), 0);
+    }
+
+    #[test]
+    fn a_hastened_entry_comes_once_and_at_once() {
+        let mut agenda = Agenda::default();
+        agenda.add(entry(1), Duty::Poll, at(90));
+        agenda.add(entry(2), Duty::Expire, at(90));
+        let hasten = |agenda: &mut Agenda, n, due, uptime| {
+            agenda.hasten(WatchId(Uuid::from_u128(n)), at(due), at(uptime))
+        };
+        assert!(hasten(&mut agenda, 1, 5, 5));
+        assert!(!hasten(&mut agenda, 2, 5, 5));
+        assert!(!hasten(&mut agenda, 3, 5, 5));
+        let (ticket, _) = agenda.take_due(at(5)).unwrap();
+        assert!(!agenda.take_asked_again(ticket));
+        assert!(hasten(&mut agenda, 1, 6, 6), "taken");
+        assert!(agenda.take_asked_again(ticket) && !agenda.take_asked_again(ticket));
+        agenda.schedule(ticket, Duty::Poll, at(50));
+        assert_eq!(taken(&mut agenda, at(60)), [1]);
+        assert_eq!(taken(&mut agenda, at(100)), [2]);
     }
 
     proptest! {

@@ -33,8 +33,8 @@ pub struct Parts {
     /// Composes the events of groups.
     pub composer: Composer,
     pub clock: SharedClock,
-    /// Wakes the courier after a commit.
-    pub courier: Wake,
+    /// Wakes the courier and the announcer after a commit.
+    pub committed: Wake,
 }
 
 /// Finishes groups. Clones share one wake.
@@ -116,7 +116,7 @@ impl Groups {
             store,
             composer,
             clock,
-            courier,
+            committed,
         } = &*self.parts;
         let Some((end, sinks)) = self.read_members(&group.name).await? else {
             return Ok(false);
@@ -128,7 +128,7 @@ impl Groups {
         if applied == Applied::Refused {
             return Ok(false);
         }
-        courier.wake();
+        committed.wake();
         tracing::debug!(
             group = group.name,
             members = group.members,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::api::service_view::{CredentialView, ProblemView};
+use crate::api::view::UsualView;
 use crate::watch::{Outcome, State};
 use crate::workers::poller::Reason;
 
@@ -33,17 +34,6 @@ pub(crate) struct Facts {
     pub(crate) receivers: Receivers,
     /// The end of the watch; `null` while it is watching.
     pub(crate) end: Option<End>,
-}
-
-/// How long the jobs of one type of one service took, by the newest that ended with a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct UsualView {
-    /// The number of jobs that were counted, at most 64.
-    pub(crate) count: u32,
-    /// Half of them took at most this long, in seconds.
-    pub(crate) p50_s: f64,
-    /// Nine of ten took at most this long, in seconds.
-    pub(crate) p90_s: f64,
 }
 
 /// The job as the last sighting shows it.

@@ -49,12 +49,12 @@ pub(super) async fn show(
 
 impl Api {
     async fn facts(&self, watch: Watch) -> Result<Facts, ApiError> {
+        self.refresh_usual(std::slice::from_ref(&watch)).await?;
         let polled = self.poller.facts(watch.id);
         let end = match watch.state {
             WatchState::Watching => None,
             WatchState::Final(outcome) => Some(self.end_of(&watch, outcome).await?),
         };
-        let is_over = end.is_some();
         Ok(Facts {
             at: self.clock.now(),
             watch_id: watch.id.to_string(),
@@ -62,7 +62,7 @@ impl Api {
             state: watch.state,
             submitted_at: watch.submitted_at,
             deadline: watch.deadline,
-            usual: self.usual(&watch).await?.filter(|_| !is_over),
+            usual: self.usual.of(&watch),
             last_answer: answer_of(&watch, polled.as_ref()),
             problem: polled.as_ref().and_then(problem_of),
             next_poll: polled.map(|polled| NextPoll {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::service_view::ProblemView;
+use crate::api::view::UsualView;
 use crate::api::why::facts::{
-    End, Facts, NextPoll, ProblemRow, Receivers, ServiceFacts, UsualView, WatchAnswer,
+    End, Facts, NextPoll, ProblemRow, Receivers, ServiceFacts, WatchAnswer,
 };
 use crate::clock::{show_duration, until};
 use crate::watch::Outcome;

@@ -79,8 +79,10 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Runs the polls in flight.
     pub tracker: TaskTracker,
-    /// Wakes the courier after a commit.
-    pub courier: Wake,
+    /// Wakes the courier and the announcer after a commit.
+    pub committed: Wake,
+    /// Wakes the worker that finishes groups, after the end of a watch in one.
+    pub groups: Wake,
 }
 
 /// Polls jobs when they are due. Clones share one agenda.
@@ -96,7 +98,8 @@ struct Shared {
     clock: SharedClock,
     metrics: Arc<Metrics>,
     tracker: TaskTracker,
-    courier: Wake,
+    committed: Wake,
+    groups: Wake,
     wake: Wake,
     woken: Arc<Notify>,
     /// True once no new poll may begin.
@@ -154,7 +157,8 @@ impl Poller {
                 clock: parts.clock,
                 metrics: parts.metrics,
                 tracker: parts.tracker,
-                courier: parts.courier,
+                committed: parts.committed,
+                groups: parts.groups,
                 wake,
                 woken,
                 stopping: AtomicBool::new(false),

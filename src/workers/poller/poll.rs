@@ -21,6 +21,7 @@ use crate::watch::{Watch, WatchId};
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
+use crate::workers::poller::progress::HINT_EVERY;
 use crate::workers::poller::{Shared, State};
 
 /// The pause of a watch whose decision could neither be saved nor kept in memory.
@@ -232,6 +233,13 @@ impl Shared {
                 aligned(due, timing.initial()).min(last)
             } else {
                 due
+            };
+            let soon = uptime.saturating_add(HINT_EVERY);
+            let is_asked = agenda.take_asked_again(taken.ticket) && next.duty == Duty::Poll;
+            let (reason, due) = if is_asked && soon < due {
+                (Reason::Asked, soon)
+            } else {
+                (reason, due)
             };
             agenda.note_answer(taken.ticket, uptime);
             agenda.schedule_for(reason, taken.ticket, next.duty, due);

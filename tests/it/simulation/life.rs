@@ -243,7 +243,8 @@ impl Process {
             rng: rng(),
             metrics: Metrics::shared(),
             tracker: tracker.clone(),
-            courier: courier.wake_handle(),
+            committed: courier.wake_handle(),
+            groups: Wake::default(),
         });
         let mut wake = poller.wake_handle();
         wake.join(courier.wake_handle());

@@ -20,3 +20,4 @@ mod resources;
 mod services;
 mod throttling;
 mod trouble;
+mod waits;
