@@ -17,7 +17,7 @@
 //! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | the background workers: the poller (`poller/`) and the courier |
-//! | `api/` | the HTTP API |
+//! | `api/` | the HTTP API; `why/` explains a watch in one paragraph |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `demo/` is the command `demo`, `client/` calls the daemon |

@@ -65,9 +65,8 @@ impl Api {
                 "title" => {
                     let is_plain = !term.value.chars().any(char::is_control);
                     if !is_plain || term.value.chars().count() > TITLE_CHARS {
-                        let allowed = format!(
-                            "at most {TITLE_CHARS} characters, and no control characters"
-                        );
+                        let allowed =
+                            format!("at most {TITLE_CHARS} characters, and no control characters");
                         return Err(term.wrong(&allowed));
                     }
                     let value = term.value.clone().into_owned();
@@ -75,9 +74,8 @@ impl Api {
                 }
                 _ if select(&mut query, &term, now)? => {}
                 _ => {
-                    return Err(term.unknown(
-                        "state, service, job, label, group, id, since, until and title",
-                    ));
+                    return Err(term
+                        .unknown("state, service, job, label, group, id, since, until and title"));
                 }
             }
         }
@@ -105,7 +103,10 @@ impl Message {
             }
         }
         let plus = if more { "+" } else { "" };
-        let bad = outcomes.keys().copied().filter(|it| colour_of(*it) != GREEN);
+        let bad = outcomes
+            .keys()
+            .copied()
+            .filter(|it| colour_of(*it) != GREEN);
         let bad = bad.filter(|it| it.severity() != Severity::Neutral);
         if let Some(worst) = Outcome::worst(bad) {
             return Self {
@@ -226,7 +227,11 @@ mod tests {
         says(&[("a", timed_out), ("b", failed)], "failed 1", RED);
         let stopped = Some(Outcome::Unwatched);
         says(&[("a", stopped)], "unwatched 1", GREY);
-        says(&[("a", stopped), ("b", good)], "succeeded 1, unwatched 1", GREEN);
+        says(
+            &[("a", stopped), ("b", good)],
+            "succeeded 1, unwatched 1",
+            GREEN,
+        );
     }
 
     #[test]
@@ -249,14 +254,20 @@ mod tests {
             colour: BLUE,
         };
         let drawn = svg("<a href='x'>&\"", &message("1 watching"));
-        assert!(drawn.contains("&lt;a href=&#39;x&#39;&gt;&amp;&quot;"), "{drawn}");
+        assert!(
+            drawn.contains("&lt;a href=&#39;x&#39;&gt;&amp;&quot;"),
+            "{drawn}"
+        );
         assert!(!drawn.contains("<a "), "{drawn}");
         assert_eq!(drawn.matches("http").count(), 1, "the namespace only");
         let width = |drawn: &str| -> f64 {
             let (_, rest) = drawn.split_once("width=\"").unwrap();
             rest.split_once('"').unwrap().0.parse().unwrap()
         };
-        let (short, long) = (svg("jobs", &message("a")), svg("jobs", &message("aaaaaaaaaa")));
+        let (short, long) = (
+            svg("jobs", &message("a")),
+            svg("jobs", &message("aaaaaaaaaa")),
+        );
         assert!(width(&long) > width(&short) + 50.0);
     }
 }

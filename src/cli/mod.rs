@@ -12,6 +12,7 @@ mod deliveries;
 pub mod demo;
 mod exit;
 mod explain;
+mod group;
 mod list;
 mod output;
 mod pair;
@@ -94,6 +95,8 @@ enum Command {
     Show(show::Show),
     /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
+    /// Show or close a group of watches, whose end is one event
+    Group(group::Group),
     /// List deliveries and dead letters, or show the attempts of one delivery
     Deliveries(deliveries::Deliveries),
     /// Send dead letters to their sinks again
@@ -225,6 +228,7 @@ impl Command {
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,
             Self::Stop(command) => command.execute().await,
+            Self::Group(command) => command.execute().await,
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,

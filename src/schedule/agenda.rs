@@ -175,7 +175,9 @@ impl Agenda {
     /// Notes that there was an answer about the entry of a ticket.
     pub fn note_answer(&mut self, ticket: Ticket, uptime: Duration) {
         if let Some(slot) = self.slot_mut(ticket) {
-            slot.answered = u32::try_from(uptime.as_secs()).unwrap_or(NEVER);
+            // Rounded up, so that no time after it is shorter than it seems.
+            let secs = uptime.as_secs() + u64::from(uptime.subsec_nanos() > 0);
+            slot.answered = u32::try_from(secs).unwrap_or(NEVER);
         }
     }
 

@@ -43,7 +43,8 @@ impl EventFilter {
             .chain(EventKind::all().map(|kind| kind.type_name().trim_start_matches(TYPE_PREFIX)))
     }
 
-    fn admits(self, kind: EventKind) -> bool {
+    /// True if the filter admits events of this kind.
+    pub fn admits(self, kind: EventKind) -> bool {
         match self {
             Self::Finished => matches!(
                 kind,

@@ -360,24 +360,23 @@ fn receivers_in_words(receivers: &Receivers, is_over: bool) -> Vec<String> {
         dead,
         ..
     } = *receivers;
-    if delivered + pending + dead > 0 {
+    let counts = [
+        (delivered, "delivery was made", "deliveries were made"),
+        (pending, "is pending", "are pending"),
+        (dead, "is a dead letter", "are dead letters"),
+    ];
+    let counted: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _, _)| *count > 0)
+        .map(|(count, one, many)| counted(count, one, many))
+        .collect();
+    if !counted.is_empty() {
         let more = if receivers.more {
-            " of the newest deliveries"
+            ", of the newest deliveries"
         } else {
             ""
         };
-        let made = counted(delivered, "delivery was made", "deliveries were made");
-        let dead = match dead {
-            0 => String::new(),
-            count => format!(
-                ", and {}",
-                counted(count, "is a dead letter", "are dead letters")
-            ),
-        };
-        sentences.push(format!(
-            "So far{more}, {made}, {}{dead}.",
-            counted(pending, "is pending", "are pending")
-        ));
+        sentences.push(format!("So far{more}, {}.", listed(&counted)));
     }
     sentences
 }
@@ -546,8 +545,7 @@ mod tests {
         facts.end.as_mut().unwrap()
     }
 
-    const BEGINNING: &str =
-        "jobwatch has watched the job `ff80` of the service `dcs` since 2026-11-22T10:00:00Z, for 5m.";
+    const BEGINNING: &str = "jobwatch has watched the job `ff80` of the service `dcs` since 2026-11-22T10:00:00Z, for 5m.";
     const DEADLINE: &str =
         "Without a verdict it ends as `timed_out` at 2026-11-22T12:00:00Z, in 1h 55m.";
 
@@ -613,7 +611,11 @@ mod tests {
             ),
         ];
         for (edit, expected) in cases {
-            says(&change(facts(), edit), &format!("{expected} {NEXT}"), TO_OPS);
+            says(
+                &change(facts(), edit),
+                &format!("{expected} {NEXT}"),
+                TO_OPS,
+            );
         }
     }
 
@@ -646,7 +648,11 @@ mod tests {
             });
             let poll = "The last poll, 10s ago, did not show the job,";
             let before = "Before that, the service gave the status `RUNNING`.";
-            says(&facts, &format!("{poll} {expected} {before} {NEXT}"), TO_OPS);
+            says(
+                &facts,
+                &format!("{poll} {expected} {before} {NEXT}"),
+                TO_OPS,
+            );
         }
         let unseen = change(facts(), |facts| {
             facts.problem = Some(problem(ProblemKind::Forbidden, Some(403), 1));
@@ -706,10 +712,7 @@ mod tests {
                 },
                 "The next poll is due since 45s and waits for its budget of 5 a second and 8 at once: 40 polls wait.",
             ),
-            (
-                |it| next(it).at = at("10:04:59"),
-                "A poll is under way.",
-            ),
+            (|it| next(it).at = at("10:04:59"), "A poll is under way."),
             (
                 |it| next(it).is_end = true,
                 "It is not polled again before its deadline, because the service asked for no requests until after it.",
@@ -724,7 +727,11 @@ mod tests {
             ),
         ];
         for (edit, expected) in cases {
-            says(&change(facts(), edit), &format!("{RUNNING} {expected}"), TO_OPS);
+            says(
+                &change(facts(), edit),
+                &format!("{RUNNING} {expected}"),
+                TO_OPS,
+            );
         }
     }
 
@@ -780,7 +787,7 @@ mod tests {
                     it.pending = 2;
                     it.dead = 1;
                 },
-                "Its end goes to `ops`. So far, 1 delivery was made, 2 are pending, and 1 is a dead letter.",
+                "Its end goes to `ops`. So far, 1 delivery was made, 2 are pending and 1 is a dead letter.",
             ),
         ];
         for (edit, expected) in cases {
@@ -805,7 +812,7 @@ mod tests {
             (
                 Outcome::Succeeded,
                 |it| it.receivers.delivered = 2,
-                "The service said `RUNNING`. The answer that proved it is kept as evidence. So far, 2 deliveries were made, 0 are pending.",
+                "The service said `RUNNING`. The answer that proved it is kept as evidence. So far, 2 deliveries were made.",
             ),
             (
                 Outcome::TimedOut,
