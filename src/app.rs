@@ -65,18 +65,9 @@ impl App {
     ) -> anyhow::Result<Self> {
         let store = open_store(&settings.store, &clock)?;
         let services = build::services(&settings, &clock)?;
-        let composer = Composer::new(
-            Instance(settings.instance.clone()),
-            Arc::new(build::subscriptions(&settings)),
-        );
+        let composer = composer(&settings);
         let metrics = Metrics::shared();
-        let courier = Courier::new(courier::Parts {
-            store: store.clone(),
-            sinks: build::sinks(&settings, &lifecycle.log)?,
-            clock: Arc::clone(&clock),
-            rng: clock::machine_seeded_rng(),
-            metrics: Arc::clone(&metrics),
-        });
+        let courier = courier(&settings, &store, &clock, &metrics, &lifecycle)?;
         let announcer = Announcer::new(store.clone());
         let mut committed = courier.wake_handle();
         committed.join(announcer.wake_handle());
@@ -117,10 +108,7 @@ impl App {
             store: Arc::clone(&store),
             poller: poller.clone(),
             courier: courier.clone(),
-            guard: Arc::new(Guard::new(
-                settings.api.read_token.as_ref(),
-                settings.api.write_token.as_ref(),
-            )),
+            guard: Arc::new(guard(&settings)),
             metrics,
             clock: Arc::clone(&clock),
             announcer: announcer.clone(),
@@ -252,6 +240,36 @@ impl App {
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+fn composer(settings: &Settings) -> Composer {
+    Composer::new(
+        Instance(settings.instance.clone()),
+        Arc::new(build::subscriptions(settings)),
+    )
+}
+
+fn guard(settings: &Settings) -> Guard {
+    Guard::new(
+        settings.api.read_token.as_ref(),
+        settings.api.write_token.as_ref(),
+    )
+}
+
+fn courier(
+    settings: &Settings,
+    store: &SharedStore,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Courier> {
+    Ok(Courier::new(courier::Parts {
+        store: store.clone(),
+        sinks: build::sinks(settings, &lifecycle.log)?,
+        clock: Arc::clone(clock),
+        rng: clock::machine_seeded_rng(),
+        metrics: Arc::clone(metrics),
+    }))
 }
 
 fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {

@@ -95,10 +95,10 @@ impl HintSource {
         let keys: Vec<_> = self.keys.iter().map(Secret::read).collect();
         let keys: Result<Vec<_>, _> = keys.into_iter().collect();
         let keys = keys.map_err(|error| format!("the daemon cannot check signatures: {error}"))?;
-        let signer = Signer::new(&keys)
+        let keys = Signer::new(&keys)
             .map_err(|error| format!("the daemon cannot check signatures: secret_file {error}"))?;
         let Signed { id, timestamp, .. } = signed;
-        if signer.verifies(id, timestamp, body, signed.signatures) {
+        if keys.verifies(id, timestamp, body, signed.signatures) {
             Ok(())
         } else {
             Err("`webhook-signature` has no valid signature of this message; sign it with the secret of [services.NAME.hints]".to_owned())
@@ -180,9 +180,9 @@ mod tests {
         let (source, now) = (source("$.id"), Timestamp::UNIX_EPOCH);
         let now = later(now, Duration::from_hours(1));
         let id = Uuid::nil();
-        let signer = Signer::new(&[KEY.into()]).unwrap();
+        let key = Signer::new(&[KEY.into()]).unwrap();
         let check = |sent_at: i64, body: &[u8], now| {
-            let signatures = signer.sign(id, sent_at, b"{}");
+            let signatures = key.sign(id, sent_at, b"{}");
             let signed = Signed {
                 id: &id.to_string(),
                 timestamp: &sent_at.to_string(),

@@ -215,7 +215,8 @@ mod tests {
     /// Newest first, as the store gives them.
     fn ended(outcomes: &[Outcome]) -> GroupEnd {
         let mut end = GroupEnd::default();
-        for (n, outcome) in (1..).zip(outcomes).rev() {
+        for (n, outcome) in outcomes.iter().enumerate().rev() {
+            let n = u64::try_from(n).unwrap() + 1;
             assert!(end.add(&watch(n, State::Final(*outcome))));
         }
         end

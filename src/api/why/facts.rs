@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::service_view::{CredentialView, ProblemView};
 use crate::api::view::UsualView;
-use crate::watch::{Outcome, State};
+use crate::watch::Outcome;
 use crate::workers::poller::Reason;
 
 /// The knowledge of this process about one watch. Absent facts are `null` or left out; times are
@@ -18,8 +18,8 @@ pub(crate) struct Facts {
     pub(crate) service: String,
     pub(crate) job_id: String,
     pub(crate) job_type: Option<String>,
-    #[serde(with = "word")]
-    pub(crate) state: State,
+    /// `watching`, or the outcome.
+    pub(crate) state: String,
     pub(crate) submitted_at: Timestamp,
     pub(crate) deadline: Timestamp,
     /// The usual duration of such jobs; `null` while fewer than three ends are known.
@@ -121,27 +121,4 @@ pub(crate) struct End {
     pub(crate) late_result: Option<String>,
     /// The time of the next poll for a late result.
     pub(crate) late_poll_at: Option<Timestamp>,
-}
-
-/// The state of a watch as its word.
-mod word {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::watch::State;
-
-    pub(super) fn serialize<S: Serializer>(
-        state: &State,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(state.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<State, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
-    }
 }

@@ -59,7 +59,7 @@ impl Api {
             at: self.clock.now(),
             watch_id: watch.id.to_string(),
             job_type: watch.job.as_ref().and_then(|job| job.job_type.clone()),
-            state: watch.state,
+            state: watch.state.as_str().to_owned(),
             submitted_at: watch.submitted_at,
             deadline: watch.deadline,
             usual: self.usual.of(&watch),

@@ -435,7 +435,6 @@ fn cut(message: &str) -> String {
 mod tests {
     use super::*;
     use crate::api::service_view::CredentialView;
-    use crate::watch::State;
 
     const START: &str = "2026-11-22T10:00:00Z";
 
@@ -451,7 +450,7 @@ mod tests {
             service: "dcs".to_owned(),
             job_id: "ff80".to_owned(),
             job_type: Some("createDcs".to_owned()),
-            state: State::Watching,
+            state: "watching".to_owned(),
             submitted_at: START.parse().unwrap(),
             deadline: at("12:00:00"),
             usual: None,
@@ -509,7 +508,7 @@ mod tests {
 
     fn ended(outcome: Outcome) -> Facts {
         Facts {
-            state: State::Final(outcome),
+            state: outcome.as_str().to_owned(),
             next_poll: None,
             end: Some(End {
                 at: at("10:04:00"),
