@@ -85,7 +85,7 @@ async fn a_service_is_throttled_until_it_answers_again() {
         "throttled",
         "one budget"
     );
-    app.advance(Duration::from_secs(60)).await;
+    app.advance(Duration::from_mins(1)).await;
     assert_eq!(app.service("dcs").await["health"], "ok");
     assert_eq!(app.service("sdrs").await["health"], "idle");
 }
