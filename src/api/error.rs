@@ -65,7 +65,7 @@ impl ApiError {
         }
     }
 
-    /// Returns the HTTP status.
+    /// Returns the status code of the answer.
     pub(super) fn status(&self) -> u16 {
         self.status
     }

@@ -14,6 +14,8 @@ mod events;
 mod filter;
 pub(crate) mod groups;
 pub(crate) mod hints;
+mod line_report;
+mod lines;
 mod query;
 mod reference;
 pub(crate) mod server;

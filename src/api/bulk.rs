@@ -4,9 +4,6 @@
 //! order of the lines. The next lines are read while a batch is committed, and also while the
 //! client does not read its answers yet, up to a limit.
 
-mod lines;
-mod report;
-
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,9 +18,9 @@ use tokio::time::timeout;
 
 use crate::actions::submit::SubmitError;
 use crate::api::Api;
-use crate::api::bulk::lines::{LINE_BYTES_MAX, Line, Lines};
-use crate::api::bulk::report::Report;
 use crate::api::error::ApiError;
+use crate::api::line_report::Report;
+use crate::api::lines::{LINE_BYTES_MAX, Line, Lines};
 use crate::watch::request::WatchRequest;
 
 /// The most submissions in one transaction.
@@ -64,7 +61,7 @@ struct Intake {
 
 /// The reason why no more lines come.
 enum End {
-    /// The body is complete.
+    /// The body ended as it should.
     Complete,
     /// The connection broke: a line without its end does not count.
     Broken,
