@@ -10,6 +10,7 @@ use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::filter::select;
 use crate::api::query::terms;
+use crate::api::schema;
 use crate::store::{PAGE_MAX, Query};
 use crate::watch::{Outcome, Params, Severity, State as WatchState, Watch};
 
@@ -35,6 +36,28 @@ struct Message {
 
 /// Shows the watches that match the query as a badge: of several watches of one job the newest
 /// counts.
+#[utoipa::path(
+    get,
+    path = "/v1/badge",
+    tag = "watches",
+    operation_id = "badge",
+    params(
+        ("state" = Option<Vec<schema::State>>, Query, style = Form, explode = false, description = "Watches in one of these states"),
+        ("service" = Option<String>, Query, description = "Watches of this service"),
+        ("job" = Option<String>, Query, description = "Watches of the job with this id"),
+        ("label" = Option<Vec<schema::Label>>, Query, description = "Watches with this label; of several, all must hold"),
+        ("group" = Option<String>, Query, description = "Watches of this group"),
+        ("id" = Option<Vec<String>>, Query, description = "These watches, by references"),
+        ("since" = Option<String>, Query, example = "2h", description = "Watches submitted at this time (RFC 3339) or later, or at most this long ago (`2h`)"),
+        ("until" = Option<String>, Query, example = "1s", description = "Watches submitted before this time, or longer ago"),
+        ("title" = Option<String>, Query, max_length = 60, example = "nightly", description = "The text on the left; without it, the group or the service"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "image/svg+xml", description = "The picture"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     RawQuery(query): RawQuery,

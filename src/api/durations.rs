@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
@@ -26,13 +27,15 @@ const KEPT_MAX: usize = 1000;
 const READS_MAX: usize = 50;
 
 /// How long jobs took, by service and type.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Durations)]
 pub(crate) struct DurationsView {
     pub(crate) durations: Vec<DurationView>,
 }
 
 /// How long the newest jobs of one type took, from those that ended with a verdict.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Duration)]
 pub(crate) struct DurationView {
     pub(crate) service: String,
     /// The type in the words of the service; `null` for jobs without one.
@@ -47,7 +50,15 @@ pub(crate) struct DurationView {
     pub(crate) p90_s: f64,
 }
 
-/// Lists the durations, of one service or of all.
+/// Lists how long jobs took, of one service or of all.
+#[utoipa::path(
+    get,
+    path = "/v1/durations",
+    tag = "services",
+    operation_id = "list_durations",
+    params(("service" = Option<String>, Query, description = "The jobs of this service")),
+    responses((status = 200, body = DurationsView, description = "The durations, by service and type"))
+)]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,

@@ -4,13 +4,15 @@ use axum::Json;
 use axum::extract::{Path, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::store::StoredGroup;
 
 /// A group of watches.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Group)]
 pub(crate) struct GroupView {
     pub(crate) name: String,
     pub(crate) state: GroupState,
@@ -25,7 +27,7 @@ pub(crate) struct GroupView {
 }
 
 /// The state of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GroupState {
     /// It takes further watches.
@@ -37,6 +39,17 @@ pub(crate) enum GroupState {
 }
 
 /// Shows a group.
+#[utoipa::path(
+    get,
+    path = "/v1/groups/{name}",
+    tag = "watches",
+    operation_id = "show_group",
+    params(("name" = String, Path, description = "The name of the group")),
+    responses(
+        (status = 200, body = GroupView, description = "The group"),
+        (status = 404, description = "no-such-group"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(name): Path<String>,
@@ -47,6 +60,17 @@ pub(super) async fn show(
 }
 
 /// Closes a group, and shows it. One that is closed stays as it is.
+#[utoipa::path(
+    post,
+    path = "/v1/groups/{name}/close",
+    tag = "watches",
+    operation_id = "close_group",
+    params(("name" = String, Path, description = "The name of the group")),
+    responses(
+        (status = 200, body = GroupView, description = "The group, which takes no more watches"),
+        (status = 404, description = "no-such-group"),
+    )
+)]
 pub(super) async fn close(
     State(api): State<Api>,
     Path(name): Path<String>,

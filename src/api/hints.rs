@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::actions::hint::{HintSource, NoHints, Signed};
 use crate::api::error::ApiError;
@@ -22,7 +23,8 @@ const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
 
 /// The answer to a hint.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Hinted)]
 pub(crate) struct HintView {
     /// The number of watches that are polled because of it; 0 if the job is not watched.
     pub(crate) polled: usize,
@@ -42,6 +44,25 @@ pub(super) async fn check(
 }
 
 /// Finds the job that a hint is about, and makes its next poll due.
+///
+/// The body is any JSON of at most 64 KiB; `[services.NAME.hints]` says where the job id is. In place
+/// of a token, the hint may be signed as a Standard Webhook, where the service has a secret.
+#[utoipa::path(
+    post,
+    path = "/v1/hints/{service}",
+    tag = "watches",
+    operation_id = "hint",
+    params(("service" = String, Path, description = "The service of the job")),
+    request_body = Object,
+    responses(
+        (status = 202, body = HintView, description = "The hint was taken"),
+        (status = 400, description = "malformed body"),
+        (status = 404, description = "no-such-service"),
+        (status = 409, description = "no-hints"),
+        (status = 413, description = "body"),
+        (status = 422, description = "refused-hint"),
+    )
+)]
 pub(super) async fn receive(
     State(api): State<Api>,
     Path(service): Path<String>,

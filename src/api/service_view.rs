@@ -2,18 +2,22 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::api::schema;
 use crate::watch::observation::ProblemKind;
 use crate::workers::poller::{BudgetStatus, CredentialStatus, Health, LastAnswer, ServiceStatus};
 
 /// The configured services, sorted by name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Services)]
 pub(crate) struct ServicesView {
     pub(crate) services: Vec<ServiceView>,
 }
 
 /// A service of the configuration, its health, and the budget that its polls spend.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Service)]
 pub(crate) struct ServiceView {
     pub(crate) name: String,
     pub(crate) definition: String,
@@ -22,6 +26,7 @@ pub(crate) struct ServiceView {
     /// The name of its credential.
     pub(crate) credential: String,
     /// `ok`, `failing`, `throttled`, or `idle` before the first poll of this process.
+    #[schema(value_type = schema::Health)]
     pub(crate) health: Health,
     /// The last answer; `null` before the first one.
     pub(crate) last_answer: Option<AnswerView>,
@@ -30,7 +35,8 @@ pub(crate) struct ServiceView {
 }
 
 /// The last answer of a service, or the problem of a poll without one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = LastAnswer)]
 pub(crate) struct AnswerView {
     pub(crate) at: Timestamp,
     pub(crate) took_ms: u64,
@@ -47,8 +53,10 @@ pub(crate) struct AnswerView {
 }
 
 /// A problem of a poll, in few words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PollProblem)]
 pub(crate) struct ProblemView {
+    #[schema(value_type = schema::ProblemKind)]
     pub(crate) kind: ProblemKind,
     /// The error code that the service gave.
     pub(crate) code: Option<String>,
@@ -56,7 +64,8 @@ pub(crate) struct ProblemView {
 }
 
 /// The state of a credential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CredentialState)]
 pub(crate) struct CredentialView {
     /// Its kind in the configuration, as `keystone`.
     pub(crate) kind: String,
@@ -75,7 +84,8 @@ pub(crate) struct CredentialView {
 }
 
 /// The budget of a host and a credential, which several services may share.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Budget)]
 pub(crate) struct BudgetView {
     pub(crate) host: String,
     /// The present polls a second, and the most.
@@ -92,7 +102,8 @@ pub(crate) struct BudgetView {
 }
 
 /// The polls that have waited for more than a second.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Late)]
 pub(crate) struct LateView {
     pub(crate) polls: usize,
     /// How long the first of them has waited.

@@ -38,6 +38,38 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, for documents.
+    pub const ALL: [Self; 11] = [
+        Self::First,
+        Self::Restart,
+        Self::Interval,
+        Self::Pace,
+        Self::RetryAfter,
+        Self::Pause,
+        Self::Confirm,
+        Self::Deadline,
+        Self::Trouble,
+        Self::Alone,
+        Self::Asked,
+    ];
+
+    /// Returns the word that the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Restart => "restart",
+            Self::Interval => "interval",
+            Self::Pace => "pace",
+            Self::RetryAfter => "retry_after",
+            Self::Pause => "pause",
+            Self::Confirm => "confirm",
+            Self::Deadline => "deadline",
+            Self::Trouble => "trouble",
+            Self::Alone => "alone",
+            Self::Asked => "asked",
+        }
+    }
+
     /// Returns the reason for `next`, which follows an answer; `left` is the time to the deadline.
     pub fn of(
         next: Next,

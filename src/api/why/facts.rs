@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::api::schema;
 use crate::api::service_view::{CredentialView, ProblemView};
 use crate::api::view::UsualView;
 use crate::watch::Outcome;
@@ -10,7 +12,8 @@ use crate::workers::poller::Reason;
 
 /// The knowledge of this process about one watch. Absent facts are `null` or left out; times are
 /// RFC 3339, UTC.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WhyFacts)]
 pub(crate) struct Facts {
     /// The time at which the facts were collected.
     pub(crate) at: Timestamp,
@@ -19,6 +22,7 @@ pub(crate) struct Facts {
     pub(crate) job_id: String,
     pub(crate) job_type: Option<String>,
     /// `watching`, or the outcome.
+    #[schema(value_type = schema::State)]
     pub(crate) state: String,
     pub(crate) submitted_at: Timestamp,
     pub(crate) deadline: Timestamp,
@@ -37,7 +41,8 @@ pub(crate) struct Facts {
 }
 
 /// The job as the last sighting shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WatchAnswer)]
 pub(crate) struct WatchAnswer {
     /// The time of the last answer; `null` if there was none since this process started.
     pub(crate) at: Option<Timestamp>,
@@ -55,7 +60,8 @@ pub(crate) struct WatchAnswer {
 }
 
 /// Problems in a row, up to now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProblemRow)]
 pub(crate) struct ProblemRow {
     #[serde(flatten)]
     pub(crate) last: ProblemView,
@@ -65,17 +71,20 @@ pub(crate) struct ProblemRow {
 }
 
 /// The next poll and the reason for its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = NextPoll)]
 pub(crate) struct NextPoll {
     /// In the past if the poll waits for its budget, or is under way.
     pub(crate) at: Timestamp,
+    #[schema(value_type = schema::PollReason)]
     pub(crate) because: Reason,
     /// True if the watch ends then, without a poll.
     pub(crate) is_end: bool,
 }
 
 /// The state of the service that the watch is about.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ServiceFacts)]
 pub(crate) struct ServiceFacts {
     /// The name of its credential.
     pub(crate) credential: String,
@@ -93,7 +102,8 @@ pub(crate) struct ServiceFacts {
 }
 
 /// The receivers of the events of the watch, and the deliveries to them so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Receivers)]
 pub(crate) struct Receivers {
     /// The sinks that receive every end.
     pub(crate) sinks: Vec<String>,
@@ -109,9 +119,11 @@ pub(crate) struct Receivers {
 }
 
 /// The end of a watch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WatchEnd)]
 pub(crate) struct End {
     pub(crate) at: Timestamp,
+    #[schema(value_type = schema::Outcome)]
     pub(crate) outcome: Outcome,
     pub(crate) code: Option<String>,
     pub(crate) reason: Option<String>,

@@ -7,9 +7,11 @@ pub(crate) mod text;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::api::schema::REFERENCE;
 use crate::api::service_view::{AnswerView, ProblemView};
 use crate::api::why::facts::{
     End, Facts, NextPoll, ProblemRow, Receivers, ServiceFacts, WatchAnswer,
@@ -26,7 +28,8 @@ use crate::workers::poller::PollFacts;
 const EVENTS_READ: usize = 5;
 
 /// The answer of `why`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Why)]
 pub(crate) struct WhyView {
     /// One paragraph in plain words.
     pub(crate) text: String,
@@ -35,6 +38,18 @@ pub(crate) struct WhyView {
 }
 
 /// Explains one watch from the knowledge of this process.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}/why",
+    tag = "watches",
+    operation_id = "explain_watch",
+    params(("id" = String, Path, description = REFERENCE)),
+    responses(
+        (status = 200, body = WhyView, description = "The explanation and its facts"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(reference): Path<String>,

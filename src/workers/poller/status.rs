@@ -61,6 +61,9 @@ impl Health {
         }
     }
 
+    /// All words, for documents.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Failing, Self::Throttled, Self::Idle];
+
     /// Returns the word that API and commands use.
     pub fn as_str(self) -> &'static str {
         match self {
