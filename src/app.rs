@@ -15,6 +15,7 @@ use crate::actions::submit::{Submission, SubmitError};
 use crate::actions::{Actions, Delivering, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
+use crate::api::durations::Usual;
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -26,8 +27,9 @@ use crate::watch::change::Composer;
 use crate::watch::event::Instance;
 use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
+use crate::workers::groups::Groups;
 use crate::workers::poller::Poller;
-use crate::workers::{courier, poller};
+use crate::workers::{courier, groups, poller};
 use crate::{actions, api, clock, lifecycle};
 
 /// The whole program, wired and not yet running.
@@ -42,6 +44,8 @@ pub struct App {
     pub courier: Courier,
     /// Announces events to the clients of the API that wait for them.
     pub announcer: Announcer,
+    /// Finishes groups of watches.
+    pub groups: Groups,
     /// The HTTP API, ready to be served.
     pub router: Router,
     settings: Settings,
@@ -61,21 +65,18 @@ impl App {
     ) -> anyhow::Result<Self> {
         let store = open_store(&settings.store, &clock)?;
         let services = build::services(&settings, &clock)?;
-        let composer = Composer::new(
-            Instance(settings.instance.clone()),
-            Arc::new(build::subscriptions(&settings)),
-        );
+        let composer = composer(&settings);
         let metrics = Metrics::shared();
-        let courier = Courier::new(courier::Parts {
-            store: store.clone(),
-            sinks: build::sinks(&settings, &lifecycle.log)?,
-            clock: Arc::clone(&clock),
-            rng: clock::machine_seeded_rng(),
-            metrics: Arc::clone(&metrics),
-        });
+        let courier = courier(&settings, &store, &clock, &metrics, &lifecycle)?;
         let announcer = Announcer::new(store.clone());
         let mut committed = courier.wake_handle();
         committed.join(announcer.wake_handle());
+        let groups = Groups::new(groups::Parts {
+            store: store.clone(),
+            composer: composer.clone(),
+            clock: Arc::clone(&clock),
+            committed: committed.clone(),
+        });
         let poller = Poller::new(poller::Parts {
             store: store.clone(),
             services: services.clone(),
@@ -85,6 +86,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             tracker: lifecycle.tracker.clone(),
             committed: committed.clone(),
+            groups: groups.wake_handle(),
         });
         let mut wake = poller.wake_handle();
         wake.join(committed);
@@ -93,8 +95,10 @@ impl App {
             services,
             composer,
             callback_hosts: settings.api.callback.as_ref().map(|it| it.hosts.clone()),
+            hints: settings.hints.clone(),
             clock: Arc::clone(&clock),
             wake,
+            groups: groups.wake_handle(),
             poller: Arc::new(poller.clone()),
             courier: Arc::new(courier.clone()),
         };
@@ -104,15 +108,13 @@ impl App {
             store: Arc::clone(&store),
             poller: poller.clone(),
             courier: courier.clone(),
-            guard: Arc::new(Guard::new(
-                settings.api.read_token.as_ref(),
-                settings.api.write_token.as_ref(),
-            )),
+            guard: Arc::new(guard(&settings)),
             metrics,
             clock: Arc::clone(&clock),
             announcer: announcer.clone(),
             stop: lifecycle.stop.clone(),
             tracker: lifecycle.tracker.clone(),
+            usual: Usual::default(),
             bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
         });
         Ok(Self {
@@ -121,6 +123,7 @@ impl App {
             poller,
             courier,
             announcer,
+            groups,
             router,
             settings,
             clock,
@@ -150,6 +153,7 @@ impl App {
         self.poller.load().await.context("load the watches")?;
         self.warn_of_orphans().await?;
         self.courier.run(stop, tracker);
+        self.groups.run(stop.clone(), tracker);
         if !stop.is_cancelled() {
             lifecycle::notify_ready();
         }
@@ -236,6 +240,36 @@ impl App {
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+fn composer(settings: &Settings) -> Composer {
+    Composer::new(
+        Instance(settings.instance.clone()),
+        Arc::new(build::subscriptions(settings)),
+    )
+}
+
+fn guard(settings: &Settings) -> Guard {
+    Guard::new(
+        settings.api.read_token.as_ref(),
+        settings.api.write_token.as_ref(),
+    )
+}
+
+fn courier(
+    settings: &Settings,
+    store: &SharedStore,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Courier> {
+    Ok(Courier::new(courier::Parts {
+        store: store.clone(),
+        sinks: build::sinks(settings, &lifecycle.log)?,
+        clock: Arc::clone(clock),
+        rng: clock::machine_seeded_rng(),
+        metrics: Arc::clone(metrics),
+    }))
 }
 
 fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {

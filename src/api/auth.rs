@@ -32,7 +32,8 @@ impl Guard {
         }
     }
 
-    fn is_open(&self) -> bool {
+    /// True if there are no tokens.
+    pub(super) fn is_open(&self) -> bool {
         self.read.is_none() && self.write.is_none()
     }
 

@@ -146,6 +146,35 @@ impl ApiError {
         )
     }
 
+    pub(super) fn no_such_service(name: &str, nearest: &str) -> Self {
+        Self::new(
+            &problem::NO_SUCH_SERVICE,
+            format!("unknown service `{name}`{nearest}; GET /v1/services lists them"),
+        )
+    }
+
+    /// 409: the service is configured, and not for hints.
+    pub(super) fn no_hints(service: &str) -> Self {
+        Self::new(
+            &problem::NO_HINTS,
+            format!(
+                "[services.{service}.hints] is missing; add it with `job_id = \"$.…\"`, the place of the job id in a hint"
+            ),
+        )
+    }
+
+    /// 422: no job id was found in a hint.
+    pub(super) fn refused_hint(detail: impl Into<String>) -> Self {
+        Self::new(&problem::REFUSED_HINT, detail)
+    }
+
+    pub(super) fn no_such_group(name: &str) -> Self {
+        Self::new(
+            &problem::NO_SUCH_GROUP,
+            format!("no watch was submitted with the group `{name}`"),
+        )
+    }
+
     pub(super) fn no_such_delivery(id: &str) -> Self {
         Self::new(
             &problem::NO_SUCH_DELIVERY,

@@ -21,6 +21,7 @@ mod events;
 mod exit;
 mod explain;
 mod filter;
+mod group;
 mod guess;
 mod last;
 mod list;
@@ -128,6 +129,8 @@ enum Command {
     Top(top::Top),
     /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
+    /// Show or close a group of watches, whose end is one event
+    Group(group::Group),
     /// List deliveries and dead letters, or show the attempts of one delivery
     Deliveries(deliveries::Deliveries),
     /// Send dead letters to their sinks again
@@ -228,6 +231,7 @@ impl Command {
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,
             Self::Stop(command) => command.execute().await,
+            Self::Group(command) => command.execute().await,
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,

@@ -11,6 +11,7 @@ mod address;
 pub mod build;
 mod credentials;
 pub mod effective;
+mod hints;
 mod sections;
 mod services;
 mod sinks;

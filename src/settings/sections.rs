@@ -40,7 +40,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     poll_section.finish();
     let credentials = credentials(root);
     let max_body = max_body.and_then(|size| usize::try_from(size).ok());
-    let services = services(root, &catalog, &credentials, poll, max_body);
+    let (services, hints) = services(root, &catalog, &credentials, poll, max_body);
     let sinks = sinks(root);
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));
@@ -54,6 +54,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
         api: api?,
         credentials: credentials.by_name,
         services,
+        hints,
         sinks,
         watches,
         catalog,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::actions::hint::HintSources;
 use crate::credential::configured::CredentialSettings;
 use crate::definition::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub credentials: BTreeMap<String, CredentialSettings>,
     /// The configured services, by name.
     pub services: BTreeMap<String, ServiceSettings>,
+    /// The hints about jobs, for the services that take some.
+    pub hints: HintSources,
     /// The configured sinks, by name.
     pub sinks: BTreeMap<String, SinkSettings>,
     /// The watches that are submitted on start.

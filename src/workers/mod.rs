@@ -1,5 +1,5 @@
 //! The background workers: the [`poller`] polls jobs, the [`courier`] delivers events, the
-//! [`announcer`] announces them to waiting clients.
+//! [`announcer`] announces them to waiting clients, and [`groups`] finishes groups of watches.
 //!
 //! Every worker follows one contract:
 //! - `run_once` does everything that is due now and returns a count; tests step the clock and
@@ -10,6 +10,7 @@
 
 pub mod announcer;
 pub mod courier;
+pub mod groups;
 pub mod poller;
 
 use std::sync::Arc;

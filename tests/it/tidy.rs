@@ -89,6 +89,10 @@ const LAYERS: &[Layer] = &[
             "store",
             "service",
             "sink::SinkStatus",
+            // A hint: where it has the job id, and who may sign it.
+            "definition",
+            "sink::signature",
+            "outbound::secret",
             "wake",
             "suggest",
             "outbound::egress",

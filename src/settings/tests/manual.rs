@@ -44,6 +44,14 @@ fn manual_folder() -> Folder {
             "ops-webhook-old",
             "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         )
+        .with(
+            "dcs-hints",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        )
+        .with(
+            "dcs-hints-old",
+            "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        )
         .with("ops-authorization", "Bearer canary")
         .with("pagerduty", "0123456789abcdef0123456789abcdef")
         .with("callback", "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=")
@@ -98,6 +106,7 @@ fn the_manual_names_every_setting() {
             format!("{key} ="),
             format!("[{key}]"),
             format!("[{key}."),
+            format!(".{key}]"),
             format!("[[{key}]]"),
         ]
         .iter()

@@ -1,6 +1,7 @@
 //! The whole program on a stepped clock, from the submission to the webhook.
 
 mod backlog;
+mod badge;
 mod budgets;
 mod callbacks;
 mod credentials;
@@ -8,6 +9,9 @@ mod dead_letters;
 mod deadline;
 mod delivery;
 mod durability;
+mod durations;
+mod groups;
+mod hints;
 mod late_results;
 mod leases;
 mod not_found;
@@ -17,6 +21,8 @@ mod probes;
 mod problems;
 mod quiet;
 mod resources;
+mod services;
 mod throttling;
 mod trouble;
 mod waits;
+mod why;
