@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
-use tokio::net::TcpListener;
 
 use crate::actions::submit::{Submission, SubmitError};
 use crate::actions::{Actions, Delivering, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
+use crate::api::server::{Listener, Server};
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -121,16 +121,18 @@ impl App {
     ///
     /// # Errors
     /// The watches cannot be loaded.
-    pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+    pub async fn run(self, listeners: Vec<Listener>) -> anyhow::Result<()> {
         let Lifecycle { stop, tracker, .. } = &self.lifecycle;
         // The API comes first: its probes answer while the watches are loaded.
-        tracker.spawn(api::server::serve(
-            listener,
+        let server = Server::new(
             self.router.clone(),
             self.settings.api.connections,
             tracker.clone(),
             stop.clone(),
-        ));
+        );
+        for listener in listeners {
+            tracker.spawn(server.clone().serve(listener));
+        }
         self.submit_configured().await;
         self.poller.load().await.context("load the watches")?;
         self.warn_of_orphans().await?;

@@ -7,6 +7,7 @@
 //! manual: it lists every key.
 
 mod address;
+mod api;
 pub mod build;
 mod credentials;
 mod sections;
