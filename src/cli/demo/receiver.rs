@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api;
+use crate::api::server::Server;
 use crate::clock::SharedClock;
 use crate::sink::signature::{Signer, timestamp_of};
 

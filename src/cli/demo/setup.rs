@@ -75,7 +75,7 @@ impl Setup {
         let receiver = receiver.await.context("start the webhook receiver")?;
         let clouds = clouds(clock, &servers)?;
         let settings = settings(folder.path(), &clouds, &receiver.url)?.settings;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        let listener = TcpListener::bind(settings.api.listen.context("the demo listens on TCP")?)
             .await
             .context("listen for the API")?;
         let url = format!("http://{}", listener.local_addr()?);
