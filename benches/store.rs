@@ -176,6 +176,7 @@ async fn submit(store: &SharedStore, mut submissions: Vec<Change>) {
         let batch = submissions.into_iter().map(|change| Submission {
             change,
             accepts_ended: true,
+            group_size: None,
         });
         let batch = batch.collect();
         store.submit(batch).await.expect("a store that works");

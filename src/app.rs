@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
+use tokio::sync::Semaphore;
 
 use crate::actions::submit::{Submission, SubmitError};
 use crate::actions::{Actions, Delivering, Polling};
@@ -23,6 +24,7 @@ use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
 use crate::watch::change::Composer;
 use crate::watch::event::Instance;
+use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
 use crate::workers::{courier, poller};
@@ -38,6 +40,8 @@ pub struct App {
     pub poller: Poller,
     /// Delivers events to the sinks.
     pub courier: Courier,
+    /// Announces events to the clients of the API that wait for them.
+    pub announcer: Announcer,
     /// The HTTP API, ready to be served.
     pub router: Router,
     settings: Settings,
@@ -69,6 +73,9 @@ impl App {
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
         });
+        let announcer = Announcer::new(store.clone());
+        let mut committed = courier.wake_handle();
+        committed.join(announcer.wake_handle());
         let poller = Poller::new(poller::Parts {
             store: store.clone(),
             services: services.clone(),
@@ -77,10 +84,10 @@ impl App {
             rng: clock::machine_seeded_rng(),
             metrics: Arc::clone(&metrics),
             tracker: lifecycle.tracker.clone(),
-            courier: courier.wake_handle(),
+            committed: committed.clone(),
         });
         let mut wake = poller.wake_handle();
-        wake.join(courier.wake_handle());
+        wake.join(committed);
         let parts = actions::Parts {
             store: Arc::clone(&store),
             services,
@@ -103,12 +110,17 @@ impl App {
             )),
             metrics,
             clock: Arc::clone(&clock),
+            announcer: announcer.clone(),
+            stop: lifecycle.stop.clone(),
+            tracker: lifecycle.tracker.clone(),
+            bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
         });
         Ok(Self {
             store,
             actions,
             poller,
             courier,
+            announcer,
             router,
             settings,
             clock,
@@ -133,6 +145,9 @@ impl App {
         for listener in listeners {
             tracker.spawn(server.clone().serve(listener));
         }
+        let announcer = self.announcer.clone();
+        let stopping = stop.clone();
+        tracker.spawn(async move { announcer.run(stopping).await });
         self.submit_configured().await;
         self.poller.load().await.context("load the watches")?;
         self.warn_of_orphans().await?;
@@ -149,6 +164,11 @@ impl App {
         self.poller.run(stop.clone(), heartbeat).await;
         self.end().await;
         Ok(())
+    }
+
+    /// Begins the stop: waits and streams end, and nothing new begins.
+    pub fn stop(&self) {
+        self.lifecycle.stop.cancel();
     }
 
     /// Submits the `[[watches]]` of the configuration. One that is refused is logged and left

@@ -6,6 +6,7 @@
 //!
 //! Actions see the poller and the courier only through [`Polling`] and [`Delivering`].
 
+pub mod poll;
 pub mod redrive;
 pub mod stop;
 pub mod submit;
@@ -31,6 +32,10 @@ pub trait Polling: Send + Sync {
     /// Tries once to save the transitions that wait in memory for the store. Does nothing while
     /// another flush is under way.
     async fn flush(&self);
+
+    /// Makes the next poll of a watch due now, within its budget. Returns false if the watch is not
+    /// polled.
+    fn poll_now(&self, id: WatchId) -> bool;
 
     /// Returns the numbers of a watch since its last commit; `None` for a watch that is not
     /// polled.

@@ -49,12 +49,7 @@ impl Actions {
     /// # Errors
     /// The request has faults and nothing was stored, or the store failed.
     pub async fn submit(&self, request: &WatchRequest) -> Result<Submission, SubmitError> {
-        let is_operation = self
-            .parts
-            .services
-            .get(&request.service)
-            .is_some_and(|service| service.definition.names_operations());
-        self.submit_as(request, is_operation).await
+        self.submit_as(request, self.is_operation(request)).await
     }
 
     /// Accepts a watch of the configuration. A job that has ended with a verdict is not watched
@@ -74,27 +69,89 @@ impl Actions {
         request: &WatchRequest,
         is_operation: bool,
     ) -> Result<Submission, SubmitError> {
-        let change = self.prepare(request).map_err(SubmitError::Refused)?;
-        let wanted = change.watch.clone();
-        let submission = store::Submission {
-            change,
-            accepts_ended: is_operation && !request.again,
-        };
-        let answers = self.parts.store.submit(vec![submission]).await?;
-        match answers.into_iter().next().ok_or(StoreError::Closed)? {
-            Submitted::Accepted(watch) => {
-                self.parts.wake.wake();
+        let requests = std::slice::from_ref(request);
+        let mut answers = self.submit_each(requests, |_| is_operation).await?;
+        let answer = answers.pop().ok_or(StoreError::Closed)?;
+        answer.map_err(SubmitError::Refused)
+    }
+
+    /// Accepts many watches in one transaction. Each request is judged alone: the faults of one
+    /// change nothing for the others. The answers are in the order of the requests.
+    ///
+    /// # Errors
+    /// The store failed, and none was accepted.
+    pub async fn submit_all(
+        &self,
+        requests: &[WatchRequest],
+    ) -> Result<Vec<Result<Submission, Vec<Fault>>>, StoreError> {
+        self.submit_each(requests, |request| self.is_operation(request))
+            .await
+    }
+
+    fn is_operation(&self, request: &WatchRequest) -> bool {
+        let service = self.parts.services.get(&request.service);
+        service.is_some_and(|service| service.definition.names_operations())
+    }
+
+    async fn submit_each(
+        &self,
+        requests: &[WatchRequest],
+        is_operation: impl Fn(&WatchRequest) -> bool,
+    ) -> Result<Vec<Result<Submission, Vec<Fault>>>, StoreError> {
+        let mut submissions = Vec::with_capacity(requests.len());
+        let mut refused = Vec::new();
+        for request in requests {
+            match self.prepare(request) {
+                Ok(change) => {
+                    submissions.push(store::Submission {
+                        change,
+                        accepts_ended: is_operation(request) && !request.again,
+                        group_size: request.group_size,
+                    });
+                    refused.push(None);
+                }
+                Err(faults) => refused.push(Some(faults)),
+            }
+        }
+        let mut stored = Vec::new().into_iter();
+        if !submissions.is_empty() {
+            stored = self.parts.store.submit(submissions).await?.into_iter();
+        }
+        let mut answers = Vec::with_capacity(requests.len());
+        for (request, refused) in requests.iter().zip(refused) {
+            answers.push(match refused {
+                Some(faults) => Err(faults),
+                None => self.answer(request, stored.next().ok_or(StoreError::Closed)?),
+            });
+        }
+        let is_new = |answer: &Result<Submission, _>| matches!(answer, Ok(it) if it.is_new);
+        if answers.iter().any(is_new) {
+            self.parts.wake.wake();
+        }
+        Ok(answers)
+    }
+
+    fn answer(
+        &self,
+        request: &WatchRequest,
+        submitted: Submitted,
+    ) -> Result<Submission, Vec<Fault>> {
+        match submitted {
+            Submitted::Accepted(watch) => Ok(Submission {
+                watch,
+                is_new: true,
+                ignored: Vec::new(),
+            }),
+            Submitted::Existing(watch) => {
+                // Composed once more, because most submissions are new.
+                let wanted = self.prepare(request)?.watch;
                 Ok(Submission {
+                    ignored: ignored(request, &wanted, &watch),
                     watch,
-                    is_new: true,
-                    ignored: Vec::new(),
+                    is_new: false,
                 })
             }
-            Submitted::Existing(watch) => Ok(Submission {
-                ignored: ignored(request, &wanted, &watch),
-                watch,
-                is_new: false,
-            }),
+            Submitted::GroupClosed => Err(vec![closed(request)]),
         }
     }
 
@@ -114,6 +171,28 @@ impl Actions {
         let Some(service) = self.parts.services.get(&request.service) else {
             faults.push(self.unknown_service(&request.service));
             return Err(faults);
+        };
+        let created = request.response.as_deref().and_then(|response| {
+            let created = service.created_job(response, now);
+            created.map_err(|fault| faults.push(fault)).ok()
+        });
+        let with_answer;
+        let request = match &created {
+            Some(created) => {
+                with_answer = WatchRequest {
+                    job_id: created.job_id.clone(),
+                    run: request.run.clone().or_else(|| created.run.clone()),
+                    since: request
+                        .since
+                        .clone()
+                        .or_else(|| created.since_with_margin()),
+                    response: None,
+                    ..request.clone()
+                };
+                faults.extend(with_answer.check());
+                &with_answer
+            }
+            None => request,
         };
         let params = params_of(request, service, &mut faults);
         let since = request.since_at(now).unwrap_or_else(|fault| {
@@ -137,6 +216,7 @@ impl Actions {
             labels: request.labels.clone(),
             sinks: request.sinks.clone(),
             callback_url: request.callback_url.clone(),
+            group: request.group.clone(),
             named_run: request.run.clone(),
             run: request.run.clone(),
             since,
@@ -161,6 +241,15 @@ impl Actions {
     }
 }
 
+/// The group of a watch takes no more watches.
+fn closed(request: &WatchRequest) -> Fault {
+    let name = request.group.as_deref().unwrap_or_default();
+    Fault::new(
+        "group",
+        format!("the group `{name}` is closed and takes no more watches; choose another name"),
+    )
+}
+
 /// Returns the members of a request that differ from an `existing` watch. `wanted` is the watch that
 /// the request would have made.
 fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'static str> {
@@ -180,6 +269,10 @@ fn ignored(request: &WatchRequest, wanted: &Watch, existing: &Watch) -> Vec<&'st
         (
             "callback_url",
             request.callback_url.is_some() && wanted.callback_url != existing.callback_url,
+        ),
+        (
+            "group",
+            request.group.is_some() && wanted.group != existing.group,
         ),
         (
             "since",

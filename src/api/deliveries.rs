@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -15,8 +15,7 @@ use crate::api::delivery_view::{
     AttemptView, DeliveryPageView, DeliveryView, RedriveView, SinkView, SinksView,
 };
 use crate::api::error::ApiError;
-use crate::api::query::{PAGE_DEFAULT, terms};
-use crate::clock::parse_duration;
+use crate::api::query::{PAGE_DEFAULT, parse_time, terms};
 use crate::sink::SinkStatus;
 use crate::store::delivery::{DeliveryQuery, DeliveryState, SinkBacklog, StoredDelivery};
 
@@ -196,13 +195,8 @@ fn parse_id(id: &str) -> Result<i64, ApiError> {
     id.parse().map_err(|_| ApiError::no_such_delivery(id))
 }
 
-/// Parses a time, or an age counted back from `now`.
 fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
-    let ago = || {
-        let ago = SignedDuration::try_from(parse_duration(text).ok()?).ok()?;
-        now.checked_sub(ago).ok()
-    };
-    text.parse().ok().or_else(ago).ok_or_else(|| {
+    parse_time(text, now).ok_or_else(|| {
         ApiError::malformed(format!(
             "invalid since `{text}`; give a time such as `2026-12-24T18:00:00Z` or an age such as `2h`"
         ))
@@ -218,7 +212,7 @@ fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
         match &*term.name {
             "state" => {
                 let state = term.value.parse().map_err(|_| term.wrong(&states()))?;
-                query.state = Some(state);
+                query.states = vec![state];
             }
             "sink" => query.sink = Some(term.value.clone().into_owned()),
             "cursor" => query.before = Some(term.cursor()),

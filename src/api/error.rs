@@ -23,6 +23,29 @@ pub(crate) struct ApiError {
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
+    /// The watches that an ambiguous reference names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    matches: Vec<Match>,
+}
+
+/// A watch that an ambiguous reference may mean.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Match {
+    id: String,
+    service: String,
+    job_id: String,
+    state: &'static str,
+}
+
+impl From<Watch> for Match {
+    fn from(watch: Watch) -> Self {
+        Self {
+            id: watch.id.to_string(),
+            service: watch.service,
+            job_id: watch.job_id,
+            state: watch.state.as_str(),
+        }
+    }
 }
 
 impl ApiError {
@@ -38,7 +61,13 @@ impl ApiError {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
+            matches: Vec::new(),
         }
+    }
+
+    /// Returns the HTTP status.
+    pub(super) fn status(&self) -> u16 {
+        self.status
     }
 
     /// 400: the query or the body has an unknown field or an invalid value.
@@ -66,8 +95,42 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             "urn:jobwatch:problem:no-such-watch",
             "Watch not found",
-            format!("no watch has the id `{id}`; GET /v1/watches lists them"),
+            format!(
+                "no watch is named by `{id}`: neither an id, the beginning of one, SERVICE/JOB_ID nor a job id; GET /v1/watches lists them"
+            ),
         )
+    }
+
+    /// 400: the text cannot name a watch.
+    pub(super) fn bad_reference(text: &str, why: String) -> Self {
+        Self {
+            errors: vec![Fault::new("id", why)],
+            ..Self::malformed(format!("`{text}` cannot name a watch"))
+        }
+    }
+
+    /// 409: the text names several watches; of these, `most` are listed.
+    pub(super) fn ambiguous(text: &str, mut matches: Vec<Match>, most: usize) -> Self {
+        let count = if matches.len() > most {
+            format!("more than {most}")
+        } else {
+            matches.len().to_string()
+        };
+        matches.truncate(most);
+        Self {
+            matches,
+            ..Self::new(
+                StatusCode::CONFLICT,
+                "urn:jobwatch:problem:ambiguous-reference",
+                "The reference is ambiguous",
+                format!("`{text}` names {count} watches; use one of the ids in `matches`"),
+            )
+        }
+    }
+
+    /// 413: a part of the request is longer than its limit.
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self::bad_body(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
     /// The watch exists, and no answer proved an outcome of it.
@@ -172,6 +235,13 @@ impl ApiError {
             "Temporarily unavailable",
             detail,
         )
+    }
+}
+
+impl ApiError {
+    /// 503: the daemon is stopping, and a waiting client asks again.
+    pub(super) fn stopping() -> Self {
+        Self::unavailable("the daemon is stopping; ask again, its next start continues")
     }
 }
 

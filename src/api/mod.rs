@@ -4,14 +4,19 @@
 //! JSON. [`auth`] runs before them. Errors are RFC 9457 problem documents ([`error`]).
 
 pub(crate) mod auth;
+mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;
 pub(crate) mod error;
+mod events;
+mod filter;
 mod query;
+mod reference;
 pub(crate) mod server;
 mod services;
 mod status;
 pub(crate) mod view;
+mod wait;
 mod watches;
 
 use std::sync::Arc;
@@ -22,6 +27,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::actions::Actions;
 use crate::api::auth::Guard;
@@ -29,6 +37,7 @@ use crate::api::error::ApiError;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::store::SharedStore;
+use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
 
@@ -49,15 +58,28 @@ pub(crate) struct Api {
     pub(crate) guard: Arc<Guard>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: SharedClock,
+    /// Wakes the clients that wait and those that follow the log of events.
+    pub(crate) announcer: Announcer,
+    /// Cancelled when the daemon stops: waits and streams then end.
+    pub(crate) stop: CancellationToken,
+    /// Runs the tasks of streams.
+    pub(crate) tracker: TaskTracker,
+    /// Limits the batches of all streams of submissions that are in memory.
+    pub(crate) bulk_batches: Arc<Semaphore>,
 }
+
+/// The most batches of submissions in memory.
+pub(crate) const BULK_BATCHES: usize = 16;
 
 /// Builds the route table. `/livez` and `/readyz` need no token.
 pub(crate) fn router(api: Api) -> Router {
     let guard = Arc::clone(&api.guard);
     let guarded = Router::new()
-        .route("/v1/watches", get(watches::list).post(watches::submit))
+        .route("/v1/watches", post(watches::submit))
         .route("/v1/watches/{id}", get(watches::show).delete(watches::stop))
         .route("/v1/watches/{id}/evidence", get(watches::evidence))
+        .route("/v1/watches/{id}/events", get(events::of_watch))
+        .route("/v1/watches/{id}/poll", post(watches::poll))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/redrive", post(deliveries::redrive_dead))
         .route("/v1/deliveries/{id}", get(deliveries::show))
@@ -66,14 +88,24 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/sinks", get(deliveries::sinks))
         .route("/metrics", get(status::metrics))
         .layer(middleware::from_fn_with_state(guard, auth::check));
-    Router::new()
+    let quick = Router::new()
         .merge(guarded)
         .route("/livez", get(status::livez))
         .route("/readyz", get(status::readyz))
+        .layer(middleware::from_fn(limit_time));
+    // These take as long as the client asks for, and limit their own times.
+    let guard = Arc::clone(&api.guard);
+    let long = Router::new()
+        .route("/v1/watches", get(watches::list))
+        .route("/v1/watches/{id}/wait", get(wait::one))
+        .route("/v1/watches/bulk", post(bulk::submit))
+        .route("/v1/events", get(events::follow))
+        .layer(middleware::from_fn_with_state(guard, auth::check));
+    quick
+        .merge(long)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(limit_time))
         .with_state(api)
 }
 

@@ -2,8 +2,12 @@
 
 use std::borrow::Cow;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::api::error::ApiError;
+use crate::clock::parse_duration;
 use crate::store::{PAGE_MAX, PageCursor};
+use crate::suggest;
 
 /// The number of entries in a page without a `limit`.
 pub(super) const PAGE_DEFAULT: usize = 100;
@@ -34,6 +38,37 @@ impl Term<'_> {
             .ok_or_else(|| self.wrong(&format!("1 to {PAGE_MAX}")))
     }
 
+    /// Returns the value of a term that may come once: `before` is that of an earlier one.
+    pub(super) fn once(&self, before: Option<&String>, value: String) -> Result<String, ApiError> {
+        if before.is_some() {
+            let name = &self.name;
+            return Err(ApiError::malformed(format!(
+                "the query parameter `{name}` must be given once"
+            )));
+        }
+        Ok(value)
+    }
+
+    /// Parses a time, or an age counted back from `now`.
+    pub(super) fn time(&self, now: Timestamp) -> Result<Timestamp, ApiError> {
+        parse_time(&self.value, now)
+            .ok_or_else(|| self.wrong("a time such as 2026-12-24T18:00:00Z or an age such as 2h"))
+    }
+
+    /// Composes the error for a word that is not one of `known`.
+    pub(super) fn not_among<'k>(
+        &self,
+        word: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> ApiError {
+        let known: Vec<&str> = known.into_iter().collect();
+        let nearest = suggest::did_you_mean(word, known.iter().copied());
+        let (name, all) = (&self.name, known.join(", "));
+        ApiError::malformed(format!(
+            "invalid query parameter {name}: `{word}` must be one of {all}{nearest}"
+        ))
+    }
+
     /// Composes the error for an invalid value; `allowed` completes "must be …".
     pub(super) fn wrong(&self, allowed: &str) -> ApiError {
         let Self { name, value } = self;
@@ -49,4 +84,13 @@ impl Term<'_> {
             "unknown query parameter `{name}`; known are {known}"
         ))
     }
+}
+
+/// Parses a time, or an age counted back from `now`.
+pub(super) fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let ago = || {
+        let ago = SignedDuration::try_from(parse_duration(text).ok()?).ok()?;
+        now.checked_sub(ago).ok()
+    };
+    text.parse().ok().or_else(ago)
 }

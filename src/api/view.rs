@@ -43,6 +43,9 @@ pub(crate) struct WatchView {
     pub(crate) resources: Option<Value>,
     pub(crate) labels: Labels,
     pub(crate) params: Params,
+    /// The group of watches, if the watch belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
     /// The run of the job, where its definition names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<String>,
@@ -104,6 +107,9 @@ pub(crate) struct PageView {
     pub(crate) watches: Vec<WatchView>,
     /// The `cursor` of the next page; absent on the last.
     pub(crate) next: Option<String>,
+    /// The position in the log of events that the page shows: the `after` of a wait for a change.
+    #[serde(default)]
+    pub(crate) as_of: String,
 }
 
 impl WatchView {
@@ -144,6 +150,7 @@ impl WatchView {
             children: job.map(|job| job.children).unwrap_or_default(),
             labels: watch.labels,
             params: watch.params,
+            group: watch.group,
             run: watch.run,
             since: watch.since,
             expect: watch.expect,

@@ -1,4 +1,4 @@
-//! `/v1/watches`: submits, lists, shows and stops watches.
+//! `/v1/watches`: submits, lists, shows, polls and stops watches.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -10,12 +10,10 @@ use http::{HeaderValue, StatusCode, header};
 use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::api::query::{PAGE_DEFAULT, terms};
 use crate::api::view::{PageView, WatchView};
-use crate::store::Query;
+use crate::watch::Watch;
 use crate::watch::evidence::Evidence;
 use crate::watch::request::WatchRequest;
-use crate::watch::{State as WatchState, Watch, WatchId};
 
 /// The number of transitions shown with one watch, counted from the latest.
 const TRANSITIONS_SHOWN: usize = 50;
@@ -49,103 +47,64 @@ pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PageView>, ApiError> {
-    let query = parse_query(query.as_deref().unwrap_or_default())?;
-    let page = api.store.watches(query).await?;
-    Ok(Json(PageView {
-        watches: page
-            .watches
-            .into_iter()
-            .map(|watch| api.view(watch))
-            .collect(),
-        next: page.next.map(|cursor| cursor.to_string()),
-    }))
+    let listing = api.listing(query.as_deref().unwrap_or_default()).await?;
+    if let Some(wait) = listing.wait {
+        let (watches, at) = api.when(listing.query, wait).await?;
+        return Ok(Json(api.page(watches, None, &at)));
+    }
+    let at = api.announcer.position();
+    let page = api.store.watches(listing.query).await?;
+    let next = page.next.map(|cursor| cursor.to_string());
+    Ok(Json(api.page(page.watches, next, &at)))
 }
 
 /// Shows one watch with its latest transitions.
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(reference): Path<String>,
 ) -> Result<Json<WatchView>, ApiError> {
-    let watch_id = parse_id(&id)?;
-    let watch = api.store.watch(watch_id).await?;
-    let watch = watch.ok_or_else(|| ApiError::no_such_watch(&id))?;
-    let events = api.store.events_of(watch_id, TRANSITIONS_SHOWN).await?;
+    let watch = api.resolve(&reference).await?;
+    let events = api.store.events_of(watch.id, TRANSITIONS_SHOWN).await?;
     Ok(Json(api.view(watch).with_transitions(&events)))
 }
 
 /// Shows the evidence of the outcome of a watch.
 pub(super) async fn evidence(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(reference): Path<String>,
 ) -> Result<Json<Evidence>, ApiError> {
-    let watch_id = parse_id(&id)?;
-    if let Some(evidence) = api.store.evidence(watch_id).await? {
-        return Ok(Json(evidence));
-    }
-    let watch = api.store.watch(watch_id).await?;
-    let watch = watch.ok_or_else(|| ApiError::no_such_watch(&id))?;
-    Err(ApiError::no_evidence(&watch))
+    let watch = api.resolve(&reference).await?;
+    let evidence = api.store.evidence(watch.id).await?;
+    evidence
+        .map(Json)
+        .ok_or_else(|| ApiError::no_evidence(&watch))
 }
 
 /// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.
 pub(super) async fn stop(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(reference): Path<String>,
 ) -> Result<Json<WatchView>, ApiError> {
-    let watch_id = parse_id(&id)?;
-    let stopped = api.actions.stop(watch_id).await?;
-    let watch = stopped.ok_or_else(|| ApiError::no_such_watch(&id))?;
+    let id = api.resolve_id(&reference).await?;
+    let stopped = api.actions.stop(id).await?;
+    let watch = stopped.ok_or_else(|| ApiError::no_such_watch(&reference))?;
+    Ok(Json(api.view(watch)))
+}
+
+/// Makes the next poll of a watch due now, and shows the watch. One that is final is not polled.
+pub(super) async fn poll(
+    State(api): State<Api>,
+    Path(reference): Path<String>,
+) -> Result<Json<WatchView>, ApiError> {
+    let watch = api.resolve(&reference).await?;
+    api.actions.poll_now(watch.id);
     Ok(Json(api.view(watch)))
 }
 
 impl Api {
-    fn view(&self, watch: Watch) -> WatchView {
+    /// Shows a watch with the numbers that only the poller has.
+    pub(super) fn view(&self, watch: Watch) -> WatchView {
         let progress = self.poller.progress(watch.id);
         WatchView::of(watch, progress)
     }
-}
-
-fn parse_id(id: &str) -> Result<WatchId, ApiError> {
-    id.parse().map_err(|_| ApiError::no_such_watch(id))
-}
-
-fn parse_query(text: &str) -> Result<Query, ApiError> {
-    let mut query = Query {
-        limit: PAGE_DEFAULT,
-        ..Query::default()
-    };
-    for term in terms(text) {
-        let value = &term.value;
-        match &*term.name {
-            "state" => {
-                query.state = Some(parse_state(value).ok_or_else(|| term.wrong(&states()))?);
-            }
-            "service" => query.service = Some(value.clone().into_owned()),
-            "label" => {
-                query.label = Some(parse_label(value).ok_or_else(|| term.wrong("NAME=VALUE"))?);
-            }
-            "cursor" => query.before = Some(term.cursor()),
-            "limit" => query.limit = term.limit()?,
-            _ => return Err(term.unknown("state, service, label, cursor and limit")),
-        }
-    }
-    Ok(query)
-}
-
-fn parse_state(word: &str) -> Option<WatchState> {
-    word.parse().ok()
-}
-
-fn states() -> String {
-    let words: Vec<&str> = WatchState::words().collect();
-    format!("one of {}", words.join(", "))
-}
-
-/// Splits `NAME=VALUE`. The name goes into a JSON path of the store, so only the characters
-/// of label names are accepted.
-fn parse_label(text: &str) -> Option<(String, String)> {
-    let (name, value) = text.split_once('=')?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
-    let is_name = !name.is_empty() && name.chars().all(is_plain);
-    is_name.then(|| (name.to_owned(), value.to_owned()))
 }

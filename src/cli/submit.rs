@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use http::{Method, StatusCode};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::api::view::WatchView;
 use crate::cli::Exit;
@@ -14,7 +13,6 @@ use crate::cli::explain::{find, read_body};
 use crate::cli::output::{say, say_json, time};
 use crate::cli::pair::pair;
 use crate::cli::response::Response;
-
 use crate::clock::SystemClock;
 use crate::definition::Definition;
 use crate::definition::answer::Answer;
@@ -123,18 +121,22 @@ impl Submit {
 
     async fn submit(self) -> Result<(), Exit> {
         let job = self.job()?;
+        let since = job.since_with_margin();
         let request = WatchRequest {
             service: self.service,
             job_id: job.job_id,
+            response: None,
             params: self.params.into_iter().collect(),
             labels: self.labels.into_iter().collect(),
             run: self.run.or(job.run),
-            since: self.since.or(job.since.map(with_margin)),
+            since: self.since.or(since),
             again: self.again,
             expect: self.expect,
             deadline: self.deadline,
             sinks: self.sinks,
             callback_url: self.callback_url.map(CallbackUrl),
+            group: None,
+            group_size: None,
         };
         let body = serde_json::to_string(&request).expect("string keys only");
         let client = self.daemon.client()?;
@@ -159,19 +161,7 @@ impl Submit {
 
 /// Reads the job id from the answer of the creating call.
 fn job_of(definition: &Definition, file: &Path) -> Result<CreatedJob, String> {
-    if definition.submit.is_empty() {
-        let name = &definition.name;
-        return Err(format!(
-            "the definition `{name}` cannot read a job id: it has no [submit] section"
-        ));
-    }
     let response = Response::read(&read_body(file)?)?;
-    if response.http_status >= 400 {
-        let (file, status) = (file.display(), response.http_status);
-        return Err(format!(
-            "{file} is an error answer (HTTP {status}): no job was created"
-        ));
-    }
     let answer = Answer {
         http_status: response.http_status,
         headers: &response.headers,
@@ -179,21 +169,8 @@ fn job_of(definition: &Definition, file: &Path) -> Result<CreatedJob, String> {
         is_cut: false,
     };
     let now = SystemClock::shared().now();
-    let created = definition.submit.read(&definition.answer, &answer, now);
-    created.ok_or_else(|| {
-        format!(
-            "no job id in {}: the selectors in [submit] of `{}` find none",
-            file.display(),
-            definition.name
-        )
-    })
-}
-
-/// Writes the beginning of a run as a `since`. The clock of the service is known to a second or
-/// two, so a run that began just before counts too.
-fn with_margin(began: Timestamp) -> String {
-    let margin = SignedDuration::from_secs(2);
-    began.checked_sub(margin).unwrap_or(began).to_string()
+    let created = definition.created_job(&answer, now);
+    created.map_err(|why| format!("cannot take a job id from {}: {why}", file.display()))
 }
 
 fn in_words(watch: &WatchView, is_new: bool) -> String {

@@ -1,13 +1,13 @@
 //! The job in the answer of the call that creates it: `submit --from-response`.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::definition::answer::{Answer, Asked};
 use crate::definition::body::{self, Format};
 use crate::definition::reading::by_our_clock;
 use crate::definition::selector::{Selectors, View};
-use crate::definition::{AnswerForm, timestamp};
+use crate::definition::{AnswerForm, Definition, timestamp};
 
 /// The placeholder for the id in a text pattern.
 const PLACEHOLDER: &str = "{job_id}";
@@ -65,6 +65,47 @@ pub struct CreatedJob {
     pub run: Option<String>,
     /// The time at which the run began: in the answer or by our clock, the earlier of the two.
     pub since: Option<Timestamp>,
+}
+
+impl CreatedJob {
+    /// Returns the beginning of the run as a `since`. The clock of the service is known to a second
+    /// or two, so a run that began just before counts too.
+    pub fn since_with_margin(&self) -> Option<String> {
+        let margin = SignedDuration::from_secs(2);
+        let began = self.since?;
+        Some(began.checked_sub(margin).unwrap_or(began).to_string())
+    }
+}
+
+/// The reason why an answer names no job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoJob {
+    /// The definition does not say where the id is.
+    #[error("the definition `{0}` cannot read a job id: it has no [submit] section")]
+    NoPlaces(String),
+    /// The creating call failed.
+    #[error("it is an error answer (HTTP {0}): no job was created")]
+    ErrorAnswer(u16),
+    /// The id is at none of the places.
+    #[error("it has no job id: the selectors in [submit] of `{0}` find none")]
+    NotFound(String),
+}
+
+impl Definition {
+    /// Returns the job that an answer of the creating call names.
+    ///
+    /// # Errors
+    /// The reason why it names none.
+    pub fn created_job(&self, answer: &Answer<'_>, now: Timestamp) -> Result<CreatedJob, NoJob> {
+        if self.submit.is_empty() {
+            return Err(NoJob::NoPlaces(self.name.clone()));
+        }
+        if answer.http_status >= 400 {
+            return Err(NoJob::ErrorAnswer(answer.http_status));
+        }
+        let created = self.submit.read(&self.answer, answer, now);
+        created.ok_or_else(|| NoJob::NotFound(self.name.clone()))
+    }
 }
 
 impl SubmitAnswer {

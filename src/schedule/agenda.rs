@@ -150,6 +150,25 @@ impl Agenda {
         self.queue.push(Reverse((due, ticket.slot, generation)));
     }
 
+    /// Makes the poll of a queued watch due at `uptime`, if it is due later. Returns false for a
+    /// watch that is not on the agenda, and for one that waits for the end of a pause or of itself.
+    pub fn hasten(&mut self, id: WatchId, uptime: Duration) -> bool {
+        let Some(&index) = self.by_id.get(&id) else {
+            return false;
+        };
+        let slot = self.places[index as usize].slot.as_mut();
+        let Some(slot) = slot.filter(|slot| slot.duty == Duty::Poll) else {
+            return false;
+        };
+        // A watch that is due was taken already.
+        if slot.due > uptime {
+            slot.due = uptime;
+            let generation = self.next_generation(index);
+            self.queue.push(Reverse((uptime, index, generation)));
+        }
+        true
+    }
+
     /// Removes a watch, queued or taken.
     pub fn forget(&mut self, id: WatchId) {
         if let Some(index) = self.by_id.remove(&id) {
@@ -265,6 +284,21 @@ mod tests {
         assert_eq!(agenda.watching(), 1);
         agenda.forget(WatchId(Uuid::from_u128(2)));
         assert_eq!(agenda.watching(), 0);
+    }
+
+    #[test]
+    fn a_hastened_entry_comes_once_and_at_once() {
+        let mut agenda = Agenda::default();
+        agenda.add(entry(1), Duty::Poll, at(90));
+        agenda.add(entry(2), Duty::Expire, at(90));
+        assert!(agenda.hasten(WatchId(Uuid::from_u128(1)), at(5)));
+        assert!(!agenda.hasten(WatchId(Uuid::from_u128(2)), at(5)));
+        assert!(!agenda.hasten(WatchId(Uuid::from_u128(3)), at(5)));
+        let (ticket, _) = agenda.take_due(at(5)).unwrap();
+        assert!(agenda.hasten(WatchId(Uuid::from_u128(1)), at(6)), "taken");
+        agenda.schedule(ticket, Duty::Poll, at(50));
+        assert_eq!(taken(&mut agenda, at(60)), [1]);
+        assert_eq!(taken(&mut agenda, at(100)), [2]);
     }
 
     proptest! {

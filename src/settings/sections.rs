@@ -137,6 +137,7 @@ fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
             let service = section.required_text("service");
             let job_id = section.required_text("job_id");
             let request = WatchRequest {
+                response: None,
                 params: section.texts("params"),
                 labels: section.texts("labels"),
                 run: section.text("run"),
@@ -146,6 +147,8 @@ fn watches(root: &Reader<'_>, api: Option<&ApiSettings>) -> Vec<WatchRequest> {
                 deadline: section.text("deadline"),
                 sinks: section.list("sinks"),
                 callback_url: section.expanded("callback_url").map(CallbackUrl),
+                group: None,
+                group_size: None,
                 service: service?,
                 job_id: job_id?,
             };

@@ -4,7 +4,9 @@
 use std::fmt;
 
 /// A position in the changes of a store; see
-/// [`WatchStore::changes`](crate::store::WatchStore::changes).
+/// [`WatchStore::changes`](crate::store::WatchStore::changes) and
+/// [`WatchStore::events_after`](crate::store::WatchStore::events_after). Clients of the API
+/// receive it as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(String);
 
@@ -14,7 +16,7 @@ pub struct Cursor(String);
 pub struct PageCursor(String);
 
 impl Cursor {
-    /// Makes a cursor; only a store calls this.
+    /// Makes a cursor, in a store or from the text that a client sends back.
     pub fn new(content: impl Into<String>) -> Self {
         Self(content.into())
     }
@@ -34,6 +36,12 @@ impl PageCursor {
     /// Returns the content; for the store that made it.
     pub fn content(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

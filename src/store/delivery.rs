@@ -96,11 +96,24 @@ pub struct StoredAttempt {
     pub answer: Option<String>,
 }
 
-/// The filter and the position of a list of deliveries.
+/// The filter and the position of a list of deliveries. A delivery must match every part that is
+/// set; those about a watch match no delivery of an event that is about none.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryQuery {
-    pub state: Option<DeliveryState>,
+    /// The states; one of them must match. Empty: every state.
+    pub states: Vec<DeliveryState>,
     pub sink: Option<String>,
+    pub watch: Option<WatchId>,
+    /// The service of the watch.
+    pub service: Option<String>,
+    /// The job of the watch.
+    pub job_id: Option<String>,
+    /// The labels that the watch must carry, with these values.
+    pub labels: Vec<(String, String)>,
+    /// Deliveries of events that were noticed at this time or later.
+    pub since: Option<Timestamp>,
+    /// Deliveries of events that were noticed before this time.
+    pub until: Option<Timestamp>,
     /// The `next` of the previous page; without it, the list begins at the newest delivery.
     pub before: Option<PageCursor>,
     /// The size of the page, at most [`PAGE_MAX`](crate::store::PAGE_MAX).

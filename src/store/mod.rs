@@ -1,8 +1,9 @@
 //! The contract of the store: watches, events and deliveries, durable and in one transaction.
 //!
-//! It has three parts, one for each kind of caller: [`WatchStore`] for the poller, the API and
-//! the other ways to submit a watch, [`Outbox`] for the courier, [`Maintenance`] for readiness
-//! checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
+//! It has five parts: [`WatchStore`] for the poller, the API and the other ways to submit a
+//! watch, [`Outbox`] for the courier, [`GroupStore`] for watches that belong together,
+//! [`DurationStore`] for how long jobs take, [`Maintenance`] for readiness checks and the
+//! shutdown. A [`Store`] is all of them. Rules for every implementation:
 //! - a call that succeeds has committed and synced (invariant 2);
 //! - a change, its event and the deliveries owed for it commit in one transaction
 //!   (invariant 3);
@@ -16,6 +17,8 @@
 
 pub mod cursor;
 pub mod delivery;
+pub mod durations;
+pub mod groups;
 pub mod maintenance;
 pub mod outbox;
 pub mod row;
@@ -26,10 +29,13 @@ pub mod watches;
 use std::sync::Arc;
 
 pub use crate::store::cursor::{Cursor, PageCursor};
+pub use crate::store::durations::{DurationStore, JobDurations};
+pub use crate::store::groups::{GroupStore, StoredGroup};
 pub use crate::store::maintenance::Maintenance;
 pub use crate::store::outbox::{AttemptRecord, Claimed, Outbox, Settlement};
 pub use crate::store::watches::{
-    Applied, Changes, Page, Query, StoredEvent, Submission, Submitted, WatchStore,
+    Applied, Changes, EventPage, LoggedEvent, Page, Query, StoredEvent, Submission, Submitted,
+    WatchStore,
 };
 
 /// The store that all parts of the program share.
@@ -39,9 +45,9 @@ pub type SharedStore = Arc<dyn Store>;
 pub const PAGE_MAX: usize = 1000;
 
 /// Keeps watches, events and deliveries: every part of the contract.
-pub trait Store: WatchStore + Outbox + Maintenance {}
+pub trait Store: WatchStore + Outbox + GroupStore + DurationStore + Maintenance {}
 
-impl<T: WatchStore + Outbox + Maintenance> Store for T {}
+impl<T: WatchStore + Outbox + GroupStore + DurationStore + Maintenance> Store for T {}
 
 /// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +70,7 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The text is not a cursor of this store.
-    #[error("`{0}` is not the `next` value of a page")]
+    #[error("`{0}` is not a position that this store gave, such as the `next` of a page")]
     UnknownCursor(String),
     /// The store is shutting down.
     #[error("the store is closed")]

@@ -3,9 +3,12 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use uuid::Uuid;
+
 use crate::store::{Cursor, PageCursor, StoreError};
 use crate::watch::change::Change;
 use crate::watch::evidence::Evidence;
+use crate::watch::reference::Reference;
 use crate::watch::{State, Watch, WatchId};
 
 /// A watch to accept, unless there is one already.
@@ -16,6 +19,9 @@ pub struct Submission {
     /// True if a watch of the same job that has ended with a verdict on the same end (`expect`) is
     /// enough. One that goes on always is.
     pub accepts_ended: bool,
+    /// The number of watches after which the group of the watch closes. It counts if the group has
+    /// no size yet.
+    pub group_size: Option<u32>,
 }
 
 /// The answer to one submission.
@@ -26,13 +32,17 @@ pub enum Submitted {
     /// The same job is watched already; or its newest watch that has ended with a verdict, if the
     /// submission accepts one.
     Existing(Watch),
+    /// The job is not watched yet, and the group of the watch takes no more watches. Nothing was
+    /// stored.
+    GroupClosed,
 }
 
 impl Submitted {
-    /// Returns the watch, new or existing.
-    pub fn watch(&self) -> &Watch {
+    /// Returns the watch, new or existing; `None` if there is none.
+    pub fn watch(&self) -> Option<&Watch> {
         match self {
-            Self::Accepted(watch) | Self::Existing(watch) => watch,
+            Self::Accepted(watch) | Self::Existing(watch) => Some(watch),
+            Self::GroupClosed => None,
         }
     }
 }
@@ -45,12 +55,22 @@ pub enum Applied {
     Refused,
 }
 
-/// The filter and the position of a list of watches.
+/// The filter and the position of a list of watches. A watch must match every part that is set.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    pub state: Option<State>,
+    /// The states; one of them must match. Empty: every state.
+    pub states: Vec<State>,
     pub service: Option<String>,
-    pub label: Option<(String, String)>,
+    pub job_id: Option<String>,
+    /// The labels that a watch must carry, with these values.
+    pub labels: Vec<(String, String)>,
+    pub group: Option<String>,
+    /// The watches to choose from. Empty: every watch.
+    pub ids: Vec<WatchId>,
+    /// Watches submitted at this time or later.
+    pub since: Option<Timestamp>,
+    /// Watches submitted before this time.
+    pub until: Option<Timestamp>,
     /// The `next` of the previous page; without it, the list begins at the newest watch.
     pub before: Option<PageCursor>,
     /// The size of the page, at most [`PAGE_MAX`](crate::store::PAGE_MAX).
@@ -86,6 +106,31 @@ pub struct StoredEvent {
     pub body: String,
 }
 
+/// An event with its position in the log of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// The position after this event.
+    pub cursor: Cursor,
+    pub id: Uuid,
+    /// The watch that the event is about; `None` if it is about a group, or jobwatch itself.
+    pub watch_id: Option<WatchId>,
+    pub type_name: String,
+    /// The time at which jobwatch noticed the change.
+    pub at: Timestamp,
+    /// The `CloudEvent` as JSON text.
+    pub body: String,
+}
+
+/// Events in the order of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    pub events: Vec<LoggedEvent>,
+    /// The position for the next call.
+    pub next: Cursor,
+    /// True if more events may be waiting.
+    pub more: bool,
+}
+
 /// Keeps watches and their events; see [`crate::store`].
 #[async_trait]
 pub trait WatchStore: Send + Sync {
@@ -106,6 +151,14 @@ pub trait WatchStore: Send + Sync {
     async fn append(&self, change: Change) -> Result<Applied, StoreError>;
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError>;
+
+    /// Returns those of these watches that exist, in any order.
+    async fn watches_by_id(&self, ids: Vec<WatchId>) -> Result<Vec<Watch>, StoreError>;
+
+    /// Returns at most `limit` watches that `reference` names, newest first. Of several watches
+    /// of one job, by service, params and job id, it returns the newest that the reference names.
+    /// A whole id names one watch alone.
+    async fn find(&self, reference: &Reference, limit: usize) -> Result<Vec<Watch>, StoreError>;
 
     /// Returns the evidence of the outcome of a watch; `None` if there is none.
     async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError>;
@@ -136,6 +189,17 @@ pub trait WatchStore: Send + Sync {
     /// Returns the position from which [`changes`](Self::changes) finds every change that any
     /// writer commits from now on.
     async fn cursor(&self) -> Result<Cursor, StoreError>;
+
+    /// Returns the position before the oldest event that is kept.
+    async fn first_cursor(&self) -> Result<Cursor, StoreError>;
+
+    /// Returns at most `limit` events after `after`, in the order of the log. None is missed, and
+    /// none is returned twice to a caller that continues from `next`, or from the `cursor` of an
+    /// event.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownCursor`], and the errors of every call.
+    async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError>;
 
     /// Returns about `limit` changes after `since`.
     ///

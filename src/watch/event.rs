@@ -162,6 +162,9 @@ struct Data<'a> {
     children: &'a [Child],
     labels: &'a BTreeMap<String, String>,
     params: &'a BTreeMap<String, String>,
+    /// The group of watches, if the watch belongs to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
     /// The run of the job, where the definition names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<&'a str>,
@@ -215,6 +218,7 @@ impl<'a> Data<'a> {
             children: job.map_or(&[], |job| &job.children),
             labels: &watch.labels,
             params: &watch.params,
+            group: watch.group.as_deref(),
             run: watch.run.as_deref(),
             stage: watch.stage.as_ref().map(|stage| StageData {
                 index: stage.index,

@@ -4,16 +4,18 @@
 //! [`transition::decide`] decides on the effect of the observation, and the store commits
 //! the result. Read in this order: [`Watch`], [`observation`], [`tracking`], [`transition`]
 //! (which asks [`belief`] whether a sighting counts), [`event`], [`subscription`],
-//! [`delivery`], [`change`], [`request`].
+//! [`delivery`], [`change`], [`request`], [`reference`].
 
 mod belief;
 pub mod change;
+pub mod creating;
 pub mod delivery;
 pub mod event;
 pub mod evidence;
 pub mod note;
 pub mod observation;
 pub mod outcome;
+pub mod reference;
 pub mod request;
 pub mod stage;
 pub mod subscription;
@@ -214,6 +216,8 @@ pub struct Watch {
     pub sinks: Vec<String>,
     /// A URL that receives the events of this watch, beside the sinks.
     pub callback_url: Option<CallbackUrl>,
+    /// The group of watches that it belongs to.
+    pub group: Option<String>,
     /// The run of the job that the submission named.
     pub named_run: Option<String>,
     /// Ends from before this time are not believed; `None` for the default.
@@ -277,6 +281,7 @@ impl Watch {
             labels: Labels::new(),
             sinks: Vec::new(),
             callback_url: None,
+            group: None,
             named_run: None,
             since: None,
             expect: None,

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{later, parse_duration, until};
+use crate::watch::creating::CreatingAnswer;
 use crate::watch::{CallbackUrl, Expect, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
 
 /// The longest time from a submission to its deadline.
@@ -18,6 +19,10 @@ const RUN_BYTES_MAX: usize = 512;
 const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
 /// The most sinks one watch may name.
 const SINKS_MAX: usize = 64;
+/// The longest name of a group, in bytes.
+const GROUP_BYTES_MAX: usize = 64;
+/// The most watches that a group can be complete with.
+const GROUP_SIZE_MAX: u32 = 100_000;
 
 /// A request to watch a job: the body of `POST /v1/watches`, an entry of `[[watches]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -25,8 +30,12 @@ const SINKS_MAX: usize = 64;
 pub struct WatchRequest {
     /// The name of the service in the configuration.
     pub service: String,
-    /// The id of the job, as the service gave it.
+    /// The id of the job, as the service gave it; empty if `response` has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub job_id: String,
+    /// The answer of the call that created the job, in place of `job_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Box<CreatingAnswer>>,
     /// Values for the placeholders of the definition that the service does not set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
@@ -55,6 +64,13 @@ pub struct WatchRequest {
     /// A URL that receives events of this watch alone, beside the sinks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<CallbackUrl>,
+    /// The group of watches that it belongs to; one event reports the end of them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The number of watches after which the group is complete; the first one that is given
+    /// counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_size: Option<u32>,
 }
 
 /// One thing that is wrong with a request.
@@ -86,9 +102,17 @@ impl WatchRequest {
     /// Returns every fault that depends neither on the configuration nor on the time.
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        check_job_id(&self.job_id, &mut faults);
+        match (&self.response, self.job_id.as_str()) {
+            (Some(_), "") => {}
+            (Some(_), _) => faults.push(Fault::new(
+                "response",
+                "give either `job_id` or `response`, not both",
+            )),
+            (None, job_id) => check_job_id(job_id, &mut faults),
+        }
         check_labels(&self.labels, &mut faults);
         self.check_run(&mut faults);
+        self.check_group(&mut faults);
         if let Some(text) = &self.deadline
             && parse_deadline(text, Timestamp::UNIX_EPOCH).is_none()
         {
@@ -119,6 +143,27 @@ impl WatchRequest {
             faults.push(Fault::new(
                 "since",
                 format!("`{text}` must be a time such as `2026-12-24T18:00:00Z`, or a duration before now such as `10m`"),
+            ));
+        }
+    }
+
+    fn check_group(&self, faults: &mut Vec<Fault>) {
+        if let Some(name) = &self.group
+            && !is_group_name(name)
+        {
+            faults.push(Fault::new(
+                "group",
+                format!("must have 1 to {GROUP_BYTES_MAX} letters, digits, `.`, `_` or `-`"),
+            ));
+        }
+        let Some(size) = self.group_size else { return };
+        if self.group.is_none() {
+            faults.push(Fault::new("group_size", "needs a `group`"));
+        }
+        if !(1..=GROUP_SIZE_MAX).contains(&size) {
+            faults.push(Fault::new(
+                "group_size",
+                format!("must be from 1 to {GROUP_SIZE_MAX}"),
             ));
         }
     }
@@ -185,9 +230,15 @@ pub fn is_job_id(job_id: &str) -> bool {
     faults.is_empty()
 }
 
+/// True if a text can be the name of a group.
+pub fn is_group_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (1..=GROUP_BYTES_MAX).contains(&name.len()) && name.chars().all(is_plain)
+}
+
 fn check_job_id(job_id: &str, faults: &mut Vec<Fault>) {
     let rule = if job_id.is_empty() {
-        "must not be empty"
+        "must not be empty; without it, give the `response` of the creating call"
     } else if job_id.len() > JOB_ID_BYTES_MAX {
         "must have at most 512 bytes"
     } else if job_id.chars().any(char::is_control) {

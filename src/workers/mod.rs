@@ -1,4 +1,5 @@
-//! The background workers: the [`poller`] polls jobs, the [`courier`] delivers events.
+//! The background workers: the [`poller`] polls jobs, the [`courier`] delivers events, the
+//! [`announcer`] announces them to waiting clients.
 //!
 //! Every worker follows one contract:
 //! - `run_once` does everything that is due now and returns a count; tests step the clock and
@@ -7,6 +8,7 @@
 //! - a wake carries no data: the worker reads the due work from the store, so that a restart,
 //!   a missed wake and the normal case share one code path.
 
+pub mod announcer;
 pub mod courier;
 pub mod poller;
 

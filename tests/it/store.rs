@@ -6,8 +6,12 @@ pub(crate) mod abandoned;
 mod clocks;
 mod contract;
 mod deliveries;
+mod durations;
+mod groups;
 mod listing;
+mod log;
 pub(crate) mod memory;
+mod references;
 pub(crate) mod samples;
 pub(crate) mod sqlite;
 mod upgrade;
@@ -84,11 +88,35 @@ macro_rules! whole_suite {
                 pages_are_newest_first_and_have_no_gap
                 a_full_last_page_has_no_next_page
                 filters_are_combined
+                a_watch_must_carry_every_label_of_a_filter
+                watches_are_listed_from_since_to_before_until
                 a_cursor_of_another_store_is_refused
                 active_watches_are_listed_in_order_of_acceptance
                 the_latest_events_of_a_watch_are_listed_in_order
                 changes_are_those_committed_after_the_cursor
                 many_changes_are_read_in_pages;
+            log:
+                events_are_read_in_order_from_a_position
+                events_after_the_end_of_the_log_are_none;
+            references:
+                a_watch_is_found_by_its_id_and_a_prefix
+                a_watch_is_found_by_its_job
+                the_newest_watch_of_a_job_is_found
+                a_job_id_may_look_like_the_id_of_a_watch
+                many_watches_are_read_by_their_ids;
+            groups:
+                a_group_counts_its_watches
+                a_group_closes_when_it_has_its_size
+                a_size_that_is_reached_already_closes_a_group
+                a_closed_group_takes_no_more_watches
+                a_group_is_due_when_closed_and_all_have_ended
+                a_group_finishes_once_with_one_event
+                a_batch_that_fails_counts_in_no_group;
+            durations:
+                durations_are_learned_by_service_and_type
+                only_the_latest_durations_of_a_type_are_kept
+                only_a_verdict_shows_a_duration
+                without_times_of_the_service_the_watch_counts;
             clocks:
                 setting_the_wall_clock_moves_no_retry
                 setting_the_wall_clock_moves_no_lease
@@ -113,7 +141,8 @@ macro_rules! whole_suite {
                 a_redriven_letter_has_a_new_schedule_and_its_history
                 only_force_redrives_a_delivery_that_is_not_dead
                 dead_letters_of_a_sink_are_redriven_since_a_time
-                deliveries_are_listed_newest_first_by_state_and_sink;
+                deliveries_are_listed_newest_first_by_state_and_sink
+                deliveries_are_listed_by_their_watch_and_time;
         }
     };
 }

@@ -131,6 +131,7 @@ const LAYERS: &[Layer] = &[
             "actions",
             "workers",
             "metrics",
+            "suggest",
         ],
     ),
     ("app", ANY),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params, params_from_iter};
 use uuid::Uuid;
 
 use crate::store::delivery::{
@@ -11,13 +11,14 @@ use crate::store::delivery::{
     StoredDelivery,
 };
 use crate::store::sqlite::SqlError;
+use crate::store::sqlite::conditions::Conditions;
 use crate::store::time::StoreTime;
 use crate::store::{AttemptRecord, PAGE_MAX, PageCursor, row};
 use crate::watch::WatchId;
 
 const COLUMNS: &str = "d.id, d.event_id, e.watch_id, e.type, d.sink, d.state, d.attempts, \
     d.due_at, d.last_status, d.last_error, d.settled_at";
-const FROM: &str = "FROM deliveries d JOIN events e ON e.id = d.event_id";
+const FROM: &str = "deliveries d JOIN events e ON e.id = d.event_id";
 
 /// Makes a delivery pending again. The lease is kept: an attempt may be under way.
 const OWED_AGAIN: &str = "state = 'pending', due_at = :now, \
@@ -52,13 +53,14 @@ pub(super) fn page(
     time: &StoreTime,
 ) -> Result<DeliveryPage, SqlError> {
     let limit = query.limit.clamp(1, PAGE_MAX);
-    let mut statement = db.prepare_cached(&page_sql(query))?;
-    let mut rows = statement.query(named_params! {
-        ":state": query.state.map(DeliveryState::as_str),
-        ":sink": query.sink,
-        ":before": before.unwrap_or(i64::MAX),
-        ":limit": i64::try_from(limit + 1)?,
-    })?;
+    let (from, mut conditions) = search(query);
+    conditions.add("d.id < ?", [before.unwrap_or(i64::MAX).into()]);
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM {from} WHERE {} ORDER BY d.id DESC LIMIT ?",
+        conditions.sql()
+    ))?;
+    conditions.values.push(i64::try_from(limit + 1)?.into());
+    let mut rows = statement.query(params_from_iter(conditions.values))?;
     let mut page = DeliveryPage::default();
     while let Some(row) = rows.next()? {
         if page.deliveries.len() == limit {
@@ -71,21 +73,37 @@ pub(super) fn page(
     Ok(page)
 }
 
-/// Returns SQL with only the conditions that the query sets, so that `SQLite` can use an
-/// index; it names every parameter, because an unused one cannot be bound.
-fn page_sql(query: &DeliveryQuery) -> String {
-    let state = match query.state {
-        Some(_) => "d.state = :state",
-        None => ":state IS NULL",
+/// Returns the tables of a query in the order in which `SQLite` reads them, and its conditions.
+/// A watch or a job leads to few deliveries. Otherwise the deliveries are read in their order.
+fn search(query: &DeliveryQuery) -> (&'static str, Conditions) {
+    let mut conditions = Conditions::default();
+    conditions.one_of("d.state", query.states.iter().map(|state| state.as_str()));
+    conditions.equal("d.sink", query.sink.clone());
+    conditions.equal("e.watch_id", query.watch.map(|id| id.0.as_bytes().to_vec()));
+    conditions.equal("w.service", query.service.clone());
+    conditions.equal("w.job_id", query.job_id.clone());
+    conditions.members("w.labels", &query.labels);
+    if let Some(since) = query.since {
+        conditions.add("e.at >= ?", [row::micros(since).into()]);
+    }
+    if let Some(until) = query.until {
+        conditions.add("e.at < ?", [row::micros(until).into()]);
+    }
+    let from = if query.job_id.is_some() {
+        "watches w CROSS JOIN events e ON e.watch_id = w.id
+            CROSS JOIN deliveries d ON d.event_id = e.id"
+    } else if query.watch.is_some() && query.service.is_none() && query.labels.is_empty() {
+        "events e CROSS JOIN deliveries d ON d.event_id = e.id"
+    } else if query.watch.is_some() {
+        "events e CROSS JOIN deliveries d ON d.event_id = e.id
+            CROSS JOIN watches w ON w.id = e.watch_id"
+    } else if query.service.is_none() && query.labels.is_empty() {
+        "deliveries d CROSS JOIN events e ON e.id = d.event_id"
+    } else {
+        "deliveries d CROSS JOIN events e ON e.id = d.event_id
+            CROSS JOIN watches w ON w.id = e.watch_id"
     };
-    let sink = match query.sink {
-        Some(_) => "d.sink = :sink",
-        None => ":sink IS NULL",
-    };
-    format!(
-        "SELECT {COLUMNS} {FROM} WHERE d.id < :before AND {state} AND {sink}
-         ORDER BY d.id DESC LIMIT :limit"
-    )
+    (from, conditions)
 }
 
 pub(super) fn one(
@@ -94,7 +112,7 @@ pub(super) fn one(
     time: &StoreTime,
 ) -> Result<Option<StoredDelivery>, SqlError> {
     let found = db
-        .prepare_cached(&format!("SELECT {COLUMNS} {FROM} WHERE d.id = ?1"))?
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM {FROM} WHERE d.id = ?1"))?
         .query_row([id], |row| Ok(delivery_of(row, time)))
         .optional()?;
     found.transpose()

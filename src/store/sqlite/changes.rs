@@ -1,24 +1,13 @@
-//! The log of events in `SQLite`. One writer commits in order, so a position in the log is
-//! enough to find all later changes, and none is returned twice.
+//! The changes after a position in the log of events.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use crate::store::Changes;
+use crate::store::sqlite::events::cursor_after;
 use crate::store::sqlite::{SqlError, watches};
-use crate::store::{Changes, Cursor, StoredEvent, row};
 use crate::watch::event::EventKind;
 use crate::watch::{State, WatchId};
-
-pub(super) fn cursor(db: &Connection) -> Result<Cursor, SqlError> {
-    let last = db.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
-        row.get(0)
-    })?;
-    Ok(cursor_after(last))
-}
-
-fn cursor_after(seq: i64) -> Cursor {
-    Cursor::new(seq.to_string())
-}
 
 pub(super) fn since(db: &Connection, seq: i64, limit: usize) -> Result<Changes, SqlError> {
     let mut statement = db.prepare_cached(
@@ -60,29 +49,4 @@ fn note(
         EventKind::Finished(_) | EventKind::Changed | EventKind::Held | EventKind::LateResult => {}
     }
     Ok(())
-}
-
-pub(super) fn events_of(
-    db: &Connection,
-    id: WatchId,
-    limit: usize,
-) -> Result<Vec<StoredEvent>, SqlError> {
-    let mut statement = db.prepare_cached(
-        "SELECT type, at, body FROM events WHERE watch_id = ?1 ORDER BY seq DESC LIMIT ?2",
-    )?;
-    let mut rows = statement.query(params![id.0, i64::try_from(limit)?])?;
-    let mut events = Vec::new();
-    while let Some(row) = rows.next()? {
-        events.push(event_of(row)?);
-    }
-    events.reverse();
-    Ok(events)
-}
-
-fn event_of(row: &Row<'_>) -> Result<StoredEvent, SqlError> {
-    Ok(StoredEvent {
-        type_name: row.get(0)?,
-        at: row::timestamp("at", row.get(1)?)?,
-        body: row.get(2)?,
-    })
 }

@@ -33,6 +33,10 @@ const STEPS: &[Step] = &[
         version: 5,
         sql: include_str!("../migrations/sqlite/0005_runs.sql"),
     },
+    Step {
+        version: 6,
+        sql: include_str!("../migrations/sqlite/0006_groups.sql"),
+    },
 ];
 
 /// Returns the version of a database after every step.

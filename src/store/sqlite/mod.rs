@@ -7,10 +7,15 @@
 
 mod attempts;
 mod changes;
+mod conditions;
 mod damage;
 mod deliveries;
+mod durations;
+mod events;
 mod file_lock;
+mod groups;
 mod health;
+mod lists;
 pub mod maintenance;
 mod migration;
 mod readers;
@@ -36,11 +41,15 @@ use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
 use crate::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, Page, PageCursor, Query,
-    StoreError, StoredEvent, Submission, Submitted, WatchStore, row,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, GroupStore,
+    JobDurations, Maintenance, Outbox, Page, PageCursor, Query, StoreError, StoredEvent,
+    StoredGroup, Submission, Submitted, WatchStore, row,
 };
 use crate::watch::change::Change;
+use crate::watch::delivery::Owed;
+use crate::watch::event::Event;
 use crate::watch::evidence::Evidence;
+use crate::watch::reference::Reference;
 use crate::watch::{Watch, WatchId};
 
 /// How long to wait for the lock of another process. It is short, because the writes behind it
@@ -177,6 +186,19 @@ impl WatchStore for SqliteStore {
             .await
     }
 
+    async fn watches_by_id(&self, ids: Vec<WatchId>) -> Result<Vec<Watch>, StoreError> {
+        self.readers
+            .run("read watches", move |db| lists::by_id(db, &ids))
+            .await
+    }
+
+    async fn find(&self, reference: &Reference, limit: usize) -> Result<Vec<Watch>, StoreError> {
+        let reference = reference.clone();
+        self.readers
+            .run("find watches", move |db| lists::find(db, &reference, limit))
+            .await
+    }
+
     async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError> {
         self.readers
             .run("read the evidence of a watch", move |db| {
@@ -188,14 +210,14 @@ impl WatchStore for SqliteStore {
     async fn watches(&self, query: Query) -> Result<Page, StoreError> {
         let before = number(query.before.as_ref())?;
         self.readers
-            .run("list watches", move |db| watches::page(db, &query, before))
+            .run("list watches", move |db| lists::page(db, &query, before))
             .await
     }
 
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.readers
             .run("read the events of a watch", move |db| {
-                changes::events_of(db, id, limit)
+                events::of_watch(db, id, limit)
             })
             .await
     }
@@ -203,9 +225,7 @@ impl WatchStore for SqliteStore {
     async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
         let after = number(after.as_ref())?;
         self.readers
-            .run("load watches", move |db| {
-                watches::watching(db, after, limit)
-            })
+            .run("load watches", move |db| lists::watching(db, after, limit))
             .await
     }
 
@@ -218,14 +238,29 @@ impl WatchStore for SqliteStore {
         let after = number(after.as_ref())?;
         self.readers
             .run("load watches without a verdict", move |db| {
-                watches::without_verdict(db, since, after, limit)
+                lists::without_verdict(db, since, after, limit)
             })
             .await
     }
 
     async fn cursor(&self) -> Result<Cursor, StoreError> {
         self.readers
-            .run("read the log of events", changes::cursor)
+            .run("read the log of events", events::last_cursor)
+            .await
+    }
+
+    async fn first_cursor(&self) -> Result<Cursor, StoreError> {
+        self.readers
+            .run("read the log of events", events::first_cursor)
+            .await
+    }
+
+    async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError> {
+        let seq = row::number(after.content())?;
+        self.readers
+            .run("read the log of events", move |db| {
+                events::after(db, seq, limit)
+            })
             .await
     }
 
@@ -321,6 +356,74 @@ impl Outbox for SqliteStore {
         self.writer
             .run("redrive dead letters", move |db| {
                 attempts::redrive_dead(db, &sink, since, time.now())
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl GroupStore for SqliteStore {
+    async fn group(&self, name: &str) -> Result<Option<StoredGroup>, StoreError> {
+        let name = name.to_owned();
+        self.readers
+            .run("read a group", move |db| groups::one(db, &name))
+            .await
+    }
+
+    async fn close_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+    ) -> Result<Option<StoredGroup>, StoreError> {
+        let name = name.to_owned();
+        self.writer
+            .run("close a group", move |db| groups::close(db, &name, at))
+            .await
+    }
+
+    async fn due_groups(&self, limit: usize) -> Result<Vec<StoredGroup>, StoreError> {
+        self.readers
+            .run("read groups", move |db| groups::due(db, limit))
+            .await
+    }
+
+    async fn finish_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+        event: Event,
+        owed: Vec<Owed>,
+    ) -> Result<Applied, StoreError> {
+        let name = name.to_owned();
+        let time = self.time.clone();
+        self.writer
+            .run("finish a group", move |db| {
+                groups::finish(db, (&name, at), &event, &owed, time.now())
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl DurationStore for SqliteStore {
+    async fn durations(&self, service: Option<&str>) -> Result<Vec<JobDurations>, StoreError> {
+        let service = service.map(str::to_owned);
+        self.readers
+            .run("read durations", move |db| {
+                durations::all(db, service.as_deref())
+            })
+            .await
+    }
+
+    async fn usual_duration(
+        &self,
+        service: &str,
+        job_type: &str,
+    ) -> Result<Option<JobDurations>, StoreError> {
+        let (service, job_type) = (service.to_owned(), job_type.to_owned());
+        self.readers
+            .run("read durations", move |db| {
+                durations::usual(db, &service, &job_type)
             })
             .await
     }

@@ -1,19 +1,18 @@
-//! Accepts, changes and reads watches in `SQLite`.
+//! Accepts, changes and reads single watches in `SQLite`.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Rows, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::store::sqlite::SqlError;
-use crate::store::{Applied, PAGE_MAX, Page, PageCursor, Query, Submission, Submitted, row};
+use crate::store::sqlite::{SqlError, durations, events, groups};
+use crate::store::{Applied, Submission, Submitted, row};
 use crate::watch::change::Change;
-use crate::watch::event::EventKind;
 use crate::watch::evidence::Evidence;
 use crate::watch::{CallbackUrl, Expect, Outcome, State, Watch, WatchId};
 
-const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
-    callback_url, named_run, since, expect, submitted_at, deadline, state, job, finished_at, polls, \
+pub(super) const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
+    callback_url, group_name, named_run, since, expect, submitted_at, deadline, state, job, finished_at, polls, \
     problems, last_problem, unknown_status, run, has_progress, confirmations, notes, stage, stages, \
     follow, cause, revision";
 
@@ -42,8 +41,13 @@ fn submit_one(
     if let Some(existing) = same {
         return Ok(Submitted::Existing(existing));
     }
+    if let Some(group) = &change.watch.group
+        && !groups::join(db, group, submission.group_size, change.watch.submitted_at)?
+    {
+        return Ok(Submitted::GroupClosed);
+    }
     insert(db, &change.watch, &key)?;
-    log_event(db, change, now)?;
+    log(db, change, now)?;
     Ok(Submitted::Accepted(change.watch.clone()))
 }
 
@@ -90,10 +94,10 @@ const _: () = {
 fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError> {
     db.prepare_cached(
         "INSERT INTO watches (id, key, shard, service, definition, job_id, params, labels, sinks,
-            callback_url, named_run, since, expect, submitted_at, deadline, state, polls, problems, run,
+            callback_url, group_name, named_run, since, expect, submitted_at, deadline, state, polls, problems, run,
             revision)
          VALUES (:id, :key, :shard, :service, :definition, :job_id, :params, :labels, :sinks,
-            :callback_url, :named_run, :since, :expect, :submitted_at, :deadline, :state, :polls, :problems, :run,
+            :callback_url, :group_name, :named_run, :since, :expect, :submitted_at, :deadline, :state, :polls, :problems, :run,
             :revision)",
     )?
     .execute(named_params! {
@@ -107,6 +111,7 @@ fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError
         ":labels": row::json(&watch.labels),
         ":sinks": row::json(&watch.sinks),
         ":callback_url": watch.callback_url.as_ref().map(|url| &url.0),
+        ":group_name": watch.group,
         ":named_run": watch.named_run.as_deref().unwrap_or_default(),
         ":since": watch.since.map(row::micros),
         ":expect": watch.expect.map(Expect::as_str),
@@ -118,31 +123,6 @@ fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError
         ":run": watch.run,
         ":revision": watch.revision,
     })?;
-    Ok(())
-}
-
-/// Stores the event of a change and the deliveries owed for it, in the same transaction. They
-/// are due at `now`.
-fn log_event(db: &Connection, change: &Change, now: Timestamp) -> Result<(), SqlError> {
-    let event = &change.event;
-    db.prepare_cached(
-        "INSERT INTO events (id, watch_id, type, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![
-        event.id,
-        change.watch.id.0,
-        event.kind.type_name(),
-        row::micros(event.at),
-        event.body
-    ])?;
-    let mut insert = db.prepare_cached(
-        "INSERT INTO deliveries (event_id, sink, target, state, due_at)
-         VALUES (?1, ?2, ?3, 'pending', ?4)",
-    )?;
-    for owed in &change.owed {
-        let target = owed.target.as_ref().map(|target| &target.0);
-        insert.execute(params![event.id, owed.sink, target, row::micros(now)])?;
-    }
     Ok(())
 }
 
@@ -179,12 +159,26 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<
     if changed == 0 {
         return Ok(Applied::Refused);
     }
-    log_event(db, change, now)?;
+    log(db, change, now)?;
     if let Some(evidence) = &change.evidence {
         db.prepare_cached("INSERT INTO evidence (watch_id, evidence) VALUES (?1, ?2)")?
             .execute(params![watch.id.0, row::json(evidence)])?;
     }
+    if watch.state != State::Watching {
+        if let Some(group) = &watch.group {
+            groups::end_one(db, group)?;
+        }
+        durations::keep(db, watch)?;
+    }
     Ok(Applied::Applied)
+}
+
+/// Stores the event of a change and the deliveries owed for it.
+fn log(db: &Connection, change: &Change, now: Timestamp) -> Result<(), SqlError> {
+    let Change {
+        watch, event, owed, ..
+    } = change;
+    events::log(db, Some(watch.id), event, owed, now)
 }
 
 pub(super) fn append(
@@ -192,13 +186,10 @@ pub(super) fn append(
     change: &Change,
     now: Timestamp,
 ) -> Result<Applied, SqlError> {
-    let is_known = db
-        .prepare_cached("SELECT 1 FROM events WHERE id = ?1")?
-        .exists([change.event.id])?;
-    if is_known {
+    if events::is_known(db, &change.event)? {
         return Ok(Applied::Refused);
     }
-    log_event(db, change, now)?;
+    log(db, change, now)?;
     Ok(Applied::Applied)
 }
 
@@ -219,105 +210,6 @@ pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>,
     Ok(read.transpose()?)
 }
 
-pub(super) fn page(db: &Connection, query: &Query, before: Option<i64>) -> Result<Page, SqlError> {
-    let limit = query.limit.clamp(1, PAGE_MAX);
-    let mut statement = db.prepare_cached(&page_sql(query))?;
-    let label = query.label.as_ref();
-    let rows = statement.query(named_params! {
-        ":state": query.state.map(State::as_str),
-        ":service": query.service,
-        ":label": label.map(|(name, _)| format!("$.\"{name}\"")),
-        ":value": label.map(|(_, value)| value),
-        ":before": before.unwrap_or(i64::MAX),
-        ":limit": i64::try_from(limit + 1)?,
-    })?;
-    page_of(rows, limit)
-}
-
-/// Reads a page from the rows of a query for one row more than `limit`.
-fn page_of(mut rows: Rows<'_>, limit: usize) -> Result<Page, SqlError> {
-    let mut page = Page::default();
-    let mut last: i64 = 0;
-    while let Some(row) = rows.next()? {
-        if page.watches.len() == limit {
-            page.next = Some(PageCursor::new(last.to_string()));
-            break;
-        }
-        last = row.get("number")?;
-        page.watches.push(watch_of(row)?);
-    }
-    Ok(page)
-}
-
-/// Returns SQL with only the conditions that the query sets, so that `SQLite` can use an
-/// index; it names every parameter, because an unused one cannot be bound.
-fn page_sql(query: &Query) -> String {
-    let condition = |wanted: bool, yes: &str, no: &str| if wanted { yes } else { no }.to_owned();
-    [
-        format!("SELECT {COLUMNS} FROM watches WHERE number < :before"),
-        condition(query.state.is_some(), "state = :state", ":state IS NULL"),
-        condition(
-            query.service.is_some(),
-            "service = :service",
-            ":service IS NULL",
-        ),
-        condition(
-            query.label.is_some(),
-            "json_extract(labels, :label) = :value",
-            ":label IS NULL AND :value IS NULL",
-        ),
-    ]
-    .join(" AND ")
-        + " ORDER BY number DESC LIMIT :limit"
-}
-
-pub(super) fn watching(
-    db: &Connection,
-    after: Option<i64>,
-    limit: usize,
-) -> Result<Page, SqlError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM watches WHERE state = 'watching' AND number > ?1 ORDER BY number LIMIT ?2"
-    ))?;
-    let rows = statement.query(params![after.unwrap_or(0), i64::try_from(limit + 1)?])?;
-    page_of(rows, limit)
-}
-
-/// The SQL of [`without_verdict`] and its index list the outcomes that a verdict may follow.
-const _: () = {
-    let (mut at, mut listed) = (0, 0);
-    while at < Outcome::ALL.len() {
-        listed += Outcome::ALL[at].may_come_late() as usize;
-        at += 1;
-    }
-    assert!(
-        listed == 2,
-        "list the outcome in the SQL, and in an index by a migration"
-    );
-};
-
-pub(super) fn without_verdict(
-    db: &Connection,
-    since: Timestamp,
-    after: Option<i64>,
-    limit: usize,
-) -> Result<Page, SqlError> {
-    // The condition on the state must match that of the index word for word.
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM watches w
-         WHERE state IN ('timed_out', 'lost') AND finished_at >= ?1 AND number > ?2
-            AND NOT EXISTS (SELECT 1 FROM events e WHERE e.watch_id = w.id AND e.type = ?3)
-         ORDER BY number LIMIT ?4"
-    ))?;
-    let rows = statement.query(params![
-        row::micros(since),
-        after.unwrap_or(0),
-        EventKind::LateResult.type_name(),
-        i64::try_from(limit + 1)?
-    ])?;
-    page_of(rows, limit)
-}
-
 /// Reads a watch from a row with [`COLUMNS`].
 pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
     let text = |column| row.get::<_, String>(column);
@@ -333,6 +225,7 @@ pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
         labels: row::from_json("labels", &text("labels")?)?,
         sinks: row::from_json("sinks", &text("sinks")?)?,
         callback_url: optional("callback_url")?.map(CallbackUrl),
+        group: optional("group_name")?,
         named_run: (!named_run.is_empty()).then_some(named_run),
         since: time_of(row, "since")?,
         expect: expect.as_deref().and_then(Expect::from_word),

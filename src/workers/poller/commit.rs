@@ -102,7 +102,7 @@ impl Shared {
         if applied.context("store the transition")? == Applied::Refused {
             return Ok(None);
         }
-        self.courier.wake();
+        self.committed.wake();
         Ok(Some(match after.state {
             WatchState::Watching => Committed::Watching,
             WatchState::Final(_) => over(after),
@@ -123,7 +123,7 @@ impl Shared {
                 .compose(seen, EventKind::LateResult, decision.at);
             let appended = self.store.append(change).await;
             appended.context("store the late result")?;
-            self.courier.wake();
+            self.committed.wake();
         }
         Ok(Committed::Over(None))
     }

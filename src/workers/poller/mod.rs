@@ -71,8 +71,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Runs the polls in flight.
     pub tracker: TaskTracker,
-    /// Wakes the courier after a commit.
-    pub courier: Wake,
+    /// Wakes the courier and the announcer after a commit.
+    pub committed: Wake,
 }
 
 /// Polls jobs when they are due. Clones share one agenda.
@@ -88,7 +88,7 @@ struct Shared {
     clock: SharedClock,
     metrics: Arc<Metrics>,
     tracker: TaskTracker,
-    courier: Wake,
+    committed: Wake,
     wake: Wake,
     woken: Arc<Notify>,
     /// True once no new poll may begin.
@@ -144,7 +144,7 @@ impl Poller {
                 clock: parts.clock,
                 metrics: parts.metrics,
                 tracker: parts.tracker,
-                courier: parts.courier,
+                committed: parts.committed,
                 wake,
                 woken,
                 stopping: AtomicBool::new(false),

@@ -30,6 +30,11 @@ impl Polling for Poller {
         self.shared.flush().await;
     }
 
+    fn poll_now(&self, id: WatchId) -> bool {
+        let uptime = self.shared.clock.uptime();
+        self.shared.state().agenda.hasten(id, uptime)
+    }
+
     fn progress(&self, id: WatchId) -> Option<Progress> {
         let now = self.shared.clock.now();
         let uptime = self.shared.clock.uptime();

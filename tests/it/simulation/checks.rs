@@ -184,7 +184,7 @@ pub(super) fn all(world: &World) {
         events.entry(logged.watch).or_default().push(logged);
     }
     for watch in &rows.watches {
-        let events = events.remove(&watch.id).unwrap_or_default();
+        let events = events.remove(&Some(watch.id)).unwrap_or_default();
         let violated = |invariant: &str, what: &str| {
             let what = format!("{} ({}): {what}", watch.job_id, watch.state);
             world.violated(invariant, &what);

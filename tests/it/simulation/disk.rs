@@ -10,11 +10,15 @@ use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, Page, PageCursor, Query,
-    SharedStore, StoreError, StoredEvent, Submission, Submitted, WatchStore,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, GroupStore,
+    JobDurations, Maintenance, Outbox, Page, PageCursor, Query, SharedStore, StoreError,
+    StoredEvent, StoredGroup, Submission, Submitted, WatchStore,
 };
 use jobwatch::watch::change::Change;
+use jobwatch::watch::delivery::Owed;
+use jobwatch::watch::event::Event;
 use jobwatch::watch::evidence::Evidence;
+use jobwatch::watch::reference::Reference;
 use jobwatch::watch::{Watch, WatchId};
 
 use crate::simulation::plan::StoreFault;
@@ -96,6 +100,15 @@ impl WatchStore for Disk {
         self.call("watch", self.store.watch(id)).await
     }
 
+    async fn watches_by_id(&self, ids: Vec<WatchId>) -> Result<Vec<Watch>, StoreError> {
+        self.call("watches_by_id", self.store.watches_by_id(ids))
+            .await
+    }
+
+    async fn find(&self, reference: &Reference, limit: usize) -> Result<Vec<Watch>, StoreError> {
+        self.call("find", self.store.find(reference, limit)).await
+    }
+
     async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError> {
         self.call("evidence", self.store.evidence(id)).await
     }
@@ -126,6 +139,15 @@ impl WatchStore for Disk {
 
     async fn cursor(&self) -> Result<Cursor, StoreError> {
         self.call("cursor", self.store.cursor()).await
+    }
+
+    async fn first_cursor(&self) -> Result<Cursor, StoreError> {
+        self.call("first_cursor", self.store.first_cursor()).await
+    }
+
+    async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError> {
+        self.call("events_after", self.store.events_after(after, limit))
+            .await
     }
 
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
@@ -176,6 +198,53 @@ impl Outbox for Disk {
     async fn redrive_dead(&self, sink: &str, since: Option<Timestamp>) -> Result<u64, StoreError> {
         self.call("redrive_dead", self.store.redrive_dead(sink, since))
             .await
+    }
+}
+
+#[async_trait]
+impl GroupStore for Disk {
+    async fn group(&self, name: &str) -> Result<Option<StoredGroup>, StoreError> {
+        self.call("group", self.store.group(name)).await
+    }
+
+    async fn close_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+    ) -> Result<Option<StoredGroup>, StoreError> {
+        self.call("close_group", self.store.close_group(name, at))
+            .await
+    }
+
+    async fn due_groups(&self, limit: usize) -> Result<Vec<StoredGroup>, StoreError> {
+        self.call("due_groups", self.store.due_groups(limit)).await
+    }
+
+    async fn finish_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+        event: Event,
+        owed: Vec<Owed>,
+    ) -> Result<Applied, StoreError> {
+        let finish = self.store.finish_group(name, at, event, owed);
+        self.call("finish_group", finish).await
+    }
+}
+
+#[async_trait]
+impl DurationStore for Disk {
+    async fn durations(&self, service: Option<&str>) -> Result<Vec<JobDurations>, StoreError> {
+        self.call("durations", self.store.durations(service)).await
+    }
+
+    async fn usual_duration(
+        &self,
+        service: &str,
+        job_type: &str,
+    ) -> Result<Option<JobDurations>, StoreError> {
+        let usual = self.store.usual_duration(service, job_type);
+        self.call("usual_duration", usual).await
     }
 }
 

@@ -243,7 +243,7 @@ impl Process {
             rng: rng(),
             metrics: Metrics::shared(),
             tracker: tracker.clone(),
-            courier: courier.wake_handle(),
+            committed: courier.wake_handle(),
         });
         let mut wake = poller.wake_handle();
         wake.join(courier.wake_handle());

@@ -29,7 +29,7 @@ fn one_of_many(n: u128) -> Watch {
 /// Reads every watch and matches none.
 fn slow() -> Query {
     Query {
-        label: Some(("deploy".to_owned(), "nowhere".to_owned())),
+        labels: vec![("deploy".to_owned(), "nowhere".to_owned())],
         limit: 100,
         ..Query::default()
     }

@@ -9,9 +9,11 @@ use jobwatch::store::delivery::{
 };
 use jobwatch::store::{AttemptRecord, Claimed, Settlement, SharedStore};
 use jobwatch::watch::delivery::{Owed, Target};
+use jobwatch::watch::event::EventKind;
+use jobwatch::watch::{Outcome, Watch};
 
 use crate::store::Database;
-use crate::store::samples::{at, deliveries_in, submission, watch};
+use crate::store::samples::{at, deliveries_in, submission, transition, watch};
 
 /// The duration of each attempt.
 const TOOK: Duration = Duration::from_millis(123);
@@ -257,10 +259,11 @@ pub(crate) async fn deliveries_are_listed_newest_first_by_state_and_sink(databas
     let dead = give_up(database, &store).await;
     let list = async |state, sink: Option<&str>, before, limit| {
         let query = DeliveryQuery {
-            state,
+            states: Option::into_iter(state).collect(),
             sink: sink.map(str::to_owned),
             before,
             limit,
+            ..DeliveryQuery::default()
         };
         store.deliveries(query).await.unwrap()
     };
@@ -433,4 +436,79 @@ pub(crate) async fn pending_deliveries_survive_a_reopen(database: &impl Database
     let attempts: BTreeSet<_> = attempts.collect();
     assert_eq!(attempts, [(claimed[1].id, 1), (claimed[2].id, 0)].into());
     assert_eq!(deliveries_in(&store, DeliveryState::Delivered).await, 1);
+}
+
+pub(crate) async fn deliveries_are_listed_by_their_watch_and_time(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..4 {
+        let watch = Watch {
+            service: ["dcs", "sdrs"][usize::from(n % 2)].to_owned(),
+            ..watch(n)
+        };
+        let watch = owing_watch(&store, watch).await;
+        if n == 0 {
+            let ended = transition(&watch, EventKind::Finished(Outcome::Failed), &["hook"]);
+            store.apply(ended).await.unwrap();
+        }
+    }
+    let list = async |query: DeliveryQuery| {
+        let query = DeliveryQuery { limit: 10, ..query };
+        let page = store.deliveries(query).await.unwrap();
+        let watch_ids = page.deliveries.iter().map(|delivery| delivery.watch_id);
+        let number = |n: &u8| watch_ids.clone().any(|id| id == Some(watch(*n).id));
+        let watches: Vec<u8> = (0..4).filter(number).collect();
+        (page.deliveries.len(), watches)
+    };
+    let anything = DeliveryQuery::default;
+    let of_watch = DeliveryQuery {
+        watch: Some(watch(0).id),
+        ..anything()
+    };
+    let of_job = DeliveryQuery {
+        job_id: Some("job-1".to_owned()),
+        ..anything()
+    };
+    let of_service = DeliveryQuery {
+        service: Some("sdrs".to_owned()),
+        ..anything()
+    };
+    let labelled = DeliveryQuery {
+        labels: vec![("deploy".to_owned(), "2".to_owned())],
+        ..anything()
+    };
+    let since = DeliveryQuery {
+        since: Some(at(30)),
+        ..anything()
+    };
+    let until = DeliveryQuery {
+        until: Some(at(30)),
+        ..anything()
+    };
+    let together = DeliveryQuery {
+        states: vec![DeliveryState::Pending, DeliveryState::Dead],
+        service: Some("dcs".to_owned()),
+        sink: Some("hook".to_owned()),
+        until: Some(at(30)),
+        ..of_watch.clone()
+    };
+    let contrary = DeliveryQuery {
+        watch: Some(watch(0).id),
+        ..of_job.clone()
+    };
+    assert_eq!(list(anything()).await, (5, vec![0, 1, 2, 3]));
+    assert_eq!(list(of_watch).await, (2, vec![0]));
+    assert_eq!(list(of_job).await, (1, vec![1]));
+    assert_eq!(list(of_service).await, (2, vec![1, 3]));
+    assert_eq!(list(labelled).await, (1, vec![2]));
+    assert_eq!(list(since).await, (1, vec![0]));
+    assert_eq!(list(until).await, (4, vec![0, 1, 2, 3]));
+    assert_eq!(list(together).await, (1, vec![0]));
+    assert_eq!(list(contrary).await, (0, vec![]));
+}
+
+/// Stores a watch with a delivery to the sink `hook`.
+async fn owing_watch(store: &SharedStore, watch: Watch) -> Watch {
+    let submitted = vec![submission(watch.clone(), &["hook"])];
+    store.submit(submitted).await.unwrap();
+    watch
 }

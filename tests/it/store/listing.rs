@@ -62,41 +62,100 @@ pub(crate) async fn filters_are_combined(database: &impl Database) {
         limit: 100,
         ..Query::default()
     };
-    let state = |state| Query {
-        state: Some(state),
+    let states = |states: &[State]| Query {
+        states: states.to_vec(),
         ..anything.clone()
     };
     let label = |value: &str| Query {
-        label: Some(("a.b/c-d".to_owned(), value.to_owned())),
+        labels: vec![("a.b/c-d".to_owned(), value.to_owned())],
         ..anything.clone()
     };
     let sdrs = Query {
         service: Some("sdrs".to_owned()),
         ..anything.clone()
     };
+    let job = Query {
+        job_id: Some("job-3".to_owned()),
+        ..sdrs.clone()
+    };
+    let listed = Query {
+        ids: [1, 4, 100].map(|n| watch(n).id).to_vec(),
+        ..anything.clone()
+    };
+    let [failed, lost] = [Outcome::Failed, Outcome::Lost].map(State::Final);
     let together = Query {
-        state: Some(State::Watching),
+        states: vec![State::Watching, lost],
         service: Some("sdrs".to_owned()),
         ..label("1")
     };
     for (query, expected) in [
         (anything.clone(), "543210"),
-        (state(State::Watching), "54"),
-        (state(State::Final(Outcome::Failed)), "3210"),
-        (state(State::Final(Outcome::Lost)), ""),
+        (states(&[State::Watching]), "54"),
+        (states(&[failed]), "3210"),
+        (states(&[State::Watching, failed]), "543210"),
+        (states(&[lost]), ""),
         (sdrs, "531"),
+        (job, "3"),
+        (listed, "41"),
         (label("0"), "210"),
         (label("7"), ""),
         (together, "5"),
     ] {
-        let page = store.watches(query.clone()).await.unwrap();
-        let numbers: String = page
-            .watches
-            .iter()
-            .map(|watch| watch.job_id.trim_start_matches("job-"))
-            .collect();
-        assert_eq!(numbers, expected, "{query:?}");
+        assert_eq!(numbers(&store, &query).await, expected, "{query:?}");
     }
+}
+
+/// The numbers of the jobs in a page.
+async fn numbers(store: &SharedStore, query: &Query) -> String {
+    let page = store.watches(query.clone()).await.unwrap();
+    let jobs = page.watches.iter().map(|watch| watch.job_id.as_str());
+    jobs.map(|job_id| job_id.trim_start_matches("job-"))
+        .collect()
+}
+
+pub(crate) async fn a_watch_must_carry_every_label_of_a_filter(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..4 {
+        let label = |name: &str, value: u8| (name.to_owned(), value.to_string());
+        let labels = [label("a", n / 2), label("b", n % 2)].into();
+        accepted(&store, Watch { labels, ..watch(n) }).await;
+    }
+    let query = |labels: &[(&str, &str)]| Query {
+        labels: labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        limit: 10,
+        ..Query::default()
+    };
+    assert_eq!(numbers(&store, &query(&[("b", "1")])).await, "31");
+    let both = query(&[("b", "1"), ("a", "1")]);
+    assert_eq!(numbers(&store, &both).await, "3");
+    let contrary = query(&[("b", "1"), ("b", "0")]);
+    assert_eq!(numbers(&store, &contrary).await, "");
+}
+
+pub(crate) async fn watches_are_listed_from_since_to_before_until(database: &impl Database) {
+    let store = database.open().unwrap();
+    for n in 0..4 {
+        let submitted_at = at(u64::from(n));
+        let watch = Watch {
+            submitted_at,
+            ..watch(n)
+        };
+        accepted(&store, watch).await;
+    }
+    let since = Query {
+        since: Some(at(1)),
+        limit: 10,
+        ..Query::default()
+    };
+    assert_eq!(numbers(&store, &since).await, "321");
+    let between = Query {
+        until: Some(at(3)),
+        ..since
+    };
+    assert_eq!(numbers(&store, &between).await, "21");
 }
 
 pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &impl Database) {
@@ -158,6 +217,10 @@ pub(crate) async fn a_cursor_of_another_store_is_refused(database: &impl Databas
         store.deliveries(deliveries).await.map(drop),
         store.watching(before.clone(), 3).await.map(drop),
         store.without_verdict(at(0), before, 3).await.map(drop),
+        store
+            .events_after(&Cursor::new("elsewhere"), 3)
+            .await
+            .map(drop),
     ];
     for refused in refused {
         assert!(

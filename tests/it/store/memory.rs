@@ -16,16 +16,18 @@ use jobwatch::store::delivery::{
     ATTEMPTS_KEPT, DeliveryPage, DeliveryQuery, DeliveryState, Redriven, SinkBacklog,
     StoredAttempt, StoredDelivery,
 };
+use jobwatch::store::durations::{DURATIONS_KEPT, Took};
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, Maintenance, Outbox, PAGE_MAX, Page,
-    PageCursor, Query, Settlement, SharedStore, StoreError, StoredEvent, Submission, Submitted,
-    WatchStore, row,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, GroupStore,
+    JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page, PageCursor, Query, Settlement,
+    SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted, WatchStore, row,
 };
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
 use jobwatch::watch::event::{Event, EventKind};
 use jobwatch::watch::evidence::Evidence;
+use jobwatch::watch::reference::Reference;
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use uuid::Uuid;
 
@@ -56,7 +58,8 @@ pub(crate) struct DeliveryRow {
 #[derive(Debug, Clone)]
 pub(crate) struct Logged {
     pub(crate) event: Event,
-    pub(crate) watch: WatchId,
+    /// `None` for the event of a group.
+    pub(crate) watch: Option<WatchId>,
 }
 
 /// All data. Watches and deliveries are numbered by their index plus 1.
@@ -69,6 +72,9 @@ pub(crate) struct Rows {
     keys: BTreeMap<[u8; 32], Vec<usize>>,
     evidence: BTreeMap<WatchId, Evidence>,
     event_ids: BTreeMap<Uuid, usize>,
+    groups: BTreeMap<String, StoredGroup>,
+    /// By service and type, in the order of the ends.
+    durations: BTreeMap<(String, String), Vec<Duration>>,
 }
 
 /// The data that outlive each opening.
@@ -204,6 +210,22 @@ fn page_of<'a>(wanted: impl Iterator<Item = (usize, &'a Watch)>, limit: usize) -
     }
 }
 
+/// True if a watch matches every part of a query.
+fn matches(watch: &Watch, query: &Query) -> bool {
+    let has_label = |(name, value): &(String, String)| watch.labels.get(name) == Some(value);
+    let is = |wanted: &Option<String>, value: &String| {
+        wanted.as_ref().is_none_or(|wanted| wanted == value)
+    };
+    (query.states.is_empty() || query.states.contains(&watch.state))
+        && is(&query.service, &watch.service)
+        && is(&query.job_id, &watch.job_id)
+        && query.labels.iter().all(has_label)
+        && (query.group.is_none() || query.group == watch.group)
+        && (query.ids.is_empty() || query.ids.contains(&watch.id))
+        && query.since.is_none_or(|since| watch.submitted_at >= since)
+        && query.until.is_none_or(|until| watch.submitted_at < until)
+}
+
 impl Rows {
     pub(crate) fn watch(&self, id: WatchId) -> Option<&Watch> {
         self.numbers.get(&id).map(|index| &self.watches[*index])
@@ -214,15 +236,15 @@ impl Rows {
     }
 
     /// Returns the error that `SQLite` gives for its unique indexes.
-    fn may_log(&self, change: &Change) -> Result<(), StoreError> {
-        let sinks: BTreeSet<&String> = change.owed.iter().map(|owed| &owed.sink).collect();
-        if self.event_ids.contains_key(&change.event.id) || sinks.len() < change.owed.len() {
+    fn may_log(&self, event: &Event, owed: &[Owed]) -> Result<(), StoreError> {
+        let sinks: BTreeSet<&String> = owed.iter().map(|owed| &owed.sink).collect();
+        if self.event_ids.contains_key(&event.id) || sinks.len() < owed.len() {
             return Err(refused("it is there already"));
         }
         Ok(())
     }
 
-    fn log(&mut self, watch: WatchId, event: Event, owed: Vec<Owed>, now: Timestamp) {
+    fn log(&mut self, watch: Option<WatchId>, event: Event, owed: Vec<Owed>, now: Timestamp) {
         let due = |owed: Owed| DeliveryRow {
             event_id: event.id,
             sink: owed.sink,
@@ -258,6 +280,7 @@ impl Rows {
         let Submission {
             change,
             accepts_ended,
+            group_size,
         } = submission;
         let is_ended = |watch: &Watch| {
             let outcome = watch.state.outcome();
@@ -270,14 +293,17 @@ impl Rows {
         if let Some(same) = same {
             return Ok(Submitted::Existing(same.clone()));
         }
-        self.may_log(&change)?;
+        self.may_log(&change.event, &change.owed)?;
+        if !self.join_group(&change.watch, group_size) {
+            return Ok(Submitted::GroupClosed);
+        }
         let Change {
             watch, event, owed, ..
         } = change;
         let key = row::key(&watch);
         self.keys.entry(key).or_default().push(self.watches.len());
         self.numbers.insert(watch.id, self.watches.len());
-        self.log(watch.id, event, owed, now);
+        self.log(Some(watch.id), event, owed, now);
         self.watches.push(watch.clone());
         Ok(Submitted::Accepted(watch))
     }
@@ -290,7 +316,7 @@ impl Rows {
         if before.state != State::Watching || change.watch.revision != before.revision + 1 {
             return Ok(Applied::Refused);
         }
-        self.may_log(&change)?;
+        self.may_log(&change.event, &change.owed)?;
         let Change {
             watch,
             event,
@@ -300,9 +326,113 @@ impl Rows {
         if let Some(evidence) = evidence {
             self.evidence.insert(watch.id, evidence);
         }
-        self.log(watch.id, event, owed, now);
+        self.log(Some(watch.id), event, owed, now);
+        if watch.state != State::Watching {
+            self.count_end(&watch);
+        }
         self.watches[index] = watch;
         Ok(Applied::Applied)
+    }
+
+    /// Counts a watch in its group; false if the group takes no more watches.
+    fn join_group(&mut self, watch: &Watch, size: Option<u32>) -> bool {
+        let Some(name) = &watch.group else {
+            return true;
+        };
+        let new = || StoredGroup {
+            name: name.clone(),
+            size: None,
+            members: 0,
+            open: 0,
+            closed_at: None,
+            finished_at: None,
+        };
+        let group = self.groups.entry(name.clone()).or_insert_with(new);
+        if group.closed_at.is_some() {
+            return false;
+        }
+        group.members += 1;
+        group.open += 1;
+        group.size = group.size.or(size);
+        let is_complete = group.size.is_some_and(|size| group.members >= size);
+        group.closed_at = is_complete.then_some(watch.submitted_at);
+        true
+    }
+
+    fn count_end(&mut self, watch: &Watch) {
+        if let Some(name) = &watch.group {
+            self.groups.get_mut(name).unwrap().open -= 1;
+        }
+        if let Some(it) = Took::of(watch) {
+            let key = (watch.service.clone(), it.job_type.to_owned());
+            self.durations.entry(key).or_default().push(it.took);
+        }
+    }
+
+    fn usual(&self, key: &(String, String)) -> Option<JobDurations> {
+        let took = self.durations.get(key)?;
+        let latest = &took[took.len().saturating_sub(DURATIONS_KEPT)..];
+        JobDurations::of(&key.0, &key.1, latest.to_vec())
+    }
+
+    fn due_groups(&self) -> Vec<StoredGroup> {
+        let is_due = |group: &&StoredGroup| {
+            group.closed_at.is_some() && group.open == 0 && group.finished_at.is_none()
+        };
+        let mut due: Vec<_> = self.groups.values().filter(is_due).cloned().collect();
+        due.sort_by_key(|group| group.closed_at);
+        due
+    }
+
+    /// True if one reading of a reference names a watch.
+    fn is_named(watch: &Watch, reading: &Reference) -> bool {
+        match reading {
+            Reference::Id(id) => watch.id == *id,
+            Reference::Prefix { low, high, .. } => (*low..=*high).contains(&watch.id.0),
+            Reference::Job { service, job_id } => {
+                watch.job_id == *job_id
+                    && service.as_ref().is_none_or(|name| watch.service == *name)
+            }
+            Reference::Either(readings) => readings
+                .iter()
+                .any(|reading| Self::is_named(watch, reading)),
+        }
+    }
+
+    fn find(&self, reference: &Reference, limit: usize) -> Vec<Watch> {
+        for reading in reference.readings() {
+            if let Reference::Id(id) = reading
+                && let Some(watch) = self.watch(*id)
+            {
+                return vec![watch.clone()];
+            }
+        }
+        let named = self.watches.iter().rev();
+        let mut jobs = BTreeSet::new();
+        named
+            .filter(|watch| Self::is_named(watch, reference))
+            .filter(|watch| jobs.insert(row::key(watch)))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    fn events_after(&self, after: usize, limit: usize) -> EventPage {
+        let end = self.events.len().min(after + limit);
+        let logged = |(index, logged): (usize, &Logged)| LoggedEvent {
+            cursor: Cursor::new((after + index + 1).to_string()),
+            id: logged.event.id,
+            watch_id: logged.watch,
+            type_name: logged.event.kind.type_name().to_owned(),
+            at: logged.event.at,
+            body: logged.event.body.clone(),
+        };
+        let events = self.events[after.min(end)..end].iter().enumerate();
+        EventPage {
+            events: events.map(logged).collect(),
+            next: Cursor::new(after.max(end).to_string()),
+            more: end < self.events.len(),
+        }
     }
 
     fn settle(&mut self, record: &AttemptRecord, now: Timestamp) {
@@ -382,8 +512,8 @@ impl Rows {
         if self.event_ids.contains_key(&change.event.id) {
             return Ok(Applied::Refused);
         }
-        self.may_log(&change)?;
-        self.log(change.watch.id, change.event, change.owed, now);
+        self.may_log(&change.event, &change.owed)?;
+        self.log(Some(change.watch.id), change.event, change.owed, now);
         Ok(Applied::Applied)
     }
 
@@ -394,7 +524,7 @@ impl Rows {
         StoredDelivery {
             id: number(index),
             event_id: owed.event_id,
-            watch_id: Some(logged.watch),
+            watch_id: logged.watch,
             type_name: logged.event.kind.type_name().to_owned(),
             sink: owed.sink.clone(),
             state: owed.state,
@@ -423,8 +553,9 @@ impl Rows {
         let wanted = |index: &usize| {
             let owed = &self.deliveries[*index];
             number(*index) < before
-                && query.state.is_none_or(|state| owed.state == state)
+                && (query.states.is_empty() || query.states.contains(&owed.state))
                 && query.sink.as_ref().is_none_or(|sink| owed.sink == *sink)
+                && self.is_about(owed.event_id, query)
         };
         let mut found = (0..self.deliveries.len()).rev().filter(wanted);
         let limit = query.limit.clamp(1, PAGE_MAX);
@@ -437,6 +568,27 @@ impl Rows {
         })
     }
 
+    /// True if an event matches the parts of a query that are about it and its watch.
+    fn is_about(&self, event_id: Uuid, query: &DeliveryQuery) -> bool {
+        let logged = self.event(event_id).unwrap();
+        let at = logged.event.at;
+        let of_watch = Query {
+            service: query.service.clone(),
+            job_id: query.job_id.clone(),
+            labels: query.labels.clone(),
+            ids: query.watch.into_iter().collect(),
+            ..Query::default()
+        };
+        let has_any = query.service.is_some()
+            || query.job_id.is_some()
+            || !query.labels.is_empty()
+            || query.watch.is_some();
+        let watch = logged.watch.and_then(|id| self.watch(id));
+        query.since.is_none_or(|since| at >= since)
+            && query.until.is_none_or(|until| at < until)
+            && watch.map_or(!has_any, |watch| matches(watch, &of_watch))
+    }
+
     fn changes(&self, since: usize, limit: usize) -> Changes {
         let end = self.events.len().min(since + limit);
         let mut changes = Changes {
@@ -446,7 +598,9 @@ impl Rows {
             more: end < self.events.len(),
         };
         for logged in &self.events[since.saturating_sub(REPEATED)..end] {
-            let watch = self.watch(logged.watch).unwrap();
+            let Some(watch) = logged.watch.and_then(|id| self.watch(id)) else {
+                continue;
+            };
             match logged.event.kind {
                 EventKind::Accepted if watch.state == State::Watching => {
                     changes.accepted.push(watch.clone());
@@ -461,18 +615,8 @@ impl Rows {
     fn page(&self, query: &Query) -> Result<Page, StoreError> {
         let limit = query.limit.clamp(1, PAGE_MAX);
         let before = before(query.before.as_ref())?;
-        let wanted = |(index, watch): &(usize, &Watch)| {
-            number(*index) < before
-                && query.state.is_none_or(|state| watch.state == state)
-                && query
-                    .service
-                    .as_ref()
-                    .is_none_or(|service| watch.service == *service)
-                && query
-                    .label
-                    .as_ref()
-                    .is_none_or(|(name, value)| watch.labels.get(name) == Some(value))
-        };
+        let wanted =
+            |(index, watch): &(usize, &Watch)| number(*index) < before && matches(watch, query);
         let newest_first = self.watches.iter().enumerate().rev();
         Ok(page_of(newest_first.filter(wanted), limit))
     }
@@ -506,6 +650,17 @@ impl WatchStore for MemoryStore {
         Ok(self.rows()?.watch(id).cloned())
     }
 
+    async fn watches_by_id(&self, ids: Vec<WatchId>) -> Result<Vec<Watch>, StoreError> {
+        let rows = self.rows()?;
+        let ids: BTreeSet<WatchId> = ids.into_iter().collect();
+        let watches = ids.into_iter().filter_map(|id| rows.watch(id).cloned());
+        Ok(watches.collect())
+    }
+
+    async fn find(&self, reference: &Reference, limit: usize) -> Result<Vec<Watch>, StoreError> {
+        Ok(self.rows()?.find(reference, limit))
+    }
+
     async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError> {
         Ok(self.rows()?.evidence.get(&id).cloned())
     }
@@ -516,7 +671,11 @@ impl WatchStore for MemoryStore {
 
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let rows = self.rows()?;
-        let of_watch = rows.events.iter().rev().filter(|logged| logged.watch == id);
+        let of_watch = rows
+            .events
+            .iter()
+            .rev()
+            .filter(|logged| logged.watch == Some(id));
         let mut events: Vec<StoredEvent> = of_watch
             .take(limit)
             .map(|Logged { event, .. }| StoredEvent {
@@ -549,7 +708,7 @@ impl WatchStore for MemoryStore {
         let rows = self.rows()?;
         let has_late_result = |watch: &Watch| {
             let mut late = rows.events.iter();
-            late.any(|it| it.watch == watch.id && it.event.kind == EventKind::LateResult)
+            late.any(|it| it.watch == Some(watch.id) && it.event.kind == EventKind::LateResult)
         };
         let ended = |watch: &Watch| {
             let outcome = watch.state.outcome();
@@ -567,6 +726,15 @@ impl WatchStore for MemoryStore {
 
     async fn cursor(&self) -> Result<Cursor, StoreError> {
         Ok(Cursor::new(self.rows()?.events.len().to_string()))
+    }
+
+    async fn first_cursor(&self) -> Result<Cursor, StoreError> {
+        self.rows().map(|_| Cursor::new("0"))
+    }
+
+    async fn events_after(&self, position: &Cursor, limit: usize) -> Result<EventPage, StoreError> {
+        let position = after(row::number(position.content())?);
+        Ok(self.rows()?.events_after(position, limit))
     }
 
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
@@ -665,6 +833,68 @@ impl Outbox for MemoryStore {
             rows.owe_again(*index, self.time.now());
         }
         Ok(u64::try_from(wanted.len()).unwrap())
+    }
+}
+
+#[async_trait]
+impl GroupStore for MemoryStore {
+    async fn group(&self, name: &str) -> Result<Option<StoredGroup>, StoreError> {
+        Ok(self.rows()?.groups.get(name).cloned())
+    }
+
+    async fn close_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+    ) -> Result<Option<StoredGroup>, StoreError> {
+        let mut rows = self.rows()?;
+        let group = rows.groups.get_mut(name);
+        Ok(group.map(|group| {
+            group.closed_at.get_or_insert(at);
+            group.clone()
+        }))
+    }
+
+    async fn due_groups(&self, limit: usize) -> Result<Vec<StoredGroup>, StoreError> {
+        let mut due = self.rows()?.due_groups();
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn finish_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+        event: Event,
+        owed: Vec<Owed>,
+    ) -> Result<Applied, StoreError> {
+        let mut rows = self.rows()?;
+        if !rows.due_groups().iter().any(|group| group.name == name) {
+            return Ok(Applied::Refused);
+        }
+        rows.may_log(&event, &owed)?;
+        rows.groups.get_mut(name).unwrap().finished_at = Some(at);
+        rows.log(None, event, owed, self.time.now());
+        Ok(Applied::Applied)
+    }
+}
+
+#[async_trait]
+impl DurationStore for MemoryStore {
+    async fn durations(&self, service: Option<&str>) -> Result<Vec<JobDurations>, StoreError> {
+        let rows = self.rows()?;
+        let keys = rows.durations.keys();
+        let of_service = keys.filter(|(name, _)| service.is_none_or(|wanted| wanted == name));
+        Ok(of_service.filter_map(|key| rows.usual(key)).collect())
+    }
+
+    async fn usual_duration(
+        &self,
+        service: &str,
+        job_type: &str,
+    ) -> Result<Option<JobDurations>, StoreError> {
+        let key = (service.to_owned(), job_type.to_owned());
+        Ok(self.rows()?.usual(&key))
     }
 }
 

@@ -48,6 +48,29 @@ pub(crate) fn submission(watch: Watch, sinks: &[&str]) -> Submission {
             evidence: None,
         },
         accepts_ended: true,
+        group_size: None,
+    }
+}
+
+/// The submission of a watch of this group.
+pub(crate) fn grouped(n: u8, group: &str, group_size: Option<u32>) -> Submission {
+    let watch = Watch {
+        group: Some(group.to_owned()),
+        ..watch(n)
+    };
+    Submission {
+        group_size,
+        ..submission(watch, &[])
+    }
+}
+
+/// An event that is about no watch.
+pub(crate) fn event_without_watch(n: u8) -> Event {
+    Event {
+        id: Uuid::from_u128(u128::from(n) << 64),
+        kind: EventKind::Changed,
+        at: at(90),
+        body: format!("{{\"n\":{n}}}"),
     }
 }
 
@@ -153,7 +176,7 @@ pub(crate) async fn accepted(store: &SharedStore, watch: Watch) -> Watch {
 /// How many deliveries are in this state.
 pub(crate) async fn deliveries_in(store: &SharedStore, state: DeliveryState) -> usize {
     let query = DeliveryQuery {
-        state: Some(state),
+        states: vec![state],
         limit: PAGE_MAX,
         ..DeliveryQuery::default()
     };

@@ -7,11 +7,12 @@ use std::time::Duration;
 use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::{Query, SharedStore, Submitted};
 use jobwatch::watch::delivery::Target;
+use jobwatch::watch::reference::Reference;
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::store::samples::{deliveries_in, submission, watch};
+use crate::store::samples::{deliveries_in, grouped, submission, watch};
 use crate::store::sqlite::opened;
 
 /// A database of the first release: a watch that goes on, one that has ended, and
@@ -23,6 +24,9 @@ const SCHEMA_3: &str = include_str!("schema_3.sql");
 
 /// A database from before watches were about one run.
 const SCHEMA_4: &str = include_str!("schema_4.sql");
+
+/// A database from before watches had groups.
+const SCHEMA_5: &str = include_str!("schema_5.sql");
 
 /// The current columns of a table; a later schema may have more.
 fn columns(database: &Path, table: &str) -> String {
@@ -69,7 +73,7 @@ async fn a_database_of_the_first_schema_keeps_everything() {
     assert_eq!(watching.len(), 1);
     assert_eq!(watching[0].job_id, "job-1");
     let over = Query {
-        state: Some(State::Final(Outcome::Failed)),
+        states: vec![State::Final(Outcome::Failed)],
         limit: 10,
         ..Query::default()
     };
@@ -149,6 +153,50 @@ async fn watches_of_the_fourth_schema_can_be_watched_again() {
         store.evidence(WatchId(Uuid::from_u128(3))).await.unwrap(),
         None
     );
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 1);
+}
+
+#[tokio::test]
+async fn a_database_of_the_fifth_schema_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobwatch.db");
+    let database = Connection::open(&file).unwrap();
+    database.execute_batch(SCHEMA_5).unwrap();
+    drop(database);
+    let tables = [
+        "watches",
+        "events",
+        "deliveries",
+        "attempts",
+        "evidence",
+        "durations",
+    ];
+    let columns = tables.map(|table| columns(&file, table));
+    let all_rows = || [0, 1, 2, 3, 4, 5].map(|n| rows(&file, tables[n], &columns[n]));
+    let before = all_rows();
+    assert!(before.iter().all(|rows| !rows.is_empty()));
+    let store: SharedStore = Arc::new(opened(&file).unwrap());
+    assert_eq!(all_rows(), before);
+
+    let find = async |text: &str| {
+        let reference = Reference::parse(text).unwrap();
+        let found = store.find(&reference, 10).await.unwrap();
+        let ids = found.into_iter().map(|watch| watch.id.0.as_u128());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(find("dcs/job-1").await, [2]);
+    assert_eq!(find("job-2").await, [4], "the newest of two");
+    let first = store.first_cursor().await.unwrap();
+    let page = store.events_after(&first, 1).await.unwrap();
+    assert_eq!(page.events[0].body, "{\"id\":\"1\"}");
+    let rest = store.events_after(&page.next, 10).await.unwrap();
+    assert_eq!((rest.events.len(), rest.more), (1, false));
+    let usual = store.usual_duration("dcs", "create").await.unwrap();
+    assert_eq!(usual.unwrap().p50, Duration::from_mins(1));
+    let answers = [1, 3].map(|n| grouped(n, "g", Some(1)));
+    let answers = store.submit(answers.to_vec()).await.unwrap();
+    assert!(matches!(answers[0], Submitted::Existing(_)), "{answers:?}");
+    assert!(matches!(answers[1], Submitted::Accepted(_)), "{answers:?}");
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 1);
 }
 

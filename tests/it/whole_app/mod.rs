@@ -19,3 +19,4 @@ mod quiet;
 mod resources;
 mod throttling;
 mod trouble;
+mod waits;

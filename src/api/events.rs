@@ -1,0 +1,237 @@
+//! `/v1/events`: the log of events as it grows, as server-sent events.
+//!
+//! The id of each is its position in the log, from which a client continues after a break.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Api;
+use crate::api::error::ApiError;
+use crate::api::filter::label;
+use crate::api::query::{PAGE_DEFAULT, Term, terms};
+use crate::store::{Cursor, LoggedEvent};
+use crate::watch::WatchId;
+use crate::watch::event::EventKind;
+use crate::workers::announcer::{Followed, Follower};
+
+/// The longest silence on a connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The pause before a client connects again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Follows the log from `Last-Event-ID` or `after`; without them, from now on.
+pub(super) async fn follow(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let (mut after, filter) = api.filter(query.as_deref().unwrap_or_default()).await?;
+    if let Some(last) = headers.get("last-event-id") {
+        let last = last.to_str().map_err(|_| {
+            ApiError::malformed("the header Last-Event-ID must be the `id` of an event")
+        })?;
+        after = Some(last.to_owned());
+    }
+    let after = match after.as_deref() {
+        Some("0") => Some(api.store.first_cursor().await?),
+        // An EventSource that has seen no id sends none.
+        Some("") | None => None,
+        Some(position) => Some(Cursor::new(position)),
+    };
+    let feed = Feed {
+        follower: Some(api.announcer.follow(after).await?),
+        filter,
+        has_begun: false,
+        stop: api.stop.clone(),
+    };
+    let events = stream::unfold(feed, |mut feed| async move {
+        let event = feed.next().await?;
+        Some((Ok(event), feed))
+    });
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    Ok(Sse::new(events).keep_alive(heartbeat))
+}
+
+/// The stream of one client.
+struct Feed {
+    /// `None` once the stream ends.
+    follower: Option<Follower>,
+    filter: Filter,
+    has_begun: bool,
+    stop: CancellationToken,
+}
+
+impl Feed {
+    async fn next(&mut self) -> Option<Event> {
+        let follower = self.follower.as_mut()?;
+        if !self.has_begun {
+            self.has_begun = true;
+            let position = follower.position().content();
+            return Some(Event::default().retry(RETRY).id(position));
+        }
+        loop {
+            let next = self.stop.run_until_cancelled(follower.next()).await?;
+            match next {
+                Ok(Followed::Event(event)) if self.filter.takes(&event) => {
+                    return Some(in_stream(&event));
+                }
+                Ok(Followed::Event(_)) => {}
+                Ok(Followed::TooSlow) => {
+                    self.follower = None;
+                    return Some(Event::default().comment(
+                        "too slow: later events are not in memory any more; connect again with Last-Event-ID",
+                    ));
+                }
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::error!(error = format!("{error:#}"), "a stream of events ends");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn in_stream(event: &LoggedEvent) -> Event {
+    let shown = Event::default().id(event.cursor.content());
+    shown.event(&event.type_name).data(&event.body)
+}
+
+/// The events that a client asked for; an empty list means all.
+#[derive(Debug, Default)]
+struct Filter {
+    types: Vec<String>,
+    services: Vec<String>,
+    labels: Vec<(String, String)>,
+    watches: Vec<WatchId>,
+    group: Option<String>,
+}
+
+/// The part of the body that a filter looks at.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    data: Data<'a>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow, default)]
+    service: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    group: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+}
+
+impl Filter {
+    fn takes(&self, event: &LoggedEvent) -> bool {
+        let is_type = self.types.is_empty() || self.types.contains(&event.type_name);
+        let is_watch =
+            self.watches.is_empty() || event.watch_id.is_some_and(|id| self.watches.contains(&id));
+        is_type && is_watch && self.takes_body(&event.body)
+    }
+
+    fn takes_body(&self, body: &str) -> bool {
+        if self.services.is_empty() && self.labels.is_empty() && self.group.is_none() {
+            return true;
+        }
+        let Ok(Envelope { data }) = serde_json::from_str(body) else {
+            return false;
+        };
+        let is_service = self.services.is_empty()
+            || data
+                .service
+                .is_some_and(|it| self.services.iter().any(|name| *name == it));
+        let has = |(name, value): &(String, String)| {
+            data.labels.get(name.as_str()).is_some_and(|it| it == value)
+        };
+        let is_group = self.group.is_none() || self.group.as_deref() == data.group.as_deref();
+        is_service && is_group && self.labels.iter().all(has)
+    }
+}
+
+impl Api {
+    /// Parses the query of a stream: the position to begin at, and the filter.
+    async fn filter(&self, text: &str) -> Result<(Option<String>, Filter), ApiError> {
+        let mut filter = Filter::default();
+        let mut after = None;
+        for term in terms(text) {
+            let value = || term.value.clone().into_owned();
+            match &*term.name {
+                "after" => after = Some(value()),
+                "type" => filter.types.extend(types(&term)?),
+                "service" => filter
+                    .services
+                    .extend(term.value.split(',').map(str::to_owned)),
+                "label" => filter.labels.push(label(&term)?),
+                "watch" => filter.watches.push(self.resolve_id(&term.value).await?),
+                "group" => filter.group = Some(value()),
+                _ => return Err(term.unknown("after, type, service, label, watch and group")),
+            }
+        }
+        Ok((after, filter))
+    }
+}
+
+/// Returns the types that a word means: an exact type, `finished` or `changed`.
+fn types(term: &Term<'_>) -> Result<Vec<String>, ApiError> {
+    let mut types = Vec::new();
+    for word in term.value.split(',') {
+        let means = |kind: &EventKind| match word {
+            "finished" => matches!(kind, EventKind::Finished(_)),
+            "changed" => *kind == EventKind::Changed,
+            exact => kind.type_name() == exact,
+        };
+        let found = EventKind::all().filter(means);
+        let before = types.len();
+        types.extend(found.map(|kind| kind.type_name().to_owned()));
+        if types.len() == before {
+            let known = EventKind::all().map(EventKind::type_name);
+            return Err(term.not_among(word, ["finished", "changed"].into_iter().chain(known)));
+        }
+    }
+    Ok(types)
+}
+
+/// The latest events of one watch.
+#[derive(Debug, Serialize)]
+pub(super) struct EventsView {
+    /// The events as they were sent, oldest first.
+    events: Vec<Box<RawValue>>,
+}
+
+/// Shows the latest events of one watch, oldest first.
+pub(super) async fn of_watch(
+    State(api): State<Api>,
+    Path(reference): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<EventsView>, ApiError> {
+    let mut limit = PAGE_DEFAULT;
+    for term in terms(query.as_deref().unwrap_or_default()) {
+        match &*term.name {
+            "limit" => limit = term.limit()?,
+            _ => return Err(term.unknown("limit")),
+        }
+    }
+    let watch = api.resolve(&reference).await?;
+    let events = api.store.events_of(watch.id, limit).await?;
+    // The store keeps only what this program composed.
+    let bodies = events
+        .into_iter()
+        .filter_map(|event| RawValue::from_string(event.body).ok());
+    Ok(Json(EventsView {
+        events: bodies.collect(),
+    }))
+}

@@ -1,0 +1,78 @@
+//! The durations of jobs in `SQLite`.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use crate::store::durations::{DURATIONS_KEPT, Took};
+use crate::store::sqlite::SqlError;
+use crate::store::{JobDurations, row};
+use crate::watch::Watch;
+
+/// Keeps the duration of a watch that has just ended, if it shows one, and deletes those beyond
+/// [`DURATIONS_KEPT`].
+pub(super) fn keep(db: &Connection, watch: &Watch) -> Result<(), SqlError> {
+    let Some(took) = Took::of(watch) else {
+        return Ok(());
+    };
+    db.prepare_cached(
+        "INSERT INTO durations (service, job_type, finished_at, took_ms) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        watch.service,
+        took.job_type,
+        row::micros(took.finished_at),
+        i64::try_from(took.took.as_millis()).unwrap_or(i64::MAX),
+    ])?;
+    db.prepare_cached(
+        "DELETE FROM durations WHERE rowid IN (
+             SELECT rowid FROM durations WHERE service = ?1 AND job_type = ?2
+             ORDER BY finished_at DESC, rowid DESC LIMIT -1 OFFSET ?3)",
+    )?
+    .execute(params![
+        watch.service,
+        took.job_type,
+        i64::try_from(DURATIONS_KEPT)?
+    ])?;
+    Ok(())
+}
+
+pub(super) fn all(db: &Connection, service: Option<&str>) -> Result<Vec<JobDurations>, SqlError> {
+    let mut statement = db.prepare_cached(
+        "SELECT service, job_type, took_ms FROM durations WHERE service = ?1 OR ?1 IS NULL
+         ORDER BY service, job_type",
+    )?;
+    let mut rows = statement.query([service])?;
+    let mut all = Vec::new();
+    let mut key = (String::new(), String::new());
+    let mut took = Vec::new();
+    while let Some(row) = rows.next()? {
+        let next = (row.get(0)?, row.get(1)?);
+        if next != key {
+            all.extend(JobDurations::of(&key.0, &key.1, std::mem::take(&mut took)));
+            key = next;
+        }
+        took.push(duration(row.get(2)?)?);
+    }
+    all.extend(JobDurations::of(&key.0, &key.1, took));
+    Ok(all)
+}
+
+pub(super) fn usual(
+    db: &Connection,
+    service: &str,
+    job_type: &str,
+) -> Result<Option<JobDurations>, SqlError> {
+    let mut statement =
+        db.prepare_cached("SELECT took_ms FROM durations WHERE service = ?1 AND job_type = ?2")?;
+    let mut rows = statement.query([service, job_type])?;
+    let mut took = Vec::new();
+    while let Some(row) = rows.next()? {
+        took.push(duration(row.get(0)?)?);
+    }
+    Ok(JobDurations::of(service, job_type, took))
+}
+
+fn duration(millis: i64) -> Result<Duration, SqlError> {
+    Ok(Duration::from_millis(u64::try_from(millis)?))
+}

@@ -1,0 +1,118 @@
+//! The log of events in `SQLite`. One writer commits in order, so a position in the log is
+//! enough to find all later events, and none is returned twice.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
+
+use crate::store::sqlite::SqlError;
+use crate::store::{Cursor, EventPage, LoggedEvent, StoredEvent, row};
+use crate::watch::WatchId;
+use crate::watch::delivery::Owed;
+use crate::watch::event::Event;
+
+/// Stores an event and the deliveries owed for it. They are due at `now`.
+pub(super) fn log(
+    db: &Connection,
+    watch: Option<WatchId>,
+    event: &Event,
+    owed: &[Owed],
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    db.prepare_cached(
+        "INSERT INTO events (id, watch_id, type, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        event.id,
+        watch.map(|id| id.0),
+        event.kind.type_name(),
+        row::micros(event.at),
+        event.body
+    ])?;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO deliveries (event_id, sink, target, state, due_at)
+         VALUES (?1, ?2, ?3, 'pending', ?4)",
+    )?;
+    for owed in owed {
+        let target = owed.target.as_ref().map(|target| &target.0);
+        insert.execute(params![event.id, owed.sink, target, row::micros(now)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn is_known(db: &Connection, event: &Event) -> Result<bool, SqlError> {
+    Ok(db
+        .prepare_cached("SELECT 1 FROM events WHERE id = ?1")?
+        .exists([event.id])?)
+}
+
+pub(super) fn last_cursor(db: &Connection) -> Result<Cursor, SqlError> {
+    cursor(db, "SELECT coalesce(max(seq), 0) FROM events")
+}
+
+pub(super) fn first_cursor(db: &Connection) -> Result<Cursor, SqlError> {
+    cursor(db, "SELECT coalesce(min(seq) - 1, 0) FROM events")
+}
+
+fn cursor(db: &Connection, sql: &str) -> Result<Cursor, SqlError> {
+    let seq = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(cursor_after(seq))
+}
+
+pub(super) fn cursor_after(seq: i64) -> Cursor {
+    Cursor::new(seq.to_string())
+}
+
+pub(super) fn after(db: &Connection, seq: i64, limit: usize) -> Result<EventPage, SqlError> {
+    let mut statement = db.prepare_cached(
+        "SELECT type, at, body, seq, id, watch_id FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![seq, i64::try_from(limit)?])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let StoredEvent {
+            type_name,
+            at,
+            body,
+        } = event_of(row)?;
+        events.push(LoggedEvent {
+            cursor: cursor_after(row.get(3)?),
+            id: row.get(4)?,
+            watch_id: row.get::<_, Option<Uuid>>(5)?.map(WatchId),
+            type_name,
+            at,
+            body,
+        });
+    }
+    let last = events.last().map(|event| event.cursor.clone());
+    Ok(EventPage {
+        next: last.unwrap_or_else(|| cursor_after(seq)),
+        more: events.len() == limit,
+        events,
+    })
+}
+
+pub(super) fn of_watch(
+    db: &Connection,
+    id: WatchId,
+    limit: usize,
+) -> Result<Vec<StoredEvent>, SqlError> {
+    let mut statement = db.prepare_cached(
+        "SELECT type, at, body FROM events WHERE watch_id = ?1 ORDER BY seq DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![id.0, i64::try_from(limit)?])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(event_of(row)?);
+    }
+    events.reverse();
+    Ok(events)
+}
+
+fn event_of(row: &Row<'_>) -> Result<StoredEvent, SqlError> {
+    Ok(StoredEvent {
+        type_name: row.get(0)?,
+        at: row::timestamp("at", row.get(1)?)?,
+        body: row.get(2)?,
+    })
+}

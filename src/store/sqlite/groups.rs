@@ -1,0 +1,106 @@
+//! Groups of watches in `SQLite`.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::store::sqlite::{SqlError, events};
+use crate::store::{Applied, StoredGroup, row};
+use crate::watch::delivery::Owed;
+use crate::watch::event::Event;
+
+const COLUMNS: &str = "name, size, members, open, closed_at, finished_at";
+/// The condition of the index `groups_due`, word for word.
+const IS_DUE: &str = "closed_at IS NOT NULL AND open = 0 AND finished_at IS NULL";
+
+/// Counts one more watch in a group, which may be new, and closes the group if that completes it.
+/// Returns false if the group takes no more watches.
+pub(super) fn join(
+    db: &Connection,
+    name: &str,
+    size: Option<u32>,
+    at: Timestamp,
+) -> Result<bool, SqlError> {
+    let changed = db
+        .prepare_cached(
+            "INSERT INTO groups (name, size, members, open, closed_at)
+             VALUES (?1, ?2, 1, 1, CASE WHEN ?2 <= 1 THEN ?3 END)
+             ON CONFLICT (name) DO UPDATE SET
+                size = coalesce(size, ?2), members = members + 1, open = open + 1,
+                closed_at = CASE WHEN members + 1 >= coalesce(size, ?2) THEN ?3 END
+             WHERE closed_at IS NULL",
+        )?
+        .execute(params![name, size, row::micros(at)])?;
+    Ok(changed == 1)
+}
+
+/// Counts the end of one watch of a group.
+pub(super) fn end_one(db: &Connection, name: &str) -> Result<(), SqlError> {
+    db.prepare_cached("UPDATE groups SET open = open - 1 WHERE name = ?1")?
+        .execute([name])?;
+    Ok(())
+}
+
+pub(super) fn one(db: &Connection, name: &str) -> Result<Option<StoredGroup>, SqlError> {
+    let found = db
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM groups WHERE name = ?1"))?
+        .query_row([name], |row| Ok(group_of(row)))
+        .optional()?;
+    found.transpose()
+}
+
+pub(super) fn close(
+    db: &Connection,
+    name: &str,
+    at: Timestamp,
+) -> Result<Option<StoredGroup>, SqlError> {
+    db.prepare_cached("UPDATE groups SET closed_at = ?2 WHERE name = ?1 AND closed_at IS NULL")?
+        .execute(params![name, row::micros(at)])?;
+    one(db, name)
+}
+
+pub(super) fn due(db: &Connection, limit: usize) -> Result<Vec<StoredGroup>, SqlError> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM groups WHERE {IS_DUE} ORDER BY closed_at LIMIT ?1"
+    ))?;
+    let mut rows = statement.query([i64::try_from(limit)?])?;
+    let mut groups = Vec::new();
+    while let Some(row) = rows.next()? {
+        groups.push(group_of(row)?);
+    }
+    Ok(groups)
+}
+
+pub(super) fn finish(
+    db: &Connection,
+    (name, at): (&str, Timestamp),
+    event: &Event,
+    owed: &[Owed],
+    now: Timestamp,
+) -> Result<Applied, SqlError> {
+    let changed = db
+        .prepare_cached(&format!(
+            "UPDATE groups SET finished_at = ?2 WHERE name = ?1 AND {IS_DUE}"
+        ))?
+        .execute(params![name, row::micros(at)])?;
+    if changed == 0 {
+        return Ok(Applied::Refused);
+    }
+    events::log(db, None, event, owed, now)?;
+    Ok(Applied::Applied)
+}
+
+fn group_of(row: &Row<'_>) -> Result<StoredGroup, SqlError> {
+    let time = |column: &'static str| -> Result<Option<Timestamp>, SqlError> {
+        let micros: Option<i64> = row.get(column)?;
+        let time = micros.map(|micros| row::timestamp(column, micros));
+        Ok(time.transpose()?)
+    };
+    Ok(StoredGroup {
+        name: row.get("name")?,
+        size: row.get("size")?,
+        members: row.get("members")?,
+        open: row.get("open")?,
+        closed_at: time("closed_at")?,
+        finished_at: time("finished_at")?,
+    })
+}
