@@ -18,7 +18,7 @@ use crate::api::server::{Listener, Server};
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::settings::{Settings, build};
+use crate::settings::{ApiSettings, Settings, build};
 use crate::store::SharedStore;
 use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
@@ -26,6 +26,7 @@ use crate::watch::change::Composer;
 use crate::watch::event::Instance;
 use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
+use crate::workers::drop_folder::DropFolder;
 use crate::workers::poller::Poller;
 use crate::workers::{courier, poller};
 use crate::{actions, api, clock, lifecycle};
@@ -42,6 +43,8 @@ pub struct App {
     pub courier: Courier,
     /// Announces events to the clients of the API that wait for them.
     pub announcer: Announcer,
+    /// Takes submissions from the drop folder, if one is configured.
+    pub drop_folder: Option<Arc<DropFolder>>,
     /// The HTTP API, ready to be served.
     pub router: Router,
     settings: Settings,
@@ -104,10 +107,7 @@ impl App {
             store: Arc::clone(&store),
             poller: poller.clone(),
             courier: courier.clone(),
-            guard: Arc::new(Guard::new(
-                settings.api.read_token.as_ref(),
-                settings.api.write_token.as_ref(),
-            )),
+            guard: guard(&settings.api),
             metrics,
             clock: Arc::clone(&clock),
             announcer: announcer.clone(),
@@ -115,12 +115,14 @@ impl App {
             tracker: lifecycle.tracker.clone(),
             bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
         });
+        let drop_folder = drop_folder(&settings, &actions, &store);
         Ok(Self {
             store,
             actions,
             poller,
             courier,
             announcer,
+            drop_folder,
             router,
             settings,
             clock,
@@ -152,6 +154,10 @@ impl App {
         self.poller.load().await.context("load the watches")?;
         self.warn_of_orphans().await?;
         self.courier.run(stop, tracker);
+        if let Some(folder) = self.drop_folder.clone() {
+            let stopping = stop.clone();
+            tracker.spawn(async move { folder.run(stopping).await });
+        }
         if !stop.is_cancelled() {
             lifecycle::notify_ready();
         }
@@ -238,6 +244,21 @@ impl App {
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+fn guard(api: &ApiSettings) -> Arc<Guard> {
+    let (read, write) = (api.read_token.as_ref(), api.write_token.as_ref());
+    Arc::new(Guard::new(read, write))
+}
+
+fn drop_folder(
+    settings: &Settings,
+    actions: &Arc<Actions>,
+    store: &SharedStore,
+) -> Option<Arc<DropFolder>> {
+    let path = settings.drop_dir.clone()?;
+    let (actions, store) = (Arc::clone(actions), Arc::clone(store));
+    Some(Arc::new(DropFolder::new(path, actions, store)))
 }
 
 fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {

@@ -144,6 +144,9 @@ mod tests {
         assert!(refused(&file("empty", ""), &key).contains("no certificate"));
         assert!(refused(&chain, &chain).contains("c.pem"));
         let together = refused(&chain, &file("other.pem", &other));
-        assert!(together.contains("other.pem") && together.contains("together"), "{together}");
+        assert!(
+            together.contains("other.pem") && together.contains("together"),
+            "{together}"
+        );
     }
 }

@@ -16,7 +16,7 @@
 //! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
 //! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
-//! | `workers/` | the background workers: the poller (`poller/`) and the courier |
+//! | `workers/` | the background workers: the poller (`poller/`), the courier and the drop folder (`drop_folder/`) |
 //! | `api/` | the HTTP API; `server/` is its connections |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |

@@ -117,7 +117,7 @@ pub fn raise_file_limit() -> u64 {
         current: allowed.maximum.or(Some(FILES_MAX)),
         maximum: allowed.maximum,
     };
-    let limit = match setrlimit(Resource::Nofile, raised.clone()) {
+    let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => raised.current,
         Err(_) => allowed.current,
     };

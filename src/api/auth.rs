@@ -148,7 +148,11 @@ mod tests {
         for wrong in ["Bearer other", "Bearer ", "Basic writer", "writer"] {
             assert!(!is_allowed(Method::GET, wrong), "{wrong}");
         }
-        assert!(guard().authorize(&Method::GET, &HeaderMap::new(), None).is_err());
+        assert!(
+            guard()
+                .authorize(&Method::GET, &HeaderMap::new(), None)
+                .is_err()
+        );
     }
 
     #[test]
@@ -162,7 +166,11 @@ mod tests {
     #[test]
     fn without_tokens_a_web_page_is_refused() {
         let sent = headers(header::ORIGIN, "http://evil.example");
-        assert!(Guard::default().authorize(&Method::POST, &sent, None).is_err());
+        assert!(
+            Guard::default()
+                .authorize(&Method::POST, &sent, None)
+                .is_err()
+        );
     }
 
     #[test]

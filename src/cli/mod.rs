@@ -12,6 +12,7 @@ mod deliveries;
 pub mod demo;
 mod exit;
 mod explain;
+mod health;
 mod list;
 mod output;
 mod pair;
@@ -100,6 +101,8 @@ enum Command {
     Redrive(redrive::Redrive),
     /// List the sinks, or send one a signed sample event
     Sink(sink::Sink),
+    /// Ask the daemon whether it is ready, by the exit code
+    Health(health::Health),
     /// Check the database, or back it up
     Db(db::Db),
 }
@@ -228,6 +231,7 @@ impl Command {
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
+            Self::Health(command) => command.execute().await,
             Self::Db(command) => command.execute(),
         }
     }

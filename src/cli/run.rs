@@ -10,8 +10,8 @@ use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::settings::{ApiSettings, Loaded};
-use crate::{lifecycle, telemetry};
 use crate::telemetry::LogOutput;
+use crate::{lifecycle, telemetry};
 
 /// Open files of the daemon beside the connections to its API: polls, deliveries, the store.
 const FILES_OWN: usize = 256;
@@ -101,7 +101,10 @@ async fn daemon(mut loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
     api.connections = bounded(api.connections);
     let listeners = listeners(api)?;
     let listen = listeners.iter().find_map(Listener::address);
-    let socket = api.socket.as_ref().map(|socket| socket.path.display().to_string());
+    let socket = api
+        .socket
+        .as_ref()
+        .map(|socket| socket.path.display().to_string());
     tracing::info!(
         listen = listen.map(|listen| listen.to_string()),
         socket,

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use http::{Method, StatusCode};
+use rand::RngExt;
+use serde_json::json;
 
 use crate::api::view::WatchView;
 use crate::cli::Exit;
@@ -13,12 +15,13 @@ use crate::cli::explain::{find, read_body};
 use crate::cli::output::{say, say_json, time};
 use crate::cli::pair::pair;
 use crate::cli::response::Response;
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, machine_seeded_rng};
 use crate::definition::Definition;
 use crate::definition::answer::Answer;
 use crate::definition::created_job::CreatedJob;
 use crate::watch::request::WatchRequest;
 use crate::watch::{CallbackUrl, Expect};
+use crate::workers::drop_folder::write_new;
 
 /// Submits one job. A job that is watched already keeps its watch.
 #[derive(Args)]
@@ -66,6 +69,10 @@ pub(super) struct Submit {
     /// `allow_callback_hosts`
     #[arg(long, value_name = "URL")]
     callback_url: Option<String>,
+    /// Write the submission into this drop folder of a daemon (`drop_dir`), and print its NAME;
+    /// no connection is needed
+    #[arg(long, value_name = "DIR")]
+    drop: Option<PathBuf>,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -139,6 +146,9 @@ impl Submit {
             group_size: None,
         };
         let body = serde_json::to_string(&request).expect("string keys only");
+        if let Some(folder) = &self.drop {
+            return drop_into(folder, &request, &body, self.json);
+        }
         let client = self.daemon.client()?;
         let answer = client
             .ask::<WatchView>(Method::POST, "/v1/watches", Some(body))
@@ -171,6 +181,32 @@ fn job_of(definition: &Definition, file: &Path) -> Result<CreatedJob, String> {
     let now = SystemClock::shared().now();
     let created = definition.created_job(&answer, now);
     created.map_err(|why| format!("cannot take a job id from {}: {why}", file.display()))
+}
+
+/// Writes a submission into a drop folder, under a name of its own, which it prints.
+fn drop_into(folder: &Path, request: &WatchRequest, body: &str, json: bool) -> Result<(), Exit> {
+    let faults = request.check();
+    if !faults.is_empty() {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(complain_of_usage(&faults.join("; ")));
+    }
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let service: String = request.service.chars().take(64).map(plain).collect();
+    let number: u64 = machine_seeded_rng().random();
+    let name = format!("{service}-{number:016x}");
+    let written = write_new(folder, &name, body);
+    written.map_err(|error| {
+        let folder = folder.display();
+        complain_of_usage(&format!(
+            "cannot write the submission into {folder}: {error}"
+        ))
+    })?;
+    if json {
+        say_json(&json!({"name": name, "folder": folder}));
+    } else {
+        say(&name);
+    }
+    Ok(())
 }
 
 fn in_words(watch: &WatchView, is_new: bool) -> String {

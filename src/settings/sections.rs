@@ -44,6 +44,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));
     let watches = watches(root, api.as_ref());
+    let drop_dir = drop_dir(root);
     root.finish();
     Some(Settings {
         instance: instance?,
@@ -55,6 +56,7 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
         services,
         sinks,
         watches,
+        drop_dir,
         catalog,
     })
 }
@@ -84,6 +86,21 @@ fn catalog(root: &Reader<'_>) -> Catalog {
         catalog.is_missing_a_folder();
     }
     catalog
+}
+
+fn drop_dir(root: &Reader<'_>) -> Option<PathBuf> {
+    let path = PathBuf::from(root.expanded("drop_dir")?);
+    if !path.is_absolute() {
+        let path = path.display();
+        root.report("drop_dir", format!("\"{path}\" must be an absolute path"));
+    } else if !path.is_dir() {
+        let path = path.display();
+        root.warn(
+            "drop_dir",
+            format!("the folder {path} does not exist; jobwatch waits for it"),
+        );
+    }
+    Some(path)
 }
 
 fn log(root: &Reader<'_>) -> Option<LogSettings> {

@@ -35,6 +35,8 @@ pub struct Settings {
     pub services: BTreeMap<String, ServiceSettings>,
     /// The configured sinks, by name.
     pub sinks: BTreeMap<String, SinkSettings>,
+    /// The folder from which submissions are taken.
+    pub drop_dir: Option<PathBuf>,
     /// The watches that are submitted on start.
     pub watches: Vec<WatchRequest>,
     /// The built-in definitions and those of `services_dir`.
@@ -70,7 +72,11 @@ pub struct SocketSettings {
 impl ApiSettings {
     /// Writes the places where the API listens, as URLs.
     pub fn places(&self) -> Vec<String> {
-        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         let listen = self.listen.map(|listen| format!("{scheme}://{listen}"));
         let socket = self.socket.as_ref();
         let socket = socket.map(|socket| format!("unix://{}", socket.path.display()));

@@ -8,6 +8,7 @@ mod definitions;
 mod disk;
 mod json_errors;
 mod kills;
+mod listeners;
 mod logs;
 mod power_cut;
 pub(crate) mod process;

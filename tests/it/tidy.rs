@@ -30,6 +30,7 @@ const LAYERS: &[Layer] = &[
     ("line_writer", &[]),
     ("telemetry", &["line_writer"]),
     ("outbound", &["clock"]),
+    ("certificate", &["outbound::secret"]),
     (
         "tree",
         &["clock", "suggest", "diagnostic", "outbound::secret", "size"],
@@ -115,6 +116,7 @@ const LAYERS: &[Layer] = &[
             "timing",
             "tree",
             "diagnostic",
+            "certificate",
             "outbound",
             "telemetry",
         ],
@@ -130,6 +132,7 @@ const LAYERS: &[Layer] = &[
             "sink::SinkStatus",
             "actions",
             "workers",
+            "certificate",
             "metrics",
             "suggest",
         ],

@@ -105,8 +105,12 @@ impl Server {
     fn spawn(&self, accepted: Accepted, slot: OwnedSemaphorePermit) {
         let (router, stop) = (self.router.clone(), self.stop.clone());
         match accepted {
-            Accepted::Tcp(stream) => drop(self.tracker.spawn(connection(stream, router, stop, slot))),
-            Accepted::Unix(stream) => drop(self.tracker.spawn(connection(stream, router, stop, slot))),
+            Accepted::Tcp(stream) => {
+                drop(self.tracker.spawn(connection(stream, router, stop, slot)));
+            }
+            Accepted::Unix(stream) => {
+                drop(self.tracker.spawn(connection(stream, router, stop, slot)));
+            }
             Accepted::Tls(stream, certificate) => drop(self.tracker.spawn(async move {
                 let secured = secure(stream, &certificate);
                 let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, secured);

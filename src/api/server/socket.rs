@@ -54,7 +54,9 @@ fn advised(path: &Path, error: io::Error) -> io::Error {
     let is_without_folder = error.kind() == io::ErrorKind::NotFound;
     if is_without_folder {
         let folder = path.parent().unwrap_or(path).display();
-        let text = format!("the folder {folder} does not exist; make it, or set RuntimeDirectory= in the unit");
+        let text = format!(
+            "the folder {folder} does not exist; make it, or set RuntimeDirectory= in the unit"
+        );
         return io::Error::new(error.kind(), text);
     }
     error
@@ -74,7 +76,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             let text = "another process answers there";
             Err(io::Error::new(io::ErrorKind::AddrInUse, text))
         }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
         Err(error) => Err(error),
     }
 }
@@ -84,7 +88,11 @@ mod tests {
     use super::*;
 
     fn mode(path: &Path) -> u32 {
-        std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+        std::fs::symlink_metadata(path)
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
     }
 
     #[tokio::test]
@@ -106,14 +114,24 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "an ended process has left it");
         let first = SocketFile::bind(&path, 0o600).unwrap();
-        let kind = |path: &Path| SocketFile::bind(path, 0o600).err().map(|error| error.kind());
+        let kind = |path: &Path| {
+            SocketFile::bind(path, 0o600)
+                .err()
+                .map(|error| error.kind())
+        };
         assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse));
         drop(first);
         std::fs::write(&path, "precious").unwrap();
         assert_eq!(kind(&path), Some(io::ErrorKind::AlreadyExists));
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
         let absent = SocketFile::bind(&folder.path().join("x/api.sock"), 0o600);
-        assert!(absent.err().unwrap().to_string().contains("RuntimeDirectory"));
+        assert!(
+            absent
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("RuntimeDirectory")
+        );
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use jobwatch::cli::Exit;
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "run",
     "demo",
     "simulate",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 13] = [
     "redrive",
     "sink",
     "db",
+    "health",
 ];
 
 #[test]

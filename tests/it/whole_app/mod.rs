@@ -7,6 +7,7 @@ mod credentials;
 mod dead_letters;
 mod deadline;
 mod delivery;
+mod drop_folder;
 mod durability;
 mod late_results;
 mod leases;
