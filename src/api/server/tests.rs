@@ -51,7 +51,7 @@ struct Stand {
 }
 
 impl Stand {
-    async fn start(way: Way, connections: usize) -> Self {
+    fn start(way: Way, connections: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("api.sock");
         let (certificate, connector) = identity(&folder);
@@ -160,7 +160,7 @@ async fn clients_that_send_no_whole_head_are_cut_off() {
     ];
     for way in WAYS {
         for (case, head) in heads {
-            let stand = Stand::start(way, 4).await;
+            let stand = Stand::start(way, 4);
             let _client = stand.send(head).await;
             stand.closes_within(HEADER_TIMEOUT, case).await;
             stand.ends().await;
@@ -171,7 +171,7 @@ async fn clients_that_send_no_whole_head_are_cut_off() {
 #[tokio::test]
 async fn a_client_that_never_begins_its_handshake_is_cut_off() {
     for begin in [&b""[..], &[HANDSHAKE, 3, 1]] {
-        let stand = Stand::start(Way::Tls, 4).await;
+        let stand = Stand::start(Way::Tls, 4);
         let mut client = stand.tcp().await;
         client.write_all(begin).await.unwrap();
         stand.closes_within(HANDSHAKE_TIMEOUT, "a handshake").await;
@@ -182,7 +182,7 @@ async fn a_client_that_never_begins_its_handshake_is_cut_off() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_answered_with_408() {
     for way in WAYS {
-        let stand = Stand::start(way, 4).await;
+        let stand = Stand::start(way, 4);
         let head = "POST /body HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx";
         let mut client = stand.send(head).await;
         let limit = REQUEST_TIMEOUT + HEADER_TIMEOUT;
@@ -196,7 +196,7 @@ async fn a_body_that_does_not_come_is_answered_with_408() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_its_answer() {
     for way in WAYS {
-        let stand = Stand::start(way, 4).await;
+        let stand = Stand::start(way, 4);
         let mut client = stand.send(GET).await;
         let mut begin = [0; 15];
         client.read_exact(&mut begin).await.unwrap();
@@ -209,7 +209,7 @@ async fn an_idle_connection_is_closed_after_its_answer() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_cut_off() {
     for way in WAYS {
-        let stand = Stand::start(way, 4).await;
+        let stand = Stand::start(way, 4);
         let _client = stand
             .send("GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n")
             .await;
@@ -222,7 +222,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
 #[tokio::test]
 async fn a_client_beyond_the_limit_waits_for_a_connection() {
     for way in WAYS {
-        let stand = Stand::start(way, 1).await;
+        let stand = Stand::start(way, 1);
         let first = stand.send(GET).await;
         let waiting = async {
             let mut second = stand.send(GET).await;
@@ -244,7 +244,7 @@ async fn a_client_beyond_the_limit_waits_for_a_connection() {
 async fn a_head_may_have_a_thousand_ids_and_not_much_more() {
     let ids = |count: usize| format!("id={}&", "x".repeat(40)).repeat(count);
     for (count, wanted) in [(1000, "HTTP/1.1 200"), (1600, "HTTP/1.1 4")] {
-        let stand = Stand::start(Way::Tcp, 4).await;
+        let stand = Stand::start(Way::Tcp, 4);
         let head = format!(
             "GET /?{} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
             ids(count)
@@ -253,7 +253,7 @@ async fn a_head_may_have_a_thousand_ids_and_not_much_more() {
         assert!(answer.starts_with(wanted), "{count}: {answer}");
         stand.ends().await;
     }
-    let stand = Stand::start(Way::Tcp, 4).await;
+    let stand = Stand::start(Way::Tcp, 4);
     let long = "x".repeat(HEAD_BYTES_MAX);
     let head = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\n\r\n");
     let answer = answer(&mut stand.send(&head).await).await;
@@ -263,7 +263,7 @@ async fn a_head_may_have_a_thousand_ids_and_not_much_more() {
 
 #[tokio::test]
 async fn plain_http_at_a_port_of_tls_gets_a_clear_answer() {
-    let stand = Stand::start(Way::Tls, 4).await;
+    let stand = Stand::start(Way::Tls, 4);
     let mut client = stand.tcp().await;
     client.write_all(GET.as_bytes()).await.unwrap();
     let mut client: Box<dyn Connection> = Box::new(client);
