@@ -12,11 +12,10 @@ use crate::tree::reader::Reader;
 /// The word for no TCP at all.
 const NO_LISTEN: &str = "none";
 
-/// The setting `listen`.
+/// The value of the setting `listen`.
 pub(super) enum Listen {
-    /// On TCP.
     At(SocketAddr),
-    /// On the Unix socket only.
+    /// It listens on the Unix socket only.
     Nowhere,
 }
 

@@ -154,7 +154,7 @@ impl Folder {
         Ok(link.ok())
     }
 
-    /// Returns all links.
+    /// Returns the links of all accepted names.
     pub(super) fn links(&self) -> io::Result<Vec<(String, Link)>> {
         let mut links = Vec::new();
         for entry in Dir::read_from(&*self.accepted)? {

@@ -39,7 +39,7 @@ const WATCHES_MAX: usize = 500;
 /// The most events of one watch among which its end is looked for.
 const EVENTS_OF_WATCH: usize = 1000;
 
-/// Watches one drop folder.
+/// Takes the submissions of one drop folder.
 pub struct DropFolder {
     path: PathBuf,
     actions: Arc<Actions>,
@@ -47,7 +47,7 @@ pub struct DropFolder {
     open: tokio::sync::Mutex<Option<Open>>,
     /// The trouble that was logged last; it is logged again only after it has changed.
     trouble: Mutex<Option<String>>,
-    /// The files that were left out, each of which was logged.
+    /// The files that were left out; each one was logged.
     left_out: Mutex<BTreeSet<String>>,
 }
 

@@ -14,7 +14,7 @@ pub(super) const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// A file that was read and not yet moved.
 pub(super) struct Taken {
-    /// The name without `.json`.
+    /// The name of the file, without `.json`.
     pub(super) name: String,
     pub(super) bytes: Vec<u8>,
     /// The device and the number of the file: its writer may replace it.

@@ -1,5 +1,6 @@
 //! The whole program on a stepped clock, from the submission to the webhook.
 
+mod access;
 mod backlog;
 mod budgets;
 mod callbacks;
