@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery, State};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 
 use crate::actions::Delivering;
 use crate::actions::redrive::RedriveResult;
@@ -16,26 +17,44 @@ use crate::api::delivery_view::{
 };
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, parse_time, terms};
+use crate::api::schema;
 use crate::sink::SinkStatus;
 use crate::store::delivery::{DeliveryQuery, DeliveryState, SinkBacklog, StoredDelivery};
 
 /// The body of `POST /v1/deliveries/{id}/redrive`; it may be absent.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RedriveOne {
+    /// True to send again a delivery that is pending or delivered.
     #[serde(default)]
     force: bool,
 }
 
 /// The body of `POST /v1/deliveries/redrive`; at least one field is required.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1, example = json!({"since": "2h"}))]
 struct RedriveDead {
+    /// The dead letters of this sink.
     sink: Option<String>,
+    /// Those that were given up since this time (RFC 3339), or for at most this long (`2h`).
     since: Option<String>,
 }
 
 /// Lists the deliveries that match the query, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries",
+    tag = "deliveries",
+    operation_id = "list_deliveries",
+    params(
+        ("state" = Option<schema::DeliveryState>, Query, description = "Deliveries in this state"),
+        ("sink" = Option<String>, Query, description = "Deliveries to this sink"),
+        ("cursor" = Option<String>, Query, description = "The `next` of the previous page"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The most entries of the page; 100 unless given"),
+    ),
+    responses((status = 200, body = DeliveryPageView, description = "A page of deliveries"))
+)]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -53,6 +72,17 @@ pub(super) async fn list(
 }
 
 /// Shows one delivery with its latest attempts.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries/{id}",
+    tag = "deliveries",
+    operation_id = "show_delivery",
+    params(("id" = String, Path, description = "The id of the delivery")),
+    responses(
+        (status = 200, body = DeliveryView, description = "The delivery"),
+        (status = 404, description = "no-such-delivery"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -66,6 +96,21 @@ pub(super) async fn show(
 }
 
 /// Makes a dead letter pending again; with `{"force": true}` any other delivery too.
+#[utoipa::path(
+    post,
+    path = "/v1/deliveries/{id}/redrive",
+    tag = "deliveries",
+    operation_id = "redrive_delivery",
+    params(("id" = String, Path, description = "The id of the delivery")),
+    request_body = Option<RedriveOne>,
+    responses(
+        (status = 200, body = DeliveryView, description = "The delivery, which is pending"),
+        (status = 400, description = "malformed body"),
+        (status = 404, description = "no-such-delivery"),
+        (status = 409, description = "not-dead no-such-sink"),
+        (status = 413, description = "body"),
+    )
+)]
 pub(super) async fn redrive(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -82,6 +127,19 @@ pub(super) async fn redrive(
 }
 
 /// Makes the dead letters of a sink, or those since a time, pending again.
+#[utoipa::path(
+    post,
+    path = "/v1/deliveries/redrive",
+    tag = "deliveries",
+    operation_id = "redrive_dead_letters",
+    request_body = RedriveDead,
+    responses(
+        (status = 200, body = RedriveView, description = "The numbers of those that are pending again"),
+        (status = 400, description = "malformed body"),
+        (status = 409, description = "no-such-sink"),
+        (status = 413, description = "body"),
+    )
+)]
 pub(super) async fn redrive_dead(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
@@ -111,6 +169,13 @@ pub(super) async fn redrive_dead(
 }
 
 /// Lists the configured sinks, and any other sink that still has deliveries.
+#[utoipa::path(
+    get,
+    path = "/v1/sinks",
+    tag = "deliveries",
+    operation_id = "list_sinks",
+    responses((status = 200, body = SinksView, description = "The sinks, sorted by name"))
+)]
 pub(super) async fn sinks(State(api): State<Api>) -> Result<Json<SinksView>, ApiError> {
     let mut backlog = api.store.backlog().await?;
     let mut sinks: Vec<SinkView> = api

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::api::schema;
 use crate::store::delivery::{StoredAttempt, StoredDelivery};
 
 /// A delivery. Absent values are `null`; times are RFC 3339, UTC.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Delivery)]
 pub(crate) struct DeliveryView {
     /// The number of this delivery; a string, so that JavaScript keeps it exact.
     pub(crate) id: String,
@@ -20,7 +23,8 @@ pub(crate) struct DeliveryView {
     #[serde(rename = "type")]
     pub(crate) type_name: String,
     pub(crate) sink: String,
-    /// `pending`, `delivered` or `dead`.
+    /// The state of the delivery: `pending`, `delivered` or `dead`.
+    #[schema(value_type = schema::DeliveryState)]
     pub(crate) state: String,
     /// The number of attempts, those before a redrive included.
     pub(crate) attempts: u32,
@@ -42,7 +46,8 @@ pub(crate) struct DeliveryView {
 }
 
 /// One attempt of a delivery. Of an answer only the beginning is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Attempt)]
 pub(crate) struct AttemptView {
     /// Counts from 1, over all schedules: a redrive goes on counting.
     pub(crate) number: u32,
@@ -54,7 +59,8 @@ pub(crate) struct AttemptView {
 }
 
 /// A page of deliveries, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Deliveries)]
 pub(crate) struct DeliveryPageView {
     pub(crate) deliveries: Vec<DeliveryView>,
     /// The `cursor` of the next page; absent on the last.
@@ -62,7 +68,8 @@ pub(crate) struct DeliveryPageView {
 }
 
 /// The result of redriving the dead letters of several sinks.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = Redriven)]
 pub(crate) struct RedriveView {
     /// The number of deliveries that are pending again.
     pub(crate) redriven: u64,
@@ -75,7 +82,8 @@ pub(crate) struct RedriveView {
 }
 
 /// A sink and the number of its deliveries.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Sink)]
 pub(crate) struct SinkView {
     pub(crate) name: String,
     /// Its kind; `null` if it is not configured.
@@ -90,7 +98,8 @@ pub(crate) struct SinkView {
 }
 
 /// The configured sinks, and any other that still has deliveries; sorted by name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Sinks)]
 pub(crate) struct SinksView {
     pub(crate) sinks: Vec<SinkView>,
 }

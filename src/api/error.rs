@@ -6,34 +6,46 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::actions::submit::SubmitError;
+use crate::api::problem::{self, Problem};
+use crate::api::schema;
 use crate::store::StoreError;
 use crate::watch::request::Fault;
 use crate::watch::{Outcome, State, Watch};
 
 /// An error response in the form of RFC 9457. `type` is a contract; `title` and `detail`
 /// are for people.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub(crate) struct ApiError {
+    /// The type of problem; the list of them is a contract.
     #[serde(rename = "type")]
     type_uri: &'static str,
+    /// The type in a few words.
     title: &'static str,
+    /// The status of the response.
     status: u16,
+    /// The cause of this one, and the next step.
     detail: String,
+    /// Each invalid member or parameter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<schema::Fault>)]
     errors: Vec<Fault>,
     /// The watches that an ambiguous reference names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     matches: Vec<Match>,
 }
 
 /// A watch that an ambiguous reference may mean.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Match {
     id: String,
     service: String,
     job_id: String,
+    #[schema(value_type = schema::State)]
     state: &'static str,
 }
 
@@ -49,52 +61,42 @@ impl From<Watch> for Match {
 }
 
 impl ApiError {
-    fn new(
-        status: StatusCode,
-        type_uri: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
+    /// Makes the problem with its usual status.
+    fn new(problem: &Problem, detail: impl Into<String>) -> Self {
         Self {
-            type_uri,
-            title,
-            status: status.as_u16(),
+            type_uri: problem.uri,
+            title: problem.title,
+            status: problem.statuses.first().copied().unwrap_or(500),
             detail: detail.into(),
             errors: Vec::new(),
             matches: Vec::new(),
         }
     }
 
-    /// Returns the HTTP status.
-    pub(super) fn status(&self) -> u16 {
-        self.status
-    }
-
     /// 400: the query or the body has an unknown field or an invalid value.
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "urn:jobwatch:problem:malformed",
-            "The request is malformed",
-            detail,
-        )
+        Self::new(&problem::MALFORMED, detail)
+    }
+
+    /// 400: a query parameter breaks a rule; `rule` completes "the query parameter `x` …".
+    pub(super) fn wrong_parameter(name: &str, rule: &str) -> Self {
+        Self {
+            errors: vec![Fault::new(name, rule)],
+            ..Self::malformed(format!("the query parameter `{name}` {rule}"))
+        }
     }
 
     /// `status`: the body is larger than 64 KiB, or its transfer broke off.
     pub(super) fn bad_body(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self::new(
-            status,
-            "urn:jobwatch:problem:body",
-            "The body cannot be read",
-            detail,
-        )
+        Self {
+            status: status.as_u16(),
+            ..Self::new(&problem::BODY, detail)
+        }
     }
 
     pub(super) fn no_such_watch(id: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "urn:jobwatch:problem:no-such-watch",
-            "Watch not found",
+            &problem::NO_SUCH_WATCH,
             format!(
                 "no watch is named by `{id}`: neither an id, the beginning of one, SERVICE/JOB_ID nor a job id; GET /v1/watches lists them"
             ),
@@ -120,9 +122,7 @@ impl ApiError {
         Self {
             matches,
             ..Self::new(
-                StatusCode::CONFLICT,
-                "urn:jobwatch:problem:ambiguous-reference",
-                "The reference is ambiguous",
+                &problem::AMBIGUOUS_REFERENCE,
                 format!("`{text}` names {count} watches; use one of the ids in `matches`"),
             )
         }
@@ -141,39 +141,28 @@ impl ApiError {
             State::Final(_) => "it ended before jobwatch kept evidence",
         };
         Self::new(
-            StatusCode::NOT_FOUND,
-            "urn:jobwatch:problem:no-evidence",
-            "No evidence",
+            &problem::NO_EVIDENCE,
             format!("the watch `{}` has no evidence: {why}", watch.id),
         )
     }
 
     pub(super) fn no_such_delivery(id: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "urn:jobwatch:problem:no-such-delivery",
-            "Delivery not found",
+            &problem::NO_SUCH_DELIVERY,
             format!("no delivery has the id `{id}`; GET /v1/deliveries lists them"),
         )
     }
 
     /// 409: only a dead letter is redriven without force.
     pub(super) fn not_dead(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "urn:jobwatch:problem:not-dead",
-            "The delivery is not a dead letter",
-            detail,
-        )
+        Self::new(&problem::NOT_DEAD, detail)
     }
 
     /// 409: the dead letters of a sink that was removed from the configuration are kept, but
     /// cannot be sent.
     pub(super) fn no_such_sink(sink: &str) -> Self {
         Self::new(
-            StatusCode::CONFLICT,
-            "urn:jobwatch:problem:no-such-sink",
-            "The sink is not configured",
+            &problem::NO_SUCH_SINK,
             format!(
                 "[sinks.{sink}] is missing, so its dead letters are kept and not sent; add it, restart and try again"
             ),
@@ -182,9 +171,7 @@ impl ApiError {
 
     pub(super) fn no_such_route(path: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "urn:jobwatch:problem:no-such-route",
-            "Path not found",
+            &problem::NO_SUCH_ROUTE,
             format!(
                 "unknown path `{path}`; the API is at /v1/watches, /v1/deliveries and /v1/sinks"
             ),
@@ -193,48 +180,29 @@ impl ApiError {
 
     pub(super) fn no_such_method(method: &Method, path: &str) -> Self {
         Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "urn:jobwatch:problem:no-such-method",
-            "Method not allowed",
+            &problem::NO_SUCH_METHOD,
             format!("`{path}` does not support {method}"),
         )
     }
 
     pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "urn:jobwatch:problem:unauthorized",
-            "A valid token is required",
-            detail,
-        )
+        Self::new(&problem::UNAUTHORIZED, detail)
     }
 
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "urn:jobwatch:problem:forbidden",
-            "The request is not allowed",
-            detail,
-        )
+        Self::new(&problem::FORBIDDEN, detail)
     }
 
     pub(super) fn too_slow(limit: Duration) -> Self {
         Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "urn:jobwatch:problem:too-slow",
-            "The request took too long",
+            &problem::TOO_SLOW,
             format!("the request was not completed within {} s", limit.as_secs()),
         )
     }
 
     /// 503: the watches are still being loaded, or the store failed.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "urn:jobwatch:problem:unavailable",
-            "Temporarily unavailable",
-            detail,
-        )
+        Self::new(&problem::UNAVAILABLE, detail)
     }
 }
 
@@ -268,9 +236,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::Refused(errors) => Self {
                 errors,
                 ..Self::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "urn:jobwatch:problem:refused-watch",
-                    "The watch was refused",
+                    &problem::REFUSED_WATCH,
                     "nothing was stored; `errors` lists every invalid field",
                 )
             },

@@ -15,11 +15,13 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::filter::label;
 use crate::api::query::{PAGE_DEFAULT, Term, terms};
+use crate::api::schema::{self, REFERENCE};
 use crate::store::{Cursor, LoggedEvent};
 use crate::watch::WatchId;
 use crate::watch::event::EventKind;
@@ -31,6 +33,30 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Follows the log from `Last-Event-ID` or `after`; without them, from now on.
+///
+/// The stream begins with the present position as an `id`. Each event has its position as `id`,
+/// its type as `event` and the event itself (a `CloudEvent`) as `data`. A comment comes after 15 s
+/// of silence. The stream of a client that is too slow ends; it continues with `Last-Event-ID`.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "events",
+    operation_id = "follow_events",
+    params(
+        ("after" = Option<String>, Query, example = "0", description = "Events after this position; `0` for all"),
+        ("type" = Option<Vec<String>>, Query, style = Form, explode = false, example = "finished", description = "Events of these types: exact types, `finished` or `changed`"),
+        ("service" = Option<Vec<String>>, Query, style = Form, explode = false, description = "Events about watches of these services"),
+        ("label" = Option<Vec<schema::Label>>, Query, description = "Events about watches with this label; of several, all must hold"),
+        ("watch" = Option<Vec<String>>, Query, description = "Events about these watches, by references"),
+        ("group" = Option<String>, Query, description = "Events about watches of this group"),
+        ("last-event-id" = Option<String>, Header, description = "The position after which the stream continues"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream", description = "The events"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn follow(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -206,13 +232,30 @@ fn types(term: &Term<'_>) -> Result<Vec<String>, ApiError> {
 }
 
 /// The latest events of one watch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Events)]
 pub(super) struct EventsView {
     /// The events as they were sent, oldest first.
+    #[schema(value_type = Vec<schema::CloudEvent>)]
     events: Vec<Box<RawValue>>,
 }
 
 /// Shows the latest events of one watch, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}/events",
+    tag = "events",
+    operation_id = "list_events",
+    params(
+        ("id" = String, Path, description = REFERENCE),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The most events; 100 unless given"),
+    ),
+    responses(
+        (status = 200, body = EventsView, description = "The events"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn of_watch(
     State(api): State<Api>,
     Path(reference): Path<String>,

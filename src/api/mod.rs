@@ -2,16 +2,27 @@
 //!
 //! Handlers are thin: they call an action or read the store, and show the result as
 //! JSON. [`auth`] runs before them. Errors are RFC 9457 problem documents ([`error`]).
+//!
+//! Each handler describes itself with `#[utoipa::path]`, and the `OpenAPI` document
+//! ([`document`]) is made of the same calls of `routes!` as the router. A new route is one
+//! line in [`guarded`] or [`long`]. A response of 400 or more needs its status only; its description is
+//! the names of the problems ([`problem`]) that may be in it.
 
 pub(crate) mod auth;
 mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;
+mod document;
 pub(crate) mod error;
 mod events;
 mod filter;
+mod line_report;
+mod lines;
+mod problem;
 mod query;
 mod reference;
+mod reference_page;
+mod schema;
 pub(crate) mod server;
 mod services;
 mod status;
@@ -25,14 +36,16 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::actions::Actions;
 use crate::api::auth::Guard;
+use crate::api::document::Document;
 use crate::api::error::ApiError;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
@@ -73,41 +86,64 @@ pub(crate) struct Api {
 /// The most batches of submissions in memory.
 pub(crate) const BULK_BATCHES: usize = 16;
 
-/// Builds the route table. `/livez` and `/readyz` need no token.
+/// The routes that need a token, where tokens are set.
+fn guarded() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(watches::submit))
+        .routes(routes!(watches::show, watches::stop))
+        .routes(routes!(watches::evidence))
+        .routes(routes!(watches::poll))
+        .routes(routes!(events::of_watch))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::redrive_dead))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(deliveries::redrive))
+        .routes(routes!(deliveries::sinks))
+        .routes(routes!(services::list))
+        .routes(routes!(status::metrics))
+        .routes(routes!(document::json))
+        .routes(routes!(reference_page::page))
+}
+
+/// The routes behind the guard that take as long as the client asks for, and limit their own
+/// times.
+fn long() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(watches::list))
+        .routes(routes!(wait::one))
+        .routes(routes!(bulk::submit))
+        .routes(routes!(events::follow))
+}
+
+/// The routes that need no token.
+fn open() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(status::livez))
+        .routes(routes!(status::readyz))
+}
+
+/// Builds the route table, with the description of each route.
 pub(crate) fn router(api: Api) -> Router {
     let guard = Arc::clone(&api.guard);
-    let guarded = Router::new()
-        .route("/v1/watches", post(watches::submit))
-        .route("/v1/watches/{id}", get(watches::show).delete(watches::stop))
-        .route("/v1/watches/{id}/evidence", get(watches::evidence))
-        .route("/v1/watches/{id}/events", get(events::of_watch))
-        .route("/v1/watches/{id}/poll", post(watches::poll))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/redrive", post(deliveries::redrive_dead))
-        .route("/v1/deliveries/{id}", get(deliveries::show))
-        .route("/v1/deliveries/{id}/redrive", post(deliveries::redrive))
-        .route("/v1/services", get(services::list))
-        .route("/v1/sinks", get(deliveries::sinks))
-        .route("/metrics", get(status::metrics))
-        .layer(middleware::from_fn_with_state(guard, auth::check));
-    let quick = Router::new()
-        .merge(guarded)
-        .route("/livez", get(status::livez))
-        .route("/readyz", get(status::readyz))
-        .layer(middleware::from_fn(limit_time));
-    // These take as long as the client asks for, and limit their own times.
-    let guard = Arc::clone(&api.guard);
-    let long = Router::new()
-        .route("/v1/watches", get(watches::list))
-        .route("/v1/watches/{id}/wait", get(wait::one))
-        .route("/v1/watches/bulk", post(bulk::submit))
-        .route("/v1/events", get(events::follow))
-        .layer(middleware::from_fn_with_state(guard, auth::check));
-    quick
+    let (quick, mut behind) = guarded().split_for_parts();
+    let (long, of_long) = long().split_for_parts();
+    let (open, beside) = open().split_for_parts();
+    behind.merge(of_long);
+    let document = Arc::new(Document::new(behind, beside));
+    let guarded = quick
+        .layer(middleware::from_fn(limit_time))
         .merge(long)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&document),
+            document::check_query,
+        ))
+        .layer(middleware::from_fn_with_state(guard, auth::check));
+    guarded
+        .merge(open.layer(middleware::from_fn(limit_time)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(Extension(document))
         .with_state(api)
 }
 

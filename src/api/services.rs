@@ -4,18 +4,21 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::workers::poller::{BudgetStatus, ServiceStatus};
 
 /// The configured services, sorted by name.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Services)]
 pub(super) struct ServicesView {
     services: Vec<ServiceView>,
 }
 
 /// A service of the configuration, and the budget that its polls spend.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Service)]
 struct ServiceView {
     name: String,
     definition: String,
@@ -26,7 +29,8 @@ struct ServiceView {
 }
 
 /// The budget of a host and a credential, which several services may share.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Budget)]
 struct BudgetView {
     host: String,
     /// The present polls a second, and the most.
@@ -43,7 +47,8 @@ struct BudgetView {
 }
 
 /// The polls that have waited for more than a second.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Late)]
 struct LateView {
     polls: usize,
     /// How long the first of them has waited.
@@ -51,6 +56,13 @@ struct LateView {
 }
 
 /// Lists the configured services, and what their budgets allow now.
+#[utoipa::path(
+    get,
+    path = "/v1/services",
+    tag = "services",
+    operation_id = "list_services",
+    responses((status = 200, body = ServicesView, description = "The services, sorted by name"))
+)]
 pub(super) async fn list(State(api): State<Api>) -> Json<ServicesView> {
     let services = api.poller.services();
     Json(ServicesView {

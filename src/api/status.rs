@@ -5,19 +5,22 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::metrics::BudgetNumbers;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
+    #[schema(example = "alive")]
     status: &'static str,
     version: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
+    #[schema(example = "ready")]
     status: &'static str,
     watching: usize,
     /// Sinks whose receiver answered 410: nothing is sent to them until a restart.
@@ -28,7 +31,16 @@ pub(super) struct Ready {
 /// The type that Prometheus asks for (`OpenMetrics` 1.0.0).
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The process answers. Says nothing about the store or the services.
+/// Answers as long as the process does.
+///
+/// Says nothing about the store or the services.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "daemon",
+    operation_id = "live",
+    responses((status = 200, body = Alive, description = "The process answers"))
+)]
 pub(super) async fn livez() -> Json<Alive> {
     Json(Alive {
         status: "alive",
@@ -37,6 +49,18 @@ pub(super) async fn livez() -> Json<Alive> {
 }
 
 /// Shows the metrics in the text format of Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "daemon",
+    operation_id = "metrics",
+    responses((
+        status = 200,
+        content_type = "application/openmetrics-text",
+        body = String,
+        description = "The metrics"
+    ))
+)]
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     // Where the store cannot be read, what was owed last stands.
     if let Ok(backlog) = api.store.backlog().await {
@@ -59,7 +83,17 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
-/// Ready once the watches are loaded and the store can commit.
+/// Answers 200 once the watches are loaded and the store can commit.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "daemon",
+    operation_id = "ready",
+    responses(
+        (status = 200, body = Ready, description = "Watches can be submitted"),
+        (status = 503, description = "unavailable"),
+    )
+)]
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Json<Ready>, ApiError> {
     if !api.poller.is_loaded() {
         return Err(ApiError::unavailable("the watches are still being loaded"));

@@ -1,11 +1,15 @@
 //! The JSON form of a watch, shared by the API and the commands.
 
 use std::borrow::Cow;
+#[expect(unused_imports, reason = "named in a schema")]
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use crate::api::schema;
 use crate::store::StoredEvent;
 use crate::watch::note::Notes;
 use crate::watch::observation::{Child, Job, ProblemNote};
@@ -14,12 +18,14 @@ use crate::watch::{Expect, Labels, Params, Progress, State, Watch};
 
 /// A watch; its fields are those of `Watch` and `Job`. Absent values are `null`; times are
 /// RFC 3339, UTC.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Watch)]
 pub(crate) struct WatchView {
     pub(crate) id: String,
     pub(crate) service: String,
     pub(crate) job_id: String,
     pub(crate) job_type: Option<String>,
+    #[schema(value_type = schema::State)]
     pub(crate) state: String,
     pub(crate) status: Option<String>,
     pub(crate) code: Option<String>,
@@ -35,13 +41,17 @@ pub(crate) struct WatchView {
     /// The problems since the last poll that showed the job; absent for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) problems_in_a_row: u32,
+    #[schema(value_type = Option<schema::ProblemNote>)]
     pub(crate) last_problem: Option<ProblemNote>,
     /// A status value that the definition does not list.
     pub(crate) unknown_status: Option<String>,
     pub(crate) progress: Option<String>,
+    #[schema(value_type = Vec<schema::Child>)]
     pub(crate) children: Vec<Child>,
     pub(crate) resources: Option<Value>,
+    #[schema(value_type = BTreeMap<String, String>)]
     pub(crate) labels: Labels,
+    #[schema(value_type = BTreeMap<String, String>)]
     pub(crate) params: Params,
     /// The group of watches, if the watch belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +64,7 @@ pub(crate) struct WatchView {
     pub(crate) since: Option<Timestamp>,
     /// The end that the watch is about, if it is not that of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Expect>)]
     pub(crate) expect: Option<Expect>,
     /// True if the status is that of an earlier run, so that the job counts as pending.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -63,12 +74,15 @@ pub(crate) struct WatchView {
     pub(crate) confirmations: Option<u32>,
     /// Words about how the job was seen.
     #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    #[schema(value_type = Vec<schema::Note>)]
     pub(crate) notes: Notes,
     /// The present stage, after a hand-over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Stage>)]
     pub(crate) stage: Option<Stage>,
     /// The stages that have handed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<schema::EndedStage>)]
     pub(crate) stages: Vec<EndedStage>,
     /// The members of the request that this watch, which existed, does not follow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -90,7 +104,8 @@ fn is_zero(count: &u32) -> bool {
 }
 
 /// One transition of a watch, read from the event that recorded it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Transition)]
 pub(crate) struct TransitionView {
     /// The time at which jobwatch noticed it.
     pub(crate) at: Timestamp,
@@ -102,7 +117,8 @@ pub(crate) struct TransitionView {
 }
 
 /// A page of watches, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Watches)]
 pub(crate) struct PageView {
     pub(crate) watches: Vec<WatchView>,
     /// The `cursor` of the next page; absent on the last.

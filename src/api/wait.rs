@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::filter::{Wait, wait_limit, wait_of};
 use crate::api::query::terms;
+use crate::api::schema::{self, REFERENCE};
 use crate::api::view::{PageView, WatchView};
 use crate::store::{Cursor, Query};
 use crate::watch::{State as WatchState, Watch, WatchId};
@@ -23,6 +24,23 @@ use crate::workers::announcer::Until;
 const WAIT_DEFAULT: Duration = Duration::from_mins(1);
 
 /// Waits until a watch has ended, and shows it; after `timeout`, shows it as it is.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}/wait",
+    tag = "watches",
+    operation_id = "wait_for_watch",
+    params(
+        ("id" = String, Path, description = REFERENCE),
+        ("timeout" = Option<String>, Query, example = "1s", description = "The longest wait, at most 10m; 1m unless given"),
+        ("for" = Option<schema::WaitForOne>, Query, description = "Until the watch has ended (the default), or a change"),
+        ("after" = Option<String>, Query, description = "With `for=change`: changes after this position, the `as_of` of a list or the id of an event"),
+    ),
+    responses(
+        (status = 200, body = WatchView, description = "The watch, which has ended or changed, or as it is at the timeout"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn one(
     State(api): State<Api>,
     Path(reference): Path<String>,

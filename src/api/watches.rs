@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::api::schema::{self, REFERENCE};
 use crate::api::view::{PageView, WatchView};
 use crate::watch::Watch;
 use crate::watch::evidence::Evidence;
@@ -19,6 +20,30 @@ use crate::watch::request::WatchRequest;
 const TRANSITIONS_SHOWN: usize = 50;
 
 /// Submits a job: 201 with the new watch, or 200 with the existing watch of this job.
+#[utoipa::path(
+    post,
+    path = "/v1/watches",
+    tag = "watches",
+    operation_id = "submit_watch",
+    request_body = schema::WatchRequest,
+    responses(
+        (
+            status = 201,
+            body = WatchView,
+            description = "The new watch, after it is stored",
+            headers(("location" = String, description = "The path of the watch"))
+        ),
+        (
+            status = 200,
+            body = WatchView,
+            description = "The existing watch of the same job; `ignored` lists the members that it does not follow",
+            headers(("location" = String, description = "The path of the watch"))
+        ),
+        (status = 400, description = "malformed body"),
+        (status = 413, description = "body"),
+        (status = 422, description = "refused-watch"),
+    )
+)]
 pub(super) async fn submit(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
@@ -43,6 +68,32 @@ pub(super) async fn submit(
 }
 
 /// Lists the watches that match the query, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/watches",
+    tag = "watches",
+    operation_id = "list_watches",
+    params(
+        ("state" = Option<Vec<schema::State>>, Query, style = Form, explode = false, description = "Watches in one of these states"),
+        ("service" = Option<String>, Query, description = "Watches of this service"),
+        ("job" = Option<String>, Query, description = "Watches of the job with this id"),
+        ("label" = Option<Vec<schema::Label>>, Query, description = "Watches with this label; of several, all must hold"),
+        ("group" = Option<String>, Query, description = "Watches of this group"),
+        ("id" = Option<Vec<String>>, Query, description = "These watches, by references"),
+        ("since" = Option<String>, Query, example = "2h", description = "Watches submitted at this time (RFC 3339) or later, or at most this long ago (`2h`)"),
+        ("until" = Option<String>, Query, example = "1s", description = "Watches submitted before this time, or longer ago"),
+        ("cursor" = Option<String>, Query, description = "The `next` of the previous page"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The most entries of the page; 100 unless given"),
+        ("wait" = Option<String>, Query, example = "1s", description = "Answer when the watches have ended, at the latest after this duration (at most 10m)"),
+        ("for" = Option<schema::WaitFor>, Query, description = "With `wait`: until all of them have ended (the default), any of them, or a change of one"),
+        ("after" = Option<String>, Query, description = "With `for=change`: changes after this position, the `as_of` of a list or the id of an event"),
+    ),
+    responses(
+        (status = 200, body = PageView, description = "A page of watches"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -59,6 +110,18 @@ pub(super) async fn list(
 }
 
 /// Shows one watch with its latest transitions.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}",
+    tag = "watches",
+    operation_id = "show_watch",
+    params(("id" = String, Path, description = REFERENCE)),
+    responses(
+        (status = 200, body = WatchView, description = "The watch"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(reference): Path<String>,
@@ -69,6 +132,18 @@ pub(super) async fn show(
 }
 
 /// Shows the evidence of the outcome of a watch.
+#[utoipa::path(
+    get,
+    path = "/v1/watches/{id}/evidence",
+    tag = "watches",
+    operation_id = "show_evidence",
+    params(("id" = String, Path, description = REFERENCE)),
+    responses(
+        (status = 200, body = schema::Evidence, description = "The evidence"),
+        (status = 404, description = "no-such-watch no-evidence"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn evidence(
     State(api): State<Api>,
     Path(reference): Path<String>,
@@ -81,6 +156,18 @@ pub(super) async fn evidence(
 }
 
 /// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.
+#[utoipa::path(
+    delete,
+    path = "/v1/watches/{id}",
+    tag = "watches",
+    operation_id = "stop_watch",
+    params(("id" = String, Path, description = REFERENCE)),
+    responses(
+        (status = 200, body = WatchView, description = "The watch, which has ended"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn stop(
     State(api): State<Api>,
     Path(reference): Path<String>,
@@ -92,6 +179,18 @@ pub(super) async fn stop(
 }
 
 /// Makes the next poll of a watch due now, and shows the watch. One that is final is not polled.
+#[utoipa::path(
+    post,
+    path = "/v1/watches/{id}/poll",
+    tag = "watches",
+    operation_id = "poll_watch",
+    params(("id" = String, Path, description = REFERENCE)),
+    responses(
+        (status = 200, body = WatchView, description = "The watch"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
+)]
 pub(super) async fn poll(
     State(api): State<Api>,
     Path(reference): Path<String>,

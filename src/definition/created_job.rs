@@ -83,7 +83,7 @@ pub enum NoJob {
     /// The definition does not say where the id is.
     #[error("the definition `{0}` cannot read a job id: it has no [submit] section")]
     NoPlaces(String),
-    /// The creating call failed.
+    /// The call did not create a job.
     #[error("it is an error answer (HTTP {0}): no job was created")]
     ErrorAnswer(u16),
     /// The id is at none of the places.

@@ -64,7 +64,7 @@ impl JobDurations {
     }
 }
 
-/// A duration to keep.
+/// The duration of one job, as a store keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Took<'a> {
     pub job_type: &'a str,

@@ -9,7 +9,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CreatingAnswer {
-    /// The HTTP status code.
+    /// The status code; 200 if it is absent.
     #[serde(default = "ok")]
     pub status: u16,
     /// The headers; the case of their names does not matter.

@@ -27,7 +27,8 @@ impl Note {
         }
     }
 
-    const ALL: [Self; 4] = [Self::Stale, Self::Lenient, Self::Redirected, Self::Replaced];
+    /// All notes, in the order in which documents list them.
+    pub const ALL: [Self; 4] = [Self::Stale, Self::Lenient, Self::Redirected, Self::Replaced];
 }
 
 /// The notes of one watch, without repetition. As small as a byte, because every watch has them.

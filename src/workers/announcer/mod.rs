@@ -64,7 +64,7 @@ struct State {
     is_awake: bool,
 }
 
-/// Keeps the announcer awake.
+/// Keeps the announcer awake while a client is there.
 struct Client {
     shared: Arc<Shared>,
 }
@@ -175,7 +175,7 @@ impl Announcer {
         client
     }
 
-    /// Announces until `stop`.
+    /// Announces new events until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.run_once().await {

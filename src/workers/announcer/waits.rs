@@ -20,7 +20,7 @@ pub enum Until {
     Change,
 }
 
-/// One client that waits.
+/// A client, and the reason for which its wait is over.
 #[derive(Debug)]
 pub(super) struct Waiter {
     until: Until,
@@ -44,7 +44,7 @@ impl Waiter {
         }
     }
 
-    /// Ends the wait.
+    /// Ends the wait, if it goes on.
     pub(super) fn finish(&self) {
         self.is_over.store(true, Ordering::Release);
         self.over.notify_one();
@@ -66,7 +66,7 @@ impl Waiter {
     }
 }
 
-/// All waiting clients.
+/// The clients that wait, by watch.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     by_watch: HashMap<WatchId, Vec<Arc<Waiter>>>,

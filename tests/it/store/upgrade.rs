@@ -193,7 +193,7 @@ async fn a_database_of_the_fifth_schema_keeps_everything() {
     assert_eq!((rest.events.len(), rest.more), (1, false));
     let usual = store.usual_duration("dcs", "create").await.unwrap();
     assert_eq!(usual.unwrap().p50, Duration::from_mins(1));
-    let answers = [1, 3].map(|n| grouped(n, "g", Some(1)));
+    let answers = [1, 5].map(|n| grouped(n, "g", Some(1)));
     let answers = store.submit(answers.to_vec()).await.unwrap();
     assert!(matches!(answers[0], Submitted::Existing(_)), "{answers:?}");
     assert!(matches!(answers[1], Submitted::Accepted(_)), "{answers:?}");

@@ -35,7 +35,9 @@ const TOKENS: &str = "[api]\nread_token = \"reader\"\nwrite_token = \"writer\"\n
 
 fn routes() -> impl Iterator<Item = (Method, &'static str, bool)> {
     let reading = READING.iter().map(|path| (Method::GET, *path, false));
-    let writing = WRITING.iter().map(|(method, path)| (method.clone(), *path, true));
+    let writing = WRITING
+        .iter()
+        .map(|(method, path)| (method.clone(), *path, true));
     reading.chain(writing)
 }
 
@@ -98,7 +100,10 @@ async fn without_tokens_no_route_answers_a_web_page() {
 #[tokio::test]
 async fn a_body_beyond_64_kib_is_refused() {
     let app = App::start().await;
-    let large = format!(r#"{{"service":"dcs","job_id":"j","labels":{{"a":"{}"}}}}"#, "x".repeat(70_000));
+    let large = format!(
+        r#"{{"service":"dcs","job_id":"j","labels":{{"a":"{}"}}}}"#,
+        "x".repeat(70_000)
+    );
     let (status, problem) = app.call(Method::POST, "/v1/watches", &large).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(problem["type"], "urn:jobwatch:problem:body");

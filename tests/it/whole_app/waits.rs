@@ -108,11 +108,10 @@ async fn a_wait_for_all_needs_every_end() {
 async fn a_wait_for_a_change_misses_none_since_the_last_answer() {
     let app = App::start().await;
     let id = watched(&app, 60).await;
-    let (_, page) = app
-        .call(Method::GET, &format!("/v1/watches?id={id}"), "")
-        .await;
-    let as_of = page["as_of"].as_str().unwrap().to_owned();
     let path = format!("/v1/watches?id={id}&wait=10m&for=change&after=");
+    // An unknown position is answered at once, with the present one.
+    let (_, page) = begin(&app, &format!("{path}7777")).await.await.unwrap();
+    let as_of = page["as_of"].as_str().unwrap().to_owned();
     let first = begin(&app, &format!("{path}{as_of}")).await;
     app.advance_secs(10).await;
     settle(&app).await;

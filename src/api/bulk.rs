@@ -4,9 +4,6 @@
 //! order of the lines. The next lines are read while a batch is committed, and also while the
 //! client does not read its answers yet, up to a limit.
 
-mod lines;
-mod report;
-
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,9 +18,9 @@ use tokio::time::timeout;
 
 use crate::actions::submit::SubmitError;
 use crate::api::Api;
-use crate::api::bulk::lines::{LINE_BYTES_MAX, Line, Lines};
-use crate::api::bulk::report::Report;
 use crate::api::error::ApiError;
+use crate::api::line_report::Report;
+use crate::api::lines::{LINE_BYTES_MAX, Line, Lines};
 use crate::watch::request::WatchRequest;
 
 /// The most submissions in one transaction.
@@ -36,7 +33,24 @@ const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// The answers to one batch, once it is committed.
 type Answers = Pin<Box<dyn Future<Output = Bytes> + Send>>;
 
-/// Submits every line of the body; see the module.
+/// Submits every line of the body, each as the body of `POST /v1/watches`.
+///
+/// The answer has a line of JSON for each line, in their order, with `line` (its number) and `status`:
+/// 200 or 201 with `id` and `state`, or the members of a problem. A wrong line stops no other. A
+/// line has at most 64 KiB.
+#[utoipa::path(
+    post,
+    path = "/v1/watches/bulk",
+    tag = "watches",
+    operation_id = "submit_watches",
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses((
+        status = 200,
+        content_type = "application/x-ndjson",
+        body = String,
+        description = "The answers, as the lines are stored"
+    ))
+)]
 pub(super) async fn submit(State(api): State<Api>, body: Body) -> Response {
     let (answers, ready) = mpsc::channel(ANSWERS_MAX);
     let intake = Intake {
@@ -64,7 +78,7 @@ struct Intake {
 
 /// The reason why no more lines come.
 enum End {
-    /// The body is complete.
+    /// The body ended as it should.
     Complete,
     /// The connection broke: a line without its end does not count.
     Broken,

@@ -11,7 +11,9 @@ use crate::watch::WatchId;
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     line: u64,
-    status: u16,
+    /// The status; that of an error is among its own members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<WatchId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +34,7 @@ impl<'a> Report<'a> {
         };
         Self {
             line,
-            status: status.as_u16(),
+            status: Some(status.as_u16()),
             id: Some(submission.watch.id),
             state: Some(submission.watch.state.as_str()),
             ignored: &submission.ignored,
@@ -44,7 +46,7 @@ impl<'a> Report<'a> {
     pub(super) fn error(line: u64, error: &'a ApiError) -> Self {
         Self {
             line,
-            status: error.status(),
+            status: None,
             id: None,
             state: None,
             ignored: &[],
