@@ -61,6 +61,8 @@ use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
 
+pub use crate::api::server::Listener;
+
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The time limit of one request, its body included.

@@ -24,6 +24,7 @@ mod filter;
 mod group;
 mod guess;
 mod last;
+mod health;
 mod list;
 mod man;
 mod online;
@@ -137,6 +138,8 @@ enum Command {
     Redrive(redrive::Redrive),
     /// List the sinks, or send one a signed sample event
     Sink(sink::Sink),
+    /// Ask the daemon whether it is ready, by the exit code
+    Health(health::Health),
     /// Check the database, or back it up
     Db(db::Db),
     /// Print the completions of a shell
@@ -235,6 +238,7 @@ impl Command {
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
+            Self::Health(command) => command.execute().await,
             Self::Db(command) => command.execute(),
             Self::Completions(command) => command.execute(),
             Self::Man(command) => command.execute(),

@@ -8,6 +8,7 @@
 //! manual: it lists every key.
 
 mod address;
+mod api;
 pub mod build;
 mod credentials;
 pub mod effective;

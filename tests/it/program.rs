@@ -9,6 +9,7 @@ mod definitions;
 mod disk;
 mod json_errors;
 mod kills;
+mod listeners;
 mod logs;
 mod online;
 mod power_cut;

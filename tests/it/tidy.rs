@@ -30,6 +30,7 @@ const LAYERS: &[Layer] = &[
     ("line_writer", &[]),
     ("telemetry", &["clock", "line_writer"]),
     ("outbound", &["clock"]),
+    ("certificate", &["outbound::secret"]),
     (
         "tree",
         &["clock", "suggest", "diagnostic", "outbound::secret", "size"],
@@ -119,6 +120,7 @@ const LAYERS: &[Layer] = &[
             "timing",
             "tree",
             "diagnostic",
+            "certificate",
             "outbound",
             "suggest",
             "size",
@@ -136,6 +138,7 @@ const LAYERS: &[Layer] = &[
             "sink::SinkStatus",
             "actions",
             "workers",
+            "certificate",
             "metrics",
             "suggest",
         ],

@@ -47,13 +47,22 @@ impl DaemonArgs {
     /// Makes the client. An error is printed; its exit code is returned.
     pub(crate) fn client(&self) -> Result<Client, Refused> {
         environment::check()?;
+        let token = self.token(&environment());
+        self.client_with(token.map_err(|message| complain_of_usage(&message))?)
+    }
+
+    /// Makes a client for the probes, which need no token.
+    pub(in crate::cli) fn client_without_token(&self) -> Result<Client, Refused> {
+        self.client_with(None)
+    }
+
+    fn client_with(&self, token: Option<SecretString>) -> Result<Client, Refused> {
         let usage = |message: String| complain_of_usage(&message);
         let variables = environment();
         let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
         let address = self
             .address(given(URL).map(String::as_str))
             .map_err(usage)?;
-        let token = self.token(&variables).map_err(usage)?;
         let ca_file = self.ca_file.clone().or(given(CA_FILE).map(PathBuf::from));
         let trust = match (ca_file, &address.certificate) {
             (Some(file), _) => Trust::Only(file),

@@ -231,7 +231,7 @@ impl Client {
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
         let cause = outbound::innermost(error);
-        let (words, advice) = if cause.contains("UnknownIssuer") {
+        let (words, advice) = if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
             let words = "its certificate is signed by an unknown authority".to_owned();
             let advice = "if you trust it, name the certificate of the authority in --ca-file or JOBWATCH_CA_FILE";
             (words, advice)

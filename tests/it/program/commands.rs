@@ -4,7 +4,7 @@ use jobwatch::cli::Exit;
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "run",
     "demo",
     "simulate",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 20] = [
     "redrive",
     "sink",
     "db",
+    "health",
 ];
 
 #[test]
