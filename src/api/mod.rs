@@ -9,6 +9,7 @@
 //! the names of the problems ([`problem`]) that may be in it.
 
 pub(crate) mod auth;
+mod body;
 mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;

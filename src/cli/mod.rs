@@ -12,6 +12,7 @@ mod deliveries;
 pub mod demo;
 mod exit;
 mod explain;
+mod glue;
 mod list;
 mod output;
 mod pair;
@@ -100,6 +101,8 @@ enum Command {
     Redrive(redrive::Redrive),
     /// List the sinks, or send one a signed sample event
     Sink(sink::Sink),
+    /// Print a piece of a pipeline that starts a job and waits for its end
+    Glue(glue::Glue),
     /// Check the database, or back it up
     Db(db::Db),
 }
@@ -228,6 +231,7 @@ impl Command {
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
+            Self::Glue(command) => command.execute(),
             Self::Db(command) => command.execute(),
         }
     }

@@ -19,7 +19,7 @@ mod values;
 use crate::diagnostic::Diagnostics;
 use crate::tree::source::{Sources, layer};
 
-pub use crate::settings::address::{DaemonAddress, address};
+pub use crate::settings::address::{DaemonAddress, address, service_names};
 pub use crate::settings::values::{ApiSettings, Loaded, Settings};
 
 /// The embedded defaults, with every key documented.
