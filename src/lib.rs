@@ -20,7 +20,7 @@
 //! | `api/` | the HTTP API; `server/` is its connections, `why/` explains a watch in one paragraph |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
-//! | `cli/` | the commands, one file each; `client/` calls the daemon, `table/` lays out every table; the folders `demo/`, `do_command/`, `events/`, `submit/`, `top/` and `wait/` are large commands |
+//! | `cli/` | the commands, one file each; `client/` calls the daemon, `glue/` has the pieces of pipelines, `table/` lays out every table; the folders `demo/`, `do_command/`, `events/`, `submit/`, `top/` and `wait/` are large commands |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests; `resource/` has the one that misleads a watcher |
 //! | `outbound/` | the parts that all outgoing HTTP shares: client, proxies, secrets, redaction, egress rules, `Retry-After` |
 //! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; an error or a warning about one value |

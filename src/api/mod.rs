@@ -10,6 +10,7 @@
 
 pub(crate) mod auth;
 mod badge;
+mod body;
 mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;

@@ -21,10 +21,11 @@ mod events;
 mod exit;
 mod explain;
 mod filter;
+mod glue;
 mod group;
 mod guess;
-mod last;
 mod health;
+mod last;
 mod list;
 mod man;
 mod online;
@@ -138,6 +139,8 @@ enum Command {
     Redrive(redrive::Redrive),
     /// List the sinks, or send one a signed sample event
     Sink(sink::Sink),
+    /// Print a piece of a pipeline that starts a job and waits for its end
+    Glue(glue::Glue),
     /// Ask the daemon whether it is ready, by the exit code
     Health(health::Health),
     /// Check the database, or back it up
@@ -238,6 +241,7 @@ impl Command {
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
+            Self::Glue(command) => command.execute(),
             Self::Health(command) => command.execute().await,
             Self::Db(command) => command.execute(),
             Self::Completions(command) => command.execute(),

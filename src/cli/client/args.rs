@@ -44,6 +44,26 @@ pub(crate) struct DaemonArgs {
 }
 
 impl DaemonArgs {
+    /// Makes the options of a command that only names the daemon.
+    pub(in crate::cli) fn of(url: Option<String>, config: ConfigArgs) -> Self {
+        Self {
+            url,
+            ca_file: None,
+            token_file: None,
+            config,
+        }
+    }
+
+    /// Returns the URL of the daemon, as people write it. An error is printed; its exit code is
+    /// returned.
+    pub(in crate::cli) fn shown_url(&self) -> Result<String, Refused> {
+        let variables = environment();
+        let given = variables.get(URL).filter(|value| !value.is_empty());
+        let address = self.address(given.map(String::as_str));
+        let shown = address.map(|address| address.shown);
+        shown.map_err(|message| complain_of_usage(&message))
+    }
+
     /// Makes the client. An error is printed; its exit code is returned.
     pub(crate) fn client(&self) -> Result<Client, Refused> {
         environment::check()?;
