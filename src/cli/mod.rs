@@ -123,7 +123,7 @@ enum Command {
     Show(show::Show),
     /// Explain in words what a watch is doing, and why
     Why(why::Why),
-    /// Poll jobs now
+    /// Poll jobs now, and show their watches
     Poll(poll::Poll),
     /// Print events, or follow them as they happen
     Events(events::Events),

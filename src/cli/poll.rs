@@ -14,7 +14,7 @@ use crate::cli::table::plain;
 /// Polls jobs now, within the budget of their service, and shows their watches.
 #[derive(Args)]
 pub(super) struct Poll {
-    /// A watch: its id, the beginning of its id, SERVICE/JOB_ID, or a job id
+    /// A watch: its id, the beginning of its id, `SERVICE/JOB_ID`, or a job id
     #[arg(required = true, value_name = "REF", value_parser = exact)]
     refs: Vec<String>,
     /// Print JSON, one line for each watch

@@ -21,7 +21,7 @@ impl Screen {
         is_screen.then_some(Self { drawn: Vec::new() })
     }
 
-    pub(super) fn size(&self) -> Size {
+    pub(super) fn size() -> Size {
         terminal::size_of(std::io::stderr())
     }
 
@@ -30,7 +30,7 @@ impl Screen {
         if lines == self.drawn {
             return;
         }
-        let text = over(&self.drawn, &lines, self.size().columns);
+        let text = over(&self.drawn, &lines, Self::size().columns);
         // A terminal that has gone away is not an error: the exit code is the result.
         let mut stderr = std::io::stderr().lock();
         let _ = stderr
@@ -44,7 +44,6 @@ impl Screen {
         self.drawn.clear();
     }
 
-    /// Removes the drawn lines.
     pub(super) fn erase(&mut self) {
         self.draw(Vec::new());
     }
@@ -59,12 +58,14 @@ fn over(drawn: &[String], lines: &[String], columns: usize) -> String {
         0 => String::new(),
         up => format!("\u{1b}[{up}A"),
     };
-    let lines: String = lines
-        .iter()
-        .map(|line| format!("{line}\u{1b}[K\n"))
-        .collect();
-    // One write, so that no half of a table is ever seen.
-    format!("\r{move_up}{lines}\u{1b}[J")
+    // One text, so that no half of a table is ever seen.
+    let mut text = format!("\r{move_up}");
+    for line in lines {
+        text.push_str(line);
+        text.push_str("\u{1b}[K\n");
+    }
+    text.push_str("\u{1b}[J");
+    text
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const COLUMNS_MAX: usize = 100;
 /// its reason, and the receivers of its events.
 #[derive(Args)]
 pub(super) struct Why {
-    /// The watch: its id, the beginning of its id, SERVICE/JOB_ID, or a job id
+    /// The watch: its id, the beginning of its id, `SERVICE/JOB_ID`, or a job id
     #[arg(value_name = "REF", value_parser = exact)]
     reference: String,
     /// Print JSON instead of text

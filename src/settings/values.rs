@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::certificate::Certificate;
 use crate::actions::hint::HintSources;
+use crate::certificate::Certificate;
 use crate::credential::configured::CredentialSettings;
 use crate::definition::catalog::Catalog;
 use crate::diagnostic::Diagnostic;

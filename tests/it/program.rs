@@ -7,6 +7,7 @@ mod credential_secrets;
 mod daemon;
 mod definitions;
 mod disk;
+mod hand_in;
 mod json_errors;
 mod kills;
 mod listeners;

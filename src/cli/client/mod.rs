@@ -68,6 +68,15 @@ impl Client {
         Self::connecting(address, &Trust::System, None)
     }
 
+    /// Makes a client for a URL, with a token.
+    pub(super) fn with_token(url: &str, token: SecretString) -> Result<Self, Refused> {
+        let client = Self::new(url)?;
+        Ok(Self {
+            token: Some(token),
+            ..client
+        })
+    }
+
     fn connecting(
         address: Address,
         trust: &Trust,

@@ -76,7 +76,7 @@ impl Signals {
     }
 
     /// Returns the signal that the command does not get by itself.
-    async fn to_pass_on(&mut self) -> Number {
+    async fn next_for_command(&mut self) -> Number {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => {}
@@ -92,6 +92,7 @@ async fn follow(mut child: Child, mut signals: Signals) -> Ran {
     let mut output = Output {
         stdout: child.stdout.take().expect("it is a pipe"),
         kept: Vec::new(),
+        part: vec![0; PART],
         is_open: true,
         has_reader: true,
     };
@@ -99,7 +100,7 @@ async fn follow(mut child: Child, mut signals: Signals) -> Ran {
         tokio::select! {
             status = child.wait() => break status,
             () = output.pass_on(), if output.is_open => {}
-            number = signals.to_pass_on() => {
+            number = signals.next_for_command() => {
                 // A command that has just ended needs no signal.
                 let _ = pid.map(|pid| kill_process(pid, number));
             }
@@ -129,6 +130,8 @@ fn code(status: ExitStatus) -> u8 {
 struct Output {
     stdout: ChildStdout,
     kept: Vec<u8>,
+    /// The part that is read last.
+    part: Vec<u8>,
     is_open: bool,
     /// False once our own standard output is closed; the command need not notice.
     has_reader: bool,
@@ -137,9 +140,8 @@ struct Output {
 impl Output {
     /// Passes on the next part.
     async fn pass_on(&mut self) {
-        let mut part = [0; PART];
-        let count = self.stdout.read(&mut part).await.unwrap_or_default();
-        let part = &part[..count];
+        let count = self.stdout.read(&mut self.part).await.unwrap_or_default();
+        let part = &self.part[..count];
         self.is_open = count > 0;
         let room = KEPT_MAX.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&part[..count.min(room)]);

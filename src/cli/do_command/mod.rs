@@ -118,7 +118,7 @@ impl Do {
             timeout: self.timeout,
             json: self.json,
             is_beside_output: true,
-            again: "`jobwatch wait --last`",
+            again: Some("`jobwatch wait --last`"),
         };
         Ok(wait_for(client, &[watch.id], terms).await)
     }

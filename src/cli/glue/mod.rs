@@ -17,6 +17,7 @@ use crate::cli::pair::pair;
 use crate::cli::{ConfigArgs, Exit};
 use crate::settings;
 use crate::suggest::did_you_mean;
+use crate::tree::source::Secrets;
 use crate::watch::request::WatchRequest;
 
 /// The service of a snippet where neither the command nor the configuration names one.
@@ -120,10 +121,10 @@ impl Glue {
 
     /// Returns the service: the one that is named, or the only one of the configuration.
     fn service(&self) -> Result<String, Exit> {
-        let known = match settings::service_names(&self.config.sources()) {
+        let known = match settings::service_names(&self.config.sources(Secrets::Unused)) {
             Ok(known) => known,
             // A file that the user did not name may be there for the daemon only.
-            Err(_) if self.config.files.is_empty() => Vec::new(),
+            Err(_) if !self.config.is_named() => Vec::new(),
             Err(diagnostics) => {
                 complain_settings(&diagnostics);
                 return Err(Exit::Usage);

@@ -42,7 +42,7 @@ const IDS_MAX: usize = 10_000;
 pub(super) enum Item {
     /// The body of a submission.
     Body(String),
-    /// A line without one.
+    /// A line without a body.
     Nothing,
     /// The reason why the line is refused.
     Wrong(String),

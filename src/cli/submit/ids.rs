@@ -1,6 +1,6 @@
 //! Job ids from lines of text.
 
-/// One line of input.
+/// One line of input, by its meaning.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// A blank line, or a comment after `#`.

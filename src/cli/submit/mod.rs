@@ -35,7 +35,7 @@ use crate::watch::request::WatchRequest;
 
 pub(super) use crate::cli::submit::options::SubmitOptions;
 
-/// Stands for standard input.
+/// The name that stands for standard input.
 const STDIN: &str = "-";
 
 const HELP: &str = "\
@@ -121,7 +121,7 @@ impl Submit {
             timeout: self.timeout,
             json: self.json,
             is_beside_output: false,
-            again: "`jobwatch wait --last`",
+            again: Some("`jobwatch wait --last`"),
         };
         let waited = wait_for(client, &ids, terms).await;
         Ok(exit.worst(waited))

@@ -55,7 +55,7 @@ pub(super) struct Top {
     daemon: DaemonArgs,
 }
 
-/// The view under way.
+/// The view, its terminal and its daemon.
 struct View {
     state: State,
     window: Window,

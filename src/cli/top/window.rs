@@ -3,7 +3,7 @@
 //! The terminal is given back in any case: at the end, while the program is stopped (^Z), and
 //! when it panics.
 
-use std::io::Write;
+use std::io::{Stdout, Write};
 use std::sync::Once;
 use std::thread;
 
@@ -24,16 +24,18 @@ const KEYS_MAX: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     Key(Key),
-    /// ^C
+    /// The end of the program: ^C.
     End,
-    /// ^Z
+    /// A stop until the shell continues the program: ^Z.
     Stop,
     /// The terminal has another size, or ^L.
     Redraw,
 }
 
 /// The terminal, taken until this is dropped.
-pub(super) struct Window(());
+pub(super) struct Window {
+    stdout: Stdout,
+}
 
 impl Window {
     /// Takes the terminal.
@@ -42,8 +44,10 @@ impl Window {
     /// The terminal does not obey.
     pub(super) fn open() -> std::io::Result<Self> {
         give_back_in_panics();
-        let window = Self(());
-        enter()?;
+        let mut window = Self {
+            stdout: std::io::stdout(),
+        };
+        enter(&mut window.stdout)?;
         Ok(window)
     }
 
@@ -51,14 +55,14 @@ impl Window {
     ///
     /// # Errors
     /// The terminal does not obey.
-    pub(super) fn take_again(&self) -> std::io::Result<()> {
-        leave();
-        enter()
+    pub(super) fn take_again(&mut self) -> std::io::Result<()> {
+        leave(&mut self.stdout);
+        enter(&mut self.stdout)
     }
 
     /// Gives the terminal to the shell, and stops the program until the shell continues it.
-    pub(super) fn stop(&self) {
-        leave();
+    pub(super) fn stop(&mut self) {
+        leave(&mut self.stdout);
         // Without a shell that controls jobs, the system ignores this.
         let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
     }
@@ -69,7 +73,7 @@ impl Window {
     /// The terminal has gone away.
     pub(super) fn draw(&self, lines: &[String]) -> std::io::Result<()> {
         let text = lines.join("\u{1b}[K\r\n");
-        let mut stdout = std::io::stdout().lock();
+        let mut stdout = self.stdout.lock();
         write!(stdout, "\u{1b}[H{text}\u{1b}[K\u{1b}[J")?;
         stdout.flush()
     }
@@ -77,18 +81,18 @@ impl Window {
 
 impl Drop for Window {
     fn drop(&mut self) {
-        leave();
+        leave(&mut self.stdout);
     }
 }
 
-fn enter() -> std::io::Result<()> {
+fn enter(stdout: &mut Stdout) -> std::io::Result<()> {
     enable_raw_mode()?;
-    execute!(std::io::stdout(), EnterAlternateScreen, Hide)
+    execute!(stdout, EnterAlternateScreen, Hide)
 }
 
-fn leave() {
+fn leave(stdout: &mut Stdout) {
     // A terminal that has gone away needs nothing.
-    let _ = execute!(std::io::stdout(), Show, LeaveAlternateScreen);
+    let _ = execute!(stdout, Show, LeaveAlternateScreen);
     let _ = disable_raw_mode();
 }
 
@@ -98,7 +102,7 @@ fn give_back_in_panics() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            leave();
+            leave(&mut std::io::stdout());
             before(info);
         }));
     });

@@ -22,7 +22,7 @@ const LISTED_MAX: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Text,
-    /// Text on standard error.
+    /// The same text on standard error.
     Notes,
     Json,
 }
@@ -87,10 +87,9 @@ impl Display {
         }
     }
 
-    /// Draws the live view.
     pub(super) fn draw(&mut self, rows: &[Row<'_>], now: Timestamp) {
         if let Progress::Live(screen) = &mut self.progress {
-            let lines = lines(rows, self.note.as_deref(), now, screen.size(), self.paint);
+            let lines = lines(rows, self.note.as_deref(), now, Screen::size(), self.paint);
             screen.draw(lines);
         }
     }

@@ -24,7 +24,6 @@ pub(super) enum News {
     Watches(Vec<WatchView>),
     /// The daemon has not answered for a while.
     Lost(String),
-    /// The daemon answers again.
     Back,
     /// The daemon refuses: waiting longer does not help.
     Refused(CallError),

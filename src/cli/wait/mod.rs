@@ -6,6 +6,7 @@
 mod choice;
 mod display;
 mod feed;
+mod local;
 mod usual;
 mod view;
 
@@ -19,14 +20,16 @@ use tokio::time::MissedTickBehavior;
 use crate::api::view::WatchView;
 use crate::cli::Exit;
 use crate::cli::client::{CallError, Client, DaemonArgs};
-use crate::cli::complaint::note;
+use crate::cli::complaint::{complain_of_usage, note};
 use crate::cli::filter::WatchFilter;
 use crate::cli::output::complain;
+use crate::cli::pair::pair;
 use crate::cli::signals::{Sign, Signals};
 use crate::cli::time_limit::time_limit;
 use crate::cli::wait::choice::Chosen;
 use crate::cli::wait::display::{Display, Form};
 use crate::cli::wait::feed::{Feed, News};
+use crate::cli::wait::local::Local;
 use crate::cli::wait::usual::Usuals;
 use crate::cli::wait::view::{Row, summary};
 use crate::clock::{SharedClock, SystemClock};
@@ -41,8 +44,12 @@ const REPEATED_MAX: usize = 4;
 
 /// Waits until jobs have ended. The exit code is that of the worst outcome.
 #[derive(Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub(super) struct Wait {
-    /// A watch: its id, the beginning of its id, SERVICE/JOB_ID, or a job id
+    /// A watch: its id, the beginning of its id, `SERVICE/JOB_ID`, or a job id
     #[arg(value_name = "REF")]
     refs: Vec<String>,
     #[command(flatten)]
@@ -59,6 +66,14 @@ pub(super) struct Wait {
     /// End after this time with exit code 3; the daemon watches on
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     timeout: Option<Duration>,
+    /// Poll the jobs in this process with the configuration, without a daemon: each REF is
+    /// `SERVICE/JOB_ID`, and no event is sent
+    #[arg(long, requires = "refs", conflicts_with = "last")]
+    local: bool,
+    /// With --local, a parameter that the configuration of the service does not set; may be
+    /// repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair, requires = "local")]
+    params: Vec<(String, String)>,
     /// Print the watches as JSON, one on each line
     #[arg(long)]
     json: bool,
@@ -73,8 +88,8 @@ pub(super) struct Terms {
     pub(super) json: bool,
     /// True if standard output belongs to another program, so that results in words go to standard error.
     pub(super) is_beside_output: bool,
-    /// How to take up a wait for many watches.
-    pub(super) again: &'static str,
+    /// How to take up a wait for many watches; `None` if nothing watches the jobs afterwards.
+    pub(super) again: Option<&'static str>,
 }
 
 /// The way in which a wait ended.
@@ -85,7 +100,7 @@ enum End {
     Refused(CallError),
 }
 
-/// A wait under way.
+/// A wait, and the watches as they are now.
 struct Waiting {
     /// In the order of their submission.
     watches: Vec<WatchView>,
@@ -100,6 +115,9 @@ struct Waiting {
 
 impl Wait {
     pub(super) async fn execute(self) -> Exit {
+        if self.local {
+            return self.wait_locally().await;
+        }
         let chosen = async {
             let client = Arc::new(self.daemon.client()?);
             let chosen = self.choose(&client).await?;
@@ -109,14 +127,37 @@ impl Wait {
             Ok(chosen) => chosen,
             Err(exit) => return exit,
         };
-        let terms = Terms {
+        wait(client, chosen, self.terms(Some("repeat the command"))).await
+    }
+
+    fn terms(&self, again: Option<&'static str>) -> Terms {
+        Terms {
             any: self.any,
             timeout: self.timeout,
             json: self.json,
             is_beside_output: false,
-            again: "repeat the command",
+            again,
+        }
+    }
+
+    async fn wait_locally(self) -> Exit {
+        if !self.filter.terms().is_empty() {
+            return complain_of_usage("--local takes no filter: it knows no other watch");
+        }
+        let local = match Local::start(&self.daemon.config).await {
+            Ok(local) => local,
+            Err(exit) => return exit,
         };
-        wait(client, chosen, terms).await
+        let mut ids = Vec::new();
+        for reference in &self.refs {
+            match local.submit(reference, &self.params).await {
+                Ok(id) => ids.push(id),
+                Err(exit) => return exit,
+            }
+        }
+        let exit = wait_for(Arc::clone(&local.client), &ids, self.terms(None)).await;
+        local.stop().await;
+        exit
     }
 
     async fn choose(&self, client: &Client) -> Result<Chosen, Exit> {
@@ -320,9 +361,13 @@ impl Waiting {
     }
 
     fn how_to_go_on(&self, terms: &Terms) -> String {
+        let Some(again) = terms.again else {
+            return "nothing watches the jobs any more: repeat the command to wait again"
+                .to_owned();
+        };
         let open: Vec<&str> = self.open().map(|watch| watch.id.as_str()).collect();
         if open.len() > REPEATED_MAX {
-            return format!("the daemon watches on: {} to wait again", terms.again);
+            return format!("the daemon watches on: {again} to wait again");
         }
         format!(
             "the daemon watches on: `jobwatch wait {}` waits again",

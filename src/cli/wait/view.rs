@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(
             shown(&[throttled()], 40, 24),
             [
-                "dcs/ff8080826b4…01…6242c0025 RUNNING 45%",
+                "dcs/ff8080826b…b5036242c0025 RUNNING 45%",
                 "  12m 3s, usually 25m: 12m 57s left, th…",
             ]
         );
@@ -305,12 +305,10 @@ mod tests {
         let mut watches = vec![running(); 20];
         watches.insert(3, failed());
         watches.insert(9, throttled());
-        let lines = shown(&watches, 80, 5);
+        let lines = shown(&watches, 120, 5);
         assert_eq!(lines.len(), 4);
-        assert!(
-            lines[0].contains("failed") && lines[1].contains("throttled: 429, slowly")
-                || lines[1].contains('…')
-        );
+        assert!(lines[0].contains("failed"), "{lines:?}");
+        assert!(lines[1].contains("throttled"), "{lines:?}");
         assert_eq!(lines[3], "22 watches: 21 watching, 1 failed");
     }
 

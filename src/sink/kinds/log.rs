@@ -156,10 +156,7 @@ fn line(type_name: &str, event: &Value) -> EventLine {
     let word = kind.map_or("event", |kind| last_word(kind.type_name()));
     let (about, name) = match kind {
         Some(EventKind::GroupFinished) => ("group", text(&data["group"])),
-        _ => (
-            text(&data["service"]).unwrap_or("?"),
-            text(&data["job_id"]),
-        ),
+        _ => (text(&data["service"]).unwrap_or("?"), text(&data["job_id"])),
     };
     let name = name.unwrap_or("?");
     let said = last_word(type_name);

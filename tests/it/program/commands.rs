@@ -4,7 +4,7 @@ use jobwatch::cli::Exit;
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 20] = [
     "run",
     "demo",
     "simulate",
@@ -17,7 +17,6 @@ const COMMANDS: [&str; 21] = [
     "poll",
     "events",
     "top",
-    "group",
     "list",
     "show",
     "stop",

@@ -32,7 +32,7 @@ async fn top_fits_every_size_of_terminal() {
     for _ in 0..12 {
         site.submit_long().await;
     }
-    for size in [(10, 40), (10, 60), (24, 80), (50, 200), (3, 20)] {
+    for size in [(10, 40), (10, 60), (24, 80), (50, 200), (3, 30)] {
         let terminal = top(size, &site);
         let screen = terminal.shows("12 watching");
         assert!(screen.lines().count() <= size.0.into(), "{screen}");

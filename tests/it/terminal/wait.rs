@@ -13,7 +13,7 @@ async fn a_wait_shows_a_live_line_and_then_the_result() {
     let (job_id, id) = site.submit("1500ms", "succeeded").await;
     let mut terminal = Terminal::start(USUAL, &["wait", &id, "--url", &site.url]);
     terminal.until("the status", |screen| {
-        screen.contains("RUNNING") && screen.contains(&job_id)
+        screen.contains("RUNNING") && screen.contains(&job_id[job_id.len() - 8..])
     });
     let (code, screen) = terminal.ended();
     assert_eq!(code, Some(0), "{screen}");
