@@ -244,6 +244,10 @@ impl Client {
             let words = "its certificate is signed by an unknown authority".to_owned();
             let advice = "if you trust it, name the certificate of the authority in --ca-file or JOBWATCH_CA_FILE";
             (words, advice)
+        } else if cause.contains("CaUsedAsEndEntity") {
+            let words = "its certificate is one of an authority, and not of a server".to_owned();
+            let advice = "make it with CA:FALSE (`openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`)";
+            (words, advice)
         } else if cause.contains("InvalidContentType") {
             let words = "it does not speak TLS".to_owned();
             (words, "use http:// in place of https://")
