@@ -57,7 +57,7 @@ const RETRY: Duration = Duration::from_secs(1);
         ("last-event-id" = Option<String>, Header, description = "The position after which the stream continues"),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "The events"),
+        (status = 200, body = schema::StreamedEvent, content_type = "text/event-stream", description = "The events"),
         (status = 404, description = "no-such-watch"),
         (status = 409, description = "ambiguous-reference"),
     )

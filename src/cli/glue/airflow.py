@@ -11,7 +11,7 @@ from airflow.operators.bash import BashOperator
 
 with DAG(dag_id="{{ service }}", start_date=datetime(2026, 1, 1), schedule=None, catchup=False):
     # In place of ./create.sh: the command that starts the job, and prints the answer of the
-    # cloud (with its head, as `curl -si` does, where the job id is in a header).
+    # cloud. If it prints the head too, as `curl -si` does, add the option -i.
     BashOperator(
         task_id="job",
         env={"JOBWATCH_URL": "{{ url }}"},

@@ -31,7 +31,7 @@ pub(super) enum Tool {
     Gitlab,
     /// A workflow of GitHub Actions
     Github,
-    /// A resource of Terraform or `OpenTofu`
+    /// A resource of Terraform
     Terraform,
     /// A playbook of Ansible
     Ansible,

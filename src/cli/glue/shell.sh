@@ -5,7 +5,7 @@
 set -eu
 export JOBWATCH_URL="${JOBWATCH_URL:-{{ url }}}"
 
-# In place of ./create.sh: the command that starts the job, and prints the answer of the cloud
-# (with its head, as `curl -si` does, where the job id is in a header). For a job that exists:
+# In place of ./create.sh: the command that starts the job, and prints the answer of the cloud. If
+# it prints the head too, as `curl -si` does, add the option -i. For a job that exists already:
 #   jobwatch submit {{ service }} JOB_ID --wait
 jobwatch do --service {{ service }}{{ labels }} -- ./create.sh

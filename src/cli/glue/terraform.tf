@@ -12,7 +12,7 @@ resource "terraform_data" "job" {
       JOBWATCH_URL = "{{ url }}"
     }
     # In place of ./create.sh: the command that starts the job, and prints the answer of the
-    # cloud (with its head, as `curl -si` does, where the job id is in a header).
+    # cloud. If it prints the head too, as `curl -si` does, add the option -i.
     command = <<-EOT
       jobwatch do --service {{ service }} --label by=terraform{{ labels }} -- ./create.sh
     EOT
