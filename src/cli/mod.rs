@@ -37,7 +37,6 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::complaint::{complain, complain_usage};
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::environment::environment;
 
 pub use crate::cli::exit::{Code, Exit};
 
