@@ -49,6 +49,7 @@ impl Local {
         settings.store = folder.path().join("jobwatch.db");
         settings.sinks.clear();
         settings.watches.clear();
+        settings.drop_dir = None;
         settings.api.callback = None;
         settings.api.read_token = None;
         settings.api.write_token = Some(token.clone());
@@ -60,7 +61,7 @@ impl Local {
         let lifecycle = Lifecycle::default();
         let app = App::build(settings, SystemClock::shared(), lifecycle.clone());
         let mut running = JoinSet::new();
-        running.spawn(app.map_err(failed)?.run(listener));
+        running.spawn(app.map_err(failed)?.run(vec![listener.into()]));
         let client = Client::with_token(&format!("http://{address}"), token)?;
         Ok(Self {
             client: Arc::new(client),
