@@ -152,7 +152,7 @@ mod tests {
                 "servce",
                 "is unknown; did you mean `service`?",
             ),
-            (r#"{"service":"dcs"}"#, "job_id", "is missing"),
+            (r#"{"job_id":"j"}"#, "service", "is missing"),
             (
                 r#"{"service":"dcs","service":"d"}"#,
                 "service",

@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod glue;
 mod list;
+#[cfg(test)]
 mod manual;
 mod output;
 mod pair;
@@ -41,7 +42,6 @@ use crate::settings::Loaded;
 use crate::tree::source::Sources;
 
 pub use crate::cli::exit::{Code, Exit};
-pub use crate::cli::manual::markdown;
 
 /// The file that is read if it exists and no `--config` is given.
 const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
