@@ -44,7 +44,7 @@ type Answers = Pin<Box<dyn Future<Output = Bytes> + Send>>;
     path = "/v1/watches/bulk",
     tag = "watches",
     operation_id = "submit_watches",
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = Option<String>, content_type = "application/x-ndjson"),
     responses((
         status = 200,
         content_type = "application/x-ndjson",

@@ -1,6 +1,7 @@
-//! The text of `docs/cli.md`, made from the command line itself. A test keeps the file equal.
+//! The text of `docs/cli.md`, made from the command line itself: a test keeps the file equal.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 
@@ -10,11 +11,26 @@ const HEAD: &str = "\
 # Commands
 
 Every command with its options, as `jobwatch COMMAND --help` shows them. This file is made from the
-program: after a change of a command, `UPDATE=1 cargo test --test it documents` writes it again.
+program: after a change of a command, `UPDATE=1 cargo test --lib manual` writes it again.
 ";
 
+#[test]
+fn the_list_of_commands_is_that_of_the_program() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+    let made = markdown();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &made).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = written.lines().zip(made.lines()).find(|(a, b)| a != b);
+    assert!(
+        written == made,
+        "docs/cli.md is old: run UPDATE=1 cargo test --lib manual (first difference: {differs:?})"
+    );
+}
+
 /// Returns the description of all commands and exit codes as Markdown.
-pub fn markdown() -> String {
+fn markdown() -> String {
     let mut program = Cli::command();
     program.build();
     let mut text = HEAD.to_owned();

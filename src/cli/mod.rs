@@ -28,6 +28,7 @@ mod health;
 mod last;
 mod list;
 mod man;
+#[cfg(test)]
 mod manual;
 mod online;
 mod outage;
@@ -64,7 +65,6 @@ use crate::cli::complaint::{complain, complain_usage};
 use crate::cli::config_args::ConfigArgs;
 
 pub use crate::cli::exit::{Code, Exit};
-pub use crate::cli::manual::markdown;
 
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]

@@ -262,7 +262,11 @@ fn store(settings: &Settings) -> Result<String, String> {
 /// Checks that the port is free, or that a jobwatch holds it.
 async fn port(settings: &Settings) -> Finding {
     let Some(listen) = settings.api.listen else {
-        return Finding::of("port", "none", Ok("the API is on its socket only".to_owned()));
+        return Finding::of(
+            "port",
+            "none",
+            Ok("the API is on its socket only".to_owned()),
+        );
     };
     let tried = match TcpListener::bind(listen).await {
         Ok(_) => Ok("is free".to_owned()),

@@ -111,7 +111,7 @@ mod tests {
         assert!(pauses[11] <= PAUSE_MAX && pauses[11] >= PAUSE_MAX / 2);
         let asked = Duration::from_secs(7);
         assert_eq!(outage.failed(second, Some(asked)), asked);
-        let for_ever = Some(Duration::from_secs(900));
+        let for_ever = Some(Duration::from_mins(15));
         assert_eq!(outage.failed(second, for_ever), RETRY_AFTER_MAX);
     }
 

@@ -78,8 +78,7 @@ pub(super) struct Glue {
     /// A label that every event of the watch carries, such as `deploy=42`; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// The URL of the daemon, for the snippet [default: JOBWATCH_URL, the address in the
-    /// configuration, or http://127.0.0.1:8620]
+    /// The URL of the daemon, for the snippet [default: the URL that other commands would use]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
@@ -218,10 +217,11 @@ fn render(
     environment.add_filter("compose", quote::compose);
     environment.add_filter("groovy", quote::groovy);
     environment.add_filter("python", quote::python);
-    let words: String = labels
-        .iter()
-        .map(|(name, value)| format!(" --label {}", quote::word(&format!("{name}={value}"))))
-        .collect();
+    let mut words = String::new();
+    for (name, value) in labels {
+        words.push_str(" --label ");
+        words.push_str(&quote::word(&format!("{name}={value}")));
+    }
     let exits = Exit::in_words();
     let values = Values {
         service,

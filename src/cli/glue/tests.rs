@@ -25,7 +25,7 @@ fn every_snippet_has_the_service_the_labels_and_the_exit_codes() {
         for piece in ["dcs", "deploy=42", URL, &Exit::in_words()] {
             assert!(text.contains(piece), "{tool:?} lacks {piece}:\n{text}");
         }
-        assert!(text.ends_with('\n') && !text.contains("\n\n\n"), "{tool:?}");
+        assert!(!text.contains("\n\n\n"), "{tool:?}");
     }
 }
 
