@@ -174,9 +174,9 @@ mod tests {
         assert_eq!(
             table(&services, Times::new(now, false)).lines(room),
             [
-                "SERVICE  HEALTH   LAST ANSWER           RATE       POLLS  CREDENTIAL         DEFINITION  URL",
-                "dcs      ok       200, 3s ago           5/s of 20  -      otc, ends in 23h   dcs         https://dcs.example.com",
-                "sdrs     failing  unreachable, 10m ago  5/s of 20  -      otc: refused       dcs         https://dcs.example.com",
+                "SERVICE  HEALTH   LAST ANSWER           RATE       POLLS  CREDENTIAL        DEFINITION  URL",
+                "dcs      ok       200, 3s ago           5/s of 20  -      otc, ends in 23h  dcs         https://dcs.example.com",
+                "sdrs     failing  unreachable, 10m ago  5/s of 20  -      otc: refused      dcs         https://dcs.example.com",
             ]
         );
     }
