@@ -18,7 +18,7 @@ pub(super) fn bytes(body: Body) -> Result<Bytes, ApiError> {
 
 /// Reads a body that must be there.
 pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    parse(&bytes(body)?).map_err(|fault| ApiError::bad_member(fault))
+    parse(&bytes(body)?).map_err(ApiError::bad_member)
 }
 
 /// Reads a body that may be absent.
@@ -28,7 +28,7 @@ pub(super) fn read_optional<T: DeserializeOwned>(body: Body) -> Result<Option<T>
         return Ok(None);
     }
     let parsed = parse(&bytes).map(Some);
-    parsed.map_err(|fault| ApiError::bad_member(fault))
+    parsed.map_err(ApiError::bad_member)
 }
 
 /// Reads JSON. A fault has the path of the member (`labels.deploy`), or no path where the text

@@ -88,12 +88,14 @@ impl ApiError {
 
     /// 400: a member of the body breaks a rule, or the body is no JSON object.
     pub(super) fn bad_member(fault: Fault) -> Self {
-        if fault.field.is_empty() {
-            return Self::malformed(format!("the text {}", fault.message));
+        let Fault { field, message } = &fault;
+        if field.is_empty() {
+            return Self::malformed(format!("the text {message}"));
         }
         Self {
-            errors: vec![fault.clone()],
-            ..Self::malformed(format!("`{}` {}", fault.field, fault.message))
+            detail: format!("`{field}` {message}"),
+            errors: vec![fault],
+            ..Self::malformed("")
         }
     }
 

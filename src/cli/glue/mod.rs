@@ -22,6 +22,8 @@ use crate::watch::request::WatchRequest;
 /// The service of a snippet where neither the command nor the configuration names one.
 const SERVICE_DEFAULT: &str = "my-service";
 const SERVICE_BYTES_MAX: usize = 64;
+const URL_HELP: &str = "The URL of the daemon, for the snippet [env: JOBWATCH_URL] \
+    [default: the address in the configuration, or http://127.0.0.1:8620]";
 
 /// A tool that runs pipelines.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +79,7 @@ pub(super) struct Glue {
     /// A label that every event of the watch carries, such as `deploy=42`; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// The URL of the daemon, for the snippet [default: JOBWATCH_URL, the address in the
-    /// configuration, or http://127.0.0.1:8620]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = URL_HELP)]
     url: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -217,10 +217,11 @@ fn render(
     environment.add_filter("compose", quote::compose);
     environment.add_filter("groovy", quote::groovy);
     environment.add_filter("python", quote::python);
-    let words: String = labels
-        .iter()
-        .map(|(name, value)| format!(" --label {}", quote::word(&format!("{name}={value}"))))
-        .collect();
+    let mut words = String::new();
+    for (name, value) in labels {
+        words.push_str(" --label ");
+        words.push_str(&quote::word(&format!("{name}={value}")));
+    }
     let exits = Exit::in_words();
     let values = Values {
         service,
