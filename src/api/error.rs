@@ -88,12 +88,15 @@ impl ApiError {
 
     /// 400: a member of the body breaks a rule, or the body is no JSON object.
     pub(super) fn bad_member(fault: Fault) -> Self {
-        if fault.field.is_empty() {
-            return Self::malformed(format!("the text {}", fault.message));
+        let Fault { field, message } = &fault;
+        if field.is_empty() {
+            return Self::malformed(format!("the text {message}"));
         }
-        let mut error = Self::malformed(format!("`{}` {}", fault.field, fault.message));
-        error.errors.push(fault);
-        error
+        Self {
+            detail: format!("`{field}` {message}"),
+            errors: vec![fault],
+            ..Self::malformed("")
+        }
     }
 
     /// `status`: the body is larger than 64 KiB, or its transfer broke off.

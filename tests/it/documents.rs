@@ -4,7 +4,7 @@
 mod markdown;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::body::Body;
 use http::{Request, header};
@@ -34,7 +34,8 @@ fn documents() -> Vec<(String, String)> {
     ];
     for entry in std::fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") && name != "cli.md" {
+        let is_markdown = Path::new(&name).extension().is_some_and(|it| it == "md");
+        if is_markdown && name != "cli.md" {
             names.push(format!("docs/{name}"));
         }
     }

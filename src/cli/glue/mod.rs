@@ -23,6 +23,8 @@ use crate::watch::request::WatchRequest;
 /// The service of a snippet where neither the command nor the configuration names one.
 const SERVICE_DEFAULT: &str = "my-service";
 const SERVICE_BYTES_MAX: usize = 64;
+const URL_HELP: &str = "The URL of the daemon, for the snippet [env: JOBWATCH_URL] \
+    [default: the address in the configuration, or http://127.0.0.1:8620]";
 
 /// A tool that runs pipelines.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +80,7 @@ pub(super) struct Glue {
     /// A label that every event of the watch carries, such as `deploy=42`; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// The URL of the daemon, for the snippet [default: the URL that other commands would use]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = URL_HELP)]
     url: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
