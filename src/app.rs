@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::actions::submit::{Submission, SubmitError};
@@ -16,10 +15,11 @@ use crate::actions::{Actions, Delivering, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
 use crate::api::durations::Usual;
+use crate::api::server::{Listener, Server};
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::settings::{Settings, build};
+use crate::settings::{ApiSettings, Settings, build};
 use crate::store::SharedStore;
 use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
@@ -27,6 +27,7 @@ use crate::watch::change::Composer;
 use crate::watch::event::Instance;
 use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
+use crate::workers::drop_folder::DropFolder;
 use crate::workers::groups::Groups;
 use crate::workers::poller::Poller;
 use crate::workers::{courier, groups, poller};
@@ -46,6 +47,8 @@ pub struct App {
     pub announcer: Announcer,
     /// Finishes groups of watches.
     pub groups: Groups,
+    /// Takes submissions from the drop folder, if one is configured.
+    pub drop_folder: Option<Arc<DropFolder>>,
     /// The HTTP API, ready to be served.
     pub router: Router,
     settings: Settings,
@@ -108,7 +111,7 @@ impl App {
             store: Arc::clone(&store),
             poller: poller.clone(),
             courier: courier.clone(),
-            guard: Arc::new(guard(&settings)),
+            guard: guard(&settings.api),
             metrics,
             clock: Arc::clone(&clock),
             announcer: announcer.clone(),
@@ -117,6 +120,7 @@ impl App {
             usual: Usual::default(),
             bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
         });
+        let drop_folder = drop_folder(&settings, &actions, &store);
         Ok(Self {
             store,
             actions,
@@ -124,6 +128,7 @@ impl App {
             courier,
             announcer,
             groups,
+            drop_folder,
             router,
             settings,
             clock,
@@ -136,16 +141,18 @@ impl App {
     ///
     /// # Errors
     /// The watches cannot be loaded.
-    pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+    pub async fn run(self, listeners: Vec<Listener>) -> anyhow::Result<()> {
         let Lifecycle { stop, tracker, .. } = &self.lifecycle;
         // The API comes first: its probes answer while the watches are loaded.
-        tracker.spawn(api::server::serve(
-            listener,
+        let server = Server::new(
             self.router.clone(),
             self.settings.api.connections,
             tracker.clone(),
             stop.clone(),
-        ));
+        );
+        for listener in listeners {
+            tracker.spawn(server.clone().serve(listener));
+        }
         let announcer = self.announcer.clone();
         let stopping = stop.clone();
         tracker.spawn(async move { announcer.run(stopping).await });
@@ -154,6 +161,10 @@ impl App {
         self.warn_of_orphans().await?;
         self.courier.run(stop, tracker);
         self.groups.run(stop.clone(), tracker);
+        if let Some(folder) = self.drop_folder.clone() {
+            let stopping = stop.clone();
+            tracker.spawn(async move { folder.run(stopping).await });
+        }
         if !stop.is_cancelled() {
             lifecycle::notify_ready();
         }
@@ -249,13 +260,6 @@ fn composer(settings: &Settings) -> Composer {
     )
 }
 
-fn guard(settings: &Settings) -> Guard {
-    Guard::new(
-        settings.api.read_token.as_ref(),
-        settings.api.write_token.as_ref(),
-    )
-}
-
 fn courier(
     settings: &Settings,
     store: &SharedStore,
@@ -270,6 +274,21 @@ fn courier(
         rng: clock::machine_seeded_rng(),
         metrics: Arc::clone(metrics),
     }))
+}
+
+fn guard(api: &ApiSettings) -> Arc<Guard> {
+    let (read, write) = (api.read_token.as_ref(), api.write_token.as_ref());
+    Arc::new(Guard::new(read, write))
+}
+
+fn drop_folder(
+    settings: &Settings,
+    actions: &Arc<Actions>,
+    store: &SharedStore,
+) -> Option<Arc<DropFolder>> {
+    let path = settings.drop_dir.clone()?;
+    let (actions, store) = (Arc::clone(actions), Arc::clone(store));
+    Some(Arc::new(DropFolder::new(path, actions, store)))
 }
 
 fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {

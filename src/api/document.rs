@@ -21,6 +21,7 @@ use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 use crate::api::error::ApiError;
 use crate::api::problem::{self, Problem};
 use crate::api::query::terms;
+use crate::api::schema;
 use crate::suggest::did_you_mean;
 
 /// The type of the body of an error.
@@ -52,7 +53,7 @@ const WRITE: &str = "write_token";
         (name = "services", description = "The services of the configuration"),
         (name = "daemon", description = "The daemon itself, and this document"),
     ),
-    components(schemas(ApiError))
+    components(schemas(ApiError, schema::Label, schema::WaitFor, schema::WaitForOne))
 )]
 struct Frame;
 

@@ -86,6 +86,16 @@ impl ApiError {
         }
     }
 
+    /// 400: a member of the body breaks a rule, or the body is no JSON object.
+    pub(super) fn bad_member(fault: Fault) -> Self {
+        if fault.field.is_empty() {
+            return Self::malformed(format!("the text {}", fault.message));
+        }
+        let mut error = Self::malformed(format!("`{}` {}", fault.field, fault.message));
+        error.errors.push(fault);
+        error
+    }
+
     /// `status`: the body is larger than 64 KiB, or its transfer broke off.
     pub(super) fn bad_body(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {

@@ -14,6 +14,7 @@ use futures_util::stream::{self, Stream};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -30,6 +31,9 @@ use crate::workers::announcer::{Followed, Follower};
 
 /// The longest silence on a connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// After this silence, a client gets the position after the events that its filter left out, so
+/// that it can continue there.
+const QUIET: Duration = Duration::from_millis(100);
 /// The pause before a client connects again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -53,7 +57,7 @@ const RETRY: Duration = Duration::from_secs(1);
         ("last-event-id" = Option<String>, Header, description = "The position after which the stream continues"),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "The events"),
+        (status = 200, body = schema::StreamedEvent, content_type = "text/event-stream", description = "The events"),
         (status = 404, description = "no-such-watch"),
         (status = 409, description = "ambiguous-reference"),
     )
@@ -80,6 +84,7 @@ pub(super) async fn follow(
         follower: Some(api.announcer.follow(after).await?),
         filter,
         has_begun: false,
+        has_skipped: false,
         stop: api.stop.clone(),
     };
     let events = stream::unfold(feed, |mut feed| async move {
@@ -96,6 +101,9 @@ struct Feed {
     follower: Option<Follower>,
     filter: Filter,
     has_begun: bool,
+    /// True if the client does not know the position after the latest events, which its filter
+    /// left out.
+    has_skipped: bool,
     stop: CancellationToken,
 }
 
@@ -108,12 +116,23 @@ impl Feed {
             return Some(Event::default().retry(RETRY).id(position));
         }
         loop {
-            let next = self.stop.run_until_cancelled(follower.next()).await?;
+            let next = async {
+                tokio::select! {
+                    biased;
+                    next = follower.next() => Some(next),
+                    () = sleep(QUIET), if self.has_skipped => None,
+                }
+            };
+            let Some(next) = self.stop.run_until_cancelled(next).await? else {
+                self.has_skipped = false;
+                return Some(Event::default().id(follower.position().content()));
+            };
             match next {
                 Ok(Followed::Event(event)) if self.filter.takes(&event) => {
+                    self.has_skipped = false;
                     return Some(in_stream(&event));
                 }
-                Ok(Followed::Event(_)) => {}
+                Ok(Followed::Event(_)) => self.has_skipped = true,
                 Ok(Followed::TooSlow) => {
                     self.follower = None;
                     return Some(Event::default().comment(

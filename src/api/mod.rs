@@ -10,6 +10,7 @@
 
 pub(crate) mod auth;
 mod badge;
+mod body;
 mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;
@@ -62,6 +63,8 @@ use crate::store::SharedStore;
 use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
+
+pub use crate::api::server::Listener;
 
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -113,6 +113,17 @@ pub(crate) struct CloudEvent {
     data: Value,
 }
 
+/// One event of a stream.
+#[derive(ToSchema)]
+pub(crate) struct StreamedEvent {
+    /// The position in the log of events; the first one comes alone.
+    id: Option<String>,
+    /// The type, such as `dev.jobwatch.job.failed`.
+    event: Option<String>,
+    /// The `CloudEvent` as JSON.
+    data: Option<String>,
+}
+
 /// One thing that is wrong with a request.
 #[derive(ToSchema)]
 pub(crate) struct Fault {

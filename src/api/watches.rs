@@ -1,14 +1,13 @@
 //! `/v1/watches`: submits, lists, shows, polls and stops watches.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::actions::Polling;
 use crate::api::Api;
+use crate::api::body::{self, Body};
 use crate::api::error::ApiError;
 use crate::api::schema::{self, REFERENCE};
 use crate::api::view::{PageView, WatchView};
@@ -44,14 +43,8 @@ const TRANSITIONS_SHOWN: usize = 50;
         (status = 422, description = "refused-watch"),
     )
 )]
-pub(super) async fn submit(
-    State(api): State<Api>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    let body =
-        body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
-    let request: WatchRequest = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::malformed(format!("the body is not a valid watch: {error}")))?;
+pub(super) async fn submit(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
+    let request: WatchRequest = body::read(body)?;
     let submitted = api.actions.submit(&request).await?;
     let status = if submitted.is_new {
         StatusCode::CREATED

@@ -1,33 +1,37 @@
-//! `jobwatch group`: shows or closes a group of watches.
+//! `jobwatch group`: shows a group of watches, or closes it.
 
 use clap::{Args, Subcommand};
 use http::Method;
 
 use crate::api::groups::{GroupState, GroupView};
 use crate::cli::Exit;
+use crate::cli::age::Times;
 use crate::cli::client::DaemonArgs;
+use crate::cli::filter::exact;
 use crate::cli::output::{say, say_json};
-use crate::watch::request::is_group_name;
+use crate::cli::table::{Table, plain};
 
-/// Shows or closes a group of watches.
+/// Shows or closes a group: watches that belong together, with one event for the end of all.
+///
+/// `jobwatch wait --group NAME` waits for them, and `jobwatch list --group NAME` lists them.
 #[derive(Args)]
 pub(super) struct Group {
     #[command(subcommand)]
-    command: GroupCommand,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum GroupCommand {
-    /// Show a group: its size, its watches, and those that have not ended
-    Show(Named),
-    /// Close a group: it takes no more watches, and finishes when all of them have ended
-    Close(Named),
+enum Command {
+    /// Show a group: its size, and how many of its watches go on
+    Show(OneGroup),
+    /// Close a group: it takes no more watches, and its event follows the end of the last
+    Close(OneGroup),
 }
 
 #[derive(Args)]
-struct Named {
+struct OneGroup {
     /// The name of the group
-    #[arg(value_name = "NAME", value_parser = name)]
+    #[arg(value_parser = exact)]
     name: String,
     /// Print JSON instead of text
     #[arg(long)]
@@ -38,82 +42,61 @@ struct Named {
 
 impl Group {
     pub(super) async fn execute(self) -> Exit {
-        let (method, named, action) = match self.command {
-            GroupCommand::Show(named) => (Method::GET, named, ""),
-            GroupCommand::Close(named) => (Method::POST, named, "/close"),
+        let asked = match &self.command {
+            Command::Show(group) => group.ask(Method::GET, "").await,
+            Command::Close(group) => group.ask(Method::POST, "/close").await,
         };
-        match named.call(method, action).await {
+        match asked {
             Ok(()) => Exit::Done,
             Err(exit) => exit,
         }
     }
 }
 
-impl Named {
-    async fn call(&self, method: Method, action: &str) -> Result<(), Exit> {
-        // A name has no characters that a path must escape.
-        let path = format!("/v1/groups/{}{action}", self.name);
+impl OneGroup {
+    async fn ask(&self, method: Method, action: &str) -> Result<(), Exit> {
+        let path = format!("{}{action}", path_of_group(&self.name));
         let client = self.daemon.client()?;
         let group = client.ask::<GroupView>(method, &path, None).await?.body;
         if self.json {
             say_json(&group);
         } else {
-            say(&in_words(&group));
+            say(&in_words(&group, Times::from_now(false)));
         }
         Ok(())
     }
 }
 
-/// Reads the name of a group.
-fn name(text: &str) -> Result<String, String> {
-    if is_group_name(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("a name has 1 to 64 letters, digits, `.`, `_` or `-`".to_owned())
-    }
+/// Returns the path of one group. The name is escaped, so that none leads to another path.
+pub(super) fn path_of_group(name: &str) -> String {
+    let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    format!("/v1/groups/{name}")
 }
 
-fn in_words(group: &GroupView) -> String {
-    let GroupView {
-        name,
-        members,
-        watching,
-        ..
-    } = group;
-    let watches = if *members == 1 { "watch" } else { "watches" };
-    let of = group
-        .size
-        .map_or_else(String::new, |size| format!(" of {size}"));
-    match group.state {
-        GroupState::Open => {
-            format!("{name} is open: {members}{of} {watches}, {watching} not ended")
+fn in_words(group: &GroupView, times: Times) -> String {
+    let mut table = Table::default();
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            table.row(vec![name.to_owned(), value]);
         }
-        GroupState::Closed => {
-            format!("{name} is closed: {members} {watches}, {watching} not ended")
-        }
-        GroupState::Finished => format!("{name} has finished: {members} {watches}"),
-    }
+    };
+    let members = match group.size {
+        Some(size) => format!("{} of {size}", group.members),
+        None => group.members.to_string(),
+    };
+    row("group", Some(plain(&group.name)));
+    row("state", Some(state(group.state).to_owned()));
+    row("watches", Some(members));
+    row("watching", Some(group.watching.to_string()));
+    row("closed", group.closed_at.map(|at| times.show(at)));
+    row("finished", group.finished_at.map(|at| times.show(at)));
+    table.render()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_is_one_line() {
-        let group = |state, size| GroupView {
-            name: "nightly".to_owned(),
-            state,
-            size,
-            members: 2,
-            watching: 1,
-            closed_at: None,
-            finished_at: None,
-        };
-        let open = in_words(&group(GroupState::Open, Some(3)));
-        assert_eq!(open, "nightly is open: 2 of 3 watches, 1 not ended");
-        let closed = in_words(&group(GroupState::Closed, None));
-        assert_eq!(closed, "nightly is closed: 2 watches, 1 not ended");
-        assert!(name("a/b").is_err() && name("a.b-1").is_ok());
+fn state(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Open => "open: it takes more watches",
+        GroupState::Closed => "closed: it waits for the end of its watches",
+        GroupState::Finished => "finished",
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::api::delivery_view::SinksView;
 use crate::cli::client::DaemonArgs;
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
+use crate::cli::table::Column;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SystemClock, later};
 use crate::settings::{Settings, build};
@@ -117,7 +118,13 @@ impl List {
             return Ok(Exit::Done);
         }
         let paint = Paint::for_stdout();
-        let mut table = Table::with_header(&["SINK", "KIND", "STATE", "PENDING", "DEAD"]);
+        let mut table = Table::new([
+            Column::new("SINK").at_least(10),
+            Column::new("KIND").gives_way(2),
+            Column::new("STATE").whole(),
+            Column::new("PENDING").right().whole().gives_way(1),
+            Column::new("DEAD").right().whole(),
+        ]);
         for sink in &view.sinks {
             let like = match sink.state.as_str() {
                 "open" => "succeeded",
@@ -217,10 +224,12 @@ impl Test {
             let names: Vec<&str> = EventKind::all()
                 .map(|kind| kind.type_name().trim_start_matches("dev.jobwatch."))
                 .collect();
+            let event = self.event.trim_start_matches("dev.jobwatch.");
             complain(&format!(
-                "unknown event type `{}`; known are {}",
+                "unknown event type `{}` (known: {}){}",
                 self.event,
-                names.join(", ")
+                names.join(", "),
+                suggest::did_you_mean(event, names.iter().copied())
             ));
             Exit::Usage
         })
@@ -229,10 +238,11 @@ impl Test {
     fn settings(&self) -> Result<(Settings, LogOutput), Exit> {
         let settings = self.config.load_or_complain()?.settings;
         // The log sink writes to the log, so the log is started here too.
-        let log = telemetry::start(&settings.log).map_err(|error| {
-            complain(&format!("{error:#}"));
-            Exit::Usage
-        })?;
+        let log =
+            telemetry::start(&settings.log, Paint::for_stdout().is_on()).map_err(|error| {
+                complain(&format!("{error:#}"));
+                Exit::Usage
+            })?;
         Ok((settings, log))
     }
 }

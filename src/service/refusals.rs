@@ -46,6 +46,14 @@ impl Fruitless {
 }
 
 impl Refusals {
+    /// Returns a state in which a refused secret is not renewed until a pause has passed.
+    pub fn without_renewal(now: Timestamp) -> Self {
+        let none = Generation(u64::MAX);
+        let mut refusals = Self::default();
+        refusals.cured_nothing(none, none, now);
+        refusals
+    }
+
     /// Returns how long this secret must not be sent to the service; zero if it may.
     pub fn quiet_for(&self, generation: Generation, now: Timestamp) -> Duration {
         match &self.fruitless {

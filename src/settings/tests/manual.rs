@@ -61,6 +61,8 @@ fn manual_folder() -> Folder {
             include_str!("../../../config/templates/pagerduty.json.j2"),
         )
         .with("ca.pem", &certificate)
+        .with("cert.pem", &certificate)
+        .with("key.pem", &identity.signing_key.serialize_pem())
         .with("client.pem", &certificate)
         .with("client-key.pem", &identity.signing_key.serialize_pem())
         .with("api-read", "reader")

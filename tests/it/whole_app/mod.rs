@@ -1,5 +1,6 @@
 //! The whole program on a stepped clock, from the submission to the webhook.
 
+mod access;
 mod backlog;
 mod badge;
 mod budgets;
@@ -8,6 +9,7 @@ mod credentials;
 mod dead_letters;
 mod deadline;
 mod delivery;
+mod drop_folder;
 mod durability;
 mod durations;
 mod groups;
