@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -131,15 +131,21 @@ pub fn until(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// Reads a duration as it is written in a configuration: `500ms`, `30s`, `1h 30m`.
+/// Reads a duration as it is written in a configuration: `500ms`, `30s`, `1h 30m`, `2d`, `1w`. A
+/// day has 24 hours.
 ///
 /// # Errors
 /// Returns the expected form, if `text` has no unit, is not a duration, or is negative.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let signed: SignedDuration = text
-        .parse()
-        .map_err(|_| "a number with a unit, such as `500ms`, `30s`, `5m` or `24h`".to_owned())?;
+    let signed = text.parse().or_else(|_| with_days(text)).map_err(|_| {
+        "a number with a unit, such as `500ms`, `30s`, `5m`, `24h` or `7d`".to_owned()
+    })?;
     Duration::try_from(signed).map_err(|_| "a duration that is not negative".to_owned())
+}
+
+fn with_days(text: &str) -> Result<SignedDuration, jiff::Error> {
+    let span: Span = text.parse()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours())
 }
 
 /// Reads a duration as [`parse_duration`] does, of at least `least` and at most a year.
@@ -169,4 +175,30 @@ pub fn machine_seeded_rng() -> StdRng {
 /// Returns a generator with a known seed: the same seed gives the same schedule.
 pub fn seeded_rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_up_to_weeks() {
+        for (text, seconds) in [
+            ("500ms", 0.5),
+            ("1h 30m", 5400.0),
+            ("1.5h", 5400.0),
+            ("1d", 86_400.0),
+            ("2d 12h", 216_000.0),
+            ("1w", 604_800.0),
+            ("PT1H", 3600.0),
+        ] {
+            let read = parse_duration(text).map(|it| it.as_secs_f64());
+            assert_eq!(read, Ok(seconds), "{text}");
+        }
+        for wrong in ["", "1", "1 day ago", "1mo", "1y", "soon", "-1d"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+        let day = Duration::from_hours(24);
+        assert_eq!(parse_duration(&show_duration(day)), Ok(day));
+    }
 }

@@ -2,7 +2,18 @@
 
 use std::fmt;
 
-/// One error or warning, with the file, line and key that it is about.
+/// The weight of a diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The configuration cannot be used.
+    Error,
+    /// It can be used, but this may be a mistake.
+    Warning,
+    /// It can be used, and this could not be checked here.
+    Note,
+}
+
+/// One error, warning or note, with the file, line and key that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
     /// The file, `the environment`, `the defaults`, or the name of a built-in definition.
@@ -13,8 +24,7 @@ pub struct Diagnostic {
     pub key: String,
     /// The fault, and the values that are allowed.
     pub message: String,
-    /// True if the configuration can be used in spite of it.
-    pub is_warning: bool,
+    pub level: Level,
 }
 
 impl Diagnostic {
@@ -25,8 +35,13 @@ impl Diagnostic {
             line,
             key: key.to_owned(),
             message: message.into(),
-            is_warning: false,
+            level: Level::Error,
         }
+    }
+
+    /// True if the configuration cannot be used.
+    pub fn is_error(&self) -> bool {
+        self.level == Level::Error
     }
 }
 

@@ -5,7 +5,7 @@
 const NEAR: f64 = 0.6;
 
 /// Returns the known name that is most similar to `name`, if one is near enough.
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|known| (strsim::normalized_damerau_levenshtein(known, name), known))

@@ -5,30 +5,40 @@
 //! `warn` that something is unusual, `info` reports what happened, `debug` each poll.
 //!
 //! A thread of its own writes the lines ([`LineWriter`]), so that no log call panics or
-//! blocks. The lines of the log sink take the same way and the same format, but the filter
-//! does not apply to them, and the sink learns whether each was written.
+//! blocks. The lines of the log sink ([`EventLine`]) take the same way and have the same format,
+//! but the filter does not apply to them, and the sink learns whether each was written.
+
+mod event_line;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
+use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, poll};
 use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
+use crate::clock::{SharedClock, SystemClock};
 use crate::line_writer::LineWriter;
+use crate::telemetry::event_line::HumanForm;
+
+pub use crate::telemetry::event_line::EventLine;
 
 /// How long the end of the process waits for the last lines to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// How long a line of the log sink may take to be written.
 const WRITE_MAX: Duration = Duration::from_secs(3);
-/// The lines that no filter applies to: events, and the report of lost lines.
-const ALWAYS: &str = "jobwatch::event=info,jobwatch::telemetry=warn";
+/// The lines of the program that no filter applies to: the report of lost lines.
+const ALWAYS: &str = "jobwatch::telemetry=warn";
 
 /// The settings of the section `[log]`.
 #[derive(Debug, Clone)]
@@ -54,26 +64,26 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Default)]
 pub struct LogOutput(Option<Started>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Started {
     lines: LineWriter,
-    /// Formats a line that is not subject to the filter.
-    always: Dispatch,
+    layout: Arc<Layout>,
+    clock: SharedClock,
 }
 
-/// Starts logging to standard output for the whole process.
+/// Starts logging to standard output for the whole process; lines for people may have colours.
 ///
 /// # Errors
 /// The filter is invalid, standard output cannot be used, or logging was started before.
-pub fn start(settings: &LogSettings) -> anyhow::Result<LogOutput> {
+pub fn start(settings: &LogSettings, has_colours: bool) -> anyhow::Result<LogOutput> {
     let filter = EnvFilter::try_new(&settings.filter)?;
     let stdout = io::stdout();
-    let layout = Layout::of(settings.format, stdout.is_terminal());
+    let layout = Layout::of(settings.format, stdout.is_terminal(), has_colours);
     // Not through the lock of `io::stdout`: the thread may hold it for ever.
     let stream = Descriptor(File::from(stdout.as_fd().try_clone_to_owned()?));
     let started = Started::on(stream, layout)?;
     let lines = started.lines.clone();
-    let dispatch = layout.dispatch(filter, move || QueuedLine(lines.clone()));
+    let dispatch = started.dispatch(filter, move || QueuedLine(lines.clone()));
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
     // The standard hook writes to standard error, where a reader that takes nothing would
@@ -109,21 +119,24 @@ impl LogOutput {
     /// # Errors
     /// The system gives no thread.
     pub fn to(format: LogFormat, stream: impl Write + Send + 'static) -> io::Result<Self> {
-        let started = Started::on(stream, Layout::of(format, false))?;
+        let started = Started::on(stream, Layout::of(format, false, false))?;
         Ok(Self(Some(started)))
     }
 
-    /// Formats the one event that `emit` makes as a line of the log, and waits until it is
-    /// written. The event's target must be `jobwatch::event`, which no filter applies to.
+    /// Writes the line of an event, and waits until it is written. No filter applies to it.
     ///
     /// # Errors
     /// The line could not be written in time.
-    pub async fn write(&self, emit: impl FnOnce()) -> io::Result<()> {
-        let Some(Started { lines, always }) = &self.0 else {
+    pub async fn write(&self, event: &EventLine) -> io::Result<()> {
+        let Some(started) = &self.0 else {
             return Ok(());
         };
-        let line = format(always, emit);
-        lines.write_acknowledged(line, WRITE_MAX).await
+        let now = started.clock.now();
+        let line = match started.layout.as_ref() {
+            Layout::Human(form) => form.line(event, now),
+            Layout::Json => event.as_json(now),
+        };
+        started.lines.write_acknowledged(line, WRITE_MAX).await
     }
 
     /// Blocks until the lines so far are written, at most a second: for the end of the process.
@@ -134,12 +147,20 @@ impl LogOutput {
     }
 }
 
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Started")
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Started {
     fn on(stream: impl Write + Send + 'static, layout: Layout) -> io::Result<Self> {
-        let always = layout.dispatch(EnvFilter::new(ALWAYS), || FormattedLine);
-        let for_report = always.clone();
+        let (layout, clock) = (Arc::new(layout), SystemClock::shared());
+        let always = dispatch(&layout, &clock, EnvFilter::new(ALWAYS), || FormattedLine);
         let report = move |lost| {
-            format(&for_report, || {
+            format(&always, || {
                 tracing::warn!(
                     lines = lost,
                     "lines of the log were lost, because they could not be written"
@@ -147,47 +168,82 @@ impl Started {
             })
         };
         let lines = LineWriter::start(stream, report)?;
-        Ok(Self { lines, always })
+        Ok(Self {
+            lines,
+            layout,
+            clock,
+        })
+    }
+
+    fn dispatch<W>(&self, filter: EnvFilter, writer: W) -> Dispatch
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        dispatch(&self.layout, &self.clock, filter, writer)
     }
 }
 
 /// The format of lines once it is known where they go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Layout {
-    Human { has_colours: bool },
+    Human(HumanForm),
     Json,
 }
 
 impl Layout {
-    fn of(format: LogFormat, is_terminal: bool) -> Self {
+    fn of(format: LogFormat, is_terminal: bool, has_colours: bool) -> Self {
         match format {
             LogFormat::Auto if !is_terminal => Self::Json,
             LogFormat::Json => Self::Json,
-            LogFormat::Auto | LogFormat::Human => Self::Human {
-                has_colours: is_terminal,
-            },
+            LogFormat::Auto | LogFormat::Human => Self::Human(HumanForm {
+                has_colours,
+                zone: is_terminal.then(TimeZone::system),
+            }),
         }
     }
+}
 
-    fn dispatch<W>(self, filter: EnvFilter, writer: W) -> Dispatch
-    where
-        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-    {
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(writer)
-            // They would go to standard error by a macro that panics when that is closed.
-            .log_internal_errors(false);
-        match self {
-            Self::Human { has_colours } => {
-                let builder = builder.with_ansi(has_colours).with_target(false);
-                builder.finish().into()
-            }
-            Self::Json => {
-                let builder = builder.json().flatten_event(true).with_span_list(false);
-                builder.finish().into()
-            }
+/// Writes the time of a line for people.
+struct HumanTime {
+    layout: Arc<Layout>,
+    clock: SharedClock,
+}
+
+impl FormatTime for HumanTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        match self.layout.as_ref() {
+            Layout::Human(form) => writer.write_str(&form.time(self.clock.now())),
+            Layout::Json => Ok(()),
         }
+    }
+}
+
+/// Makes the subscriber that formats the lines of the program.
+fn dispatch<W>(layout: &Arc<Layout>, clock: &SharedClock, filter: EnvFilter, writer: W) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        // They would go to standard error by a macro that panics when that is closed.
+        .log_internal_errors(false);
+    match layout.as_ref() {
+        Layout::Human(form) => builder
+            .with_ansi(form.has_colours)
+            .with_target(false)
+            .with_timer(HumanTime {
+                layout: Arc::clone(layout),
+                clock: Arc::clone(clock),
+            })
+            .finish()
+            .into(),
+        Layout::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .finish()
+            .into(),
     }
 }
 
@@ -268,35 +324,57 @@ mod tests {
         line
     }
 
+    fn event() -> EventLine {
+        EventLine {
+            level: tracing::Level::WARN,
+            message: "failed: dcs job j".to_owned(),
+            fields: vec![("job_id", "j".into())],
+            about: "dcs".to_owned(),
+            name: "j".to_owned(),
+            word: "failed",
+            colour: None,
+            rest: String::new(),
+        }
+    }
+
     #[tokio::test]
-    async fn events_pass_any_filter_of_the_thread() {
+    async fn an_event_has_the_form_of_all_lines() {
         let (mut reader, output) = piped(LogFormat::Json);
-        let silent = Layout::Json.dispatch(EnvFilter::new("off"), io::sink);
-        let _guard = tracing::dispatcher::set_default(&silent);
-        let emit = || tracing::info!(target: "jobwatch::event", job_id = "j", "said");
-        output.write(emit).await.unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line(&mut reader)).unwrap();
-        assert_eq!(line["level"], "INFO");
-        assert_eq!(line["target"], "jobwatch::event");
-        assert_eq!(line["message"], "said");
-        assert_eq!(line["job_id"], "j");
+        output.write(&event()).await.unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line(&mut reader)).unwrap();
+        let started = output.0.as_ref().unwrap();
+        let other = started.dispatch(EnvFilter::new("info"), || FormattedLine);
+        let other = format(&other, || tracing::info!(job_id = "j", "said"));
+        let other: serde_json::Value = serde_json::from_slice(&other).unwrap();
+        let names = |line: &serde_json::Value| -> Vec<String> {
+            line.as_object().unwrap().keys().cloned().collect()
+        };
+        assert_eq!(names(&event), names(&other));
+        let length = |line: &serde_json::Value| line["timestamp"].as_str().unwrap().len();
+        assert_eq!(length(&event), length(&other));
+        assert_eq!(event["level"], "WARN");
+        assert_eq!(event["target"], "jobwatch::event");
+        assert_eq!(event["message"], "failed: dcs job j");
     }
 
     #[tokio::test]
     async fn a_human_line_has_no_target_and_no_colours_in_a_pipe() {
         let (mut reader, output) = piped(LogFormat::Human);
-        let emit = || tracing::warn!(target: "jobwatch::event", job_id = "j", "said");
-        output.write(emit).await.unwrap();
-        let line = line(&mut reader);
-        assert!(line.ends_with("  WARN said job_id=\"j\"\n"), "{line:?}");
+        output.write(&event()).await.unwrap();
+        let text = line(&mut reader);
+        assert!(text.ends_with("Z dcs/j failed\n"), "{text:?}");
+        let started = output.0.as_ref().unwrap();
+        let other = started.dispatch(EnvFilter::new("info"), || FormattedLine);
+        let other = format(&other, || tracing::warn!(job_id = "j", "said"));
+        let other = String::from_utf8(other).unwrap();
+        assert!(other.ends_with("Z  WARN said job_id=\"j\"\n"), "{other:?}");
     }
 
     #[tokio::test]
     async fn a_closed_output_is_an_error() {
         let (reader, output) = piped(LogFormat::Json);
         drop(reader);
-        let emit = || tracing::warn!(target: "jobwatch::event", "said");
-        assert!(output.write(emit).await.is_err());
-        assert!(LogOutput::discard().write(emit).await.is_ok());
+        assert!(output.write(&event()).await.is_err());
+        assert!(LogOutput::discard().write(&event()).await.is_ok());
     }
 }

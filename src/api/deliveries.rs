@@ -14,10 +14,14 @@ use crate::api::delivery_view::{
     AttemptView, DeliveryPageView, DeliveryView, RedriveView, SinkView, SinksView,
 };
 use crate::api::error::ApiError;
-use crate::api::query::{PAGE_DEFAULT, parse_time, terms};
+use crate::api::filter::label;
+use crate::api::query::{PAGE_DEFAULT, Term, parse_time, terms};
 use crate::api::schema;
 use crate::sink::SinkStatus;
 use crate::store::delivery::{DeliveryQuery, DeliveryState, SinkBacklog, StoredDelivery};
+
+/// The names of the parameters that select deliveries.
+const FILTERS: &str = "state, sink, watch, service, job, label, since, until";
 
 /// The body of `POST /v1/deliveries/{id}/redrive`; it may be absent.
 #[derive(Deserialize, Default, ToSchema)]
@@ -46,18 +50,29 @@ struct RedriveDead {
     tag = "deliveries",
     operation_id = "list_deliveries",
     params(
-        ("state" = Option<schema::DeliveryState>, Query, description = "Deliveries in this state"),
+        ("state" = Option<Vec<schema::DeliveryState>>, Query, style = Form, explode = false, description = "Deliveries in one of these states"),
         ("sink" = Option<String>, Query, description = "Deliveries to this sink"),
+        ("watch" = Option<String>, Query, description = "Deliveries about this watch, by a reference"),
+        ("service" = Option<String>, Query, description = "Deliveries about jobs of this service"),
+        ("job" = Option<String>, Query, description = "Deliveries about the job with this id"),
+        ("label" = Option<Vec<schema::Label>>, Query, description = "Deliveries about watches with this label; of several, all must hold"),
+        ("since" = Option<String>, Query, example = "2h", description = "Deliveries of events noticed at this time (RFC 3339) or later, or at most this long ago (`2h`)"),
+        ("until" = Option<String>, Query, example = "1s", description = "Deliveries of events noticed before this time, or longer ago"),
         ("cursor" = Option<String>, Query, description = "The `next` of the previous page"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The most entries of the page; 100 unless given"),
     ),
-    responses((status = 200, body = DeliveryPageView, description = "A page of deliveries"))
+    responses(
+        (status = 200, body = DeliveryPageView, description = "A page of deliveries"),
+        (status = 404, description = "no-such-watch"),
+        (status = 409, description = "ambiguous-reference"),
+    )
 )]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<DeliveryPageView>, ApiError> {
-    let query = parse_query(query.as_deref().unwrap_or_default())?;
+    let query = query.as_deref().unwrap_or_default();
+    let query = api.delivery_query(query).await?;
     let page = api.store.deliveries(query).await?;
     Ok(Json(DeliveryPageView {
         deliveries: page
@@ -252,27 +267,47 @@ fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     })
 }
 
-fn parse_query(text: &str) -> Result<DeliveryQuery, ApiError> {
-    let mut query = DeliveryQuery {
-        limit: PAGE_DEFAULT,
-        ..DeliveryQuery::default()
-    };
-    for term in terms(text) {
-        match &*term.name {
-            "state" => {
-                let state = term.value.parse().map_err(|_| term.wrong(&states()))?;
-                query.states = vec![state];
+impl Api {
+    /// Parses the query of a list, and resolves the watch in it.
+    async fn delivery_query(&self, text: &str) -> Result<DeliveryQuery, ApiError> {
+        let now = self.clock.now();
+        let mut query = DeliveryQuery {
+            limit: PAGE_DEFAULT,
+            ..DeliveryQuery::default()
+        };
+        for term in terms(text) {
+            match &*term.name {
+                "watch" => query.watch = Some(self.resolve_id(&term.value).await?),
+                "cursor" => query.before = Some(term.cursor()),
+                "limit" => query.limit = term.limit()?,
+                _ if select(&mut query, &term, now)? => {}
+                _ => return Err(term.unknown(&format!("{FILTERS}, cursor and limit"))),
             }
-            "sink" => query.sink = Some(term.value.clone().into_owned()),
-            "cursor" => query.before = Some(term.cursor()),
-            "limit" => query.limit = term.limit()?,
-            _ => return Err(term.unknown("state, sink, cursor and limit")),
         }
+        Ok(query)
     }
-    Ok(query)
 }
 
-fn states() -> String {
+/// Takes a term that selects deliveries. Returns false if it is another one.
+fn select(query: &mut DeliveryQuery, term: &Term<'_>, now: Timestamp) -> Result<bool, ApiError> {
+    let value = || term.value.clone().into_owned();
+    match &*term.name {
+        "state" => query.states.extend(states(term)?),
+        "sink" => query.sink = Some(term.once(query.sink.as_ref(), value())?),
+        "service" => query.service = Some(term.once(query.service.as_ref(), value())?),
+        "job" => query.job_id = Some(term.once(query.job_id.as_ref(), value())?),
+        "label" => query.labels.push(label(term)?),
+        "since" => query.since = Some(term.time(now)?),
+        "until" => query.until = Some(term.time(now)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn states(term: &Term<'_>) -> Result<Vec<DeliveryState>, ApiError> {
     let words = DeliveryState::ALL.map(DeliveryState::as_str);
-    format!("one of {}", words.join(", "))
+    let states = term.value.split(',');
+    states
+        .map(|state| state.parse().map_err(|_| term.not_among(state, words)))
+        .collect()
 }

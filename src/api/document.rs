@@ -330,6 +330,7 @@ mod tests {
     fn document() -> Value {
         let mut behind = crate::api::guarded().into_openapi();
         behind.merge(crate::api::long().into_openapi());
+        behind.merge(crate::api::signed().into_openapi());
         let beside = crate::api::open().into_openapi();
         serde_json::from_slice(&Document::new(behind, beside).as_json()).unwrap()
     }

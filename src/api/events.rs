@@ -14,6 +14,7 @@ use futures_util::stream::{self, Stream};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -25,10 +26,14 @@ use crate::api::schema::{self, REFERENCE};
 use crate::store::{Cursor, LoggedEvent};
 use crate::watch::WatchId;
 use crate::watch::event::EventKind;
+use crate::watch::subscription::EventFilter;
 use crate::workers::announcer::{Followed, Follower};
 
 /// The longest silence on a connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// After this silence, a client gets the position after the events that its filter left out, so
+/// that it can continue there.
+const QUIET: Duration = Duration::from_millis(100);
 /// The pause before a client connects again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -79,6 +84,7 @@ pub(super) async fn follow(
         follower: Some(api.announcer.follow(after).await?),
         filter,
         has_begun: false,
+        has_skipped: false,
         stop: api.stop.clone(),
     };
     let events = stream::unfold(feed, |mut feed| async move {
@@ -95,6 +101,9 @@ struct Feed {
     follower: Option<Follower>,
     filter: Filter,
     has_begun: bool,
+    /// True if the client does not know the position after the latest events, which its filter
+    /// left out.
+    has_skipped: bool,
     stop: CancellationToken,
 }
 
@@ -107,12 +116,23 @@ impl Feed {
             return Some(Event::default().retry(RETRY).id(position));
         }
         loop {
-            let next = self.stop.run_until_cancelled(follower.next()).await?;
+            let next = async {
+                tokio::select! {
+                    biased;
+                    next = follower.next() => Some(next),
+                    () = sleep(QUIET), if self.has_skipped => None,
+                }
+            };
+            let Some(next) = self.stop.run_until_cancelled(next).await? else {
+                self.has_skipped = false;
+                return Some(Event::default().id(follower.position().content()));
+            };
             match next {
                 Ok(Followed::Event(event)) if self.filter.takes(&event) => {
+                    self.has_skipped = false;
                     return Some(in_stream(&event));
                 }
-                Ok(Followed::Event(_)) => {}
+                Ok(Followed::Event(_)) => self.has_skipped = true,
                 Ok(Followed::TooSlow) => {
                     self.follower = None;
                     return Some(Event::default().comment(
@@ -211,22 +231,15 @@ impl Api {
     }
 }
 
-/// Returns the types that a word means: an exact type, `finished` or `changed`.
+/// Returns the types that a word means, as in the filter of a sink: `finished`, `changed`, or a type
+/// with or without its prefix.
 fn types(term: &Term<'_>) -> Result<Vec<String>, ApiError> {
     let mut types = Vec::new();
     for word in term.value.split(',') {
-        let means = |kind: &EventKind| match word {
-            "finished" => matches!(kind, EventKind::Finished(_)),
-            "changed" => *kind == EventKind::Changed,
-            exact => kind.type_name() == exact,
-        };
-        let found = EventKind::all().filter(means);
-        let before = types.len();
+        let filter =
+            EventFilter::parse(word).ok_or_else(|| term.not_among(word, EventFilter::words()))?;
+        let found = EventKind::all().filter(|kind| filter.admits(*kind));
         types.extend(found.map(|kind| kind.type_name().to_owned()));
-        if types.len() == before {
-            let known = EventKind::all().map(EventKind::type_name);
-            return Err(term.not_among(word, ["finished", "changed"].into_iter().chain(known)));
-        }
     }
     Ok(types)
 }

@@ -26,6 +26,7 @@ use crate::store::delivery::DeliveryState as StoredState;
 use crate::watch::note::Note as StoredNote;
 use crate::watch::observation::ProblemKind as Kind;
 use crate::watch::{LABEL_BYTES_MAX, LABELS_MAX, Outcome as Ending, State as WatchState};
+use crate::workers::poller::{Health as Answers, Reason as Because};
 
 /// The description of a parameter that names a watch.
 pub(super) const REFERENCE: &str = "The watch: its id, at least 6 characters of the beginning of its id, `SERVICE/JOB_ID` (with `%2F` for the slash in a path), or a job id that one job has";
@@ -62,6 +63,10 @@ words! {
     Outcome = Ending::ALL.into_iter().map(Ending::as_str);
     /// The kind of problem of a poll.
     ProblemKind = Kind::ALL.into_iter().map(Kind::as_str);
+    /// The health of a service: whether it answers.
+    Health = Answers::ALL.into_iter().map(Answers::as_str);
+    /// The reason for the time of the next poll.
+    PollReason = Because::ALL.into_iter().map(Because::as_str);
     /// A word about how the job was seen.
     Note = StoredNote::ALL.into_iter().map(StoredNote::as_str);
     /// The state of a delivery.

@@ -98,6 +98,7 @@ pub(super) async fn list(
     }
     let at = api.announcer.position();
     let page = api.store.watches(listing.query).await?;
+    api.refresh_usual(&page.watches).await?;
     let next = page.next.map(|cursor| cursor.to_string());
     Ok(Json(api.page(page.watches, next, &at)))
 }
@@ -121,6 +122,7 @@ pub(super) async fn show(
 ) -> Result<Json<WatchView>, ApiError> {
     let watch = api.resolve(&reference).await?;
     let events = api.store.events_of(watch.id, TRANSITIONS_SHOWN).await?;
+    api.refresh_usual(std::slice::from_ref(&watch)).await?;
     Ok(Json(api.view(watch).with_transitions(&events)))
 }
 
@@ -197,6 +199,10 @@ impl Api {
     /// Shows a watch with the numbers that only the poller has.
     pub(super) fn view(&self, watch: Watch) -> WatchView {
         let progress = self.poller.progress(watch.id);
-        WatchView::of(watch, progress)
+        let usual = self.usual.of(&watch);
+        WatchView {
+            usual,
+            ..WatchView::of(watch, progress)
+        }
     }
 }

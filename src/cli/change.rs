@@ -30,9 +30,11 @@ fn ending(before: &WatchView, after: &WatchView) -> String {
     }
 }
 
-/// Returns the code and the reason that the service gave.
+/// Returns the code and the reason that the service gave; the code once, if the reason has it.
 pub(super) fn reason(watch: &WatchView) -> Option<String> {
-    let given = [watch.code.as_deref(), watch.reason.as_deref()];
+    let reason = watch.reason.as_deref();
+    let is_new = |code: &&str| !reason.is_some_and(|reason| reason.contains(*code));
+    let given = [watch.code.as_deref().filter(is_new), reason];
     let given: Vec<&str> = given.into_iter().flatten().collect();
     (!given.is_empty()).then(|| given.join(": "))
 }

@@ -5,47 +5,102 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::complaint::complain_of_usage;
+use crate::cli::online::Finding;
 use crate::cli::output::{Paint, Table, complain, or_dash, say, say_json};
-use crate::cli::{ConfigArgs, Exit};
-use crate::clock::show_duration;
+use crate::cli::{ConfigArgs, Exit, online};
+use crate::clock::{SystemClock, show_duration};
 use crate::credential::NO_CREDENTIAL;
 use crate::diagnostic::Diagnostic;
 use crate::outbound::proxy::Route;
 use crate::schedule::budget::Limits;
 use crate::schedule::rate::{CEILING, START};
 use crate::service::settings::ServiceSettings;
+use crate::settings;
 use crate::settings::{Loaded, Settings};
+use crate::tree::source::Secrets;
 use crate::watch::subscription::CALLBACK;
 
-/// Reads the configuration as `run` does, and connects to nothing.
+const HELP: &str = "\
+Secrets under ${CREDENTIALS_DIRECTORY} are in the unit of systemd alone; outside of it they are
+noted, and not checked.
+
+With --online, each credential logs in, each service gets one poll for a job that does not exist,
+and each receiver is connected to. No event is sent, and nothing is stored.
+
+Exit codes: 0 valid, 1 a part does not work (--online), 2 wrong, or a warning (--deny-warnings).";
+
+/// Reads the configuration as `run` does, and connects to nothing without --online.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Also try credentials, services, receivers, the port and the store
+    #[arg(long)]
+    online: bool,
+    /// Refuse a configuration with a warning
+    #[arg(long)]
+    deny_warnings: bool,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
 impl Check {
-    pub(super) fn execute(&self) -> Exit {
-        match self.config.load() {
-            Ok(loaded) if self.json => say_json(&as_json(&loaded)),
-            Ok(loaded) => say(&as_text(&loaded)),
+    pub(super) async fn execute(&self) -> Exit {
+        match settings::load(&self.config.sources(Secrets::OutsideUnit)) {
+            Ok(loaded) => self.show(&loaded).await,
             Err(diagnostics) if self.json => {
                 say_json(&json!({"valid": false, "problems": notes(&diagnostics.0)}));
-                return Exit::Usage;
+                Exit::Usage
             }
             Err(diagnostics) => {
                 complain(&diagnostics.to_string());
-                return Exit::Usage;
+                Exit::Usage
             }
         }
-        Exit::Done
+    }
+
+    async fn show(&self, loaded: &Loaded) -> Exit {
+        let found = if self.online {
+            match online::try_all(loaded, &SystemClock::shared()).await {
+                Ok(found) => Some(found),
+                Err(exit) => return exit,
+            }
+        } else {
+            None
+        };
+        if self.json {
+            let mut shown = as_json(loaded);
+            if let Some(found) = &found {
+                shown["online"] = json!(found);
+            }
+            say_json(&shown);
+        } else {
+            say(&as_text(loaded, found.as_deref()));
+        }
+        let warnings = loaded.warnings.len();
+        if self.deny_warnings && warnings > 0 {
+            let noun = if warnings == 1 { "warning" } else { "warnings" };
+            return complain_of_usage(&format!(
+                "the configuration has {warnings} {noun}, and --deny-warnings refuses them"
+            ));
+        }
+        let found = found.unwrap_or_default();
+        let failed = found.iter().filter(|it| it.has_failed()).count();
+        if failed == 0 {
+            return Exit::Done;
+        }
+        let all = found.len();
+        complain(&format!(
+            "{failed} of {all} parts failed; the table says why"
+        ));
+        Exit::Failed
     }
 }
 
-fn notes(diagnostics: &[Diagnostic]) -> Vec<Value> {
+pub(super) fn notes(diagnostics: &[Diagnostic]) -> Vec<Value> {
     diagnostics
         .iter()
         .map(|diagnostic| {
@@ -82,16 +137,18 @@ fn as_json(loaded: &Loaded) -> Value {
         "files": loaded.files,
         "instance": settings.instance,
         "store": settings.store,
-        "listen": settings.api.listen.to_string(),
+        "listen": settings.api.listen.map(|listen| listen.to_string()),
+        "socket": settings.api.socket.as_ref().map(|socket| &socket.path),
         "credentials": credentials,
         "services": services,
         "sinks": settings.sinks.iter().map(|(name, sink)| (name, sink.kind)).collect::<BTreeMap<_, _>>(),
         "watches": settings.watches.len(),
         "warnings": notes(&loaded.warnings),
+        "notes": notes(&loaded.notes),
     })
 }
 
-fn as_text(loaded: &Loaded) -> String {
+fn as_text(loaded: &Loaded, online: Option<&[Finding]>) -> String {
     let settings = &loaded.settings;
     let mut parts = vec![head(loaded)];
     if settings.services.is_empty() {
@@ -104,6 +161,8 @@ fn as_text(loaded: &Loaded) -> String {
     for warning in &loaded.warnings {
         parts.push(format!("warning: {warning}"));
     }
+    parts.extend(loaded.notes.iter().map(|note| format!("note: {note}")));
+    parts.extend(online.map(online::in_words));
     parts.push("The configuration is valid.".to_owned());
     parts.join("\n\n")
 }
@@ -126,7 +185,7 @@ fn head(loaded: &Loaded) -> String {
     row("files", files);
     row("instance", settings.instance.clone());
     row("store", settings.store.display().to_string());
-    row("listen", settings.api.listen.to_string());
+    row("listen", settings.api.places().join(", "));
     row("watches", format!("{} configured", settings.watches.len()));
     table.render()
 }

@@ -134,7 +134,7 @@ pub(super) fn is_json() -> bool {
     matches!(*FORM.lock(), Form::Json(_))
 }
 
-/// Reports an error.
+/// Reports an error, which the user of the command can read.
 pub(super) fn complain(text: &str) {
     complain_of(text, || Problem::of(text));
 }
@@ -171,7 +171,8 @@ pub(super) fn complain_usage(error: &clap::Error) {
         return;
     }
     let text = error.render().to_string();
-    let detail = text.split("\n\nUsage:").next().unwrap_or(&text).trim();
+    let detail = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let detail = detail.split("\n\nFor more").next().unwrap_or(detail).trim();
     let detail = detail.strip_prefix("error: ").unwrap_or(detail);
     let mut problem = Problem::of(detail);
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) {

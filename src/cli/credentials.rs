@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::complaint::complain_of_usage;
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json, time};
+use crate::cli::table::Column;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock, show_duration};
 use crate::credential::scope::Scope;
@@ -42,11 +43,11 @@ Exit codes: 0 none failed, 1 one failed, 2 wrong usage or configuration.";
 
 /// The result of testing one credential. The fields are a contract.
 #[derive(Serialize)]
-struct Report {
-    name: String,
+pub(super) struct Report {
+    pub(super) name: String,
     kind: &'static str,
     /// `issued`, `accepted`, `read` or `failed`.
-    result: &'static str,
+    pub(super) result: &'static str,
     scope: Scope,
     /// The number of entries in the service catalog that came with the token.
     endpoints: usize,
@@ -54,7 +55,7 @@ struct Report {
     expires_in_s: Option<u64>,
     clock_ahead_s: Option<i64>,
     used_by: Vec<String>,
-    error: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 impl Credentials {
@@ -81,16 +82,9 @@ impl Credentials {
                 or_none(&names)
             )));
         }
-        let mut tests = JoinSet::new();
-        for name in configured().filter(|name| self.name.as_ref().is_none_or(|it| it == *name)) {
-            let credential = Arc::clone(&credentials[name]);
-            let used_by = used_by(&settings, name);
-            let clock = Arc::clone(clock);
-            tests.spawn(async move { test(&credential, used_by, &clock).await });
-        }
-        let mut reports = tests.join_all().await;
-        reports.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(reports)
+        let wanted = configured().filter(|name| self.name.as_ref().is_none_or(|it| it == *name));
+        let wanted = wanted.map(|name| (Arc::clone(&credentials[name]), used_by(&settings, name)));
+        Ok(test_all(wanted, clock).await)
     }
 
     fn print(&self, reports: &[Report]) -> Exit {
@@ -132,6 +126,21 @@ fn used_by(settings: &Settings, name: &str) -> Vec<String> {
         .filter(|(_, service)| service.credential == name)
         .map(|(service, _)| service.clone())
         .collect()
+}
+
+/// Tests credentials at the same time; returns the reports by name.
+pub(super) async fn test_all(
+    credentials: impl Iterator<Item = (SharedCredential, Vec<String>)>,
+    clock: &SharedClock,
+) -> Vec<Report> {
+    let mut tests = JoinSet::new();
+    for (credential, used_by) in credentials {
+        let clock = Arc::clone(clock);
+        tests.spawn(async move { test(&credential, used_by, &clock).await });
+    }
+    let mut reports = tests.join_all().await;
+    reports.sort_by(|a, b| a.name.cmp(&b.name));
+    reports
 }
 
 async fn test(credential: &SharedCredential, used_by: Vec<String>, clock: &SharedClock) -> Report {
@@ -187,14 +196,14 @@ fn word(verified: &Verified) -> &'static str {
 
 fn table(reports: &[Report]) -> String {
     let paint = Paint::for_stdout();
-    let mut table = Table::with_header(&[
-        "CREDENTIAL",
-        "KIND",
-        "RESULT",
-        "SCOPE",
-        "EXPIRES",
-        "CLOCK",
-        "USED BY",
+    let mut table = Table::new([
+        Column::new("CREDENTIAL").at_least(8),
+        Column::new("KIND").gives_way(4),
+        Column::new("RESULT").whole(),
+        Column::new("SCOPE").at_least(16).wrapping().gives_way(3),
+        Column::new("EXPIRES").at_least(12).wrapping().gives_way(1),
+        Column::new("CLOCK").gives_way(2),
+        Column::new("USED BY").at_least(10).wrapping().gives_way(5),
     ]);
     for report in reports {
         let outcome = if report.error.is_some() {
@@ -239,6 +248,10 @@ fn details(report: &Report) -> String {
     row("clock", clock_in_words(report.clock_ahead_s));
     row("used by", or_none(&report.used_by));
     table.render()
+}
+
+pub(super) fn scope_of(report: &Report) -> String {
+    scope_in_words(&report.scope)
 }
 
 fn scope_in_words(scope: &Scope) -> String {

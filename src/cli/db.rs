@@ -91,7 +91,7 @@ impl DatabaseArgs {
         if let Some(file) = &self.database {
             return Ok(file.clone());
         }
-        Ok(self.config.load_or_complain()?.settings.store)
+        self.config.load_store()
     }
 }
 

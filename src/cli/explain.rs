@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cli::complaint::complain_of_usage;
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
-use crate::cli::pair::pair;
+use crate::cli::pair::{job_id, pair};
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::definition::Definition;
@@ -33,7 +33,7 @@ pub(super) struct Explain {
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The id of the job [default: any job in the answer]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = job_id)]
     job_id: Option<String>,
     /// A param of the watch, for conditions that name it; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
@@ -118,7 +118,7 @@ pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, E
             Exit::Usage
         });
     }
-    let catalog = config.load_or_complain()?.settings.catalog;
+    let catalog = config.load_without_secrets()?.settings.catalog;
     catalog.get(name).cloned().ok_or_else(|| {
         let suggestion = suggest::did_you_mean(name, catalog.names());
         complain_of_usage(&format!("unknown definition `{name}` (`jobwatch services` lists them; a file must end in .toml){suggestion}"))

@@ -2,56 +2,78 @@
 //!
 //! The exit codes are in [`Exit`].
 
+mod age;
 mod change;
 mod check;
 mod client;
 mod complaint;
+mod completions;
+mod config;
+mod config_args;
+mod config_path;
 mod credentials;
 mod db;
 mod deliveries;
 pub mod demo;
+mod do_command;
+mod environment;
+mod events;
 mod exit;
 mod explain;
+mod filter;
 mod glue;
+mod group;
+mod guess;
+mod health;
+mod last;
 mod list;
+mod man;
 #[cfg(test)]
 mod manual;
+mod online;
+mod outage;
 mod output;
+mod pager;
+mod paint;
 mod pair;
+mod poll;
 mod probe;
 mod redrive;
 mod response;
 mod run;
+mod screen;
 mod services;
 mod show;
+mod signals;
 mod simulate;
 mod sink;
+mod span;
 mod stop;
 mod submit;
+mod table;
+mod terminal;
+mod time_limit;
+mod top;
+mod wait;
+mod why;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::complaint::{complain, complain_settings, complain_usage};
-use crate::diagnostic::Diagnostics;
-use crate::settings;
-use crate::settings::Loaded;
-use crate::tree::source::Sources;
+use crate::cli::complaint::{complain, complain_usage};
+use crate::cli::config_args::ConfigArgs;
 
 pub use crate::cli::exit::{Code, Exit};
 
-/// The file that is read if it exists and no `--config` is given.
-const CONFIG_DEFAULT: &str = "/etc/jobwatch/jobwatch.toml";
-
 /// Watches asynchronous cloud jobs until they end, and reports how each one ended.
 #[derive(Parser)]
-#[command(name = "jobwatch", version, after_help = after_help())]
+#[command(name = "jobwatch", version = env!("JOBWATCH_VERSION"), after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    terminal: terminal::Options,
 }
 
 const EXAMPLES: &str = "\
@@ -81,9 +103,11 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Check the configuration, and show the resulting settings
     Check(check::Check),
+    /// Print the default settings, those that apply with their origins, or their files
+    Config(config::Config),
     /// Test the configured credentials, and show their scope and expiry
     Credentials(credentials::Credentials),
-    /// List the definitions of job APIs, and the services configured with them
+    /// Show the services and their health, or list the definitions of job APIs
     Services(services::Services),
     /// Show how a definition reads a recorded answer, and why
     Explain(explain::Explain),
@@ -91,12 +115,26 @@ enum Command {
     Probe(probe::Probe),
     /// Submit a job, for the daemon to watch
     Submit(submit::Submit),
+    /// Run the command that creates a job, and watch the job to its end
+    Do(do_command::Do),
+    /// Wait until jobs have ended; the exit code tells how
+    Wait(wait::Wait),
     /// List the watches, newest first
     List(list::List),
     /// Show one watch and its transitions
     Show(show::Show),
+    /// Explain in words what a watch is doing, and why
+    Why(why::Why),
+    /// Poll jobs now, and show their watches
+    Poll(poll::Poll),
+    /// Print events, or follow them as they happen
+    Events(events::Events),
+    /// Show services and watches live, in the whole terminal
+    Top(top::Top),
     /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
+    /// Show or close a group of watches, whose end is one event
+    Group(group::Group),
     /// List deliveries and dead letters, or show the attempts of one delivery
     Deliveries(deliveries::Deliveries),
     /// Send dead letters to their sinks again
@@ -105,57 +143,14 @@ enum Command {
     Sink(sink::Sink),
     /// Print a piece of a pipeline that starts a job and waits for its end
     Glue(glue::Glue),
+    /// Ask the daemon whether it is ready, by the exit code
+    Health(health::Health),
     /// Check the database, or back it up
     Db(db::Db),
-}
-
-/// The options that select the configuration.
-#[derive(Args, Debug, Clone, Default)]
-struct ConfigArgs {
-    /// A configuration file; may be repeated, later files override earlier ones [default:
-    /// /etc/jobwatch/jobwatch.toml, if it exists]
-    #[arg(long = "config", short = 'c', value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-impl ConfigArgs {
-    /// Loads the settings; reports everything that is wrong in them.
-    fn load_or_complain(&self) -> Result<Loaded, Exit> {
-        self.load().map_err(|diagnostics| {
-            complain_settings(&diagnostics);
-            Exit::Usage
-        })
-    }
-
-    fn load(&self) -> Result<Loaded, Diagnostics> {
-        settings::load(&self.sources())
-    }
-
-    /// Returns the files that the user named, or else the usual one if it exists, and the
-    /// environment.
-    fn sources(&self) -> Sources {
-        let mut sources = self.only_named();
-        let default = PathBuf::from(CONFIG_DEFAULT);
-        if sources.files.is_empty() && default.exists() {
-            sources.files.push(default);
-        }
-        sources
-    }
-
-    /// Returns the files that the user named, and the environment.
-    fn only_named(&self) -> Sources {
-        Sources {
-            files: self.files.clone(),
-            environment: environment(),
-        }
-    }
-}
-
-/// Returns the variables of the environment that are valid UTF-8.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+    /// Print manual pages, or write them to a folder
+    Man(man::Man),
 }
 
 /// Parses the arguments, runs the command and returns its exit code.
@@ -167,7 +162,12 @@ pub fn main() -> ExitCode {
 
 /// Parses the arguments. With `--json`, also errors are JSON from here on.
 fn parsed() -> Result<Cli, Exit> {
-    let found = Cli::command()
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let program = Cli::command().color(terminal::color_of_help(&words));
+    let found = program
+        .clone()
         .try_get_matches()
         .inspect(|matches| {
             if wants_json(matches) {
@@ -175,15 +175,16 @@ fn parsed() -> Result<Cli, Exit> {
             }
         })
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    found.map_err(|error| {
+    found.map_err(|mut error| {
         if !error.use_stderr() {
             // Clap reports `--help` and `--version` as errors too.
             let _ = error.print();
             return Exit::Done;
         }
-        if std::env::args_os().any(|argument| argument == "--json") {
+        if words.iter().any(|word| word == "--json") {
             complaint::as_json();
         }
+        guess::advise(&mut error, &program, terminal::first_command(&words));
         complain_usage(&error);
         Exit::Usage
     })
@@ -199,6 +200,7 @@ fn wants_json(matches: &ArgMatches) -> bool {
 }
 
 fn run_to_end(cli: Cli) -> Exit {
+    cli.terminal.set();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -221,20 +223,31 @@ impl Command {
             Self::Run(command) => command.execute().await,
             Self::Demo(command) => command.execute().await,
             Self::Simulate(command) => command.execute().await,
-            Self::Check(command) => command.execute(),
+            Self::Check(command) => command.execute().await,
+            Self::Config(command) => command.execute(),
             Self::Credentials(command) => command.execute().await,
-            Self::Services(command) => command.execute(),
+            Self::Services(command) => command.execute().await,
             Self::Explain(command) => command.execute(),
             Self::Probe(command) => command.execute().await,
             Self::Submit(command) => command.execute().await,
+            Self::Do(command) => command.execute().await,
+            Self::Wait(command) => command.execute().await,
+            Self::Why(command) => command.execute().await,
+            Self::Poll(command) => command.execute().await,
+            Self::Events(command) => command.execute().await,
+            Self::Top(command) => command.execute().await,
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,
             Self::Stop(command) => command.execute().await,
+            Self::Group(command) => command.execute().await,
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
             Self::Glue(command) => command.execute(),
+            Self::Health(command) => command.execute().await,
             Self::Db(command) => command.execute(),
+            Self::Completions(command) => command.execute(),
+            Self::Man(command) => command.execute(),
         }
     }
 }

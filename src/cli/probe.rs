@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::complaint::complain_of_usage;
 use crate::cli::explain::in_words;
 use crate::cli::output::{plain, say, say_json};
-use crate::cli::pair::pair;
+use crate::cli::pair::{job_id, pair};
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SharedClock, SystemClock};
 use crate::definition::explain::Explanation;
@@ -17,6 +17,7 @@ use crate::service::poll::Probed;
 use crate::service::subject::Subject;
 use crate::settings::build;
 use crate::suggest;
+use crate::watch::Params;
 
 /// Polls a job once and prints the reading. Nothing is stored and no event is sent.
 #[derive(Args)]
@@ -24,6 +25,7 @@ pub(super) struct Probe {
     /// The name of a configured service
     service: String,
     /// The id of the job
+    #[arg(value_parser = job_id)]
     job_id: String,
     /// A parameter of the request, if the configuration of the service does not set it
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
@@ -70,7 +72,16 @@ impl Probe {
                 names.join(", ")
             ))
         })?;
-        let params = self.params.into_iter().collect();
+        let params: Params = self.params.into_iter().collect();
+        let known: Vec<&str> = service.param_names().collect();
+        if let Some(name) = params.keys().find(|it| !known.contains(&it.as_str())) {
+            let suggestion = suggest::did_you_mean(name, known.iter().copied());
+            let known = known.join(", ");
+            return Err(complain_of_usage(&format!(
+                "unknown param `{name}` of the service `{}` (known: {known}){suggestion}",
+                self.service
+            )));
+        }
         let started = clock.uptime();
         let probed = service
             .probe(&Subject::new(&self.job_id, &params), clock.now())

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::Exit;
-use crate::cli::output::{complain, say};
+use crate::cli::output::{complain, say, say_json};
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
 use crate::simulator::{Simulator, SimulatorOptions};
@@ -21,6 +22,9 @@ pub(super) struct Simulate {
     /// A file with the X-Auth-Tokens to accept, one on each line [default: any token]
     #[arg(long, value_name = "FILE")]
     tokens_file: Option<PathBuf>,
+    /// Print the URL as JSON instead of instructions
+    #[arg(long)]
+    json: bool,
 }
 
 impl Simulate {
@@ -47,7 +51,12 @@ impl Simulate {
         let lifecycle = Lifecycle::default();
         lifecycle.handle_signals()?;
         let simulator = Simulator::bind_with(self.listen, SystemClock::shared(), options)?;
-        say(&instructions(simulator.local_addr()));
+        let at = simulator.local_addr();
+        if self.json {
+            say_json(&json!({"url": format!("http://{at}")}));
+        } else {
+            say(&instructions(at));
+        }
         simulator.serve(lifecycle.stop.clone()).await;
         Ok(())
     }

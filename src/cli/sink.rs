@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::api::delivery_view::SinksView;
 use crate::cli::client::DaemonArgs;
 use crate::cli::output::{Paint, Table, complain, or_dash, plain, say, say_json};
+use crate::cli::table::Column;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::{SystemClock, later};
 use crate::settings::{Settings, build};
@@ -16,6 +17,7 @@ use crate::sink::{Attempt, AttemptResult};
 use crate::telemetry::LogOutput;
 use crate::watch::delivery::{Delivery, Target};
 use crate::watch::event::{Event, EventKind, Instance};
+use crate::watch::group::GroupEnd;
 use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::CALLBACK;
 use crate::watch::{Outcome, Severity, State, Watch, WatchId};
@@ -116,7 +118,13 @@ impl List {
             return Ok(Exit::Done);
         }
         let paint = Paint::for_stdout();
-        let mut table = Table::with_header(&["SINK", "KIND", "STATE", "PENDING", "DEAD"]);
+        let mut table = Table::new([
+            Column::new("SINK").at_least(10),
+            Column::new("KIND").gives_way(2),
+            Column::new("STATE").whole(),
+            Column::new("PENDING").right().whole().gives_way(1),
+            Column::new("DEAD").right().whole(),
+        ]);
         for sink in &view.sinks {
             let like = match sink.state.as_str() {
                 "open" => "succeeded",
@@ -216,10 +224,12 @@ impl Test {
             let names: Vec<&str> = EventKind::all()
                 .map(|kind| kind.type_name().trim_start_matches("dev.jobwatch."))
                 .collect();
+            let event = self.event.trim_start_matches("dev.jobwatch.");
             complain(&format!(
-                "unknown event type `{}`; known are {}",
+                "unknown event type `{}` (known: {}){}",
                 self.event,
-                names.join(", ")
+                names.join(", "),
+                suggest::did_you_mean(event, names.iter().copied())
             ));
             Exit::Usage
         })
@@ -228,10 +238,11 @@ impl Test {
     fn settings(&self) -> Result<(Settings, LogOutput), Exit> {
         let settings = self.config.load_or_complain()?.settings;
         // The log sink writes to the log, so the log is started here too.
-        let log = telemetry::start(&settings.log).map_err(|error| {
-            complain(&format!("{error:#}"));
-            Exit::Usage
-        })?;
+        let log =
+            telemetry::start(&settings.log, Paint::for_stdout().is_on()).map_err(|error| {
+                complain(&format!("{error:#}"));
+                Exit::Usage
+            })?;
         Ok((settings, log))
     }
 }
@@ -282,6 +293,7 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
     let (outcome, (state, status)) = match kind {
         EventKind::Accepted | EventKind::Changed | EventKind::Held => (None, running),
         EventKind::LateResult => (Some(Outcome::TimedOut), (JobState::Succeeded, "SUCCESS")),
+        EventKind::GroupFinished => (Some(Outcome::Succeeded), (JobState::Succeeded, "SUCCESS")),
         EventKind::Finished(outcome) => match outcome.severity() {
             Severity::Good => (Some(outcome), (JobState::Succeeded, "SUCCESS")),
             Severity::Bad => (Some(outcome), (JobState::Failed, "FAIL")),
@@ -312,5 +324,12 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
         revision: 1,
         ..Watch::new(id, ("sample", "sample"), SAMPLE_JOB, now, deadline)
     };
-    Event::of(&watch, kind, &Instance(instance.to_owned()), now)
+    let instance = Instance(instance.to_owned());
+    if kind == EventKind::GroupFinished {
+        let mut end = GroupEnd::default();
+        let is_over = end.add(&watch);
+        debug_assert!(is_over, "the sample has an outcome");
+        return end.event("sample", Some(1), &instance, now);
+    }
+    Event::of(&watch, kind, &instance, now)
 }

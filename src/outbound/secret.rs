@@ -25,6 +25,8 @@ pub enum Secret {
     File(PathBuf),
     /// The secret itself, from the environment or a settings file.
     Text(SecretString),
+    /// A secret that this process does not read: its place, as it is written in the settings.
+    Elsewhere(String),
 }
 
 /// Identifies one version of a file without reading it.
@@ -47,6 +49,9 @@ pub enum SecretError {
         /// The error of the system.
         source: std::io::Error,
     },
+    /// The settings were read without their secrets.
+    #[error("{0} is not read by this command")]
+    Elsewhere(String),
     /// The content is not a secret.
     #[error("{place} {fault}")]
     Unusable {
@@ -76,6 +81,7 @@ impl Secret {
                 bytes
             }
             Self::Text(text) => return Ok(text.clone()),
+            Self::Elsewhere(place) => return Err(SecretError::Elsewhere(place.clone())),
         };
         checked(bytes).map_err(|fault| SecretError::Unusable {
             place: self.place(),
@@ -101,7 +107,13 @@ impl Secret {
         match self {
             Self::File(file) => file.display().to_string(),
             Self::Text(_) => "the configured value".to_owned(),
+            Self::Elsewhere(place) => place.clone(),
         }
+    }
+
+    /// True if this process does not read the secret.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Elsewhere(_))
     }
 }
 

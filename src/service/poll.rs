@@ -10,6 +10,7 @@ use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::RenderedRequest;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
+use crate::service::refusals::Refusals;
 use crate::service::subject::{Reading, Subject};
 use crate::watch::evidence::{BODY_BYTES_MAX, Evidence};
 use crate::watch::observation::{Observation, Problem, ProblemKind, Sighting};
@@ -36,6 +37,15 @@ impl Observed {
         Self {
             observation: Observation::Problem(problem),
             answer: None,
+        }
+    }
+
+    /// Returns the HTTP status of the answer; `None` without one.
+    pub fn http_status(&self) -> Option<u16> {
+        match (&self.answer, &self.observation) {
+            (Some(kept), _) => Some(kept.http_status),
+            (None, Observation::Problem(problem)) => problem.http_status,
+            (None, Observation::Sighting(_)) => None,
         }
     }
 
@@ -146,6 +156,13 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Polls one job as [`probe`](Self::probe) does, but does not renew a secret that the service
+    /// refuses: it gets one request.
+    pub async fn probe_once(&self, subject: &Subject<'_>, now: Timestamp) -> Probed {
+        *self.refusals.lock() = Refusals::without_renewal(now);
+        self.probe(subject, now).await
     }
 
     /// True if the API has no request for one job.

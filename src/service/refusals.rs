@@ -46,6 +46,14 @@ impl Fruitless {
 }
 
 impl Refusals {
+    /// Returns a state in which a refused secret is not renewed until a pause has passed.
+    pub fn without_renewal(now: Timestamp) -> Self {
+        let none = Generation(u64::MAX);
+        let mut refusals = Self::default();
+        refusals.cured_nothing(none, none, now);
+        refusals
+    }
+
     /// Returns how long this secret must not be sent to the service; zero if it may.
     pub fn quiet_for(&self, generation: Generation, now: Timestamp) -> Duration {
         match &self.fruitless {
@@ -54,6 +62,14 @@ impl Refusals {
             }
             _ => Duration::ZERO,
         }
+    }
+
+    /// Returns how often in a row the service refused this secret and its predecessors; zero if it
+    /// accepts it.
+    pub fn in_a_row(&self, generation: Generation) -> u32 {
+        let last = self.fruitless.filter(|last| last.generation == generation);
+        let is_accepted = self.accepted == Some(generation);
+        last.filter(|_| !is_accepted).map_or(0, |last| last.run)
     }
 
     /// True if the secret may be renewed after a refusal.

@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::settings::DEFAULT;
-use crate::settings::sections::{self, Listen};
+use crate::settings::api::{Listen, listen};
 use crate::tree::reader::{Context, Reader, expand};
 use crate::tree::source::{Sources, layer};
 
@@ -31,7 +31,7 @@ pub fn address(sources: &Sources) -> Result<DaemonAddress, Diagnostics> {
     let layered = layer(DEFAULT, sources)?;
     let context = Context::new(&layered);
     let section = context.root().section("api");
-    let listen = sections::listen(&section);
+    let listen = listen(&section);
     // A variable that only the daemon has, as CREDENTIALS_DIRECTORY, leaves the path unknown.
     let path = |key: &str| path_of(&section, key);
     let address = DaemonAddress {
@@ -40,11 +40,12 @@ pub fn address(sources: &Sources) -> Result<DaemonAddress, Diagnostics> {
         has_tls: section.has("tls_cert_file"),
         certificate: path("tls_cert_file"),
     };
-    let (notes, _) = context.into_notes();
-    if notes.is_empty() {
+    let mut errors = context.into_traces().notes;
+    errors.retain(Diagnostic::is_error);
+    if errors.is_empty() {
         Ok(address)
     } else {
-        Err(Diagnostics(notes))
+        Err(Diagnostics(errors))
     }
 }
 

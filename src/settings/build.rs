@@ -26,8 +26,18 @@ use crate::watch::subscription::{CALLBACK, Subscriptions};
 /// # Errors
 /// TLS cannot be set up.
 pub fn services(settings: &Settings, clock: &SharedClock) -> anyhow::Result<Services> {
+    services_with(settings, &credentials(settings, clock)?)
+}
+
+/// Returns the configured services, with credentials that exist already.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn services_with(
+    settings: &Settings,
+    credentials: &BTreeMap<String, SharedCredential>,
+) -> anyhow::Result<Services> {
     let transports = transports(settings).context(NO_TLS)?;
-    let credentials = credentials(settings, clock)?;
     let services = settings.services.iter().map(|(name, service)| {
         let credential = credentials.get(&service.credential).with_context(|| {
             format!("the credential `{}` is not configured", service.credential)

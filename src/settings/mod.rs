@@ -3,20 +3,28 @@
 //! Each part of the program reads its own section (`credential::kinds`,
 //! `service::settings`, `sink::kinds`, `timing`). This module composes them ([`sections`],
 //! [`credentials`], [`services`], [`sinks`]), checks the rules between parts, and builds
-//! the parts of the program from [`values`] ([`build`]). `config/default.toml` is the
+//! the parts of the program from [`values`] ([`build`]). [`effective`] shows the values with
+//! their origins, and [`variables`] lists the variables of the environment. `config/default.toml` is the
 //! manual: it lists every key.
 
 mod address;
+mod api;
 pub mod build;
 mod credentials;
+pub mod effective;
+mod hints;
 mod sections;
 mod services;
 mod sinks;
 #[cfg(test)]
 mod tests;
 mod values;
+pub mod variables;
 
-use crate::diagnostic::Diagnostics;
+use std::path::PathBuf;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, Level};
+use crate::tree::reader::Context;
 use crate::tree::source::{Sources, layer};
 
 pub use crate::settings::address::{DaemonAddress, address, service_names};
@@ -31,15 +39,37 @@ pub const DEFAULT: &str = include_str!("../../config/default.toml");
 /// Everything that is wrong, at once.
 pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     let layered = layer(DEFAULT, sources)?;
-    let (settings, notes, also_read) = sections::read(&layered);
-    let (diagnostics, warnings): (Vec<_>, Vec<_>) =
-        notes.into_iter().partition(|note| !note.is_warning);
+    let (settings, traces) = sections::read(&layered);
+    let mut found = traces.notes;
+    found.extend(variables::unknown(&sources.environment));
+    let (errors, others): (Vec<_>, Vec<_>) = found.into_iter().partition(Diagnostic::is_error);
+    let (warnings, notes) = others
+        .into_iter()
+        .partition(|it| it.level == Level::Warning);
     match settings {
-        Some(settings) if diagnostics.is_empty() => Ok(Loaded {
+        Some(settings) if errors.is_empty() => Ok(Loaded {
             settings,
             warnings,
-            files: [layered.files(), also_read].concat(),
+            notes,
+            files: [layered.files(), traces.files].concat(),
         }),
-        _ => Err(Diagnostics(diagnostics)),
+        _ => Err(Diagnostics(errors)),
     }
+}
+
+/// Reads the path of the database file alone, for commands that need no other setting and no
+/// secret.
+///
+/// # Errors
+/// A file cannot be read, `[store]` is wrong, or a variable is unknown.
+pub fn load_store(sources: &Sources) -> Result<PathBuf, Diagnostics> {
+    let layered = layer(DEFAULT, sources)?;
+    let context = Context::new(&layered);
+    let store = sections::store(&context.root());
+    let mut errors = context.into_traces().notes;
+    errors.extend(variables::unknown(&sources.environment));
+    errors.retain(Diagnostic::is_error);
+    store
+        .filter(|_| errors.is_empty())
+        .ok_or(Diagnostics(errors))
 }

@@ -12,7 +12,7 @@ mod follow_on;
 mod manual;
 mod sinks;
 
-struct Folder {
+pub(in crate::settings) struct Folder {
     folder: tempfile::TempDir,
     environment: BTreeMap<String, String>,
 }
@@ -25,7 +25,7 @@ impl Folder {
         }
     }
 
-    fn with(self, name: &str, text: &str) -> Self {
+    pub(in crate::settings) fn with(self, name: &str, text: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -41,19 +41,20 @@ impl Folder {
         self.with("jobwatch.toml", &text.replace("{here}", &here))
     }
 
-    fn env(mut self, name: &str, value: &str) -> Self {
+    pub(in crate::settings) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.into(), value.into());
         self
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::settings) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn sources(&self) -> Sources {
+    pub(in crate::settings) fn sources(&self) -> Sources {
         Sources {
             files: vec![self.path("jobwatch.toml")],
             environment: self.environment.clone(),
+            ..Sources::default()
         }
     }
 
@@ -74,7 +75,7 @@ impl Folder {
     }
 }
 
-fn config(text: &str) -> Folder {
+pub(in crate::settings) fn config(text: &str) -> Folder {
     Folder::new().with("jobwatch.toml", text)
 }
 
@@ -93,7 +94,7 @@ fn assert_diagnostics(diagnostics: &[String], wanted: &[&str]) {
 fn the_default_settings_are_valid() {
     let loaded = load(&Sources::default()).unwrap();
     assert_eq!(loaded.settings.instance, "jobwatch");
-    assert_eq!(loaded.settings.api.listen.to_string(), "127.0.0.1:8620");
+    assert_eq!(loaded.settings.api.places(), ["http://127.0.0.1:8620"]);
     assert_eq!(loaded.settings.sinks.len(), 1);
     assert!(loaded.warnings.is_empty());
 }
@@ -198,7 +199,7 @@ fn later_sources_override_earlier_ones_key_by_key() {
         .env("JOBWATCH__INSTANCE", "env-1");
     let settings = folder.load().unwrap().settings;
     assert_eq!(settings.instance, "env-1");
-    assert_eq!(settings.api.listen.port(), 3);
+    assert_eq!(settings.api.listen.unwrap().port(), 3);
     assert_eq!(settings.api.connections, 7);
 }
 

@@ -14,6 +14,7 @@ pub mod callback;
 mod filter;
 pub mod kinds;
 pub mod post;
+mod reach;
 mod rehearsal;
 pub mod reloading;
 pub mod retry;
@@ -109,6 +110,7 @@ pub trait Sink: Send + Sync {
 }
 
 /// The settings of one sink that its kind has read and checked.
+#[async_trait]
 pub trait ConfiguredSink: Send + Sync {
     /// Describes the destination in a few words, without a secret.
     fn target(&self) -> String;
@@ -116,6 +118,14 @@ pub trait ConfiguredSink: Send + Sync {
     /// Returns the file that only this sink may write; `None` if it writes no file.
     fn own_file(&self) -> Option<&Path> {
         None
+    }
+
+    /// Tries how far an event would come now, without sending one.
+    ///
+    /// # Errors
+    /// Says why no event would arrive, without a secret.
+    async fn reach(&self) -> Result<(), String> {
+        Ok(())
     }
 
     /// Makes the sink from its settings.

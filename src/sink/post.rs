@@ -16,7 +16,7 @@ use crate::sink::body_format::BodyFormat;
 use crate::sink::reloading::Reloading;
 use crate::sink::signature::{Signer, timestamp_of};
 use crate::sink::tls::Tls;
-use crate::sink::{ATTEMPT_MAX, Attempt, AttemptResult, answer, reloading};
+use crate::sink::{ATTEMPT_MAX, Attempt, AttemptResult, answer, reach, reloading};
 use crate::watch::delivery::Delivery;
 
 /// The time limit of one attempt; Standard Webhooks recommends 15 to 30 s.
@@ -140,7 +140,23 @@ impl DeliveryOptions {
         })
     }
 
+    /// Connects to the receiver as a delivery does, and sends nothing.
+    ///
+    /// # Errors
+    /// Says why it cannot be reached.
+    pub async fn reach(&self, url: &Url) -> Result<(), String> {
+        if self.only_public {
+            egress::check_literal(url)?;
+        }
+        reach::connect(self.builder()?, url).await
+    }
+
     fn client(&self) -> Result<reqwest::Client, String> {
+        let client = self.builder()?.build();
+        client.map_err(|error| format!("cannot set up TLS: {}", outbound::innermost(&error)))
+    }
+
+    fn builder(&self) -> Result<reqwest::ClientBuilder, String> {
         let client = outbound::client()
             .http1_only()
             // The proxy of the environment is not used: it would connect to addresses that
@@ -154,10 +170,7 @@ impl DeliveryOptions {
         } else {
             client
         };
-        self.tls
-            .equip(client)?
-            .build()
-            .map_err(|error| format!("cannot set up TLS: {}", outbound::innermost(&error)))
+        self.tls.equip(client)
     }
 }
 

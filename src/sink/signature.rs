@@ -174,7 +174,9 @@ pub(crate) fn keys<const N: usize>(section: &Reader<'_>, names: [&str; N]) -> Ve
             continue;
         };
         let read = secret.read().map_err(|error| error.to_string());
-        if let Err(message) = read.and_then(|text| Signer::new(&[text]).map(drop)) {
+        if !secret.is_elsewhere()
+            && let Err(message) = read.and_then(|text| Signer::new(&[text]).map(drop))
+        {
             section.report(&format!("{name}_file"), message);
         }
         keys.push(secret);

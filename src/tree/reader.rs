@@ -13,21 +13,48 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use crate::clock::parse_duration_from;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Level};
 use crate::size::{parse_size, show_size};
 use crate::suggest;
-use crate::tree::source::{ENVIRONMENT, Layered, origin_of};
+use crate::tree::source::{ENVIRONMENT, Layered, Secrets, origin_of};
 
 /// The largest number of names that an error lists. Of more names, only the most similar one
 /// helps.
 const LISTED_MAX: usize = 16;
 
+/// The way in which a part of the program has read a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    Value,
+    /// A number or a flag, which the environment has as text.
+    Bare,
+    /// A list, which the environment has with commas.
+    List,
+    /// A program with arguments, which may hold a secret.
+    Command,
+    /// A table, or a list of tables, whose keys are read one by one.
+    Section,
+    /// A URL whose path may be a secret.
+    Link,
+    /// A value that must not be shown.
+    Secret,
+}
+
+/// Everything that a load leaves behind beside the values.
+pub(crate) struct Traces {
+    pub(crate) notes: Vec<Diagnostic>,
+    /// The files of other tools that were read.
+    pub(crate) files: Vec<PathBuf>,
+    /// Every key that a part asked for, with the way in which it was read.
+    pub(crate) read: BTreeMap<Vec<String>, Read>,
+}
+
 /// The data that all readers of one load share.
 pub(crate) struct Context<'a> {
     layered: &'a Layered,
     notes: RefCell<Vec<Diagnostic>>,
-    /// The files of other tools that were read.
     files: RefCell<Vec<PathBuf>>,
+    pub(super) read: RefCell<BTreeMap<Vec<String>, Read>>,
     /// Every key that a part asked for, with `*` for the names of entries. The manual must
     /// describe each of them.
     #[cfg(test)]
@@ -36,12 +63,12 @@ pub(crate) struct Context<'a> {
 
 /// Reads one table and remembers the keys that were asked for.
 pub(crate) struct Reader<'a> {
-    context: &'a Context<'a>,
-    value: Option<&'a Value>,
-    path: Vec<String>,
+    pub(super) context: &'a Context<'a>,
+    pub(super) value: Option<&'a Value>,
+    pub(super) path: Vec<String>,
     /// The path in the form of the manual.
-    shown: Vec<String>,
-    known: RefCell<BTreeSet<String>>,
+    pub(super) shown: Vec<String>,
+    pub(super) known: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Context<'a> {
@@ -50,6 +77,7 @@ impl<'a> Context<'a> {
             layered,
             notes: RefCell::default(),
             files: RefCell::default(),
+            read: RefCell::default(),
             #[cfg(test)]
             asked: RefCell::default(),
         }
@@ -65,9 +93,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns the diagnostics, and the files of other tools that were read.
-    pub(crate) fn into_notes(self) -> (Vec<Diagnostic>, Vec<PathBuf>) {
-        (self.notes.into_inner(), self.files.into_inner())
+    pub(crate) fn into_traces(self) -> Traces {
+        Traces {
+            notes: self.notes.into_inner(),
+            files: self.files.into_inner(),
+            read: self.read.into_inner(),
+        }
     }
 
     #[cfg(test)]
@@ -80,6 +111,11 @@ impl<'a> Reader<'a> {
     /// Notes files of other tools that were read.
     pub(crate) fn was_read(&self, files: Vec<PathBuf>) {
         self.context.files.borrow_mut().extend(files);
+    }
+
+    /// Returns the secrets that the settings are read for.
+    pub(crate) fn secrets(&self) -> Secrets {
+        self.context.layered.secrets
     }
 
     /// Returns the environment, which may contain settings of other tools.
@@ -113,17 +149,22 @@ impl<'a> Reader<'a> {
         };
         notes
             .iter()
-            .any(|note| !note.is_warning && is_within(&note.key))
+            .any(|note| note.is_error() && is_within(&note.key))
     }
 
     /// Reports an error about the value of `key`.
     pub(crate) fn report(&self, key: &str, message: impl Display) {
-        self.note(key, message, false);
+        self.note(key, message, Level::Error);
     }
 
     /// Warns about a value of `key` that works but may be a mistake.
     pub(crate) fn warn(&self, key: &str, message: impl Display) {
-        self.note(key, message, true);
+        self.note(key, message, Level::Warning);
+    }
+
+    /// Says that the value of `key` could not be checked here.
+    pub(crate) fn remark(&self, key: &str, message: impl Display) {
+        self.note(key, message, Level::Note);
     }
 
     /// Adds an error that another reader found.
@@ -131,12 +172,12 @@ impl<'a> Reader<'a> {
         self.context.notes.borrow_mut().push(error);
     }
 
-    fn path_of(&self, key: &str) -> Vec<String> {
+    pub(crate) fn path_of(&self, key: &str) -> Vec<String> {
         let key = (!key.is_empty()).then(|| key.to_owned());
         self.path.iter().cloned().chain(key).collect()
     }
 
-    fn note(&self, key: &str, message: impl Display, is_warning: bool) {
+    fn note(&self, key: &str, message: impl Display, level: Level) {
         let path = self.path_of(key);
         let layered = self.context.layered;
         // A missing key has no origin of its own, but its table has.
@@ -148,7 +189,7 @@ impl<'a> Reader<'a> {
             line,
             key: path.join("."),
             message: message.to_string(),
-            is_warning,
+            level,
         });
     }
 
@@ -160,7 +201,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn peek(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn peek(&self, key: &str) -> Option<&'a Value> {
         match &self.value?.kind {
             ValueKind::Table(table) => table.get(key),
             _ => None,
@@ -169,10 +210,34 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn ask(&self, key: &str) -> Option<&'a Value> {
         self.known.borrow_mut().insert(key.to_owned());
+        let mut read = self.context.read.borrow_mut();
+        read.entry(self.path_of(key)).or_insert(Read::Value);
+        drop(read);
         #[cfg(test)]
         self.note_asked(key);
         self.peek(key)
             .filter(|value| !matches!(value.kind, ValueKind::Nil))
+    }
+
+    /// Asks for `key` as [`ask`](Self::ask) does, and notes the way in which it is read.
+    pub(super) fn ask_as(&self, key: &str, way: Read) -> Option<&'a Value> {
+        let value = self.ask(key);
+        let mut read = self.context.read.borrow_mut();
+        let noted = read.entry(self.path_of(key)).or_insert(way);
+        if *noted != Read::Secret {
+            *noted = way;
+        }
+        value
+    }
+
+    /// Notes that the path of the URL `key` must not be shown.
+    pub(crate) fn hide_path(&self, key: &str) {
+        self.ask_as(key, Read::Link);
+    }
+
+    /// Notes that the value of `key` must not be shown.
+    pub(crate) fn hide(&self, key: &str) {
+        self.ask_as(key, Read::Secret);
     }
 
     #[cfg(test)]
@@ -218,7 +283,7 @@ impl<'a> Reader<'a> {
     /// Reads a number; reports one outside `range`.
     #[expect(clippy::cast_precision_loss, reason = "settings are small numbers")]
     pub(crate) fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
-        let value = self.ask(key)?;
+        let value = self.ask_as(key, Read::Bare)?;
         let number = match &value.kind {
             ValueKind::Float(number) => Some(*number),
             ValueKind::I64(number) => Some(*number as f64),
@@ -238,7 +303,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a whole number; reports one outside `range`.
     pub(crate) fn whole(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let value = self.ask(key)?;
+        let value = self.ask_as(key, Read::Bare)?;
         let number = match &value.kind {
             ValueKind::I64(number) => u32::try_from(*number).ok(),
             ValueKind::String(text) if is_environment(value) => text.parse().ok(),
@@ -283,7 +348,7 @@ impl<'a> Reader<'a> {
 
     /// Reads `true` or `false`; false if the key is missing.
     pub(crate) fn flag(&self, key: &str) -> bool {
-        let Some(value) = self.ask(key) else {
+        let Some(value) = self.ask_as(key, Read::Bare) else {
             return false;
         };
         let found = match &value.kind {
@@ -309,7 +374,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a list of texts. In an environment variable they are separated by commas.
     pub(crate) fn list(&self, key: &str) -> Vec<String> {
-        let Some(value) = self.ask(key) else {
+        let Some(value) = self.ask_as(key, Read::List) else {
             return Vec::new();
         };
         let texts: Option<Vec<String>> = match &value.kind {
@@ -328,6 +393,13 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Reads a list as [`list`](Self::list) does: a program and its arguments.
+    pub(crate) fn command(&self, key: &str) -> Vec<String> {
+        let found = self.list(key);
+        self.ask_as(key, Read::Command);
+        found
+    }
+
     /// Reads a table whose values are texts.
     pub(crate) fn texts(&self, key: &str) -> BTreeMap<String, String> {
         let Some(value) = self.ask(key) else {
@@ -344,98 +416,6 @@ impl<'a> Reader<'a> {
             self.report(key, "must be a table of texts, as { name = \"value\" }");
             BTreeMap::new()
         })
-    }
-
-    /// Returns a reader of a table within this one, which reads as empty if it is missing.
-    pub(crate) fn section(&self, key: &str) -> Reader<'a> {
-        let value = self.ask(key);
-        if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
-            self.report(key, "must be a table");
-        }
-        self.within(key, key, value)
-    }
-
-    /// Returns readers of the named tables within this one, as `[services.NAME]`.
-    pub(crate) fn sections(&self, key: &str) -> Vec<(String, Reader<'a>)> {
-        let outer = self.section(key);
-        let Some(ValueKind::Table(table)) = outer.value.map(|value| &value.kind) else {
-            return Vec::new();
-        };
-        let mut names: Vec<&String> = table.keys().collect();
-        names.sort();
-        let mut sections = Vec::new();
-        for name in names {
-            let value = table.get(name);
-            if !is_name(name) {
-                outer.report(name, "the name must be made of a-z, 0-9 and -, at most 64, so that it also works in the environment");
-            } else if value.is_some_and(|value| !matches!(value.kind, ValueKind::Table(_))) {
-                outer.report(name, "must be a table");
-            } else {
-                sections.push((name.clone(), outer.within(name, "*", value)));
-            }
-        }
-        sections
-    }
-
-    /// Returns the names of those tables, valid or not.
-    pub(crate) fn names(&self, key: &str) -> Vec<String> {
-        match self.peek(key).map(|value| &value.kind) {
-            Some(ValueKind::Table(table)) => {
-                let mut names: Vec<String> = table.keys().cloned().collect();
-                names.sort();
-                names
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Returns readers of the tables in a list, as `[[watches]]`.
-    pub(crate) fn elements(&self, key: &str) -> Vec<Reader<'a>> {
-        let Some(value) = self.ask(key) else {
-            return Vec::new();
-        };
-        let ValueKind::Array(elements) = &value.kind else {
-            self.report(key, format!("must be a list of tables, as [[{key}]]"));
-            return Vec::new();
-        };
-        let outer = self.within(key, key, Some(value));
-        elements
-            .iter()
-            .enumerate()
-            .map(|(n, value)| outer.within(&n.to_string(), "*", Some(value)))
-            .collect()
-    }
-
-    fn within(&self, key: &str, shown: &str, value: Option<&'a Value>) -> Reader<'a> {
-        let with = |path: &[String], last: &str| [path, &[last.to_owned()]].concat();
-        Reader {
-            context: self.context,
-            value,
-            path: with(&self.path, key),
-            shown: with(&self.shown, shown),
-            known: RefCell::default(),
-        }
-    }
-
-    /// Reports every key that no part asked for.
-    pub(crate) fn finish(&self) {
-        let Some(ValueKind::Table(table)) = self.value.map(|value| &value.kind) else {
-            return;
-        };
-        let known = self.known.borrow();
-        let mut names: Vec<&String> = table.keys().filter(|name| !known.contains(*name)).collect();
-        names.sort();
-        for name in names {
-            let suggestion = suggest::did_you_mean(name, known.iter().map(String::as_str));
-            let all: Vec<&str> = known.iter().map(String::as_str).collect();
-            self.report(
-                name,
-                format!(
-                    "unknown setting `{name}`{suggestion} (known here: {})",
-                    all.join(", ")
-                ),
-            );
-        }
     }
 }
 
@@ -470,11 +450,6 @@ fn shown(value: &Value) -> String {
         ValueKind::Array(_) => "a list".to_owned(),
         _ => value.to_string(),
     }
-}
-
-fn is_name(name: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !name.is_empty() && name.len() <= 64 && name.chars().all(is_plain)
 }
 
 /// Fills in each `${VARIABLE}`. A variable that is not set is an error, not an empty text.

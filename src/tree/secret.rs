@@ -8,17 +8,53 @@ use secrecy::SecretString;
 
 use crate::outbound::secret::Secret;
 use crate::tree::reader::{Reader, expand, is_environment, text_of};
+use crate::tree::source::{Secrets, UNIT_SECRETS};
 
 impl Reader<'_> {
     /// Reads a path, with its `${VARIABLES}` filled in; reports a file that cannot be read.
     pub(crate) fn file(&self, key: &str) -> Option<PathBuf> {
+        if self
+            .written(key)
+            .is_some_and(|it| self.is_of_unit(key, &it))
+        {
+            self.ask(key);
+            return None;
+        }
         let path = PathBuf::from(self.expanded(key)?);
         self.readable(key, path)
+    }
+
+    /// True if this process does not read the secret at the place `text`.
+    fn is_elsewhere(&self, key: &str, text: &str) -> bool {
+        self.secrets() == Secrets::Unused || self.is_of_unit(key, text)
+    }
+
+    /// True if the file `text` is only there in the unit of a service manager, and this process
+    /// runs outside of it, and only looks at the settings.
+    fn is_of_unit(&self, key: &str, text: &str) -> bool {
+        let variable = format!("${{{UNIT_SECRETS}}}");
+        let is_ours = self.secrets() == Secrets::OutsideUnit
+            && text.contains(&variable)
+            && !self.environment().contains_key(UNIT_SECRETS);
+        if is_ours {
+            self.remark(
+                key,
+                format!("{text} was not checked: {variable} is set only in the unit, by systemd"),
+            );
+        }
+        is_ours
     }
 
     /// Reads the path of a file with a secret as [`file`](Self::file) does; also warns if every
     /// user can read it.
     pub(crate) fn secret_file(&self, key: &str) -> Option<PathBuf> {
+        if self
+            .written(key)
+            .is_some_and(|it| self.is_elsewhere(key, &it))
+        {
+            self.ask(key);
+            return None;
+        }
         let path = self.file(key)?;
         self.warn_if_readable_by_all(key, &path);
         Some(path)
@@ -49,12 +85,23 @@ impl Reader<'_> {
     /// Reads a secret: the file that `file_key` names, or `key = "${VARIABLE}"`. Reports a secret
     /// that cannot be read now.
     pub(crate) fn secret_at(&self, file_key: &str, key: &str) -> Option<Secret> {
-        let Some(path) = self.secret_file(file_key) else {
-            return self.inline_secret(key).map(Secret::Text);
+        let beside = |key: &str| {
+            self.hide(key);
+            if self.has(key) {
+                self.report(key, format!("is set beside `{file_key}`; keep one of them"));
+            }
         };
-        if self.ask(key).is_some() {
-            self.report(key, format!("is set beside `{file_key}`; keep one of them"));
+        if let Some(text) = self.written(file_key)
+            && self.is_elsewhere(file_key, &text)
+        {
+            self.ask(file_key);
+            beside(key);
+            return Some(Secret::Elsewhere(text));
         }
+        let Some(path) = self.secret_file(file_key) else {
+            return self.inline_source(key);
+        };
+        beside(key);
         let secret = Secret::File(path);
         match secret.read() {
             Ok(_) => Some(secret),
@@ -70,6 +117,10 @@ impl Reader<'_> {
     pub(crate) fn secret_files(&self, key: &str) -> BTreeMap<String, Secret> {
         let mut secrets = BTreeMap::new();
         for (name, text) in self.texts(key) {
+            if self.is_elsewhere(key, &text) {
+                secrets.insert(name, Secret::Elsewhere(text));
+                continue;
+            }
             let path = expand(&text, self.environment()).map(PathBuf::from);
             let path = path.inspect_err(|message| self.report(key, format!("`{name}` {message}")));
             let Some(path) = path.ok().and_then(|path| self.readable(key, path)) else {
@@ -100,8 +151,19 @@ impl Reader<'_> {
         self.secret_source(name)?.read().ok()
     }
 
+    /// Reads a secret as [`inline_secret`](Self::inline_secret) does, if secrets are used.
+    pub(crate) fn inline_source(&self, name: &str) -> Option<Secret> {
+        if self.secrets() != Secrets::Unused {
+            return self.inline_secret(name).map(Secret::Text);
+        }
+        self.hide(name);
+        let place = self.path_of(name).join(".");
+        self.has(name).then_some(Secret::Elsewhere(place))
+    }
+
     /// Reads a secret that stands in the settings or, as `"${VARIABLE}"`, in the environment.
     pub(crate) fn inline_secret(&self, name: &str) -> Option<SecretString> {
+        self.hide(name);
         let value = self.ask(name)?;
         if text_of(value).is_none() {
             // Not read by `text`, whose message would show the value.

@@ -15,15 +15,31 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::tree::line::{line_at, line_of_key};
 
 /// The prefix of the environment variables.
-const PREFIX: &str = "JOBWATCH";
+pub(crate) const PREFIX: &str = "JOBWATCH";
 /// The separator between the parts of a key in the name of a variable.
-const SEPARATOR: &str = "__";
+pub(crate) const SEPARATOR: &str = "__";
 /// The name that the `config` crate gives to the environment as an origin.
 pub(crate) const ENVIRONMENT: &str = "the environment";
 /// Our name for the embedded file as an origin.
-const DEFAULTS: &str = "the defaults";
+pub(crate) const DEFAULTS: &str = "the defaults";
 /// The largest file of settings, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The variable by which systemd names the folder with the secrets of a unit.
+pub(crate) const UNIT_SECRETS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Says which secrets are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Secrets {
+    /// All: a daemon starts, or services are asked.
+    #[default]
+    Needed,
+    /// All but those under `${CREDENTIALS_DIRECTORY}` where that is not set: outside of the unit
+    /// that has them, the settings are only looked at.
+    OutsideUnit,
+    /// None: they are not used.
+    Unused,
+}
 
 /// The files and variables that settings are read from.
 #[derive(Debug, Clone, Default)]
@@ -32,17 +48,30 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// All environment variables; only those with our prefix are settings.
     pub environment: BTreeMap<String, String>,
+    pub secrets: Secrets,
 }
 
 /// Settings from all sources, with the text of each file for finding lines.
 pub(crate) struct Layered {
     pub(crate) root: Value,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) secrets: Secrets,
     texts: Vec<(PathBuf, String)>,
 }
 
 /// Reads all sources and layers them over the TOML text `defaults`.
 pub(crate) fn layer(defaults: &str, sources: &Sources) -> Result<Layered, Diagnostics> {
+    match layer_readable(defaults, sources) {
+        (Some(layered), diagnostics) if diagnostics.is_empty() => Ok(layered),
+        (_, diagnostics) => Err(Diagnostics(diagnostics)),
+    }
+}
+
+/// Layers all sources that can be read, and says which cannot.
+pub(crate) fn layer_readable(
+    defaults: &str,
+    sources: &Sources,
+) -> (Option<Layered>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let mut texts = Vec::new();
     for path in with_drop_ins(&sources.files, &mut diagnostics) {
@@ -51,21 +80,22 @@ pub(crate) fn layer(defaults: &str, sources: &Sources) -> Result<Layered, Diagno
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    if !diagnostics.is_empty() {
-        return Err(Diagnostics(diagnostics));
+    match build(defaults, &texts, &sources.environment) {
+        Ok(root) => {
+            let layered = Layered {
+                root,
+                environment: sources.environment.clone(),
+                secrets: sources.secrets,
+                texts,
+            };
+            (Some(layered), diagnostics)
+        }
+        Err(error) => {
+            let message = error.to_string();
+            diagnostics.push(whole_file("the configuration", None, message));
+            (None, diagnostics)
+        }
     }
-    let root = build(defaults, &texts, &sources.environment).map_err(|error| {
-        Diagnostics(vec![whole_file(
-            "the configuration",
-            None,
-            error.to_string(),
-        )])
-    })?;
-    Ok(Layered {
-        root,
-        environment: sources.environment.clone(),
-        texts,
-    })
 }
 
 fn build(
@@ -107,12 +137,17 @@ impl Source for TomlText {
     }
 }
 
+/// Returns the folder whose `*.toml` are read after `file`.
+pub(crate) fn drop_ins_of(file: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join("conf.d")
+}
+
 /// Returns each file, followed by the `conf.d/*.toml` beside it.
 fn with_drop_ins(files: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for file in files {
         all.push(file.clone());
-        let folder = file.parent().unwrap_or(Path::new("")).join("conf.d");
+        let folder = drop_ins_of(file);
         let Ok(entries) = std::fs::read_dir(&folder) else {
             if folder.exists() {
                 let origin = folder.display().to_string();

@@ -16,5 +16,6 @@ mod readings; // recorded and built answers, and how each is read
 mod simulation; // the core in random histories, on models of its surroundings
 mod sinks; // each kind of sink at real sockets, files and processes
 mod store; // the contract of the store, over every kind of store
+mod terminal; // the commands that look on, on the screen of a pseudo-terminal
 mod tidy; // the rules of this repository that no compiler checks
 mod whole_app; // submit, poll, decide, store and deliver, together

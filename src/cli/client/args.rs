@@ -9,9 +9,11 @@ use secrecy::SecretString;
 use crate::cli::client::address::Address;
 use crate::cli::client::{Client, Refused, Trust};
 use crate::cli::complaint::complain_of_usage;
-use crate::cli::{ConfigArgs, environment};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::environment::{self, environment};
 use crate::outbound::secret::SECRET_BYTES_MAX;
 use crate::settings;
+use crate::tree::source::{Secrets, Sources};
 
 const URL: &str = "JOBWATCH_URL";
 const CA_FILE: &str = "JOBWATCH_CA_FILE";
@@ -30,7 +32,7 @@ pub(super) const TOKEN_WAYS: &str = "--token-file, JOBWATCH_TOKEN_FILE or JOBWAT
 
 /// The options that select the daemon.
 #[derive(Args, Debug, Clone)]
-pub(in crate::cli) struct DaemonArgs {
+pub(crate) struct DaemonArgs {
     #[arg(long, value_name = "URL", help = URL_HELP)]
     url: Option<String>,
     #[arg(long, value_name = "FILE", help = CA_FILE_HELP)]
@@ -38,7 +40,7 @@ pub(in crate::cli) struct DaemonArgs {
     #[arg(long, value_name = "FILE", help = TOKEN_FILE_HELP)]
     token_file: Option<PathBuf>,
     #[command(flatten)]
-    pub(in crate::cli) config: ConfigArgs,
+    pub(crate) config: ConfigArgs,
 }
 
 impl DaemonArgs {
@@ -63,14 +65,24 @@ impl DaemonArgs {
     }
 
     /// Makes the client. An error is printed; its exit code is returned.
-    pub(in crate::cli) fn client(&self) -> Result<Client, Refused> {
+    pub(crate) fn client(&self) -> Result<Client, Refused> {
+        environment::check()?;
+        let token = self.token(&environment());
+        self.client_with(token.map_err(|message| complain_of_usage(&message))?)
+    }
+
+    /// Makes a client for the probes, which need no token.
+    pub(in crate::cli) fn client_without_token(&self) -> Result<Client, Refused> {
+        self.client_with(None)
+    }
+
+    fn client_with(&self, token: Option<SecretString>) -> Result<Client, Refused> {
         let usage = |message: String| complain_of_usage(&message);
         let variables = environment();
         let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
         let address = self
             .address(given(URL).map(String::as_str))
             .map_err(usage)?;
-        let token = self.token(&variables).map_err(usage)?;
         let ca_file = self.ca_file.clone().or(given(CA_FILE).map(PathBuf::from));
         let trust = match (ca_file, &address.certificate) {
             (Some(file), _) => Trust::Only(file),
@@ -87,10 +99,13 @@ impl DaemonArgs {
         if let Some((source, url)) = given {
             return Address::parse(url.trim()).map_err(|reason| format!("{source} {reason}"));
         }
-        let found = settings::address(&self.config.sources());
+        let found = settings::address(&self.config.sources(Secrets::Unused));
         let found = match found {
             // A file that the user did not name may be there for the daemon only.
-            Err(_) if self.config.files.is_empty() => settings::address(&self.config.only_named()),
+            Err(_) if !self.config.is_named() => settings::address(&Sources {
+                environment: environment(),
+                ..Sources::default()
+            }),
             found => found,
         };
         let found = found.map_err(|diagnostics| diagnostics.to_string())?;
@@ -153,9 +168,7 @@ mod tests {
             url: url.map(str::to_owned),
             ca_file: None,
             token_file: token_file.map(Path::to_owned),
-            config: ConfigArgs {
-                files: config.map(Path::to_owned).into_iter().collect(),
-            },
+            config: ConfigArgs::of(config),
         }
     }
 

@@ -5,9 +5,7 @@
 
 mod address;
 mod args;
-#[expect(dead_code, reason = "for the commands that follow the daemon")]
 mod call;
-#[expect(dead_code, reason = "for the commands that follow the daemon")]
 mod error;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +24,7 @@ use crate::cli::complaint::{Problem, complain_of_usage};
 use crate::outbound;
 
 pub(super) use crate::cli::client::args::DaemonArgs;
-pub(super) use crate::cli::client::call::Call;
+pub(super) use crate::cli::client::call::{BodySender, Call};
 pub(super) use crate::cli::client::error::{CallError, Refusal};
 
 /// The time limit of one call: 5 s more than the daemon takes at most.
@@ -55,16 +53,6 @@ enum Trust {
     Also(PathBuf),
 }
 
-/// Composes the query for a page of a list from the terms that have a value.
-pub(super) fn query_of(limit: u32, terms: &[(&str, Option<&str>)]) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("limit", &limit.to_string());
-    let given = terms
-        .iter()
-        .filter_map(|(name, value)| Some((name, (*value)?)));
-    query.extend_pairs(given).finish()
-}
-
 /// A client of one daemon.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -78,6 +66,15 @@ impl Client {
         let address = Address::parse(url);
         let address = address.map_err(|reason| complain_of_usage(&format!("the URL {reason}")))?;
         Self::connecting(address, &Trust::System, None)
+    }
+
+    /// Makes a client for a URL, with a token.
+    pub(super) fn with_token(url: &str, token: SecretString) -> Result<Self, Refused> {
+        let client = Self::new(url)?;
+        Ok(Self {
+            token: Some(token),
+            ..client
+        })
     }
 
     fn connecting(
@@ -162,7 +159,6 @@ impl Client {
     ///
     /// # Errors
     /// As [`try_ask`](Self::try_ask).
-    #[expect(dead_code, reason = "for the commands that follow the daemon")]
     pub(super) async fn stream(&self, call: Call) -> Result<Stream<'_>, CallError> {
         let limit = call.within.unwrap_or(TIMEOUT);
         let sent = tokio::time::timeout(limit, self.send(call)).await;
@@ -244,9 +240,13 @@ impl Client {
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
         let cause = outbound::innermost(error);
-        let (words, advice) = if cause.contains("UnknownIssuer") {
+        let (words, advice) = if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
             let words = "its certificate is signed by an unknown authority".to_owned();
             let advice = "if you trust it, name the certificate of the authority in --ca-file or JOBWATCH_CA_FILE";
+            (words, advice)
+        } else if cause.contains("CaUsedAsEndEntity") {
+            let words = "its certificate is one of an authority, and not of a server".to_owned();
+            let advice = "make it with CA:FALSE (`openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`)";
             (words, advice)
         } else if cause.contains("InvalidContentType") {
             let words = "it does not speak TLS".to_owned();
@@ -280,7 +280,6 @@ pub(super) struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    #[expect(dead_code, reason = "for the commands that follow the daemon")]
     /// Waits at most `silence` for the next part; `None` at the end.
     ///
     /// # Errors

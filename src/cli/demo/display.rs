@@ -3,22 +3,22 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::cli::demo::progress::{Progress, Update};
 use crate::cli::demo::table;
-use crate::cli::demo::table::Size;
-use crate::cli::output::{Paint, plain, say, width};
-
-/// The size of a terminal that does not report one.
-const SIZE_USUAL: Size = Size {
-    columns: 80,
-    lines: 24,
-};
+use crate::cli::output::say;
+use crate::cli::paint::Paint;
+use crate::cli::table::{plain, width};
+use crate::cli::terminal;
 
 /// The place where the demo is shown.
 pub(super) enum Display {
     Terminal(Screen),
     /// A file or a pipe, which gets one line for each update.
     Lines,
+    /// A program, which gets one JSON object for each update.
+    Json,
 }
 
 /// A part of a terminal that is drawn over itself.
@@ -29,11 +29,13 @@ pub(super) struct Screen {
 }
 
 impl Display {
-    /// Chooses by where standard output goes.
-    pub(super) fn open() -> Self {
+    /// Chooses JSON, or by where standard output goes.
+    pub(super) fn open(json: bool) -> Self {
+        if json {
+            return Self::Json;
+        }
         // A dumb terminal cannot move its cursor.
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if is_dumb || !std::io::stdout().is_terminal() {
+        if terminal::is_dumb() || !std::io::stdout().is_terminal() {
             return Self::Lines;
         }
         Self::Terminal(Screen {
@@ -46,13 +48,18 @@ impl Display {
     pub(super) fn show(&mut self, progress: &Progress, updates: &[Update], elapsed: Duration) {
         match self {
             Self::Terminal(screen) => {
-                let size = size();
+                let size = terminal::size_or_usual();
                 let lines = table::lines(progress, elapsed, size, screen.paint);
                 screen.draw(lines, size.columns);
             }
             Self::Lines => {
                 for update in updates {
                     say(&line(progress, update, elapsed));
+                }
+            }
+            Self::Json => {
+                for update in updates {
+                    say(&object(progress, update, elapsed).to_string());
                 }
             }
         }
@@ -63,6 +70,7 @@ impl Display {
         match self {
             Self::Terminal(screen) => drop(screen),
             Self::Lines => say(""),
+            Self::Json => {}
         }
     }
 }
@@ -105,16 +113,16 @@ fn line(progress: &Progress, update: &Update, elapsed: Duration) -> String {
     format!("{elapsed:>5.1}s  {service:<9}  {:<22}  {text}", case.name)
 }
 
-fn size() -> Size {
-    let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) else {
-        return SIZE_USUAL;
-    };
-    // A terminal that does not know its size reports zero.
-    let or = |given: u16, usual| if given == 0 { usual } else { given.into() };
-    Size {
-        columns: or(size.ws_col, SIZE_USUAL.columns),
-        lines: or(size.ws_row, SIZE_USUAL.lines),
-    }
+fn object(progress: &Progress, update: &Update, elapsed: Duration) -> Value {
+    let row = &progress.rows[update.row];
+    json!({
+        "elapsed_ms": elapsed.as_millis(),
+        "service": row.case.job.service.name(),
+        "case": row.case.name,
+        "watch_id": row.watch.as_ref().map(|watch| &watch.id),
+        "state": row.state(),
+        "change": update.text,
+    })
 }
 
 #[cfg(test)]
@@ -129,6 +137,20 @@ mod tests {
         assert_eq!(first, "\u{1b}[?25l\ra\u{1b}[K\u{1b}[J");
         let before = lines(&["0123456789abc", "", "short"]);
         assert!(over(&before, &lines(&["a", "b"]), 10).starts_with("\u{1b}[?25l\r\u{1b}[4A"));
+    }
+
+    #[test]
+    fn an_update_is_one_object_for_a_program() {
+        let update = Update {
+            row: 1,
+            text: "watching → failed".into(),
+        };
+        let wanted = json!({
+            "elapsed_ms": 1500, "service": "dcs", "case": "slow success", "watch_id": "w1",
+            "state": "watching", "change": "watching → failed",
+        });
+        let elapsed = Duration::from_millis(1500);
+        assert_eq!(object(&begun(), &update, elapsed), wanted);
     }
 
     #[test]

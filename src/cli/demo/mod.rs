@@ -50,6 +50,9 @@ pub struct Demo {
     /// Print the configuration of the demo instead, as a start for your own
     #[arg(long)]
     print_config: bool,
+    /// Print a JSON object for each change, and one with the result at the end
+    #[arg(long, conflicts_with = "print_config")]
+    json: bool,
 }
 
 /// The way in which the demo ended.
@@ -74,7 +77,7 @@ impl Demo {
             say(CONFIG.trim_end());
             return Exit::Done;
         }
-        run().await.unwrap_or_else(|error| {
+        run(self.json).await.unwrap_or_else(|error| {
             complain(&format!("{error:#}"));
             Exit::Failed
         })
@@ -82,13 +85,15 @@ impl Demo {
 }
 
 /// Starts everything, follows the demo, stops everything, and then prints the result.
-async fn run() -> anyhow::Result<Exit> {
+async fn run(json: bool) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let clock = SystemClock::shared();
     let setup = Setup::start(&clock).await?;
     let mut progress = Progress::new(scenario::cases());
-    say(INTRODUCTION);
-    let mut display = Display::open();
+    if !json {
+        say(INTRODUCTION);
+    }
+    let mut display = Display::open(json);
     let end = tokio::select! {
         end = tokio::time::timeout(LIMIT, follow(&setup, &mut progress, &mut display, &clock)) => match end {
             Ok(Ok(())) => End::Completed,
@@ -100,7 +105,7 @@ async fn run() -> anyhow::Result<Exit> {
     let elapsed = clock.uptime();
     display.close();
     let stopped = setup.stop().await;
-    let exit = report(&end, &progress, elapsed);
+    let exit = report(&end, &progress, elapsed, json);
     stopped.map(|()| exit)
 }
 
@@ -135,8 +140,7 @@ async fn follow(
     Ok(())
 }
 
-fn report(end: &End, progress: &Progress, elapsed: Duration) -> Exit {
-    let paint = Paint::for_stdout();
+fn report(end: &End, progress: &Progress, elapsed: Duration, json: bool) -> Exit {
     if matches!(end, End::Interrupted) {
         complain("interrupted");
         return Exit::Interrupted;
@@ -144,8 +148,13 @@ fn report(end: &End, progress: &Progress, elapsed: Duration) -> Exit {
     if matches!(end, End::Failed) {
         return Exit::Failed;
     }
-    say(&format!("\n{}", summary::numbers(progress, elapsed, paint)));
+    let paint = Paint::for_stdout();
     let differences = check::differences(progress);
+    if json {
+        say(&summary::as_json(progress, elapsed, &differences).to_string());
+    } else {
+        say(&format!("\n{}", summary::numbers(progress, elapsed, paint)));
+    }
     if !differences.is_empty() {
         let why = match end {
             End::TimeUp => format!("some watches had not ended after {LIMIT:?}"),
@@ -153,6 +162,9 @@ fn report(end: &End, progress: &Progress, elapsed: Duration) -> Exit {
         };
         complain(&format!("{why}:\n  {}", differences.join("\n  ")));
         return Exit::Failed;
+    }
+    if json {
+        return Exit::Done;
     }
     say("\nEvery watch ended as its job did, and the receiver got an event for each.");
     if let Some(event) = summary::sample(progress) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::demo::progress::Progress;
 use crate::cli::demo::receiver::Event;
@@ -71,6 +71,29 @@ pub(super) fn numbers(progress: &Progress, elapsed: Duration, paint: Paint) -> S
     );
     row("elapsed", format!("{:.1} s", elapsed.as_secs_f64()));
     table.render()
+}
+
+/// Returns the same numbers as [`numbers`] for a program.
+pub(super) fn as_json(progress: &Progress, elapsed: Duration, differences: &[String]) -> Value {
+    let (polls, poll_problems) = progress.polls();
+    let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &progress.rows {
+        *outcomes.entry(row.state()).or_default() += 1;
+    }
+    let inbox = &progress.inbox;
+    json!({"summary": {
+        "as_expected": differences.is_empty(),
+        "differences": differences,
+        "outcomes": outcomes,
+        "polls": polls,
+        "polls_with_a_problem": poll_problems,
+        "problems": progress.problems,
+        "events": inbox.events.len(),
+        "deliveries_retried": inbox.retried(),
+        "deliveries_repeated": inbox.repeated,
+        "deliveries_refused": inbox.refused.len(),
+        "elapsed_ms": elapsed.as_millis(),
+    }})
 }
 
 /// Returns the event of a failed job, preferably one with a code and a reason.

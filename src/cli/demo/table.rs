@@ -4,58 +4,21 @@ use std::time::Duration;
 
 use crate::api::view::WatchView;
 use crate::cli::demo::progress::{Progress, Receipt, Row};
-use crate::cli::output::{Paint, plain, width};
+use crate::cli::paint::Paint;
+use crate::cli::table::{Column, Room, Table, clip, plain};
+use crate::cli::terminal::Size;
 
-/// The least width of the latest change, before which other columns are left out.
-const LATEST_MIN: usize = 20;
-/// The number of blanks between two columns.
-const GAP: usize = 2;
-
-/// A terminal's size, in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    /// The number of characters in a line.
-    pub(super) columns: usize,
-    pub(super) lines: usize,
-}
-
-/// A column of the table.
-struct Column {
-    title: &'static str,
-    /// Wide enough for every value: a column that grows makes the table jump.
-    width: usize,
-    /// The column with the highest number is left out first on a narrow terminal; 0 never is.
-    gives_way: u8,
-    cell: fn(&Row, Paint) -> String,
-}
-
-const COLUMNS: [Column; 7] = [
-    column("SERVICE", 9, 1, |row, _| {
-        row.case.job.service.name().to_owned()
-    }),
-    column("JOB", 22, 0, |row, _| row.case.name.to_owned()),
-    column("STATE", 9, 0, |row, paint| paint.state(row.state())),
-    column("STATUS", 7, 4, status),
-    column("POLLS", 5, 2, |row, _| number(row, |watch| watch.polls)),
-    column("PROBLEMS", 8, 3, |row, _| {
-        number(row, |watch| watch.problems)
-    }),
-    column("EVENT", 5, 5, receipt),
+/// The titles and widths: every value fits, because a column that grows makes the table jump.
+const COLUMNS: [Column; 8] = [
+    Column::new("SERVICE").fixed(9).gives_way(1),
+    Column::new("JOB").fixed(22),
+    Column::new("STATE").fixed(9),
+    Column::new("STATUS").fixed(7).gives_way(4),
+    Column::new("POLLS").fixed(5).gives_way(2),
+    Column::new("PROBLEMS").fixed(8).gives_way(3),
+    Column::new("EVENT").fixed(5).gives_way(5),
+    Column::new("LAST CHANGE").reserving(20),
 ];
-
-const fn column(
-    title: &'static str,
-    width: usize,
-    gives_way: u8,
-    cell: fn(&Row, Paint) -> String,
-) -> Column {
-    Column {
-        title,
-        width,
-        gives_way,
-        cell,
-    }
-}
 
 /// Returns the lines of the table, cut to `size`.
 pub(super) fn lines(
@@ -64,17 +27,15 @@ pub(super) fn lines(
     size: Size,
     paint: Paint,
 ) -> Vec<String> {
-    let columns = fitting(size.columns);
-    let titles = columns
-        .iter()
-        .map(|each| (paint.dim(each.title), each.width));
-    let mut lines = vec![line(titles, &paint.dim("LAST CHANGE"))];
+    let mut table = Table::new(COLUMNS);
     for row in &progress.rows {
-        let cells = columns
-            .iter()
-            .map(|each| ((each.cell)(row, paint), each.width));
-        lines.push(line(cells, &plain(&row.latest)));
+        table.row(cells(row, paint));
     }
+    let room = Room {
+        columns: Some(size.columns),
+        paint,
+    };
+    let mut lines = table.lines(room);
     lines.push(String::new());
     lines.push(paint.dim(&footer(progress, elapsed)));
     // The cursor stands in the line below, and cannot be moved up past the first one.
@@ -84,34 +45,20 @@ pub(super) fn lines(
     lines.iter().map(|line| clip(line, size.columns)).collect()
 }
 
-/// Returns the columns that leave enough room for the latest change.
-fn fitting(columns: usize) -> Vec<&'static Column> {
-    let taken = |fit: &Vec<&Column>| fit.iter().map(|each| each.width + GAP).sum::<usize>();
-    let mut fit: Vec<&Column> = COLUMNS.iter().collect();
-    while taken(&fit) + LATEST_MIN > columns {
-        let first = fit.iter().map(|each| each.gives_way).max();
-        let Some(first) = first.filter(|first| *first > 0) else {
-            break;
-        };
-        fit.retain(|each| each.gives_way != first);
-    }
-    fit
+fn cells(row: &Row, paint: Paint) -> Vec<String> {
+    vec![
+        row.case.job.service.name().to_owned(),
+        row.case.name.to_owned(),
+        paint.state(row.state()),
+        status(row),
+        number(row, |watch| watch.polls),
+        number(row, |watch| watch.problems),
+        receipt(row, paint),
+        plain(&row.latest),
+    ]
 }
 
-fn line(cells: impl Iterator<Item = (String, usize)>, latest: &str) -> String {
-    let mut line = String::new();
-    for (cell, wanted) in cells {
-        // The text of a service may be longer than its column.
-        let cell = clip(&cell, wanted);
-        let padding = wanted.saturating_sub(width(&cell)) + GAP;
-        line.push_str(&cell);
-        line.extend(std::iter::repeat_n(' ', padding));
-    }
-    line.push_str(latest);
-    line.trim_end().to_owned()
-}
-
-fn status(row: &Row, _: Paint) -> String {
+fn status(row: &Row) -> String {
     let status = row.watch.as_ref().and_then(|watch| watch.status.as_deref());
     plain(status.unwrap_or_default())
 }
@@ -142,36 +89,12 @@ fn footer(progress: &Progress, elapsed: Duration) -> String {
     )
 }
 
-/// Cuts `text` to `columns` characters on a terminal, and keeps the codes that end colours.
-pub(super) fn clip(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    let mut clipped = String::new();
-    let (mut taken, mut in_code) = (0, false);
-    for c in text.chars() {
-        if c == '\u{1b}' {
-            in_code = true;
-        }
-        // Codes behind the cut are kept, because one of them ends the colour.
-        if in_code || taken + 1 < columns {
-            clipped.push(c);
-        } else if taken + 1 == columns {
-            clipped.push('…');
-        }
-        taken += usize::from(!in_code);
-        if in_code && c == 'm' {
-            in_code = false;
-        }
-    }
-    clipped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::demo::progress::tests::{begun, inbox, watch};
     use crate::cli::demo::scenario::cases;
+    use crate::cli::table::width;
 
     fn shown(columns: usize, lines: usize) -> Vec<String> {
         let mut progress = begun();
@@ -220,17 +143,8 @@ mod tests {
     #[test]
     fn the_names_of_all_cases_fit_their_columns() {
         for case in cases() {
-            assert!(case.job.service.name().len() <= COLUMNS[0].width);
-            assert!(case.name.len() <= COLUMNS[1].width, "{}", case.name);
+            assert!(case.job.service.name().len() <= 9);
+            assert!(case.name.len() <= 22, "{}", case.name);
         }
-    }
-
-    #[test]
-    fn a_cut_line_keeps_the_codes_that_end_its_colour() {
-        assert_eq!(
-            clip("\u{1b}[31mfailed\u{1b}[0m", 4),
-            "\u{1b}[31mfai…\u{1b}[0m"
-        );
-        assert_eq!(clip("failed", 6), "failed");
     }
 }

@@ -17,13 +17,12 @@ use crate::cli::pair::pair;
 use crate::cli::{ConfigArgs, Exit};
 use crate::settings;
 use crate::suggest::did_you_mean;
+use crate::tree::source::Secrets;
 use crate::watch::request::WatchRequest;
 
 /// The service of a snippet where neither the command nor the configuration names one.
 const SERVICE_DEFAULT: &str = "my-service";
 const SERVICE_BYTES_MAX: usize = 64;
-const URL_HELP: &str = "The URL of the daemon, for the snippet [env: JOBWATCH_URL] \
-    [default: the address in the configuration, or http://127.0.0.1:8620]";
 
 /// A tool that runs pipelines.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +78,8 @@ pub(super) struct Glue {
     /// A label that every event of the watch carries, such as `deploy=42`; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    #[arg(long, value_name = "URL", help = URL_HELP)]
+    /// The URL of the daemon, for the snippet [default: the URL that other commands would use]
+    #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
@@ -120,10 +120,10 @@ impl Glue {
 
     /// Returns the service: the one that is named, or the only one of the configuration.
     fn service(&self) -> Result<String, Exit> {
-        let known = match settings::service_names(&self.config.sources()) {
+        let known = match settings::service_names(&self.config.sources(Secrets::Unused)) {
             Ok(known) => known,
             // A file that the user did not name may be there for the daemon only.
-            Err(_) if self.config.files.is_empty() => Vec::new(),
+            Err(_) if !self.config.is_named() => Vec::new(),
             Err(diagnostics) => {
                 complain_settings(&diagnostics);
                 return Err(Exit::Usage);

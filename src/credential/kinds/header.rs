@@ -189,7 +189,9 @@ pub(super) fn basic(section: &Reader<'_>) -> Option<CredentialSettings> {
 /// A secret with characters that no header may have is reported at start, not at the first
 /// poll.
 fn checked_header(section: &Reader<'_>, key: &str, header: Header) -> Option<CredentialSettings> {
-    if let Err(error) = header.auth() {
+    if !header.secret.is_elsewhere()
+        && let Err(error) = header.auth()
+    {
         let key_file = format!("{key}_file");
         let key = if section.has(&key_file) {
             &key_file

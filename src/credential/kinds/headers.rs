@@ -8,7 +8,7 @@ use crate::credential::configured::{BuildError, ConfiguredCredential, Credential
 use crate::credential::kinds::header::{Header, HeaderForm, header_name, prefix};
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::{Grant, IssueError, IssuedSecret, Issuer, Verified};
-use crate::outbound::secret::{Secret, Stamp};
+use crate::outbound::secret::Stamp;
 use crate::tree::reader::Reader;
 
 /// The word for this kind in the configuration.
@@ -89,7 +89,7 @@ pub(super) fn read(section: &Reader<'_>) -> Option<CredentialSettings> {
 fn header(table: &Reader<'_>, key: &str) -> Option<Header> {
     let name = header_name(table, key, key);
     let (secret, prefix) = if table.written(key).is_some() {
-        (table.inline_secret(key).map(Secret::Text), String::new())
+        (table.inline_source(key), String::new())
     } else {
         let entry = table.section(key);
         let secret = entry.secret_at("file", "value");
@@ -106,7 +106,9 @@ fn header(table: &Reader<'_>, key: &str) -> Option<Header> {
         form: HeaderForm::Prefixed(prefix),
         secret: secret?,
     };
-    if let Err(error) = header.value() {
+    if !header.secret.is_elsewhere()
+        && let Err(error) = header.value()
+    {
         table.report(key, error);
         return None;
     }

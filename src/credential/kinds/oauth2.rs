@@ -291,6 +291,7 @@ fn token_url(section: &Reader<'_>) -> Option<Url> {
 
 fn extra(section: &Reader<'_>) -> BTreeMap<String, SecretString> {
     let mut extra = BTreeMap::new();
+    section.hide("extra");
     for (name, text) in section.texts("extra") {
         if RESERVED.contains(&name.as_str()) {
             section.report("extra", format!("`{name}` must not be set here"));

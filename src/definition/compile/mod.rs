@@ -27,7 +27,7 @@ use crate::definition::rules::Rule;
 use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::{Refused, States};
 use crate::definition::{Definition, ErrorBody, ErrorRule, JobSelectors, request};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Level};
 use crate::tree::line::{line_at, line_of_key};
 use crate::watch::observation::{JobState, Proof};
 
@@ -105,7 +105,7 @@ impl Check<'_> {
     /// Notes something that works, but may be a mistake.
     fn warn(&mut self, key: &str, message: impl Into<String>) {
         self.warnings.push(Diagnostic {
-            is_warning: true,
+            level: Level::Warning,
             ..Diagnostic::error(self.origin, self.line_of(key), key, message)
         });
     }

@@ -61,6 +61,7 @@ pub struct Exec {
     path: OsString,
 }
 
+#[async_trait]
 impl ConfiguredSink for ExecSettings {
     /// Returns the program without its arguments, which may contain a secret.
     fn target(&self) -> String {
@@ -74,7 +75,7 @@ impl ConfiguredSink for ExecSettings {
 
 /// Reads the settings of a command.
 pub(super) fn read(section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
-    let command = section.list("command");
+    let command = section.command("command");
     if !section.has("command") {
         section.report("command", "is missing and has no default");
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use rustix::fs::Access;
 
 use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
 use crate::telemetry::LogOutput;
@@ -91,6 +92,7 @@ impl Sink for Lines {
     }
 }
 
+#[async_trait]
 impl ConfiguredSink for FileSettings {
     fn target(&self) -> String {
         self.path.display().to_string()
@@ -98,6 +100,18 @@ impl ConfiguredSink for FileSettings {
 
     fn own_file(&self) -> Option<&Path> {
         Some(&self.path)
+    }
+
+    async fn reach(&self) -> Result<(), String> {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        for place in [folder, &self.path] {
+            if place.exists()
+                && let Err(error) = rustix::fs::access(place, Access::WRITE_OK)
+            {
+                return Err(format!("cannot write to {}: {error}", place.display()));
+            }
+        }
+        Ok(())
     }
 
     fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {

@@ -1,5 +1,5 @@
-//! Writes events to the log: one `tracing` event each, with flat fields, so that a reader of
-//! journald or of JSON logs needs no webhook.
+//! Writes events to the log, one line each, so that a reader of journald or of JSON logs needs no
+//! webhook.
 //!
 //! The lines are written to [`LogOutput`] directly: the filter of the log does not apply to
 //! them, and a line that could not be written is a failed attempt.
@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
+use tracing::Level;
 
 use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
-use crate::telemetry::LogOutput;
+use crate::telemetry::{EventLine, LogOutput};
 use crate::tree::reader::Reader;
-use crate::watch::Severity;
 use crate::watch::delivery::Delivery;
 use crate::watch::event::EventKind;
+use crate::watch::{Outcome, Severity};
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
-/// The `tracing` target of all event lines.
-const TARGET: &str = "jobwatch::event";
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -49,8 +49,7 @@ impl Sink for Log {
     async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
         let written = match serde_json::from_str(&delivery.body) {
             Ok(event) => {
-                let emit = || emit(&delivery.type_name, &event);
-                let written = self.output.write(emit).await;
+                let written = self.output.write(&line(&delivery.type_name, &event)).await;
                 written.map_err(|error| format!("cannot write to the log: {error}"))
             }
             Err(error) => Err(format!("the stored event is not JSON: {error}")),
@@ -68,6 +67,7 @@ impl Sink for Log {
 /// The settings of a log sink, which has no keys of its own.
 struct LogSettings;
 
+#[async_trait]
 impl ConfiguredSink for LogSettings {
     fn target(&self) -> String {
         "the log of the daemon".to_owned()
@@ -84,67 +84,162 @@ pub(super) fn read(_section: &Reader<'_>) -> Option<Box<dyn ConfiguredSink>> {
     Some(Box::new(LogSettings))
 }
 
-/// Emits one line. `tracing` requires literal fields and a level that is known at compile time.
-macro_rules! line {
-    ($level:expr, $event:ident, $data:ident, $message:expr) => {
-        tracing::event!(
-            target: TARGET,
-            $level,
-            event_id = text(&$event["id"]),
-            event_type = text(&$event["type"]),
-            watch_id = text(&$data["watch_id"]),
-            service = text(&$data["service"]),
-            definition = text(&$data["definition"]),
-            job_id = text(&$data["job_id"]),
-            job_type = text(&$data["job_type"]),
-            outcome = text(&$data["outcome"]),
-            verdict = text(&$data["verdict"]),
-            status = text(&$data["status"]),
-            code = text(&$data["code"]),
-            reason = text(&$data["reason"]),
-            began_at = text(&$data["began_at"]),
-            ended_at = text(&$data["ended_at"]),
-            submitted_at = text(&$data["submitted_at"]),
-            noticed_at = text(&$data["noticed_at"]),
-            polls = $data["polls"].as_u64(),
-            problems = $data["problems"].as_u64(),
-            last_problem = nested(&$data["last_problem"]),
-            resources = nested(&$data["resources"]),
-            children = nested(&$data["children"]),
-            labels = nested(&$data["labels"]),
-            params = nested(&$data["params"]),
-            run = text(&$data["run"]),
-            stage = nested(&$data["stage"]),
-            confirmations = $data["confirmations"].as_u64(),
-            stale = $data["stale"].as_bool(),
-            "{}",
-            $message
-        )
-    };
+/// The form of a field in the line.
+#[derive(Clone, Copy)]
+enum Form {
+    /// A text; another value is left out.
+    Text,
+    /// A number or a truth value.
+    Plain,
+    /// An object, which is left out if it is empty.
+    Object,
+    /// An object or a list as JSON text, which is left out if it is empty.
+    JsonText,
 }
 
-fn emit(type_name: &str, event: &Value) {
-    let data = &event["data"];
-    let name = type_name.rsplit('.').next().unwrap_or(type_name);
-    let message = format!(
-        "{name}: {} job {}",
-        text(&data["service"]).unwrap_or("?"),
-        text(&data["job_id"]).unwrap_or("?")
-    );
-    if needs_attention(type_name) {
-        line!(tracing::Level::WARN, event, data, message);
-    } else {
-        line!(tracing::Level::INFO, event, data, message);
+/// The fields of a line, in their order; all but the first two are members of `data`.
+const FIELDS: [(&str, Form); 31] = [
+    ("watch_id", Form::Text),
+    ("service", Form::Text),
+    ("definition", Form::Text),
+    ("job_id", Form::Text),
+    ("job_type", Form::Text),
+    ("outcome", Form::Text),
+    ("verdict", Form::Text),
+    ("status", Form::Text),
+    ("code", Form::Text),
+    ("reason", Form::Text),
+    ("began_at", Form::Text),
+    ("ended_at", Form::Text),
+    ("submitted_at", Form::Text),
+    ("noticed_at", Form::Text),
+    ("polls", Form::Plain),
+    ("problems", Form::Plain),
+    ("last_problem", Form::JsonText),
+    ("resources", Form::Object),
+    ("children", Form::JsonText),
+    ("labels", Form::Object),
+    ("params", Form::Object),
+    ("run", Form::Text),
+    ("stage", Form::Object),
+    ("confirmations", Form::Plain),
+    ("stale", Form::Plain),
+    ("group", Form::Text),
+    ("members", Form::Plain),
+    ("outcomes", Form::Object),
+    ("worst", Form::Text),
+    ("opened_at", Form::Text),
+    ("finished_at", Form::Text),
+];
+
+impl Form {
+    fn of(self, value: &Value) -> Option<Value> {
+        let is_empty = match value {
+            Value::Null => true,
+            Value::Object(members) => members.is_empty(),
+            Value::Array(elements) => elements.is_empty(),
+            _ => false,
+        };
+        match self {
+            Self::Text => value.is_string().then(|| value.clone()),
+            Self::Plain => (value.is_u64() || value.is_boolean()).then(|| value.clone()),
+            Self::Object => (!is_empty).then(|| value.clone()),
+            Self::JsonText => (!is_empty).then(|| value.to_string().into()),
+        }
     }
 }
 
+/// Composes the line of an event.
+fn line(type_name: &str, event: &Value) -> EventLine {
+    let data = &event["data"];
+    let kind = EventKind::from_type_name(type_name);
+    let word = kind.map_or("event", |kind| last_word(kind.type_name()));
+    let (about, name) = match kind {
+        Some(EventKind::GroupFinished) => ("group", text(&data["group"])),
+        _ => (text(&data["service"]).unwrap_or("?"), text(&data["job_id"])),
+    };
+    let name = name.unwrap_or("?");
+    let said = last_word(type_name);
+    let message = match kind {
+        Some(EventKind::GroupFinished) => {
+            let reason = text(&data["reason"]).unwrap_or("?");
+            format!("{said}: group {name}: {reason}")
+        }
+        _ => format!("{said}: {about} job {name}"),
+    };
+    let own = [("event_id", &event["id"]), ("event_type", &event["type"])];
+    let own = own.map(|(name, value)| (name, Form::Text.of(value)));
+    let of_data = FIELDS.map(|(name, form)| (name, form.of(&data[name])));
+    let fields = own.into_iter().chain(of_data);
+    let level = if needs_attention(type_name, data) {
+        Level::WARN
+    } else {
+        Level::INFO
+    };
+    EventLine {
+        level,
+        message,
+        fields: fields
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect(),
+        about: about.to_owned(),
+        name: name.to_owned(),
+        word,
+        colour: kind.and_then(|kind| colour(kind, data)),
+        rest: rest(kind, data),
+    }
+}
+
+fn last_word(type_name: &str) -> &str {
+    type_name.rsplit('.').next().unwrap_or(type_name)
+}
+
+/// Returns the code of the colour: green for good ends, red for bad ones, yellow where a person
+/// has to find out.
+fn colour(kind: EventKind, data: &Value) -> Option<&'static str> {
+    let of = |outcome: Outcome| match outcome.severity() {
+        Severity::Good => Some("32"),
+        Severity::Bad => Some("31"),
+        Severity::Unclear => Some("33"),
+        Severity::Neutral => None,
+    };
+    match kind {
+        EventKind::Finished(outcome) => of(outcome),
+        EventKind::GroupFinished => Outcome::deserialize(&data["worst"]).ok().and_then(of),
+        EventKind::Held | EventKind::LateResult => Some("33"),
+        EventKind::Accepted | EventKind::Changed => None,
+    }
+}
+
+/// Returns the code and the reason of an end; the status of a job that goes on.
+fn rest(kind: Option<EventKind>, data: &Value) -> String {
+    let (code, reason) = (text(&data["code"]), text(&data["reason"]));
+    let verdict = text(&data["verdict"]).filter(|_| kind == Some(EventKind::LateResult));
+    let explained = match (code, reason) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
+        (Some(code), Some(reason)) if reason.contains(code) => Some(reason.to_owned()),
+        (Some(code), Some(reason)) => Some(format!("{code}: {reason}")),
+    };
+    let goes_on = matches!(kind, Some(EventKind::Changed | EventKind::Held));
+    let status = text(&data["status"]).filter(|_| goes_on);
+    let parts = [
+        verdict.map(str::to_owned),
+        status.map(str::to_owned),
+        explained,
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
 /// True if a person should look at the event; its line is a warning.
-fn needs_attention(type_name: &str) -> bool {
+fn needs_attention(type_name: &str, data: &Value) -> bool {
+    let is_bad = |outcome: Outcome| match outcome.severity() {
+        Severity::Bad | Severity::Unclear => true,
+        Severity::Good | Severity::Neutral => false,
+    };
     match EventKind::from_type_name(type_name) {
-        Some(EventKind::Finished(outcome)) => match outcome.severity() {
-            Severity::Bad | Severity::Unclear => true,
-            Severity::Good | Severity::Neutral => false,
-        },
+        Some(EventKind::Finished(outcome)) => is_bad(outcome),
+        Some(EventKind::GroupFinished) => Outcome::deserialize(&data["worst"]).is_ok_and(is_bad),
         Some(
             EventKind::Accepted | EventKind::Changed | EventKind::Held | EventKind::LateResult,
         )
@@ -154,17 +249,6 @@ fn needs_attention(type_name: &str) -> bool {
 
 fn text(value: &Value) -> Option<&str> {
     value.as_str()
-}
-
-/// Returns objects and lists as JSON text; leaves out `null` and empty ones.
-fn nested(value: &Value) -> Option<String> {
-    let is_empty = match value {
-        Value::Null => true,
-        Value::Object(members) => members.is_empty(),
-        Value::Array(elements) => elements.is_empty(),
-        _ => false,
-    };
-    (!is_empty).then(|| value.to_string())
 }
 
 #[cfg(test)]
@@ -192,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_is_one_flat_line_with_its_level() {
+    async fn an_event_is_one_line_with_its_level() {
         let (reader, stream) = io::pipe().unwrap();
         let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
         for name in ["dev.jobwatch.job.succeeded", "dev.jobwatch.job.failed"] {
@@ -205,7 +289,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().map(|line| &line[43..]).collect();
         let fields = |name: &str| {
             format!(
-                r#""message":"{name}: dcs job j","event_id":"e","event_type":"dev.jobwatch.job.{name}","service":"dcs","job_id":"j","polls":3,"labels":"{{\"a\":\"b\"}}","run":"r","confirmations":2,"target":"jobwatch::event"}}"#
+                r#""message":"{name}: dcs job j","event_id":"e","event_type":"dev.jobwatch.job.{name}","service":"dcs","job_id":"j","polls":3,"labels":{{"a":"b"}},"run":"r","confirmations":2,"target":"jobwatch::event"}}"#
             )
         };
         let expected = [
@@ -213,6 +297,51 @@ mod tests {
             format!(r#""level":"WARN",{}"#, fields("failed")),
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_line_for_people_has_the_reason_of_an_end() {
+        let of = |type_name: &str, data: Value| {
+            let line = line(type_name, &json!({"data": data}));
+            format!("{} {}", line.word, line.rest)
+        };
+        let data = json!({"status": "FAIL", "code": "SDRS.0406", "reason": "no quota"});
+        let failed = of("dev.jobwatch.job.failed", data);
+        assert_eq!(failed, "failed SDRS.0406: no quota");
+        let data = json!({"status": "RUNNING", "code": null});
+        assert_eq!(of("dev.jobwatch.job.changed", data), "changed RUNNING");
+        let data = json!({"verdict": "succeeded", "status": "SUCCESS"});
+        let late = of("dev.jobwatch.job.late_result", data);
+        assert_eq!(late, "late_result succeeded");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_group_is_one_flat_line() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        let group = Delivery {
+            type_name: "dev.jobwatch.group.finished".to_owned(),
+            body: json!({
+                "id": "e", "type": "dev.jobwatch.group.finished", "subject": "nightly",
+                "data": {"watch_id": null, "service": "dcs", "job_id": null, "outcome": "failed",
+                    "reason": "1 failed", "group": "nightly", "members": 1, "worst": "failed",
+                    "outcomes": {"failed": 1}, "watches": [{"job_id": "j"}], "more": 0},
+            })
+            .to_string(),
+            ..delivery("dev.jobwatch.group.finished")
+        };
+        let attempt = sink.deliver(&group, Timestamp::UNIX_EPOCH).await;
+        assert_eq!(attempt.result, AttemptResult::Delivered);
+        drop(sink);
+        let text = io::read_to_string(reader).unwrap();
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["message"], "finished: group nightly: 1 failed");
+        assert_eq!(
+            (&line["group"], &line["worst"]),
+            (&json!("nightly"), &json!("failed"))
+        );
+        assert_eq!(line.get("job_id"), None);
     }
 
     #[tokio::test]

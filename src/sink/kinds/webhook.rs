@@ -74,11 +74,17 @@ impl Sink for Webhook {
     }
 }
 
+#[async_trait]
 impl ConfiguredSink for WebhookSettings {
     /// Shows only the origin of the URL, because the path of a webhook is often its secret.
     fn target(&self) -> String {
         let origin = self.url.origin().ascii_serialization();
         format!("{origin} ({})", self.options.in_words())
+    }
+
+    async fn reach(&self) -> Result<(), String> {
+        let reached = self.options.reach(&self.url).await;
+        reached.map_err(|reason| format!("{reason}; check its `url`, the network and certificates"))
     }
 
     fn set_up(&self, _log: &LogOutput) -> Result<SharedSink, String> {
@@ -118,6 +124,8 @@ fn url(section: &Reader<'_>) -> Option<Url> {
         section.required_text("url");
         return None;
     }
+    // The URL of a receiver may itself be a secret.
+    section.hide_path("url");
     let text = section.expanded("url")?;
     let url = http_url(&text)
         .inspect_err(|message| section.report("url", message))

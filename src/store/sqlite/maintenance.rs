@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{Access, access};
 
 use crate::store::StoreError;
 use crate::store::sqlite::damage::in_words;
@@ -88,6 +89,51 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     inspection.watches = by_state("watches");
     inspection.deliveries = by_state("deliveries");
     Ok(inspection)
+}
+
+/// Says how a daemon would find the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no file yet; it can be created.
+    New,
+    /// The file can be opened and written.
+    Ready,
+    /// Another jobwatch has it open.
+    InUse,
+}
+
+/// Checks that a daemon could open the database at `path`; changes nothing and reads little.
+///
+/// # Errors
+/// The file or its folder is not writable, a newer version or another program wrote it, or it is
+/// not a database.
+pub fn standing(path: &Path) -> Result<Standing, StoreError> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let writable = |place: &Path| {
+        access(place, Access::WRITE_OK).map_err(|error| {
+            let place = place.display();
+            open_error(path, &format!("cannot write to {place}: {error}"))
+        })
+    };
+    if !folder.is_dir() {
+        let reason = format!("the folder {} does not exist; create it", folder.display());
+        return Err(open_error(path, &reason));
+    }
+    writable(folder)?;
+    if !path.exists() {
+        return Ok(Standing::New);
+    }
+    writable(path)?;
+    let db = read_only(path)?;
+    migration::check(&db).map_err(|reason| open_error(path, &reason))?;
+    Ok(if file_lock::is_taken(path) {
+        Standing::InUse
+    } else {
+        Standing::Ready
+    })
 }
 
 /// Copies the database at `path` to `copy`, as of one moment. The copy is complete, compact,

@@ -4,13 +4,19 @@ use jobwatch::cli::Exit;
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 20] = [
     "run",
     "demo",
     "simulate",
     "check",
     "services",
     "submit",
+    "do",
+    "wait",
+    "why",
+    "poll",
+    "events",
+    "top",
     "list",
     "show",
     "stop",
@@ -18,6 +24,7 @@ const COMMANDS: [&str; 13] = [
     "redrive",
     "sink",
     "db",
+    "health",
 ];
 
 #[test]
@@ -237,7 +244,7 @@ fn commands_report_that_the_daemon_is_not_running() {
 
 #[test]
 fn the_definitions_are_listed() {
-    let output = run(&["services"]);
+    let output = run(&["services", "--definitions"]);
     assert_eq!(output.status.code(), Some(0));
     let listed = stdout(&output);
     for name in ["dcs", "sdrs", "sfs-turbo"] {

@@ -27,7 +27,7 @@ async fn a_job_is_submitted_watched_shown_and_reported() {
     assert_eq!(line["level"], "WARN");
     assert_eq!(line["watch_id"], id);
     assert_eq!(line["reason"], "no quota");
-    assert_eq!(line["labels"], r#"{"deploy":"42"}"#);
+    assert_eq!(line["labels"], json!({"deploy": "42"}));
     let shown = daemon.ask_json(&["show", id]);
     assert_eq!(
         (&shown["state"], &shown["reason"]),

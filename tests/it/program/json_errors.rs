@@ -24,7 +24,7 @@ fn failed(arguments: &[&str]) -> (i32, Value) {
 #[test]
 fn wrong_settings_are_listed_with_their_place() {
     let folder = Folder::new();
-    let config = folder.write("wrong.toml", "instance = 1\n\n[pol]\n");
+    let config = folder.write("wrong.toml", "[store]\nurl = 7\n");
     let config = config.display().to_string();
     let commands: [&[&str]; 7] = [
         &["services"],
@@ -39,8 +39,8 @@ fn wrong_settings_are_listed_with_their_place() {
         let (code, document) = failed(&[command, &["--json", "-c", &config]].concat());
         assert_eq!(code, 2, "{command:?}");
         let first = &document["errors"][0];
-        assert_eq!(first["field"], "instance", "{document}");
-        assert_eq!(first["line"], 1);
+        assert_eq!(first["field"], "store.url", "{document}");
+        assert_eq!(first["line"], 2);
         assert_eq!(first["origin"], json!(config));
     }
 }
@@ -71,6 +71,38 @@ fn wrong_arguments_are_a_document_that_names_them() {
     assert!(field.contains("--limit"), "{document}");
     let (_, document) = failed(&["show", "--json"]);
     assert!(document["detail"].as_str().unwrap().contains("required"));
+}
+
+#[test]
+fn wrong_values_name_the_nearest_one() {
+    let folder = Folder::new();
+    let config = folder.configure("http://127.0.0.1:1", "");
+    for (command, words) in [
+        (&["credentials", "sm"][..], "did you mean `sim`?"),
+        (&["probe", "dsc", "1"], "did you mean `dcs`?"),
+        (&["probe", "dcs", " 1"], "has blanks around it"),
+        (&["probe", "dcs", ""], "must have 1 to 512 bytes"),
+        (
+            &["probe", "dcs", "1", "--param", "projectid=x"],
+            "did you mean `project_id`?",
+        ),
+        (
+            &["explain", "dsc", "--http-status", "200"],
+            "did you mean `dcs`?",
+        ),
+        (&["services", "dsc"], "did you mean `dcs`?"),
+        (&["sink", "test", "lgo"], "did you mean `log`?"),
+        (
+            &["sink", "test", "log", "--event", "job.faild"],
+            "did you mean `job.failed`?",
+        ),
+    ] {
+        let (code, document) = failed(&[command, &["--json", "-c", &config]].concat());
+        assert_eq!(code, 2, "{command:?}");
+        let detail = document["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{words} is missing in {detail}");
+        assert!(!detail.contains('\n'), "{detail}");
+    }
 }
 
 #[test]
