@@ -152,7 +152,7 @@ fn as_text(loaded: &Loaded, online: Option<&[Finding]>) -> String {
     let settings = &loaded.settings;
     let mut parts = vec![head(loaded)];
     if settings.services.is_empty() {
-        parts.push("No service is configured: add [services.NAME]; `jobwatch services` lists the definitions.".to_owned());
+        parts.push("No service is configured: add [services.NAME]; `jobwatch services --definitions` lists the definitions.".to_owned());
     } else {
         parts.push(services(settings));
     }

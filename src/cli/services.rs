@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::api::service_view::ServiceView;
 use crate::cli::Exit;
 use crate::cli::age::Times;
 use crate::cli::check::notes;
@@ -135,7 +136,7 @@ impl Services {
         }
         let times = Times::from_now(self.form.utc);
         page(&if !services.is_empty() {
-            live::table(&live::read(&services), times).render()
+            live::table(&services, times).render()
         } else if settings.services.is_empty() {
             definitions(settings).render()
         } else {
@@ -242,7 +243,7 @@ fn configured(definition: &Definition, settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-fn describe(definition: &Definition, settings: &Settings, services: &[Value]) -> Value {
+fn describe(definition: &Definition, settings: &Settings, services: &[ServiceView]) -> Value {
     let states: serde_json::Map<String, Value> = definition
         .states
         .listed()
@@ -256,8 +257,8 @@ fn describe(definition: &Definition, settings: &Settings, services: &[Value]) ->
         "states": states, "services": configured(definition, settings),
         "tables": definition.tables().into_iter().collect::<BTreeMap<_, _>>(),
     });
-    let of_this = |service: &&Value| service["definition"] == json!(definition.name);
-    let live: Vec<&Value> = services.iter().filter(of_this).collect();
+    let of_this = |service: &&ServiceView| service.definition == definition.name;
+    let live: Vec<&ServiceView> = services.iter().filter(of_this).collect();
     if !live.is_empty() {
         described["live"] = json!(live);
     }

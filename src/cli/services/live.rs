@@ -2,74 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
-
+use crate::api::service_view::{AnswerView, BudgetView, ServiceView, ServicesView};
 use crate::cli::Exit;
 use crate::cli::age::Times;
 use crate::cli::client::{Call, CallError, DaemonArgs};
 use crate::cli::paint::Paint;
 use crate::cli::table::{Column, Table, plain};
+use crate::workers::poller::Health;
 
 /// How long the daemon may take: without it, the configuration is shown.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// A service as the daemon shows it. A daemon of another version may leave facts out.
-#[derive(Debug, Deserialize)]
-pub(super) struct Service {
-    pub(super) name: String,
-    pub(super) definition: String,
-    endpoint: String,
-    credential: String,
-    /// `ok`, `failing`, `throttled`, or `idle` before the first poll.
-    health: Option<String>,
-    last_answer: Option<Answer>,
-    credential_state: Option<Credential>,
-    budget: Budget,
-}
-
-#[derive(Debug, Deserialize)]
-struct Answer {
-    at: Timestamp,
-    http_status: Option<u16>,
-    problem: Option<Problem>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Problem {
-    kind: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Credential {
-    expires_at: Option<Timestamp>,
-    /// Why the credential is refused.
-    refused: Option<String>,
-    /// Why there is no new secret for now.
-    failing: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Budget {
-    rate: f64,
-    ceiling: f64,
-    in_flight: usize,
-    waiting: usize,
-    late: Late,
-    paused_until: Option<Timestamp>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Late {
-    polls: usize,
-}
-
-/// The answer of the daemon: as JSON, and read.
-#[derive(Debug, Deserialize)]
-struct Answered {
-    services: Vec<Value>,
-}
 
 /// The reason why there is no answer of the daemon.
 pub(super) enum Silence {
@@ -80,22 +22,16 @@ pub(super) enum Silence {
 }
 
 /// Asks the daemon for its services.
-pub(super) async fn ask(daemon: &DaemonArgs) -> Result<Vec<Value>, Silence> {
+pub(super) async fn ask(daemon: &DaemonArgs) -> Result<Vec<ServiceView>, Silence> {
     let client = daemon.client().map_err(Silence::Usage)?;
     let call = Call::get("/v1/services").within(PATIENCE);
-    let answer = client.try_ask::<Answered>(call).await;
+    let answer = client.try_ask::<ServicesView>(call).await;
     let because = |error: CallError| Silence::Because(error.to_string());
     Ok(answer.map_err(because)?.body.services)
 }
 
-/// Reads the services; one that this program does not understand is left out.
-pub(super) fn read(services: &[Value]) -> Vec<Service> {
-    let read = |service: &Value| Service::deserialize(service).ok();
-    services.iter().filter_map(read).collect()
-}
-
 /// Lists the services. Those whose polls fail are easy to see.
-pub(super) fn table(services: &[Service], times: Times) -> Table {
+pub(super) fn table(services: &[ServiceView], times: Times) -> Table {
     let paint = Paint::for_stdout();
     let mut table = Table::new([
         Column::new("SERVICE").at_least(8),
@@ -110,7 +46,7 @@ pub(super) fn table(services: &[Service], times: Times) -> Table {
     for service in services {
         table.row(vec![
             plain(&service.name),
-            health(service.health.as_deref(), paint),
+            health(service.health, paint),
             last_answer(service.last_answer.as_ref(), times),
             rate(&service.budget, times),
             polls(&service.budget),
@@ -122,30 +58,29 @@ pub(super) fn table(services: &[Service], times: Times) -> Table {
     table
 }
 
-fn health(health: Option<&str>, paint: Paint) -> String {
-    let word = health.unwrap_or("-");
-    let like = match word {
-        "ok" => "succeeded",
-        "failing" => "failed",
-        "throttled" => "unknown",
-        _ => "unwatched",
+fn health(health: Health, paint: Paint) -> String {
+    let like = match health {
+        Health::Ok => "succeeded",
+        Health::Failing => "failed",
+        Health::Throttled => "unknown",
+        Health::Idle => "unwatched",
     };
-    paint.as_state(like, &plain(word))
+    paint.as_state(like, health.as_str())
 }
 
-fn last_answer(last: Option<&Answer>, times: Times) -> String {
+fn last_answer(last: Option<&AnswerView>, times: Times) -> String {
     let Some(last) = last else {
         return "-".to_owned();
     };
     let status = last.http_status.map(|status| status.to_string());
-    let problem = last.problem.as_ref().map(|problem| plain(&problem.kind));
-    let words = [status.as_deref(), problem.as_deref()];
+    let problem = last.problem.as_ref().map(|problem| problem.kind.as_str());
+    let words = [status.as_deref(), problem];
     let words: Vec<&str> = words.into_iter().flatten().collect();
     format!("{}, {}", words.join(" "), times.show(last.at))
 }
 
 /// Returns the polls a second, as `5/s` or `2/s of 20`, and the end of a pause.
-fn rate(budget: &Budget, times: Times) -> String {
+fn rate(budget: &BudgetView, times: Times) -> String {
     if let Some(until) = budget.paused_until {
         return format!("paused, {}", times.show(until));
     }
@@ -163,7 +98,7 @@ fn short(rate: f64) -> String {
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-fn polls(budget: &Budget) -> String {
+fn polls(budget: &BudgetView) -> String {
     let counts = [
         (budget.in_flight, "running"),
         (budget.waiting, "waiting"),
@@ -181,11 +116,9 @@ fn polls(budget: &Budget) -> String {
     }
 }
 
-fn credential(service: &Service, times: Times, paint: Paint) -> String {
+fn credential(service: &ServiceView, times: Times, paint: Paint) -> String {
     let name = plain(&service.credential);
-    let Some(state) = &service.credential_state else {
-        return name;
-    };
+    let state = &service.credential_state;
     if state.refused.is_some() {
         return format!("{name}: {}", paint.as_state("failed", "refused"));
     }
@@ -200,12 +133,13 @@ fn credential(service: &Service, times: Times, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::cli::table::Room;
 
-    fn service(changes: Value) -> Value {
+    fn service(changes: Value) -> ServiceView {
         let mut service = json!({
             "name": "dcs", "definition": "dcs", "endpoint": "https://dcs.example.com", "credential": "otc",
             "health": "ok",
@@ -220,7 +154,7 @@ mod tests {
         for (name, value) in changes {
             service[name] = value;
         }
-        service
+        serde_json::from_value(service).unwrap()
     }
 
     #[test]
@@ -236,13 +170,13 @@ mod tests {
             columns: Some(120),
             paint: Paint::none(),
         };
-        let services = [service(json!({})), failing, json!({"name": "?"})];
+        let services = [service(json!({})), failing];
         assert_eq!(
-            table(&read(&services), Times::new(now, false)).lines(room),
+            table(&services, Times::new(now, false)).lines(room),
             [
-                "SERVICE  HEALTH   LAST ANSWER           RATE       POLLS  CREDENTIAL         DEFINITION  URL",
-                "dcs      ok       200, 3s ago           5/s of 20  -      otc, ends in 23h   dcs         https://dcs.example.com",
-                "sdrs     failing  unreachable, 10m ago  5/s of 20  -      otc: refused       dcs         https://dcs.example.com",
+                "SERVICE  HEALTH   LAST ANSWER           RATE       POLLS  CREDENTIAL        DEFINITION  URL",
+                "dcs      ok       200, 3s ago           5/s of 20  -      otc, ends in 23h  dcs         https://dcs.example.com",
+                "sdrs     failing  unreachable, 10m ago  5/s of 20  -      otc: refused      dcs         https://dcs.example.com",
             ]
         );
     }
