@@ -159,7 +159,11 @@ impl ApiError {
     pub(super) fn no_such_service(name: &str, nearest: &str) -> Self {
         Self::new(
             &problem::NO_SUCH_SERVICE,
-            format!("unknown service `{name}`{nearest}; GET /v1/services lists them"),
+            if nearest.is_empty() {
+                format!("unknown service `{name}`; GET /v1/services lists them")
+            } else {
+                format!("unknown service `{name}`{nearest}")
+            },
         )
     }
 

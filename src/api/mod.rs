@@ -36,6 +36,8 @@ pub(crate) mod view;
 mod wait;
 mod watches;
 pub(crate) mod why;
+pub(crate) mod why_facts;
+mod why_text;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,4 @@
-//! `/v1/watches/{id}/why`: one paragraph about a watch, and the [`facts`] that it puts into words
-//! ([`text`]).
-
-pub(crate) mod facts;
-pub(crate) mod text;
+//! `/v1/watches/{id}/why`: one paragraph about a watch, and the facts that it puts into words.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,9 +9,10 @@ use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::schema::REFERENCE;
 use crate::api::service_view::{AnswerView, ProblemView};
-use crate::api::why::facts::{
+use crate::api::why_facts::{
     End, Facts, NextPoll, ProblemRow, Receivers, ServiceFacts, WatchAnswer,
 };
+use crate::api::why_text::why;
 use crate::store::delivery::{DeliveryQuery, DeliveryState};
 use crate::store::{PAGE_MAX, StoreError};
 use crate::watch::event::EventKind;
@@ -57,7 +54,7 @@ pub(super) async fn show(
     let watch = api.resolve(&reference).await?;
     let facts = api.facts(watch).await?;
     Ok(Json(WhyView {
-        text: text::why(&facts),
+        text: why(&facts),
         facts,
     }))
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::api::service_view::ProblemView;
 use crate::api::view::UsualView;
-use crate::api::why::facts::{
+use crate::api::why_facts::{
     End, Facts, NextPoll, ProblemRow, Receivers, ServiceFacts, WatchAnswer,
 };
 use crate::clock::{show_duration, until};
