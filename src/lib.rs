@@ -17,7 +17,7 @@
 //! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | the background workers: the poller (`poller/`), the courier, the drop folder (`drop_folder/`), and the announcer (`announcer/`) for clients that wait |
-//! | `api/` | the HTTP API; `server/` is its connections in one paragraph |
+//! | `api/` | the HTTP API; `server/` is its connections |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
 //! | `cli/` | the commands, one file each; `client/` calls the daemon, `glue/` has the pieces of pipelines, `table/` lays out every table; the folders `demo/`, `do_command/`, `events/`, `submit/`, `top/` and `wait/` are large commands |

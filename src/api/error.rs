@@ -88,9 +88,8 @@ impl ApiError {
 
     /// 400: a member of the body breaks a rule, or the body is not a JSON object.
     pub(super) fn bad_member(fault: Fault) -> Self {
-        let Fault { field, message } = &fault;
-        if field.is_empty() {
-            return Self::malformed(format!("the text {message}"));
+        if fault.field.is_empty() {
+            return Self::malformed(format!("the text {}", fault.message));
         }
         Self {
             detail: format!("`{field}` {message}"),

@@ -24,8 +24,6 @@ use crate::watch::request::WatchRequest;
 /// The service of a snippet where neither the command nor the configuration names one.
 const SERVICE_DEFAULT: &str = "my-service";
 const SERVICE_BYTES_MAX: usize = 64;
-const URL_HELP: &str = "The URL of the daemon, for the snippet [env: JOBWATCH_URL] \
-    [default: the address in the configuration, or http://127.0.0.1:8620]";
 
 /// A tool that runs pipelines.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
