@@ -91,11 +91,9 @@ impl ApiError {
         if fault.field.is_empty() {
             return Self::malformed(format!("the text {}", fault.message));
         }
-        Self {
-            detail: format!("`{field}` {message}"),
-            errors: vec![fault],
-            ..Self::malformed("")
-        }
+        let mut error = Self::malformed(format!("`{}` {}", fault.field, fault.message));
+        error.errors.push(fault);
+        error
     }
 
     /// `status`: the body is larger than 64 KiB, or its transfer broke off.

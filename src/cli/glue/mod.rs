@@ -79,7 +79,8 @@ pub(super) struct Glue {
     /// A label that every event of the watch carries, such as `deploy=42`; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    #[arg(long, value_name = "URL", help = URL_HELP)]
+    /// The URL of the daemon, for the snippet [default: the URL that other commands would use]
+    #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
