@@ -31,9 +31,9 @@ pub(super) enum Tool {
     Gitlab,
     /// A workflow of GitHub Actions
     Github,
-    /// A resource of Terraform
+    /// A resource for `terraform apply`
     Terraform,
-    /// A playbook of Ansible
+    /// A playbook for `ansible-playbook`
     Ansible,
     /// A workflow of Argo Workflows
     Argo,
@@ -43,9 +43,9 @@ pub(super) enum Tool {
     Shell,
     /// A service of Docker Compose
     Compose,
-    /// A Job of Kubernetes
+    /// A Job for a cluster of Kubernetes
     Kubernetes,
-    /// A DAG of Airflow
+    /// A DAG for the scheduler of Airflow
     Airflow,
 }
 

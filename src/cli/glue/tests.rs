@@ -1,3 +1,5 @@
+//! The snippets: nothing leaves its place in them, and wrong input is refused.
+
 use std::process::Command;
 
 use clap::ValueEnum;
