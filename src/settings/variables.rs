@@ -67,6 +67,11 @@ pub const KNOWN: &[Variable] = &[
         user: User::Receivers,
     },
     Variable {
+        name: "JOBWATCH_COMMIT",
+        meaning: "the commit and its date, for a build without a repository",
+        user: User::Tests,
+    },
+    Variable {
         name: "JOBWATCH_SEED",
         meaning: "repeats one run of a random test",
         user: User::Tests,

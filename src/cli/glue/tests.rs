@@ -1,4 +1,4 @@
-//! The snippets: nothing leaves its place in them, and wrong input is refused.
+//! Tests of the snippets: each is valid in its language, for hostile values too.
 
 use std::process::Command;
 
