@@ -45,7 +45,7 @@ pub struct App {
     pub courier: Courier,
     /// Announces events to the clients of the API that wait for them.
     pub announcer: Announcer,
-    /// Finishes groups of watches.
+    /// Finishes groups whose watches have all ended.
     pub groups: Groups,
     /// Takes submissions from the drop folder, if one is configured.
     pub drop_folder: Option<Arc<DropFolder>>,

@@ -95,7 +95,7 @@ fn named<'a>(text: &'a str, begin: &str) -> Option<(&'a str, &'a str)> {
     text.strip_prefix(begin)?.split_once('`')
 }
 
-/// The names between backticks.
+/// Returns the names that stand between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -86,7 +86,7 @@ impl ApiError {
         }
     }
 
-    /// 400: a member of the body breaks a rule, or the body is no JSON object.
+    /// 400: a member of the body breaks a rule, or the body is not a JSON object.
     pub(super) fn bad_member(fault: Fault) -> Self {
         if fault.field.is_empty() {
             return Self::malformed(format!("the text {}", fault.message));

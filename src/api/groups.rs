@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::store::StoredGroup;
 
-/// A group of watches.
+/// A group of watches, as the API shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Group)]
 pub(crate) struct GroupView {
@@ -30,7 +30,7 @@ pub(crate) struct GroupView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GroupState {
-    /// It takes further watches.
+    /// The group takes further watches.
     Open,
     /// It takes no more watches, and some have not ended.
     Closed,
@@ -38,7 +38,7 @@ pub(crate) enum GroupState {
     Finished,
 }
 
-/// Shows a group.
+/// Shows a group, and how far it is.
 #[utoipa::path(
     get,
     path = "/v1/groups/{name}",

@@ -90,12 +90,12 @@ pub(crate) enum WaitForOne {
     Change,
 }
 
-/// A label, as `NAME=VALUE`.
+/// A label with its value, written as `NAME=VALUE`.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9._/-]+=", example = "deploy=42")]
 pub(crate) struct Label(String);
 
-/// An event (`CloudEvents` 1.0).
+/// An event in the form of `CloudEvents` 1.0.
 #[derive(ToSchema)]
 pub(crate) struct CloudEvent {
     specversion: String,
@@ -120,7 +120,7 @@ pub(crate) struct StreamedEvent {
     id: Option<String>,
     /// The type, such as `dev.jobwatch.job.failed`.
     event: Option<String>,
-    /// The `CloudEvent` as JSON.
+    /// The event as JSON, in the form of `CloudEvents`.
     data: Option<String>,
 }
 

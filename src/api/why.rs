@@ -24,7 +24,7 @@ use crate::workers::poller::PollFacts;
 /// The number of the latest events in which a late result is searched for.
 const EVENTS_READ: usize = 5;
 
-/// The answer of `why`.
+/// The paragraph about a watch, and its facts.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Why)]
 pub(crate) struct WhyView {

@@ -21,7 +21,7 @@ pub(crate) struct Facts {
     pub(crate) service: String,
     pub(crate) job_id: String,
     pub(crate) job_type: Option<String>,
-    /// `watching`, or the outcome.
+    /// The state: `watching`, or the outcome.
     #[schema(value_type = schema::State)]
     pub(crate) state: String,
     pub(crate) submitted_at: Timestamp,

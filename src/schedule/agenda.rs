@@ -50,7 +50,7 @@ pub struct Ticket {
 struct Slot {
     entry: Entry,
     duty: Duty,
-    /// The reason for `due`.
+    /// The reason why it is due then.
     reason: Reason,
     /// True if a poll was asked for while the entry was taken.
     is_asked_again: bool,

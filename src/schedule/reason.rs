@@ -38,7 +38,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All reasons, for documents.
+    /// All reasons, in the order of the documents.
     pub const ALL: [Self; 11] = [
         Self::First,
         Self::Restart,

@@ -17,7 +17,7 @@ use crate::tree::reader::{Reader, not_among};
 /// All services, and the hints about the jobs of those that take some, by name.
 pub(super) type Read = (BTreeMap<String, ServiceSettings>, HintSources);
 
-/// Reads all services.
+/// Reads the sections of all services.
 pub(super) fn services(
     root: &Reader<'_>,
     catalog: &Catalog,

@@ -47,11 +47,11 @@ struct Data<'a> {
     definition: (),
     job_id: (),
     job_type: (),
-    /// The worst outcome.
+    /// The worst outcome of its watches.
     outcome: Option<Outcome>,
     status: (),
     code: (),
-    /// The outcomes in words.
+    /// The outcomes of its watches in words.
     reason: String,
     began_at: (),
     ended_at: (),

@@ -4,7 +4,7 @@
 mod markdown;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::body::Body;
 use http::{Request, header};
@@ -34,7 +34,8 @@ fn documents() -> Vec<(String, String)> {
     ];
     for entry in std::fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") && name != "cli.md" {
+        let is_markdown = Path::new(&name).extension().is_some_and(|it| it == "md");
+        if is_markdown && name != "cli.md" {
             names.push(format!("docs/{name}"));
         }
     }
@@ -82,10 +83,18 @@ fn documents_name_commands_and_options_that_exist() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// What is wrong with one line of code.
+/// Returns the faults of one line of code: commands and options that do not exist.
 fn faults_of(piece: &str, commands: &BTreeMap<String, Names>, all: &Names) -> Vec<String> {
     let is_alone = piece.starts_with("--");
-    let Some((_, call)) = piece.split_once("jobwatch ").filter(|_| !is_alone) else {
+    let is_call = |before: &str| {
+        let before = before.trim_end_matches("sudo ");
+        before.is_empty()
+            || ["| ", "$(", "&& ", "; "]
+                .iter()
+                .any(|it| before.ends_with(it))
+    };
+    let call = piece.split_once("jobwatch ");
+    let Some((_, call)) = call.filter(|(before, _)| !is_alone && is_call(before)) else {
         let used = flags(piece).filter(|_| is_alone);
         let unknown = used.filter(|flag| !all.contains(flag) && flag != "release");
         return unknown.map(|flag| format!("unknown --{flag}")).collect();

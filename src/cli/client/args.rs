@@ -45,7 +45,7 @@ pub(crate) struct DaemonArgs {
 
 impl DaemonArgs {
     /// Makes the options of a command that only names the daemon.
-    pub(in crate::cli) fn of(url: Option<String>, config: ConfigArgs) -> Self {
+    pub(crate) fn of(url: Option<String>, config: ConfigArgs) -> Self {
         Self {
             url,
             ca_file: None,
@@ -56,7 +56,7 @@ impl DaemonArgs {
 
     /// Returns the URL of the daemon, as people write it. An error is printed; its exit code is
     /// returned.
-    pub(in crate::cli) fn shown_url(&self) -> Result<String, Refused> {
+    pub(crate) fn shown_url(&self) -> Result<String, Refused> {
         let variables = environment();
         let given = variables.get(URL).filter(|value| !value.is_empty());
         let address = self.address(given.map(String::as_str));
@@ -72,7 +72,7 @@ impl DaemonArgs {
     }
 
     /// Makes a client for the probes, which need no token.
-    pub(in crate::cli) fn client_without_token(&self) -> Result<Client, Refused> {
+    pub(crate) fn client_without_token(&self) -> Result<Client, Refused> {
         self.client_with(None)
     }
 

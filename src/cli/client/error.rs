@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::cli::Exit;
 use crate::cli::complaint::{Problem, complain, complain_problem};
+use crate::cli::exit::Exit;
 
 /// A call that did not succeed.
 #[derive(Debug)]

@@ -17,10 +17,10 @@ use reqwest::{Certificate, ClientBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::cli::Exit;
 use crate::cli::client::address::Address;
 use crate::cli::client::args::TOKEN_WAYS;
 use crate::cli::complaint::{Problem, complain_of_usage};
+use crate::cli::exit::Exit;
 use crate::outbound;
 
 pub(super) use crate::cli::client::args::DaemonArgs;

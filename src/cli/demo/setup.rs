@@ -22,11 +22,11 @@ use tokio::task::JoinHandle;
 
 use crate::api::view::{PageView, WatchView};
 use crate::app::App;
-use crate::cli::Exit;
 use crate::cli::client::Client;
 use crate::cli::demo::CONFIG;
 use crate::cli::demo::receiver::Receiver;
 use crate::cli::demo::scenario::Case;
+use crate::cli::exit::Exit;
 use crate::cli::output::complain;
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;

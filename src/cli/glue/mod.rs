@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use crate::cli::client::DaemonArgs;
 use crate::cli::complaint::{complain_of_usage, complain_settings, note};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::exit::Exit;
 use crate::cli::output::say;
 use crate::cli::pair::pair;
-use crate::cli::{ConfigArgs, Exit};
 use crate::settings;
 use crate::suggest::did_you_mean;
 use crate::tree::source::Secrets;
@@ -31,9 +32,9 @@ pub(super) enum Tool {
     Gitlab,
     /// A workflow of GitHub Actions
     Github,
-    /// A resource of Terraform
+    /// A resource for a plan of Terraform
     Terraform,
-    /// A playbook of Ansible
+    /// A playbook that Ansible runs
     Ansible,
     /// A workflow of Argo Workflows
     Argo,
@@ -43,9 +44,9 @@ pub(super) enum Tool {
     Shell,
     /// A service of Docker Compose
     Compose,
-    /// A Job of Kubernetes
+    /// A Job for a cluster of Kubernetes
     Kubernetes,
-    /// A DAG of Airflow
+    /// A DAG that Airflow runs
     Airflow,
 }
 

@@ -7,8 +7,8 @@
 /// Characters that begin or continue a placeholder.
 const SIGNS: &[char] = &['$', '%', '{', '}', '(', '[', '#'];
 
-/// True for a character that each of the languages can hold as it is: no control character, no
-/// line break of YAML, and nothing that YAML calls unprintable.
+/// True for a character that each of the languages can hold as it is. Control characters, the
+/// line breaks of YAML, and all that YAML calls unprintable are not.
 pub(super) fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(

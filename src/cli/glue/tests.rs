@@ -1,3 +1,5 @@
+//! Tests of the snippets: each is valid in its language, for hostile values too.
+
 use std::process::Command;
 
 use clap::ValueEnum;

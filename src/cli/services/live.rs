@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::api::service_view::{AnswerView, BudgetView, ServiceView, ServicesView};
-use crate::cli::Exit;
 use crate::cli::age::Times;
 use crate::cli::client::{Call, CallError, DaemonArgs};
+use crate::cli::exit::Exit;
 use crate::cli::paint::Paint;
 use crate::cli::table::{Column, Table, plain};
 use crate::workers::poller::Health;

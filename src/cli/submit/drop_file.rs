@@ -5,8 +5,8 @@ use std::path::Path;
 use rand::RngExt;
 use serde_json::json;
 
-use crate::cli::Exit;
 use crate::cli::complaint::complain_of_usage;
+use crate::cli::exit::Exit;
 use crate::cli::output::{say, say_json};
 use crate::clock::machine_seeded_rng;
 use crate::watch::request::WatchRequest;

@@ -17,9 +17,9 @@ use clap::Args;
 use http::{Method, StatusCode};
 
 use crate::api::view::WatchView;
-use crate::cli::Exit;
 use crate::cli::client::{Client, DaemonArgs};
 use crate::cli::complaint::{complain_of_usage, note};
+use crate::cli::exit::Exit;
 use crate::cli::explain::{find, read_body};
 use crate::cli::filter::exact;
 use crate::cli::last;

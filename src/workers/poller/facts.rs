@@ -70,7 +70,7 @@ impl Poller {
         is_late.then(|| later(now, planned.due.saturating_sub(uptime)))
     }
 
-    /// Returns one configured service.
+    /// Returns the status of one configured service.
     pub fn service(&self, name: &str) -> Option<ServiceStatus> {
         self.services().into_iter().find(|it| *it.name == *name)
     }

@@ -61,7 +61,7 @@ impl Health {
         }
     }
 
-    /// All words, for documents.
+    /// All words, in the order of the documents.
     pub const ALL: [Self; 4] = [Self::Ok, Self::Failing, Self::Throttled, Self::Idle];
 
     /// Returns the word that API and commands use.

@@ -39,7 +39,7 @@ fn a_unix_socket_serves_commands_and_goes_with_the_daemon() {
     let url = format!("unix://{socket}");
     for select in [["--url", &url], ["-c", &config]] {
         let (code, said) = tried(&[&["list"], &select[..]].concat());
-        assert_eq!((code, said.trim()), (Some(0), "no watches"));
+        assert_eq!((code, said.trim()), (Some(0), "jobwatch: no watches"));
     }
     let second = run(&["run", "--config", &config]);
     assert_eq!(second.status.code(), Some(1));
@@ -87,7 +87,7 @@ fn tls_is_checked_against_the_named_authority() {
     let url = format!("https://localhost:{port}");
     let list = |more: &[&str]| tried(&[&["list", "--url", &url], more].concat());
     let (code, said) = list(&["--ca-file", &path(&folder, "ca.pem")]);
-    assert_eq!((code, said.trim()), (Some(0), "no watches"));
+    assert_eq!((code, said.trim()), (Some(0), "jobwatch: no watches"));
     let (code, said) = list(&["--ca-file", &path(&folder, "other.pem")]);
     assert_eq!(code, Some(5), "{said}");
     assert!(

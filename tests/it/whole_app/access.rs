@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::harness::{App, Setup};
@@ -18,6 +19,12 @@ const READING: &[&str] = &[
     "/v1/deliveries/1",
     "/v1/services",
     "/v1/sinks",
+    "/v1/durations",
+    "/v1/badge",
+    "/v1/groups/g",
+    "/v1/watches/j/why",
+    "/openapi.json",
+    "/reference",
     "/metrics",
 ];
 
@@ -27,6 +34,8 @@ const WRITING: &[(Method, &str)] = &[
     (Method::POST, "/v1/watches/bulk"),
     (Method::POST, "/v1/watches/j/poll"),
     (Method::DELETE, "/v1/watches/j"),
+    (Method::POST, "/v1/groups/g/close"),
+    (Method::POST, "/v1/hints/dcs"),
     (Method::POST, "/v1/deliveries/redrive"),
     (Method::POST, "/v1/deliveries/1/redrive"),
 ];
@@ -39,6 +48,13 @@ fn routes() -> impl Iterator<Item = (Method, &'static str, bool)> {
         .iter()
         .map(|(method, path)| (method.clone(), *path, true));
     reading.chain(writing)
+}
+
+/// Waits and streams are answered once the announcer runs.
+fn announce(app: &App) {
+    let announcer = app.program.announcer.clone();
+    let stop = CancellationToken::new();
+    app.tracker.spawn(async move { announcer.run(stop).await });
 }
 
 async fn status(app: &App, method: &Method, path: &str, headers: &[(&str, &str)]) -> StatusCode {
@@ -58,6 +74,7 @@ async fn every_route_needs_a_token_of_its_scope() {
         ..Setup::default()
     };
     let app = setup.start().await;
+    announce(&app);
     for (method, path, writes) in routes() {
         let answer = async |token: &str| {
             let authorization = format!("Bearer {token}");
@@ -82,6 +99,7 @@ async fn every_route_needs_a_token_of_its_scope() {
 #[tokio::test]
 async fn without_tokens_no_route_answers_a_web_page() {
     let app = App::start().await;
+    announce(&app);
     for (method, path, _) in routes() {
         let foreign = [
             [("host", "evil.example"), ("accept", "*/*")],

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jobwatch::simulator::{Ending, Service};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::harness::{App, Setup, job};
 
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// The program with a drop folder.
 async fn start(folder: &Path) -> App {
@@ -41,8 +41,9 @@ fn drop_job(folder: &Path, name: &str, job_id: &str) {
     write_new(folder, name, &request.to_string()).unwrap();
 }
 
-fn read(path: PathBuf) -> Value {
-    let text = fs::read_to_string(&path);
+fn read(path: impl AsRef<Path>) -> Value {
+    let path = path.as_ref();
+    let text = fs::read_to_string(path);
     let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap()
 }
