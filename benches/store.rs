@@ -1,7 +1,8 @@
 //! The cost of durability: submissions and completions a second, beside bare `SQLite`
 //! inserts of the same rows in the same run.
 //!
-//! *Submissions* go through the store in batches, as a bulk submission does. *Completions*
+//! *Submissions* go through the store in batches, as a bulk submission does: a few, and so many
+//! that the indexes are larger than the caches. *Completions*
 //! commit a transition with its event and its delivery, each awaited like a poll's, and are
 //! delivered as signed webhooks to a receiver on this machine until no delivery is pending.
 //! *Bare* inserts the resulting rows into a database with the same schema and the same
@@ -44,6 +45,8 @@ use tokio::task::{JoinSet, LocalSet};
 
 /// The number of watches in one run.
 const WATCHES: usize = 10_000;
+/// The number of submissions in bulk.
+const BULK: usize = 100_000;
 /// The body that proves each end.
 const BODY: &str = r#"{"job_id":"ff8080826b45d4a5016b5036","status":"SUCCESS","entities":{}}"#;
 /// The number of submissions in one transaction.
@@ -70,11 +73,19 @@ fn main() {
         figures[figures.len() / 2]
     };
     print(&line(
-        &format!("submissions, {BATCH} a batch"),
+        BULK,
+        &format!("{BULK} submissions, {BATCH} a batch"),
+        median(|run| run.bulk),
+        median(|run| run.bare_bulk),
+    ));
+    print(&line(
+        WATCHES,
+        &format!("{WATCHES} submissions, {BATCH} a batch"),
         median(|run| run.submissions),
         median(|run| run.bare_submissions),
     ));
     print(&line(
+        WATCHES,
         &format!("completions, {UNDER_WAY} at once, delivered"),
         median(|run| run.completions),
         median(|run| run.bare_completions),
@@ -83,6 +94,8 @@ fn main() {
 
 /// The wall time of each part of one run.
 struct Run {
+    bulk: Duration,
+    bare_bulk: Duration,
     submissions: Duration,
     bare_submissions: Duration,
     completions: Duration,
@@ -90,8 +103,8 @@ struct Run {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a small number")]
-fn line(part: &str, ours: Duration, bare: Duration) -> String {
-    let a_second = |took: Duration| WATCHES as f64 / took.as_secs_f64();
+fn line(watches: usize, part: &str, ours: Duration, bare: Duration) -> String {
+    let a_second = |took: Duration| watches as f64 / took.as_secs_f64();
     format!(
         "{part:<40} ours {:>8.0}/s   bare SQLite {:>8.0}/s   ratio {:5.2}",
         a_second(ours),
@@ -102,9 +115,10 @@ fn line(part: &str, ours: Duration, bare: Duration) -> String {
 
 async fn run(receiver: SocketAddr) -> Run {
     let clock = SystemClock::shared();
+    let (bulk, bare_bulk) = run_bulk(receiver).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let app = build(receiver, folder.path());
-    let submissions = prepare(&app);
+    let submissions = prepare(&app, WATCHES);
     let before = clock.uptime();
     submit(&app.store, submissions.clone()).await;
     let took_submissions = clock.uptime().saturating_sub(before);
@@ -118,11 +132,27 @@ async fn run(receiver: SocketAddr) -> Run {
     app.store.close().await;
     let rows = rows_of(folder.path()).without(&known);
     Run {
+        bulk,
+        bare_bulk,
         submissions: took_submissions,
         bare_submissions,
         completions,
         bare_completions: insert(&folder.path().join("bare-2.db"), &rows, UNDER_WAY),
     }
+}
+
+async fn run_bulk(receiver: SocketAddr) -> (Duration, Duration) {
+    let clock = SystemClock::shared();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let app = build(receiver, folder.path());
+    let submissions = prepare(&app, BULK);
+    let before = clock.uptime();
+    submit(&app.store, submissions).await;
+    let took = clock.uptime().saturating_sub(before);
+    let rows = rows_of(folder.path());
+    let bare = insert(&folder.path().join("bare.db"), &rows, BATCH);
+    app.store.close().await;
+    (took, bare)
 }
 
 fn build(receiver: SocketAddr, folder: &Path) -> App {
@@ -157,7 +187,7 @@ fn build(receiver: SocketAddr, folder: &Path) -> App {
     App::build(settings, SystemClock::shared(), Lifecycle::default()).expect("an app")
 }
 
-fn prepare(app: &App) -> Vec<Change> {
+fn prepare(app: &App, count: usize) -> Vec<Change> {
     let submission = |n: usize| {
         let request = WatchRequest {
             service: "sdrs".to_owned(),
@@ -167,7 +197,7 @@ fn prepare(app: &App) -> Vec<Change> {
         };
         app.actions.prepare(&request).expect("a valid request")
     };
-    (0..WATCHES).map(submission).collect()
+    (0..count).map(submission).collect()
 }
 
 async fn submit(store: &SharedStore, mut submissions: Vec<Change>) {
@@ -277,7 +307,8 @@ fn insert(path: &Path, rows: &Rows, at_once: usize) -> Duration {
         .expect("the schema");
     database
         .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;",
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;
+             PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16384;",
         )
         .expect("the pragmas");
     let clock = SystemClock::shared();

@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::actions::submit::{Submission, SubmitError};
 use crate::actions::{Actions, Delivering, Polling};
 use crate::api::Api;
 use crate::api::auth::Guard;
+use crate::api::durations::Usual;
+use crate::api::server::{Listener, Server};
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::settings::{Settings, build};
+use crate::settings::{ApiSettings, Settings, build};
 use crate::store::SharedStore;
 use crate::store::delivery::SinkBacklog;
 use crate::store::sqlite::SqliteStore;
@@ -26,8 +27,10 @@ use crate::watch::change::Composer;
 use crate::watch::event::Instance;
 use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
+use crate::workers::drop_folder::DropFolder;
+use crate::workers::groups::Groups;
 use crate::workers::poller::Poller;
-use crate::workers::{courier, poller};
+use crate::workers::{courier, groups, poller};
 use crate::{actions, api, clock, lifecycle};
 
 /// The whole program, wired and not yet running.
@@ -42,6 +45,10 @@ pub struct App {
     pub courier: Courier,
     /// Announces events to the clients of the API that wait for them.
     pub announcer: Announcer,
+    /// Finishes groups whose watches have all ended.
+    pub groups: Groups,
+    /// Takes submissions from the drop folder, if one is configured.
+    pub drop_folder: Option<Arc<DropFolder>>,
     /// The HTTP API, ready to be served.
     pub router: Router,
     settings: Settings,
@@ -61,21 +68,18 @@ impl App {
     ) -> anyhow::Result<Self> {
         let store = open_store(&settings.store, &clock)?;
         let services = build::services(&settings, &clock)?;
-        let composer = Composer::new(
-            Instance(settings.instance.clone()),
-            Arc::new(build::subscriptions(&settings)),
-        );
+        let composer = composer(&settings);
         let metrics = Metrics::shared();
-        let courier = Courier::new(courier::Parts {
-            store: store.clone(),
-            sinks: build::sinks(&settings, &lifecycle.log)?,
-            clock: Arc::clone(&clock),
-            rng: clock::machine_seeded_rng(),
-            metrics: Arc::clone(&metrics),
-        });
+        let courier = courier(&settings, &store, &clock, &metrics, &lifecycle)?;
         let announcer = Announcer::new(store.clone());
         let mut committed = courier.wake_handle();
         committed.join(announcer.wake_handle());
+        let groups = Groups::new(groups::Parts {
+            store: store.clone(),
+            composer: composer.clone(),
+            clock: Arc::clone(&clock),
+            committed: committed.clone(),
+        });
         let poller = Poller::new(poller::Parts {
             store: store.clone(),
             services: services.clone(),
@@ -85,6 +89,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             tracker: lifecycle.tracker.clone(),
             committed: committed.clone(),
+            groups: groups.wake_handle(),
         });
         let mut wake = poller.wake_handle();
         wake.join(committed);
@@ -93,8 +98,10 @@ impl App {
             services,
             composer,
             callback_hosts: settings.api.callback.as_ref().map(|it| it.hosts.clone()),
+            hints: settings.hints.clone(),
             clock: Arc::clone(&clock),
             wake,
+            groups: groups.wake_handle(),
             poller: Arc::new(poller.clone()),
             courier: Arc::new(courier.clone()),
         };
@@ -104,23 +111,24 @@ impl App {
             store: Arc::clone(&store),
             poller: poller.clone(),
             courier: courier.clone(),
-            guard: Arc::new(Guard::new(
-                settings.api.read_token.as_ref(),
-                settings.api.write_token.as_ref(),
-            )),
+            guard: guard(&settings.api),
             metrics,
             clock: Arc::clone(&clock),
             announcer: announcer.clone(),
             stop: lifecycle.stop.clone(),
             tracker: lifecycle.tracker.clone(),
+            usual: Usual::default(),
             bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
         });
+        let drop_folder = drop_folder(&settings, &actions, &store);
         Ok(Self {
             store,
             actions,
             poller,
             courier,
             announcer,
+            groups,
+            drop_folder,
             router,
             settings,
             clock,
@@ -133,16 +141,18 @@ impl App {
     ///
     /// # Errors
     /// The watches cannot be loaded.
-    pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+    pub async fn run(self, listeners: Vec<Listener>) -> anyhow::Result<()> {
         let Lifecycle { stop, tracker, .. } = &self.lifecycle;
         // The API comes first: its probes answer while the watches are loaded.
-        tracker.spawn(api::server::serve(
-            listener,
+        let server = Server::new(
             self.router.clone(),
             self.settings.api.connections,
             tracker.clone(),
             stop.clone(),
-        ));
+        );
+        for listener in listeners {
+            tracker.spawn(server.clone().serve(listener));
+        }
         let announcer = self.announcer.clone();
         let stopping = stop.clone();
         tracker.spawn(async move { announcer.run(stopping).await });
@@ -150,6 +160,11 @@ impl App {
         self.poller.load().await.context("load the watches")?;
         self.warn_of_orphans().await?;
         self.courier.run(stop, tracker);
+        self.groups.run(stop.clone(), tracker);
+        if let Some(folder) = self.drop_folder.clone() {
+            let stopping = stop.clone();
+            tracker.spawn(async move { folder.run(stopping).await });
+        }
         if !stop.is_cancelled() {
             lifecycle::notify_ready();
         }
@@ -236,6 +251,44 @@ impl App {
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+fn composer(settings: &Settings) -> Composer {
+    Composer::new(
+        Instance(settings.instance.clone()),
+        Arc::new(build::subscriptions(settings)),
+    )
+}
+
+fn courier(
+    settings: &Settings,
+    store: &SharedStore,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Courier> {
+    Ok(Courier::new(courier::Parts {
+        store: store.clone(),
+        sinks: build::sinks(settings, &lifecycle.log)?,
+        clock: Arc::clone(clock),
+        rng: clock::machine_seeded_rng(),
+        metrics: Arc::clone(metrics),
+    }))
+}
+
+fn guard(api: &ApiSettings) -> Arc<Guard> {
+    let (read, write) = (api.read_token.as_ref(), api.write_token.as_ref());
+    Arc::new(Guard::new(read, write))
+}
+
+fn drop_folder(
+    settings: &Settings,
+    actions: &Arc<Actions>,
+    store: &SharedStore,
+) -> Option<Arc<DropFolder>> {
+    let path = settings.drop_dir.clone()?;
+    let (actions, store) = (Arc::clone(actions), Arc::clone(store));
+    Some(Arc::new(DropFolder::new(path, actions, store)))
 }
 
 fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {

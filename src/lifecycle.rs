@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ use crate::telemetry::LogOutput;
 const WATCHDOG_EVERY: Duration = Duration::from_secs(1);
 /// Sent when a file grows beyond `RLIMIT_FSIZE`; the same number on all machines we build for.
 const SIGXFSZ: i32 = 25;
+/// The limit of open files where the system sets none.
+const FILES_MAX: u64 = 1 << 20;
 /// The exit code after a second signal, as shells give for an interrupt.
 const INTERRUPTED: i32 = 130;
 
@@ -104,6 +107,21 @@ async fn ignore_hangups(mut hangup: Signal, stop: CancellationToken) {
             "ignored SIGHUP: settings are read at the start only; restart jobwatch to apply them"
         );
     }
+}
+
+/// Raises the limit of open files to the most that the system allows this process, and returns
+/// it. The usual limit, 1024, is for programs that cannot have more.
+pub fn raise_file_limit() -> u64 {
+    let allowed = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: allowed.maximum.or(Some(FILES_MAX)),
+        maximum: allowed.maximum,
+    };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(_) => allowed.current,
+    };
+    limit.unwrap_or(FILES_MAX)
 }
 
 /// Notifies the service manager that the daemon is ready.

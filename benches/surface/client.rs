@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use jobwatch::outbound;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -77,13 +78,13 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<(u16, Vec<u8>
 
 /// Submits watches of DCS jobs with these names in bulk, and returns their ids.
 pub(crate) async fn submit(address: SocketAddr, jobs: &[String]) -> Vec<String> {
-    let mut body = String::new();
-    for job in jobs {
-        body.push_str(&format!("{{\"service\":\"dcs\",\"job_id\":\"{job}\"}}\n"));
-    }
-    let answer = reqwest::Client::new()
+    let lines = jobs
+        .iter()
+        .map(|job| format!("{{\"service\":\"dcs\",\"job_id\":\"{job}\"}}\n"));
+    let client = outbound::client().no_proxy().build().expect("a client");
+    let answer = client
         .post(format!("http://{address}/v1/watches/bulk"))
-        .body(body)
+        .body(lines.collect::<Vec<_>>().concat())
         .send()
         .await
         .expect("an answer");

@@ -13,6 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 /// The jobs that have ended.
 #[derive(Clone, Default)]
@@ -26,14 +27,17 @@ impl Cloud {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let cloud = self.clone();
-        tokio::spawn(async move {
+        let tracker = TaskTracker::new();
+        let connections = tracker.clone();
+        tracker.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let cloud = cloud.clone();
                 let answer = service_fn(move |request: Request<Incoming>| {
                     let answer = cloud.answer(request.uri().path());
                     async move { Ok::<_, Infallible>(answer) }
                 });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
+                let serving = http1::Builder::new().serve_connection(TokioIo::new(socket), answer);
+                connections.spawn(serving);
             }
         });
         address
@@ -46,9 +50,10 @@ impl Cloud {
 
     fn answer(&self, path: &str) -> Response<Full<Bytes>> {
         let job_id = path.rsplit('/').next().unwrap_or_default();
-        let status = match self.finished.lock().contains(job_id) {
-            true => "SUCCESS",
-            false => "RUNNING",
+        let status = if self.finished.lock().contains(job_id) {
+            "SUCCESS"
+        } else {
+            "RUNNING"
         };
         let body = format!(
             r#"{{"job_id":"{job_id}","job_type":"create","status":"{status}","begin_time":"","end_time":""}}"#

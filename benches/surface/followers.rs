@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jobwatch::clock::SystemClock;
 use parking_lot::Mutex;
 use tokio::io::AsyncBufReadExt;
 use tokio::task::JoinSet;
@@ -95,6 +96,7 @@ async fn follow(daemon: &Daemon, seen: &Arc<Mutex<Seen>>, readers: &mut JoinSet<
     let (status, _) = connection.head().await.expect("an answer");
     assert_eq!(status, 200);
     let seen = Arc::clone(seen);
+    let clock = SystemClock::shared();
     readers.spawn(async move {
         let mut line = String::new();
         let mut id = String::new();
@@ -103,7 +105,7 @@ async fn follow(daemon: &Daemon, seen: &Arc<Mutex<Seen>>, readers: &mut JoinSet<
                 id = value.trim().to_owned();
                 seen.lock().last.clone_from(&id);
             } else if let Some(event) = line.strip_prefix("data:") {
-                let now = Timestamp::now();
+                let now = clock.now();
                 let event: serde_json::Value = serde_json::from_str(event).expect("JSON");
                 let at: Timestamp = event["time"]
                     .as_str()

@@ -6,6 +6,8 @@
 //!
 //! Actions see the poller and the courier only through [`Polling`] and [`Delivering`].
 
+pub mod group;
+pub mod hint;
 pub mod poll;
 pub mod redrive;
 pub mod stop;
@@ -17,6 +19,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 
+use crate::actions::hint::HintSources;
 use crate::clock::SharedClock;
 use crate::outbound::egress::Hosts;
 use crate::service::Services;
@@ -24,7 +27,8 @@ use crate::sink::SinkStatus;
 use crate::store::SharedStore;
 use crate::wake::Wake;
 use crate::watch::change::Composer;
-use crate::watch::{Progress, WatchId};
+use crate::watch::event::EventKind;
+use crate::watch::{Progress, Watch, WatchId};
 
 /// The part of the poller that actions use.
 #[async_trait]
@@ -32,6 +36,10 @@ pub trait Polling: Send + Sync {
     /// Tries once to save the transitions that wait in memory for the store. Does nothing while
     /// another flush is under way.
     async fn flush(&self);
+
+    /// Makes the next poll of a watch due soon, within its budget: now, or a few seconds after the
+    /// last answer. Returns false if the watch is not polled.
+    fn poll_soon(&self, id: WatchId) -> bool;
 
     /// Makes the next poll of a watch due now, within its budget. Returns false if the watch is not
     /// polled.
@@ -58,10 +66,14 @@ pub struct Parts {
     pub composer: Composer,
     /// The hosts that a `callback_url` may name; `None` where callbacks are off.
     pub callback_hosts: Option<Hosts>,
+    /// The hints about jobs, for the services that take some.
+    pub hints: HintSources,
     /// The clock, which a test may step.
     pub clock: SharedClock,
     /// Wakes the poller and the courier.
     pub wake: Wake,
+    /// Wakes the worker that finishes groups.
+    pub groups: Wake,
     /// The poller, for decisions and numbers that the store does not have yet.
     pub poller: Arc<dyn Polling>,
     /// The courier, for the status of sinks.
@@ -81,5 +93,11 @@ impl Actions {
             parts,
             rng: Mutex::new(rng),
         }
+    }
+
+    /// Returns the names of the sinks that receive an event of `kind` on this watch.
+    pub fn receivers(&self, watch: &Watch, kind: EventKind) -> Vec<String> {
+        let owed = self.parts.composer.subscriptions().owed(watch, kind);
+        owed.into_iter().map(|owed| owed.sink).collect()
     }
 }

@@ -35,6 +35,9 @@ impl Actions {
             let ended = change.watch.clone();
             if parts.store.apply(change).await? == Applied::Applied {
                 parts.wake.wake();
+                if ended.group.is_some() {
+                    parts.groups.wake();
+                }
                 return Ok(Some(ended));
             }
         }

@@ -234,9 +234,11 @@ impl Actions {
 
     fn check_sinks(&self, sinks: &[String], faults: &mut Vec<Fault>) {
         let known = &self.parts.composer.subscriptions().sinks;
-        for sink in sinks.iter().filter(|sink| !known.contains_key(*sink)) {
+        let unknown = |(_, sink): &(usize, &String)| !known.contains_key(*sink);
+        for (n, sink) in sinks.iter().enumerate().filter(unknown) {
             let names = known.keys().map(String::as_str);
-            faults.push(Fault::new("sinks", unknown_name("sink", sink, names)));
+            let rule = unknown_name("sink", sink, names);
+            faults.push(Fault::new(&format!("sinks[{n}]"), rule));
         }
     }
 }
@@ -334,13 +336,14 @@ fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>)
     let unknown = |name: &&String| !wanted.contains(name.as_str());
     for name in request.params.keys().filter(unknown) {
         let names = wanted.iter().copied();
-        faults.push(Fault::new("params", unknown_name("param", name, names)));
+        let rule = unknown_name("param", name, names);
+        faults.push(Fault::new(&format!("params.{name}"), rule));
     }
     for name in service.params_wanted(&request.params) {
         faults.push(Fault::new(
-            "params",
+            &format!("params.{name}"),
             format!(
-                "`{name}` is missing: the service `{}` does not set it, so the watch must",
+                "is missing: the service `{}` does not set it, so the watch must",
                 service.name
             ),
         ));
@@ -353,7 +356,7 @@ fn params_of(request: &WatchRequest, service: &Service, faults: &mut Vec<Fault>)
             .or_else(|| service.params.get(name));
         let Some(value) = value else { continue };
         if let Err(allowed) = check_param(value) {
-            faults.push(Fault::new("params", format!("`{name}` {allowed}")));
+            faults.push(Fault::new(&format!("params.{name}"), allowed));
         }
         params.insert(name.to_owned(), value.clone());
     }

@@ -13,6 +13,11 @@ use crate::api::error::ApiError;
 
 type Hash = [u8; 32];
 
+/// Marks the requests that came through the Unix socket. Web pages cannot reach it, and the
+/// permissions of its file say who can, so any `Host` will do.
+#[derive(Clone, Copy)]
+pub(super) struct ThroughSocket;
+
 /// The tokens that are accepted. Only their hashes are kept and compared, so that the time
 /// of a comparison reveals nothing about a token.
 #[derive(Clone, Default)]
@@ -32,14 +37,20 @@ impl Guard {
         }
     }
 
-    fn is_open(&self) -> bool {
+    /// True if there are no tokens.
+    pub(super) fn is_open(&self) -> bool {
         self.read.is_none() && self.write.is_none()
     }
 
-    fn authorize(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn authorize(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        through: Option<ThroughSocket>,
+    ) -> Result<(), ApiError> {
         if self.is_open() {
             check_origin(headers)?;
-            return check_host(headers);
+            return through.map_or_else(|| check_host(headers), |_| Ok(()));
         }
         let Some(token) = bearer(headers) else {
             return Err(ApiError::unauthorized(
@@ -106,7 +117,8 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    guard.authorize(request.method(), request.headers())?;
+    let through = request.extensions().get().copied();
+    guard.authorize(request.method(), request.headers(), through)?;
     Ok(next.run(request).await)
 }
 
@@ -126,7 +138,7 @@ mod tests {
     fn the_read_token_reads_and_the_write_token_does_both() {
         let is_allowed = |method, token: &str| {
             guard()
-                .authorize(&method, &headers(header::AUTHORIZATION, token))
+                .authorize(&method, &headers(header::AUTHORIZATION, token), None)
                 .is_ok()
         };
         assert!(is_allowed(Method::GET, "Bearer reader"));
@@ -137,21 +149,40 @@ mod tests {
         for wrong in ["Bearer other", "Bearer ", "Basic writer", "writer"] {
             assert!(!is_allowed(Method::GET, wrong), "{wrong}");
         }
-        assert!(guard().authorize(&Method::GET, &HeaderMap::new()).is_err());
+        assert!(
+            guard()
+                .authorize(&Method::GET, &HeaderMap::new(), None)
+                .is_err()
+        );
     }
 
     #[test]
     fn a_read_token_alone_allows_no_change() {
         let only_reader = Guard::new(Some(&"reader".into()), None);
         let sent = headers(header::AUTHORIZATION, "Bearer reader");
-        assert!(only_reader.authorize(&Method::POST, &sent).is_err());
-        assert!(only_reader.authorize(&Method::GET, &sent).is_ok());
+        assert!(only_reader.authorize(&Method::POST, &sent, None).is_err());
+        assert!(only_reader.authorize(&Method::GET, &sent, None).is_ok());
     }
 
     #[test]
     fn without_tokens_a_web_page_is_refused() {
         let sent = headers(header::ORIGIN, "http://evil.example");
-        assert!(Guard::default().authorize(&Method::POST, &sent).is_err());
+        assert!(
+            Guard::default()
+                .authorize(&Method::POST, &sent, None)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn through_the_socket_any_host_but_no_page_is_admitted() {
+        let open = Guard::default();
+        let through = Some(ThroughSocket);
+        let host = headers(header::HOST, "jobwatch");
+        assert!(open.authorize(&Method::POST, &host, through).is_ok());
+        let page = headers(header::ORIGIN, "http://evil.example");
+        assert!(open.authorize(&Method::POST, &page, through).is_err());
+        assert!(guard().authorize(&Method::GET, &host, through).is_err());
     }
 
     #[test]
@@ -165,7 +196,7 @@ mod tests {
             "localhost",
         ] {
             assert!(
-                open.authorize(&Method::POST, &headers(header::HOST, host))
+                open.authorize(&Method::POST, &headers(header::HOST, host), None)
                     .is_ok(),
                 "{host}"
             );
@@ -176,7 +207,7 @@ mod tests {
             "127.0.0.1.evil.example",
         ] {
             assert!(
-                open.authorize(&Method::GET, &headers(header::HOST, host))
+                open.authorize(&Method::GET, &headers(header::HOST, host), None)
                     .is_err(),
                 "{host}"
             );

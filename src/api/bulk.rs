@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::actions::submit::SubmitError;
 use crate::api::Api;
+use crate::api::body;
 use crate::api::error::ApiError;
 use crate::api::line_report::Report;
 use crate::api::lines::{LINE_BYTES_MAX, Line, Lines};
@@ -43,7 +44,7 @@ type Answers = Pin<Box<dyn Future<Output = Bytes> + Send>>;
     path = "/v1/watches/bulk",
     tag = "watches",
     operation_id = "submit_watches",
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = Option<String>, content_type = "application/x-ndjson"),
     responses((
         status = 200,
         content_type = "application/x-ndjson",
@@ -202,6 +203,5 @@ fn parse(line: &Line) -> Result<WatchRequest, ApiError> {
             LINE_BYTES_MAX / 1024
         ))
     })?;
-    serde_json::from_slice(text)
-        .map_err(|error| ApiError::malformed(format!("the line is not a valid watch: {error}")))
+    body::parse(text).map_err(ApiError::bad_member)
 }

@@ -1,17 +1,15 @@
 //! `/v1/deliveries` and `/v1/sinks`: lists deliveries, redrives dead letters, lists sinks.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::actions::Delivering;
 use crate::actions::redrive::RedriveResult;
 use crate::api::Api;
+use crate::api::body::{self, Body};
 use crate::api::delivery_view::{
     AttemptView, DeliveryPageView, DeliveryView, RedriveView, SinkView, SinksView,
 };
@@ -129,10 +127,10 @@ pub(super) async fn show(
 pub(super) async fn redrive(
     State(api): State<Api>,
     Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let number = parse_id(&id)?;
-    let asked: RedriveOne = read_body(body)?.unwrap_or_default();
+    let asked: RedriveOne = body::read_optional(body)?.unwrap_or_default();
     match api.actions.redrive(number, asked.force).await? {
         RedriveResult::Owed(delivery) => Ok(Json(api.delivery_view(delivery))),
         RedriveResult::NotDead(delivery) => Err(ApiError::not_dead(not_dead_detail(&delivery))),
@@ -157,9 +155,9 @@ pub(super) async fn redrive(
 )]
 pub(super) async fn redrive_dead(
     State(api): State<Api>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<RedriveView>, ApiError> {
-    let asked: Option<RedriveDead> = read_body(body)?;
+    let asked: Option<RedriveDead> = body::read_optional(body)?;
     let asked = asked.filter(|asked| asked.sink.is_some() || asked.since.is_some());
     let asked = asked.ok_or_else(|| {
         ApiError::malformed(
@@ -255,20 +253,6 @@ fn not_dead_detail(delivery: &StoredDelivery) -> String {
             "delivery {id} was delivered; to send it again under the same event id, use {force}"
         ),
     }
-}
-
-fn read_body<T: DeserializeOwned>(
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Option<T>, ApiError> {
-    let body =
-        body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
-    if body.is_empty() {
-        return Ok(None);
-    }
-    let read = serde_json::from_slice(&body);
-    read.map(Some).map_err(|error| {
-        ApiError::malformed(format!("the body is not a valid redrive request: {error}"))
-    })
 }
 
 fn parse_id(id: &str) -> Result<i64, ApiError> {

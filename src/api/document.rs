@@ -21,6 +21,7 @@ use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 use crate::api::error::ApiError;
 use crate::api::problem::{self, Problem};
 use crate::api::query::terms;
+use crate::api::schema;
 use crate::suggest::did_you_mean;
 
 /// The type of the body of an error.
@@ -52,7 +53,7 @@ const WRITE: &str = "write_token";
         (name = "services", description = "The services of the configuration"),
         (name = "daemon", description = "The daemon itself, and this document"),
     ),
-    components(schemas(ApiError))
+    components(schemas(ApiError, schema::Label, schema::WaitFor, schema::WaitForOne))
 )]
 struct Frame;
 
@@ -329,6 +330,7 @@ mod tests {
     fn document() -> Value {
         let mut behind = crate::api::guarded().into_openapi();
         behind.merge(crate::api::long().into_openapi());
+        behind.merge(crate::api::signed().into_openapi());
         let beside = crate::api::open().into_openapi();
         serde_json::from_slice(&Document::new(behind, beside).as_json()).unwrap()
     }

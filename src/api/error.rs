@@ -86,6 +86,16 @@ impl ApiError {
         }
     }
 
+    /// 400: a member of the body breaks a rule, or the body is not a JSON object.
+    pub(super) fn bad_member(fault: Fault) -> Self {
+        if fault.field.is_empty() {
+            return Self::malformed(format!("the text {}", fault.message));
+        }
+        let mut error = Self::malformed(format!("`{}` {}", fault.field, fault.message));
+        error.errors.push(fault);
+        error
+    }
+
     /// `status`: the body is larger than 64 KiB, or its transfer broke off.
     pub(super) fn bad_body(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
@@ -143,6 +153,39 @@ impl ApiError {
         Self::new(
             &problem::NO_EVIDENCE,
             format!("the watch `{}` has no evidence: {why}", watch.id),
+        )
+    }
+
+    pub(super) fn no_such_service(name: &str, nearest: &str) -> Self {
+        Self::new(
+            &problem::NO_SUCH_SERVICE,
+            if nearest.is_empty() {
+                format!("unknown service `{name}`; GET /v1/services lists them")
+            } else {
+                format!("unknown service `{name}`{nearest}")
+            },
+        )
+    }
+
+    /// 409: the service is configured, and not for hints.
+    pub(super) fn no_hints(service: &str) -> Self {
+        Self::new(
+            &problem::NO_HINTS,
+            format!(
+                "[services.{service}.hints] is missing; add it with `job_id = \"$.…\"`, the place of the job id in a hint"
+            ),
+        )
+    }
+
+    /// 422: no job id was found in a hint.
+    pub(super) fn refused_hint(detail: impl Into<String>) -> Self {
+        Self::new(&problem::REFUSED_HINT, detail)
+    }
+
+    pub(super) fn no_such_group(name: &str) -> Self {
+        Self::new(
+            &problem::NO_SUCH_GROUP,
+            format!("no watch was submitted with the group `{name}`"),
         )
     }
 

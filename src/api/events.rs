@@ -26,6 +26,7 @@ use crate::api::schema::{self, REFERENCE};
 use crate::store::{Cursor, LoggedEvent};
 use crate::watch::WatchId;
 use crate::watch::event::EventKind;
+use crate::watch::subscription::EventFilter;
 use crate::workers::announcer::{Followed, Follower};
 
 /// The longest silence on a connection.
@@ -56,7 +57,7 @@ const RETRY: Duration = Duration::from_secs(1);
         ("last-event-id" = Option<String>, Header, description = "The position after which the stream continues"),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "The events"),
+        (status = 200, body = schema::StreamedEvent, content_type = "text/event-stream", description = "The events"),
         (status = 404, description = "no-such-watch"),
         (status = 409, description = "ambiguous-reference"),
     )
@@ -230,22 +231,15 @@ impl Api {
     }
 }
 
-/// Returns the types that a word means: an exact type, `finished` or `changed`.
+/// Returns the types that a word means, as in the filter of a sink: `finished`, `changed`, or a type
+/// with or without its prefix.
 fn types(term: &Term<'_>) -> Result<Vec<String>, ApiError> {
     let mut types = Vec::new();
     for word in term.value.split(',') {
-        let means = |kind: &EventKind| match word {
-            "finished" => matches!(kind, EventKind::Finished(_)),
-            "changed" => *kind == EventKind::Changed,
-            exact => kind.type_name() == exact,
-        };
-        let found = EventKind::all().filter(means);
-        let before = types.len();
+        let filter =
+            EventFilter::parse(word).ok_or_else(|| term.not_among(word, EventFilter::words()))?;
+        let found = EventKind::all().filter(|kind| filter.admits(*kind));
         types.extend(found.map(|kind| kind.type_name().to_owned()));
-        if types.len() == before {
-            let known = EventKind::all().map(EventKind::type_name);
-            return Err(term.not_among(word, ["finished", "changed"].into_iter().chain(known)));
-        }
     }
     Ok(types)
 }

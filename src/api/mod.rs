@@ -9,13 +9,18 @@
 //! the names of the problems ([`problem`]) that may be in it.
 
 pub(crate) mod auth;
+mod badge;
+mod body;
 mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;
 mod document;
+pub(crate) mod durations;
 pub(crate) mod error;
 mod events;
 mod filter;
+pub(crate) mod groups;
+pub(crate) mod hints;
 mod line_report;
 mod lines;
 mod problem;
@@ -24,11 +29,15 @@ mod reference;
 mod reference_page;
 mod schema;
 pub(crate) mod server;
+pub(crate) mod service_view;
 mod services;
 mod status;
 pub(crate) mod view;
 mod wait;
 mod watches;
+pub(crate) mod why;
+pub(crate) mod why_facts;
+mod why_text;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +55,7 @@ use utoipa_axum::routes;
 use crate::actions::Actions;
 use crate::api::auth::Guard;
 use crate::api::document::Document;
+use crate::api::durations::Usual;
 use crate::api::error::ApiError;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
@@ -53,6 +63,8 @@ use crate::store::SharedStore;
 use crate::workers::announcer::Announcer;
 use crate::workers::courier::Courier;
 use crate::workers::poller::Poller;
+
+pub use crate::api::server::Listener;
 
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -77,6 +89,8 @@ pub(crate) struct Api {
     pub(crate) stop: CancellationToken,
     /// Runs the tasks of streams.
     pub(crate) tracker: TaskTracker,
+    /// How long jobs usually take.
+    pub(crate) usual: Usual,
     /// Limits the batches of all streams of submissions that are in memory.
     pub(crate) bulk_batches: Arc<Semaphore>,
 }
@@ -91,6 +105,7 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(watches::show, watches::stop))
         .routes(routes!(watches::evidence))
         .routes(routes!(watches::poll))
+        .routes(routes!(why::show))
         .routes(routes!(events::of_watch))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::redrive_dead))
@@ -98,6 +113,10 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(deliveries::redrive))
         .routes(routes!(deliveries::sinks))
         .routes(routes!(services::list))
+        .routes(routes!(durations::list))
+        .routes(routes!(badge::show))
+        .routes(routes!(groups::show))
+        .routes(routes!(groups::close))
         .routes(routes!(status::metrics))
         .routes(routes!(document::json))
         .routes(routes!(reference_page::page))
@@ -113,6 +132,11 @@ fn long() -> OpenApiRouter<Api> {
         .routes(routes!(events::follow))
 }
 
+/// The routes that a signature opens in place of a token.
+fn signed() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(hints::receive))
+}
+
 /// The routes that need no token.
 fn open() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -126,7 +150,9 @@ pub(crate) fn router(api: Api) -> Router {
     let (quick, mut behind) = guarded().split_for_parts();
     let (long, of_long) = long().split_for_parts();
     let (open, beside) = open().split_for_parts();
+    let (signed, of_signed) = signed().split_for_parts();
     behind.merge(of_long);
+    behind.merge(of_signed);
     let document = Arc::new(Document::new(behind, beside));
     let guarded = quick
         .layer(middleware::from_fn(limit_time))
@@ -136,7 +162,15 @@ pub(crate) fn router(api: Api) -> Router {
             document::check_query,
         ))
         .layer(middleware::from_fn_with_state(guard, auth::check));
+    let signed = signed
+        .layer(middleware::from_fn(limit_time))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&document),
+            document::check_query,
+        ))
+        .layer(middleware::from_fn_with_state(api.clone(), hints::check));
     guarded
+        .merge(signed)
         .merge(open.layer(middleware::from_fn(limit_time)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)

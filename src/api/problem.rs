@@ -48,6 +48,10 @@ problems! {
         "the reference matches watches of several jobs; `matches` lists them";
     NO_EVIDENCE = "no-evidence", [404], "No evidence",
         "the watch exists, and no answer proved an outcome of it";
+    NO_SUCH_GROUP = "no-such-group", [404], "Group not found",
+        "no watch was submitted with this group";
+    NO_SUCH_SERVICE = "no-such-service", [404], "Service not found",
+        "no service has this name";
     NO_SUCH_DELIVERY = "no-such-delivery", [404], "Delivery not found",
         "no delivery has the id";
     NO_SUCH_ROUTE = "no-such-route", [404], "Path not found",
@@ -60,6 +64,10 @@ problems! {
         "only a dead letter is redriven without `force`";
     NO_SUCH_SINK = "no-such-sink", [409], "The sink is not configured",
         "the sink of the dead letters was removed from the configuration, so they are kept and cannot be sent";
+    NO_HINTS = "no-hints", [409], "The service takes no hints",
+        "the service has no `[services.NAME.hints]`";
+    REFUSED_HINT = "refused-hint", [422], "The hint names no job",
+        "the selector of the job id finds none in the hint";
     REFUSED_WATCH = "refused-watch", [422], "The watch was refused",
         "nothing was stored; `errors` lists every invalid member";
     UNAVAILABLE = "unavailable", [503], "Temporarily unavailable",

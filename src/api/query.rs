@@ -41,10 +41,7 @@ impl Term<'_> {
     /// Returns the value of a term that may come once: `before` is that of an earlier one.
     pub(super) fn once(&self, before: Option<&String>, value: String) -> Result<String, ApiError> {
         if before.is_some() {
-            let name = &self.name;
-            return Err(ApiError::malformed(format!(
-                "the query parameter `{name}` must be given once"
-            )));
+            return Err(ApiError::wrong_parameter(&self.name, "must be given once"));
         }
         Ok(value)
     }
@@ -63,26 +60,21 @@ impl Term<'_> {
     ) -> ApiError {
         let known: Vec<&str> = known.into_iter().collect();
         let nearest = suggest::did_you_mean(word, known.iter().copied());
-        let (name, all) = (&self.name, known.join(", "));
-        ApiError::malformed(format!(
-            "invalid query parameter {name}: `{word}` must be one of {all}{nearest}"
-        ))
+        let all = known.join(", ");
+        let rule = format!("has `{word}`, which must be one of {all}{nearest}");
+        ApiError::wrong_parameter(&self.name, &rule)
     }
 
     /// Composes the error for an invalid value; `allowed` completes "must be …".
     pub(super) fn wrong(&self, allowed: &str) -> ApiError {
-        let Self { name, value } = self;
-        ApiError::malformed(format!(
-            "invalid query parameter {name}={value}; must be {allowed}"
-        ))
+        let rule = format!("has `{}`, which must be {allowed}", self.value);
+        ApiError::wrong_parameter(&self.name, &rule)
     }
 
     /// Composes the error for an unknown name; `known` lists the accepted names.
     pub(super) fn unknown(&self, known: &str) -> ApiError {
-        let name = &self.name;
-        ApiError::malformed(format!(
-            "unknown query parameter `{name}`; known are {known}"
-        ))
+        let rule = format!("is unknown; known are {known}");
+        ApiError::wrong_parameter(&self.name, &rule)
     }
 }
 

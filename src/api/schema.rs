@@ -26,6 +26,7 @@ use crate::store::delivery::DeliveryState as StoredState;
 use crate::watch::note::Note as StoredNote;
 use crate::watch::observation::ProblemKind as Kind;
 use crate::watch::{LABEL_BYTES_MAX, LABELS_MAX, Outcome as Ending, State as WatchState};
+use crate::workers::poller::{Health as Answers, Reason as Because};
 
 /// The description of a parameter that names a watch.
 pub(super) const REFERENCE: &str = "The watch: its id, at least 6 characters of the beginning of its id, `SERVICE/JOB_ID` (with `%2F` for the slash in a path), or a job id that one job has";
@@ -62,6 +63,10 @@ words! {
     Outcome = Ending::ALL.into_iter().map(Ending::as_str);
     /// The kind of problem of a poll.
     ProblemKind = Kind::ALL.into_iter().map(Kind::as_str);
+    /// The health of a service: whether it answers.
+    Health = Answers::ALL.into_iter().map(Answers::as_str);
+    /// The reason for the time of the next poll.
+    PollReason = Because::ALL.into_iter().map(Because::as_str);
     /// A word about how the job was seen.
     Note = StoredNote::ALL.into_iter().map(StoredNote::as_str);
     /// The state of a delivery.
@@ -85,12 +90,12 @@ pub(crate) enum WaitForOne {
     Change,
 }
 
-/// A label, as `NAME=VALUE`.
+/// A label with its value, written as `NAME=VALUE`.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9._/-]+=", example = "deploy=42")]
 pub(crate) struct Label(String);
 
-/// An event (`CloudEvents` 1.0).
+/// An event in the form of `CloudEvents` 1.0.
 #[derive(ToSchema)]
 pub(crate) struct CloudEvent {
     specversion: String,
@@ -106,6 +111,17 @@ pub(crate) struct CloudEvent {
     time: Timestamp,
     datacontenttype: String,
     data: Value,
+}
+
+/// One event of a stream.
+#[derive(ToSchema)]
+pub(crate) struct StreamedEvent {
+    /// The position in the log of events; the first one comes alone.
+    id: Option<String>,
+    /// The type, such as `dev.jobwatch.job.failed`.
+    event: Option<String>,
+    /// The event as JSON, in the form of `CloudEvents`.
+    data: Option<String>,
 }
 
 /// One thing that is wrong with a request.

@@ -90,6 +90,9 @@ pub(crate) struct WatchView {
     /// The host of the watch's own `callback_url`; the rest of that URL may be a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callback_host: Option<String>,
+    /// How long such jobs usually take; while watching, once three ends are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) usual: Option<UsualView>,
     /// The latest transitions, oldest first; absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) transitions: Option<Vec<TransitionView>>,
@@ -101,6 +104,18 @@ pub(crate) struct WatchView {
 )]
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// How long the jobs of one type of one service took, by the newest that ended with a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Usual)]
+pub(crate) struct UsualView {
+    /// The number of jobs that were counted, at most 64.
+    pub(crate) count: usize,
+    /// Half of them took at most this long, in seconds.
+    pub(crate) p50_s: f64,
+    /// Nine of ten took at most this long, in seconds.
+    pub(crate) p90_s: f64,
 }
 
 /// One transition of a watch, read from the event that recorded it.
@@ -177,6 +192,7 @@ impl WatchView {
             stages: watch.stages,
             ignored: Vec::new(),
             callback_host: watch.callback_url.map(|url| url.host().to_owned()),
+            usual: None,
             transitions: None,
         }
     }

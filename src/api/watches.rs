@@ -1,14 +1,13 @@
 //! `/v1/watches`: submits, lists, shows, polls and stops watches.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::actions::Polling;
 use crate::api::Api;
+use crate::api::body::{self, Body};
 use crate::api::error::ApiError;
 use crate::api::schema::{self, REFERENCE};
 use crate::api::view::{PageView, WatchView};
@@ -44,14 +43,8 @@ const TRANSITIONS_SHOWN: usize = 50;
         (status = 422, description = "refused-watch"),
     )
 )]
-pub(super) async fn submit(
-    State(api): State<Api>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    let body =
-        body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))?;
-    let request: WatchRequest = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::malformed(format!("the body is not a valid watch: {error}")))?;
+pub(super) async fn submit(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
+    let request: WatchRequest = body::read(body)?;
     let submitted = api.actions.submit(&request).await?;
     let status = if submitted.is_new {
         StatusCode::CREATED
@@ -105,6 +98,7 @@ pub(super) async fn list(
     }
     let at = api.announcer.position();
     let page = api.store.watches(listing.query).await?;
+    api.refresh_usual(&page.watches).await?;
     let next = page.next.map(|cursor| cursor.to_string());
     Ok(Json(api.page(page.watches, next, &at)))
 }
@@ -128,6 +122,7 @@ pub(super) async fn show(
 ) -> Result<Json<WatchView>, ApiError> {
     let watch = api.resolve(&reference).await?;
     let events = api.store.events_of(watch.id, TRANSITIONS_SHOWN).await?;
+    api.refresh_usual(std::slice::from_ref(&watch)).await?;
     Ok(Json(api.view(watch).with_transitions(&events)))
 }
 
@@ -204,6 +199,10 @@ impl Api {
     /// Shows a watch with the numbers that only the poller has.
     pub(super) fn view(&self, watch: Watch) -> WatchView {
         let progress = self.poller.progress(watch.id);
-        WatchView::of(watch, progress)
+        let usual = self.usual.of(&watch);
+        WatchView {
+            usual,
+            ..WatchView::of(watch, progress)
+        }
     }
 }

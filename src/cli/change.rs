@@ -61,7 +61,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A watch as the API shows it.
-    pub(in crate::cli) fn watch(id: &str, state: &str) -> WatchView {
+    pub(crate) fn watch(id: &str, state: &str) -> WatchView {
         let at = "2026-01-01T00:00:00Z";
         serde_json::from_value(json!({
             "id": id, "service": "dcs", "job_id": "j", "job_type": null, "state": state,

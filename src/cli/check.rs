@@ -137,7 +137,8 @@ fn as_json(loaded: &Loaded) -> Value {
         "files": loaded.files,
         "instance": settings.instance,
         "store": settings.store,
-        "listen": settings.api.listen.to_string(),
+        "listen": settings.api.listen.map(|listen| listen.to_string()),
+        "socket": settings.api.socket.as_ref().map(|socket| &socket.path),
         "credentials": credentials,
         "services": services,
         "sinks": settings.sinks.iter().map(|(name, sink)| (name, sink.kind)).collect::<BTreeMap<_, _>>(),
@@ -151,7 +152,7 @@ fn as_text(loaded: &Loaded, online: Option<&[Finding]>) -> String {
     let settings = &loaded.settings;
     let mut parts = vec![head(loaded)];
     if settings.services.is_empty() {
-        parts.push("No service is configured: add [services.NAME]; `jobwatch services` lists the definitions.".to_owned());
+        parts.push("No service is configured: add [services.NAME]; `jobwatch services --definitions` lists the definitions.".to_owned());
     } else {
         parts.push(services(settings));
     }
@@ -184,7 +185,7 @@ fn head(loaded: &Loaded) -> String {
     row("files", files);
     row("instance", settings.instance.clone());
     row("store", settings.store.display().to_string());
-    row("listen", settings.api.listen.to_string());
+    row("listen", settings.api.places().join(", "));
     row("watches", format!("{} configured", settings.watches.len()));
     table.render()
 }

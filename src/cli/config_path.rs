@@ -34,7 +34,7 @@ struct Report {
 #[derive(Serialize)]
 struct Place {
     path: PathBuf,
-    /// `read`, `missing` or `unreadable`.
+    /// One of `read`, `missing` and `unreadable`.
     state: &'static str,
     /// The error of the system, if it cannot be read.
     error: Option<String>,

@@ -121,7 +121,7 @@ pub(super) fn find(name: &str, config: &ConfigArgs) -> Result<Arc<Definition>, E
     let catalog = config.load_without_secrets()?.settings.catalog;
     catalog.get(name).cloned().ok_or_else(|| {
         let suggestion = suggest::did_you_mean(name, catalog.names());
-        complain_of_usage(&format!("unknown definition `{name}` (`jobwatch services` lists them; a file must end in .toml){suggestion}"))
+        complain_of_usage(&format!("unknown definition `{name}` (`jobwatch services --definitions` lists them; a file must end in .toml){suggestion}"))
     })
 }
 

@@ -64,6 +64,7 @@ const GUESSES: &[(&[&str], &str, &str)] = &[
         "deliveries --state dead",
         "lists the dead letters",
     ),
+    (&["groups"], "group", "shows or closes a group of watches"),
     (&["backup"], "db backup", "copies the database"),
     (
         &["definitions", "catalog"],
@@ -87,7 +88,7 @@ const GUESSES: &[(&[&str], &str, &str)] = &[
         "asks the daemon whether it is well",
     ),
     (
-        &["poll", "try"],
+        &["try"],
         "probe",
         "polls a job once, and shows how the answer is read",
     ),

@@ -21,10 +21,15 @@ mod events;
 mod exit;
 mod explain;
 mod filter;
+mod glue;
+mod group;
 mod guess;
+mod health;
 mod last;
 mod list;
 mod man;
+#[cfg(test)]
+mod manual;
 mod online;
 mod outage;
 mod output;
@@ -58,7 +63,6 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::complaint::{complain, complain_usage};
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::environment::environment;
 
 pub use crate::cli::exit::{Code, Exit};
 
@@ -103,7 +107,7 @@ enum Command {
     Config(config::Config),
     /// Test the configured credentials, and show their scope and expiry
     Credentials(credentials::Credentials),
-    /// List the definitions of job APIs, and the services configured with them
+    /// Show the services and their health, or list the definitions of job APIs
     Services(services::Services),
     /// Show how a definition reads a recorded answer, and why
     Explain(explain::Explain),
@@ -129,12 +133,18 @@ enum Command {
     Top(top::Top),
     /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
+    /// Show or close a group of watches, whose end is one event
+    Group(group::Group),
     /// List deliveries and dead letters, or show the attempts of one delivery
     Deliveries(deliveries::Deliveries),
     /// Send dead letters to their sinks again
     Redrive(redrive::Redrive),
     /// List the sinks, or send one a signed sample event
     Sink(sink::Sink),
+    /// Print a piece of a pipeline that starts a job and waits for its end
+    Glue(glue::Glue),
+    /// Ask the daemon whether it is ready, by the exit code
+    Health(health::Health),
     /// Check the database, or back it up
     Db(db::Db),
     /// Print the completions of a shell
@@ -216,7 +226,7 @@ impl Command {
             Self::Check(command) => command.execute().await,
             Self::Config(command) => command.execute(),
             Self::Credentials(command) => command.execute().await,
-            Self::Services(command) => command.execute(),
+            Self::Services(command) => command.execute().await,
             Self::Explain(command) => command.execute(),
             Self::Probe(command) => command.execute().await,
             Self::Submit(command) => command.execute().await,
@@ -229,9 +239,12 @@ impl Command {
             Self::List(command) => command.execute().await,
             Self::Show(command) => command.execute().await,
             Self::Stop(command) => command.execute().await,
+            Self::Group(command) => command.execute().await,
             Self::Deliveries(command) => command.execute().await,
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
+            Self::Glue(command) => command.execute(),
+            Self::Health(command) => command.execute().await,
             Self::Db(command) => command.execute(),
             Self::Completions(command) => command.execute(),
             Self::Man(command) => command.execute(),

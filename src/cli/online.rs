@@ -2,6 +2,7 @@
 //! within a limit, and changes nothing.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::watch::Params;
 /// The time limit for each try.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The time limit for the answer of a program that holds the port.
-const LIMIT_NEAR: Duration = Duration::from_secs(3);
+const LIMIT_NEAR: Duration = Duration::from_secs(10);
 /// The id of a job that no service has, and the value of params that only watches bring.
 const NO_JOB: &str = "00000000-0000-4000-8000-6a6f62776174";
 
@@ -260,11 +261,19 @@ fn store(settings: &Settings) -> Result<String, String> {
 
 /// Checks that the port is free, or that a jobwatch holds it.
 async fn port(settings: &Settings) -> Finding {
-    let listen = settings.api.listen;
+    let Some(listen) = settings.api.listen else {
+        return Finding::of(
+            "port",
+            "none",
+            Ok("the API is on its socket only".to_owned()),
+        );
+    };
     let tried = match TcpListener::bind(listen).await {
         Ok(_) => Ok("is free".to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            if is_jobwatch(settings).await {
+            if settings.api.certificate.is_some() {
+                Ok("a program listens there; with TLS it is not asked which".to_owned())
+            } else if is_jobwatch(listen).await {
                 Ok("a running jobwatch listens there".to_owned())
             } else {
                 Err("another program listens there: stop it, or set another api.listen".to_owned())
@@ -279,12 +288,11 @@ async fn port(settings: &Settings) -> Finding {
 
 /// True if the program at the address answers as a jobwatch does: a probe of life, and problem
 /// documents for other paths.
-async fn is_jobwatch(settings: &Settings) -> bool {
-    let mut address = settings.api.listen;
+async fn is_jobwatch(mut address: SocketAddr) -> bool {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
-            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
     let Ok(client) = outbound::client().no_proxy().timeout(LIMIT_NEAR).build() else {

@@ -2,17 +2,22 @@
 
 use anyhow::Context;
 use clap::Args;
-use tokio::net::TcpListener;
 
+use crate::api::server::Listener;
 use crate::app::App;
 use crate::cli::output::complain;
 use crate::cli::paint::Paint;
 use crate::cli::{ConfigArgs, Exit};
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
-use crate::settings::Loaded;
-use crate::telemetry;
+use crate::settings::{ApiSettings, Loaded};
 use crate::telemetry::LogOutput;
+use crate::{lifecycle, telemetry};
+
+/// Open files of the daemon beside the connections to its API: polls, deliveries, the store.
+const FILES_OWN: usize = 256;
+/// The fewest connections, even with very few open files.
+const CONNECTIONS_MIN: usize = 16;
 
 /// Polls jobs, sends events to sinks and serves the API until SIGTERM or SIGINT.
 #[derive(Args)]
@@ -50,7 +55,36 @@ impl Run {
     }
 }
 
-async fn daemon(loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
+/// Opens all places where the API listens.
+fn listeners(api: &ApiSettings) -> anyhow::Result<Vec<Listener>> {
+    let tcp = api.listen.map(|listen| {
+        Listener::tcp(listen, api.certificate.clone()).with_context(|| {
+            format!("cannot listen on {listen} (api.listen); is another jobwatch running?")
+        })
+    });
+    let unix = api.socket.as_ref().map(|socket| {
+        let path = &socket.path;
+        let made = Listener::unix(path, socket.mode);
+        made.with_context(|| format!("cannot listen at {} (api.socket)", path.display()))
+    });
+    tcp.into_iter().chain(unix).collect()
+}
+
+/// Returns the connections that the limit of open files allows, and warns if that is fewer.
+fn bounded(connections: usize) -> usize {
+    let files = usize::try_from(lifecycle::raise_file_limit()).unwrap_or(usize::MAX);
+    let room = files.saturating_sub(FILES_OWN).max(CONNECTIONS_MIN);
+    if room < connections {
+        tracing::warn!(
+            connections = room,
+            files,
+            "the limit of open files allows fewer connections than `api.connections`; raise it (LimitNOFILE in the unit, `ulimit -n`)"
+        );
+    }
+    room.min(connections)
+}
+
+async fn daemon(mut loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "settings");
     }
@@ -64,11 +98,21 @@ async fn daemon(loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
     lifecycle
         .handle_signals()
         .context("install signal handlers")?;
-    let listen = loaded.settings.api.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen} (api.listen); is another jobwatch running?")
-    })?;
-    tracing::info!(listen = %listener.local_addr()?, store = %loaded.settings.store.display(), "starting");
+    let api = &mut loaded.settings.api;
+    api.connections = bounded(api.connections);
+    let listeners = listeners(api)?;
+    let listen = listeners.iter().find_map(Listener::address);
+    let socket = api
+        .socket
+        .as_ref()
+        .map(|socket| socket.path.display().to_string());
+    tracing::info!(
+        listen = listen.map(|listen| listen.to_string()),
+        socket,
+        tls = api.certificate.is_some(),
+        store = %loaded.settings.store.display(),
+        "starting"
+    );
     let app = App::build(loaded.settings, SystemClock::shared(), lifecycle)?;
-    app.run(listener).await
+    app.run(listeners).await
 }

@@ -1,4 +1,6 @@
-//! `jobwatch services`: lists or describes definitions, or checks definition files.
+//! `jobwatch services`: lists the services and definitions, describes one, or checks files.
+
+mod live;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,25 +8,54 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::api::service_view::ServiceView;
+use crate::cli::Exit;
+use crate::cli::age::Times;
 use crate::cli::check::notes;
+use crate::cli::client::DaemonArgs;
 use crate::cli::complaint::note;
-use crate::cli::output::{Paint, Table, complain, say, say_json};
-use crate::cli::{ConfigArgs, Exit};
+use crate::cli::output::{complain, say, say_json};
+use crate::cli::pager::page;
+use crate::cli::paint::Paint;
+use crate::cli::services::live::Silence;
+use crate::cli::table::{Column, Table};
 use crate::definition::Definition;
 use crate::definition::catalog::load_file;
 use crate::settings::Settings;
 use crate::suggest;
 
-/// Lists definitions and configured services, describes one definition, or checks files.
+const HELP: &str = "\
+While the daemon answers, its services are shown as they are now: health, last answer, polls a
+second, credential. Otherwise those of the configuration are. Without any service, and with
+--definitions, the definitions of job APIs are listed.
+
+  jobwatch services                           the services, and how they are
+  jobwatch services --definitions             the job APIs that jobwatch can watch
+  jobwatch services sdrs                      one definition: its params, URL and states";
+
+/// Lists services or definitions, describes one definition, or checks files.
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = HELP)]
 pub(super) struct Services {
     #[command(subcommand)]
     command: Option<ServicesCommand>,
     /// The name of a definition, to describe it
     name: Option<String>,
+    /// List the definitions, also if there are services
+    #[arg(long, conflicts_with = "name")]
+    definitions: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    form: Form,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+/// The form of the output.
+#[derive(Args)]
+struct Form {
+    /// Show instants (UTC) instead of ages
+    #[arg(long, conflicts_with_all = ["json", "toml"])]
+    utc: bool,
     /// Print JSON instead of text
     #[arg(long, conflicts_with = "toml")]
     json: bool,
@@ -47,66 +78,112 @@ enum ServicesCommand {
 }
 
 impl Services {
-    pub(super) fn execute(&self) -> Exit {
+    pub(super) async fn execute(&self) -> Exit {
         match &self.command {
             Some(ServicesCommand::Check { files, json: true }) => check_as_json(files),
             Some(ServicesCommand::Check { files, .. }) => check(files),
-            None => self.show(),
+            None => self.show().await,
         }
     }
 
-    fn show(&self) -> Exit {
-        let settings = match self.config.load_without_secrets() {
+    async fn show(&self) -> Exit {
+        let settings = match self.daemon.config.load_without_secrets() {
             Ok(loaded) => loaded.settings,
             Err(exit) => return exit,
         };
         let Some(name) = &self.name else {
-            self.list(&settings);
-            return Exit::Done;
+            return self.list(&settings).await;
         };
         let Some(definition) = settings.catalog.get(name) else {
             let suggestion = suggest::did_you_mean(name, settings.catalog.names());
             complain(&format!(
-                "unknown definition `{name}` (`jobwatch services` lists them){suggestion}"
+                "unknown definition `{name}` (`jobwatch services --definitions` lists them){suggestion}"
             ));
             return Exit::Usage;
         };
-        if self.toml {
+        if self.form.toml {
             say(definition.text.trim_end());
-        } else if self.json {
-            say_json(&describe(definition, &settings));
+        } else if self.form.json {
+            say_json(&describe(definition, &settings, &[]));
         } else {
-            say(&in_words(definition, &settings));
+            page(&in_words(definition, &settings));
         }
         Exit::Done
     }
 
-    fn list(&self, settings: &Settings) {
-        if self.json {
-            let all: Vec<Value> = settings
-                .catalog
-                .all()
-                .map(|d| describe(d, settings))
-                .collect();
+    async fn list(&self, settings: &Settings) -> Exit {
+        if self.definitions && !self.form.json {
+            page(&definitions(settings).render());
+            return Exit::Done;
+        }
+        let services = match live::ask(&self.daemon).await {
+            Ok(services) => services,
+            Err(Silence::Usage(exit)) => return exit,
+            Err(Silence::Because(reason)) => {
+                if !settings.services.is_empty() {
+                    note(&format!(
+                        "{reason}; these are the services of the configuration"
+                    ));
+                }
+                Vec::new()
+            }
+        };
+        if self.form.json {
+            let all = settings.catalog.all();
+            let all: Vec<Value> = all.map(|it| describe(it, settings, &services)).collect();
             say_json(&all);
-            return;
+            return Exit::Done;
         }
-        let mut table = Table::with_header(&["DEFINITION", "TITLE", "PARAMS", "CONFIGURED AS"]);
-        for definition in settings.catalog.all() {
-            let services = configured(definition, settings);
-            table.row(vec![
-                definition.name.clone(),
-                definition.title.clone(),
-                definition.params.join(", "),
-                if services.is_empty() {
-                    "-".to_owned()
-                } else {
-                    services.join(", ")
-                },
-            ]);
-        }
-        say(&table.render());
+        let times = Times::from_now(self.form.utc);
+        page(&if !services.is_empty() {
+            live::table(&services, times).render()
+        } else if settings.services.is_empty() {
+            definitions(settings).render()
+        } else {
+            configured_services(settings).render()
+        });
+        Exit::Done
     }
+}
+
+/// Lists the services of the configuration, while no daemon says how they are.
+fn configured_services(settings: &Settings) -> Table {
+    let mut table = Table::new([
+        Column::new("SERVICE").at_least(8),
+        Column::new("DEFINITION").at_least(8).gives_way(1),
+        Column::new("CREDENTIAL").at_least(8).gives_way(2),
+        Column::new("URL").at_least(16).gives_way(3),
+    ]);
+    for (name, service) in &settings.services {
+        table.row(vec![
+            name.clone(),
+            service.definition.name.clone(),
+            service.credential.clone(),
+            service.base.to_string(),
+        ]);
+    }
+    table
+}
+
+fn definitions(settings: &Settings) -> Table {
+    let mut table = Table::new([
+        Column::new("DEFINITION").whole(),
+        Column::new("TITLE").at_least(14),
+        Column::new("PARAMS").at_least(10).gives_way(2),
+        Column::new("CONFIGURED AS")
+            .at_least(10)
+            .if_used()
+            .gives_way(1),
+    ]);
+    for definition in settings.catalog.all() {
+        table.row(vec![
+            definition.name.clone(),
+            definition.title.clone(),
+            definition.params.join(", "),
+            configured(definition, settings).join(", "),
+        ]);
+    }
+    table
 }
 
 /// Prints all errors of each file.
@@ -166,20 +243,26 @@ fn configured(definition: &Definition, settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-fn describe(definition: &Definition, settings: &Settings) -> Value {
+fn describe(definition: &Definition, settings: &Settings, services: &[ServiceView]) -> Value {
     let states: serde_json::Map<String, Value> = definition
         .states
         .listed()
         .into_iter()
         .map(|(status, state)| (status.to_owned(), json!(state)))
         .collect();
-    json!({
+    let mut described = json!({
         "name": definition.name, "title": definition.title, "docs": definition.docs,
         "request": definition.request.shown(), "params": definition.params,
         "hosts": definition.hosts,
         "states": states, "services": configured(definition, settings),
         "tables": definition.tables().into_iter().collect::<BTreeMap<_, _>>(),
-    })
+    });
+    let of_this = |service: &&ServiceView| service.definition == definition.name;
+    let live: Vec<&ServiceView> = services.iter().filter(of_this).collect();
+    if !live.is_empty() {
+        described["live"] = json!(live);
+    }
+    described
 }
 
 fn in_words(definition: &Definition, settings: &Settings) -> String {

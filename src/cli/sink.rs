@@ -17,6 +17,7 @@ use crate::sink::{Attempt, AttemptResult};
 use crate::telemetry::LogOutput;
 use crate::watch::delivery::{Delivery, Target};
 use crate::watch::event::{Event, EventKind, Instance};
+use crate::watch::group::GroupEnd;
 use crate::watch::observation::{Job, JobState};
 use crate::watch::subscription::CALLBACK;
 use crate::watch::{Outcome, Severity, State, Watch, WatchId};
@@ -292,6 +293,7 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
     let (outcome, (state, status)) = match kind {
         EventKind::Accepted | EventKind::Changed | EventKind::Held => (None, running),
         EventKind::LateResult => (Some(Outcome::TimedOut), (JobState::Succeeded, "SUCCESS")),
+        EventKind::GroupFinished => (Some(Outcome::Succeeded), (JobState::Succeeded, "SUCCESS")),
         EventKind::Finished(outcome) => match outcome.severity() {
             Severity::Good => (Some(outcome), (JobState::Succeeded, "SUCCESS")),
             Severity::Bad => (Some(outcome), (JobState::Failed, "FAIL")),
@@ -322,5 +324,12 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
         revision: 1,
         ..Watch::new(id, ("sample", "sample"), SAMPLE_JOB, now, deadline)
     };
-    Event::of(&watch, kind, &Instance(instance.to_owned()), now)
+    let instance = Instance(instance.to_owned());
+    if kind == EventKind::GroupFinished {
+        let mut end = GroupEnd::default();
+        let is_over = end.add(&watch);
+        debug_assert!(is_over, "the sample has an outcome");
+        return end.event("sample", Some(1), &instance, now);
+    }
+    Event::of(&watch, kind, &instance, now)
 }

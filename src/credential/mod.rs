@@ -30,6 +30,7 @@ pub(crate) mod section;
 pub mod signing;
 pub mod signing_gate;
 pub mod skew;
+mod status;
 
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ use crate::outbound::secret::{SecretError, Stamp};
 pub use crate::credential::issued::{Generation, IssuedSecret};
 pub use crate::credential::kinds::none::KIND as NO_CREDENTIAL;
 pub use crate::credential::renewal::{Credential, SharedCredential};
+pub use crate::credential::status::{CredentialStatus, Trouble};
 
 /// The result of asking for a new secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

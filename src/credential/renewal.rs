@@ -16,6 +16,7 @@ use crate::credential::refusal::clock_ahead_s;
 use crate::credential::request_auth::RequestAuth;
 use crate::credential::signing_gate::{GateAnswer, SignatureResult, SigningGate};
 use crate::credential::skew::{Clocks, ISSUER};
+use crate::credential::status::{CredentialStatus, Trouble};
 use crate::credential::{
     CredentialError, Generation, Grant, IssueError, IssuedSecret, Issuer, Renewal, Verified, lease,
     signing,
@@ -261,6 +262,14 @@ impl Credential {
             self.note_skew(ISSUER, ahead_s);
         }
         Ok(verified)
+    }
+
+    /// Returns the state of the credential. Asks no issuer.
+    pub fn status(&self) -> CredentialStatus {
+        let state = self.state();
+        let failure = state.failure.as_ref().map(|it| (&it.error, it.again_at));
+        let trouble = Trouble::of(&state.gate, failure, self.clock.moment());
+        CredentialStatus::of(self.kind, state.issued.as_deref(), trouble)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -114,6 +114,14 @@ impl SigningGate {
         matches!(self.phase, Phase::Stopped { .. })
     }
 
+    /// Returns the time until a signature is tried again; `None` if signing is not stopped.
+    pub fn stopped_for(&self, uptime: Duration) -> Option<Duration> {
+        match self.phase {
+            Phase::Stopped { until } if uptime < until => Some(until.saturating_sub(uptime)),
+            _ => None,
+        }
+    }
+
     fn stop(&mut self, uptime: Duration) {
         self.phase = Phase::Stopped {
             until: uptime + LOCK_WINDOW,

@@ -213,7 +213,7 @@ impl Selector {
     }
 
     /// True if it selects from the tree of the body.
-    pub(super) fn needs_a_tree(&self) -> bool {
+    pub fn needs_a_tree(&self) -> bool {
         self.kind.needs_a_tree()
     }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::schedule::Duty;
+use crate::schedule::reason::Reason;
 use crate::watch::tracking::Tracking;
 use crate::watch::{Params, WatchId};
 
@@ -49,7 +50,29 @@ pub struct Ticket {
 struct Slot {
     entry: Entry,
     duty: Duty,
+    /// The reason why it is due then.
+    reason: Reason,
+    /// True if a poll was asked for while the entry was taken.
+    is_asked_again: bool,
+    /// The uptime of the last answer, in whole seconds; [`NEVER`] before the first.
+    answered: u32,
     due: Duration,
+}
+
+/// Stands for a watch without an answer since this process started.
+const NEVER: u32 = u32::MAX;
+
+/// The place of a watch in the order of polls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// The uptime at which it is due, or was due if it is taken.
+    pub due: Duration,
+    /// The kind of duty that is due then.
+    pub duty: Duty,
+    /// The reason for that time.
+    pub reason: Reason,
+    /// The uptime of the last answer, in whole seconds; `None` before the first of this process.
+    pub answered: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -79,8 +102,13 @@ impl Agenda {
         self.by_id.len() - self.late
     }
 
-    /// Adds a watch. A watch that is already on the agenda stays as it is.
+    /// Adds a watch, whose first poll comes after a first interval.
     pub fn add(&mut self, entry: Entry, duty: Duty, due: Duration) {
+        self.add_for(Reason::First, entry, duty, due);
+    }
+
+    /// Adds a watch. A watch that is already on the agenda stays as it is.
+    pub fn add_for(&mut self, reason: Reason, entry: Entry, duty: Duty, due: Duration) {
         if self.by_id.contains_key(&entry.id) {
             return;
         }
@@ -91,7 +119,14 @@ impl Agenda {
         self.by_id.insert(entry.id, index);
         self.late += usize::from(duty == Duty::PollLate);
         let place = &mut self.places[index as usize];
-        place.slot = Some(Box::new(Slot { entry, duty, due }));
+        place.slot = Some(Box::new(Slot {
+            entry,
+            duty,
+            reason,
+            is_asked_again: false,
+            answered: NEVER,
+            due,
+        }));
         let generation = place.generation;
         self.queue.push(Reverse((due, index, generation)));
     }
@@ -137,11 +172,26 @@ impl Agenda {
         self.slot_mut(ticket).map(|slot| &mut slot.entry)
     }
 
-    /// Puts a taken entry back into the queue. Does nothing if it was removed.
+    /// Notes that there was an answer about the entry of a ticket.
+    pub fn note_answer(&mut self, ticket: Ticket, uptime: Duration) {
+        if let Some(slot) = self.slot_mut(ticket) {
+            // Rounded up, so that no time after it is shorter than it seems.
+            let secs = uptime.as_secs() + u64::from(uptime.subsec_nanos() > 0);
+            slot.answered = u32::try_from(secs).unwrap_or(NEVER);
+        }
+    }
+
+    /// Puts a taken entry back into the queue, after an interval. Does nothing if it was removed.
     pub fn schedule(&mut self, ticket: Ticket, duty: Duty, due: Duration) {
+        self.schedule_for(Reason::Interval, ticket, duty, due);
+    }
+
+    /// Puts a taken entry back into the queue. Does nothing if it was removed.
+    pub fn schedule_for(&mut self, reason: Reason, ticket: Ticket, duty: Duty, due: Duration) {
         let Some(slot) = self.slot_mut(ticket) else {
             return;
         };
+        slot.reason = reason;
         let before = std::mem::replace(&mut slot.duty, duty);
         slot.due = due;
         self.late -= usize::from(before == Duty::PollLate);
@@ -150,9 +200,10 @@ impl Agenda {
         self.queue.push(Reverse((due, ticket.slot, generation)));
     }
 
-    /// Makes the poll of a queued watch due at `uptime`, if it is due later. Returns false for a
-    /// watch that is not on the agenda, and for one that waits for the end of a pause or of itself.
-    pub fn hasten(&mut self, id: WatchId, uptime: Duration) -> bool {
+    /// Makes the poll of a queued watch due at `due`, if it is due later. One that is taken at
+    /// `uptime` is to be polled once more. Returns false for a watch that is not on the agenda, and
+    /// for one that waits for the end of a pause or of itself.
+    pub fn hasten(&mut self, id: WatchId, due: Duration, uptime: Duration) -> bool {
         let Some(&index) = self.by_id.get(&id) else {
             return false;
         };
@@ -160,13 +211,22 @@ impl Agenda {
         let Some(slot) = slot.filter(|slot| slot.duty == Duty::Poll) else {
             return false;
         };
-        // A watch that is due was taken already.
-        if slot.due > uptime {
-            slot.due = uptime;
+        if slot.due > uptime && slot.due > due {
+            slot.due = due;
+            slot.reason = Reason::Asked;
             let generation = self.next_generation(index);
-            self.queue.push(Reverse((uptime, index, generation)));
+            self.queue.push(Reverse((due, index, generation)));
+        } else if slot.due <= uptime {
+            // A watch that is due was taken already, and its answer may be older than the request.
+            slot.is_asked_again = true;
         }
         true
+    }
+
+    /// Returns whether the entry of a ticket is to be polled once more, and forgets that.
+    pub fn take_asked_again(&mut self, ticket: Ticket) -> bool {
+        self.slot_mut(ticket)
+            .is_some_and(|slot| std::mem::take(&mut slot.is_asked_again))
     }
 
     /// Removes a watch, queued or taken.
@@ -184,6 +244,20 @@ impl Agenda {
         let index = *self.by_id.get(&id)?;
         let slot = self.places[index as usize].slot.as_ref()?;
         (slot.duty != Duty::PollLate).then_some((&slot.entry, slot.due))
+    }
+
+    /// Returns the place of a watch in the order of polls, also of one that has ended and is polled
+    /// for a late result.
+    pub fn planned(&self, id: WatchId) -> Option<Planned> {
+        let index = *self.by_id.get(&id)?;
+        let slot = self.places[index as usize].slot.as_deref()?;
+        let answered = Some(slot.answered).filter(|answered| *answered != NEVER);
+        Some(Planned {
+            due: slot.due,
+            duty: slot.duty,
+            reason: slot.reason,
+            answered: answered.map(|secs| Duration::from_secs(secs.into())),
+        })
     }
 
     fn slot(&self, ticket: Ticket) -> Option<&Slot> {
@@ -291,11 +365,16 @@ mod tests {
         let mut agenda = Agenda::default();
         agenda.add(entry(1), Duty::Poll, at(90));
         agenda.add(entry(2), Duty::Expire, at(90));
-        assert!(agenda.hasten(WatchId(Uuid::from_u128(1)), at(5)));
-        assert!(!agenda.hasten(WatchId(Uuid::from_u128(2)), at(5)));
-        assert!(!agenda.hasten(WatchId(Uuid::from_u128(3)), at(5)));
+        let hasten = |agenda: &mut Agenda, n, due, uptime| {
+            agenda.hasten(WatchId(Uuid::from_u128(n)), at(due), at(uptime))
+        };
+        assert!(hasten(&mut agenda, 1, 5, 5));
+        assert!(!hasten(&mut agenda, 2, 5, 5));
+        assert!(!hasten(&mut agenda, 3, 5, 5));
         let (ticket, _) = agenda.take_due(at(5)).unwrap();
-        assert!(agenda.hasten(WatchId(Uuid::from_u128(1)), at(6)), "taken");
+        assert!(!agenda.take_asked_again(ticket));
+        assert!(hasten(&mut agenda, 1, 6, 6), "taken");
+        assert!(agenda.take_asked_again(ticket) && !agenda.take_asked_again(ticket));
         agenda.schedule(ticket, Duty::Poll, at(50));
         assert_eq!(taken(&mut agenda, at(60)), [1]);
         assert_eq!(taken(&mut agenda, at(100)), [2]);

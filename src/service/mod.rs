@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::credential::SharedCredential;
 use crate::credential::scope::Scope;
+use crate::credential::{SharedCredential, Trouble};
 use crate::definition::Definition;
 use crate::schedule::budget::Limits;
 use crate::service::reach::AllowedHosts;
@@ -31,6 +31,8 @@ use crate::service::refusals::Refusals;
 use crate::service::transport::SharedTransport;
 use crate::timing::Timing;
 use crate::watch::{Expect, Params};
+
+pub use crate::credential::CredentialStatus;
 
 /// One service of the configuration, ready to be polled.
 #[derive(Clone)]
@@ -127,6 +129,25 @@ impl Service {
         BudgetKey {
             endpoint,
             credential: self.credential.name().to_owned(),
+        }
+    }
+
+    /// Returns the state of its credential, and whether this service refuses it.
+    pub fn credential_status(&self) -> CredentialStatus {
+        let status = self.credential.status();
+        let refused = status
+            .generation
+            .map_or(0, |it| self.refusals.lock().in_a_row(it));
+        if refused == 0 || status.trouble.is_some() {
+            return status;
+        }
+        CredentialStatus {
+            trouble: Some(Trouble {
+                is_refused: true,
+                reason: "the service refused the secret, and a new one as well".to_owned(),
+                again_at: None,
+            }),
+            ..status
         }
     }
 

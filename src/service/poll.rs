@@ -40,6 +40,15 @@ impl Observed {
         }
     }
 
+    /// Returns the HTTP status of the answer; `None` without one.
+    pub fn http_status(&self) -> Option<u16> {
+        match (&self.answer, &self.observation) {
+            (Some(kept), _) => Some(kept.http_status),
+            (None, Observation::Problem(problem)) => problem.http_status,
+            (None, Observation::Sighting(_)) => None,
+        }
+    }
+
     /// Returns the evidence of the outcome that this poll, made at `at`, has led to.
     pub fn evidence(&self, at: Timestamp) -> Evidence {
         let evidence = match &self.answer {

@@ -64,6 +64,14 @@ impl Refusals {
         }
     }
 
+    /// Returns how often in a row the service refused this secret and its predecessors; zero if it
+    /// accepts it.
+    pub fn in_a_row(&self, generation: Generation) -> u32 {
+        let last = self.fruitless.filter(|last| last.generation == generation);
+        let is_accepted = self.accepted == Some(generation);
+        last.filter(|_| !is_accepted).map_or(0, |last| last.run)
+    }
+
     /// True if the secret may be renewed after a refusal.
     pub fn may_renew(&self, now: Timestamp) -> bool {
         self.fruitless.is_none_or(|last| last.left(now).is_zero())

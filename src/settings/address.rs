@@ -1,12 +1,12 @@
-//! The address of the daemon, as its settings give it. Clients read only these keys, so that no
-//! secret that the settings name has to be there.
+//! The address of the daemon and the names of its services, as its settings give them. Clients
+//! read only these keys, so that no secret that the settings name has to be there.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::settings::DEFAULT;
-use crate::settings::sections::{self, Listen};
+use crate::settings::api::{Listen, listen};
 use crate::tree::reader::{Context, Reader, expand};
 use crate::tree::source::{Sources, layer};
 
@@ -31,7 +31,7 @@ pub fn address(sources: &Sources) -> Result<DaemonAddress, Diagnostics> {
     let layered = layer(DEFAULT, sources)?;
     let context = Context::new(&layered);
     let section = context.root().section("api");
-    let listen = sections::listen(&section);
+    let listen = listen(&section);
     // A variable that only the daemon has, as CREDENTIALS_DIRECTORY, leaves the path unknown.
     let path = |key: &str| path_of(&section, key);
     let address = DaemonAddress {
@@ -47,6 +47,15 @@ pub fn address(sources: &Sources) -> Result<DaemonAddress, Diagnostics> {
     } else {
         Err(Diagnostics(errors))
     }
+}
+
+/// Reads the names of the services, and no other part of the settings.
+///
+/// # Errors
+/// A file cannot be read or is not TOML.
+pub fn service_names(sources: &Sources) -> Result<Vec<String>, Diagnostics> {
+    let layered = layer(DEFAULT, sources)?;
+    Ok(Context::new(&layered).root().names("services"))
 }
 
 fn path_of(section: &Reader<'_>, key: &str) -> Option<PathBuf> {

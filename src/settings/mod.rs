@@ -8,9 +8,11 @@
 //! manual: it lists every key.
 
 mod address;
+mod api;
 pub mod build;
 mod credentials;
 pub mod effective;
+mod hints;
 mod sections;
 mod services;
 mod sinks;
@@ -25,7 +27,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Level};
 use crate::tree::reader::Context;
 use crate::tree::source::{Sources, layer};
 
-pub use crate::settings::address::{DaemonAddress, address};
+pub use crate::settings::address::{DaemonAddress, address, service_names};
 pub use crate::settings::values::{ApiSettings, Loaded, Settings};
 
 /// The embedded defaults, with every key documented.

@@ -1,17 +1,16 @@
 //! Reads the settings that belong to no other part, and composes the sections.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actions::submit::check_callback;
 use crate::definition::catalog::Catalog;
 use crate::service::settings::{MAX_BODIES, expect};
+use crate::settings::api::api;
 use crate::settings::credentials::credentials;
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
 use crate::settings::values::{ApiSettings, Settings};
-use crate::sink::callback;
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
 use crate::tree::reader::{Context, Reader, Traces, not_among};
@@ -19,8 +18,6 @@ use crate::tree::source::Layered;
 use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
 
-/// The word for no TCP at all.
-const NO_LISTEN: &str = "none";
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads all settings. Returns `None` for them if something essential is wrong; the
@@ -40,11 +37,12 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
     poll_section.finish();
     let credentials = credentials(root);
     let max_body = max_body.and_then(|size| usize::try_from(size).ok());
-    let services = services(root, &catalog, &credentials, poll, max_body);
+    let (services, hints) = services(root, &catalog, &credentials, poll, max_body);
     let sinks = sinks(root);
     let (instance, stop_timeout) = (instance(root), root.duration("stop_timeout", MILLISECOND));
     let (log, store, api) = (log(root), store(root), api(root));
     let watches = watches(root, api.as_ref());
+    let drop_dir = drop_dir(root);
     root.finish();
     Some(Settings {
         instance: instance?,
@@ -54,8 +52,10 @@ pub(super) fn read_in(context: &Context<'_>) -> Option<Settings> {
         api: api?,
         credentials: credentials.by_name,
         services,
+        hints,
         sinks,
         watches,
+        drop_dir,
         catalog,
     })
 }
@@ -85,6 +85,21 @@ fn catalog(root: &Reader<'_>) -> Catalog {
         catalog.is_missing_a_folder();
     }
     catalog
+}
+
+fn drop_dir(root: &Reader<'_>) -> Option<PathBuf> {
+    let path = PathBuf::from(root.expanded("drop_dir")?);
+    if !path.is_absolute() {
+        let path = path.display();
+        root.report("drop_dir", format!("\"{path}\" must be an absolute path"));
+    } else if !path.is_dir() {
+        let path = path.display();
+        root.warn(
+            "drop_dir",
+            format!("the folder {path} does not exist; jobwatch waits for it"),
+        );
+    }
+    Some(path)
 }
 
 fn log(root: &Reader<'_>) -> Option<LogSettings> {
@@ -125,64 +140,6 @@ pub(super) fn store(root: &Reader<'_>) -> Option<PathBuf> {
             None
         }
     }
-}
-
-/// The setting `listen`.
-pub(super) enum Listen {
-    /// On TCP.
-    At(SocketAddr),
-    /// On the Unix socket only.
-    Nowhere,
-}
-
-impl Listen {
-    pub(super) fn address(self) -> Option<SocketAddr> {
-        match self {
-            Self::At(address) => Some(address),
-            Self::Nowhere => None,
-        }
-    }
-}
-
-pub(super) fn listen(section: &Reader<'_>) -> Option<Listen> {
-    let text = section.required_text("listen")?;
-    if text == NO_LISTEN {
-        return Some(Listen::Nowhere);
-    }
-    let parsed: Option<SocketAddr> = text.parse().ok();
-    if parsed.is_none() {
-        section.report(
-            "listen",
-            format!("\"{text}\" must be an address and a port, as 127.0.0.1:8620 or [::1]:8620, or \"{NO_LISTEN}\""),
-        );
-    }
-    parsed.map(Listen::At)
-}
-
-fn api(root: &Reader<'_>) -> Option<ApiSettings> {
-    let section = root.section("api");
-    let listen = listen(&section);
-    let read_token = section.secret("read_token");
-    let write_token = section.secret("write_token");
-    let connections = section.whole("connections", 1..=100_000);
-    let callback = callback::read(&section);
-    section.finish();
-    let listen = listen?.address()?;
-    let has = |name: &str| section.has_any(&[name, &format!("{name}_file")]);
-    let is_guarded = has("read_token") && has("write_token");
-    if !listen.ip().is_loopback() && !is_guarded {
-        section.report(
-            "listen",
-            format!("{listen} can be reached from other machines: set read_token_file and write_token_file, or listen on 127.0.0.1"),
-        );
-    }
-    Some(ApiSettings {
-        listen,
-        read_token,
-        write_token,
-        connections: connections? as usize,
-        callback,
-    })
 }
 
 fn callback_url(section: &Reader<'_>) -> Option<CallbackUrl> {

@@ -4,23 +4,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::actions::hint::HintSources;
 use crate::credential::configured::CredentialSettings;
 use crate::definition::Definition;
 use crate::definition::catalog::Catalog;
 use crate::service::settings::{self, Foundation, ServiceSettings};
 use crate::settings::credentials::Credentials;
+use crate::settings::hints::hints;
 use crate::timing::PollSettings;
 use crate::tree::reader::{Reader, not_among};
 
-/// Reads all services, by name.
+/// All services, and the hints about the jobs of those that take some, by name.
+pub(super) type Read = (BTreeMap<String, ServiceSettings>, HintSources);
+
+/// Reads the sections of all services.
 pub(super) fn services(
     root: &Reader<'_>,
     catalog: &Catalog,
     credentials: &Credentials,
     poll: PollSettings,
     max_body: Option<usize>,
-) -> BTreeMap<String, ServiceSettings> {
-    let mut services = BTreeMap::new();
+) -> Read {
+    let (mut services, mut all_hints) = (BTreeMap::new(), HintSources::new());
     for (name, section) in root.sections("services") {
         let foundation = Foundation {
             definition: definition(&section, catalog),
@@ -29,9 +34,10 @@ pub(super) fn services(
             max_body,
             catalog,
         };
+        all_hints.extend(hints(&section).map(|hints| (name.clone(), hints)));
         services.extend(settings::read(&section, foundation).map(|service| (name, service)));
     }
-    services
+    (services, all_hints)
 }
 
 fn definition(section: &Reader<'_>, catalog: &Catalog) -> Option<Arc<Definition>> {

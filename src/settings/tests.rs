@@ -94,7 +94,7 @@ fn assert_diagnostics(diagnostics: &[String], wanted: &[&str]) {
 fn the_default_settings_are_valid() {
     let loaded = load(&Sources::default()).unwrap();
     assert_eq!(loaded.settings.instance, "jobwatch");
-    assert_eq!(loaded.settings.api.listen.to_string(), "127.0.0.1:8620");
+    assert_eq!(loaded.settings.api.places(), ["http://127.0.0.1:8620"]);
     assert_eq!(loaded.settings.sinks.len(), 1);
     assert!(loaded.warnings.is_empty());
 }
@@ -199,7 +199,7 @@ fn later_sources_override_earlier_ones_key_by_key() {
         .env("JOBWATCH__INSTANCE", "env-1");
     let settings = folder.load().unwrap().settings;
     assert_eq!(settings.instance, "env-1");
-    assert_eq!(settings.api.listen.port(), 3);
+    assert_eq!(settings.api.listen.unwrap().port(), 3);
     assert_eq!(settings.api.connections, 7);
 }
 

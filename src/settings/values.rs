@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::actions::hint::HintSources;
+use crate::certificate::Certificate;
 use crate::credential::configured::CredentialSettings;
 use crate::definition::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
@@ -31,8 +34,12 @@ pub struct Settings {
     pub credentials: BTreeMap<String, CredentialSettings>,
     /// The configured services, by name.
     pub services: BTreeMap<String, ServiceSettings>,
+    /// The hints about jobs, for the services that take some.
+    pub hints: HintSources,
     /// The configured sinks, by name.
     pub sinks: BTreeMap<String, SinkSettings>,
+    /// The folder from which submissions are taken.
+    pub drop_dir: Option<PathBuf>,
     /// The watches that are submitted on start.
     pub watches: Vec<WatchRequest>,
     /// The built-in definitions and those of `services_dir`.
@@ -42,7 +49,11 @@ pub struct Settings {
 /// The settings of the HTTP API.
 #[derive(Clone)]
 pub struct ApiSettings {
-    pub listen: SocketAddr,
+    /// The address of TCP; `None` if it listens on the socket only.
+    pub listen: Option<SocketAddr>,
+    pub socket: Option<SocketSettings>,
+    /// The certificate for TLS at `listen`; `None` for plain HTTP.
+    pub certificate: Option<Arc<Certificate>>,
     /// The token of clients that may read.
     pub read_token: Option<SecretString>,
     /// The token of clients that may also submit and stop.
@@ -51,6 +62,29 @@ pub struct ApiSettings {
     pub connections: usize,
     /// The limits for the `callback_url` of watches; `None` if callbacks are not allowed.
     pub callback: Option<CallbackSettings>,
+}
+
+/// The Unix socket of the API.
+#[derive(Debug, Clone)]
+pub struct SocketSettings {
+    pub path: PathBuf,
+    /// The permissions of its file.
+    pub mode: u32,
+}
+
+impl ApiSettings {
+    /// Writes the places where the API listens, as URLs.
+    pub fn places(&self) -> Vec<String> {
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let listen = self.listen.map(|listen| format!("{scheme}://{listen}"));
+        let socket = self.socket.as_ref();
+        let socket = socket.map(|socket| format!("unix://{}", socket.path.display()));
+        listen.into_iter().chain(socket).collect()
+    }
 }
 
 /// Settings, and the warnings about them.

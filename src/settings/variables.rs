@@ -27,6 +27,8 @@ pub enum User {
     Receivers,
     /// The tests of the program.
     Tests,
+    /// The build of the program.
+    Build,
 }
 
 /// All variables that are known by their whole name.
@@ -65,6 +67,16 @@ pub const KNOWN: &[Variable] = &[
         name: "JOBWATCH_EVENT_TYPE",
         meaning: "the type of the event that the command gets",
         user: User::Receivers,
+    },
+    Variable {
+        name: "JOBWATCH_COMMIT",
+        meaning: "commit and date, for a build without a repository",
+        user: User::Build,
+    },
+    Variable {
+        name: "JOBWATCH_VERSION",
+        meaning: "the text of `--version`, which `cargo run` leaves in the environment",
+        user: User::Build,
     },
     Variable {
         name: "JOBWATCH_SEED",

@@ -27,9 +27,10 @@ pub struct EventLine {
     pub message: String,
     /// The fields of the JSON form, in their order.
     pub fields: Vec<(&'static str, Value)>,
-    /// The name of the service.
-    pub service: String,
-    pub job_id: String,
+    /// The service of the job, or `group`.
+    pub about: String,
+    /// The id of the job, or the name of the group.
+    pub name: String,
     /// The last word of the event's type, as `failed`.
     pub word: &'static str,
     /// The code of the colour of that word.
@@ -65,17 +66,17 @@ impl HumanForm {
 
     /// Returns the line of an event: `10:04:07 sdrs/ff80…0025 failed SDRS.0406: no quota`.
     pub(super) fn line(&self, event: &EventLine, at: Timestamp) -> Vec<u8> {
-        let job_id = match self.zone {
-            Some(_) => shortened(&event.job_id),
-            None => event.job_id.clone(),
+        let name = match self.zone {
+            Some(_) => shortened(&event.name),
+            None => event.name.clone(),
         };
         let word = match event.colour {
             Some(code) => self.painted(code, event.word),
             None => event.word.to_owned(),
         };
         let time = self.painted("2", &self.time(at));
-        let (service, job_id) = (printable(&event.service), printable(&job_id));
-        let mut line = format!("{time} {service}/{job_id} {word}");
+        let (about, name) = (printable(&event.about), printable(&name));
+        let mut line = format!("{time} {about}/{name} {word}");
         if !event.rest.is_empty() {
             let _ = write!(line, " {}", printable(&event.rest));
         }
@@ -145,8 +146,8 @@ mod tests {
                 ("job_id", json!("ff80808282c1a5b20182c1e3f4a50025")),
                 ("labels", json!({"deploy": "42"})),
             ],
-            service: "sdrs".to_owned(),
-            job_id: "ff80808282c1a5b20182c1e3f4a50025".to_owned(),
+            about: "sdrs".to_owned(),
+            name: "ff80808282c1a5b20182c1e3f4a50025".to_owned(),
             word: "failed",
             colour: Some("31"),
             rest: "SDRS.0406: no\nquota".to_owned(),

@@ -8,6 +8,7 @@ use crate::watch::Watch;
 use crate::watch::delivery::Owed;
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::evidence::Evidence;
+use crate::watch::group::GroupEnd;
 use crate::watch::subscription::Subscriptions;
 
 /// A watch after a change, the event about the change, and the deliveries that are owed. The
@@ -44,6 +45,17 @@ impl Composer {
     /// Returns the subscriptions that decide on the deliveries.
     pub fn subscriptions(&self) -> &Subscriptions {
         &self.subscriptions
+    }
+
+    /// Composes the event of the group `name`, which finished at `at`.
+    pub fn compose_group(
+        &self,
+        name: &str,
+        size: Option<u32>,
+        end: &GroupEnd,
+        at: Timestamp,
+    ) -> Event {
+        end.event(name, size, &self.instance, at)
     }
 
     /// Composes a change. `watch` is the watch after it; `at` is the time at which it was noticed.

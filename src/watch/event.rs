@@ -28,14 +28,22 @@ pub enum EventKind {
     Finished(Outcome),
     /// A verdict came after the watch had ended without one. The outcome of the watch stays.
     LateResult,
+    /// All watches of a group have ended. The event is about no watch alone.
+    GroupFinished,
 }
 
 impl EventKind {
     /// Returns all kinds, for filters and documents.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Accepted, Self::Changed, Self::Held, Self::LateResult]
-            .into_iter()
-            .chain(Outcome::ALL.into_iter().map(Self::Finished))
+        let others = [
+            Self::Accepted,
+            Self::Changed,
+            Self::Held,
+            Self::LateResult,
+            Self::GroupFinished,
+        ];
+        let ends = Outcome::ALL.into_iter().map(Self::Finished);
+        others.into_iter().chain(ends)
     }
 
     /// Returns the `type` attribute of the `CloudEvent`.
@@ -45,6 +53,7 @@ impl EventKind {
             Self::Changed => "dev.jobwatch.job.changed",
             Self::Held => "dev.jobwatch.job.held",
             Self::LateResult => "dev.jobwatch.job.late_result",
+            Self::GroupFinished => "dev.jobwatch.group.finished",
             Self::Finished(outcome) => outcome.event_type(),
         }
     }
@@ -59,7 +68,7 @@ impl EventKind {
     /// number, and thereby the same id.
     fn number(self, revision: u32) -> u32 {
         match self {
-            Self::Accepted | Self::Finished(_) | Self::LateResult => 0,
+            Self::Accepted | Self::Finished(_) | Self::LateResult | Self::GroupFinished => 0,
             Self::Changed | Self::Held => revision,
         }
     }
@@ -103,19 +112,17 @@ impl Event {
             datacontenttype: "application/json",
             data: Data::of(watch, kind, now),
         };
-        let body = serde_json::to_string(&envelope)
-            .expect("an event has string keys and no failing serializer");
         Self {
             id,
             kind,
             at: now,
-            body,
+            body: envelope.body(),
         }
     }
 }
 
 /// A time that is written with milliseconds, as all times of an event are.
-struct Millis(Timestamp);
+pub(super) struct Millis(pub(super) Timestamp);
 
 impl Serialize for Millis {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -123,17 +130,25 @@ impl Serialize for Millis {
     }
 }
 
+/// The `CloudEvent` around the data of an event.
 #[derive(Serialize)]
-struct Envelope<'a> {
-    specversion: &'static str,
-    id: Uuid,
-    source: String,
-    subject: &'a str,
+pub(super) struct Envelope<'a, D> {
+    pub(super) specversion: &'static str,
+    pub(super) id: Uuid,
+    pub(super) source: String,
+    pub(super) subject: &'a str,
     #[serde(rename = "type")]
-    type_name: &'static str,
-    time: Millis,
-    datacontenttype: &'static str,
-    data: Data<'a>,
+    pub(super) type_name: &'static str,
+    pub(super) time: Millis,
+    pub(super) datacontenttype: &'static str,
+    pub(super) data: D,
+}
+
+impl<D: Serialize> Envelope<'_, D> {
+    /// Returns the text that is stored and sent.
+    pub(super) fn body(&self) -> String {
+        serde_json::to_string(self).expect("an event has string keys and no failing serializer")
+    }
 }
 
 /// The `data` of an event; its members are the same in every kind. Absent values are `null`.

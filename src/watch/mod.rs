@@ -12,6 +12,7 @@ pub mod creating;
 pub mod delivery;
 pub mod event;
 pub mod evidence;
+pub mod group;
 pub mod note;
 pub mod observation;
 pub mod outcome;

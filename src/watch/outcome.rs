@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 macro_rules! outcomes {
     ($($(#[doc = $doc:literal])+ $name:ident = $word:literal;)+) => {
         /// The end of a watch. An outcome never changes (invariant 5).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
         pub enum Outcome {
             $($(#[doc = $doc])+ #[serde(rename = $word)] $name,)+
         }
@@ -74,6 +76,26 @@ impl Outcome {
             Self::Cancelled | Self::TimedOut | Self::Lost | Self::Unknown => Severity::Unclear,
             Self::Unwatched => Severity::Neutral,
         }
+    }
+
+    /// Returns the place of this outcome among all, the worst first: a job that did not do its work,
+    /// one of unknown fate, one that took too long, and one that ended well.
+    pub fn rank(self) -> usize {
+        match self {
+            Self::Failed => 0,
+            Self::Partial => 1,
+            Self::Cancelled => 2,
+            Self::Lost => 3,
+            Self::Unknown => 4,
+            Self::Unwatched => 5,
+            Self::TimedOut => 6,
+            Self::Succeeded => 7,
+        }
+    }
+
+    /// Returns the worst of several outcomes; `None` of none.
+    pub fn worst(outcomes: impl IntoIterator<Item = Self>) -> Option<Self> {
+        outcomes.into_iter().min_by_key(|outcome| outcome.rank())
     }
 
     /// True if the service said how the job ended.

@@ -269,8 +269,10 @@ fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
         }
         if value.len() > LABEL_BYTES_MAX || value.chars().any(char::is_control) {
             faults.push(Fault::new(
-                "labels",
-                format!("the value of `{name}` must have at most {LABEL_BYTES_MAX} bytes and no control characters"),
+                &format!("labels.{name}"),
+                format!(
+                    "the value must have at most {LABEL_BYTES_MAX} bytes and no control characters"
+                ),
             ));
         }
     }

@@ -15,7 +15,7 @@ const TYPE_PREFIX: &str = "dev.jobwatch.";
 /// One entry of `events` in the filter of a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventFilter {
-    /// Every event that ends a watch, and late results.
+    /// Every event that ends a watch or a group, and late results.
     Finished,
     /// Every event of a watch that continues, but for `accepted`.
     Changed,
@@ -43,9 +43,13 @@ impl EventFilter {
             .chain(EventKind::all().map(|kind| kind.type_name().trim_start_matches(TYPE_PREFIX)))
     }
 
-    fn admits(self, kind: EventKind) -> bool {
+    /// True if the filter admits events of this kind.
+    pub fn admits(self, kind: EventKind) -> bool {
         match self {
-            Self::Finished => matches!(kind, EventKind::Finished(_) | EventKind::LateResult),
+            Self::Finished => matches!(
+                kind,
+                EventKind::Finished(_) | EventKind::LateResult | EventKind::GroupFinished
+            ),
             Self::Changed => matches!(kind, EventKind::Changed | EventKind::Held),
             Self::Exactly(wanted) => wanted == kind,
         }
@@ -87,17 +91,28 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// Returns the sinks that are owed the event of a group, by one of its watches: those that take
+    /// such events, and receive events of this watch. The `callback_url` of a watch does not.
+    pub fn owed_of_group<'a>(&'a self, member: &'a Watch) -> impl Iterator<Item = &'a str> {
+        self.receiving(member, EventKind::GroupFinished)
+    }
+
+    fn receiving<'a>(&'a self, watch: &'a Watch, kind: EventKind) -> impl Iterator<Item = &'a str> {
+        self.sinks
+            .iter()
+            .filter(|(sink, _)| watch.sinks.is_empty() || watch.sinks.contains(sink))
+            .filter(move |(_, filter)| filter.admits(watch, kind))
+            .map(|(sink, _)| sink.as_str())
+    }
+
     /// Returns the sinks that are owed an event of `kind` on `watch`. A watch that names sinks
     /// is delivered to these only; its `callback_url` receives its events as well.
     pub fn owed(&self, watch: &Watch, kind: EventKind) -> Vec<Owed> {
         let callback = self.callback.as_ref();
         let callback = callback.filter(|filter| filter.admits(watch, kind));
         let url = callback.and(watch.callback_url.as_ref());
-        self.sinks
-            .iter()
-            .filter(|(sink, _)| watch.sinks.is_empty() || watch.sinks.contains(sink))
-            .filter(|(_, filter)| filter.admits(watch, kind))
-            .map(|(sink, _)| Owed::to(sink))
+        self.receiving(watch, kind)
+            .map(Owed::to)
             .chain(url.map(|url| Owed {
                 sink: CALLBACK.to_owned(),
                 target: Some(Target::from(url)),

@@ -1,5 +1,6 @@
 //! The background workers: the [`poller`] polls jobs, the [`courier`] delivers events, the
-//! [`announcer`] announces them to waiting clients.
+//! [`announcer`] announces them to waiting clients, [`groups`] finishes groups of watches, and the
+//! [`drop_folder`] takes submissions from files.
 //!
 //! Every worker follows one contract:
 //! - `run_once` does everything that is due now and returns a count; tests step the clock and
@@ -10,6 +11,8 @@
 
 pub mod announcer;
 pub mod courier;
+pub mod drop_folder;
+pub mod groups;
 pub mod poller;
 
 use std::sync::Arc;

@@ -88,9 +88,10 @@ impl App {
         self.clock.now()
     }
 
-    /// Makes both workers do everything that is due.
+    /// Makes the workers do everything that is due.
     pub(crate) async fn tick(&self) {
         self.program.poller.run_once().await.unwrap();
+        self.program.groups.run_once().await.unwrap();
         self.program.courier.run_once().await.unwrap();
     }
 

@@ -6,6 +6,7 @@
 
 mod catalog; // every definition against its recorded answers
 mod credentials; // every kind of credential against stand-ins of a cloud
+mod documents; // the documents name what the program has, and all of it
 mod field; // situations from public reports: the real binary and a stub that answers by steps
 mod harness; // the program around a stepped clock, for `whole_app`
 mod keystone; // the real binary logs in at a real Keystone, where there is one

@@ -10,6 +10,7 @@ mod disk;
 mod hand_in;
 mod json_errors;
 mod kills;
+mod listeners;
 mod logs;
 mod online;
 mod power_cut;

@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use crate::cli::client::address::Address;
 use crate::cli::client::{Client, Refused, Trust};
 use crate::cli::complaint::complain_of_usage;
-use crate::cli::{ConfigArgs, environment};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::environment::{self, environment};
 use crate::outbound::secret::SECRET_BYTES_MAX;
 use crate::settings;
 use crate::tree::source::{Secrets, Sources};
@@ -31,7 +32,7 @@ pub(super) const TOKEN_WAYS: &str = "--token-file, JOBWATCH_TOKEN_FILE or JOBWAT
 
 /// The options that select the daemon.
 #[derive(Args, Debug, Clone)]
-pub(in crate::cli) struct DaemonArgs {
+pub(crate) struct DaemonArgs {
     #[arg(long, value_name = "URL", help = URL_HELP)]
     url: Option<String>,
     #[arg(long, value_name = "FILE", help = CA_FILE_HELP)]
@@ -39,20 +40,49 @@ pub(in crate::cli) struct DaemonArgs {
     #[arg(long, value_name = "FILE", help = TOKEN_FILE_HELP)]
     token_file: Option<PathBuf>,
     #[command(flatten)]
-    pub(in crate::cli) config: ConfigArgs,
+    pub(crate) config: ConfigArgs,
 }
 
 impl DaemonArgs {
+    /// Makes the options of a command that only names the daemon.
+    pub(crate) fn of(url: Option<String>, config: ConfigArgs) -> Self {
+        Self {
+            url,
+            ca_file: None,
+            token_file: None,
+            config,
+        }
+    }
+
+    /// Returns the URL of the daemon, as people write it. An error is printed; its exit code is
+    /// returned.
+    pub(crate) fn shown_url(&self) -> Result<String, Refused> {
+        let variables = environment();
+        let given = variables.get(URL).filter(|value| !value.is_empty());
+        let address = self.address(given.map(String::as_str));
+        let shown = address.map(|address| address.shown);
+        shown.map_err(|message| complain_of_usage(&message))
+    }
+
     /// Makes the client. An error is printed; its exit code is returned.
-    pub(in crate::cli) fn client(&self) -> Result<Client, Refused> {
+    pub(crate) fn client(&self) -> Result<Client, Refused> {
         environment::check()?;
+        let token = self.token(&environment());
+        self.client_with(token.map_err(|message| complain_of_usage(&message))?)
+    }
+
+    /// Makes a client for the probes, which need no token.
+    pub(crate) fn client_without_token(&self) -> Result<Client, Refused> {
+        self.client_with(None)
+    }
+
+    fn client_with(&self, token: Option<SecretString>) -> Result<Client, Refused> {
         let usage = |message: String| complain_of_usage(&message);
         let variables = environment();
         let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
         let address = self
             .address(given(URL).map(String::as_str))
             .map_err(usage)?;
-        let token = self.token(&variables).map_err(usage)?;
         let ca_file = self.ca_file.clone().or(given(CA_FILE).map(PathBuf::from));
         let trust = match (ca_file, &address.certificate) {
             (Some(file), _) => Trust::Only(file),

@@ -12,10 +12,10 @@ use http_body_util::channel::{Channel, Sender};
 const PARTS_MAX: usize = 16;
 
 /// Sends the parts of a long body, one after the other.
-pub(in crate::cli) type BodySender = Sender<Bytes, io::Error>;
+pub(crate) type BodySender = Sender<Bytes, io::Error>;
 
 /// A request: its method, path and query, body and time limit.
-pub(in crate::cli) struct Call {
+pub(crate) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Call {
 
 impl Call {
     /// Makes a call without a body. The path begins with `/` and may have a query.
-    pub(in crate::cli) fn new(method: Method, path: impl Into<String>) -> Self {
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
         Self {
             method,
             path: path.into(),
@@ -35,40 +35,40 @@ impl Call {
         }
     }
 
-    pub(in crate::cli) fn get(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }
 
-    pub(in crate::cli) fn post(path: impl Into<String>) -> Self {
+    pub(crate) fn post(path: impl Into<String>) -> Self {
         Self::new(Method::POST, path)
     }
 
     /// Adds a body of JSON.
-    pub(in crate::cli) fn json(mut self, body: String) -> Self {
+    pub(crate) fn json(mut self, body: String) -> Self {
         self.body = Some(body.into());
         self.header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
     /// Adds a body of this type that is sent part by part. It ends when the sender is dropped.
-    pub(in crate::cli) fn streaming(mut self, content_type: &'static str) -> (Self, BodySender) {
+    pub(crate) fn streaming(mut self, content_type: &'static str) -> (Self, BodySender) {
         let (sender, body) = Channel::new(PARTS_MAX);
         self.body = Some(reqwest::Body::wrap(body));
         let content_type = HeaderValue::from_static(content_type);
         (self.header(CONTENT_TYPE, content_type), sender)
     }
 
-    pub(in crate::cli) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
     /// Asks for an answer of this type.
-    pub(in crate::cli) fn accept(self, content_type: &'static str) -> Self {
+    pub(crate) fn accept(self, content_type: &'static str) -> Self {
         self.header(ACCEPT, HeaderValue::from_static(content_type))
     }
 
     /// Limits the time: of the whole call, or up to the first byte of a stream.
-    pub(in crate::cli) fn within(mut self, limit: Duration) -> Self {
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.within = Some(limit);
         self
     }

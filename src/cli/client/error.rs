@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::cli::Exit;
 use crate::cli::complaint::{Problem, complain, complain_problem};
+use crate::cli::exit::Exit;
 
 /// A call that did not succeed.
 #[derive(Debug)]
-pub(in crate::cli) enum CallError {
+pub(crate) enum CallError {
     /// No answer came, or not in time; or it broke off.
     Unreachable {
         /// The address and the cause.
@@ -31,16 +31,16 @@ pub(in crate::cli) enum CallError {
 
 /// A problem document as the daemon sent it, with the facts beside it.
 #[derive(Debug)]
-pub(in crate::cli) struct Refusal {
-    pub(in crate::cli) status: StatusCode,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
     /// The pause that the daemon asks for.
-    pub(in crate::cli) retry_after: Option<Duration>,
-    pub(in crate::cli) problem: Problem,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) problem: Problem,
 }
 
 impl CallError {
     /// True if the same call may succeed later, as after a restart of the daemon.
-    pub(in crate::cli) fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         let status = match self {
             Self::Unreachable { .. } => return true,
             Self::Refused(refusal) => Some(refusal.status),
@@ -55,7 +55,7 @@ impl CallError {
     }
 
     /// Returns the pause that the daemon asks for.
-    pub(in crate::cli) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
             _ => None,
@@ -63,7 +63,7 @@ impl CallError {
     }
 
     /// Returns the exit code of a command that ends with this error.
-    pub(in crate::cli) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         let status = match self {
             Self::Unreachable { .. } => return Exit::Unreachable,
             Self::Refused(refusal) => Some(refusal.status),
@@ -77,7 +77,7 @@ impl CallError {
     }
 
     /// Prints the error, as text or as JSON, and returns its exit code.
-    pub(in crate::cli) fn complain(&self) -> Exit {
+    pub(crate) fn complain(&self) -> Exit {
         match self {
             Self::Unreachable { text, advice } => complain(&format!("{text}; {advice}")),
             Self::Foreign { text, .. } => complain(text),

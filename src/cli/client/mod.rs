@@ -17,10 +17,10 @@ use reqwest::{Certificate, ClientBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
-use crate::cli::Exit;
 use crate::cli::client::address::Address;
 use crate::cli::client::args::TOKEN_WAYS;
 use crate::cli::complaint::{Problem, complain_of_usage};
+use crate::cli::exit::Exit;
 use crate::outbound;
 
 pub(super) use crate::cli::client::args::DaemonArgs;
@@ -240,9 +240,13 @@ impl Client {
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
         let cause = outbound::innermost(error);
-        let (words, advice) = if cause.contains("UnknownIssuer") {
+        let (words, advice) = if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
             let words = "its certificate is signed by an unknown authority".to_owned();
             let advice = "if you trust it, name the certificate of the authority in --ca-file or JOBWATCH_CA_FILE";
+            (words, advice)
+        } else if cause.contains("CaUsedAsEndEntity") {
+            let words = "its certificate is one of an authority, and not of a server".to_owned();
+            let advice = "make it with CA:FALSE (`openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`)";
             (words, advice)
         } else if cause.contains("InvalidContentType") {
             let words = "it does not speak TLS".to_owned();

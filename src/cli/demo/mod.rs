@@ -21,10 +21,10 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use crate::cli::Exit;
 use crate::cli::demo::display::Display;
 use crate::cli::demo::progress::Progress;
 use crate::cli::demo::setup::Setup;
+use crate::cli::exit::Exit;
 use crate::cli::output::{Paint, complain, say};
 use crate::clock::{SharedClock, SystemClock};
 

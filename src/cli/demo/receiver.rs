@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api;
+use crate::api::server::Server;
 use crate::clock::SharedClock;
 use crate::sink::signature::{Signer, timestamp_of};
 
@@ -80,13 +80,8 @@ impl Receiver {
         let router = Router::new()
             .route("/events", post(receive))
             .with_state(Arc::clone(&shared));
-        tracker.spawn(api::server::serve(
-            listener,
-            router,
-            CONNECTIONS,
-            tracker.clone(),
-            stop,
-        ));
+        let server = Server::new(router, CONNECTIONS, tracker.clone(), stop);
+        tracker.spawn(server.serve(listener.into()));
         Ok(Self { url, shared })
     }
 

@@ -22,11 +22,11 @@ use tokio::task::JoinHandle;
 
 use crate::api::view::{PageView, WatchView};
 use crate::app::App;
-use crate::cli::Exit;
 use crate::cli::client::Client;
 use crate::cli::demo::CONFIG;
 use crate::cli::demo::receiver::Receiver;
 use crate::cli::demo::scenario::Case;
+use crate::cli::exit::Exit;
 use crate::cli::output::complain;
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
@@ -75,7 +75,7 @@ impl Setup {
         let receiver = receiver.await.context("start the webhook receiver")?;
         let clouds = clouds(clock, &servers)?;
         let settings = settings(folder.path(), &clouds, &receiver.url)?.settings;
-        let listener = TcpListener::bind(settings.api.listen)
+        let listener = TcpListener::bind(settings.api.listen.context("the demo listens on TCP")?)
             .await
             .context("listen for the API")?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -87,7 +87,7 @@ impl Setup {
             client: Client::new(&url).map_err(|_| anyhow!("cannot create an HTTP client"))?,
             folder,
             // Not in the daemon's own tracker, which the daemon waits for in its end.
-            ended: servers.tracker.spawn(app.run(listener)),
+            ended: servers.tracker.spawn(app.run(vec![listener.into()])),
             servers,
             daemon,
         })

@@ -16,11 +16,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::view::WatchView;
-use crate::cli::Exit;
 use crate::cli::client::{Call, Client, DaemonArgs};
 use crate::cli::complaint::{complain, complain_of_usage, note};
 use crate::cli::do_command::child::Ran;
 use crate::cli::do_command::finder::{Finder, Found};
+use crate::cli::exit::Exit;
 use crate::cli::filter::exact;
 use crate::cli::outage::{Outage, ask_at_start};
 use crate::cli::submit::created::NoJob;

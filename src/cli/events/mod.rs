@@ -16,13 +16,14 @@ use crate::cli::client::{Call, CallError, Client, DaemonArgs};
 use crate::cli::complaint::note;
 use crate::cli::events::line::line;
 use crate::cli::events::sse::{Message, Reader};
+use crate::cli::exit::Exit;
 use crate::cli::filter::exact;
 use crate::cli::outage::Outage;
 use crate::cli::output::complain;
 use crate::cli::paint::Paint;
 use crate::cli::pair::pair;
 use crate::cli::signals::{Sign, Signals};
-use crate::cli::{Exit, terminal};
+use crate::cli::terminal;
 use crate::clock::{SharedClock, SystemClock};
 
 /// The daemon sends a heartbeat each 15 s; a stream that is silent for longer is dead.

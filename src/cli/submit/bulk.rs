@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::cli::Exit;
 use crate::cli::client::{BodySender, Call, CallError, Client};
 use crate::cli::complaint::{complain, note};
+use crate::cli::exit::Exit;
 use crate::cli::output::say;
 use crate::cli::signals::{Sign, Signals};
 use crate::cli::table::plain;

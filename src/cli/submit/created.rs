@@ -9,7 +9,7 @@ use crate::definition::created_job::CreatedJob;
 
 /// The reason why an answer gives no job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) enum NoJob {
+pub(crate) enum NoJob {
     /// The service refused to create the job, with this HTTP status.
     Refused(u16),
     /// The answer, or the definition, does not name the job: the reason in words.
@@ -18,7 +18,7 @@ pub(in crate::cli) enum NoJob {
 
 /// Returns the definition of a service if it is configured on this machine; otherwise services
 /// often have the name of their definition.
-pub(in crate::cli) fn definition_of(service: &str, config: &ConfigArgs) -> String {
+pub(crate) fn definition_of(service: &str, config: &ConfigArgs) -> String {
     let configured = || {
         let services = config.load().ok()?.settings.services;
         Some(services.get(service)?.definition.name.clone())
@@ -27,7 +27,7 @@ pub(in crate::cli) fn definition_of(service: &str, config: &ConfigArgs) -> Strin
 }
 
 /// Reads the job from the body of the answer, or from its head and body as `curl -i` prints them.
-pub(in crate::cli) fn read(definition: &Definition, bytes: &[u8]) -> Result<CreatedJob, NoJob> {
+pub(crate) fn read(definition: &Definition, bytes: &[u8]) -> Result<CreatedJob, NoJob> {
     let name = &definition.name;
     if definition.submit.is_empty() {
         return Err(NoJob::Unnamed(format!(

@@ -5,6 +5,7 @@
 
 mod bulk;
 pub(super) mod created;
+mod drop_file;
 mod ids;
 mod options;
 
@@ -16,9 +17,9 @@ use clap::Args;
 use http::{Method, StatusCode};
 
 use crate::api::view::WatchView;
-use crate::cli::Exit;
 use crate::cli::client::{Client, DaemonArgs};
 use crate::cli::complaint::{complain_of_usage, note};
+use crate::cli::exit::Exit;
 use crate::cli::explain::{find, read_body};
 use crate::cli::filter::exact;
 use crate::cli::last;
@@ -73,6 +74,10 @@ pub(super) struct Submit {
     bulk: Option<PathBuf>,
     #[command(flatten)]
     options: SubmitOptions,
+    /// Write the submission into this drop folder of a daemon (`drop_dir`), and print its NAME;
+    /// no connection is needed
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["bulk", "wait"])]
+    drop: Option<PathBuf>,
     /// Wait until the jobs have ended; the exit code is that of the worst outcome
     #[arg(long)]
     wait: bool,
@@ -96,6 +101,12 @@ impl Submit {
     async fn submit(self) -> Result<Exit, Exit> {
         // Input that is wrong is found before the daemon is asked.
         let request = self.single()?;
+        if let Some(folder) = &self.drop {
+            let request = request.ok_or_else(|| {
+                complain_of_usage("--drop writes one submission: give the id of one job")
+            })?;
+            return drop_file::write(folder, &request, self.json).map(|()| Exit::Done);
+        }
         let client = Arc::new(self.daemon.client()?);
         let (ids, exit) = match request {
             Some(request) => (vec![self.submit_one(&client, &request).await?], Exit::Done),

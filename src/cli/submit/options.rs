@@ -12,7 +12,7 @@ use crate::watch::{CallbackUrl, Expect};
 
 /// The options that say how a job is watched.
 #[derive(Args, Debug, Clone, Default)]
-pub(in crate::cli) struct SubmitOptions {
+pub(crate) struct SubmitOptions {
     /// A parameter that the configuration of the service does not set, such as
     /// `project_id=…`; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
@@ -57,7 +57,7 @@ fn expect(text: &str) -> Result<Expect, String> {
 
 impl SubmitOptions {
     /// Composes the request to watch this job.
-    pub(in crate::cli) fn request(&self, service: &str, job: CreatedJob) -> WatchRequest {
+    pub(crate) fn request(&self, service: &str, job: CreatedJob) -> WatchRequest {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
         let since = job.since_with_margin();
         WatchRequest {

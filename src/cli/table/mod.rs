@@ -51,9 +51,10 @@ impl Table {
         }
     }
 
-    /// Makes a table of columns that all stay, also on a narrow terminal.
+    /// Makes a table of columns that all stay, also on a narrow terminal: long cells continue on
+    /// the next line.
     pub(super) fn with_header(titles: &[&'static str]) -> Self {
-        Self::new(titles.iter().map(|title| Column::new(title)))
+        Self::new(titles.iter().map(|title| Column::new(title).wrapping()))
     }
 
     /// Adds a row. Its cells may have colours; other control characters are replaced.

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::view::PageView;
-use crate::cli::Exit;
 use crate::cli::client::{Call, CallError, Client, DaemonArgs};
+use crate::cli::exit::Exit;
 use crate::cli::outage::ask_at_start;
 use crate::cli::output::complain;
 use crate::cli::paint::Paint;

@@ -1,8 +1,8 @@
 //! The watches that a wait is about: by references, by filters, or the last submission.
 
 use crate::api::view::{PageView, WatchView};
-use crate::cli::Exit;
 use crate::cli::client::Client;
+use crate::cli::exit::Exit;
 use crate::cli::filter::{PAGE_MAX, Term, path_of_page};
 use crate::cli::last;
 use crate::cli::outage::ask_at_start;

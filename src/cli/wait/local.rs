@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 
 use crate::api::view::WatchView;
 use crate::app::App;
-use crate::cli::Exit;
 use crate::cli::client::Client;
 use crate::cli::complaint::{complain, complain_of_usage};
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::exit::Exit;
 use crate::clock;
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
@@ -50,6 +50,7 @@ impl Local {
         settings.store = folder.path().join("jobwatch.db");
         settings.sinks.clear();
         settings.watches.clear();
+        settings.drop_dir = None;
         settings.api.callback = None;
         settings.api.read_token = None;
         settings.api.write_token = Some(token.clone());
@@ -61,7 +62,7 @@ impl Local {
         let lifecycle = Lifecycle::default();
         let app = App::build(settings, SystemClock::shared(), lifecycle.clone());
         let mut running = JoinSet::new();
-        running.spawn(app.map_err(failed)?.run(listener));
+        running.spawn(app.map_err(failed)?.run(vec![listener.into()]));
         let client = Client::with_token(&format!("http://{address}"), token)?;
         Ok(Self {
             client: Arc::new(client),

@@ -18,9 +18,9 @@ use clap::Args;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::view::WatchView;
-use crate::cli::Exit;
 use crate::cli::client::{CallError, Client, DaemonArgs};
 use crate::cli::complaint::{complain_of_usage, note};
+use crate::cli::exit::Exit;
 use crate::cli::filter::WatchFilter;
 use crate::cli::output::complain;
 use crate::cli::pair::pair;

@@ -44,6 +44,14 @@ fn manual_folder() -> Folder {
             "ops-webhook-old",
             "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         )
+        .with(
+            "dcs-hints",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        )
+        .with(
+            "dcs-hints-old",
+            "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        )
         .with("ops-authorization", "Bearer canary")
         .with("pagerduty", "0123456789abcdef0123456789abcdef")
         .with("callback", "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=")
@@ -53,6 +61,8 @@ fn manual_folder() -> Folder {
             include_str!("../../../config/templates/pagerduty.json.j2"),
         )
         .with("ca.pem", &certificate)
+        .with("cert.pem", &certificate)
+        .with("key.pem", &identity.signing_key.serialize_pem())
         .with("client.pem", &certificate)
         .with("client-key.pem", &identity.signing_key.serialize_pem())
         .with("api-read", "reader")
@@ -98,6 +108,7 @@ fn the_manual_names_every_setting() {
             format!("{key} ="),
             format!("[{key}]"),
             format!("[{key}."),
+            format!(".{key}]"),
             format!("[[{key}]]"),
         ]
         .iter()

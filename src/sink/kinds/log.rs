@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use tracing::Level;
 
 use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
 use crate::telemetry::{EventLine, LogOutput};
 use crate::tree::reader::Reader;
-use crate::watch::Severity;
 use crate::watch::delivery::Delivery;
 use crate::watch::event::EventKind;
+use crate::watch::{Outcome, Severity};
 
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
@@ -97,7 +98,7 @@ enum Form {
 }
 
 /// The fields of a line, in their order; all but the first two are members of `data`.
-const FIELDS: [(&str, Form); 26] = [
+const FIELDS: [(&str, Form); 31] = [
     ("watch_id", Form::Text),
     ("service", Form::Text),
     ("definition", Form::Text),
@@ -124,6 +125,11 @@ const FIELDS: [(&str, Form); 26] = [
     ("confirmations", Form::Plain),
     ("stale", Form::Plain),
     ("group", Form::Text),
+    ("members", Form::Plain),
+    ("outcomes", Form::Object),
+    ("worst", Form::Text),
+    ("opened_at", Form::Text),
+    ("finished_at", Form::Text),
 ];
 
 impl Form {
@@ -148,18 +154,24 @@ fn line(type_name: &str, event: &Value) -> EventLine {
     let data = &event["data"];
     let kind = EventKind::from_type_name(type_name);
     let word = kind.map_or("event", |kind| last_word(kind.type_name()));
-    let (service, job_id) = (text(&data["service"]), text(&data["job_id"]));
-    let message = format!(
-        "{}: {} job {}",
-        last_word(type_name),
-        service.unwrap_or("?"),
-        job_id.unwrap_or("?")
-    );
+    let (about, name) = match kind {
+        Some(EventKind::GroupFinished) => ("group", text(&data["group"])),
+        _ => (text(&data["service"]).unwrap_or("?"), text(&data["job_id"])),
+    };
+    let name = name.unwrap_or("?");
+    let said = last_word(type_name);
+    let message = match kind {
+        Some(EventKind::GroupFinished) => {
+            let reason = text(&data["reason"]).unwrap_or("?");
+            format!("{said}: group {name}: {reason}")
+        }
+        _ => format!("{said}: {about} job {name}"),
+    };
     let own = [("event_id", &event["id"]), ("event_type", &event["type"])];
     let own = own.map(|(name, value)| (name, Form::Text.of(value)));
     let of_data = FIELDS.map(|(name, form)| (name, form.of(&data[name])));
     let fields = own.into_iter().chain(of_data);
-    let level = if needs_attention(type_name) {
+    let level = if needs_attention(type_name, data) {
         Level::WARN
     } else {
         Level::INFO
@@ -170,10 +182,10 @@ fn line(type_name: &str, event: &Value) -> EventLine {
         fields: fields
             .filter_map(|(name, value)| Some((name, value?)))
             .collect(),
-        service: service.unwrap_or("?").to_owned(),
-        job_id: job_id.unwrap_or("?").to_owned(),
+        about: about.to_owned(),
+        name: name.to_owned(),
         word,
-        colour: kind.and_then(colour),
+        colour: kind.and_then(|kind| colour(kind, data)),
         rest: rest(kind, data),
     }
 }
@@ -184,14 +196,16 @@ fn last_word(type_name: &str) -> &str {
 
 /// Returns the code of the colour: green for good ends, red for bad ones, yellow where a person
 /// has to find out.
-fn colour(kind: EventKind) -> Option<&'static str> {
+fn colour(kind: EventKind, data: &Value) -> Option<&'static str> {
+    let of = |outcome: Outcome| match outcome.severity() {
+        Severity::Good => Some("32"),
+        Severity::Bad => Some("31"),
+        Severity::Unclear => Some("33"),
+        Severity::Neutral => None,
+    };
     match kind {
-        EventKind::Finished(outcome) => match outcome.severity() {
-            Severity::Good => Some("32"),
-            Severity::Bad => Some("31"),
-            Severity::Unclear => Some("33"),
-            Severity::Neutral => None,
-        },
+        EventKind::Finished(outcome) => of(outcome),
+        EventKind::GroupFinished => Outcome::deserialize(&data["worst"]).ok().and_then(of),
         EventKind::Held | EventKind::LateResult => Some("33"),
         EventKind::Accepted | EventKind::Changed => None,
     }
@@ -218,12 +232,14 @@ fn rest(kind: Option<EventKind>, data: &Value) -> String {
 }
 
 /// True if a person should look at the event; its line is a warning.
-fn needs_attention(type_name: &str) -> bool {
+fn needs_attention(type_name: &str, data: &Value) -> bool {
+    let is_bad = |outcome: Outcome| match outcome.severity() {
+        Severity::Bad | Severity::Unclear => true,
+        Severity::Good | Severity::Neutral => false,
+    };
     match EventKind::from_type_name(type_name) {
-        Some(EventKind::Finished(outcome)) => match outcome.severity() {
-            Severity::Bad | Severity::Unclear => true,
-            Severity::Good | Severity::Neutral => false,
-        },
+        Some(EventKind::Finished(outcome)) => is_bad(outcome),
+        Some(EventKind::GroupFinished) => Outcome::deserialize(&data["worst"]).is_ok_and(is_bad),
         Some(
             EventKind::Accepted | EventKind::Changed | EventKind::Held | EventKind::LateResult,
         )
@@ -297,6 +313,35 @@ mod tests {
         let data = json!({"verdict": "succeeded", "status": "SUCCESS"});
         let late = of("dev.jobwatch.job.late_result", data);
         assert_eq!(late, "late_result succeeded");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_group_is_one_flat_line() {
+        let (reader, stream) = io::pipe().unwrap();
+        let sink = Log::new(LogOutput::to(LogFormat::Json, stream).unwrap());
+        let group = Delivery {
+            type_name: "dev.jobwatch.group.finished".to_owned(),
+            body: json!({
+                "id": "e", "type": "dev.jobwatch.group.finished", "subject": "nightly",
+                "data": {"watch_id": null, "service": "dcs", "job_id": null, "outcome": "failed",
+                    "reason": "1 failed", "group": "nightly", "members": 1, "worst": "failed",
+                    "outcomes": {"failed": 1}, "watches": [{"job_id": "j"}], "more": 0},
+            })
+            .to_string(),
+            ..delivery("dev.jobwatch.group.finished")
+        };
+        let attempt = sink.deliver(&group, Timestamp::UNIX_EPOCH).await;
+        assert_eq!(attempt.result, AttemptResult::Delivered);
+        drop(sink);
+        let text = io::read_to_string(reader).unwrap();
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["message"], "finished: group nightly: 1 failed");
+        assert_eq!(
+            (&line["group"], &line["worst"]),
+            (&json!("nightly"), &json!("failed"))
+        );
+        assert_eq!(line.get("job_id"), None);
     }
 
     #[tokio::test]

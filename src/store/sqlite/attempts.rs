@@ -16,9 +16,9 @@ use crate::store::time::StoreTime;
 use crate::store::{AttemptRecord, PAGE_MAX, PageCursor, row};
 use crate::watch::WatchId;
 
-const COLUMNS: &str = "d.id, d.event_id, e.watch_id, e.type, d.sink, d.state, d.attempts, \
+const COLUMNS: &str = "d.id, e.id AS event_id, e.watch_id, e.type, d.sink, d.state, d.attempts, \
     d.due_at, d.last_status, d.last_error, d.settled_at";
-const FROM: &str = "deliveries d JOIN events e ON e.id = d.event_id";
+const FROM: &str = "deliveries d JOIN events e ON e.seq = d.event";
 
 /// Makes a delivery pending again. The lease is kept: an attempt may be under way.
 const OWED_AGAIN: &str = "state = 'pending', due_at = :now, \
@@ -91,16 +91,16 @@ fn search(query: &DeliveryQuery) -> (&'static str, Conditions) {
     }
     let from = if query.job_id.is_some() {
         "watches w CROSS JOIN events e ON e.watch_id = w.id
-            CROSS JOIN deliveries d ON d.event_id = e.id"
+            CROSS JOIN deliveries d ON d.event = e.seq"
     } else if query.watch.is_some() && query.service.is_none() && query.labels.is_empty() {
-        "events e CROSS JOIN deliveries d ON d.event_id = e.id"
+        "events e CROSS JOIN deliveries d ON d.event = e.seq"
     } else if query.watch.is_some() {
-        "events e CROSS JOIN deliveries d ON d.event_id = e.id
+        "events e CROSS JOIN deliveries d ON d.event = e.seq
             CROSS JOIN watches w ON w.id = e.watch_id"
     } else if query.service.is_none() && query.labels.is_empty() {
-        "deliveries d CROSS JOIN events e ON e.id = d.event_id"
+        "deliveries d CROSS JOIN events e ON e.seq = d.event"
     } else {
-        "deliveries d CROSS JOIN events e ON e.id = d.event_id
+        "deliveries d CROSS JOIN events e ON e.seq = d.event
             CROSS JOIN watches w ON w.id = e.watch_id"
     };
     (from, conditions)

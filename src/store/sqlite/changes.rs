@@ -46,7 +46,11 @@ fn note(
             changes.accepted.extend(watch);
         }
         EventKind::Finished(outcome) if !outcome.is_found_by_polling() => changes.ended.push(id),
-        EventKind::Finished(_) | EventKind::Changed | EventKind::Held | EventKind::LateResult => {}
+        EventKind::Finished(_)
+        | EventKind::Changed
+        | EventKind::Held
+        | EventKind::LateResult
+        | EventKind::GroupFinished => {}
     }
     Ok(())
 }

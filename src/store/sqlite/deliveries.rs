@@ -35,8 +35,8 @@ pub(super) fn claim(
     limit: usize,
 ) -> Result<Vec<Claimed>, SqlError> {
     let mut statement = db.prepare_cached(
-        "SELECT d.id, d.attempts - d.earlier_attempts, d.event_id, e.type, e.body, d.target
-         FROM deliveries d JOIN events e ON e.id = d.event_id
+        "SELECT d.id, d.attempts - d.earlier_attempts, e.id, e.type, e.body, d.target
+         FROM deliveries d JOIN events e ON e.seq = d.event
          WHERE d.sink = ?1 AND d.state = 'pending' AND d.due_at <= ?2 AND d.lease_until <= ?2
          ORDER BY d.due_at LIMIT ?3",
     )?;
@@ -124,9 +124,10 @@ pub(super) fn backlog(db: &Connection) -> Result<Vec<SinkBacklog>, SqlError> {
     let mut statement = db.prepare_cached(
         "SELECT sink, sum(pending), sum(dead) FROM (
              SELECT sink, count(*) AS pending, 0 AS dead
-                 FROM deliveries WHERE state = 'pending' GROUP BY sink
+                 FROM deliveries INDEXED BY deliveries_due WHERE state = 'pending' GROUP BY sink
              UNION ALL
-             SELECT sink, 0, count(*) FROM deliveries WHERE state = 'dead' GROUP BY sink
+             SELECT sink, 0, count(*)
+                 FROM deliveries INDEXED BY deliveries_dead WHERE state = 'dead' GROUP BY sink
          ) GROUP BY sink ORDER BY sink",
     )?;
     let mut rows = statement.query([])?;

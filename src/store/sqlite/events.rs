@@ -2,7 +2,7 @@
 //! enough to find all later events, and none is returned twice.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use uuid::Uuid;
 
 use crate::store::sqlite::SqlError;
@@ -11,39 +11,56 @@ use crate::watch::WatchId;
 use crate::watch::delivery::Owed;
 use crate::watch::event::Event;
 
-/// Stores an event and the deliveries owed for it. They are due at `now`.
-pub(super) fn log(
-    db: &Connection,
-    watch: Option<WatchId>,
-    event: &Event,
-    owed: &[Owed],
-    now: Timestamp,
-) -> Result<(), SqlError> {
-    db.prepare_cached(
-        "INSERT INTO events (id, watch_id, type, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![
-        event.id,
-        watch.map(|id| id.0),
-        event.kind.type_name(),
-        row::micros(event.at),
-        event.body
-    ])?;
-    let mut insert = db.prepare_cached(
-        "INSERT INTO deliveries (event_id, sink, target, state, due_at)
-         VALUES (?1, ?2, ?3, 'pending', ?4)",
-    )?;
-    for owed in owed {
-        let target = owed.target.as_ref().map(|target| &target.0);
-        insert.execute(params![event.id, owed.sink, target, row::micros(now)])?;
-    }
-    Ok(())
+/// The statements that store events; prepared once for many.
+pub(super) struct Log<'db> {
+    db: &'db Connection,
+    event: CachedStatement<'db>,
+    delivery: CachedStatement<'db>,
 }
 
-pub(super) fn is_known(db: &Connection, event: &Event) -> Result<bool, SqlError> {
+impl<'db> Log<'db> {
+    pub(super) fn on(db: &'db Connection) -> Result<Self, SqlError> {
+        Ok(Self {
+            db,
+            event: db.prepare_cached(
+                "INSERT INTO events (id, watch_id, type, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+            delivery: db.prepare_cached(
+                "INSERT INTO deliveries (event, sink, target, state, due_at)
+                 VALUES (?1, ?2, ?3, 'pending', ?4)",
+            )?,
+        })
+    }
+
+    /// Stores an event and the deliveries owed for it. They are due at `now`.
+    pub(super) fn add(
+        &mut self,
+        watch: Option<WatchId>,
+        event: &Event,
+        owed: &[Owed],
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        self.event.execute(params![
+            event.id,
+            watch.map(|id| id.0),
+            event.kind.type_name(),
+            row::micros(event.at),
+            event.body
+        ])?;
+        let seq = self.db.last_insert_rowid();
+        for owed in owed {
+            let target = owed.target.as_ref().map(|target| &target.0);
+            self.delivery
+                .execute(params![seq, owed.sink, target, row::micros(now)])?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn is_known(db: &Connection, watch: WatchId, event: &Event) -> Result<bool, SqlError> {
     Ok(db
-        .prepare_cached("SELECT 1 FROM events WHERE id = ?1")?
-        .exists([event.id])?)
+        .prepare_cached("SELECT 1 FROM events WHERE watch_id = ?1 AND id = ?2")?
+        .exists([watch.0, event.id])?)
 }
 
 pub(super) fn last_cursor(db: &Connection) -> Result<Cursor, SqlError> {
@@ -98,14 +115,15 @@ pub(super) fn of_watch(
     limit: usize,
 ) -> Result<Vec<StoredEvent>, SqlError> {
     let mut statement = db.prepare_cached(
-        "SELECT type, at, body FROM events WHERE watch_id = ?1 ORDER BY seq DESC LIMIT ?2",
+        "SELECT type, at, body FROM events WHERE seq IN (
+             SELECT seq FROM events WHERE watch_id = ?1 ORDER BY seq DESC LIMIT ?2
+         ) ORDER BY seq",
     )?;
     let mut rows = statement.query(params![id.0, i64::try_from(limit)?])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         events.push(event_of(row)?);
     }
-    events.reverse();
     Ok(events)
 }
 

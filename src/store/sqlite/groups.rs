@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::store::sqlite::{SqlError, events};
+use crate::store::sqlite::SqlError;
+use crate::store::sqlite::events::Log;
 use crate::store::{Applied, StoredGroup, row};
 use crate::watch::delivery::Owed;
 use crate::watch::event::Event;
@@ -85,7 +86,7 @@ pub(super) fn finish(
     if changed == 0 {
         return Ok(Applied::Refused);
     }
-    events::log(db, None, event, owed, now)?;
+    Log::on(db)?.add(None, event, owed, now)?;
     Ok(Applied::Applied)
 }
 

@@ -21,12 +21,19 @@ pub(super) fn page(db: &Connection, query: &Query, before: Option<i64>) -> Resul
     let limit = query.limit.clamp(1, PAGE_MAX);
     let mut conditions = conditions(query);
     conditions.add("number < ?", [before.unwrap_or(i64::MAX).into()]);
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM watches WHERE {} ORDER BY number DESC LIMIT ?",
-        conditions.sql()
-    ))?;
+    let mut statement = db.prepare_cached(&page_sql(&conditions))?;
     conditions.values.push(i64::try_from(limit + 1)?.into());
     page_of(statement.query(params_from_iter(conditions.values))?, limit)
+}
+
+/// Returns the SQL of a page. Only numbers are sorted, where no index gives them in their order.
+fn page_sql(conditions: &Conditions) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM watches WHERE number IN (
+             SELECT number FROM watches WHERE {} ORDER BY number DESC LIMIT ?
+         ) ORDER BY number DESC",
+        conditions.sql()
+    )
 }
 
 /// Returns the conditions of a query. One column may have its index: that of the first condition,
@@ -211,4 +218,91 @@ pub(super) fn without_verdict(
         i64::try_from(limit + 1)?
     ])?;
     page_of(rows, limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::migration;
+    use crate::watch::State;
+
+    /// Returns the plan of the part of a query that selects the watches.
+    fn plan(query: &Query) -> String {
+        let mut db = Connection::open_in_memory().unwrap();
+        migration::run(&mut db).unwrap();
+        let mut conditions = conditions(query);
+        conditions.add("number < ?", [i64::MAX.into()]);
+        let sql = format!("EXPLAIN QUERY PLAN {}", page_sql(&conditions));
+        conditions.values.push(10.into());
+        let mut statement = db.prepare(&sql).unwrap();
+        let steps = statement
+            .query_map(params_from_iter(conditions.values), |row| {
+                row.get::<_, String>("detail")
+            })
+            .unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        steps[2..].join("; ")
+    }
+
+    #[test]
+    fn each_filter_reads_only_an_index() {
+        let text = || Some("x".to_owned());
+        let all = Query {
+            ids: vec![WatchId(uuid::Uuid::nil())],
+            job_id: text(),
+            group: text(),
+            states: vec![State::Watching, State::Final(Outcome::Failed)],
+            service: text(),
+            since: Some(Timestamp::UNIX_EPOCH),
+            labels: vec![("a".to_owned(), "b".to_owned())],
+            ..Query::default()
+        };
+        let without_ids = Query {
+            ids: Vec::new(),
+            ..all.clone()
+        };
+        let without_job = Query {
+            job_id: None,
+            ..without_ids.clone()
+        };
+        let without_group = Query {
+            group: None,
+            ..without_job.clone()
+        };
+        let of_service = Query {
+            states: Vec::new(),
+            ..without_group.clone()
+        };
+        for (query, index) in [
+            (all, "sqlite_autoindex_watches_1 (id=?"),
+            (without_ids, "watches_by_job (job_id=?"),
+            (without_job, "watches_group (group_name=?"),
+            (without_group, "watches_state (state=?"),
+            (of_service, "watches_service (service=?"),
+            (Query::default(), "PRIMARY KEY (rowid<?"),
+        ] {
+            let plan = plan(&query);
+            assert!(plan.contains(index), "{index}: {plan}");
+            assert!(!plan.contains("SCAN watches"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn active_watches_are_read_in_order_from_an_index() {
+        let mut db = Connection::open_in_memory().unwrap();
+        migration::run(&mut db).unwrap();
+        let mut statement = db
+            .prepare(
+                "EXPLAIN QUERY PLAN SELECT * FROM watches WHERE state = 'watching' AND number > 5
+                 ORDER BY number LIMIT 5",
+            )
+            .unwrap();
+        let plan: Vec<String> = statement
+            .query_map([], |row| row.get("detail"))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let index = "SEARCH watches USING INDEX watches_state (state=? AND rowid>?)";
+        assert_eq!(plan, [index]);
+    }
 }

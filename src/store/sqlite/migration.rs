@@ -37,6 +37,10 @@ const STEPS: &[Step] = &[
         version: 6,
         sql: include_str!("../migrations/sqlite/0006_groups.sql"),
     },
+    Step {
+        version: 7,
+        sql: include_str!("../migrations/sqlite/0007_bulk.sql"),
+    },
 ];
 
 /// Returns the version of a database after every step.

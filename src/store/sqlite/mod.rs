@@ -56,6 +56,14 @@ use crate::watch::{Watch, WatchId};
 /// fail and their callers try again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The number of pages in the write-ahead log that are enough to write them to the database. A
+/// page that changes often is then written once for many changes: 32 MiB.
+const WAL_PAGES: u32 = 8192;
+
+/// The largest size of the writer's cache. The pages of an index with values in no order should
+/// have room.
+const CACHE_KIB: i32 = 16 * 1024;
+
 /// The number of connections that only read.
 const READERS: usize = 4;
 
@@ -127,6 +135,8 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
@@ -136,6 +146,7 @@ fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
@@ -157,7 +168,7 @@ impl WatchStore for SqliteStore {
         self.writer
             .run("accept watches", move |db| {
                 damage.refuse()?;
-                watches::submit(db, &submissions, time.now())
+                watches::submit(db, submissions, time.now())
             })
             .await
     }

@@ -1,10 +1,11 @@
 //! Accepts, changes and reads single watches in `SQLite`.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::store::sqlite::events::Log;
 use crate::store::sqlite::{SqlError, durations, events, groups};
 use crate::store::{Applied, Submission, Submitted, row};
 use crate::watch::change::Change;
@@ -18,37 +19,64 @@ pub(super) const COLUMNS: &str = "number, id, service, definition, job_id, param
 
 pub(super) fn submit(
     db: &Connection,
-    submissions: &[Submission],
+    submissions: Vec<Submission>,
     now: Timestamp,
 ) -> Result<Vec<Submitted>, SqlError> {
+    let mut submit = Submit {
+        db,
+        same_job: db.prepare_cached("SELECT 1 FROM watches WHERE job_id = ?1")?,
+        insert: db.prepare_cached(INSERT)?,
+        log: Log::on(db)?,
+    };
     submissions
-        .iter()
-        .map(|submission| submit_one(db, submission, now))
+        .into_iter()
+        .map(|submission| submit.one(submission, now))
         .collect()
 }
 
-fn submit_one(
-    db: &Connection,
-    submission: &Submission,
-    now: Timestamp,
-) -> Result<Submitted, SqlError> {
-    let change = &submission.change;
-    let key = row::key(&change.watch);
-    let mut same = watched(db, &key, &change.watch)?;
-    if same.is_none() && submission.accepts_ended {
-        same = ended(db, &key, &change.watch)?;
+/// The statements of a submission; prepared once for many.
+struct Submit<'db> {
+    db: &'db Connection,
+    same_job: CachedStatement<'db>,
+    insert: CachedStatement<'db>,
+    log: Log<'db>,
+}
+
+impl Submit<'_> {
+    fn one(&mut self, submission: Submission, now: Timestamp) -> Result<Submitted, SqlError> {
+        let key = row::key(&submission.change.watch);
+        if let Some(existing) = self.existing(&submission, &key)? {
+            return Ok(Submitted::Existing(existing));
+        }
+        let Change {
+            watch, event, owed, ..
+        } = submission.change;
+        if let Some(group) = &watch.group
+            && !groups::join(self.db, group, submission.group_size, watch.submitted_at)?
+        {
+            return Ok(Submitted::GroupClosed);
+        }
+        insert(&mut self.insert, &watch, &key)?;
+        self.log.add(Some(watch.id), &event, &owed, now)?;
+        Ok(Submitted::Accepted(watch))
     }
-    if let Some(existing) = same {
-        return Ok(Submitted::Existing(existing));
+
+    fn existing(
+        &mut self,
+        submission: &Submission,
+        key: &[u8; 32],
+    ) -> Result<Option<Watch>, SqlError> {
+        let wanted = &submission.change.watch;
+        // Most jobs are new.
+        if !self.same_job.exists([&wanted.job_id])? {
+            return Ok(None);
+        }
+        let same = watched(self.db, key, wanted)?;
+        if same.is_none() && submission.accepts_ended {
+            return ended(self.db, key, wanted);
+        }
+        Ok(same)
     }
-    if let Some(group) = &change.watch.group
-        && !groups::join(db, group, submission.group_size, change.watch.submitted_at)?
-    {
-        return Ok(Submitted::GroupClosed);
-    }
-    insert(db, &change.watch, &key)?;
-    log(db, change, now)?;
-    Ok(Submitted::Accepted(change.watch.clone()))
 }
 
 /// Returns the newest watch of the same job, and of the same run if `wanted` names one, among those
@@ -56,10 +84,12 @@ fn submit_one(
 fn watched(db: &Connection, key: &[u8; 32], wanted: &Watch) -> Result<Option<Watch>, SqlError> {
     let found = db
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM watches WHERE key = ?1 AND state = 'watching'
-             AND (?2 IS NULL OR named_run = ?2 OR run = ?2) ORDER BY number DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM watches WHERE job_id = ?1 AND key = ?2 AND state = 'watching'
+             AND (?3 IS NULL OR named_run = ?3 OR run = ?3) ORDER BY number DESC LIMIT 1"
         ))?
-        .query_row(params![key, wanted.named_run], |row| Ok(watch_of(row)))
+        .query_row(params![wanted.job_id, key, wanted.named_run], |row| {
+            Ok(watch_of(row))
+        })
         .optional()?;
     found.transpose()
 }
@@ -70,13 +100,15 @@ fn ended(db: &Connection, key: &[u8; 32], wanted: &Watch) -> Result<Option<Watch
     let expect = wanted.expect.map(Expect::as_str);
     let found = db
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM watches WHERE key = ?1
-             AND state IN ('succeeded', 'failed', 'partial', 'cancelled') AND expect IS ?3
-             AND (?2 IS NULL OR named_run = ?2 OR run = ?2) ORDER BY number DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM watches WHERE number = (
+                SELECT max(number) FROM watches WHERE job_id = ?1 AND key = ?2
+                AND state IN ('succeeded', 'failed', 'partial', 'cancelled') AND expect IS ?4
+                AND (?3 IS NULL OR named_run = ?3 OR run = ?3))"
         ))?
-        .query_row(params![key, wanted.named_run, expect], |row| {
-            Ok(watch_of(row))
-        })
+        .query_row(
+            params![wanted.job_id, key, wanted.named_run, expect],
+            |row| Ok(watch_of(row)),
+        )
         .optional()?;
     found.transpose()
 }
@@ -91,38 +123,39 @@ const _: () = {
     assert!(listed == 4, "list the outcome in the SQL");
 };
 
-fn insert(db: &Connection, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError> {
-    db.prepare_cached(
-        "INSERT INTO watches (id, key, shard, service, definition, job_id, params, labels, sinks,
-            callback_url, group_name, named_run, since, expect, submitted_at, deadline, state, polls, problems, run,
-            revision)
-         VALUES (:id, :key, :shard, :service, :definition, :job_id, :params, :labels, :sinks,
-            :callback_url, :group_name, :named_run, :since, :expect, :submitted_at, :deadline, :state, :polls, :problems, :run,
-            :revision)",
-    )?
-    .execute(named_params! {
-        ":id": watch.id.0,
-        ":key": key,
-        ":shard": key[0],
-        ":service": watch.service,
-        ":definition": watch.definition,
-        ":job_id": watch.job_id,
-        ":params": row::json(&watch.params),
-        ":labels": row::json(&watch.labels),
-        ":sinks": row::json(&watch.sinks),
-        ":callback_url": watch.callback_url.as_ref().map(|url| &url.0),
-        ":group_name": watch.group,
-        ":named_run": watch.named_run.as_deref().unwrap_or_default(),
-        ":since": watch.since.map(row::micros),
-        ":expect": watch.expect.map(Expect::as_str),
-        ":submitted_at": row::micros(watch.submitted_at),
-        ":deadline": row::micros(watch.deadline),
-        ":state": watch.state.as_str(),
-        ":polls": watch.polls,
-        ":problems": watch.problems,
-        ":run": watch.run,
-        ":revision": watch.revision,
-    })?;
+const INSERT: &str = "INSERT INTO watches (id, key, shard, service, definition, job_id, params,
+        labels, sinks, callback_url, group_name, named_run, since, expect, submitted_at, deadline,
+        state, polls, problems, run, revision)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+fn insert(
+    statement: &mut CachedStatement<'_>,
+    watch: &Watch,
+    key: &[u8; 32],
+) -> Result<(), SqlError> {
+    statement.execute(params![
+        watch.id.0,
+        key,
+        key[0],
+        watch.service,
+        watch.definition,
+        watch.job_id,
+        row::json(&watch.params),
+        row::json(&watch.labels),
+        row::json(&watch.sinks),
+        watch.callback_url.as_ref().map(|url| &url.0),
+        watch.group,
+        watch.named_run.as_deref().unwrap_or_default(),
+        watch.since.map(row::micros),
+        watch.expect.map(Expect::as_str),
+        row::micros(watch.submitted_at),
+        row::micros(watch.deadline),
+        watch.state.as_str(),
+        watch.polls,
+        watch.problems,
+        watch.run,
+        watch.revision,
+    ])?;
     Ok(())
 }
 
@@ -178,7 +211,7 @@ fn log(db: &Connection, change: &Change, now: Timestamp) -> Result<(), SqlError>
     let Change {
         watch, event, owed, ..
     } = change;
-    events::log(db, Some(watch.id), event, owed, now)
+    Log::on(db)?.add(Some(watch.id), event, owed, now)
 }
 
 pub(super) fn append(
@@ -186,7 +219,7 @@ pub(super) fn append(
     change: &Change,
     now: Timestamp,
 ) -> Result<Applied, SqlError> {
-    if events::is_known(db, &change.event)? {
+    if events::is_known(db, change.watch.id, &change.event)? {
         return Ok(Applied::Refused);
     }
     log(db, change, now)?;

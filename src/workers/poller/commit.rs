@@ -103,6 +103,9 @@ impl Shared {
             return Ok(None);
         }
         self.committed.wake();
+        if after.group.is_some() && after.state != WatchState::Watching {
+            self.groups.wake();
+        }
         Ok(Some(match after.state {
             WatchState::Watching => Committed::Watching,
             WatchState::Final(_) => over(after),

@@ -11,6 +11,7 @@ use crate::clock::until;
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Admission;
+use crate::schedule::reason::Reason;
 use crate::service::Services;
 use crate::workers::poller::backlog::Flush;
 use crate::workers::poller::poll::{Poll, Taken, Turn};
@@ -230,9 +231,11 @@ impl State {
             let may_wait = !is_asked(entry) && until(entry.deadline, now) <= UNASKED_OVERDUE;
             let patience = if may_wait { OVERDUE } else { Duration::ZERO };
             if deadline.saturating_add(patience) < resumes {
-                self.agenda.schedule(ticket, Duty::Expire, deadline);
+                self.agenda
+                    .schedule_for(Reason::Deadline, ticket, Duty::Expire, deadline);
             } else {
-                self.agenda.schedule(ticket, Duty::Poll, resumes);
+                self.agenda
+                    .schedule_for(Reason::Pause, ticket, Duty::Poll, resumes);
             }
         }
     }

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 
 use crate::clock::{later, until};
-use crate::schedule::Next;
 use crate::schedule::agenda::Entry;
+use crate::schedule::reason::Reason;
+use crate::schedule::{Duty, Next};
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::watch::Watch;
@@ -141,8 +142,13 @@ impl Shared {
                 Next::expire(until(now, watch.deadline))
             }
         };
+        let reason = match arrival {
+            _ if next.duty == Duty::Expire => Reason::Deadline,
+            Arrival::New => Reason::First,
+            Arrival::Resumed => Reason::Restart,
+        };
         let due = self.clock.uptime().saturating_add(next.after);
-        state.agenda.add(entry, next.duty, due);
+        state.agenda.add_for(reason, entry, next.duty, due);
     }
 
     /// Puts a watch that has just ended without a verdict on the agenda for late polls.
@@ -165,7 +171,8 @@ impl Shared {
         let next = service.timing.late_poll(retry_after, now, ends_at, rng);
         let Some(next) = next else { return };
         let due = self.clock.uptime() + next.after.mul_f64(spread);
-        state.agenda.add(entry, next.duty, due);
+        let agenda = &mut state.agenda;
+        agenda.add_for(Reason::Interval, entry, next.duty, due);
     }
 }
 

@@ -7,13 +7,16 @@
 //! Around these two: [`load`] brings watches from the store to the agenda, a
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
-//! [`together`] asks for several jobs at once, [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
+//! [`together`] asks for several jobs at once, [`answers`] keeps the last answer of each service,
+//! [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
 
+mod answers;
 mod backlog;
 mod budget_queue;
 mod commit;
 mod decision;
 mod dispatch;
+mod facts;
 mod in_flight;
 mod load;
 mod poll;
@@ -37,16 +40,21 @@ use tokio_util::task::TaskTracker;
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 use crate::schedule::agenda::Agenda;
+pub use crate::schedule::reason::Reason;
+pub use crate::service::CredentialStatus;
 use crate::service::Services;
 use crate::store::{Cursor, StoreError, WatchStore};
 use crate::wake::Wake;
 use crate::watch::change::Composer;
 use crate::watch::{Params, WatchId};
 use crate::workers::Heartbeat;
+pub use crate::workers::poller::answers::LastAnswer;
+use crate::workers::poller::answers::LastAnswers;
 use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::budget_queue::BudgetQueues;
+pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
-pub use crate::workers::poller::status::{BudgetStatus, ServiceStatus};
+pub use crate::workers::poller::status::{BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
 /// readings of changes, because a wake may be lost.
@@ -73,6 +81,8 @@ pub struct Parts {
     pub tracker: TaskTracker,
     /// Wakes the courier and the announcer after a commit.
     pub committed: Wake,
+    /// Wakes the worker that finishes groups, after the end of a watch in one.
+    pub groups: Wake,
 }
 
 /// Polls jobs when they are due. Clones share one agenda.
@@ -89,6 +99,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     tracker: TaskTracker,
     committed: Wake,
+    groups: Wake,
     wake: Wake,
     woken: Arc<Notify>,
     /// True once no new poll may begin.
@@ -104,6 +115,7 @@ struct State {
     agenda: Agenda,
     queues: BudgetQueues,
     backlog: Backlog,
+    answers: LastAnswers,
     rng: StdRng,
     /// The changes of the store that have been read; `None` before the first load.
     changes_read: Option<Cursor>,
@@ -128,6 +140,7 @@ impl Poller {
             agenda: Agenda::default(),
             queues: BudgetQueues::new(&parts.services),
             backlog: Backlog::default(),
+            answers: LastAnswers::new(&parts.services),
             rng: parts.rng,
             changes_read: None,
             left: HashSet::new(),
@@ -145,6 +158,7 @@ impl Poller {
                 metrics: parts.metrics,
                 tracker: parts.tracker,
                 committed: parts.committed,
+                groups: parts.groups,
                 wake,
                 woken,
                 stopping: AtomicBool::new(false),

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock::until;
+use crate::clock::{Moment, until};
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Permit;
+use crate::schedule::reason::Reason;
 use crate::service::Service;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
-use crate::watch::observation::{AskedWait, Observation};
+use crate::watch::observation::AskedWait;
 use crate::watch::terms::Terms;
 use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
@@ -20,6 +21,7 @@ use crate::watch::{Watch, WatchId};
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
+use crate::workers::poller::progress::HINT_EVERY;
 use crate::workers::poller::{Shared, State};
 
 /// The pause of a watch whose decision could neither be saved nor kept in memory.
@@ -106,18 +108,22 @@ impl Poll {
         };
         let started = self.shared.clock.now();
         let observed = service.observe(&subject_of(&entry), started).await;
-        self.account(&service, &observed.observation);
+        self.account(&service, &observed);
         self.shared.judge(taken, &entry, &service, observed)
     }
 
     /// Gives the permit back and reports the observation to budget, metrics and log.
-    fn account(&mut self, service: &Arc<Service>, observation: &Observation) {
-        let uptime = self.shared.clock.uptime();
+    fn account(&mut self, service: &Arc<Service>, observed: &Observed) {
+        let Moment { at, uptime } = self.shared.clock.moment();
+        let observation = &observed.observation;
         self.shared.metrics.polled(&service.name, observation);
         let mut state = self.shared.state();
         if let Some((queue, permit)) = self.turn.permit.take() {
             let took = uptime.saturating_sub(permit.since());
             drop(permit);
+            let http_status = observed.http_status();
+            let answers = &mut state.answers;
+            answers.note(&service.name, observation, http_status, (at, took));
             let queue = state.queues.queue(queue);
             queue.note(service, observation, took, uptime);
             queue.report(service, observation, uptime);
@@ -212,21 +218,31 @@ impl Shared {
         };
         let present = entry.tracking.stage();
         let timing = service.timing_at(present);
+        let left = until(at, entry.deadline);
         let next = if taken.duty == Duty::PollLate {
             timing.late_poll(wait.retry_after, at, entry.deadline, rng)
         } else {
             Some(timing.next_poll(&entry.tracking, wait, at, entry.deadline, rng))
         };
         if let Some(next) = next {
+            let reason = Reason::of(next, &entry.tracking, wait, left, timing);
             let due = uptime.saturating_add(next.after);
             let is_shared = next.duty == Duty::Poll && service.batch_at(present).is_some();
             let due = if is_shared {
-                let last = uptime.saturating_add(until(at, entry.deadline));
+                let last = uptime.saturating_add(left);
                 aligned(due, timing.initial()).min(last)
             } else {
                 due
             };
-            agenda.schedule(taken.ticket, next.duty, due);
+            let soon = uptime.saturating_add(HINT_EVERY);
+            let is_asked = agenda.take_asked_again(taken.ticket) && next.duty == Duty::Poll;
+            let (reason, due) = if is_asked && soon < due {
+                (Reason::Asked, soon)
+            } else {
+                (reason, due)
+            };
+            agenda.note_answer(taken.ticket, uptime);
+            agenda.schedule_for(reason, taken.ticket, next.duty, due);
         } else {
             let id = entry.id;
             drop(state);
@@ -236,7 +252,9 @@ impl Shared {
 
     pub(super) fn try_again(&self, taken: Taken) {
         let due = self.clock.uptime() + TRY_AGAIN;
-        self.state().agenda.schedule(taken.ticket, taken.duty, due);
+        let (ticket, duty) = (taken.ticket, taken.duty);
+        let agenda = &mut self.state().agenda;
+        agenda.schedule_for(Reason::Trouble, ticket, duty, due);
     }
 }
 

@@ -1,11 +1,16 @@
 //! The numbers of the poller, for the API and the log.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::actions::Polling;
 use crate::clock::later;
 use crate::watch::{Progress, WatchId};
 use crate::workers::poller::Poller;
+
+/// The least time between an answer and a poll because of a hint.
+pub(super) const HINT_EVERY: Duration = Duration::from_secs(5);
 
 impl Poller {
     /// True once every stored watch is on the agenda.
@@ -32,7 +37,16 @@ impl Polling for Poller {
 
     fn poll_now(&self, id: WatchId) -> bool {
         let uptime = self.shared.clock.uptime();
-        self.shared.state().agenda.hasten(id, uptime)
+        let agenda = &mut self.shared.state().agenda;
+        agenda.hasten(id, uptime, uptime)
+    }
+
+    fn poll_soon(&self, id: WatchId) -> bool {
+        let uptime = self.shared.clock.uptime();
+        let agenda = &mut self.shared.state().agenda;
+        let answered = agenda.planned(id).and_then(|planned| planned.answered);
+        let earliest = answered.map_or(uptime, |answered| answered + HINT_EVERY);
+        agenda.hasten(id, earliest.max(uptime), uptime)
     }
 
     fn progress(&self, id: WatchId) -> Option<Progress> {

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::later;
 use crate::schedule::budget::Limits;
 use crate::schedule::rate::LATE;
+use crate::service::CredentialStatus;
+use crate::watch::observation::ProblemKind;
+use crate::workers::poller::answers::LastAnswer;
 use crate::workers::poller::budget_queue::BudgetQueue;
 use crate::workers::poller::{Poller, State};
 
@@ -20,8 +24,55 @@ pub struct ServiceStatus {
     pub definition: String,
     /// Its base URL, or the catalog that has it.
     pub endpoint: String,
+    /// The health, by the last answer and the budget.
+    pub health: Health,
+    /// The last answer since this process started.
+    pub last_answer: Option<LastAnswer>,
+    /// The state of its credential.
+    pub credential: CredentialStatus,
     /// The budget; services with the same host and credential share one.
     pub budget: BudgetStatus,
+}
+
+/// The health of a service in one word, by the last answer and the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It answers. An answer that a job is unknown is about this job only.
+    Ok,
+    /// The last poll had no answer, or one that shows a fault of the service, of the settings or
+    /// of the credential.
+    Failing,
+    /// It asked for fewer requests: its polls pause, or the last one was refused for this reason.
+    Throttled,
+    /// It was not polled since this process started.
+    Idle,
+}
+
+impl Health {
+    fn of(last: Option<&LastAnswer>, budget: &BudgetStatus) -> Self {
+        let problem = last.and_then(|last| last.problem.as_ref());
+        let is_throttled = problem.is_some_and(|it| it.kind == ProblemKind::Throttled);
+        match last {
+            _ if budget.paused_until.is_some() || is_throttled => Self::Throttled,
+            None => Self::Idle,
+            Some(last) if last.failing.is_some() => Self::Failing,
+            Some(_) => Self::Ok,
+        }
+    }
+
+    /// All words, in the order of the documents.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Failing, Self::Throttled, Self::Idle];
+
+    /// Returns the word that API and commands use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failing => "failing",
+            Self::Throttled => "throttled",
+            Self::Idle => "idle",
+        }
+    }
 }
 
 /// The budget of one host and credential.
@@ -54,11 +105,16 @@ impl Poller {
         let state = self.shared.state();
         let services = self.shared.services.all().filter_map(|service| {
             let index = state.queues.index_of(&service.name)?;
+            let budget = budgets.get(index)?.clone();
+            let last_answer = state.answers.of(&service.name).cloned();
             Some(ServiceStatus {
+                health: Health::of(last_answer.as_ref(), &budget),
+                last_answer,
+                credential: service.credential_status(),
                 name: Arc::clone(&service.name),
                 definition: service.definition.name.clone(),
                 endpoint: service.base.to_string(),
-                budget: budgets.get(index)?.clone(),
+                budget,
             })
         });
         let mut services: Vec<_> = services.collect();

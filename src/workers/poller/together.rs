@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use crate::clock::Moment;
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
+use crate::schedule::reason::Reason;
 use crate::service::Service;
+use crate::service::poll::Observed;
 use crate::service::subject::Subject;
 use crate::service::together::Together;
 use crate::watch::Params;
+use crate::watch::observation::Observation;
 use crate::workers::poller::decision::Decision;
 use crate::workers::poller::poll::{Poll, Taken, subject_of};
 use crate::workers::poller::{Shared, State};
@@ -70,7 +74,7 @@ impl Poll {
 
     /// Gives the permit back, and reports the requests and the observations.
     fn account_together(&mut self, service: &Arc<Service>, together: &Together) {
-        let uptime = self.shared.clock.uptime();
+        let Moment { at, uptime } = self.shared.clock.moment();
         let seen = || together.observed.iter().flatten();
         let observations = seen().map(|observed| &observed.observation);
         for observation in observations.clone() {
@@ -78,12 +82,19 @@ impl Poll {
         }
         let whole = together.problem.as_ref().or(observations.clone().next());
         let mut state = self.shared.state();
-        if let Some((queue, permit)) = self.turn.permit.take() {
+        if let Some((queue_index, permit)) = self.turn.permit.take() {
             let took = uptime.saturating_sub(permit.since());
             drop(permit);
-            let queue = state.queues.queue(queue);
+            let queue = state.queues.queue(queue_index);
             queue.budget.charge(together.requests.saturating_sub(1));
             if let Some(observation) = whole {
+                let http_status = match &together.problem {
+                    Some(Observation::Problem(problem)) => problem.http_status,
+                    _ => seen().next().and_then(Observed::http_status),
+                };
+                let answers = &mut state.answers;
+                answers.note(&service.name, observation, http_status, (at, took));
+                let queue = state.queues.queue(queue_index);
                 queue.note(service, observation, took, uptime);
                 queue.report(service, observation, uptime);
             }
@@ -100,7 +111,8 @@ impl Shared {
         let due = self.clock.uptime();
         let mut state = self.state();
         state.alone.insert(entry.id);
-        state.agenda.schedule(taken.ticket, taken.duty, due);
+        let (ticket, duty) = (taken.ticket, taken.duty);
+        state.agenda.schedule_for(Reason::Alone, ticket, duty, due);
     }
 
     /// Saves decisions side by side, so that they share the commits of the store.

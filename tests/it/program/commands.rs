@@ -4,7 +4,7 @@ use jobwatch::cli::Exit;
 
 use crate::program::process::{Folder, run, stderr, stdout};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "run",
     "demo",
     "simulate",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 19] = [
     "redrive",
     "sink",
     "db",
+    "health",
 ];
 
 #[test]
@@ -243,7 +244,7 @@ fn commands_report_that_the_daemon_is_not_running() {
 
 #[test]
 fn the_definitions_are_listed() {
-    let output = run(&["services"]);
+    let output = run(&["services", "--definitions"]);
     assert_eq!(output.status.code(), Some(0));
     let listed = stdout(&output);
     for name in ["dcs", "sdrs", "sfs-turbo"] {

@@ -1,5 +1,6 @@
 //! `jobwatch config`, and the variables of the environment that no part knows.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
 use serde_json::Value;
@@ -39,7 +40,7 @@ fn settings_are_shown_with_origins_and_without_secrets() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let shown = stdout(&output);
     for line in [
-        format!("stop_timeout = \"2s\"   # {config}:1"),
+        format!("stop_timeout = \"2s\"    # {config}:1"),
         "connections = 9".to_owned(),
         "# environment JOBWATCH__API__CONNECTIONS".to_owned(),
         "token = \"[REDACTED]\"".to_owned(),
@@ -176,6 +177,8 @@ fn secrets_of_a_systemd_unit_are_noted_outside_of_it() {
                 [sinks.ops]\nkind = \"webhook\"\nurl = \"https://hooks.example.com\"\n\
                 secret_file = \"${CREDENTIALS_DIRECTORY}/k\"\n";
     let config = folder.configure("http://127.0.0.1:1", more);
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(folder.path().join("token"), private).unwrap();
     let output = run(&["check", "--deny-warnings", "-c", &config]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let shown = stdout(&output);

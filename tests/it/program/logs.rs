@@ -233,7 +233,7 @@ fn commands_end_quietly_when_their_output_is_closed() {
         &["list", "--url", &daemon.url][..],
         &["list", "--json", "--url", &daemon.url],
         &["deliveries", "--url", &daemon.url],
-        &["services"],
+        &["services", "--definitions"],
         &["services", "dcs"],
         &["check", "--config", &config],
         &["sink", "list", "--url", &daemon.url],

@@ -20,9 +20,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a command to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
+    run_with(arguments, &[])
+}
+
+/// As [`run`], with only these variables in its environment.
+pub(crate) fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     assert_cmd::Command::new(PROGRAM)
         .args(arguments)
         .env_clear()
+        .envs(environment.iter().copied())
         .timeout(PATIENCE)
         .output()
         .unwrap()

@@ -127,20 +127,57 @@ async fn show_names_the_receivers_and_takes_a_job() {
 }
 
 #[test]
+fn services_are_those_of_the_daemon_or_of_the_configuration() {
+    let folder = Folder::new();
+    let config = folder.configure("http://127.0.0.1:1", "");
+    let daemon = Daemon::start(&config);
+    let live = daemon.ask(&["services"]);
+    assert_eq!(live.status.code(), Some(0), "{}", stderr(&live));
+    let text = stdout(&live);
+    assert!(
+        text.starts_with("SERVICE ") && text.contains("RATE"),
+        "{text}"
+    );
+    assert!(text.contains("1000/s") && text.contains("sim"), "{text}");
+    assert_eq!(stderr(&live), "");
+    let all = daemon.ask_json(&["services"]);
+    let dcs = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["name"] == "dcs");
+    assert_eq!(dcs.unwrap()["live"][0]["name"], "dcs");
+    let alone = run(&["services", "-c", &config, "--url", "http://127.0.0.1:1"]);
+    assert_eq!(alone.status.code(), Some(0));
+    assert!(stdout(&alone).contains("dcs") && !stdout(&alone).contains("RATE"));
+    assert!(
+        stderr(&alone).contains("cannot reach the daemon"),
+        "{}",
+        stderr(&alone)
+    );
+}
+
+#[test]
 fn colours_follow_the_option_and_the_environment() {
     let coloured = |arguments: &[&str], environment: &[(&str, &str)]| {
         stdout(&run_with(arguments, environment)).contains(ESCAPE)
     };
-    assert!(!coloured(&["services"], &[]));
-    assert!(coloured(&["services", "--color", "always"], &[]));
+    assert!(!coloured(&["services", "--definitions"], &[]));
     assert!(coloured(
-        &["services", "--color=always"],
+        &["services", "--definitions", "--color", "always"],
+        &[]
+    ));
+    assert!(coloured(
+        &["services", "--definitions", "--color=always"],
         &[("NO_COLOR", "1")]
     ));
-    assert!(!coloured(&["services", "--color", "never"], &[]));
+    assert!(!coloured(
+        &["services", "--definitions", "--color", "never"],
+        &[]
+    ));
     assert!(coloured(&["--color", "always", "--help"], &[]));
     assert!(!coloured(&["--help"], &[]));
-    let wrong = run(&["services", "--color", "sometimes"]);
+    let wrong = run(&["services", "--definitions", "--color", "sometimes"]);
     assert_eq!(wrong.status.code(), Some(2));
 }
 

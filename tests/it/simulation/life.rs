@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use jobwatch::actions::hint::HintSources;
 use jobwatch::actions::submit::SubmitError;
 use jobwatch::actions::{self, Actions};
 use jobwatch::clock::{SharedClock, seeded_rng};
@@ -18,6 +19,7 @@ use jobwatch::service::transport::SharedTransport;
 use jobwatch::service::{Base, Service, Services};
 use jobwatch::sink::SharedSink;
 use jobwatch::store::SharedStore;
+use jobwatch::wake::Wake;
 use jobwatch::watch::change::Composer;
 use jobwatch::watch::event::Instance;
 use jobwatch::watch::request::WatchRequest;
@@ -244,6 +246,7 @@ impl Process {
             metrics: Metrics::shared(),
             tracker: tracker.clone(),
             committed: courier.wake_handle(),
+            groups: Wake::default(),
         });
         let mut wake = poller.wake_handle();
         wake.join(courier.wake_handle());
@@ -253,6 +256,8 @@ impl Process {
             composer,
             clock,
             wake,
+            groups: Wake::default(),
+            hints: HintSources::new(),
             callback_hosts: None,
             poller: Arc::new(poller.clone()),
             courier: Arc::new(courier.clone()),

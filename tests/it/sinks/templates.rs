@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use jobwatch::sink::template::Template;
-use jobwatch::watch::Outcome;
 use jobwatch::watch::delivery::Delivery;
+use jobwatch::watch::event::Instance;
+use jobwatch::watch::group::GroupEnd;
+use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -125,6 +128,38 @@ fn a_late_verdict_is_not_a_second_alarm() {
     assert_eq!(alert["event_action"], "trigger");
     assert_eq!(alert["payload"]["severity"], "error");
     assert!(texts(&chat).iter().any(|text| text.contains(":warning:")));
+}
+
+/// The end of a group has no job; its outcomes are the reason.
+#[test]
+fn templates_write_the_end_of_a_group() {
+    let at = Timestamp::UNIX_EPOCH;
+    let mut end = GroupEnd::default();
+    for outcome in [Outcome::Succeeded, Outcome::Failed] {
+        let id = WatchId::new(at, [0; 10]);
+        let watch = Watch {
+            state: State::Final(outcome),
+            ..Watch::new(id, ("dcs", "dcs"), "ff80", at, at)
+        };
+        assert!(end.add(&watch));
+    }
+    let event = end.event("nightly", None, &Instance("test".to_owned()), at);
+    let delivery = Delivery {
+        type_name: event.kind.type_name().to_owned(),
+        body: event.body,
+        ..delivery(Outcome::Failed, "")
+    };
+    let alert = of("pagerduty.json.j2", &delivery);
+    assert_eq!(alert["event_action"], "trigger");
+    assert_eq!(alert["dedup_key"], "jobwatch/group/nightly");
+    let words = "group nightly: failed (1 failed, 1 succeeded)";
+    assert_eq!(alert["payload"]["summary"], words);
+    let chat = of("slack.json.j2", &delivery);
+    assert_eq!(chat["text"], "group failed: nightly");
+    assert!(texts(&chat).contains(&"group: nightly"), "{chat}");
+    let card = of("teams.json.j2", &delivery);
+    assert!(texts(&card).contains(&"group failed"), "{card}");
+    assert!(texts(&card).contains(&"1 failed, 1 succeeded"), "{card}");
 }
 
 /// The job id and the status are untrusted texts, too.

@@ -206,7 +206,7 @@ pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Databa
     let store = database.open().unwrap();
     let before = store.cursor().await.unwrap();
     let mut bad = submission(watch(2), &[]);
-    bad.change.event.id = submission(watch(1), &[]).change.event.id;
+    bad.change.owed = vec![Owed::to("hook"), Owed::to("hook")];
     let batch = vec![
         submission(watch(1), &["hook"]),
         bad,

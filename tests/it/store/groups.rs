@@ -67,7 +67,7 @@ pub(crate) async fn a_group_counts_its_watches(database: &impl Database) {
     let changed = change(&watches[0]);
     store.apply(changed.clone()).await.unwrap();
     assert_eq!(counts(&store, "g").await, (None, 2, 2));
-    end_all(&store, &[changed.watch.clone()]).await;
+    end_all(&store, std::slice::from_ref(&changed.watch)).await;
     let late = end(&changed.watch, Outcome::Lost);
     assert_eq!(store.apply(late).await.unwrap(), Applied::Refused);
     assert_eq!(counts(&store, "g").await, (None, 2, 1));

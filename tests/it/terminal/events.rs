@@ -41,12 +41,12 @@ async fn followed_events_come_once_over_restarts() {
     let log = site.daemon().ask(&["events", "--json"]);
     let logged = stdout(&log);
     let logged: Vec<&str> = logged.lines().collect();
-    let followed: Vec<&String> = follower
+    let seen: Vec<&String> = follower
         .printed
         .iter()
         .filter(|line| line.contains("specversion"))
         .collect();
-    assert_eq!(followed, logged, "the log is the same, in the same order");
+    assert_eq!(seen, logged, "the log is the same, in the same order");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,8 +105,6 @@ impl Terminal {
         }
     }
 
-    /// Returns the text of the screen.
-
     /// Returns the screen with its colours.
     pub(crate) fn formatted(&self) -> String {
         let state = self.shown.lock();
@@ -149,9 +147,7 @@ impl Terminal {
 
     #[track_caller]
     fn status(&mut self, screen: &str) -> ExitStatus {
-        if !self.shown.lock().is_over {
-            panic!("still running:\n{screen}");
-        }
+        assert!(self.shown.lock().is_over, "still running:\n{screen}");
         self.child.wait().unwrap()
     }
 }
@@ -222,6 +218,12 @@ impl Site {
         let simulator = Simulator::start(&[]);
         let folder = Folder::new();
         let config = folder.configure(&simulator.url, "");
+        // Polls are far enough apart that a person can see when the next one comes.
+        let text = std::fs::read_to_string(&config).unwrap();
+        folder.write(
+            "jobwatch.toml",
+            &text.replace("max = \"100ms\"", "max = \"3s\""),
+        );
         let daemon = Daemon::start(&config);
         let url = daemon.url.clone();
         // The next start listens at the same address.
@@ -261,6 +263,6 @@ impl Site {
 
     /// Submits a job that does not end during a test.
     pub(crate) async fn submit_long(&self) -> (String, String) {
-        self.submit("1h", "succeeded").await
+        self.submit("10s", "never").await
     }
 }

@@ -5,8 +5,8 @@ use crate::terminal::pty::{Site, Terminal};
 
 const USUAL: (u16, u16) = (24, 80);
 
-fn top(size: (u16, u16), site: &Site) -> Terminal {
-    Terminal::start(size, &["top", "--url", &site.url])
+fn top(shape: (u16, u16), at: &Site) -> Terminal {
+    Terminal::start(shape, &["top", "--url", &at.url])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ async fn a_wait_shows_a_live_line_and_then_the_result() {
 async fn a_narrow_terminal_gets_two_lines_for_each_job() {
     let site = Site::start();
     let name = "数据库实例扩容任务-数据库实例扩容任务";
-    let job = json!({"service": "dcs", "duration": "1h", "outcome": "never", "job_id": name});
+    let job = json!({"service": "dcs", "duration": "10s", "outcome": "never", "job_id": name});
     site.simulator.create(&job).await;
     site.daemon().ask_json(&["submit", "dcs", name]);
     let terminal = Terminal::start((10, 40), &["wait", name, "--url", &site.url]);
@@ -132,7 +132,7 @@ async fn a_restarted_daemon_costs_a_wait_nothing() {
 async fn a_wait_ends_at_its_time_limit() {
     let site = Site::start();
     let (job_id, id) = site.submit_long().await;
-    let arguments = ["wait", &id, "--timeout", "1s", "--url", &site.url];
+    let arguments = ["wait", &id, "--timeout", "5s", "--url", &site.url];
     let (code, screen) = Terminal::start(USUAL, &arguments).ended();
     assert_eq!(code, Some(3), "{screen}");
     assert!(

@@ -1,13 +1,19 @@
 //! The whole program on a stepped clock, from the submission to the webhook.
 
+mod access;
 mod backlog;
+mod badge;
 mod budgets;
 mod callbacks;
 mod credentials;
 mod dead_letters;
 mod deadline;
 mod delivery;
+mod drop_folder;
 mod durability;
+mod durations;
+mod groups;
+mod hints;
 mod late_results;
 mod leases;
 mod not_found;
@@ -17,6 +23,8 @@ mod probes;
 mod problems;
 mod quiet;
 mod resources;
+mod services;
 mod throttling;
 mod trouble;
 mod waits;
+mod why;

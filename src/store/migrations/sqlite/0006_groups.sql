@@ -1,4 +1,4 @@
--- Watches that belong together, and the lists of watches by job and by group.
+-- Watches that belong together.
 
 ALTER TABLE watches ADD COLUMN group_name TEXT;  -- the group, or null
 
@@ -14,4 +14,3 @@ CREATE INDEX groups_due ON groups (closed_at)
     WHERE closed_at IS NOT NULL AND open = 0 AND finished_at IS NULL;
 
 CREATE INDEX watches_group ON watches (group_name, number) WHERE group_name IS NOT NULL;
-CREATE INDEX watches_job ON watches (job_id, number);

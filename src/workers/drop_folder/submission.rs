@@ -1,0 +1,137 @@
+//! The content of the files: the request, the link to its watch, and the reason of a rejection.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::watch::request::{Fault, WatchRequest};
+use crate::watch::{Watch, WatchId};
+
+/// The largest file that is taken, as the largest body of a request.
+pub(super) const FILE_BYTES_MAX: usize = 64 * 1024;
+
+/// A file that was read and not yet moved.
+pub(super) struct Taken {
+    /// The name of the file, without `.json`.
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+    /// The device and the number of the file: its writer may replace it.
+    pub(super) identity: (u64, u64),
+}
+
+impl Taken {
+    /// Returns the SHA-256 of the content.
+    pub(super) fn hash(&self) -> String {
+        let hash = Sha256::digest(&self.bytes);
+        hash.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// `NAME.watch`: the watch of an accepted file. The members are a contract, and new ones may come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Link {
+    pub(super) id: WatchId,
+    service: String,
+    job_id: String,
+    /// The state when the file was accepted.
+    state: String,
+    /// The SHA-256 of the request, which recognises the same file after a crash.
+    pub(super) request: String,
+}
+
+impl Link {
+    pub(super) fn of(watch: &Watch, request: String) -> Self {
+        Self {
+            id: watch.id,
+            service: watch.service.clone(),
+            job_id: watch.job_id.clone(),
+            state: watch.state.to_string(),
+            request,
+        }
+    }
+}
+
+/// `NAME.error`: a problem document (RFC 9457), of the types that the API uses.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    errors: Vec<Fault>,
+}
+
+impl Rejection {
+    fn of(kind: &'static str, title: &'static str, status: u16, detail: String) -> Self {
+        Self {
+            kind,
+            title,
+            status,
+            detail,
+            errors: Vec::new(),
+        }
+    }
+
+    pub(super) fn refused(errors: Vec<Fault>) -> Self {
+        let detail = "nothing was stored; `errors` lists every invalid field".to_owned();
+        Self {
+            errors,
+            ..Self::of("refused-watch", "The watch was refused", 422, detail)
+        }
+    }
+
+    pub(super) fn name_in_use(name: &str, id: WatchId) -> Self {
+        let detail = format!(
+            "`{name}` is the name of another submission, whose watch {id} has not ended; choose another name"
+        );
+        Self::of("name-in-use", "The name is in use", 409, detail)
+    }
+
+    pub(super) fn watch_is_gone(id: WatchId) -> Self {
+        let detail =
+            format!("the database has no watch {id} with its end any more; submit the job again");
+        Self::of("no-such-watch", "Watch not found", 404, detail)
+    }
+
+    /// Writes the reason on one line.
+    pub(super) fn in_words(&self) -> String {
+        if self.errors.is_empty() {
+            return self.detail.clone();
+        }
+        let faults: Vec<String> = self.errors.iter().map(ToString::to_string).collect();
+        faults.join("; ")
+    }
+
+    pub(super) fn document(&self) -> Value {
+        let mut document = json!({
+            "type": format!("urn:jobwatch:problem:{}", self.kind),
+            "title": self.title, "status": self.status, "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            document["errors"] = json!(self.errors);
+        }
+        document
+    }
+}
+
+/// Reads the request in a file.
+pub(super) fn request_in(taken: &Taken) -> Result<WatchRequest, Rejection> {
+    if taken.bytes.len() > FILE_BYTES_MAX {
+        let detail = format!("the file has more than {FILE_BYTES_MAX} bytes");
+        return Err(Rejection::of(
+            "body",
+            "The body cannot be read",
+            413,
+            detail,
+        ));
+    }
+    serde_json::from_slice(&taken.bytes).map_err(|error| {
+        let detail = format!("the file is not a valid watch: {error}");
+        Rejection::of("malformed", "The request is malformed", 400, detail)
+    })
+}

@@ -1,0 +1,83 @@
+//! The knowledge of the poller about one watch and its service, for a person who asks why.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock::later;
+use crate::schedule::Duty;
+use crate::schedule::reason::Reason;
+use crate::watch::WatchId;
+use crate::watch::observation::ProblemNote;
+use crate::workers::poller::{Poller, ServiceStatus};
+
+/// The knowledge of the poller about one watch: of its polls, and of the next one.
+#[derive(Debug, Clone)]
+pub struct PollFacts {
+    /// The time of the last answer since this process started.
+    pub answered_at: Option<Timestamp>,
+    /// The problems in a row, up to now.
+    pub problems_in_a_row: u32,
+    /// The last problem since the submission.
+    pub last_problem: Option<ProblemNote>,
+    /// True if at least one poll has shown the job.
+    pub is_seen: bool,
+    /// True if the job waits for a person.
+    pub is_held: bool,
+    /// The sightings that agree on an end that does not count yet; zero without one.
+    pub waits_to_be_believed: u32,
+    /// The time of the next poll; in the past if it waits, or is under way.
+    pub next_at: Timestamp,
+    /// The reason for that time.
+    pub reason: Reason,
+    /// True if that duty is the end of the watch, without a poll.
+    pub is_end: bool,
+}
+
+impl Poller {
+    /// Returns the knowledge about a watch that is polled; `None` for another.
+    pub fn facts(&self, id: WatchId) -> Option<PollFacts> {
+        let now = self.shared.clock.now();
+        let uptime = self.shared.clock.uptime();
+        let state = self.shared.state();
+        let (entry, due) = state.agenda.look_up(id)?;
+        let planned = state.agenda.planned(id)?;
+        let tracking = &entry.tracking;
+        let waits = tracking.waits_for_confirmation();
+        Some(PollFacts {
+            answered_at: planned.answered.map(|at| earlier(now, uptime, at)),
+            problems_in_a_row: tracking.problems_in_a_row,
+            last_problem: tracking.last_problem.as_deref().cloned(),
+            is_seen: tracking.seen,
+            is_held: tracking.held,
+            waits_to_be_believed: if waits { tracking.confirmations() } else { 0 },
+            next_at: if due > uptime {
+                later(now, due.saturating_sub(uptime))
+            } else {
+                earlier(now, uptime, due)
+            },
+            reason: planned.reason,
+            is_end: planned.duty == Duty::Expire,
+        })
+    }
+
+    /// Returns the time of the next poll for a late result; `None` if there is none.
+    pub fn late_poll_at(&self, id: WatchId) -> Option<Timestamp> {
+        let now = self.shared.clock.now();
+        let uptime = self.shared.clock.uptime();
+        let planned = self.shared.state().agenda.planned(id)?;
+        let is_late = planned.duty == Duty::PollLate;
+        is_late.then(|| later(now, planned.due.saturating_sub(uptime)))
+    }
+
+    /// Returns the status of one configured service.
+    pub fn service(&self, name: &str) -> Option<ServiceStatus> {
+        self.services().into_iter().find(|it| *it.name == *name)
+    }
+}
+
+/// Returns the wall time of an uptime in the past.
+fn earlier(now: Timestamp, uptime: Duration, at: Duration) -> Timestamp {
+    let ago = SignedDuration::try_from(uptime.saturating_sub(at)).unwrap_or_default();
+    now.checked_sub(ago).unwrap_or(Timestamp::MIN)
+}
