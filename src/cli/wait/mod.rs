@@ -278,7 +278,7 @@ impl Waiting {
         match news {
             News::Watches(watches) => watches.into_iter().for_each(|watch| self.update(watch)),
             News::Lost(reason) => {
-                let note = format!("{reason}; the wait goes on once it answers");
+                let note = format!("the wait goes on once the daemon answers: {reason}");
                 self.display.note(Some(&note));
             }
             News::Back => self.display.note(None),

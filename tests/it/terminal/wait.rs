@@ -119,7 +119,7 @@ async fn a_restarted_daemon_costs_a_wait_nothing() {
     let mut terminal = Terminal::start(USUAL, &["wait", &id, "--url", &site.url]);
     terminal.shows("RUNNING");
     site.kill();
-    terminal.shows("the wait goes on once it answers");
+    terminal.shows("the wait goes on once the daemon answers");
     site.restart();
     let (code, screen) = terminal.ended();
     assert_eq!(code, Some(1), "{screen}");
