@@ -30,7 +30,7 @@ use crate::watch::Params;
 /// The time limit for each try.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The time limit for the answer of a program that holds the port.
-const LIMIT_NEAR: Duration = Duration::from_secs(3);
+const LIMIT_NEAR: Duration = Duration::from_secs(10);
 /// The id of a job that no service has, and the value of params that only watches bring.
 const NO_JOB: &str = "00000000-0000-4000-8000-6a6f62776174";
 

@@ -27,6 +27,8 @@ pub enum User {
     Receivers,
     /// The tests of the program.
     Tests,
+    /// The build of the program.
+    Build,
 }
 
 /// All variables that are known by their whole name.
@@ -68,8 +70,13 @@ pub const KNOWN: &[Variable] = &[
     },
     Variable {
         name: "JOBWATCH_COMMIT",
-        meaning: "the commit and its date, for a build without a repository",
-        user: User::Tests,
+        meaning: "commit and date, for a build without a repository",
+        user: User::Build,
+    },
+    Variable {
+        name: "JOBWATCH_VERSION",
+        meaning: "the text of `--version`, which `cargo run` leaves in the environment",
+        user: User::Build,
     },
     Variable {
         name: "JOBWATCH_SEED",

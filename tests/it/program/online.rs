@@ -6,7 +6,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness::receiver::Receiver;
-use crate::program::process::{Daemon, Folder, Simulator, run, stderr, stdout};
+use crate::program::process::{Daemon, Folder, PATIENCE, PROGRAM, Simulator, run, stderr, stdout};
 
 /// Returns the finding about one part.
 #[track_caller]
@@ -21,7 +21,13 @@ fn finding(report: &Value, part: &str, name: &str) -> (String, String) {
 }
 
 fn check(config: &str) -> (Option<i32>, Value) {
-    let output = run(&["check", "--online", "--json", "-c", config]);
+    let output = assert_cmd::Command::new(PROGRAM)
+        .args(["check", "--online", "--json", "-c", config])
+        .env_clear()
+        // Several limits of one try may follow each other on a busy machine.
+        .timeout(3 * PATIENCE)
+        .output()
+        .unwrap();
     let report = serde_json::from_slice(&output.stdout);
     let report = report.unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)));
     (output.status.code(), report)
@@ -103,20 +109,20 @@ async fn only_the_first_cause_is_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_doors_are_failures_with_their_reasons() {
     let folder = Folder::new();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().map(|it| (taken, it)).unwrap();
+    let tracker = TaskTracker::new();
+    let other = Receiver::start(&tracker).await;
+    let taken = other
+        .url()
+        .trim_start_matches("http://")
+        .trim_end_matches("/hook");
     let more = "[sinks.ops]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/canary\"\n";
     let config = folder.configure("http://127.0.0.1:1", more);
     let text = std::fs::read_to_string(&config).unwrap();
     let text = text
-        .replace(
-            "listen = \"127.0.0.1:0\"",
-            &format!("listen = \"{}\"", taken.1),
-        )
+        .replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{taken}\""))
         .replace("/jobwatch.db", "/nowhere/jobwatch.db");
     folder.write("jobwatch.toml", &text);
     let (code, report) = check(&config);
-    drop(taken);
     assert_eq!(code, Some(1), "{report:#}");
     for (part, name, words) in [
         ("service", "dcs", "cannot connect"),
