@@ -185,6 +185,6 @@ mod tests {
         }
         let service = &read["services"]["odd name"];
         assert_eq!(service["rate"].as_float(), Some(2.5));
-        assert_eq!(read["api"]["connections"].as_integer(), Some(512));
+        assert_eq!(read["api"]["connections"].as_integer(), Some(20_000));
     }
 }

@@ -87,7 +87,14 @@ fn socket(section: &Reader<'_>) -> Option<SocketSettings> {
 
 fn certificate(section: &Reader<'_>) -> Option<Arc<Certificate>> {
     let (cert, key) = ("tls_cert_file", "tls_key_file");
-    let (chain, private) = (section.file(cert), section.secret_file(key));
+    let private = section.secret_file(key);
+    let is_elsewhere = private.is_none() && section.has(key) && !section.has_error(key);
+    if is_elsewhere {
+        // The key is there in the unit only, or this command needs none; so the pair is not read.
+        section.ask(cert);
+        return None;
+    }
+    let chain = section.file(cert);
     for (missing, other) in [(cert, key), (key, cert)] {
         if section.has(other) && !section.has(missing) {
             section.report(missing, format!("is missing beside `{other}`"));

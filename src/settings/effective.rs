@@ -331,7 +331,7 @@ mod tests {
             entry.value.to_string()
         };
         assert_eq!(value("poll.multiplier"), "1.5");
-        assert_eq!(value("api.connections"), "512");
+        assert_eq!(value("api.connections"), "20000");
         assert!(found.diagnostics.is_empty());
     }
 

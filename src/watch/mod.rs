@@ -4,7 +4,7 @@
 //! [`transition::decide`] decides on the effect of the observation, and the store commits
 //! the result. Read in this order: [`Watch`], [`observation`], [`tracking`], [`transition`]
 //! (which asks [`belief`] whether a sighting counts), [`event`], [`subscription`],
-//! [`delivery`], [`change`], [`request`], [`reference`].
+//! [`delivery`], [`change`], [`request`], [`mod@reference`].
 
 mod belief;
 pub mod change;

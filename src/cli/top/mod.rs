@@ -1,6 +1,6 @@
 //! `jobwatch top`: a live view of the services and the watches, in the whole terminal.
 //!
-//! [`state`] has the last answers and reacts to keys, [`frame`] composes the lines, and
+//! [`state`] has the last answers and reacts to keys, [`mod@frame`] composes the lines, and
 //! [`window`] is the terminal.
 
 mod frame;

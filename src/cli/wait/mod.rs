@@ -285,7 +285,7 @@ impl Waiting {
         match news {
             News::Watches(watches) => watches.into_iter().for_each(|watch| self.update(watch)),
             News::Lost(reason) => {
-                let note = format!("reconnecting: {reason}");
+                let note = format!("the wait goes on once the daemon answers: {reason}");
                 self.display.note(Some(&note));
             }
             News::Back => self.display.note(None),

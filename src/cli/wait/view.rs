@@ -292,14 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn bad_ends_and_problems_are_shown_before_the_rest() {
+    fn bad_ends_and_problems_are_chosen_before_the_rest() {
         let mut watches = vec![running(); 20];
         watches.insert(3, failed());
         watches.insert(9, throttled());
         let lines = shown(&watches, 120, 5);
         assert_eq!(lines.len(), 4);
-        assert!(lines[0].contains("failed"), "{lines:?}");
-        assert!(lines[1].contains("throttled"), "{lines:?}");
+        let has = |word: &str| lines[..3].iter().any(|line| line.contains(word));
+        assert!(has("failed") && has("throttled"), "{lines:?}");
         assert_eq!(lines[3], "22 watches: 21 watching, 1 failed");
     }
 

@@ -30,20 +30,20 @@ async fn a_narrow_terminal_gets_two_lines_for_each_job() {
     site.simulator.create(&job).await;
     site.daemon().ask_json(&["submit", "dcs", name]);
     let terminal = Terminal::start((10, 40), &["wait", name, "--url", &site.url]);
-    let screen = terminal.shows("polls now");
+    let screen = terminal.shows("next poll");
     let lines: Vec<&str> = screen.trim_end().lines().collect();
     assert_eq!(lines.len(), 2, "{screen}");
-    assert!(lines[0].starts_with("dcs/数据库") && lines[0].ends_with("INIT"));
+    assert!(lines[0].starts_with("dcs/数据库") && lines[0].ends_with("RUNNING"));
     assert!(lines[0].contains('…'), "{screen}");
     terminal.resize((10, 200));
     terminal.until("one line", |screen| {
         screen
             .trim_end()
             .lines()
-            .filter(|line| line.contains("polls now"))
+            .filter(|line| line.contains("next poll"))
             .count()
             == 1
-            && screen.contains(&format!("dcs/{name}  INIT"))
+            && screen.contains(&format!("dcs/{name}  RUNNING"))
     });
 }
 
@@ -67,10 +67,10 @@ async fn colours_follow_no_color() {
     let (_, id) = site.submit_long().await;
     let arguments = ["wait", &id, "--url", &site.url];
     let plain = Terminal::start_with(USUAL, &arguments, &[("NO_COLOR", "1")]);
-    plain.shows("INIT");
+    plain.shows("RUNNING");
     assert!(!plain.formatted().contains("\u{1b}[36m"));
     let coloured = Terminal::start(USUAL, &arguments);
-    coloured.shows("INIT");
+    coloured.shows("RUNNING");
     assert!(coloured.formatted().contains("\u{1b}[36m"));
 }
 
@@ -79,7 +79,7 @@ async fn an_interrupted_wait_says_how_to_go_on() {
     let site = Site::start();
     let (_, id) = site.submit_long().await;
     let mut terminal = Terminal::start(USUAL, &["wait", &id, "--url", &site.url]);
-    terminal.shows("INIT");
+    terminal.shows("RUNNING");
     terminal.press("\u{3}");
     let (code, screen) = terminal.ended();
     assert_eq!(code, Some(130), "{screen}");
@@ -98,13 +98,13 @@ async fn a_wait_is_stopped_and_continued_by_the_shell() {
         "{PROGRAM} wait {id} --url {} --timeout 1h\r",
         site.url
     ));
-    terminal.shows("polls now");
+    terminal.shows("next poll");
     terminal.press("\u{1a}");
     terminal.shows("Stopped");
     terminal.press("clear; echo cle''ared; fg\r");
     terminal.until("the view below", |screen| {
         let after = screen.split("cleared").last().unwrap_or_default();
-        screen.contains("cleared") && after.contains("polls now")
+        screen.contains("cleared") && after.contains("next poll")
     });
     terminal.press("\u{3}");
     terminal.shows("waits again");
@@ -117,11 +117,9 @@ async fn a_restarted_daemon_costs_a_wait_nothing() {
     let mut site = Site::start();
     let (job_id, id) = site.submit("2s", "failed").await;
     let mut terminal = Terminal::start(USUAL, &["wait", &id, "--url", &site.url]);
-    terminal.until("a status", |screen| {
-        screen.contains("INIT") || screen.contains("RUNNING")
-    });
+    terminal.shows("RUNNING");
     site.kill();
-    terminal.shows("reconnecting: cannot reach the daemon");
+    terminal.shows("the wait goes on once the daemon answers");
     site.restart();
     let (code, screen) = terminal.ended();
     assert_eq!(code, Some(1), "{screen}");
@@ -136,7 +134,7 @@ async fn a_wait_ends_at_its_time_limit() {
     let (code, screen) = Terminal::start(USUAL, &arguments).ended();
     assert_eq!(code, Some(3), "{screen}");
     assert!(
-        screen.contains(&format!("dcs/{job_id} watching: INIT")),
+        screen.contains(&format!("dcs/{job_id} watching: RUNNING")),
         "{screen}"
     );
 }

@@ -15,7 +15,7 @@ const IS_NO_LIMIT: usize = 0;
 /// Clauses that stand for a noun: "What was sent …", "of what it sent", "by whom", "of which".
 const HEADLESS_LIMIT: usize = 6;
 /// Doc comments of at most [`SHORT_WORDS`] words, help texts of options aside.
-const SHORT_LIMIT: usize = 1;
+const SHORT_LIMIT: usize = 0;
 
 const BANNED: &[&str] = &[
     "nobody", "somebody", "whoever", "whatever", "told", "wish", "wishes", "owe", "owes",

@@ -264,7 +264,7 @@ async fn unknown_deliveries_and_wrong_queries_are_refused() {
         ("state=lost", "pending, delivered, dead"),
         ("limit=0", "1 to 1000"),
         ("cursor=x", "`next`"),
-        ("stat=dead", "did you mean `state`?"),
+        ("stat=dead", "did you mean `state`"),
     ] {
         let path = format!("/v1/deliveries?{query}");
         let (status, problem) = app.call(Method::GET, &path, "").await;

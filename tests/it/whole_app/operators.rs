@@ -99,7 +99,10 @@ async fn a_submission_is_answered_with_all_its_faults() {
         .map(|fault| fault["field"].as_str().unwrap())
         .collect();
     fields.sort_unstable();
-    assert_eq!(fields, ["deadline", "job_id", "labels", "service", "sinks"]);
+    assert_eq!(
+        fields,
+        ["deadline", "job_id", "labels", "service", "sinks[0]"]
+    );
     let text = problem.to_string();
     assert!(
         text.contains("did you mean `dcs`?") && text.contains("did you mean `hook`?"),

@@ -142,7 +142,7 @@ async fn parameters_of_a_wait_are_checked() {
     let id = watched(&app, 60).await;
     for (query, named) in [
         ("timeout=11m", "at most 10m"),
-        ("timeout=soon", "timeout=soon"),
+        ("timeout=soon", "`soon`"),
         ("timout=5s", "timout"),
         ("for=ends", "end"),
         ("after=7", "for=change"),
