@@ -5,7 +5,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::program::process::{Daemon, Folder, PATIENCE, PROGRAM, Simulator, run, stderr, stdout};
+use crate::program::process::{
+    Daemon, Folder, PATIENCE, PROGRAM, Process, Simulator, run, stderr, stdout,
+};
 
 /// A daemon at a simulator, and the folder of their files.
 struct Site {
@@ -176,6 +178,25 @@ async fn a_local_wait_needs_no_daemon_and_leaves_no_store() {
         "{}",
         stderr(&wrong)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_a_group_waits_for_its_last_watch() {
+    let site = Site::start();
+    let in_group = ["--group", "night", "--group-size", "2"];
+    let first = site.create("failed").await;
+    let submit = [&["submit", "dcs", &first], &in_group[..]].concat();
+    assert_eq!(site.feed("", &submit).status.code(), Some(0));
+    let ended = site.feed("", &["wait", &first]);
+    assert_eq!(ended.status.code(), Some(1), "{}", stderr(&ended));
+    let mut waiting = Process::start(&["wait", "--group", "night", "--url", &site.daemon.url]);
+    waiting.line_with("the group `night` is open");
+    let last = site.create("succeeded").await;
+    let submit = [&["submit", "dcs", &last], &in_group[..]].concat();
+    assert_eq!(site.feed("", &submit).status.code(), Some(0));
+    assert_eq!(waiting.ended().code(), Some(1));
+    waiting.has_said(&format!("dcs/{first} failed"));
+    waiting.has_said(&format!("dcs/{last} succeeded"));
 }
 
 #[test]
