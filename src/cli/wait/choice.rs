@@ -1,15 +1,22 @@
 //! The watches that a wait is about: by references, by filters, or the last submission.
 
+use std::time::Duration;
+
+use crate::api::groups::{GroupState, GroupView};
 use crate::api::view::{PageView, WatchView};
 use crate::cli::client::Client;
+use crate::cli::complaint::note;
 use crate::cli::exit::Exit;
 use crate::cli::filter::{PAGE_MAX, Term, path_of_page};
+use crate::cli::group::path_of_group;
 use crate::cli::last;
 use crate::cli::outage::ask_at_start;
 use crate::cli::output::complain;
 
 /// The references in one call.
 const REFS_MAX: usize = 100;
+/// The time between two looks at a group that is open.
+const GROUP_PAUSE: Duration = Duration::from_secs(1);
 /// The most watches that one wait is about.
 const WATCHES_MAX: usize = 10_000;
 
@@ -66,6 +73,24 @@ pub(super) async fn choose(
     }
     let as_of = as_of.unwrap_or_default();
     Ok(Chosen { watches, as_of })
+}
+
+/// Waits until a group is closed.
+pub(super) async fn until_complete(client: &Client, group: &str) -> Result<(), Exit> {
+    let mut is_noted = false;
+    loop {
+        let view: GroupView = ask_at_start(client, &path_of_group(group)).await?;
+        if view.state != GroupState::Open {
+            return Ok(());
+        }
+        if !is_noted {
+            note(&format!(
+                "the group `{group}` is open: waiting for its last watch, or for `jobwatch group close {group}`"
+            ));
+            is_noted = true;
+        }
+        tokio::time::sleep(GROUP_PAUSE).await;
+    }
 }
 
 /// The questions for the watches of one wait.

@@ -12,7 +12,7 @@ use crate::cli::output::say;
 use crate::cli::paint::Paint;
 use crate::cli::screen::Screen;
 use crate::cli::table::plain;
-use crate::cli::wait::view::{Row, ended, lines, name, present_problem, summary};
+use crate::cli::wait::view::{ended, lines, name, present_problem, summary};
 use crate::watch::State;
 
 /// More watches are not listed one by one at the start.
@@ -87,9 +87,15 @@ impl Display {
         }
     }
 
-    pub(super) fn draw(&mut self, rows: &[Row<'_>], now: Timestamp) {
+    pub(super) fn draw(&mut self, watches: &[WatchView], now: Timestamp) {
         if let Progress::Live(screen) = &mut self.progress {
-            let lines = lines(rows, self.note.as_deref(), now, Screen::size(), self.paint);
+            let lines = lines(
+                watches,
+                self.note.as_deref(),
+                now,
+                Screen::size(),
+                self.paint,
+            );
             screen.draw(lines);
         }
     }

@@ -7,7 +7,6 @@ mod choice;
 mod display;
 mod feed;
 mod local;
-mod usual;
 mod view;
 
 use std::collections::HashMap;
@@ -30,8 +29,7 @@ use crate::cli::wait::choice::Chosen;
 use crate::cli::wait::display::{Display, Form};
 use crate::cli::wait::feed::{Feed, News};
 use crate::cli::wait::local::Local;
-use crate::cli::wait::usual::Usuals;
-use crate::cli::wait::view::{Row, summary};
+use crate::cli::wait::view::summary;
 use crate::clock::{SharedClock, SystemClock};
 
 /// The longest wait of one call for a view that is fresh, and for lines.
@@ -108,7 +106,6 @@ struct Waiting {
     printed: Vec<bool>,
     places: HashMap<String, usize>,
     any: bool,
-    usuals: Usuals,
     display: Display,
     clock: SharedClock,
 }
@@ -171,7 +168,25 @@ impl Wait {
             complain("name the watches to wait for: REF, --last, or a filter such as --label");
             return Err(Exit::Usage);
         }
+        if let Some(group) = self.filter.group.as_ref().filter(|_| !self.any) {
+            self.until_complete(client, group).await?;
+        }
         choice::choose(client, &refs, &filter).await
+    }
+
+    /// Waits until the group takes no more watches: before, its end is not near.
+    async fn until_complete(&self, client: &Client, group: &str) -> Result<(), Exit> {
+        let complete = choice::until_complete(client, group);
+        let Some(limit) = self.timeout else {
+            return complete.await;
+        };
+        let complete = tokio::time::timeout(limit, complete).await;
+        complete.unwrap_or_else(|_| {
+            complain(&format!(
+                "the group `{group}` is open after {limit:?}; `jobwatch group close {group}` closes it"
+            ));
+            Err(Exit::TimedOut)
+        })
     }
 }
 
@@ -220,7 +235,6 @@ impl Waiting {
             places: ids.map(|(at, watch)| (watch.id.clone(), at)).collect(),
             watches,
             any,
-            usuals: Usuals::default(),
             display,
             clock: SystemClock::shared(),
         }
@@ -236,9 +250,6 @@ impl Waiting {
         let mut feed = Feed::start(client, &self.clock, &open, as_of, pace);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let usuals = usual::learn(client);
-        tokio::pin!(usuals);
-        let mut is_learned = !self.display.is_live();
         self.display.begin(&self.watches);
         self.print_ended();
         while !self.is_over() {
@@ -253,10 +264,6 @@ impl Waiting {
                     Sign::Resumed => self.display.resumed(),
                     Sign::Resized => {}
                 },
-                learned = &mut usuals, if !is_learned => {
-                    is_learned = true;
-                    self.usuals = learned;
-                }
                 _ = ticks.tick(), if self.display.is_live() => {}
             }
             self.draw();
@@ -314,12 +321,7 @@ impl Waiting {
     }
 
     fn draw(&mut self) {
-        let rows = self.watches.iter().map(|watch| Row {
-            watch,
-            usual: self.usuals.of(watch),
-        });
-        let rows: Vec<Row<'_>> = rows.collect();
-        self.display.draw(&rows, self.clock.now());
+        self.display.draw(&self.watches, self.clock.now());
     }
 }
 

@@ -12,7 +12,6 @@ use crate::cli::paint::Paint;
 use crate::cli::span::span;
 use crate::cli::table::{clip, clip_middle, plain, width};
 use crate::cli::terminal::Size;
-use crate::cli::wait::usual::Usual;
 use crate::clock::until;
 use crate::watch::State;
 
@@ -23,16 +22,9 @@ const NAME_SHARE: usize = 3;
 /// The least places for a status, so that the lines do not jump at each change.
 const STATUS_LEAST: usize = 9;
 
-/// One watch, as the view shows it.
-#[derive(Debug, Clone)]
-pub(super) struct Row<'a> {
-    pub(super) watch: &'a WatchView,
-    pub(super) usual: Option<Usual>,
-}
-
 /// Returns the lines for these watches. `note` is about the wait itself, such as a lost connection.
 pub(super) fn lines(
-    rows: &[Row<'_>],
+    watches: &[WatchView],
     note: Option<&str>,
     now: Timestamp,
     size: Size,
@@ -44,25 +36,25 @@ pub(super) fn lines(
         .saturating_sub(1 + usize::from(note.is_some()))
         .max(1);
     let height = if size.columns < WIDE { 2 } else { 1 };
-    let mut lines = if rows.len() * height <= room {
-        lines_of(rows.iter(), now, size, paint)
+    let mut lines = if watches.len() * height <= room {
+        lines_of(watches.iter(), now, size, paint)
     } else {
-        let chosen = chosen(rows, (room - 1) / height);
+        let chosen = chosen(watches, (room - 1) / height);
         let mut lines = lines_of(chosen.into_iter(), now, size, paint);
-        lines.push(summary(rows.iter().map(|row| row.watch)));
+        lines.push(summary(watches.iter()));
         lines
     };
     lines.extend(note.map(|note| paint.dim(note)));
     lines.iter().map(|line| clip(line, size.columns)).collect()
 }
 
-/// Chooses the rows that a person should see first, in their own order.
-fn chosen<'a, 'b>(rows: &'b [Row<'a>], count: usize) -> Vec<&'b Row<'a>> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|at| rank(rows[*at].watch));
+/// Chooses the watches that a person should see first, in their own order.
+fn chosen(watches: &[WatchView], count: usize) -> Vec<&WatchView> {
+    let mut order: Vec<usize> = (0..watches.len()).collect();
+    order.sort_by_key(|at| rank(&watches[*at]));
     order.truncate(count);
     order.sort_unstable();
-    order.into_iter().map(|at| &rows[at]).collect()
+    order.into_iter().map(|at| &watches[at]).collect()
 }
 
 /// The lower, the more a person should see it: a bad end, then a problem, then a job that goes on,
@@ -78,13 +70,14 @@ fn rank(watch: &WatchView) -> (u8, Reverse<Timestamp>) {
     (class, Reverse(at))
 }
 
-fn lines_of<'a, 'b: 'a>(
-    rows: impl Iterator<Item = &'a Row<'b>>,
+fn lines_of<'a>(
+    watches: impl Iterator<Item = &'a WatchView>,
     now: Timestamp,
     size: Size,
     paint: Paint,
 ) -> Vec<String> {
-    let cells: Vec<(String, String, String)> = rows.map(|row| cells(row, now, paint)).collect();
+    let cells: Vec<(String, String, String)> =
+        watches.map(|watch| cells(watch, now, paint)).collect();
     if size.columns < WIDE {
         let two = |(name, status, details): &(String, String, String)| {
             let room = size.columns.saturating_sub(width(status) + 1);
@@ -112,8 +105,7 @@ fn lines_of<'a, 'b: 'a>(
 }
 
 /// Returns the name, the status, and the rest.
-fn cells(row: &Row<'_>, now: Timestamp, paint: Paint) -> (String, String, String) {
-    let watch = row.watch;
+fn cells(watch: &WatchView, now: Timestamp, paint: Paint) -> (String, String, String) {
     let status = match watch.finished_at {
         Some(_) => paint.state(&watch.state),
         None => paint.as_state(&watch.state, &status(watch)),
@@ -121,7 +113,7 @@ fn cells(row: &Row<'_>, now: Timestamp, paint: Paint) -> (String, String, String
     let details = if watch.finished_at.is_some() {
         ended(watch)
     } else {
-        goes_on(row, now, paint)
+        goes_on(watch, now, paint)
     };
     (name(watch), status, details)
 }
@@ -149,11 +141,13 @@ pub(super) fn ended(watch: &WatchView) -> String {
     }
 }
 
-fn goes_on(row: &Row<'_>, now: Timestamp, paint: Paint) -> String {
-    let watch = row.watch;
+fn goes_on(watch: &WatchView, now: Timestamp, paint: Paint) -> String {
     let elapsed = until(watch.began_at.unwrap_or(watch.submitted_at).min(now), now);
     let mut parts = vec![span(elapsed)];
-    parts.extend(row.usual.map(|usual| remaining(usual, elapsed)));
+    let usual = watch
+        .usual
+        .and_then(|usual| Duration::try_from_secs_f64(usual.p50_s).ok());
+    parts.extend(usual.map(|usual| remaining(usual, elapsed)));
     if let Some(problem) = present_problem(watch) {
         parts.push(paint.warn(&problem));
     }
@@ -161,13 +155,14 @@ fn goes_on(row: &Row<'_>, now: Timestamp, paint: Paint) -> String {
     parts.join(", ")
 }
 
-fn remaining(usual: Usual, elapsed: Duration) -> String {
-    let median = span(usual.median);
-    match usual.median.checked_sub(elapsed) {
+/// Compares with the time that half of such jobs took at most.
+fn remaining(usual: Duration, elapsed: Duration) -> String {
+    let median = span(usual);
+    match usual.checked_sub(elapsed) {
         Some(left) => format!("usually {median}: {} left", span(left)),
         None => format!(
             "usually {median}: {} over",
-            span(elapsed.saturating_sub(usual.median))
+            span(elapsed.saturating_sub(usual))
         ),
     }
 }
@@ -214,6 +209,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::view::UsualView;
     use crate::cli::change::tests::watch;
 
     fn at(text: &str) -> Timestamp {
@@ -225,6 +221,11 @@ mod tests {
             job_id: "ff8080826b45d4a5016b5036242c0025".into(),
             status: Some("RUNNING".into()),
             progress: Some("45%".into()),
+            usual: Some(UsualView {
+                count: 9,
+                p50_s: 1500.0,
+                p90_s: 1600.0,
+            }),
             next_poll_at: Some(at("00:12:11")),
             ..watch("w", "watching")
         }
@@ -252,18 +253,8 @@ mod tests {
     }
 
     fn shown(watches: &[WatchView], columns: usize, lines: usize) -> Vec<String> {
-        let usual = Usual {
-            median: Duration::from_mins(25),
-        };
-        let rows: Vec<Row<'_>> = watches
-            .iter()
-            .map(|watch| Row {
-                watch,
-                usual: Some(usual),
-            })
-            .collect();
         let size = Size { columns, lines };
-        super::lines(&rows, None, at("00:12:03"), size, Paint::none())
+        super::lines(watches, None, at("00:12:03"), size, Paint::none())
     }
 
     #[test]
@@ -324,9 +315,7 @@ mod tests {
 
     #[test]
     fn a_job_that_takes_longer_than_usual_says_so() {
-        let usual = Usual {
-            median: Duration::from_mins(5),
-        };
+        let usual = Duration::from_mins(5);
         assert_eq!(
             remaining(usual, Duration::from_mins(7)),
             "usually 5m: 2m over"
