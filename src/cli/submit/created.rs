@@ -5,6 +5,7 @@ use crate::cli::response::Response;
 use crate::clock::SystemClock;
 use crate::definition::Definition;
 use crate::definition::answer::Answer;
+use crate::definition::created_job;
 use crate::definition::created_job::CreatedJob;
 
 /// The reason why an answer gives no job.
@@ -28,16 +29,7 @@ pub(crate) fn definition_of(service: &str, config: &ConfigArgs) -> String {
 
 /// Reads the job from the body of the answer, or from its head and body as `curl -i` prints them.
 pub(crate) fn read(definition: &Definition, bytes: &[u8]) -> Result<CreatedJob, NoJob> {
-    let name = &definition.name;
-    if definition.submit.is_empty() {
-        return Err(NoJob::Unnamed(format!(
-            "the definition `{name}` cannot read a job id: it has no [submit] section"
-        )));
-    }
     let response = Response::read(bytes).map_err(NoJob::Unnamed)?;
-    if response.http_status >= 400 {
-        return Err(NoJob::Refused(response.http_status));
-    }
     let answer = Answer {
         http_status: response.http_status,
         headers: &response.headers,
@@ -45,10 +37,9 @@ pub(crate) fn read(definition: &Definition, bytes: &[u8]) -> Result<CreatedJob, 
         is_cut: false,
     };
     let now = SystemClock::shared().now();
-    let created = definition.submit.read(&definition.answer, &answer, now);
-    created.ok_or_else(|| {
-        NoJob::Unnamed(format!(
-            "the selectors in [submit] of `{name}` find no job id"
-        ))
+    let created = definition.created_job(&answer, now);
+    created.map_err(|reason| match reason {
+        created_job::NoJob::ErrorAnswer(status) => NoJob::Refused(status),
+        reason => NoJob::Unnamed(reason.to_string()),
     })
 }
