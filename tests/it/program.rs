@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod crash;
+mod crash_files;
 mod credential_secrets;
 mod daemon;
 mod definitions;

@@ -105,6 +105,17 @@ impl Terminal {
         }
     }
 
+    /// Waits until the program has the whole screen for itself and shows these words.
+    #[track_caller]
+    pub(crate) fn has_second_screen_with(&self, words: &str) {
+        let is_so = |state: &State| {
+            state.parser.screen().alternate_screen() && state.screen().contains(words)
+        };
+        if let Err(screen) = self.shown.wait(PATIENCE, is_so) {
+            panic!("the second screen never had {words:?}:\n{screen}");
+        }
+    }
+
     /// Returns the screen with its colours.
     pub(crate) fn formatted(&self) -> String {
         let state = self.shown.lock();
