@@ -8,7 +8,7 @@ use crate::actions::Actions;
 use crate::clock::until;
 use crate::outbound::egress::Hosts;
 use crate::service::Service;
-use crate::store::{self, StoreError, Submitted};
+use crate::store::{self, StoreError, StoredGroup, Submitted};
 use crate::suggest;
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
@@ -88,6 +88,27 @@ impl Actions {
             .await
     }
 
+    /// Checks a request as a submission does, and stores nothing. A request without a job stands for
+    /// one whose job does not exist yet.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn check(&self, mut request: WatchRequest) -> Result<(), SubmitError> {
+        if request.job_id.is_empty() && request.response.is_none() {
+            "the-job-to-come".clone_into(&mut request.job_id);
+        }
+        let mut faults = self.prepare(&request).err().unwrap_or_default();
+        if let Some(name) = &request.group
+            && let Some(group) = self.parts.store.group(name).await?
+        {
+            faults.extend(refusal_by(&group, &request));
+        }
+        match faults.as_slice() {
+            [] => Ok(()),
+            _ => Err(SubmitError::Refused(faults)),
+        }
+    }
+
     fn is_operation(&self, request: &WatchRequest) -> bool {
         let service = self.parts.services.get(&request.service);
         service.is_some_and(|service| service.definition.names_operations())
@@ -152,6 +173,7 @@ impl Actions {
                 })
             }
             Submitted::GroupClosed => Err(vec![closed(request)]),
+            Submitted::GroupHasSize(size) => Err(vec![other_size(size)]),
         }
     }
 
@@ -249,6 +271,24 @@ fn closed(request: &WatchRequest) -> Fault {
     Fault::new(
         "group",
         format!("the group `{name}` is closed and takes no more watches; choose another name"),
+    )
+}
+
+/// Returns the reason why a group does not take the watch of a request.
+fn refusal_by(group: &StoredGroup, request: &WatchRequest) -> Option<Fault> {
+    if group.closed_at.is_some() {
+        return Some(closed(request));
+    }
+    let size = group.size.filter(|_| request.group_size.is_some());
+    size.filter(|_| group.size != request.group_size)
+        .map(other_size)
+}
+
+/// The group of a watch has another size than the request says.
+fn other_size(size: u32) -> Fault {
+    Fault::new(
+        "group_size",
+        format!("the group has the size {size}; give the same, or none"),
     )
 }
 

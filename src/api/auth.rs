@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -44,13 +44,13 @@ impl Guard {
 
     fn authorize(
         &self,
-        method: &Method,
+        (method, uri): (&Method, &Uri),
         headers: &HeaderMap,
         through: Option<ThroughSocket>,
     ) -> Result<(), ApiError> {
         if self.is_open() {
             check_origin(headers)?;
-            return through.map_or_else(|| check_host(headers), |_| Ok(()));
+            return through.map_or_else(|| check_host(uri, headers), |_| Ok(()));
         }
         let Some(token) = bearer(headers) else {
             return Err(ApiError::unauthorized(
@@ -92,11 +92,20 @@ fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// Refuses names. Without tokens the address is the only protection, and the owner of a web
 /// page could reach it through a domain name that resolves to this machine.
-fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().unwrap_or("?"),
+        // HTTP/1.0 has none.
+        (None, _) => "",
+        (Some(_), Some(_)) => return Err(ApiError::forbidden("send one `Host` header")),
+    };
+    check_name(host)?;
+    // A request for a whole URL is for the name in it, whatever the header says.
+    uri.authority().map_or(Ok(()), |it| check_name(it.as_str()))
+}
+
+fn check_name(host: &str) -> Result<(), ApiError> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
         _ => host,
@@ -118,7 +127,11 @@ pub(super) async fn check(
     next: Next,
 ) -> Result<Response, ApiError> {
     let through = request.extensions().get().copied();
-    guard.authorize(request.method(), request.headers(), through)?;
+    guard.authorize(
+        (request.method(), request.uri()),
+        request.headers(),
+        through,
+    )?;
     Ok(next.run(request).await)
 }
 
@@ -138,7 +151,11 @@ mod tests {
     fn the_read_token_reads_and_the_write_token_does_both() {
         let is_allowed = |method, token: &str| {
             guard()
-                .authorize(&method, &headers(header::AUTHORIZATION, token), None)
+                .authorize(
+                    (&method, &Uri::default()),
+                    &headers(header::AUTHORIZATION, token),
+                    None,
+                )
                 .is_ok()
         };
         assert!(is_allowed(Method::GET, "Bearer reader"));
@@ -151,7 +168,7 @@ mod tests {
         }
         assert!(
             guard()
-                .authorize(&Method::GET, &HeaderMap::new(), None)
+                .authorize((&Method::GET, &Uri::default()), &HeaderMap::new(), None)
                 .is_err()
         );
     }
@@ -160,8 +177,16 @@ mod tests {
     fn a_read_token_alone_allows_no_change() {
         let only_reader = Guard::new(Some(&"reader".into()), None);
         let sent = headers(header::AUTHORIZATION, "Bearer reader");
-        assert!(only_reader.authorize(&Method::POST, &sent, None).is_err());
-        assert!(only_reader.authorize(&Method::GET, &sent, None).is_ok());
+        assert!(
+            only_reader
+                .authorize((&Method::POST, &Uri::default()), &sent, None)
+                .is_err()
+        );
+        assert!(
+            only_reader
+                .authorize((&Method::GET, &Uri::default()), &sent, None)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -169,7 +194,26 @@ mod tests {
         let sent = headers(header::ORIGIN, "http://evil.example");
         assert!(
             Guard::default()
-                .authorize(&Method::POST, &sent, None)
+                .authorize((&Method::POST, &Uri::default()), &sent, None)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_url_with_a_foreign_name_or_two_hosts_are_refused() {
+        let open = Guard::default();
+        let local = headers(header::HOST, "127.0.0.1");
+        let foreign: Uri = "http://evil.example/v1/services".parse().unwrap();
+        assert!(
+            open.authorize((&Method::GET, &foreign), &local, None)
+                .is_err()
+        );
+        let uri: Uri = "http://localhost:8620/v1/services".parse().unwrap();
+        assert!(open.authorize((&Method::GET, &uri), &local, None).is_ok());
+        let mut two = local;
+        two.append(header::HOST, "127.0.0.1".parse().unwrap());
+        assert!(
+            open.authorize((&Method::GET, &Uri::default()), &two, None)
                 .is_err()
         );
     }
@@ -179,10 +223,20 @@ mod tests {
         let open = Guard::default();
         let through = Some(ThroughSocket);
         let host = headers(header::HOST, "jobwatch");
-        assert!(open.authorize(&Method::POST, &host, through).is_ok());
+        assert!(
+            open.authorize((&Method::POST, &Uri::default()), &host, through)
+                .is_ok()
+        );
         let page = headers(header::ORIGIN, "http://evil.example");
-        assert!(open.authorize(&Method::POST, &page, through).is_err());
-        assert!(guard().authorize(&Method::GET, &host, through).is_err());
+        assert!(
+            open.authorize((&Method::POST, &Uri::default()), &page, through)
+                .is_err()
+        );
+        assert!(
+            guard()
+                .authorize((&Method::GET, &Uri::default()), &host, through)
+                .is_err()
+        );
     }
 
     #[test]
@@ -196,8 +250,12 @@ mod tests {
             "localhost",
         ] {
             assert!(
-                open.authorize(&Method::POST, &headers(header::HOST, host), None)
-                    .is_ok(),
+                open.authorize(
+                    (&Method::POST, &Uri::default()),
+                    &headers(header::HOST, host),
+                    None
+                )
+                .is_ok(),
                 "{host}"
             );
         }
@@ -207,8 +265,12 @@ mod tests {
             "127.0.0.1.evil.example",
         ] {
             assert!(
-                open.authorize(&Method::GET, &headers(header::HOST, host), None)
-                    .is_err(),
+                open.authorize(
+                    (&Method::GET, &Uri::default()),
+                    &headers(header::HOST, host),
+                    None
+                )
+                .is_err(),
                 "{host}"
             );
         }

@@ -83,9 +83,10 @@ fn fault(path: &str, error: &serde_json::Error) -> Fault {
         .or_else(|| text.strip_prefix("invalid value: "))
         .and_then(|text| text.rsplit_once(", expected "));
     match found {
-        Some((found, wanted)) => {
-            Fault::new(path, format!("must be {}, not {found}", plain(wanted)))
-        }
+        Some((found, wanted)) => Fault::new(
+            path,
+            format!("must be {}, not {}", plain(wanted), plain(found)),
+        ),
         None => Fault::new(path, text),
     }
 }
@@ -118,8 +119,10 @@ fn expected(known: &str) -> &str {
 fn plain(wanted: &str) -> &str {
     if wanted.starts_with("struct ") || wanted == "a map" {
         "an object"
-    } else if wanted == "a sequence" {
+    } else if wanted == "a sequence" || wanted == "sequence" {
         "a list"
+    } else if wanted == "u32" {
+        "a whole number from 0 to 4294967295"
     } else {
         wanted
     }
@@ -159,6 +162,11 @@ mod tests {
                 "is given twice",
             ),
             (
+                r#"{"service":"dcs","job_id":"j","labels":{"a":"1","a":"2"}}"#,
+                "labels.a",
+                "is given twice",
+            ),
+            (
                 r#"{"service":"dcs","job_id":1}"#,
                 "job_id",
                 "must be a string, not integer `1`",
@@ -171,7 +179,7 @@ mod tests {
             (
                 r#"{"service":"d","job_id":"j","labels":[]}"#,
                 "labels",
-                "must be an object, not sequence",
+                "must be an object, not a list",
             ),
             (
                 r#"{"service":"d","job_id":"j","sinks":["a",null]}"#,

@@ -224,7 +224,7 @@ impl ApiError {
     pub(super) fn no_such_method(method: &Method, path: &str) -> Self {
         Self::new(
             &problem::NO_SUCH_METHOD,
-            format!("`{path}` does not support {method}"),
+            format!("`{path}` does not support {method}; the header `Allow` lists the methods"),
         )
     }
 
@@ -260,7 +260,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if let StoreError::UnknownCursor(cursor) = &error {
             return Self::malformed(format!(
-                "the query has cursor={cursor}; it must be the `next` value of the previous page"
+                "`{cursor}` is not a position of this daemon; use the `next` of a page as `cursor`, or the `as_of` of a list or the `id` of an event as `after`"
             ));
         }
         let error = anyhow::Error::from(error);

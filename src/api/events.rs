@@ -227,6 +227,9 @@ impl Api {
                 _ => return Err(term.unknown("after, type, service, label, watch and group")),
             }
         }
+        for service in &filter.services {
+            self.check_service(service).await?;
+        }
         Ok((after, filter))
     }
 }

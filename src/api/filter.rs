@@ -9,6 +9,7 @@ use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, Term, terms};
 use crate::clock::show_duration;
 use crate::store::{Cursor, Query};
+use crate::suggest;
 use crate::watch::State;
 use crate::workers::announcer::Until;
 
@@ -55,6 +56,9 @@ impl Api {
                 }
             }
         }
+        if let Some(service) = &query.service {
+            self.check_service(service).await?;
+        }
         let wait = wait.finish()?;
         if wait.is_some() && query.before.is_some() {
             return Err(ApiError::malformed(
@@ -62,6 +66,29 @@ impl Api {
             ));
         }
         Ok(Listing { query, wait })
+    }
+}
+
+impl Api {
+    /// Checks the name of a service in a filter: a misspelt one would select nothing.
+    pub(super) async fn check_service(&self, name: &str) -> Result<(), ApiError> {
+        let of_earlier = Query {
+            service: Some(name.to_owned()),
+            limit: 1,
+            ..Query::default()
+        };
+        // A service that was removed from the configuration may still have watches.
+        if self.poller.service(name).is_some()
+            || !self.store.watches(of_earlier).await?.watches.is_empty()
+        {
+            return Ok(());
+        }
+        let services = self.poller.services();
+        let names = || services.iter().map(|service| &*service.name);
+        let near = suggest::did_you_mean(name, names());
+        let known = names().collect::<Vec<_>>().join(", ");
+        let rule = format!("has the unknown service `{name}`{near} (known: {known})");
+        Err(ApiError::wrong_parameter("service", &rule))
     }
 }
 

@@ -102,6 +102,7 @@ pub(crate) const BULK_BATCHES: usize = 16;
 fn guarded() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(watches::submit))
+        .routes(routes!(watches::check))
         .routes(routes!(watches::show, watches::stop))
         .routes(routes!(watches::evidence))
         .routes(routes!(watches::poll))

@@ -111,6 +111,9 @@ impl Api {
         query: Query,
         wait: Wait,
     ) -> Result<(Vec<Watch>, Cursor), ApiError> {
+        if let Some(after) = &wait.after {
+            self.announcer.check_position(after).await?;
+        }
         let mut time_is_up = pin!(sleep(wait.limit));
         let (mut seen, mut is_last) = (wait.after, false);
         loop {

@@ -60,6 +60,27 @@ pub(super) async fn submit(State(api): State<Api>, body: Body) -> Result<Respons
     Ok((status, [(header::LOCATION, location)], Json(view)).into_response())
 }
 
+/// Checks a submission as `POST /v1/watches` does, and stores nothing. `job_id` may be absent, for
+/// a job that does not exist yet.
+#[utoipa::path(
+    post,
+    path = "/v1/watches/check",
+    tag = "watches",
+    operation_id = "check_watch",
+    request_body = schema::WatchRequest,
+    responses(
+        (status = 204, description = "The submission would be accepted"),
+        (status = 400, description = "malformed body"),
+        (status = 413, description = "body"),
+        (status = 422, description = "refused-watch"),
+    )
+)]
+pub(super) async fn check(State(api): State<Api>, body: Body) -> Result<StatusCode, ApiError> {
+    let request: WatchRequest = body::read(body)?;
+    api.actions.check(request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Lists the watches that match the query, newest first.
 #[utoipa::path(
     get,

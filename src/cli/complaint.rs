@@ -237,6 +237,7 @@ fn title_of(exit: Exit) -> &'static str {
         Exit::Usage => "wrong usage or configuration",
         Exit::Unreachable => "the daemon cannot be reached",
         Exit::Interrupted => "interrupted",
+        Exit::TimedOut => "timed out",
         _ => "the command failed",
     }
 }

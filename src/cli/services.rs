@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::api::service_view::ServiceView;
 use crate::cli::Exit;
 use crate::cli::age::Times;
 use crate::cli::check::notes;
@@ -39,7 +38,7 @@ second, credential. Otherwise those of the configuration are. Without any servic
 pub(super) struct Services {
     #[command(subcommand)]
     command: Option<ServicesCommand>,
-    /// The name of a definition, to describe it
+    /// The name of a definition or of a configured service, to describe the definition
     name: Option<String>,
     /// List the definitions, also if there are services
     #[arg(long, conflicts_with = "name")]
@@ -94,7 +93,8 @@ impl Services {
         let Some(name) = &self.name else {
             return self.list(&settings).await;
         };
-        let Some(definition) = settings.catalog.get(name) else {
+        let configured = settings.services.get(name).map(|it| &it.definition);
+        let Some(definition) = settings.catalog.get(name).or(configured) else {
             let suggestion = suggest::did_you_mean(name, settings.catalog.names());
             complain(&format!(
                 "unknown definition `{name}` (`jobwatch services --definitions` lists them){suggestion}"
@@ -104,7 +104,7 @@ impl Services {
         if self.form.toml {
             say(definition.text.trim_end());
         } else if self.form.json {
-            say_json(&describe(definition, &settings, &[]));
+            say_json(&describe(definition, &settings));
         } else {
             page(&in_words(definition, &settings));
         }
@@ -112,8 +112,8 @@ impl Services {
     }
 
     async fn list(&self, settings: &Settings) -> Exit {
-        if self.definitions && !self.form.json {
-            page(&definitions(settings).render());
+        if self.definitions {
+            self.list_definitions(settings);
             return Exit::Done;
         }
         let services = match live::ask(&self.daemon).await {
@@ -128,22 +128,38 @@ impl Services {
                 Vec::new()
             }
         };
-        if self.form.json {
-            let all = settings.catalog.all();
-            let all: Vec<Value> = all.map(|it| describe(it, settings, &services)).collect();
-            say_json(&all);
-            return Exit::Done;
-        }
         let times = Times::from_now(self.form.utc);
-        page(&if !services.is_empty() {
-            live::table(&services, times).render()
-        } else if settings.services.is_empty() {
-            definitions(settings).render()
-        } else {
-            configured_services(settings).render()
-        });
+        match (services.as_slice(), self.form.json) {
+            ([], _) if settings.services.is_empty() => self.list_definitions(settings),
+            ([], true) => say_json(&configured_as_json(settings)),
+            ([], false) => page(&configured_services(settings).render()),
+            (services, true) => say_json(&services),
+            (services, false) => page(&live::table(services, times).render()),
+        }
         Exit::Done
     }
+
+    fn list_definitions(&self, settings: &Settings) {
+        if self.form.json {
+            let all = settings.catalog.all();
+            let all: Vec<Value> = all.map(|it| describe(it, settings)).collect();
+            say_json(&all);
+        } else {
+            page(&definitions(settings).render());
+        }
+    }
+}
+
+/// Describes the services of the configuration, while no daemon says how they are.
+fn configured_as_json(settings: &Settings) -> Vec<Value> {
+    let services = settings.services.iter();
+    let shown = services.map(|(name, service)| {
+        json!({
+            "name": name, "definition": service.definition.name,
+            "credential": service.credential, "endpoint": service.base.to_string(),
+        })
+    });
+    shown.collect()
 }
 
 /// Lists the services of the configuration, while no daemon says how they are.
@@ -243,26 +259,20 @@ fn configured(definition: &Definition, settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-fn describe(definition: &Definition, settings: &Settings, services: &[ServiceView]) -> Value {
+fn describe(definition: &Definition, settings: &Settings) -> Value {
     let states: serde_json::Map<String, Value> = definition
         .states
         .listed()
         .into_iter()
         .map(|(status, state)| (status.to_owned(), json!(state)))
         .collect();
-    let mut described = json!({
+    json!({
         "name": definition.name, "title": definition.title, "docs": definition.docs,
         "request": definition.request.shown(), "params": definition.params,
         "hosts": definition.hosts,
         "states": states, "services": configured(definition, settings),
         "tables": definition.tables().into_iter().collect::<BTreeMap<_, _>>(),
-    });
-    let of_this = |service: &&ServiceView| service.definition == definition.name;
-    let live: Vec<&ServiceView> = services.iter().filter(of_this).collect();
-    if !live.is_empty() {
-        described["live"] = json!(live);
-    }
-    described
+    })
 }
 
 fn in_words(definition: &Definition, settings: &Settings) -> String {

@@ -54,10 +54,10 @@ pub fn timestamp(column: &'static str, micros: i64) -> Result<Timestamp, RowErro
 /// Returns the number in a cursor, for stores whose cursors are numbers.
 ///
 /// # Errors
-/// [`StoreError::UnknownCursor`] if the text is not a number.
+/// [`StoreError::UnknownCursor`] if the text is not a number, or a negative one.
 pub fn number(cursor: &str) -> Result<i64, StoreError> {
-    let unknown = |_| StoreError::UnknownCursor(cursor.to_owned());
-    cursor.parse().map_err(unknown)
+    let number = cursor.parse().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| StoreError::UnknownCursor(cursor.to_owned()))
 }
 
 /// Writes a value as the text of a JSON column.

@@ -35,6 +35,8 @@ pub enum Submitted {
     /// The job is not watched yet, and the group of the watch takes no more watches. Nothing was
     /// stored.
     GroupClosed,
+    /// The job is not watched yet, and its group has this other size. Nothing was stored.
+    GroupHasSize(u32),
 }
 
 impl Submitted {
@@ -42,7 +44,7 @@ impl Submitted {
     pub fn watch(&self) -> Option<&Watch> {
         match self {
             Self::Accepted(watch) | Self::Existing(watch) => Some(watch),
-            Self::GroupClosed => None,
+            Self::GroupClosed | Self::GroupHasSize(_) => None,
         }
     }
 }
@@ -198,7 +200,8 @@ pub trait WatchStore: Send + Sync {
     /// event.
     ///
     /// # Errors
-    /// [`StoreError::UnknownCursor`], and the errors of every call.
+    /// [`StoreError::UnknownCursor`], also for a position beyond the end of the log, such as one of
+    /// a database that was replaced; and the errors of every call.
     async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError>;
 
     /// Returns about `limit` changes after `since`.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::{later, parse_duration, until};
 use crate::watch::creating::CreatingAnswer;
@@ -37,10 +38,18 @@ pub struct WatchRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Box<CreatingAnswer>>,
     /// Values for the placeholders of the definition that the service does not set.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "each_once"
+    )]
     pub params: BTreeMap<String, String>,
     /// Free text that every event carries.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "each_once"
+    )]
     pub labels: BTreeMap<String, String>,
     /// The run of the job that the watch is about, where the id names a resource with several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,6 +80,30 @@ pub struct WatchRequest {
     /// counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_size: Option<u32>,
+}
+
+/// Reads a map, and refuses a name that is given twice: serde would keep the last value.
+fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = given.next_entry::<String, String>()? {
+                if map.contains_key(&name) {
+                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                }
+                map.insert(name, value);
+            }
+            Ok(map)
+        }
+    }
+    from.deserialize_map(EachOnce)
 }
 
 /// One thing that is wrong with a request.
@@ -243,6 +276,8 @@ fn check_job_id(job_id: &str, faults: &mut Vec<Fault>) {
         "must have at most 512 bytes"
     } else if job_id.chars().any(char::is_control) {
         "must not hold control characters"
+    } else if job_id.trim() != job_id {
+        "has blanks around it; give the id alone"
     } else if matches!(job_id, "." | "..") {
         // A URL parser takes these for steps in the path, in every encoding.
         "must not be a step in a path"

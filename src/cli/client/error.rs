@@ -54,6 +54,17 @@ impl CallError {
         status.is_some_and(|status| may_pass.contains(&status))
     }
 
+    /// True if the daemon does not have this call, as one of an earlier version.
+    pub(crate) fn is_unknown_call(&self) -> bool {
+        let status = match self {
+            Self::Unreachable { .. } => None,
+            Self::Refused(refusal) => Some(refusal.status),
+            Self::Foreign { status, .. } => *status,
+        };
+        let unknown = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+        status.is_some_and(|status| unknown.contains(&status))
+    }
+
     /// Returns the pause that the daemon asks for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

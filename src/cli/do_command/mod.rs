@@ -95,6 +95,7 @@ impl Do {
         let services: Services = ask_at_start(&client, "/v1/services").await?;
         let service = self.service(&services)?;
         let finder = self.finder(service)?;
+        self.check(&client, service).await?;
         let clock = SystemClock::shared();
         let began = clock.uptime();
         let ran = child::run(&self.command).await;
@@ -121,6 +122,19 @@ impl Do {
             again: Some("`jobwatch wait --last`"),
         };
         Ok(wait_for(client, &[watch.id], terms).await)
+    }
+
+    /// Lets the daemon check the options, before the command creates a job.
+    async fn check(&self, client: &Client, service: &ServiceName) -> Result<(), Exit> {
+        self.options.check()?;
+        let request = self.options.request(&service.name, finder::unnamed());
+        let body = serde_json::to_string(&request).expect("string keys only");
+        let call = Call::post("/v1/watches/check").json(body);
+        match client.stream(call).await {
+            Err(error) if !error.is_unknown_call() => Err(error.complain()),
+            // A daemon of an earlier version checks at the submission only.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn service<'a>(&self, all: &'a Services) -> Result<&'a ServiceName, Exit> {

@@ -1,6 +1,6 @@
 //! Many submissions in one stream: a line of JSON for each, and a line of JSON as its result.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub(super) struct Results {
     refused: u64,
     /// The lines that the daemon could not store.
     failed: u64,
+    /// The members that existing watches do not follow.
+    ignored: BTreeSet<String>,
 }
 
 /// The numbers of the lines of input that have no result yet.
@@ -288,6 +290,9 @@ impl Results {
         } else {
             complain(&format!("line {line}: {}", reason(&reply.members)));
         }
+        let ignored = reply.members.get("ignored").and_then(Value::as_array);
+        let ignored = ignored.into_iter().flatten().filter_map(Value::as_str);
+        self.ignored.extend(ignored.map(str::to_owned));
         self.ids.extend(id.filter(|_| self.ids.len() < IDS_MAX));
     }
 
@@ -306,7 +311,15 @@ impl Results {
         if parts.is_empty() {
             return "the input has no job".to_owned();
         }
-        parts.join(", ")
+        let counts = parts.join(", ");
+        if self.ignored.is_empty() {
+            return counts;
+        }
+        let kept: Vec<&str> = self.ignored.iter().map(String::as_str).collect();
+        format!(
+            "{counts}; watches that exist already keep their own {}",
+            kept.join(", ")
+        )
     }
 
     fn accepted(&self) -> String {

@@ -70,7 +70,10 @@ pub(super) struct Submit {
     definition: Option<String>,
     /// Submit the jobs in this file, - for standard input: JSON bodies as POST /v1/watches takes
     /// them, one on each line
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "job_ids", "from_response"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "service", "job_ids", "from_response", "params", "labels", "group", "group_size",
+        "deadline", "run", "since", "again", "expect", "sinks", "callback_url",
+    ])]
     bulk: Option<PathBuf>,
     #[command(flatten)]
     options: SubmitOptions,
@@ -100,6 +103,7 @@ impl Submit {
 
     async fn submit(self) -> Result<Exit, Exit> {
         // Input that is wrong is found before the daemon is asked.
+        self.options.check()?;
         let request = self.single()?;
         if let Some(folder) = &self.drop {
             let request = request.ok_or_else(|| {

@@ -1,9 +1,11 @@
 //! The options of a submission, for `submit` and `do`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
+use crate::cli::complaint::complain_of_usage;
+use crate::cli::exit::Exit;
 use crate::cli::filter::exact;
 use crate::cli::pair::pair;
 use crate::definition::created_job::CreatedJob;
@@ -56,6 +58,22 @@ fn expect(text: &str) -> Result<Expect, String> {
 }
 
 impl SubmitOptions {
+    /// Checks that no name is given twice.
+    ///
+    /// # Errors
+    /// The error is printed already.
+    pub(crate) fn check(&self) -> Result<(), Exit> {
+        for (option, pairs) in [("--param", &self.params), ("--label", &self.labels)] {
+            let mut names = BTreeSet::new();
+            if let Some((name, _)) = pairs.iter().find(|(name, _)| !names.insert(name)) {
+                return Err(complain_of_usage(&format!(
+                    "{option} gives `{name}` twice; give it once"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Composes the request to watch this job.
     pub(crate) fn request(&self, service: &str, job: CreatedJob) -> WatchRequest {
         let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();

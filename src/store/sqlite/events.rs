@@ -80,7 +80,12 @@ pub(super) fn cursor_after(seq: i64) -> Cursor {
     Cursor::new(seq.to_string())
 }
 
-pub(super) fn after(db: &Connection, seq: i64, limit: usize) -> Result<EventPage, SqlError> {
+/// Returns events after a position; `None` if the position is beyond the end of the log.
+pub(super) fn after(
+    db: &Connection,
+    seq: i64,
+    limit: usize,
+) -> Result<Option<EventPage>, SqlError> {
     let mut statement = db.prepare_cached(
         "SELECT type, at, body, seq, id, watch_id FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
@@ -101,12 +106,22 @@ pub(super) fn after(db: &Connection, seq: i64, limit: usize) -> Result<EventPage
             body,
         });
     }
+    if events.is_empty() && seq > last_given(db)? {
+        return Ok(None);
+    }
     let last = events.last().map(|event| event.cursor.clone());
-    Ok(EventPage {
+    Ok(Some(EventPage {
         next: last.unwrap_or_else(|| cursor_after(seq)),
         more: events.len() == limit,
         events,
-    })
+    }))
+}
+
+/// Returns the position of the last event that was ever stored, also if it was removed since.
+fn last_given(db: &Connection) -> Result<i64, SqlError> {
+    Ok(db
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'")?
+        .query_row([], |row| row.get(0))?)
 }
 
 pub(super) fn of_watch(

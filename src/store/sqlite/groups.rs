@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::store::sqlite::SqlError;
 use crate::store::sqlite::events::Log;
-use crate::store::{Applied, StoredGroup, row};
+use crate::store::{Applied, StoredGroup, Submitted, row};
 use crate::watch::delivery::Owed;
 use crate::watch::event::Event;
 
@@ -14,13 +14,20 @@ const COLUMNS: &str = "name, size, members, open, closed_at, finished_at";
 const IS_DUE: &str = "closed_at IS NOT NULL AND open = 0 AND finished_at IS NULL";
 
 /// Counts one more watch in a group, which may be new, and closes the group if that completes it.
-/// Returns false if the group takes no more watches.
+/// Returns the reason if it does not take the watch.
 pub(super) fn join(
     db: &Connection,
     name: &str,
     size: Option<u32>,
     at: Timestamp,
-) -> Result<bool, SqlError> {
+) -> Result<Option<Submitted>, SqlError> {
+    if let Some(wanted) = size {
+        let open = one(db, name)?.filter(|group| group.closed_at.is_none());
+        let other = open.and_then(|it| it.size).filter(|size| *size != wanted);
+        if let Some(size) = other {
+            return Ok(Some(Submitted::GroupHasSize(size)));
+        }
+    }
     let changed = db
         .prepare_cached(
             "INSERT INTO groups (name, size, members, open, closed_at)
@@ -31,7 +38,7 @@ pub(super) fn join(
              WHERE closed_at IS NULL",
         )?
         .execute(params![name, size, row::micros(at)])?;
-    Ok(changed == 1)
+    Ok((changed == 0).then_some(Submitted::GroupClosed))
 }
 
 /// Counts the end of one watch of a group.

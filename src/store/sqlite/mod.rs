@@ -268,11 +268,11 @@ impl WatchStore for SqliteStore {
 
     async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError> {
         let seq = row::number(after.content())?;
-        self.readers
-            .run("read the log of events", move |db| {
-                events::after(db, seq, limit)
-            })
-            .await
+        let page = self.readers.run("read the log of events", move |db| {
+            events::after(db, seq, limit)
+        });
+        let beyond = || StoreError::UnknownCursor(after.to_string());
+        page.await?.ok_or_else(beyond)
     }
 
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {

@@ -52,9 +52,10 @@ impl Submit<'_> {
             watch, event, owed, ..
         } = submission.change;
         if let Some(group) = &watch.group
-            && !groups::join(self.db, group, submission.group_size, watch.submitted_at)?
+            && let Some(refused) =
+                groups::join(self.db, group, submission.group_size, watch.submitted_at)?
         {
-            return Ok(Submitted::GroupClosed);
+            return Ok(refused);
         }
         insert(&mut self.insert, &watch, &key)?;
         self.log.add(Some(watch.id), &event, &owed, now)?;

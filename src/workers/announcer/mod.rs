@@ -129,6 +129,18 @@ impl Announcer {
         self.shared.state().tail.position().clone()
     }
 
+    /// Checks that a position is one of this log. A recent one costs no read.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownCursor`], or the store failed.
+    pub async fn check_position(&self, position: &Cursor) -> Result<(), StoreError> {
+        let place = self.shared.state().tail.place_after(position);
+        if place.is_none() {
+            self.shared.store.events_after(position, 1).await?;
+        }
+        Ok(())
+    }
+
     /// Begins a wait. The wait is over at once if one of the watches has an event after the
     /// position `since`, or may have one: the caller reads the watches again.
     pub async fn wait(&self, watches: Vec<WatchId>, until: Until, since: &Cursor) -> Waiting {

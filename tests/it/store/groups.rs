@@ -88,16 +88,18 @@ pub(crate) async fn a_group_closes_when_it_has_its_size(database: &impl Database
     assert_eq!(counts(&store, "g").await, (Some(3), 2, 2));
     assert!(!is_closed(&store, "g").await);
     let batch = vec![
-        grouped(3, "g", Some(9)),
+        grouped(6, "g", Some(9)),
+        grouped(3, "g", Some(3)),
         grouped(4, "g", None),
         grouped(1, "g", None),
         grouped(5, "h", Some(1)),
     ];
     let answers = store.submit(batch).await.unwrap();
-    assert!(matches!(answers[0], Submitted::Accepted(_)), "{answers:?}");
-    assert_eq!(answers[1], Submitted::GroupClosed);
-    assert!(matches!(answers[2], Submitted::Existing(_)), "{answers:?}");
-    assert!(matches!(answers[3], Submitted::Accepted(_)), "{answers:?}");
+    assert_eq!(answers[0], Submitted::GroupHasSize(3));
+    assert!(matches!(answers[1], Submitted::Accepted(_)), "{answers:?}");
+    assert_eq!(answers[2], Submitted::GroupClosed);
+    assert!(matches!(answers[3], Submitted::Existing(_)), "{answers:?}");
+    assert!(matches!(answers[4], Submitted::Accepted(_)), "{answers:?}");
     assert_eq!(counts(&store, "g").await, (Some(3), 3, 3), "the first size");
     assert!(is_closed(&store, "g").await && is_closed(&store, "h").await);
     assert_eq!(store.watch(watch(4).id).await.unwrap(), None);

@@ -1,6 +1,6 @@
 //! The log of events, read from a position.
 
-use jobwatch::store::{Cursor, SharedStore};
+use jobwatch::store::{Cursor, SharedStore, StoreError};
 use jobwatch::watch::Outcome;
 
 use crate::store::Database;
@@ -64,6 +64,13 @@ pub(crate) async fn events_after_the_end_of_the_log_are_none(database: &impl Dat
     let page = store.events_after(&end, 10).await.unwrap();
     assert_eq!((page.events.len(), page.more), (0, false));
     assert_eq!(page.next, end);
+    for elsewhere in ["99", "-1", "x"] {
+        let page = store.events_after(&Cursor::new(elsewhere), 10).await;
+        assert!(
+            matches!(page, Err(StoreError::UnknownCursor(_))),
+            "{elsewhere}"
+        );
+    }
     accepted(&store, watch(2)).await;
     assert_eq!(bodies(&store, page.next, 10).await.0.len(), 1);
 }

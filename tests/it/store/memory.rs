@@ -294,6 +294,9 @@ impl Rows {
             return Ok(Submitted::Existing(same.clone()));
         }
         self.may_log(&change.event, &change.owed)?;
+        if let Some(size) = self.other_size(&change.watch, group_size) {
+            return Ok(Submitted::GroupHasSize(size));
+        }
         if !self.join_group(&change.watch, group_size) {
             return Ok(Submitted::GroupClosed);
         }
@@ -335,6 +338,13 @@ impl Rows {
     }
 
     /// Counts a watch in its group; false if the group takes no more watches.
+    /// Returns the size of an open group that is not the given one.
+    fn other_size(&self, watch: &Watch, size: Option<u32>) -> Option<u32> {
+        let group = self.groups.get(watch.group.as_ref()?)?;
+        let open = group.size.filter(|_| group.closed_at.is_none());
+        open.filter(|other| size.is_some_and(|size| size != *other))
+    }
+
     fn join_group(&mut self, watch: &Watch, size: Option<u32>) -> bool {
         let Some(name) = &watch.group else {
             return true;
@@ -733,8 +743,12 @@ impl WatchStore for MemoryStore {
     }
 
     async fn events_after(&self, position: &Cursor, limit: usize) -> Result<EventPage, StoreError> {
-        let position = after(row::number(position.content())?);
-        Ok(self.rows()?.events_after(position, limit))
+        let number = row::number(position.content())?;
+        let rows = self.rows()?;
+        if after(number) > rows.events.len() {
+            return Err(StoreError::UnknownCursor(number.to_string()));
+        }
+        Ok(rows.events_after(after(number), limit))
     }
 
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
