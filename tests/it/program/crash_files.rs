@@ -98,7 +98,11 @@ async fn a_group_that_ends_among_kills_has_one_event() {
     daemon.process.kill();
     for _ in 0..KILLS {
         let mut daemon = Daemon::start(&config);
-        if count(&folder, "SELECT count(*) FROM watches WHERE state = 'watching'") > 0 {
+        if count(
+            &folder,
+            "SELECT count(*) FROM watches WHERE state = 'watching'",
+        ) > 0
+        {
             daemon.process.line_with("dev.jobwatch.job.succeeded");
         }
         daemon.process.kill();
