@@ -49,7 +49,7 @@ async fn files_of_a_drop_folder_survive_kills() {
         &format!("drop_dir = \"{}\"\n{text}", drop_dir.display()),
     );
     let jobs = jobs(&simulator).await;
-    drop(Daemon::start(&config));
+    fs::create_dir(&drop_dir).unwrap();
     for (n, job) in jobs.iter().enumerate() {
         let body = json!({"service": "dcs", "job_id": job}).to_string();
         let path = folder.write("written", &body);
