@@ -80,23 +80,23 @@ pub(super) async fn follow(
         Some("") | None => None,
         Some(position) => Some(Cursor::new(position)),
     };
-    let feed = Feed {
+    let events = EventStream {
         follower: Some(api.announcer.follow(after).await?),
         filter,
         has_begun: false,
         has_skipped: false,
         stop: api.stop.clone(),
     };
-    let events = stream::unfold(feed, |mut feed| async move {
-        let event = feed.next().await?;
-        Some((Ok(event), feed))
+    let events = stream::unfold(events, |mut events| async move {
+        let event = events.next().await?;
+        Some((Ok(event), events))
     });
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
     Ok(Sse::new(events).keep_alive(heartbeat))
 }
 
 /// The stream of one client.
-struct Feed {
+struct EventStream {
     /// `None` once the stream ends.
     follower: Option<Follower>,
     filter: Filter,
@@ -107,7 +107,7 @@ struct Feed {
     stop: CancellationToken,
 }
 
-impl Feed {
+impl EventStream {
     async fn next(&mut self) -> Option<Event> {
         let follower = self.follower.as_mut()?;
         if !self.has_begun {

@@ -15,6 +15,7 @@ mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;
 mod document;
+mod document_page;
 pub(crate) mod durations;
 pub(crate) mod error;
 mod events;
@@ -25,13 +26,12 @@ mod line_report;
 mod lines;
 mod problem;
 mod query;
+mod readiness;
 mod reference;
-mod reference_page;
 mod schema;
 pub(crate) mod server;
 pub(crate) mod service_view;
 mod services;
-mod status;
 pub(crate) mod view;
 mod wait;
 mod watches;
@@ -117,9 +117,9 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(badge::show))
         .routes(routes!(groups::show))
         .routes(routes!(groups::close))
-        .routes(routes!(status::metrics))
+        .routes(routes!(readiness::metrics))
         .routes(routes!(document::json))
-        .routes(routes!(reference_page::page))
+        .routes(routes!(document_page::page))
 }
 
 /// The routes behind the guard that take as long as the client asks for, and limit their own
@@ -140,8 +140,8 @@ fn signed() -> OpenApiRouter<Api> {
 /// The routes that need no token.
 fn open() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(status::livez))
-        .routes(routes!(status::readyz))
+        .routes(routes!(readiness::livez))
+        .routes(routes!(readiness::readyz))
 }
 
 /// Builds the route table, with the description of each route.

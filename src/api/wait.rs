@@ -129,7 +129,7 @@ impl Api {
             let open = watches.iter().filter(|it| it.state == WatchState::Watching);
             let ids = open.map(|it| it.id).collect();
             let since = seen.take().unwrap_or(position);
-            let waiting = self.announcer.wait(ids, wait.until, &since).await;
+            let waiting = self.announcer.begin_wait(ids, wait.until, &since).await;
             let change = async {
                 tokio::select! {
                     biased;

@@ -80,7 +80,7 @@ impl Api {
             next_poll: polled.map(|polled| NextPoll {
                 at: polled.next_at,
                 because: polled.reason,
-                is_end: polled.is_end,
+                ends_watch: polled.ends_watch,
             }),
             service_state: self.service_facts(&watch.service),
             receivers: self.receivers(&watch).await?,
@@ -178,7 +178,7 @@ fn answer_of(watch: &Watch, polled: Option<&PollFacts>) -> Option<WatchAnswer> {
         is_unknown_status: watch.unknown_status.is_some(),
         is_held: job.is_some_and(|job| job.state == JobState::Held),
         is_stale: watch.is_stale(),
-        waits_to_be_believed: polled.map_or(0, |polled| polled.waits_to_be_believed),
+        confirmations: polled.map_or(0, |polled| polled.confirmations),
     })
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn why(facts: &Facts) -> String {
         sentences.push(format!(
             "Without a verdict it ends as `timed_out` at {}, in {}.",
             time(facts.deadline),
-            span(facts.at, facts.deadline)
+            time_between(facts.at, facts.deadline)
         ));
     }
     sentences.extend(receivers_in_words(&facts.receivers, facts.end.is_some()));
@@ -50,14 +50,14 @@ fn beginning(facts: &Facts) -> String {
         return format!(
             "jobwatch has watched the job `{job_id}` of the service `{service}` since {}, for {}.",
             time(*submitted_at),
-            span(*submitted_at, facts.at)
+            time_between(*submitted_at, facts.at)
         );
     };
     format!(
         "The watch of the job `{job_id}` of the service `{service}` ended as `{}` at {}, {} after it was accepted.",
         end.outcome,
         time(end.at),
-        span(*submitted_at, end.at)
+        time_between(*submitted_at, end.at)
     )
 }
 
@@ -89,7 +89,10 @@ fn answer_in_words(answer: &WatchAnswer, now: Timestamp) -> Vec<String> {
         None => format!("no status{progress}"),
     };
     sentences.push(match answer.at {
-        Some(at) => format!("The last answer, {} ago, shows {status}.", span(at, now)),
+        Some(at) => format!(
+            "The last answer, {} ago, shows {status}.",
+            time_between(at, now)
+        ),
         None => format!("It was not polled since the daemon started; before, it had {status}."),
     });
     let mut add = |is_so: bool, sentence: &str| {
@@ -109,10 +112,10 @@ fn answer_in_words(answer: &WatchAnswer, now: Timestamp) -> Vec<String> {
         answer.is_stale,
         "That is the end of an earlier run, so the job counts as pending.",
     );
-    if answer.waits_to_be_believed > 0 {
+    if answer.confirmations > 0 {
         sentences.push(format!(
             "An end was seen {}, and it must hold before it counts.",
-            times(answer.waits_to_be_believed)
+            times(answer.confirmations)
         ));
     }
     sentences
@@ -133,7 +136,7 @@ fn problem_in_words(problem: &ProblemRow, now: Timestamp) -> String {
     };
     format!(
         "The last poll, {} ago, did not show the job, because {}{status}: {}.{row}",
-        span(*at, now),
+        time_between(*at, now),
         words_of(last.kind),
         said(last)
     )
@@ -194,21 +197,21 @@ fn next_in_words(facts: &Facts) -> String {
             facts.service
         );
     };
-    if next.is_end {
+    if next.ends_watch {
         return "It is not polled again before its deadline, because the service asked for no requests until after it.".to_owned();
     }
     let resumes = service.paused_until.filter(|end| *end >= next.at);
     if let Some(resumes) = resumes {
         return format!(
             "The next poll comes in {}: the service was asked too often, and all polls of its budget pause until {}.",
-            span(facts.at, resumes),
+            time_between(facts.at, resumes),
             time(resumes)
         );
     }
     if next.at > facts.at {
         return format!(
             "The next poll comes in {}, {}.",
-            span(facts.at, next.at),
+            time_between(facts.at, next.at),
             because(next)
         );
     }
@@ -217,7 +220,7 @@ fn next_in_words(facts: &Facts) -> String {
     }
     format!(
         "The next poll is due since {} and waits for its budget of {} a second and {} at once: {}.",
-        span(next.at, facts.at),
+        time_between(next.at, facts.at),
         rate(service.rate),
         service.concurrency,
         counted(service.waiting, "poll waits", "polls wait")
@@ -233,7 +236,7 @@ fn because(next: &NextPoll) -> &'static str {
         Reason::RetryAfter => "because the service asked for this pause (Retry-After)",
         Reason::Confirm => "to see whether the end holds",
         Reason::Deadline => "exactly at the deadline",
-        Reason::Trouble => "because the last decision about it could not be saved",
+        Reason::Unsaved => "because the last decision about it could not be saved",
         Reason::Alone => "for this job alone, because the list did not show it",
         Reason::Asked => "because it was asked for",
     }
@@ -297,7 +300,7 @@ fn ending(end: &End, facts: &Facts) -> Vec<String> {
     } else if let Some(at) = end.late_poll_at {
         sentences.push(format!(
             "It is still polled for a late result, next in {}.",
-            span(facts.at, at)
+            time_between(facts.at, at)
         ));
     }
     sentences
@@ -405,7 +408,7 @@ fn time(at: Timestamp) -> String {
 }
 
 /// Returns the time between two instants in whole seconds.
-fn span(from: Timestamp, to: Timestamp) -> String {
+fn time_between(from: Timestamp, to: Timestamp) -> String {
     show_duration(Duration::from_secs(until(from, to).as_secs()))
 }
 
@@ -461,13 +464,13 @@ mod tests {
                 is_unknown_status: false,
                 is_held: false,
                 is_stale: false,
-                waits_to_be_believed: 0,
+                confirmations: 0,
             }),
             problem: None,
             next_poll: Some(NextPoll {
                 at: at("10:05:30"),
                 because: Reason::Interval,
-                is_end: false,
+                ends_watch: false,
             }),
             service_state: Some(ServiceFacts {
                 credential: "otc".to_owned(),
@@ -605,7 +608,7 @@ mod tests {
                 "The last answer, 30s ago, shows the status `RUNNING`. That is the end of an earlier run, so the job counts as pending.",
             ),
             (
-                |it| answer(it).waits_to_be_believed = 2,
+                |it| answer(it).confirmations = 2,
                 "The last answer, 30s ago, shows the status `RUNNING`. An end was seen 2 times, and it must hold before it counts.",
             ),
         ];
@@ -677,7 +680,7 @@ mod tests {
             (Reason::Confirm, "to see whether the end holds"),
             (Reason::Deadline, "exactly at the deadline"),
             (
-                Reason::Trouble,
+                Reason::Unsaved,
                 "because the last decision about it could not be saved",
             ),
             (
@@ -713,7 +716,7 @@ mod tests {
             ),
             (|it| next(it).at = at("10:04:59"), "A poll is under way."),
             (
-                |it| next(it).is_end = true,
+                |it| next(it).ends_watch = true,
                 "It is not polled again before its deadline, because the service asked for no requests until after it.",
             ),
             (

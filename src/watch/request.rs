@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{later, parse_duration, until};
-use crate::watch::creating::CreatingAnswer;
+use crate::watch::creating_answer::CreatingAnswer;
 use crate::watch::{CallbackUrl, Expect, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
 
 /// The longest time from a submission to its deadline.

@@ -23,7 +23,7 @@ use crate::cli::do_command::finder::{Finder, Found};
 use crate::cli::exit::Exit;
 use crate::cli::filter::exact;
 use crate::cli::outage::{Outage, ask_at_start};
-use crate::cli::submit::created::NoJob;
+use crate::cli::submit::created_job::NoJob;
 use crate::cli::submit::{SubmitOptions, remember};
 use crate::cli::time_limit::time_limit;
 use crate::cli::wait::{Terms, wait_for};

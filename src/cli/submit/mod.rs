@@ -1,10 +1,10 @@
 //! `jobwatch submit`: submits jobs, for the daemon to watch.
 //!
-//! [`options`] are those of a submission, [`created`] reads the answer of a creating call, and
+//! [`options`] are those of a submission, [`created_job`] reads the answer of a creating call, and
 //! [`bulk`] submits many jobs in one stream.
 
 mod bulk;
-pub(super) mod created;
+pub(super) mod created_job;
 mod drop_file;
 mod ids;
 mod options;
@@ -26,7 +26,7 @@ use crate::cli::last;
 use crate::cli::outage::ask_at_start;
 use crate::cli::output::{say, say_json, time};
 use crate::cli::submit::bulk::{Input, Item};
-use crate::cli::submit::created::NoJob;
+use crate::cli::submit::created_job::NoJob;
 use crate::cli::submit::ids::Line;
 use crate::cli::time_limit::time_limit;
 use crate::cli::wait::{Terms, wait_for};
@@ -144,11 +144,11 @@ impl Submit {
     fn job_in(&self, service: &str, file: &Path) -> Result<CreatedJob, Exit> {
         let config = &self.daemon.config;
         let definition = self.definition.clone();
-        let definition = definition.unwrap_or_else(|| created::definition_of(service, config));
+        let definition = definition.unwrap_or_else(|| created_job::definition_of(service, config));
         let definition = find(&definition, config)?;
         let bytes = read_body(file).map_err(|message| complain_of_usage(&message))?;
         let file = file.display();
-        created::read(&definition, &bytes).map_err(|reason| match reason {
+        created_job::read(&definition, &bytes).map_err(|reason| match reason {
             NoJob::Refused(status) => complain_of_usage(&format!(
                 "{file} is an error answer (HTTP {status}): no job was created"
             )),

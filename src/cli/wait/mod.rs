@@ -99,7 +99,7 @@ enum End {
 }
 
 /// A wait, and the watches as they are now.
-struct Waiting {
+struct Progress {
     /// In the order of their submission.
     watches: Vec<WatchView>,
     /// True for those with a printed result.
@@ -212,7 +212,7 @@ async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms) -> Exit {
         (false, true) => Form::Notes,
         (false, false) => Form::Text,
     };
-    let mut waiting = Waiting::new(chosen.watches, terms.any, Display::open(form));
+    let mut progress = Progress::new(chosen.watches, terms.any, Display::open(form));
     let limit = async {
         match terms.timeout {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -221,13 +221,13 @@ async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms) -> Exit {
     };
     let end = tokio::select! {
         biased;
-        end = waiting.run(&client, &chosen.as_of, &mut signals) => end,
+        end = progress.run(&client, &chosen.as_of, &mut signals) => end,
         () = limit => End::TimedOut,
     };
-    waiting.end(end, &terms)
+    progress.end(end, &terms)
 }
 
-impl Waiting {
+impl Progress {
     fn new(watches: Vec<WatchView>, any: bool, display: Display) -> Self {
         let ids = watches.iter().enumerate();
         Self {
@@ -325,7 +325,7 @@ impl Waiting {
     }
 }
 
-impl Waiting {
+impl Progress {
     /// Prints the results that are left, and how to go on. Returns the exit code.
     fn end(mut self, end: End, terms: &Terms) -> Exit {
         self.display.close();

@@ -65,11 +65,11 @@ struct State {
 }
 
 /// Keeps the announcer awake while a client is there.
-struct Client {
+struct ClientGuard {
     shared: Arc<Shared>,
 }
 
-impl Drop for Client {
+impl Drop for ClientGuard {
     fn drop(&mut self) {
         self.shared.state().clients -= 1;
     }
@@ -77,7 +77,7 @@ impl Drop for Client {
 
 /// A client that waits for some watches. Dropping it ends the wait.
 pub struct Waiting {
-    client: Client,
+    client: ClientGuard,
     watches: Vec<WatchId>,
     waiter: Arc<Waiter>,
 }
@@ -85,7 +85,7 @@ pub struct Waiting {
 impl Waiting {
     /// Waits until the wait is over. Returns the watch that ended it, if one did.
     pub async fn over(&self) -> Option<Arc<Watch>> {
-        self.waiter.finished().await
+        self.waiter.until_over().await
     }
 }
 
@@ -131,7 +131,7 @@ impl Announcer {
 
     /// Begins a wait. The wait is over at once if one of the watches has an event after the
     /// position `since`, or may have one: the caller reads the watches again.
-    pub async fn wait(&self, watches: Vec<WatchId>, until: Until, since: &Cursor) -> Waiting {
+    pub async fn begin_wait(&self, watches: Vec<WatchId>, until: Until, since: &Cursor) -> Waiting {
         let waiting = self.begin(watches, until).await;
         let shared = &self.shared;
         if shared.state().tail.has_event_after(since, &waiting.watches) {
@@ -150,7 +150,7 @@ impl Announcer {
     }
 
     async fn begin(&self, watches: Vec<WatchId>, until: Until) -> Waiting {
-        let client = self.client().await;
+        let client = self.register_client().await;
         let waiter = Arc::new(Waiter::new(until, watches.len()));
         self.shared.state().waits.add(&watches, &waiter);
         Waiting {
@@ -161,10 +161,10 @@ impl Announcer {
     }
 
     /// Registers a client, and waits until the announcer reads the log.
-    async fn client(&self) -> Client {
+    async fn register_client(&self) -> ClientGuard {
         let mut news = self.shared.news.subscribe();
         self.shared.state().clients += 1;
-        let client = Client {
+        let client = ClientGuard {
             shared: Arc::clone(&self.shared),
         };
         while !self.shared.state().is_awake {
@@ -261,12 +261,12 @@ impl Shared {
         };
         let mut state = self.state();
         for watch in ended {
-            state.waits.ended(&Arc::new(watch));
+            state.waits.count_end(&Arc::new(watch));
         }
         for event in page.events {
             if let Some(watch) = event.watch_id {
                 // A wait that began after the watches were read is over, too; its client reads.
-                state.waits.finish(watch, is_end(&event));
+                state.waits.end_waits(watch, is_end(&event));
             }
             state.tail.push(Arc::new(event));
         }
@@ -281,7 +281,7 @@ impl Shared {
         let ends = page.events.iter().filter(|event| is_end(event));
         let watches = ends.filter_map(|event| event.watch_id);
         watches
-            .filter(|watch| state.waits.await_end_of(*watch))
+            .filter(|watch| state.waits.is_end_awaited(*watch))
             .collect()
     }
 }
