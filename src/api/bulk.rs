@@ -16,9 +16,9 @@ use http::{HeaderValue, header};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::actions::json_request;
 use crate::actions::submit::SubmitError;
 use crate::api::Api;
-use crate::api::body;
 use crate::api::error::ApiError;
 use crate::api::line_report::Report;
 use crate::api::lines::{LINE_BYTES_MAX, Line, Lines};
@@ -203,5 +203,5 @@ fn parse(line: &Line) -> Result<WatchRequest, ApiError> {
             LINE_BYTES_MAX / 1024
         ))
     })?;
-    body::parse(text).map_err(ApiError::bad_member)
+    json_request::parse(text).map_err(ApiError::bad_member)
 }
