@@ -1,4 +1,4 @@
-//! `/v1/hints/{service}`: takes the word of another program that a job may have ended.
+//! `/v1/hints/{service}`: takes a hint of another program that a job may have ended.
 //!
 //! A hint is admitted by the token of the API, or by a Standard Webhooks signature where the
 //! service has a secret for its hints.

@@ -150,7 +150,7 @@ pub(super) async fn evidence(
         .ok_or_else(|| ApiError::no_evidence(&watch))
 }
 
-/// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.
+/// Ends a watch as `unwatched` and shows it. A watch that has ended is not changed.
 #[utoipa::path(
     delete,
     path = "/v1/watches/{id}",
@@ -173,7 +173,8 @@ pub(super) async fn stop(
     Ok(Json(api.view(watch)))
 }
 
-/// Makes the next poll of a watch due now, and shows the watch. One that is final is not polled.
+/// Makes the next poll of a watch due now, and shows the watch. A watch that has ended is not
+/// polled.
 #[utoipa::path(
     post,
     path = "/v1/watches/{id}/poll",

@@ -39,6 +39,7 @@ pub(super) use crate::cli::submit::options::SubmitOptions;
 const STDIN: &str = "-";
 
 const HELP: &str = "\
+Examples:
   jobwatch submit dcs ff8080826b45d4a5016b5036242c0025 --wait --timeout 1h
   create-many | jobwatch submit dcs - --group tonight     ids, one on each line
   jobwatch submit --bulk bodies.ndjson                    bodies of POST /v1/watches
@@ -81,7 +82,7 @@ pub(super) struct Submit {
     /// Wait until the jobs have ended; the exit code is that of the worst outcome
     #[arg(long)]
     wait: bool,
-    /// End the wait after this time with exit code 3; the daemon watches on
+    /// End the wait after this time with exit code 3; the daemon continues to watch
     #[arg(long, value_name = "DURATION", value_parser = time_limit, requires = "wait")]
     timeout: Option<Duration>,
     /// Print JSON instead of text
