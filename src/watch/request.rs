@@ -76,8 +76,8 @@ pub struct WatchRequest {
     /// The group of watches that it belongs to; one event reports the end of them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// The number of watches after which the group is complete; the first one that is given
-    /// counts.
+    /// The number of watches after which the group is complete; all watches that give one give the
+    /// same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_size: Option<u32>,
 }

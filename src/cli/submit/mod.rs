@@ -18,7 +18,7 @@ use http::{Method, StatusCode};
 
 use crate::api::view::WatchView;
 use crate::cli::client::{Client, DaemonArgs};
-use crate::cli::complaint::{complain_of_usage, note};
+use crate::cli::complaint::{complain, complain_of_usage, note};
 use crate::cli::exit::Exit;
 use crate::cli::explain::{find, read_body};
 use crate::cli::filter::exact;
@@ -118,8 +118,13 @@ impl Submit {
             None => self.submit_many(&client).await?,
         };
         remember(&client, &ids);
-        if !self.wait || ids.is_empty() {
+        if !self.wait {
             return Ok(exit);
+        }
+        if ids.is_empty() {
+            // The program that should have written the ids may have failed.
+            complain("no job was submitted, so there is nothing to wait for");
+            return Ok(exit.worst(Exit::Usage));
         }
         let terms = Terms {
             any: false,
