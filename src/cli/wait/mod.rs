@@ -124,7 +124,18 @@ impl Wait {
             Ok(chosen) => chosen,
             Err(exit) => return exit,
         };
-        wait(client, chosen, self.terms(Some("repeat the command"))).await
+        match Signals::start() {
+            Ok(signals) => {
+                wait(
+                    client,
+                    chosen,
+                    self.terms(Some("repeat the command")),
+                    signals,
+                )
+                .await
+            }
+            Err(exit) => exit,
+        }
     }
 
     fn terms(&self, again: Option<&'static str>) -> Terms {
@@ -152,7 +163,11 @@ impl Wait {
                 Err(exit) => return exit,
             }
         }
-        let exit = wait_for(Arc::clone(&local.client), &ids, self.terms(None)).await;
+        let signals = match Signals::start() {
+            Ok(signals) => signals,
+            Err(exit) => return exit,
+        };
+        let exit = wait_for(Arc::clone(&local.client), &ids, self.terms(None), signals).await;
         local.stop().await;
         exit
     }
@@ -192,22 +207,29 @@ impl Wait {
 }
 
 /// Waits for watches with these ids.
-pub(super) async fn wait_for(client: Arc<Client>, ids: &[String], terms: Terms) -> Exit {
-    match choice::choose(&client, ids, &[]).await {
-        Ok(chosen) => wait(client, chosen, terms).await,
+pub(super) async fn wait_for(
+    client: Arc<Client>,
+    ids: &[String],
+    terms: Terms,
+    mut signals: Signals,
+) -> Exit {
+    let chosen = tokio::select! {
+        biased;
+        chosen = choice::choose(&client, ids, &[]) => chosen,
+        () = signals.end() => {
+            let open: Vec<&str> = ids.iter().map(String::as_str).collect();
+            note(&terms.how_to_go_on(&open));
+            return Exit::Interrupted;
+        }
+    };
+    match chosen {
+        Ok(chosen) => wait(client, chosen, terms, signals).await,
         Err(exit) => exit,
     }
 }
 
 /// Waits for the watches that were chosen; prints each result.
-async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms) -> Exit {
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => {
-            complain(&format!("cannot listen for signals: {error}"));
-            return Exit::Failed;
-        }
-    };
+async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms, mut signals: Signals) -> Exit {
     let form = match (terms.json, terms.is_beside_output) {
         (true, _) => Form::Json,
         (false, true) => Form::Notes,
@@ -364,11 +386,18 @@ impl Progress {
     }
 
     fn how_to_go_on(&self, terms: &Terms) -> String {
-        let Some(again) = terms.again else {
+        let open: Vec<&str> = self.open().map(|watch| watch.id.as_str()).collect();
+        terms.how_to_go_on(&open)
+    }
+}
+
+impl Terms {
+    /// Says how to wait again for these watches.
+    fn how_to_go_on(&self, open: &[&str]) -> String {
+        let Some(again) = self.again else {
             return "nothing watches the jobs any more: repeat the command to wait again"
                 .to_owned();
         };
-        let open: Vec<&str> = self.open().map(|watch| watch.id.as_str()).collect();
         if open.len() > REPEATED_MAX {
             return format!("the daemon continues to watch: {again} to wait again");
         }

@@ -50,6 +50,17 @@ impl Site {
             .unwrap()
     }
 
+    /// Starts `do` with a line of shell as its command, which prints `job=ID.`.
+    fn start_do(&self, script: &str) -> Process {
+        let arguments = ["do", "--id-from", "job=([0-9a-f]+)", "--url"];
+        let arguments = [
+            &arguments[..],
+            &[&self.daemon.url, "--", "sh", "-c", script],
+        ]
+        .concat();
+        Process::start_with(&arguments, &[("PATH", "/usr/bin:/bin")])
+    }
+
     /// Runs `do` with a line of shell as its command.
     fn perform(&self, options: &[&str], script: &str) -> Output {
         let url = ["--url", &self.daemon.url];
@@ -137,6 +148,32 @@ async fn a_creating_command_is_followed_to_the_end_of_its_job() {
     let line = format!("echo made job {job} >&2; echo job={job}.");
     let output = site.perform(&["--id-from", "job=([0-9a-f]+)"], &line);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_without_a_daemon_ends_at_sigint() {
+    let site = Site::start();
+    let job = site.create("succeeded").await;
+    let daemon = site.daemon.process.id();
+    let mut process = site.start_do(&format!("kill -9 {daemon}; echo job={job}."));
+    process.line_with("the job is submitted once it answers");
+    process.send_sigint();
+    process.line_with(&format!("`jobwatch submit dcs {job}`"));
+    assert_eq!(process.ended().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_stays_open_ends_at_sigterm() {
+    let site = Site::start();
+    let job = site.create("succeeded").await;
+    // A process in the background outlives the command, and then writes for ever.
+    let outlive = "while kill -0 $$ 2>/dev/null; do sleep 0.1; done";
+    let write = "while echo on; do sleep 0.5; done";
+    let mut process = site.start_do(&format!("echo job={job}.; ({outlive}; {write}) &"));
+    process.line_with("on");
+    process.send_sigterm();
+    process.line_with(&format!("`jobwatch submit dcs {job}`"));
+    assert_eq!(process.ended().code(), Some(130));
 }
 
 #[tokio::test(flavor = "multi_thread")]
