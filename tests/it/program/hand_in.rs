@@ -2,7 +2,9 @@
 //! and a wait without a daemon.
 
 use std::process::Output;
+use std::time::Duration;
 
+use jobwatch::clock::SystemClock;
 use serde_json::{Value, json};
 
 use crate::program::process::{
@@ -234,6 +236,54 @@ async fn a_wait_for_a_group_waits_for_its_last_watch() {
     assert_eq!(waiting.ended().code(), Some(1));
     waiting.has_said(&format!("dcs/{first} failed"));
     waiting.has_said(&format!("dcs/{last} succeeded"));
+}
+
+/// Makes an open group `night` with a job that does not end; returns the id of its watch.
+async fn open_group(site: &Site) -> String {
+    let job = json!({"service": "dcs", "duration": "10s", "outcome": "never"});
+    let job = site.simulator.create(&job).await;
+    let submit = ["submit", "dcs", &job, "--group", "night"];
+    let watch = site.daemon.ask_json(&submit);
+    watch["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_an_open_group_ends_at_its_limit_or_a_signal() {
+    let site = Site::start();
+    open_group(&site).await;
+    let wait = ["wait", "--group", "night", "--url", &site.daemon.url];
+    let late = run(&[&wait[..], &["--timeout", "1s"]].concat());
+    let said = stderr(&late);
+    assert_eq!(late.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("after 1s: the group `night` is still open"),
+        "{said}"
+    );
+    let mut waiting = Process::start(&wait);
+    waiting.line_with("the group `night` is open");
+    waiting.send_sigint();
+    waiting.line_with("repeat the command to wait again");
+    assert_eq!(waiting.ended().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_holds_before_and_after_a_group_closes() {
+    let site = Site::start();
+    let id = open_group(&site).await;
+    let clock = SystemClock::shared();
+    let began = clock.uptime();
+    let url = ["--url", &site.daemon.url];
+    let wait = ["wait", "--group", "night", "--timeout", "5s"];
+    let mut waiting = Process::start(&[&wait[..], &url].concat());
+    waiting.line_with("the group `night` is open");
+    // Most of the limit passes while the group is open.
+    let pause = site.daemon.ask(&["wait", &id, "--timeout", "3s"]);
+    assert_eq!(pause.status.code(), Some(3), "{}", stderr(&pause));
+    site.daemon.ask_json(&["group", "close", "night"]);
+    assert_eq!(waiting.ended().code(), Some(3));
+    waiting.has_said("after 5s; the daemon continues to watch");
+    let took = clock.uptime() - began;
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
 #[test]
