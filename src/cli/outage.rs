@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::Exit;
 use crate::cli::client::{Call, Client};
+use crate::cli::complaint::note;
 use crate::clock;
 use crate::clock::SystemClock;
 
@@ -78,10 +79,34 @@ impl Outage {
     }
 }
 
+/// How long a daemon that does not answer is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// For a moment: it may be just starting, or be absent.
+    Start,
+    /// Until it answers: it did so before, and a restart must cost a wait nothing.
+    Wait,
+}
+
+impl Patience {
+    fn is_over(self, outage: Duration) -> bool {
+        self == Self::Start && outage > START_MAX
+    }
+}
+
 /// Asks for the first time. A daemon that is just starting gets a moment.
 pub(super) async fn ask_at_start<T: DeserializeOwned>(
     client: &Client,
     path: &str,
+) -> Result<T, Exit> {
+    ask(client, path, Patience::Start).await
+}
+
+/// Asks, with this patience if the daemon does not answer.
+pub(super) async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    patience: Patience,
 ) -> Result<T, Exit> {
     let clock = SystemClock::shared();
     let mut outage = Outage::none();
@@ -90,9 +115,15 @@ pub(super) async fn ask_at_start<T: DeserializeOwned>(
             Ok(answer) => return Ok(answer.body),
             Err(error) => error,
         };
-        let pause = outage.failed(clock.uptime(), error.retry_after());
-        if !error.is_transient() || outage.lasts(clock.uptime()) > START_MAX {
+        let uptime = clock.uptime();
+        let pause = outage.failed(uptime, error.retry_after());
+        if !error.is_transient() || patience.is_over(outage.lasts(uptime)) {
             return Err(error.complain());
+        }
+        if outage.is_noteworthy(uptime) {
+            note(&format!(
+                "the wait goes on once the daemon answers: {error}"
+            ));
         }
         tokio::time::sleep(pause).await;
     }

@@ -2,6 +2,9 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::cli::Exit;
+use crate::cli::complaint::complain;
+
 /// A signal, by its meaning for a command that waits or follows events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
@@ -33,6 +36,19 @@ impl Signals {
             resume: signal(resume)?,
             resize: signal(SignalKind::window_change())?,
         })
+    }
+
+    /// As [`listen`](Self::listen); says so if the system refuses.
+    pub(super) fn start() -> Result<Self, Exit> {
+        Self::listen().map_err(|error| {
+            complain(&format!("cannot listen for signals: {error}"));
+            Exit::Failed
+        })
+    }
+
+    /// Waits for SIGINT or SIGTERM.
+    pub(super) async fn end(&mut self) {
+        while self.next().await != Sign::End {}
     }
 
     /// Waits for the next one.

@@ -10,6 +10,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::cli::signals::Signals;
+
 /// The bytes of the output that are kept: its beginning.
 pub(super) const KEPT_MAX: usize = 1024 * 1024;
 /// A process in the background may keep the output open after the command.
@@ -25,6 +27,8 @@ const BY_SIGNAL: i32 = 128;
 pub(super) enum Ran {
     /// With the beginning of its output.
     Succeeded(Vec<u8>),
+    /// It succeeded, and then a signal came while its output was still open.
+    Interrupted(Vec<u8>),
     /// With the exit code that a shell would give.
     Failed(u8),
     NotStarted {
@@ -34,8 +38,9 @@ pub(super) enum Ran {
 }
 
 /// Runs the command. It has our standard input and standard error; its output is passed on as it
-/// comes. Signals of the terminal reach it by themselves; SIGTERM and SIGHUP are passed on.
-pub(super) async fn run(command: &[String]) -> Ran {
+/// comes. Signals of the terminal reach it by themselves; SIGTERM and SIGHUP are passed on. Of
+/// `signals`, those that come before its end are for the command alone.
+pub(super) async fn run(command: &[String], signals: &mut Signals) -> Ran {
     let program = command.first().map_or("", String::as_str);
     let not_started = |error: &std::io::Error| Ran::NotStarted {
         reason: format!("cannot run {program}: {error}"),
@@ -45,8 +50,8 @@ pub(super) async fn run(command: &[String]) -> Ran {
             NOT_RUN
         },
     };
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
+    let passed_on = match PassedOn::listen() {
+        Ok(passed_on) => passed_on,
         Err(error) => return not_started(&error),
     };
     let spawned = Command::new(program)
@@ -57,16 +62,17 @@ pub(super) async fn run(command: &[String]) -> Ran {
         Ok(child) => child,
         Err(error) => return not_started(&error),
     };
-    follow(child, signals).await
+    follow(child, passed_on, signals).await
 }
 
-struct Signals {
+/// The signals while the command runs.
+struct PassedOn {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
-impl Signals {
+impl PassedOn {
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -87,7 +93,7 @@ impl Signals {
     }
 }
 
-async fn follow(mut child: Child, mut signals: Signals) -> Ran {
+async fn follow(mut child: Child, mut passed_on: PassedOn, signals: &mut Signals) -> Ran {
     let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let mut output = Output {
         stdout: child.stdout.take().expect("it is a pipe"),
@@ -98,19 +104,24 @@ async fn follow(mut child: Child, mut signals: Signals) -> Ran {
     };
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status,
-            () = output.pass_on(), if output.is_open => {}
-            number = signals.next_for_command() => {
+            // In this order, so that no signal from before the end counts after it.
+            biased;
+            number = passed_on.next_for_command() => {
                 // A command that has just ended needs no signal.
                 let _ = pid.map(|pid| kill_process(pid, number));
             }
+            _ = signals.next() => {}
+            status = child.wait() => break status,
+            () = output.pass_on(), if output.is_open => {}
         }
     };
-    while output.is_open {
-        let rest = tokio::time::timeout(LINGER, output.pass_on());
-        output.is_open &= rest.await.is_ok();
-    }
+    let is_interrupted = tokio::select! {
+        biased;
+        () = output.pass_on_rest() => false,
+        () = signals.end() => true,
+    };
     match status.map(code) {
+        Ok(0) if is_interrupted => Ran::Interrupted(output.kept),
         Ok(0) => Ran::Succeeded(output.kept),
         Ok(code) => Ran::Failed(code),
         Err(error) => Ran::NotStarted {
@@ -138,6 +149,14 @@ struct Output {
 }
 
 impl Output {
+    /// Passes on the parts that still come after the command has ended.
+    async fn pass_on_rest(&mut self) {
+        while self.is_open {
+            let rest = tokio::time::timeout(LINGER, self.pass_on());
+            self.is_open &= rest.await.is_ok();
+        }
+    }
+
     /// Passes on the next part.
     async fn pass_on(&mut self) {
         let count = self.stdout.read(&mut self.part).await.unwrap_or_default();

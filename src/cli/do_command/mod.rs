@@ -23,6 +23,7 @@ use crate::cli::do_command::finder::{Finder, Found};
 use crate::cli::exit::Exit;
 use crate::cli::filter::exact;
 use crate::cli::outage::{Outage, ask_at_start};
+use crate::cli::signals::Signals;
 use crate::cli::submit::created_job::NoJob;
 use crate::cli::submit::{SubmitOptions, remember};
 use crate::cli::time_limit::time_limit;
@@ -99,9 +100,12 @@ impl Do {
         self.check(&client, service).await?;
         let clock = SystemClock::shared();
         let began = clock.uptime();
-        let ran = child::run(&self.command).await;
+        // Once listened for, a signal never ends this process by itself.
+        let mut signals = Signals::start()?;
+        let ran = child::run(&self.command, &mut signals).await;
+        let is_interrupted = matches!(ran, Ran::Interrupted(_));
         let output = match ran {
-            Ran::Succeeded(output) => output,
+            Ran::Succeeded(output) | Ran::Interrupted(output) => output,
             Ran::Failed(code) => end_as_the_command(code),
             Ran::NotStarted { reason, code } => {
                 complain(&reason);
@@ -109,11 +113,23 @@ impl Do {
             }
         };
         let age = clock.uptime().saturating_sub(began);
-        let found = finder
-            .find(&output)
-            .map_err(|reason| no_job(&reason, &service.name))?;
+        let found = finder.find(&output).map_err(|reason| {
+            let exit = no_job(&reason, &service.name);
+            if is_interrupted {
+                Exit::Interrupted
+            } else {
+                exit
+            }
+        })?;
         let body = self.body(service, found, age);
-        let watch = submit(&client, &clock, &body).await?;
+        if is_interrupted {
+            return Err(interrupted(&body));
+        }
+        let watch = tokio::select! {
+            biased;
+            watch = submit(&client, &clock, &body) => watch?,
+            () = signals.end() => return Err(interrupted(&body)),
+        };
         remember(&client, std::slice::from_ref(&watch.id));
         let terms = Terms {
             any: false,
@@ -122,7 +138,7 @@ impl Do {
             is_beside_output: true,
             again: Some("`jobwatch wait --last`"),
         };
-        Ok(wait_for(client, &[watch.id], terms).await)
+        Ok(wait_for(client, &[watch.id], terms, signals).await)
     }
 
     /// Lets the daemon check the options, before the command creates a job.
@@ -219,6 +235,15 @@ async fn submit(client: &Client, clock: &SharedClock, body: &str) -> Result<Watc
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Says how the job gets its watch after a signal came first.
+fn interrupted(body: &str) -> Exit {
+    note(&format!(
+        "interrupted: the job may run, but may not be watched; submit it: {}",
+        advice(body)
+    ));
+    Exit::Interrupted
 }
 
 /// Returns the command that submits the job of this body.

@@ -25,6 +25,7 @@ use crate::cli::filter::exact;
 use crate::cli::last;
 use crate::cli::outage::ask_at_start;
 use crate::cli::output::{say, say_json, time};
+use crate::cli::signals::Signals;
 use crate::cli::submit::bulk::{Input, Item};
 use crate::cli::submit::created_job::NoJob;
 use crate::cli::submit::ids::Line;
@@ -133,7 +134,7 @@ impl Submit {
             is_beside_output: false,
             again: Some("`jobwatch wait --last`"),
         };
-        let waited = wait_for(client, &ids, terms).await;
+        let waited = wait_for(client, &ids, terms, Signals::start()?).await;
         Ok(exit.worst(waited))
     }
 

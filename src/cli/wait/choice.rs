@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::filter::{PAGE_MAX, Term, path_of_page};
 use crate::cli::group::path_of_group;
 use crate::cli::last;
-use crate::cli::outage::ask_at_start;
+use crate::cli::outage::{Patience, ask};
 use crate::cli::output::complain;
 
 /// The references in one call.
@@ -50,9 +50,11 @@ pub(super) async fn choose(
     client: &Client,
     refs: &[String],
     filters: &[Term],
+    patience: Patience,
 ) -> Result<Chosen, Exit> {
     let mut asking = Asking {
         client,
+        patience,
         watches: Vec::new(),
         as_of: None,
     };
@@ -75,20 +77,20 @@ pub(super) async fn choose(
     Ok(Chosen { watches, as_of })
 }
 
-/// Waits until a group is closed.
+/// Waits until a group is closed, also over restarts of the daemon.
 pub(super) async fn until_complete(client: &Client, group: &str) -> Result<(), Exit> {
-    let mut is_noted = false;
+    let mut patience = Patience::Start;
     loop {
-        let view: GroupView = ask_at_start(client, &path_of_group(group)).await?;
+        let view: GroupView = ask(client, &path_of_group(group), patience).await?;
         if view.state != GroupState::Open {
             return Ok(());
         }
-        if !is_noted {
+        if patience == Patience::Start {
             note(&format!(
                 "the group `{group}` is open: waiting for its last watch, or for `jobwatch group close {group}`"
             ));
-            is_noted = true;
         }
+        patience = Patience::Wait;
         tokio::time::sleep(GROUP_PAUSE).await;
     }
 }
@@ -96,6 +98,7 @@ pub(super) async fn until_complete(client: &Client, group: &str) -> Result<(), E
 /// The questions for the watches of one wait.
 struct Asking<'a> {
     client: &'a Client,
+    patience: Patience,
     watches: Vec<WatchView>,
     /// The position of the first answer: a change after it may be in none of the others.
     as_of: Option<String>,
@@ -106,7 +109,7 @@ impl Asking<'_> {
         let mut cursor = None;
         loop {
             let path = path(refs, filters, cursor.as_deref());
-            let page: PageView = ask_at_start(self.client, &path).await?;
+            let page: PageView = ask(self.client, &path, self.patience).await?;
             self.watches.extend(page.watches);
             self.as_of.get_or_insert(page.as_of);
             if self.watches.len() > WATCHES_MAX {

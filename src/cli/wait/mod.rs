@@ -10,6 +10,7 @@ mod local;
 mod view;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::cli::client::{CallError, Client, DaemonArgs};
 use crate::cli::complaint::{complain_of_usage, note};
 use crate::cli::exit::Exit;
 use crate::cli::filter::WatchFilter;
+use crate::cli::outage::Patience;
 use crate::cli::output::complain;
 use crate::cli::pair::pair;
 use crate::cli::signals::{Sign, Signals};
@@ -37,6 +39,8 @@ const FRESH: Duration = Duration::from_secs(2);
 const PATIENT: Duration = Duration::from_mins(1);
 /// The time between two drawings of the live view.
 const TICK: Duration = Duration::from_secs(1);
+/// The state of a wait before its first view.
+const UNANSWERED: &str = "the daemon has not answered yet";
 /// More ids are not repeated in a message.
 const REPEATED_MAX: usize = 4;
 
@@ -90,6 +94,12 @@ pub(super) struct Terms {
     pub(super) again: Option<&'static str>,
 }
 
+/// The two that end a wait early: a signal, and one time limit for all that it does.
+struct Bounds {
+    signals: Signals,
+    limit: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
 /// The way in which a wait ended.
 enum End {
     Over,
@@ -115,16 +125,17 @@ impl Wait {
         if self.local {
             return self.wait_locally().await;
         }
-        let chosen = async {
-            let client = Arc::new(self.daemon.client()?);
-            let chosen = self.choose(&client).await?;
-            Ok((client, chosen))
-        };
-        let (client, chosen) = match chosen.await {
-            Ok(chosen) => chosen,
-            Err(exit) => return exit,
-        };
-        wait(client, chosen, self.terms(Some("repeat the command"))).await
+        match self.perform().await {
+            Ok(exit) | Err(exit) => exit,
+        }
+    }
+
+    async fn perform(&self) -> Result<Exit, Exit> {
+        let client = Arc::new(self.daemon.client()?);
+        let terms = self.terms(Some("repeat the command"));
+        let mut bounds = Bounds::start(Signals::start()?, self.timeout);
+        let chosen = self.choose(&client, &terms, &mut bounds).await?;
+        Ok(wait(client, chosen, terms, bounds).await)
     }
 
     fn terms(&self, again: Option<&'static str>) -> Terms {
@@ -152,12 +163,21 @@ impl Wait {
                 Err(exit) => return exit,
             }
         }
-        let exit = wait_for(Arc::clone(&local.client), &ids, self.terms(None)).await;
+        let signals = match Signals::start() {
+            Ok(signals) => signals,
+            Err(exit) => return exit,
+        };
+        let exit = wait_for(Arc::clone(&local.client), &ids, self.terms(None), signals).await;
         local.stop().await;
         exit
     }
 
-    async fn choose(&self, client: &Client) -> Result<Chosen, Exit> {
+    async fn choose(
+        &self,
+        client: &Client,
+        terms: &Terms,
+        bounds: &mut Bounds,
+    ) -> Result<Chosen, Exit> {
         let refs = if self.last {
             choice::last(client)?
         } else {
@@ -168,64 +188,85 @@ impl Wait {
             complain("name the watches to wait for: REF, --last, or a filter such as --label");
             return Err(Exit::Usage);
         }
+        let mut patience = Patience::Start;
         if let Some(group) = self.filter.group.as_ref().filter(|_| !self.any) {
-            self.until_complete(client, group).await?;
+            // Before it takes no more watches, its end is not near.
+            tokio::select! {
+                biased;
+                complete = choice::until_complete(client, group) => complete?,
+                exit = bounds.reached() => {
+                    let so_far = format!(
+                        "the group `{group}` is still open (`jobwatch group close {group}` closes it)"
+                    );
+                    return Err(terms.end_early(exit, &so_far, &[]));
+                }
+            }
+            patience = Patience::Wait;
         }
-        choice::choose(client, &refs, &filter).await
-    }
-
-    /// Waits until the group takes no more watches: before, its end is not near.
-    async fn until_complete(&self, client: &Client, group: &str) -> Result<(), Exit> {
-        let complete = choice::until_complete(client, group);
-        let Some(limit) = self.timeout else {
-            return complete.await;
-        };
-        let complete = tokio::time::timeout(limit, complete).await;
-        complete.unwrap_or_else(|_| {
-            complain(&format!(
-                "the group `{group}` is still open after {}; close it with `jobwatch group close {group}`",
-                show_duration(limit)
-            ));
-            Err(Exit::TimedOut)
-        })
+        tokio::select! {
+            biased;
+            chosen = choice::choose(client, &refs, &filter, patience) => chosen,
+            exit = bounds.reached() => Err(terms.end_early(exit, UNANSWERED, &[])),
+        }
     }
 }
 
 /// Waits for watches with these ids.
-pub(super) async fn wait_for(client: Arc<Client>, ids: &[String], terms: Terms) -> Exit {
-    match choice::choose(&client, ids, &[]).await {
-        Ok(chosen) => wait(client, chosen, terms).await,
+pub(super) async fn wait_for(
+    client: Arc<Client>,
+    ids: &[String],
+    terms: Terms,
+    signals: Signals,
+) -> Exit {
+    let mut bounds = Bounds::start(signals, terms.timeout);
+    let chosen = tokio::select! {
+        biased;
+        chosen = choice::choose(&client, ids, &[], Patience::Wait) => chosen,
+        exit = bounds.reached() => {
+            let open: Vec<&str> = ids.iter().map(String::as_str).collect();
+            return terms.end_early(exit, UNANSWERED, &open);
+        }
+    };
+    match chosen {
+        Ok(chosen) => wait(client, chosen, terms, bounds).await,
         Err(exit) => exit,
     }
 }
 
 /// Waits for the watches that were chosen; prints each result.
-async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms) -> Exit {
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => {
-            complain(&format!("cannot listen for signals: {error}"));
-            return Exit::Failed;
-        }
-    };
+async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms, bounds: Bounds) -> Exit {
     let form = match (terms.json, terms.is_beside_output) {
         (true, _) => Form::Json,
         (false, true) => Form::Notes,
         (false, false) => Form::Text,
     };
     let mut progress = Progress::new(chosen.watches, terms.any, Display::open(form));
-    let limit = async {
-        match terms.timeout {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
+    let Bounds { mut signals, limit } = bounds;
     let end = tokio::select! {
         biased;
         end = progress.run(&client, &chosen.as_of, &mut signals) => end,
         () = limit => End::TimedOut,
     };
     progress.end(end, &terms)
+}
+
+impl Bounds {
+    /// Starts the time limit, if there is one; the signals are listened for already.
+    fn start(signals: Signals, limit: Option<Duration>) -> Self {
+        let limit: Pin<Box<dyn Future<Output = ()> + Send>> = match limit {
+            Some(limit) => Box::pin(tokio::time::sleep(limit)),
+            None => Box::pin(std::future::pending()),
+        };
+        Self { signals, limit }
+    }
+
+    /// Waits for the first of the two; returns its exit code.
+    async fn reached(&mut self) -> Exit {
+        tokio::select! {
+            () = self.signals.end() => Exit::Interrupted,
+            () = &mut self.limit => Exit::TimedOut,
+        }
+    }
 }
 
 impl Progress {
@@ -364,12 +405,31 @@ impl Progress {
     }
 
     fn how_to_go_on(&self, terms: &Terms) -> String {
-        let Some(again) = terms.again else {
+        let open: Vec<&str> = self.open().map(|watch| watch.id.as_str()).collect();
+        terms.how_to_go_on(&open)
+    }
+}
+
+impl Terms {
+    /// Reports an end before the first view of the watches.
+    fn end_early(&self, exit: Exit, so_far: &str, open: &[&str]) -> Exit {
+        let how = self.how_to_go_on(open);
+        if exit == Exit::TimedOut {
+            let limit = show_duration(self.timeout.unwrap_or_default());
+            complain(&format!("timed out after {limit}: {so_far}; {how}"));
+        } else {
+            note(&format!("{so_far}; {how}"));
+        }
+        exit
+    }
+
+    /// Says how to wait again for these watches.
+    fn how_to_go_on(&self, open: &[&str]) -> String {
+        let Some(again) = self.again else {
             return "nothing watches the jobs any more: repeat the command to wait again"
                 .to_owned();
         };
-        let open: Vec<&str> = self.open().map(|watch| watch.id.as_str()).collect();
-        if open.len() > REPEATED_MAX {
+        if open.is_empty() || open.len() > REPEATED_MAX {
             return format!("the daemon continues to watch: {again} to wait again");
         }
         format!(

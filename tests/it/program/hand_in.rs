@@ -2,7 +2,9 @@
 //! and a wait without a daemon.
 
 use std::process::Output;
+use std::time::Duration;
 
+use jobwatch::clock::SystemClock;
 use serde_json::{Value, json};
 
 use crate::program::process::{
@@ -48,6 +50,17 @@ impl Site {
             .timeout(PATIENCE)
             .output()
             .unwrap()
+    }
+
+    /// Starts `do` with a line of shell as its command, which prints `job=ID.`.
+    fn start_do(&self, script: &str) -> Process {
+        let arguments = ["do", "--id-from", "job=([0-9a-f]+)", "--url"];
+        let arguments = [
+            &arguments[..],
+            &[&self.daemon.url, "--", "sh", "-c", script],
+        ]
+        .concat();
+        Process::start_with(&arguments, &[("PATH", "/usr/bin:/bin")])
     }
 
     /// Runs `do` with a line of shell as its command.
@@ -140,6 +153,32 @@ async fn a_creating_command_is_followed_to_the_end_of_its_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_submission_without_a_daemon_ends_at_sigint() {
+    let site = Site::start();
+    let job = site.create("succeeded").await;
+    let daemon = site.daemon.process.id();
+    let mut process = site.start_do(&format!("kill -9 {daemon}; echo job={job}."));
+    process.line_with("the job is submitted once it answers");
+    process.send_sigint();
+    process.line_with(&format!("`jobwatch submit dcs {job}`"));
+    assert_eq!(process.ended().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_stays_open_ends_at_sigterm() {
+    let site = Site::start();
+    let job = site.create("succeeded").await;
+    // A process in the background outlives the command, and then writes for ever.
+    let outlive = "while kill -0 $$ 2>/dev/null; do sleep 0.1; done";
+    let write = "while echo on; do sleep 0.5; done";
+    let mut process = site.start_do(&format!("echo job={job}.; ({outlive}; {write}) &"));
+    process.line_with("on");
+    process.send_sigterm();
+    process.line_with(&format!("`jobwatch submit dcs {job}`"));
+    assert_eq!(process.ended().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_creating_command_that_fails_is_not_watched() {
     let site = Site::start();
     let failed = site.perform(&[], "echo half; exit 7");
@@ -197,6 +236,54 @@ async fn a_wait_for_a_group_waits_for_its_last_watch() {
     assert_eq!(waiting.ended().code(), Some(1));
     waiting.has_said(&format!("dcs/{first} failed"));
     waiting.has_said(&format!("dcs/{last} succeeded"));
+}
+
+/// Makes an open group `night` with a job that does not end; returns the id of its watch.
+async fn open_group(site: &Site) -> String {
+    let job = json!({"service": "dcs", "duration": "10s", "outcome": "never"});
+    let job = site.simulator.create(&job).await;
+    let submit = ["submit", "dcs", &job, "--group", "night"];
+    let watch = site.daemon.ask_json(&submit);
+    watch["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_an_open_group_ends_at_its_limit_or_a_signal() {
+    let site = Site::start();
+    open_group(&site).await;
+    let wait = ["wait", "--group", "night", "--url", &site.daemon.url];
+    let late = run(&[&wait[..], &["--timeout", "1s"]].concat());
+    let said = stderr(&late);
+    assert_eq!(late.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("after 1s: the group `night` is still open"),
+        "{said}"
+    );
+    let mut waiting = Process::start(&wait);
+    waiting.line_with("the group `night` is open");
+    waiting.send_sigint();
+    waiting.line_with("repeat the command to wait again");
+    assert_eq!(waiting.ended().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_holds_before_and_after_a_group_closes() {
+    let site = Site::start();
+    let id = open_group(&site).await;
+    let clock = SystemClock::shared();
+    let began = clock.uptime();
+    let url = ["--url", &site.daemon.url];
+    let wait = ["wait", "--group", "night", "--timeout", "5s"];
+    let mut waiting = Process::start(&[&wait[..], &url].concat());
+    waiting.line_with("the group `night` is open");
+    // Most of the limit passes while the group is open.
+    let pause = site.daemon.ask(&["wait", &id, "--timeout", "3s"]);
+    assert_eq!(pause.status.code(), Some(3), "{}", stderr(&pause));
+    site.daemon.ask_json(&["group", "close", "night"]);
+    assert_eq!(waiting.ended().code(), Some(3));
+    waiting.has_said("after 5s; the daemon continues to watch");
+    let took = clock.uptime() - began;
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
 #[test]

@@ -144,7 +144,15 @@ impl Process {
     }
 
     pub(crate) fn send_sigterm(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.send("TERM");
+    }
+
+    pub(crate) fn send_sigint(&self) {
+        self.send("INT");
+    }
+
+    fn send(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id());
         assert!(
             Command::new("sh")
                 .args(["-c", &kill])

@@ -127,6 +127,28 @@ async fn a_restarted_daemon_costs_a_wait_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_daemon_costs_a_wait_for_a_group_nothing() {
+    let mut site = Site::start();
+    let job = json!({"service": "dcs", "duration": "200ms", "outcome": "succeeded"});
+    let job_id = site.simulator.create(&job).await;
+    let submit = ["submit", "dcs", &job_id, "--group", "night"];
+    site.daemon().ask_json(&submit);
+    let arguments = ["wait", "--group", "night", "--url", &site.url];
+    let mut terminal = Terminal::start(USUAL, &arguments);
+    terminal.shows("the group `night` is open");
+    site.kill();
+    terminal.shows("the wait goes on once the daemon answers");
+    site.restart();
+    site.daemon().ask_json(&["group", "close", "night"]);
+    let (code, screen) = terminal.ended();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(
+        screen.contains(&format!("dcs/{job_id} succeeded")),
+        "{screen}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_at_its_time_limit() {
     let site = Site::start();
     let (job_id, id) = site.submit_long().await;
