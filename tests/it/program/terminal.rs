@@ -141,12 +141,13 @@ fn services_are_those_of_the_daemon_or_of_the_configuration() {
     assert!(text.contains("1000/s") && text.contains("sim"), "{text}");
     assert_eq!(stderr(&live), "");
     let all = daemon.ask_json(&["services"]);
-    let dcs = all
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|it| it["name"] == "dcs");
-    assert_eq!(dcs.unwrap()["live"][0]["name"], "dcs");
+    assert_eq!(all.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&all[0]["name"], &all[0]["health"]),
+        (&"dcs".into(), &"idle".into())
+    );
+    let definitions = daemon.ask_json(&["services", "--definitions"]);
+    assert!(definitions.as_array().unwrap().len() > 40);
     let alone = run(&["services", "-c", &config, "--url", "http://127.0.0.1:1"]);
     assert_eq!(alone.status.code(), Some(0));
     assert!(stdout(&alone).contains("dcs") && !stdout(&alone).contains("RATE"));
