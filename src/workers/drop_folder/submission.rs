@@ -54,6 +54,10 @@ impl Link {
             request,
         }
     }
+
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("string keys only")
+    }
 }
 
 /// `NAME.error`: a problem document (RFC 9457), of the types that the API uses.
