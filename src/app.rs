@@ -119,6 +119,7 @@ impl App {
             tracker: lifecycle.tracker.clone(),
             usual: Usual::default(),
             bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
+            bulk_streams: Arc::new(Semaphore::new(api::BULK_STREAMS)),
         });
         let drop_folder = drop_folder(&settings, &actions, &store);
         Ok(Self {

@@ -8,6 +8,7 @@
 
 pub mod group;
 pub mod hint;
+pub(crate) mod json_request;
 pub mod poll;
 pub mod redrive;
 pub mod stop;

@@ -101,7 +101,7 @@ fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         (Some(_), Some(_)) => return Err(ApiError::forbidden("send one `Host` header")),
     };
     check_name(host)?;
-    // A request for a whole URL is for the name in it, whatever the header says.
+    // A request for a whole URL is for the name in it, also if the header has another.
     uri.authority().map_or(Ok(()), |it| check_name(it.as_str()))
 }
 

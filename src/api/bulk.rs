@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -16,18 +17,18 @@ use http::{HeaderValue, header};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::actions::json_request;
 use crate::actions::submit::SubmitError;
-use crate::api::Api;
-use crate::api::body;
 use crate::api::error::ApiError;
 use crate::api::line_report::Report;
 use crate::api::lines::{LINE_BYTES_MAX, Line, Lines};
+use crate::api::{Api, BULK_STREAMS};
 use crate::watch::request::WatchRequest;
 
 /// The most submissions in one transaction.
 const BATCH_MAX: usize = 1000;
 /// The number of batches whose answers may wait for the client.
-const ANSWERS_MAX: usize = 64;
+const ANSWERS_MAX: usize = 4;
 /// The longest silence of a client.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
 
@@ -45,14 +46,23 @@ type Answers = Pin<Box<dyn Future<Output = Bytes> + Send>>;
     tag = "watches",
     operation_id = "submit_watches",
     request_body(content = Option<String>, content_type = "application/x-ndjson"),
-    responses((
-        status = 200,
-        content_type = "application/x-ndjson",
-        body = String,
-        description = "The answers, as the lines are stored"
-    ))
+    responses(
+        (
+            status = 200,
+            content_type = "application/x-ndjson",
+            body = String,
+            description = "The answers, as the lines are stored"
+        ),
+        (status = 503, description = "unavailable"),
+    )
 )]
-pub(super) async fn submit(State(api): State<Api>, body: Body) -> Response {
+pub(super) async fn submit(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
+    // The answers of each stream may wait for its client, so the number of streams is limited too.
+    let Ok(place) = Arc::clone(&api.bulk_streams).try_acquire_owned() else {
+        return Err(ApiError::unavailable(format!(
+            "{BULK_STREAMS} streams of submissions are open already; try again"
+        )));
+    };
     let (answers, ready) = mpsc::channel(ANSWERS_MAX);
     let intake = Intake {
         body: body.into_data_stream(),
@@ -61,12 +71,16 @@ pub(super) async fn submit(State(api): State<Api>, body: Body) -> Response {
         api: api.clone(),
     };
     api.tracker.spawn(intake.run());
-    let answers = stream::unfold(ready, |mut ready: mpsc::Receiver<Answers>| async move {
-        let answers = ready.recv().await?.await;
-        Some((Ok::<_, Infallible>(answers), ready))
-    });
+    let ready = (ready, place);
+    let answers = stream::unfold(
+        ready,
+        |mut ready: (mpsc::Receiver<Answers>, _)| async move {
+            let answers = ready.0.recv().await?.await;
+            Some((Ok::<_, Infallible>(answers), ready))
+        },
+    );
     let kind = HeaderValue::from_static("application/x-ndjson");
-    ([(header::CONTENT_TYPE, kind)], Body::from_stream(answers)).into_response()
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(answers)).into_response())
 }
 
 /// Reads lines and submits them.
@@ -140,7 +154,7 @@ impl Intake {
 
     /// Begins to submit a batch. Returns false if the client is gone.
     async fn submit(&mut self, batch: Vec<Line>) -> bool {
-        // Bounds the memory of all streams together.
+        // Bounds the memory of the batches that are parsed and committed.
         let permit = self.api.bulk_batches.clone().acquire_owned().await;
         let api = self.api.clone();
         let committing = self.api.tracker.spawn(async move {
@@ -203,5 +217,5 @@ fn parse(line: &Line) -> Result<WatchRequest, ApiError> {
             LINE_BYTES_MAX / 1024
         ))
     })?;
-    body::parse(text).map_err(ApiError::bad_member)
+    json_request::parse(text).map_err(ApiError::bad_member)
 }

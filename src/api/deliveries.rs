@@ -1,7 +1,7 @@
 //! `/v1/deliveries` and `/v1/sinks`: lists deliveries, redrives dead letters, lists sinks.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use crate::api::delivery_view::{
 };
 use crate::api::error::ApiError;
 use crate::api::filter::label;
+use crate::api::path::PathText;
 use crate::api::query::{PAGE_DEFAULT, Term, parse_time, terms};
 use crate::api::schema;
 use crate::sink::SinkStatus;
@@ -99,7 +100,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let number = parse_id(&id)?;
     let found = api.store.delivery(number).await?;
@@ -127,7 +128,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn redrive(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     body: Body,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let number = parse_id(&id)?;

@@ -73,7 +73,7 @@ impl ApiError {
         }
     }
 
-    /// 400: the query or the body has an unknown field or an invalid value.
+    /// 400: the query or the body has an unknown member or an invalid value.
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(&problem::MALFORMED, detail)
     }
@@ -89,14 +89,14 @@ impl ApiError {
     /// 400: a member of the body breaks a rule, or the body is not a JSON object.
     pub(super) fn bad_member(fault: Fault) -> Self {
         if fault.field.is_empty() {
-            return Self::malformed(format!("the text {}", fault.message));
+            return Self::malformed(format!("the body {}", fault.message));
         }
         let mut error = Self::malformed(format!("`{}` {}", fault.field, fault.message));
         error.errors.push(fault);
         error
     }
 
-    /// `status`: the body is larger than 64 KiB, or its transfer broke off.
+    /// `status`: the body is larger than the call allows, or its transfer broke off.
     pub(super) fn bad_body(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
@@ -118,6 +118,15 @@ impl ApiError {
         Self {
             errors: vec![Fault::new("id", why)],
             ..Self::malformed(format!("`{text}` cannot name a watch"))
+        }
+    }
+
+    /// 400: a name in the path is not UTF-8.
+    pub(super) fn bad_path(path: &str) -> Self {
+        let rule = "must be UTF-8, with other bytes as %XX";
+        Self {
+            errors: vec![Fault::new("path", rule)],
+            ..Self::malformed(format!("the path `{path}` {rule}"))
         }
     }
 
@@ -215,9 +224,7 @@ impl ApiError {
     pub(super) fn no_such_route(path: &str) -> Self {
         Self::new(
             &problem::NO_SUCH_ROUTE,
-            format!(
-                "unknown path `{path}`; the API is at /v1/watches, /v1/deliveries and /v1/sinks"
-            ),
+            format!("unknown path `{path}`; GET /reference lists all paths"),
         )
     }
 
@@ -280,7 +287,7 @@ impl From<SubmitError> for ApiError {
                 errors,
                 ..Self::new(
                     &problem::REFUSED_WATCH,
-                    "nothing was stored; `errors` lists every invalid field",
+                    "nothing was stored; `errors` lists every invalid member",
                 )
             },
         }

@@ -5,10 +5,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use http::HeaderMap;
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::filter::label;
+use crate::api::path::PathText;
 use crate::api::query::{PAGE_DEFAULT, Term, terms};
 use crate::api::schema::{self, REFERENCE};
 use crate::store::{Cursor, LoggedEvent};
@@ -31,8 +33,8 @@ use crate::workers::announcer::{Followed, Follower};
 
 /// The longest silence on a connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// After this silence, a client gets the position after the events that its filter left out, so
-/// that it can continue there.
+/// This long after the first event that its filter left out, a client gets the position after them,
+/// so that it can continue there.
 const QUIET: Duration = Duration::from_millis(100);
 /// The pause before a client connects again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -80,23 +82,23 @@ pub(super) async fn follow(
         Some("") | None => None,
         Some(position) => Some(Cursor::new(position)),
     };
-    let feed = Feed {
+    let events = EventStream {
         follower: Some(api.announcer.follow(after).await?),
         filter,
         has_begun: false,
         has_skipped: false,
         stop: api.stop.clone(),
     };
-    let events = stream::unfold(feed, |mut feed| async move {
-        let event = feed.next().await?;
-        Some((Ok(event), feed))
+    let events = stream::unfold(events, |mut events| async move {
+        let event = events.next().await?;
+        Some((Ok(event), events))
     });
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
     Ok(Sse::new(events).keep_alive(heartbeat))
 }
 
 /// The stream of one client.
-struct Feed {
+struct EventStream {
     /// `None` once the stream ends.
     follower: Option<Follower>,
     filter: Filter,
@@ -107,7 +109,7 @@ struct Feed {
     stop: CancellationToken,
 }
 
-impl Feed {
+impl EventStream {
     async fn next(&mut self) -> Option<Event> {
         let follower = self.follower.as_mut()?;
         if !self.has_begun {
@@ -115,12 +117,14 @@ impl Feed {
             let position = follower.position().content();
             return Some(Event::default().retry(RETRY).id(position));
         }
+        // Runs on while events are left out, however many come.
+        let mut position_due = pin!(sleep(QUIET));
         loop {
             let next = async {
                 tokio::select! {
                     biased;
+                    () = position_due.as_mut(), if self.has_skipped => None,
                     next = follower.next() => Some(next),
-                    () = sleep(QUIET), if self.has_skipped => None,
                 }
             };
             let Some(next) = self.stop.run_until_cancelled(next).await? else {
@@ -132,7 +136,11 @@ impl Feed {
                     self.has_skipped = false;
                     return Some(in_stream(&event));
                 }
-                Ok(Followed::Event(_)) => self.has_skipped = true,
+                Ok(Followed::Event(_)) if self.has_skipped => {}
+                Ok(Followed::Event(_)) => {
+                    self.has_skipped = true;
+                    position_due.set(sleep(QUIET));
+                }
                 Ok(Followed::TooSlow) => {
                     self.follower = None;
                     return Some(Event::default().comment(
@@ -274,7 +282,7 @@ pub(super) struct EventsView {
 )]
 pub(super) async fn of_watch(
     State(api): State<Api>,
-    Path(reference): Path<String>,
+    PathText(reference): PathText,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsView>, ApiError> {
     let mut limit = PAGE_DEFAULT;

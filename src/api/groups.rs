@@ -1,13 +1,14 @@
 //! `/v1/groups/{name}`: shows a group of watches, and closes it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::api::path::PathText;
 use crate::store::StoredGroup;
 
 /// A group of watches, as the API shows it.
@@ -52,7 +53,7 @@ pub(crate) enum GroupState {
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathText(name): PathText,
 ) -> Result<Json<GroupView>, ApiError> {
     let group = api.store.group(&name).await?;
     let group = group.ok_or_else(|| ApiError::no_such_group(&name))?;
@@ -73,7 +74,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn close(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathText(name): PathText,
 ) -> Result<Json<GroupView>, ApiError> {
     let closed = api.actions.close_group(&name).await?;
     let group = closed.ok_or_else(|| ApiError::no_such_group(&name))?;

@@ -1,4 +1,4 @@
-//! `/v1/hints/{service}`: takes the word of another program that a job may have ended.
+//! `/v1/hints/{service}`: takes a hint of another program that a job may have ended.
 //!
 //! A hint is admitted by the token of the API, or by a Standard Webhooks signature where the
 //! service has a secret for its hints.
@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::actions::hint::{HintSource, NoHints, Signed};
 use crate::api::error::ApiError;
+use crate::api::path::PathText;
 use crate::api::{Api, auth};
 use crate::clock::SharedClock;
 
@@ -65,7 +66,7 @@ pub(super) async fn check(
 )]
 pub(super) async fn receive(
     State(api): State<Api>,
-    Path(service): Path<String>,
+    PathText(service): PathText,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<HintView>), ApiError> {

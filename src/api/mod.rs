@@ -15,6 +15,7 @@ mod bulk;
 mod deliveries;
 pub(crate) mod delivery_view;
 mod document;
+mod document_page;
 pub(crate) mod durations;
 pub(crate) mod error;
 mod events;
@@ -23,15 +24,15 @@ pub(crate) mod groups;
 pub(crate) mod hints;
 mod line_report;
 mod lines;
+mod path;
 mod problem;
 mod query;
+mod readiness;
 mod reference;
-mod reference_page;
 mod schema;
 pub(crate) mod server;
 pub(crate) mod service_view;
 mod services;
-mod status;
 pub(crate) mod view;
 mod wait;
 mod watches;
@@ -93,8 +94,12 @@ pub(crate) struct Api {
     pub(crate) usual: Usual,
     /// Limits the batches of all streams of submissions that are in memory.
     pub(crate) bulk_batches: Arc<Semaphore>,
+    /// Limits the streams of submissions.
+    pub(crate) bulk_streams: Arc<Semaphore>,
 }
 
+/// The most streams of submissions at a time.
+pub(crate) const BULK_STREAMS: usize = 128;
 /// The most batches of submissions in memory.
 pub(crate) const BULK_BATCHES: usize = 16;
 
@@ -118,9 +123,9 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(badge::show))
         .routes(routes!(groups::show))
         .routes(routes!(groups::close))
-        .routes(routes!(status::metrics))
+        .routes(routes!(readiness::metrics))
         .routes(routes!(document::json))
-        .routes(routes!(reference_page::page))
+        .routes(routes!(document_page::page))
 }
 
 /// The routes behind the guard that take as long as the client asks for, and limit their own
@@ -141,8 +146,8 @@ fn signed() -> OpenApiRouter<Api> {
 /// The routes that need no token.
 fn open() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(status::livez))
-        .routes(routes!(status::readyz))
+        .routes(routes!(readiness::livez))
+        .routes(routes!(readiness::readyz))
 }
 
 /// Builds the route table, with the description of each route.

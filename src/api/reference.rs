@@ -1,5 +1,6 @@
 //! References to watches in paths and queries: from a text to the one watch that it names.
 
+use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::{ApiError, Match};
 use crate::watch::reference::Reference;
@@ -19,12 +20,17 @@ impl Api {
         one_of(text, found)
     }
 
-    /// Returns the id of the watch that a reference names. A whole id is not looked up.
+    /// Returns the id of the watch that a reference names. A whole id of a watch that goes on is not
+    /// looked up in the store.
     pub(crate) async fn resolve_id(&self, text: &str) -> Result<WatchId, ApiError> {
-        match parse(text)? {
-            Reference::Id(id) => Ok(id),
-            _ => Ok(self.resolve(text).await?.id),
+        let reference = parse(text)?;
+        // The readings of a whole id come first.
+        if let Some(Reference::Id(id)) = reference.readings().first()
+            && self.poller.progress(*id).is_some()
+        {
+            return Ok(*id);
         }
+        Ok(self.resolve(text).await?.id)
     }
 }
 

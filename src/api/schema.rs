@@ -363,7 +363,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::watch::creating;
+    use crate::watch::creating_answer;
     use crate::watch::evidence;
     use crate::watch::observation;
     use crate::watch::request;
@@ -460,7 +460,7 @@ mod tests {
         );
         assert_eq!(schema["additionalProperties"], false);
         let answer = keys(&described::<CreatingAnswer>()["properties"]);
-        assert_eq!(read_by::<creating::CreatingAnswer>(), answer);
+        assert_eq!(read_by::<creating_answer::CreatingAnswer>(), answer);
         let example = schema["example"].clone();
         let request: request::WatchRequest = serde_json::from_value(example).unwrap();
         assert_eq!(request.check(), []);

@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use tokio::time::{sleep, timeout};
 
 use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::filter::{Wait, wait_limit, wait_of};
+use crate::api::path::PathText;
 use crate::api::query::terms;
 use crate::api::schema::{self, REFERENCE};
 use crate::api::view::{PageView, WatchView};
@@ -43,7 +44,7 @@ const WAIT_DEFAULT: Duration = Duration::from_mins(1);
 )]
 pub(super) async fn one(
     State(api): State<Api>,
-    Path(reference): Path<String>,
+    PathText(reference): PathText,
     RawQuery(query): RawQuery,
 ) -> Result<Json<WatchView>, ApiError> {
     let wait = parse_query(query.as_deref().unwrap_or_default())?;
@@ -117,7 +118,7 @@ impl Api {
         let mut time_is_up = pin!(sleep(wait.limit));
         let (mut seen, mut is_last) = (wait.after, false);
         loop {
-            let position = self.announcer.position();
+            let position = self.announcer.present_position().await?;
             let page = self.store.watches(query.clone()).await?;
             if page.next.is_some() {
                 return Err(ApiError::malformed(format!(
@@ -132,7 +133,7 @@ impl Api {
             let open = watches.iter().filter(|it| it.state == WatchState::Watching);
             let ids = open.map(|it| it.id).collect();
             let since = seen.take().unwrap_or(position);
-            let waiting = self.announcer.wait(ids, wait.until, &since).await;
+            let waiting = self.announcer.begin_wait(ids, wait.until, &since).await;
             let change = async {
                 tokio::select! {
                     biased;

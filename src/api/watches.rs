@@ -1,7 +1,7 @@
 //! `/v1/watches`: submits, lists, shows, polls and stops watches.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
@@ -9,6 +9,7 @@ use crate::actions::Polling;
 use crate::api::Api;
 use crate::api::body::{self, Body};
 use crate::api::error::ApiError;
+use crate::api::path::PathText;
 use crate::api::schema::{self, REFERENCE};
 use crate::api::view::{PageView, WatchView};
 use crate::watch::Watch;
@@ -117,7 +118,7 @@ pub(super) async fn list(
         let (watches, at) = api.when(listing.query, wait).await?;
         return Ok(Json(api.page(watches, None, &at)));
     }
-    let at = api.announcer.position();
+    let at = api.announcer.present_position().await?;
     let page = api.store.watches(listing.query).await?;
     api.refresh_usual(&page.watches).await?;
     let next = page.next.map(|cursor| cursor.to_string());
@@ -139,7 +140,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(reference): Path<String>,
+    PathText(reference): PathText,
 ) -> Result<Json<WatchView>, ApiError> {
     let watch = api.resolve(&reference).await?;
     let events = api.store.events_of(watch.id, TRANSITIONS_SHOWN).await?;
@@ -162,7 +163,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn evidence(
     State(api): State<Api>,
-    Path(reference): Path<String>,
+    PathText(reference): PathText,
 ) -> Result<Json<Evidence>, ApiError> {
     let watch = api.resolve(&reference).await?;
     let evidence = api.store.evidence(watch.id).await?;
@@ -171,7 +172,7 @@ pub(super) async fn evidence(
         .ok_or_else(|| ApiError::no_evidence(&watch))
 }
 
-/// Ends a watch as `unwatched` and shows it. A watch that is final is not changed.
+/// Ends a watch as `unwatched` and shows it. A watch that has ended is not changed.
 #[utoipa::path(
     delete,
     path = "/v1/watches/{id}",
@@ -186,7 +187,7 @@ pub(super) async fn evidence(
 )]
 pub(super) async fn stop(
     State(api): State<Api>,
-    Path(reference): Path<String>,
+    PathText(reference): PathText,
 ) -> Result<Json<WatchView>, ApiError> {
     let id = api.resolve_id(&reference).await?;
     let stopped = api.actions.stop(id).await?;
@@ -194,7 +195,8 @@ pub(super) async fn stop(
     Ok(Json(api.view(watch)))
 }
 
-/// Makes the next poll of a watch due now, and shows the watch. One that is final is not polled.
+/// Makes the next poll of a watch due now, and shows the watch. A watch that has ended is not
+/// polled.
 #[utoipa::path(
     post,
     path = "/v1/watches/{id}/poll",
@@ -209,7 +211,7 @@ pub(super) async fn stop(
 )]
 pub(super) async fn poll(
     State(api): State<Api>,
-    Path(reference): Path<String>,
+    PathText(reference): PathText,
 ) -> Result<Json<WatchView>, ApiError> {
     let watch = api.resolve(&reference).await?;
     api.actions.poll_now(watch.id);

@@ -1,12 +1,13 @@
 //! `/v1/watches/{id}/why`: one paragraph about a watch, and the facts that it puts into words.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::api::path::PathText;
 use crate::api::schema::REFERENCE;
 use crate::api::service_view::{AnswerView, ProblemView};
 use crate::api::why_facts::{
@@ -49,7 +50,7 @@ pub(crate) struct WhyView {
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(reference): Path<String>,
+    PathText(reference): PathText,
 ) -> Result<Json<WhyView>, ApiError> {
     let watch = api.resolve(&reference).await?;
     let facts = api.facts(watch).await?;
@@ -80,7 +81,7 @@ impl Api {
             next_poll: polled.map(|polled| NextPoll {
                 at: polled.next_at,
                 because: polled.reason,
-                is_end: polled.is_end,
+                ends_watch: polled.ends_watch,
             }),
             service_state: self.service_facts(&watch.service),
             receivers: self.receivers(&watch).await?,
@@ -178,7 +179,7 @@ fn answer_of(watch: &Watch, polled: Option<&PollFacts>) -> Option<WatchAnswer> {
         is_unknown_status: watch.unknown_status.is_some(),
         is_held: job.is_some_and(|job| job.state == JobState::Held),
         is_stale: watch.is_stale(),
-        waits_to_be_believed: polled.map_or(0, |polled| polled.waits_to_be_believed),
+        confirmations: polled.map_or(0, |polled| polled.confirmations),
     })
 }
 

@@ -55,8 +55,8 @@ pub(crate) struct WatchAnswer {
     pub(crate) is_held: bool,
     /// True if the status is that of an earlier run.
     pub(crate) is_stale: bool,
-    /// The sightings that agree on an end that does not count yet; 0 without one.
-    pub(crate) waits_to_be_believed: u32,
+    /// The sightings in a row that agree on an end that does not count yet; 0 without one.
+    pub(crate) confirmations: u32,
 }
 
 /// Problems in a row, up to now.
@@ -79,7 +79,7 @@ pub(crate) struct NextPoll {
     #[schema(value_type = schema::PollReason)]
     pub(crate) because: Reason,
     /// True if the watch ends then, without a poll.
-    pub(crate) is_end: bool,
+    pub(crate) ends_watch: bool,
 }
 
 /// The state of the service that the watch is about.

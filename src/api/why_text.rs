@@ -32,7 +32,7 @@ pub(crate) fn why(facts: &Facts) -> String {
         sentences.push(format!(
             "Without a verdict it ends as `timed_out` at {}, in {}.",
             time(facts.deadline),
-            span(facts.at, facts.deadline)
+            time_between(facts.at, facts.deadline)
         ));
     }
     sentences.extend(receivers_in_words(&facts.receivers, facts.end.is_some()));
@@ -50,14 +50,14 @@ fn beginning(facts: &Facts) -> String {
         return format!(
             "jobwatch has watched the job `{job_id}` of the service `{service}` since {}, for {}.",
             time(*submitted_at),
-            span(*submitted_at, facts.at)
+            time_between(*submitted_at, facts.at)
         );
     };
     format!(
         "The watch of the job `{job_id}` of the service `{service}` ended as `{}` at {}, {} after it was accepted.",
         end.outcome,
         time(end.at),
-        span(*submitted_at, end.at)
+        time_between(*submitted_at, end.at)
     )
 }
 
@@ -69,13 +69,13 @@ fn present(facts: &Facts) -> Vec<String> {
         sentences.push(problem_in_words(problem, facts.at));
         sentences.push(match answer.and_then(|it| it.status.as_deref()) {
             Some(status) => format!("Before that, the service gave the status `{status}`."),
-            None => "The job was not seen yet.".to_owned(),
+            None => "The job has not been seen yet.".to_owned(),
         });
         return sentences;
     }
     match answer {
         Some(answer) => sentences.extend(answer_in_words(answer, facts.at)),
-        None => sentences.push("It was not polled yet.".to_owned()),
+        None => sentences.push("It has not been polled yet.".to_owned()),
     }
     sentences
 }
@@ -89,8 +89,13 @@ fn answer_in_words(answer: &WatchAnswer, now: Timestamp) -> Vec<String> {
         None => format!("no status{progress}"),
     };
     sentences.push(match answer.at {
-        Some(at) => format!("The last answer, {} ago, shows {status}.", span(at, now)),
-        None => format!("It was not polled since the daemon started; before, it had {status}."),
+        Some(at) => format!(
+            "The last answer, {} ago, shows {status}.",
+            time_between(at, now)
+        ),
+        None => format!(
+            "It has not been polled since the daemon started; the last known answer had {status}."
+        ),
     });
     let mut add = |is_so: bool, sentence: &str| {
         if is_so {
@@ -109,10 +114,10 @@ fn answer_in_words(answer: &WatchAnswer, now: Timestamp) -> Vec<String> {
         answer.is_stale,
         "That is the end of an earlier run, so the job counts as pending.",
     );
-    if answer.waits_to_be_believed > 0 {
+    if answer.confirmations > 0 {
         sentences.push(format!(
             "An end was seen {}, and it must hold before it counts.",
-            times(answer.waits_to_be_believed)
+            times(answer.confirmations)
         ));
     }
     sentences
@@ -129,11 +134,11 @@ fn problem_in_words(problem: &ProblemRow, now: Timestamp) -> String {
     let status = status.map_or_else(String::new, |status| format!(", {status}"));
     let row = match in_a_row {
         0 | 1 => String::new(),
-        count => format!(" That was the problem number {count} in a row."),
+        count => format!(" That was problem {count} in a row."),
     };
     format!(
         "The last poll, {} ago, did not show the job, because {}{status}: {}.{row}",
-        span(*at, now),
+        time_between(*at, now),
         words_of(last.kind),
         said(last)
     )
@@ -186,7 +191,7 @@ fn usual_in_words(usual: UsualView, facts: &Facts) -> String {
 
 fn next_in_words(facts: &Facts) -> String {
     let Some(next) = &facts.next_poll else {
-        return "The watch is not on the agenda: the daemon still loads its watches, or has a decision about this one that waits for the store.".to_owned();
+        return "No poll is planned: either the daemon is still loading its watches, or its last decision about this watch is not stored yet.".to_owned();
     };
     let Some(service) = &facts.service_state else {
         return format!(
@@ -194,30 +199,30 @@ fn next_in_words(facts: &Facts) -> String {
             facts.service
         );
     };
-    if next.is_end {
-        return "It is not polled again before its deadline, because the service asked for no requests until after it.".to_owned();
+    if next.ends_watch {
+        return "It will not be polled again before its deadline, because the service asked for a pause that is longer.".to_owned();
     }
     let resumes = service.paused_until.filter(|end| *end >= next.at);
     if let Some(resumes) = resumes {
         return format!(
             "The next poll comes in {}: the service was asked too often, and all polls of its budget pause until {}.",
-            span(facts.at, resumes),
+            time_between(facts.at, resumes),
             time(resumes)
         );
     }
     if next.at > facts.at {
         return format!(
             "The next poll comes in {}, {}.",
-            span(facts.at, next.at),
+            time_between(facts.at, next.at),
             because(next)
         );
     }
     if service.waiting == 0 {
-        return "A poll is under way.".to_owned();
+        return "A poll is in progress.".to_owned();
     }
     format!(
-        "The next poll is due since {} and waits for its budget of {} a second and {} at once: {}.",
-        span(next.at, facts.at),
+        "The next poll has been due for {}. It waits for its budget ({} polls a second, {} at once), where {}.",
+        time_between(next.at, facts.at),
         rate(service.rate),
         service.concurrency,
         counted(service.waiting, "poll waits", "polls wait")
@@ -226,16 +231,16 @@ fn next_in_words(facts: &Facts) -> String {
 
 fn because(next: &NextPoll) -> &'static str {
     match next.because {
-        Reason::First => "the delay before the first poll",
+        Reason::First => "after the delay before the first poll",
         Reason::Restart => "because the daemon has started and spreads its first polls",
-        Reason::Interval | Reason::Pause => "the interval between two polls",
+        Reason::Interval | Reason::Pause => "after the usual interval between two polls",
         Reason::Pace => "because the last answer named this time",
         Reason::RetryAfter => "because the service asked for this pause (Retry-After)",
         Reason::Confirm => "to see whether the end holds",
         Reason::Deadline => "exactly at the deadline",
-        Reason::Trouble => "because the last decision about it could not be saved",
+        Reason::Unsaved => "because the last decision about it could not be saved",
         Reason::Alone => "for this job alone, because the list did not show it",
-        Reason::Asked => "because it was asked for",
+        Reason::Asked => "because a person or a hint asked for it",
     }
 }
 
@@ -254,7 +259,7 @@ fn service_in_words(service: &ServiceFacts, facts: &Facts) -> Vec<String> {
         ));
     } else if let Some(end) = state.expires_at {
         sentences.push(format!(
-            "The credential `{name}` is valid until {} and renewed before.",
+            "The credential `{name}` is valid until {}; it will be renewed before that.",
             time(end)
         ));
     }
@@ -262,7 +267,7 @@ fn service_in_words(service: &ServiceFacts, facts: &Facts) -> Vec<String> {
         (service.failing_since, &service.problem, &facts.problem)
     {
         sentences.push(format!(
-            "Other polls of this service fail since {}, because {}: {}.",
+            "All polls of this service have failed since {}, because {}: {}.",
             time(since),
             words_of(problem.kind),
             said(problem)
@@ -278,7 +283,7 @@ fn ending(end: &End, facts: &Facts) -> Vec<String> {
         let code = code.map_or_else(String::new, |code| format!(" ({code})"));
         sentences.push(format!("The reason: {}{code}.", cut(reason)));
     } else if let Some(code) = &end.code {
-        sentences.push(format!("The code: {code}."));
+        sentences.push(format!("The error code is {code}."));
     }
     sentences.push(
         if end.has_evidence {
@@ -286,7 +291,7 @@ fn ending(end: &End, facts: &Facts) -> Vec<String> {
         } else if end.outcome == Outcome::Unwatched {
             "The job itself was not changed."
         } else {
-            "There is no evidence of it."
+            "No answer is kept as evidence."
         }
         .to_owned(),
     );
@@ -297,7 +302,7 @@ fn ending(end: &End, facts: &Facts) -> Vec<String> {
     } else if let Some(at) = end.late_poll_at {
         sentences.push(format!(
             "It is still polled for a late result, next in {}.",
-            span(facts.at, at)
+            time_between(facts.at, at)
         ));
     }
     sentences
@@ -348,8 +353,12 @@ fn receivers_in_words(receivers: &Receivers, is_over: bool) -> Vec<String> {
             sentences.push(format!("Its end goes to {}.", listed(&all)));
         }
         if !some.is_empty() {
+            let (verb, their) = match some.as_slice() {
+                [_] => ("receives", "its"),
+                _ => ("receive", "their"),
+            };
             sentences.push(format!(
-                "Some ends only go to {}, by the filter.",
+                "{} {verb} only some outcomes, because of `events` in {their} settings.",
                 listed(&some)
             ));
         }
@@ -405,7 +414,7 @@ fn time(at: Timestamp) -> String {
 }
 
 /// Returns the time between two instants in whole seconds.
-fn span(from: Timestamp, to: Timestamp) -> String {
+fn time_between(from: Timestamp, to: Timestamp) -> String {
     show_duration(Duration::from_secs(until(from, to).as_secs()))
 }
 
@@ -461,13 +470,13 @@ mod tests {
                 is_unknown_status: false,
                 is_held: false,
                 is_stale: false,
-                waits_to_be_believed: 0,
+                confirmations: 0,
             }),
             problem: None,
             next_poll: Some(NextPoll {
                 at: at("10:05:30"),
                 because: Reason::Interval,
-                is_end: false,
+                ends_watch: false,
             }),
             service_state: Some(ServiceFacts {
                 credential: "otc".to_owned(),
@@ -556,7 +565,7 @@ mod tests {
     }
 
     const RUNNING: &str = "The last answer, 30s ago, shows the status `RUNNING`.";
-    const NEXT: &str = "The next poll comes in 30s, the interval between two polls.";
+    const NEXT: &str = "The next poll comes in 30s, after the usual interval between two polls.";
     const TO_OPS: &str = "Its end goes to `ops`.";
 
     #[test]
@@ -583,10 +592,10 @@ mod tests {
     fn the_last_answer_is_told_in_the_words_of_the_service() {
         type Case = (fn(&mut Facts), &'static str);
         let cases: [Case; 7] = [
-            (|it| it.last_answer = None, "It was not polled yet."),
+            (|it| it.last_answer = None, "It has not been polled yet."),
             (
                 |it| answer(it).at = None,
-                "It was not polled since the daemon started; before, it had the status `RUNNING`.",
+                "It has not been polled since the daemon started; the last known answer had the status `RUNNING`.",
             ),
             (
                 |it| answer(it).progress = Some("40 %".to_owned()),
@@ -605,7 +614,7 @@ mod tests {
                 "The last answer, 30s ago, shows the status `RUNNING`. That is the end of an earlier run, so the job counts as pending.",
             ),
             (
-                |it| answer(it).waits_to_be_believed = 2,
+                |it| answer(it).confirmations = 2,
                 "The last answer, 30s ago, shows the status `RUNNING`. An end was seen 2 times, and it must hold before it counts.",
             ),
         ];
@@ -626,7 +635,7 @@ mod tests {
                 ProblemKind::ServerError,
                 Some(502),
                 3,
-                "because the service failed, HTTP 502: Internal error (DCS.5000). That was the problem number 3 in a row.",
+                "because the service failed, HTTP 502: Internal error (DCS.5000). That was problem 3 in a row.",
             ),
             (
                 ProblemKind::Unreachable,
@@ -638,7 +647,7 @@ mod tests {
                 ProblemKind::NotFound,
                 Some(404),
                 2,
-                "because the service does not know the job, HTTP 404: Internal error (DCS.5000). That was the problem number 2 in a row.",
+                "because the service does not know the job, HTTP 404: Internal error (DCS.5000). That was problem 2 in a row.",
             ),
         ];
         for (kind, http_status, in_a_row, expected) in cases {
@@ -657,14 +666,14 @@ mod tests {
             facts.problem = Some(problem(ProblemKind::Forbidden, Some(403), 1));
             facts.last_answer = None;
         });
-        let middle = "The last poll, 10s ago, did not show the job, because the service refused the request, HTTP 403: Internal error (DCS.5000). The job was not seen yet.";
+        let middle = "The last poll, 10s ago, did not show the job, because the service refused the request, HTTP 403: Internal error (DCS.5000). The job has not been seen yet.";
         says(&unseen, &format!("{middle} {NEXT}"), TO_OPS);
     }
 
     #[test]
     fn the_time_of_the_next_poll_has_its_reason() {
         let cases = [
-            (Reason::First, "the delay before the first poll"),
+            (Reason::First, "after the delay before the first poll"),
             (
                 Reason::Restart,
                 "because the daemon has started and spreads its first polls",
@@ -677,14 +686,14 @@ mod tests {
             (Reason::Confirm, "to see whether the end holds"),
             (Reason::Deadline, "exactly at the deadline"),
             (
-                Reason::Trouble,
+                Reason::Unsaved,
                 "because the last decision about it could not be saved",
             ),
             (
                 Reason::Alone,
                 "for this job alone, because the list did not show it",
             ),
-            (Reason::Asked, "because it was asked for"),
+            (Reason::Asked, "because a person or a hint asked for it"),
         ];
         for (reason, expected) in cases {
             let facts = change(facts(), |facts| next(facts).because = reason);
@@ -709,12 +718,12 @@ mod tests {
                     next(it).at = at("10:04:15");
                     service(it).waiting = 40;
                 },
-                "The next poll is due since 45s and waits for its budget of 5 a second and 8 at once: 40 polls wait.",
+                "The next poll has been due for 45s. It waits for its budget (5 polls a second, 8 at once), where 40 polls wait.",
             ),
-            (|it| next(it).at = at("10:04:59"), "A poll is under way."),
+            (|it| next(it).at = at("10:04:59"), "A poll is in progress."),
             (
-                |it| next(it).is_end = true,
-                "It is not polled again before its deadline, because the service asked for no requests until after it.",
+                |it| next(it).ends_watch = true,
+                "It will not be polled again before its deadline, because the service asked for a pause that is longer.",
             ),
             (
                 |it| it.service_state = None,
@@ -722,7 +731,7 @@ mod tests {
             ),
             (
                 |it| it.next_poll = None,
-                "The watch is not on the agenda: the daemon still loads its watches, or has a decision about this one that waits for the store.",
+                "No poll is planned: either the daemon is still loading its watches, or its last decision about this watch is not stored yet.",
             ),
         ];
         for (edit, expected) in cases {
@@ -740,7 +749,7 @@ mod tests {
         let cases: [Case; 4] = [
             (
                 |it| service(it).credential_state.expires_at = Some(at("20:00:00")),
-                "The credential `otc` is valid until 2026-11-22T20:00:00Z and renewed before.",
+                "The credential `otc` is valid until 2026-11-22T20:00:00Z; it will be renewed before that.",
             ),
             (
                 |it| service(it).credential_state.refused = Some("wrong password".to_owned()),
@@ -755,7 +764,7 @@ mod tests {
                     service(it).failing_since = Some(at("10:03:00"));
                     service(it).problem = Some(problem(ProblemKind::ServerError, None, 1).last);
                 },
-                "Other polls of this service fail since 2026-11-22T10:03:00Z, because the service failed: Internal error (DCS.5000).",
+                "All polls of this service have failed since 2026-11-22T10:03:00Z, because the service failed: Internal error (DCS.5000).",
             ),
         ];
         for (edit, expected) in cases {
@@ -778,7 +787,7 @@ mod tests {
             ),
             (
                 |it| it.some_ends.push("pager".to_owned()),
-                "Its end goes to `ops`. Some ends only go to `pager`, by the filter.",
+                "Its end goes to `ops`. `pager` receives only some outcomes, because of `events` in its settings.",
             ),
             (
                 |it| {
@@ -825,7 +834,7 @@ mod tests {
                     end(it).late_result = Some("succeeded".to_owned());
                     end(it).has_evidence = false;
                 },
-                "Its deadline passed, and the job was never seen. There is no evidence of it. A late result came after the end: the job `succeeded`.",
+                "Its deadline passed, and the job was never seen. No answer is kept as evidence. A late result came after the end: the job `succeeded`.",
             ),
             (
                 Outcome::Lost,
@@ -835,7 +844,7 @@ mod tests {
             (
                 Outcome::Unknown,
                 |it| end(it).code = Some("403".to_owned()),
-                "jobwatch could not find out how the job ended. The code: 403. The answer that proved it is kept as evidence.",
+                "jobwatch could not find out how the job ended. The error code is 403. The answer that proved it is kept as evidence.",
             ),
             (
                 Outcome::Unwatched,

@@ -27,8 +27,8 @@ impl Times {
             return utc(at);
         }
         match self.seconds_since(at) {
-            since @ 0.. => format!("{} ago", span(since)),
-            until => format!("in {}", span(-until)),
+            since @ 0.. => format!("{} ago", rounded_age(since)),
+            until => format!("in {}", rounded_age(-until)),
         }
     }
 
@@ -38,7 +38,7 @@ impl Times {
             return utc(at);
         }
         // A clock that is behind that of the daemon shows no negative age.
-        span(self.seconds_since(at).max(0))
+        rounded_age(self.seconds_since(at).max(0))
     }
 
     pub(super) fn is_utc(self) -> bool {
@@ -56,7 +56,7 @@ pub(super) fn utc(at: Timestamp) -> String {
 }
 
 /// Writes a number of seconds with its two largest units: `45s`, `3m`, `2h 10m`, `3d 4h`.
-pub(super) fn span(seconds: i64) -> String {
+pub(super) fn rounded_age(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     let two = |large: i64, unit: &str, small: i64, small_unit: &str| match small {
         0 => format!("{large}{unit}"),
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_has_its_two_largest_units() {
+    fn a_rounded_age_has_its_two_largest_units() {
         for (seconds, text) in [
             (0, "0s"),
             (59, "59s"),
@@ -87,7 +87,7 @@ mod tests {
             (270_000, "3d 3h"),
             (2_000_000, "23d"),
         ] {
-            assert_eq!(span(seconds), text);
+            assert_eq!(rounded_age(seconds), text);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::cli::output::say;
 use crate::cli::{Cli, Exit};
 
 const HELP: &str = "\
+Examples:
   jobwatch completions bash > /usr/share/bash-completion/completions/jobwatch
   jobwatch completions zsh > \"${fpath[1]}/_jobwatch\"
   jobwatch completions fish > ~/.config/fish/completions/jobwatch.fish";

@@ -213,7 +213,7 @@ fn table(deliveries: &[DeliveryView], times: Times) -> Table {
         table.row(vec![
             delivery.id.clone(),
             plain(&delivery.sink),
-            short(&delivery.type_name).to_owned(),
+            short_type(&delivery.type_name).to_owned(),
             painted(paint, &delivery.state),
             delivery.attempts.to_string(),
             number(delivery.last_status),
@@ -226,7 +226,7 @@ fn table(deliveries: &[DeliveryView], times: Times) -> Table {
     table
 }
 
-pub(super) fn short(type_name: &str) -> &str {
+pub(super) fn short_type(type_name: &str) -> &str {
     type_name.trim_start_matches("dev.jobwatch.")
 }
 
@@ -246,7 +246,7 @@ fn in_words(delivery: &DeliveryView, times: Times) -> String {
     row("sink", Some(plain(&delivery.sink)));
     row("state", Some(painted(paint, &delivery.state)));
     row("event", Some(delivery.event_id.clone()));
-    row("type", Some(short(&delivery.type_name).to_owned()));
+    row("type", Some(short_type(&delivery.type_name).to_owned()));
     row("watch", delivery.watch_id.clone());
     row("attempts", Some(delivery.attempts.to_string()));
     row("due", delivery.due_at.map(|at| times.show(at)));

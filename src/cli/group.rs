@@ -24,7 +24,8 @@ pub(super) struct Group {
 enum Command {
     /// Show a group: its size, and how many of its watches go on
     Show(OneGroup),
-    /// Close a group: it takes no more watches, and its event follows the end of the last
+    /// Close a group: no watch can join it any more, and its event is sent when the last watch
+    /// has ended
     Close(OneGroup),
 }
 

@@ -13,6 +13,7 @@ use crate::cli::{Cli, Exit};
 use crate::suggest;
 
 const HELP: &str = "\
+Examples:
   jobwatch man | man -l -                     read the page of jobwatch
   jobwatch man sink test | man -l -           read the page of one command
   jobwatch man --dir /usr/share/man/man1      write the pages of all commands";

@@ -16,6 +16,7 @@ mod db;
 mod deliveries;
 pub mod demo;
 mod do_command;
+mod duration;
 mod environment;
 mod events;
 mod exit;
@@ -47,7 +48,6 @@ mod show;
 mod signals;
 mod simulate;
 mod sink;
-mod span;
 mod stop;
 mod submit;
 mod table;
@@ -97,7 +97,7 @@ fn after_help() -> String {
 enum Command {
     /// Run the daemon: poll jobs, send events to sinks, serve the API
     Run(run::Run),
-    /// Show a daemon at work on simulated services, for a quarter of a minute
+    /// Show a daemon at work on simulated services, for about 15 seconds
     Demo(demo::Demo),
     /// Simulate DCS, SFS Turbo, SDRS and resources, to try a configuration without a cloud
     Simulate(simulate::Simulate),
@@ -117,7 +117,7 @@ enum Command {
     Submit(submit::Submit),
     /// Run the command that creates a job, and watch the job to its end
     Do(do_command::Do),
-    /// Wait until jobs have ended; the exit code tells how
+    /// Wait until jobs have ended; the exit code is that of the worst outcome
     Wait(wait::Wait),
     /// List the watches, newest first
     List(list::List),
@@ -133,7 +133,7 @@ enum Command {
     Top(top::Top),
     /// Stop watching a job; the job itself continues
     Stop(stop::Stop),
-    /// Show or close a group of watches, whose end is one event
+    /// Show or close a group: several watches whose end is one event
     Group(group::Group),
     /// List deliveries and dead letters, or show the attempts of one delivery
     Deliveries(deliveries::Deliveries),
@@ -143,7 +143,7 @@ enum Command {
     Sink(sink::Sink),
     /// Print a piece of a pipeline that starts a job and waits for its end
     Glue(glue::Glue),
-    /// Ask the daemon whether it is ready, by the exit code
+    /// Check that the daemon is ready; the exit code is the answer
     Health(health::Health),
     /// Check the database, or back it up
     Db(db::Db),

@@ -27,7 +27,8 @@ pub(super) struct Probe {
     /// The id of the job
     #[arg(value_parser = job_id)]
     job_id: String,
-    /// A parameter of the request, if the configuration of the service does not set it
+    /// A param that the configuration of the service does not set, such as `project_id=…`; may be
+    /// repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
     /// Print JSON, also for errors; the result is JSON without it as well

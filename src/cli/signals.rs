@@ -1,8 +1,8 @@
-//! The signals that a command waits for while it looks on.
+//! The signals that a command listens for while it waits or follows events.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A signal, by its meaning for a command that looks on.
+/// A signal, by its meaning for a command that waits or follows events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
     /// SIGINT or SIGTERM: end now.

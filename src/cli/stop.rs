@@ -20,7 +20,7 @@ REF is the id of a watch, the first 6 characters of it or more, SERVICE/JOB_ID, 
   jobwatch stop dcs/ff80808282c1a5b2
   jobwatch stop --label deploy=42             asks first; --yes does not";
 
-/// Ends watches as `unwatched`. A watch that is final is not changed.
+/// Ends watches as `unwatched`. A watch that has ended is not changed.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(super) struct Stop {

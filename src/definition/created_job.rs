@@ -1,4 +1,5 @@
-//! The job in the answer of the call that creates it: `submit --from-response`.
+//! The job in the answer of the call that creates it: `submit --from-response` and the member
+//! `response` of a request.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;

@@ -180,7 +180,7 @@ impl Lines {
         firsts.flatten().map(|place| place.ticket)
     }
 
-    /// Counts the polls for which `is_late` is true, which are those at the begin of each line. It
+    /// Counts the polls for which `is_late` is true, which are those at the beginning of each line. It
     /// is close rather than exact, as some polls near their deadline are out of order.
     pub fn count_late(&self, is_late: impl Fn(Ticket) -> bool) -> usize {
         let count = |line: &Line| line.places.partition_point(|place| is_late(place.ticket));

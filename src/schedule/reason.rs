@@ -30,7 +30,7 @@ pub enum Reason {
     /// It is the last poll, exactly on the deadline; or the end on the deadline without a poll.
     Deadline,
     /// A decision could not be saved.
-    Trouble,
+    Unsaved,
     /// One request for several jobs did not show this one.
     Alone,
     /// A person or a hint asked for a poll.
@@ -48,7 +48,7 @@ impl Reason {
         Self::Pause,
         Self::Confirm,
         Self::Deadline,
-        Self::Trouble,
+        Self::Unsaved,
         Self::Alone,
         Self::Asked,
     ];
@@ -64,7 +64,7 @@ impl Reason {
             Self::Pause => "pause",
             Self::Confirm => "confirm",
             Self::Deadline => "deadline",
-            Self::Trouble => "trouble",
+            Self::Unsaved => "unsaved",
             Self::Alone => "alone",
             Self::Asked => "asked",
         }

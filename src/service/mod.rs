@@ -5,7 +5,7 @@
 //! observation too, so there is no error to handle. [`reach`] says where a URL that an answer
 //! names may lead. [`together`] asks for several jobs at once.
 
-mod created;
+mod created_job;
 mod endpoint;
 mod exchange;
 pub mod poll;

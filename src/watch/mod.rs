@@ -8,7 +8,7 @@
 
 mod belief;
 pub mod change;
-pub mod creating;
+pub mod creating_answer;
 pub mod delivery;
 pub mod event;
 pub mod evidence;

@@ -13,12 +13,12 @@ const DIGITS: usize = 32;
 const DASH_AFTER: [usize; 4] = [8, 12, 16, 20];
 
 /// The watches that a text may name. A text with several readings means all of them: many
-/// services give job ids that look like the id of a watch, or like the begin of one.
+/// services give job ids that look like the id of a watch, or like the beginning of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// The whole id of a watch.
     Id(WatchId),
-    /// The begin of an id: each id from `low` to `high`.
+    /// The beginning of an id: each id from `low` to `high`.
     Prefix {
         /// The first id with this prefix.
         low: Uuid,
@@ -39,7 +39,7 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Reads a text: a whole id, at least six digits of its begin, `SERVICE/JOB_ID`, or a job id.
+    /// Reads a text: a whole id, at least six digits of its beginning, `SERVICE/JOB_ID`, or a job id.
     ///
     /// # Errors
     /// Says why the text cannot name a watch.
@@ -64,7 +64,7 @@ impl Reference {
         }
         match readings.len() {
             0 => Err(format!(
-                "{text:?} is neither the id of a watch nor of a job"
+                "`{text}` is neither the id of a watch nor of a job"
             )),
             1 => Ok(readings.remove(0)),
             _ => Ok(Self::Either(readings)),
@@ -89,11 +89,14 @@ fn check(text: &str) -> Result<(), String> {
     }
     if bare.len() < text.len() {
         return Err(format!(
-            "{text:?} has blanks around it; write it as {bare:?}"
+            "`{text}` has blanks around it; write it as `{bare}`"
         ));
     }
     if text.chars().any(char::is_control) {
-        return Err(format!("{text:?} must not hold control characters"));
+        return Err(format!(
+            "`{}` must not hold control characters",
+            text.escape_debug()
+        ));
     }
     if text.len() > 2 * JOB_ID_BYTES_MAX {
         return Err(format!(
@@ -104,7 +107,7 @@ fn check(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads a text as the id of a watch, or as its begin.
+/// Reads a text as the id of a watch, or as its beginning.
 fn id_of(text: &str) -> Option<Reference> {
     let digits = digits_of(text)?;
     let low = u128::from_str_radix(&digits, 16).ok()?;
@@ -245,10 +248,7 @@ mod tests {
         for (text, reason) in [
             ("", "is empty"),
             ("  ", "is empty"),
-            (
-                " 019ac0de",
-                "has blanks around it; write it as \"019ac0de\"",
-            ),
+            (" 019ac0de", "has blanks around it; write it as `019ac0de`"),
             ("job-1\n", "blanks around"),
             ("a\u{7}b", "control characters"),
             (&long, "at most 512"),

@@ -9,7 +9,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::{later, parse_duration, until};
-use crate::watch::creating::CreatingAnswer;
+use crate::watch::creating_answer::CreatingAnswer;
 use crate::watch::{CallbackUrl, Expect, JOB_ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX};
 
 /// The longest time from a submission to its deadline.
@@ -76,8 +76,8 @@ pub struct WatchRequest {
     /// The group of watches that it belongs to; one event reports the end of them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// The number of watches after which the group is complete; the first one that is given
-    /// counts.
+    /// The number of watches after which the group is complete; all watches that give one give the
+    /// same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_size: Option<u32>,
 }

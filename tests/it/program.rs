@@ -17,6 +17,7 @@ mod online;
 mod power_cut;
 pub(crate) mod process;
 mod proxies;
+mod refusals;
 mod secrets;
 mod service_manager;
 mod sinks;

@@ -73,6 +73,7 @@ impl DaemonArgs {
 
     /// Makes a client for the probes, which need no token.
     pub(crate) fn client_without_token(&self) -> Result<Client, Refused> {
+        environment::check()?;
         self.client_with(None)
     }
 

@@ -42,7 +42,7 @@ receiver one event when each has ended. Some polls are throttled, refused or
 broken off: that never fails a job.
 ";
 
-/// Shows a daemon at work on simulated services, for a quarter of a minute.
+/// Shows a daemon at work on simulated services, for about 15 seconds.
 ///
 /// It needs no cloud, no network and no special rights, and removes all its files at the end.
 #[derive(Args)]

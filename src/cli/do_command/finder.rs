@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::cli::do_command::child::KEPT_MAX;
 use crate::cli::response::Response;
-use crate::cli::submit::created;
-use crate::cli::submit::created::NoJob;
+use crate::cli::submit::created_job;
+use crate::cli::submit::created_job::NoJob;
 use crate::definition::Definition;
 use crate::definition::created_job::CreatedJob;
-use crate::watch::creating::CreatingAnswer;
+use crate::watch::creating_answer::CreatingAnswer;
 use crate::watch::request::is_job_id;
 
 /// The beginnings of a line with which an answer may begin, after other words of a script.
@@ -85,7 +85,7 @@ fn by_definition(
 ) -> Result<CreatedJob, NoJob> {
     let mut first = None;
     for part in parts(output, with_head)? {
-        match created::read(definition, part) {
+        match created_job::read(definition, part) {
             Err(NoJob::Unnamed(reason)) => drop(first.get_or_insert(NoJob::Unnamed(reason))),
             decided => return decided,
         }

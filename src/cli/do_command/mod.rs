@@ -23,7 +23,7 @@ use crate::cli::do_command::finder::{Finder, Found};
 use crate::cli::exit::Exit;
 use crate::cli::filter::exact;
 use crate::cli::outage::{Outage, ask_at_start};
-use crate::cli::submit::created::NoJob;
+use crate::cli::submit::created_job::NoJob;
 use crate::cli::submit::{SubmitOptions, remember};
 use crate::cli::time_limit::time_limit;
 use crate::cli::wait::{Terms, wait_for};
@@ -36,6 +36,7 @@ const SUBMIT_MAX: Duration = Duration::from_mins(2);
 const MARGIN: Duration = Duration::from_mins(1);
 
 const HELP: &str = "\
+Examples:
   jobwatch do --service dcs -i -- curl -si -X POST \"$URL\" -d @request.json
   jobwatch do --service sdrs --id-from 'job_id=(\\S+)' -- ./create.sh
 
@@ -58,7 +59,7 @@ pub(super) struct Do {
     id_from: Option<Regex>,
     #[command(flatten)]
     options: SubmitOptions,
-    /// End the wait after this time with exit code 3; the daemon watches on
+    /// End the wait after this time with exit code 3; the daemon continues to watch
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     timeout: Option<Duration>,
     /// Print the watch as JSON at the end, after the output of the command

@@ -36,9 +36,10 @@ const START_MAX: Duration = Duration::from_millis(1500);
 const BEGINNING: &str = "0";
 
 const HELP: &str = "\
+Examples:
   jobwatch events --follow --type finished      each end of a job, as it happens
   jobwatch events --watch 0199c0de --since-start
-  jobwatch events --json --after CURSOR         the CloudEvents after a position
+  jobwatch events --json --after POSITION       the CloudEvents after a position
 
 TYPE is a type such as dev.jobwatch.job.failed, or finished or changed.";
 
@@ -64,8 +65,9 @@ pub(super) struct Events {
     /// Only events of this group
     #[arg(long, value_name = "NAME", value_parser = exact)]
     group: Option<String>,
-    /// Begin after this position
-    #[arg(long, value_name = "CURSOR", value_parser = exact)]
+    /// Begin after this position in the log of events: `as_of` of a list, or the position that
+    /// this command prints when it is interrupted
+    #[arg(long, value_name = "POSITION", value_parser = exact)]
     after: Option<String>,
     /// Begin with the oldest event that is kept; without --follow this is the default
     #[arg(long, conflicts_with = "after")]

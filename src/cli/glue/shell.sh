@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts a job of the service `{{ service }}`, and waits for its end.
-# The script ends with the exit code of the job: {{ exits }}.
+# The script ends with the exit code of the command if that fails, otherwise with that of the job:
+# {{ exits }}.
 # JOBWATCH_TOKEN or JOBWATCH_TOKEN_FILE has the write token, where the daemon needs one.
 set -eu
 export JOBWATCH_URL="${JOBWATCH_URL:-{{ url }}}"

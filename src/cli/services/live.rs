@@ -84,16 +84,16 @@ fn rate(budget: &BudgetView, times: Times) -> String {
     if let Some(until) = budget.paused_until {
         return format!("paused, {}", times.show(until));
     }
-    let now = short(budget.rate);
+    let now = rate_text(budget.rate);
     if budget.rate < budget.ceiling {
-        format!("{now}/s of {}", short(budget.ceiling))
+        format!("{now}/s of {}", rate_text(budget.ceiling))
     } else {
         format!("{now}/s")
     }
 }
 
 /// Writes a rate with one decimal place, if it needs one.
-fn short(rate: f64) -> String {
+fn rate_text(rate: f64) -> String {
     let text = format!("{rate:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }

@@ -2,7 +2,7 @@
 
 use crate::api::delivery_view::DeliveryView;
 use crate::cli::age::Times;
-use crate::cli::deliveries::{painted, short};
+use crate::cli::deliveries::{painted, short_type};
 use crate::cli::paint::Paint;
 use crate::cli::table::{Column, Table, plain};
 
@@ -17,7 +17,7 @@ pub(super) fn table(deliveries: &[DeliveryView], times: Times) -> Table {
     for delivery in deliveries.iter().rev() {
         let when = delivery.settled_at.map(|at| times.show(at));
         table.row(vec![
-            short(&delivery.type_name).to_owned(),
+            short_type(&delivery.type_name).to_owned(),
             in_words(delivery, times, paint),
             when.unwrap_or_else(|| "-".to_owned()),
         ]);

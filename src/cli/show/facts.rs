@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::view::WatchView;
-use crate::cli::age::{Times, span};
+use crate::cli::age::{Times, rounded_age};
 use crate::cli::change;
 use crate::cli::paint::Paint;
 use crate::cli::table::{Table, plain};
@@ -79,7 +79,7 @@ fn took(watch: &WatchView) -> Option<String> {
     let end = watch.ended_at.or(watch.finished_at)?;
     let begin = watch.began_at.unwrap_or(watch.submitted_at);
     let seconds = end.as_second() - begin.as_second();
-    (seconds >= 0).then(|| span(seconds))
+    (seconds >= 0).then(|| rounded_age(seconds))
 }
 
 fn poll_rows(watch: &WatchView, times: Times, paint: Paint) -> Vec<Row> {

@@ -2,7 +2,7 @@
 
 use crate::api::view::{TransitionView, WatchView};
 use crate::cli::age::Times;
-use crate::cli::deliveries::short;
+use crate::cli::deliveries::short_type;
 use crate::cli::output::or_dash;
 use crate::cli::table::{Column, Table, plain};
 use crate::watch::stage::Stage;
@@ -66,7 +66,7 @@ pub(super) fn transitions(transitions: &[TransitionView], times: Times) -> Table
     for transition in transitions {
         table.row(vec![
             times.show(transition.at),
-            short(&transition.type_name).to_owned(),
+            short_type(&transition.type_name).to_owned(),
             or_dash(transition.status.as_deref()),
         ]);
     }

@@ -1,10 +1,10 @@
 //! `jobwatch submit`: submits jobs, for the daemon to watch.
 //!
-//! [`options`] are those of a submission, [`created`] reads the answer of a creating call, and
+//! [`options`] are those of a submission, [`created_job`] reads the answer of a creating call, and
 //! [`bulk`] submits many jobs in one stream.
 
 mod bulk;
-pub(super) mod created;
+pub(super) mod created_job;
 mod drop_file;
 mod ids;
 mod options;
@@ -18,7 +18,7 @@ use http::{Method, StatusCode};
 
 use crate::api::view::WatchView;
 use crate::cli::client::{Client, DaemonArgs};
-use crate::cli::complaint::{complain_of_usage, note};
+use crate::cli::complaint::{complain, complain_of_usage, note};
 use crate::cli::exit::Exit;
 use crate::cli::explain::{find, read_body};
 use crate::cli::filter::exact;
@@ -26,7 +26,7 @@ use crate::cli::last;
 use crate::cli::outage::ask_at_start;
 use crate::cli::output::{say, say_json, time};
 use crate::cli::submit::bulk::{Input, Item};
-use crate::cli::submit::created::NoJob;
+use crate::cli::submit::created_job::NoJob;
 use crate::cli::submit::ids::Line;
 use crate::cli::time_limit::time_limit;
 use crate::cli::wait::{Terms, wait_for};
@@ -39,6 +39,7 @@ pub(super) use crate::cli::submit::options::SubmitOptions;
 const STDIN: &str = "-";
 
 const HELP: &str = "\
+Examples:
   jobwatch submit dcs ff8080826b45d4a5016b5036242c0025 --wait --timeout 1h
   create-many | jobwatch submit dcs - --group tonight     ids, one on each line
   jobwatch submit --bulk bodies.ndjson                    bodies of POST /v1/watches
@@ -84,7 +85,7 @@ pub(super) struct Submit {
     /// Wait until the jobs have ended; the exit code is that of the worst outcome
     #[arg(long)]
     wait: bool,
-    /// End the wait after this time with exit code 3; the daemon watches on
+    /// End the wait after this time with exit code 3; the daemon continues to watch
     #[arg(long, value_name = "DURATION", value_parser = time_limit, requires = "wait")]
     timeout: Option<Duration>,
     /// Print JSON instead of text
@@ -117,8 +118,13 @@ impl Submit {
             None => self.submit_many(&client).await?,
         };
         remember(&client, &ids);
-        if !self.wait || ids.is_empty() {
+        if !self.wait {
             return Ok(exit);
+        }
+        if ids.is_empty() {
+            // The program that should have written the ids may have failed.
+            complain("no job was submitted, so there is nothing to wait for");
+            return Ok(exit.worst(Exit::Usage));
         }
         let terms = Terms {
             any: false,
@@ -148,11 +154,11 @@ impl Submit {
     fn job_in(&self, service: &str, file: &Path) -> Result<CreatedJob, Exit> {
         let config = &self.daemon.config;
         let definition = self.definition.clone();
-        let definition = definition.unwrap_or_else(|| created::definition_of(service, config));
+        let definition = definition.unwrap_or_else(|| created_job::definition_of(service, config));
         let definition = find(&definition, config)?;
         let bytes = read_body(file).map_err(|message| complain_of_usage(&message))?;
         let file = file.display();
-        created::read(&definition, &bytes).map_err(|reason| match reason {
+        created_job::read(&definition, &bytes).map_err(|reason| match reason {
             NoJob::Refused(status) => complain_of_usage(&format!(
                 "{file} is an error answer (HTTP {status}): no job was created"
             )),

@@ -15,8 +15,8 @@ use crate::watch::{CallbackUrl, Expect};
 /// The options that say how a job is watched.
 #[derive(Args, Debug, Clone, Default)]
 pub(crate) struct SubmitOptions {
-    /// A parameter that the configuration of the service does not set, such as
-    /// `project_id=…`; may be repeated
+    /// A param that the configuration of the service does not set, such as `project_id=…`; may be
+    /// repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     params: Vec<(String, String)>,
     /// A label that every event carries, such as `deploy=42`; may be repeated

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use crate::api::view::WatchView;
 use crate::cli::change;
+use crate::cli::duration::two_units;
 use crate::cli::paint::Paint;
-use crate::cli::span::span;
 use crate::cli::table::{Column, Room, Table, clip, plain};
 use crate::cli::terminal::Size;
 use crate::cli::top::state::{Service, State, problem};
@@ -117,7 +117,7 @@ fn is_troubled(service: &Service, now: Timestamp) -> bool {
 /// Returns how long the service has asked us to wait.
 fn paused(service: &Service, now: Timestamp) -> Option<String> {
     let until_then = service.budget.paused_until.filter(|at| *at > now)?;
-    Some(format!("paused for {}", span(until(now, until_then))))
+    Some(format!("paused for {}", two_units(until(now, until_then))))
 }
 
 fn cells_of_service(service: &Service, place: Place<'_>) -> Vec<String> {
@@ -142,7 +142,7 @@ fn answer(service: &Service, now: Timestamp) -> String {
         let status = last.http_status.map(|status| status.to_string());
         let kind = last.problem.as_ref().map(|problem| plain(&problem.kind));
         let words: Vec<String> = status.into_iter().chain(kind).collect();
-        format!("{} {} ago", words.join(" "), span(until(last.at, now)))
+        format!("{} {} ago", words.join(" "), two_units(until(last.at, now)))
     });
     let parts: Vec<String> = last.into_iter().chain(paused(service, now)).collect();
     parts.join(", ")
@@ -177,11 +177,11 @@ fn cells_of_watch(watch: &WatchView, place: Place<'_>) -> Vec<String> {
         Some(_) => paint.warn(&plain(&status)),
         None => paint.as_state("watching", &plain(&status)),
     };
-    let next = watch.next_poll_at.map(|at| span(until(now, at)));
+    let next = watch.next_poll_at.map(|at| two_units(until(now, at)));
     vec![
         plain(&format!("{}/{}", watch.service, watch.job_id)),
         status,
-        span(until(watch.submitted_at, now)),
+        two_units(until(watch.submitted_at, now)),
         next.unwrap_or_default(),
         problem.map(|text| paint.warn(&text)).unwrap_or_default(),
     ]

@@ -41,7 +41,7 @@ impl Window {
     /// Takes the terminal.
     ///
     /// # Errors
-    /// The terminal does not obey.
+    /// The terminal cannot be changed to this mode.
     pub(super) fn open() -> std::io::Result<Self> {
         give_back_in_panics();
         let mut window = Self {
@@ -54,7 +54,7 @@ impl Window {
     /// Takes the terminal again, after another program had it.
     ///
     /// # Errors
-    /// The terminal does not obey.
+    /// The terminal cannot be changed to this mode.
     pub(super) fn take_again(&mut self) -> std::io::Result<()> {
         leave(&mut self.stdout);
         enter(&mut self.stdout)

@@ -1,4 +1,5 @@
-//! The news of watches that a wait is about, by long polls that outlive restarts of the daemon.
+//! The changes of the watches of a wait, read by long polls that continue after a restart of the
+//! daemon.
 
 use std::sync::Arc;
 use std::time::Duration;

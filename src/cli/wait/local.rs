@@ -80,7 +80,7 @@ impl Local {
     ) -> Result<String, Exit> {
         let Some((service, job_id)) = reference.split_once('/') else {
             return Err(complain_of_usage(&format!(
-                "`{reference}` must be SERVICE/JOB_ID, since --local knows no watch"
+                "invalid reference `{reference}`; with --local it must be SERVICE/JOB_ID"
             )));
         };
         let request = WatchRequest {

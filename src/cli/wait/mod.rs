@@ -30,7 +30,7 @@ use crate::cli::wait::display::{Display, Form};
 use crate::cli::wait::feed::{Feed, News};
 use crate::cli::wait::local::Local;
 use crate::cli::wait::view::summary;
-use crate::clock::{SharedClock, SystemClock};
+use crate::clock::{SharedClock, SystemClock, show_duration};
 
 /// The longest wait of one call for a view that is fresh, and for lines.
 const FRESH: Duration = Duration::from_secs(2);
@@ -61,14 +61,14 @@ pub(super) struct Wait {
     /// Wait until all of them have ended (the default)
     #[arg(long)]
     all: bool,
-    /// End after this time with exit code 3; the daemon watches on
+    /// End after this time with exit code 3; the daemon continues to watch
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     timeout: Option<Duration>,
     /// Poll the jobs in this process with the configuration, without a daemon: each REF is
     /// `SERVICE/JOB_ID`, and no event is sent
     #[arg(long, requires = "refs", conflicts_with = "last")]
     local: bool,
-    /// With --local, a parameter that the configuration of the service does not set; may be
+    /// With --local, a param that the configuration of the service does not set; may be
     /// repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair, requires = "local")]
     params: Vec<(String, String)>,
@@ -99,7 +99,7 @@ enum End {
 }
 
 /// A wait, and the watches as they are now.
-struct Waiting {
+struct Progress {
     /// In the order of their submission.
     watches: Vec<WatchView>,
     /// True for those with a printed result.
@@ -139,7 +139,7 @@ impl Wait {
 
     async fn wait_locally(self) -> Exit {
         if !self.filter.terms().is_empty() {
-            return complain_of_usage("--local takes no filter: it knows no other watch");
+            return complain_of_usage("--local takes no filter; name each job as SERVICE/JOB_ID");
         }
         let local = match Local::start(&self.daemon.config).await {
             Ok(local) => local,
@@ -183,7 +183,8 @@ impl Wait {
         let complete = tokio::time::timeout(limit, complete).await;
         complete.unwrap_or_else(|_| {
             complain(&format!(
-                "the group `{group}` is open after {limit:?}; `jobwatch group close {group}` closes it"
+                "the group `{group}` is still open after {}; close it with `jobwatch group close {group}`",
+                show_duration(limit)
             ));
             Err(Exit::TimedOut)
         })
@@ -212,7 +213,7 @@ async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms) -> Exit {
         (false, true) => Form::Notes,
         (false, false) => Form::Text,
     };
-    let mut waiting = Waiting::new(chosen.watches, terms.any, Display::open(form));
+    let mut progress = Progress::new(chosen.watches, terms.any, Display::open(form));
     let limit = async {
         match terms.timeout {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -221,13 +222,13 @@ async fn wait(client: Arc<Client>, chosen: Chosen, terms: Terms) -> Exit {
     };
     let end = tokio::select! {
         biased;
-        end = waiting.run(&client, &chosen.as_of, &mut signals) => end,
+        end = progress.run(&client, &chosen.as_of, &mut signals) => end,
         () = limit => End::TimedOut,
     };
-    waiting.end(end, &terms)
+    progress.end(end, &terms)
 }
 
-impl Waiting {
+impl Progress {
     fn new(watches: Vec<WatchView>, any: bool, display: Display) -> Self {
         let ids = watches.iter().enumerate();
         Self {
@@ -325,7 +326,7 @@ impl Waiting {
     }
 }
 
-impl Waiting {
+impl Progress {
     /// Prints the results that are left, and how to go on. Returns the exit code.
     fn end(mut self, end: End, terms: &Terms) -> Exit {
         self.display.close();
@@ -369,10 +370,10 @@ impl Waiting {
         };
         let open: Vec<&str> = self.open().map(|watch| watch.id.as_str()).collect();
         if open.len() > REPEATED_MAX {
-            return format!("the daemon watches on: {again} to wait again");
+            return format!("the daemon continues to watch: {again} to wait again");
         }
         format!(
-            "the daemon watches on: `jobwatch wait {}` waits again",
+            "the daemon continues to watch: `jobwatch wait {}` waits again",
             open.join(" ")
         )
     }

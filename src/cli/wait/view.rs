@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::api::view::WatchView;
 use crate::cli::change::{problem, reason};
+use crate::cli::duration::two_units;
 use crate::cli::paint::Paint;
-use crate::cli::span::span;
 use crate::cli::table::{clip, clip_middle, plain, width};
 use crate::cli::terminal::Size;
 use crate::clock::until;
@@ -134,7 +134,7 @@ fn status(watch: &WatchView) -> String {
 /// Returns the time that the job took, and the reason of its end.
 pub(super) fn ended(watch: &WatchView) -> String {
     let at = watch.finished_at.unwrap_or(watch.submitted_at);
-    let took = span(until(watch.submitted_at, at));
+    let took = two_units(until(watch.submitted_at, at));
     match reason(watch) {
         Some(reason) => format!("after {took}: {}", plain(&reason)),
         None => format!("after {took}"),
@@ -143,7 +143,7 @@ pub(super) fn ended(watch: &WatchView) -> String {
 
 fn goes_on(watch: &WatchView, now: Timestamp, paint: Paint) -> String {
     let elapsed = until(watch.began_at.unwrap_or(watch.submitted_at).min(now), now);
-    let mut parts = vec![span(elapsed)];
+    let mut parts = vec![two_units(elapsed)];
     let usual = watch
         .usual
         .and_then(|usual| Duration::try_from_secs_f64(usual.p50_s).ok());
@@ -157,12 +157,12 @@ fn goes_on(watch: &WatchView, now: Timestamp, paint: Paint) -> String {
 
 /// Compares with the time that half of such jobs took at most.
 fn remaining(usual: Duration, elapsed: Duration) -> String {
-    let median = span(usual);
+    let median = two_units(usual);
     match usual.checked_sub(elapsed) {
-        Some(left) => format!("usually {median}: {} left", span(left)),
+        Some(left) => format!("usually {median}: {} left", two_units(left)),
         None => format!(
             "usually {median}: {} over",
-            span(elapsed.saturating_sub(usual))
+            two_units(elapsed.saturating_sub(usual))
         ),
     }
 }
@@ -170,7 +170,7 @@ fn remaining(usual: Duration, elapsed: Duration) -> String {
 fn next_poll(at: Timestamp, now: Timestamp) -> String {
     match until(now, at) {
         left if left < Duration::from_secs(1) => "polls now".to_owned(),
-        left => format!("next poll in {}", span(left)),
+        left => format!("next poll in {}", two_units(left)),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::store::{Cursor, LoggedEvent, StoreError};
-use crate::workers::announcer::tail::{Index, Next};
-use crate::workers::announcer::{Announcer, Client, Shared};
+use crate::workers::announcer::tail::{Next, Place};
+use crate::workers::announcer::{Announcer, ClientGuard, Shared};
 
 /// The number of events that are read at a time to catch up.
 const PAGE: usize = 100;
@@ -16,14 +16,14 @@ const TAKE: usize = 64;
 
 /// Follows the log; see the module.
 pub struct Follower {
-    client: Client,
+    client: ClientGuard,
     news: watch::Receiver<()>,
     /// The position after the last event that was returned or skipped.
     position: Cursor,
     /// Read and not returned yet.
     ready: VecDeque<Arc<LoggedEvent>>,
     /// The place in memory; `None` while the follower reads from the store.
-    place: Option<Index>,
+    place: Option<Place>,
 }
 
 /// The next step of a follower.
@@ -43,7 +43,7 @@ impl Announcer {
     /// The position is not one of this store, or the store failed.
     pub async fn follow(&self, after: Option<Cursor>) -> Result<Follower, StoreError> {
         let news = self.shared.news.subscribe();
-        let client = self.client().await;
+        let (client, _) = self.register_client().await;
         let mut follower = Follower {
             client,
             news,
@@ -96,7 +96,7 @@ impl Follower {
         Ok(())
     }
 
-    fn find_place(&mut self) -> Option<Index> {
+    fn find_place(&mut self) -> Option<Place> {
         let place = self.shared().state().tail.place_after(&self.position);
         self.place = place;
         place
@@ -112,7 +112,7 @@ impl Follower {
 
     /// Takes events from memory, or waits for news if there are none. Returns false if the events
     /// at this place are not kept any more.
-    async fn take(&mut self, place: Index) -> bool {
+    async fn take(&mut self, place: Place) -> bool {
         // Before the look, so that news between the look and the wait end the wait.
         self.news.borrow_and_update();
         let next = self.shared().state().tail.from(place, TAKE);
@@ -120,7 +120,7 @@ impl Follower {
             Next::Gone => return false,
             Next::Events(events) if events.is_empty() => self.wait_for_news().await,
             Next::Events(events) => {
-                self.place = Some(place + events.len() as Index);
+                self.place = Some(place + events.len() as Place);
                 self.ready.extend(events);
             }
         }

@@ -65,11 +65,11 @@ struct State {
 }
 
 /// Keeps the announcer awake while a client is there.
-struct Client {
+struct ClientGuard {
     shared: Arc<Shared>,
 }
 
-impl Drop for Client {
+impl Drop for ClientGuard {
     fn drop(&mut self) {
         self.shared.state().clients -= 1;
     }
@@ -77,7 +77,7 @@ impl Drop for Client {
 
 /// A client that waits for some watches. Dropping it ends the wait.
 pub struct Waiting {
-    client: Client,
+    client: ClientGuard,
     watches: Vec<WatchId>,
     waiter: Arc<Waiter>,
 }
@@ -85,7 +85,7 @@ pub struct Waiting {
 impl Waiting {
     /// Waits until the wait is over. Returns the watch that ended it, if one did.
     pub async fn over(&self) -> Option<Arc<Watch>> {
-        self.waiter.finished().await
+        self.waiter.until_over().await
     }
 }
 
@@ -129,6 +129,21 @@ impl Announcer {
         self.shared.state().tail.position().clone()
     }
 
+    /// Returns a position as [`position`](Self::position) does, also while the announcer rests.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn present_position(&self) -> Result<Cursor, StoreError> {
+        let known = {
+            let state = self.shared.state();
+            state.is_awake.then(|| state.tail.position().clone())
+        };
+        match known {
+            Some(position) => Ok(position),
+            None => self.shared.store.cursor().await,
+        }
+    }
+
     /// Checks that a position is one of this log. A recent one costs no read.
     ///
     /// # Errors
@@ -143,8 +158,8 @@ impl Announcer {
 
     /// Begins a wait. The wait is over at once if one of the watches has an event after the
     /// position `since`, or may have one: the caller reads the watches again.
-    pub async fn wait(&self, watches: Vec<WatchId>, until: Until, since: &Cursor) -> Waiting {
-        let waiting = self.begin(watches, until).await;
+    pub async fn begin_wait(&self, watches: Vec<WatchId>, until: Until, since: &Cursor) -> Waiting {
+        let (waiting, _) = self.begin(watches, until).await;
         let shared = &self.shared;
         if shared.state().tail.has_event_after(since, &waiting.watches) {
             waiting.waiter.finish();
@@ -155,28 +170,34 @@ impl Announcer {
     /// Begins a wait for the end of one watch. True if the watch may have ended before, so that
     /// the caller must read it.
     pub async fn wait_for_end(&self, watch: WatchId) -> (Waiting, bool) {
-        let was_awake = self.shared.state().is_awake;
-        let waiting = self.begin(vec![watch], Until::All).await;
+        let (waiting, was_awake) = self.begin(vec![watch], Until::All).await;
         let may_have_ended = !was_awake || self.shared.state().tail.knows(watch);
         (waiting, may_have_ended)
     }
 
-    async fn begin(&self, watches: Vec<WatchId>, until: Until) -> Waiting {
-        let client = self.client().await;
+    /// Begins a wait; true if the announcer has read the log all the time since.
+    async fn begin(&self, watches: Vec<WatchId>, until: Until) -> (Waiting, bool) {
+        let (client, was_awake) = self.register_client().await;
         let waiter = Arc::new(Waiter::new(until, watches.len()));
         self.shared.state().waits.add(&watches, &waiter);
-        Waiting {
+        let waiting = Waiting {
             client,
             watches,
             waiter,
-        }
+        };
+        (waiting, was_awake)
     }
 
-    /// Registers a client, and waits until the announcer reads the log.
-    async fn client(&self) -> Client {
+    /// Registers a client, and waits until the announcer reads the log; false if it had to.
+    async fn register_client(&self) -> (ClientGuard, bool) {
         let mut news = self.shared.news.subscribe();
-        self.shared.state().clients += 1;
-        let client = Client {
+        let was_awake = {
+            // In one step, so that the announcer does not go to rest between.
+            let mut state = self.shared.state();
+            state.clients += 1;
+            state.is_awake
+        };
+        let client = ClientGuard {
             shared: Arc::clone(&self.shared),
         };
         while !self.shared.state().is_awake {
@@ -184,7 +205,7 @@ impl Announcer {
             // The announcer lives as long as the API, so the sender is not dropped.
             let _ = news.changed().await;
         }
-        client
+        (client, was_awake)
     }
 
     /// Announces new events until `stop`.
@@ -273,12 +294,12 @@ impl Shared {
         };
         let mut state = self.state();
         for watch in ended {
-            state.waits.ended(&Arc::new(watch));
+            state.waits.count_end(&Arc::new(watch));
         }
         for event in page.events {
             if let Some(watch) = event.watch_id {
                 // A wait that began after the watches were read is over, too; its client reads.
-                state.waits.finish(watch, is_end(&event));
+                state.waits.end_waits(watch, is_end(&event));
             }
             state.tail.push(Arc::new(event));
         }
@@ -293,7 +314,7 @@ impl Shared {
         let ends = page.events.iter().filter(|event| is_end(event));
         let watches = ends.filter_map(|event| event.watch_id);
         watches
-            .filter(|watch| state.waits.await_end_of(*watch))
+            .filter(|watch| state.waits.is_end_awaited(*watch))
             .collect()
     }
 }

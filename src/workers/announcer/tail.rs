@@ -12,19 +12,19 @@ const EVENTS_MAX: usize = 8192;
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The place of an event among all that this process has announced.
-pub(super) type Index = u64;
+pub(super) type Place = u64;
 
 /// The newest events, in the order of the log.
 #[derive(Debug)]
 pub(super) struct Tail {
     /// The place of the first event that is kept.
-    first: Index,
+    first: Place,
     events: VecDeque<Arc<LoggedEvent>>,
     bytes: usize,
     /// The position in the log before the first event that is kept.
     before: Cursor,
     /// The place of the latest event of each watch, among those that are kept.
-    latest: HashMap<WatchId, Index>,
+    latest: HashMap<WatchId, Place>,
 }
 
 /// The answer to a follower that asks for the next events.
@@ -84,8 +84,8 @@ impl Tail {
     }
 
     /// Returns the place after the newest event.
-    pub(super) fn end(&self) -> Index {
-        self.first + self.events.len() as Index
+    pub(super) fn end(&self) -> Place {
+        self.first + self.events.len() as Place
     }
 
     /// Returns the position in the log after the newest event.
@@ -94,7 +94,7 @@ impl Tail {
     }
 
     /// Returns the place after a position in the log; `None` if the position is not known here.
-    pub(super) fn place_after(&self, position: &Cursor) -> Option<Index> {
+    pub(super) fn place_after(&self, position: &Cursor) -> Option<Place> {
         // The position is nearly always a recent one.
         let mut kept = self.events.iter().rev().zip((0..self.end()).rev());
         let found = kept.find(|(event, _)| event.cursor == *position);
@@ -105,7 +105,7 @@ impl Tail {
     }
 
     /// Returns at most `limit` events from a place on.
-    pub(super) fn from(&self, place: Index, limit: usize) -> Next {
+    pub(super) fn from(&self, place: Place, limit: usize) -> Next {
         let Some(skip) = place.checked_sub(self.first) else {
             return Next::Gone;
         };

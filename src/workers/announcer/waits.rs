@@ -50,8 +50,8 @@ impl Waiter {
         self.over.notify_one();
     }
 
-    /// Waits until the wait is over, and returns the watch that ended it, if one did.
-    pub(super) async fn finished(&self) -> Option<Arc<Watch>> {
+    /// Waits for the end of this wait, and returns the watch that ended last, if one did.
+    pub(super) async fn until_over(&self) -> Option<Arc<Watch>> {
         while !self.is_over.load(Ordering::Acquire) {
             self.over.notified().await;
         }
@@ -92,20 +92,20 @@ impl Waits {
     }
 
     /// True if a client waits for the end of the watch.
-    pub(super) fn await_end_of(&self, watch: WatchId) -> bool {
+    pub(super) fn is_end_awaited(&self, watch: WatchId) -> bool {
         let waiters = self.by_watch.get(&watch);
         waiters.is_some_and(|all| all.iter().any(|it| it.until != Until::Change))
     }
 
     /// Ends the waits for a change of the watch; all waits for it if the change is its end.
-    pub(super) fn finish(&self, watch: WatchId, is_end: bool) {
+    pub(super) fn end_waits(&self, watch: WatchId, is_end: bool) {
         let waiters = self.by_watch.get(&watch).into_iter().flatten();
         let waiters = waiters.filter(|waiter| is_end || waiter.until == Until::Change);
         waiters.for_each(|waiter| waiter.finish());
     }
 
     /// Counts the end of a watch in the waits for it.
-    pub(super) fn ended(&mut self, watch: &Arc<Watch>) {
+    pub(super) fn count_end(&mut self, watch: &Arc<Watch>) {
         for waiter in self.by_watch.remove(&watch.id).unwrap_or_default() {
             waiter.one_ended(watch);
         }
@@ -147,10 +147,10 @@ mod tests {
     fn a_wait_for_all_needs_every_end() {
         let mut waits = Waits::default();
         let waiter = waiting(&mut waits, Until::All, &[1, 2]);
-        waits.ended(&watch(1));
-        waits.finish(id(2), false);
+        waits.count_end(&watch(1));
+        waits.end_waits(id(2), false);
         assert!(!is_over(&waiter));
-        waits.ended(&watch(2));
+        waits.count_end(&watch(2));
         assert!(is_over(&waiter));
         assert!(waits.is_empty());
     }
@@ -159,7 +159,7 @@ mod tests {
     fn a_wait_for_any_needs_one_end() {
         let mut waits = Waits::default();
         let waiter = waiting(&mut waits, Until::Any, &[1, 2]);
-        waits.ended(&watch(2));
+        waits.count_end(&watch(2));
         assert!(is_over(&waiter));
         waits.remove(&[id(1), id(2)], &waiter);
         assert!(waits.is_empty());
@@ -170,9 +170,9 @@ mod tests {
         let mut waits = Waits::default();
         let waiter = waiting(&mut waits, Until::Change, &[1]);
         let other = waiting(&mut waits, Until::All, &[1]);
-        waits.finish(id(1), false);
+        waits.end_waits(id(1), false);
         assert!(is_over(&waiter) && !is_over(&other));
-        waits.finish(id(1), true);
+        waits.end_waits(id(1), true);
         assert!(is_over(&other), "its client came after the end was read");
     }
 
@@ -180,7 +180,7 @@ mod tests {
     async fn the_answer_to_one_wait_brings_the_watch() {
         let mut waits = Waits::default();
         let waiter = waiting(&mut waits, Until::All, &[1]);
-        waits.ended(&watch(1));
-        assert_eq!(waiter.finished().await.unwrap().id, id(1));
+        waits.count_end(&watch(1));
+        assert_eq!(waiter.until_over().await.unwrap().id, id(1));
     }
 }

@@ -167,6 +167,10 @@ impl Folder {
     pub(super) fn reject(&self, taken: &Taken, reason: &Value) -> Result<(), FileError> {
         let name = &taken.name;
         self.rejected.check_free(&format!("{name}.json"))?;
+        // The result of an earlier submission would pass for that of this one.
+        if self.link(name)?.is_none() {
+            self.finished.remove(&format!("{name}.json"))?;
+        }
         let error = format!("{name}.error");
         self.rejected.write(&error, &reason.to_string())?;
         self.move_to(&self.rejected, taken)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::actions::json_request::parse;
 use crate::watch::request::{Fault, WatchRequest};
 use crate::watch::{Watch, WatchId};
 
@@ -81,8 +82,25 @@ impl Rejection {
         }
     }
 
+    /// The file is not JSON, or one of its members cannot be read.
+    fn unreadable(fault: Fault) -> Self {
+        let subject = match fault.field.as_str() {
+            "" => "the text".to_owned(),
+            field => format!("`{field}`"),
+        };
+        let detail = format!(
+            "cannot read the request in the file: {subject} {}",
+            fault.message
+        );
+        let mut rejection = Self::of("malformed", "The request is malformed", 400, detail);
+        if !fault.field.is_empty() {
+            rejection.errors.push(fault);
+        }
+        rejection
+    }
+
     pub(super) fn refused(errors: Vec<Fault>) -> Self {
-        let detail = "nothing was stored; `errors` lists every invalid field".to_owned();
+        let detail = "nothing was stored; `errors` lists every invalid member".to_owned();
         Self {
             errors,
             ..Self::of("refused-watch", "The watch was refused", 422, detail)
@@ -134,8 +152,41 @@ pub(super) fn request_in(taken: &Taken) -> Result<WatchRequest, Rejection> {
             detail,
         ));
     }
-    serde_json::from_slice(&taken.bytes).map_err(|error| {
-        let detail = format!("the file is not a valid watch: {error}");
-        Rejection::of("malformed", "The request is malformed", 400, detail)
-    })
+    parse(&taken.bytes).map_err(Rejection::unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejection_of(text: &str) -> Value {
+        let taken = Taken {
+            name: "job".to_owned(),
+            bytes: text.as_bytes().to_vec(),
+            identity: (0, 0),
+        };
+        request_in(&taken).unwrap_err().document()
+    }
+
+    #[test]
+    fn an_invalid_member_is_named_with_its_path() {
+        let document = rejection_of(r#"{"service":"dcs","job_id":"j","labels":{"deploy":1}}"#);
+        assert_eq!(document["type"], "urn:jobwatch:problem:malformed");
+        assert_eq!(
+            document["detail"],
+            "cannot read the request in the file: `labels.deploy` must be a string, not integer `1`"
+        );
+        let fault =
+            json!([{"field": "labels.deploy", "message": "must be a string, not integer `1`"}]);
+        assert_eq!(document["errors"], fault);
+    }
+
+    #[test]
+    fn a_file_that_is_not_json_says_so() {
+        let document = rejection_of("{");
+        let detail = document["detail"].as_str().unwrap();
+        let begin = "cannot read the request in the file: the text is not JSON: ";
+        assert!(detail.starts_with(begin), "{detail}");
+        assert!(document.get("errors").is_none());
+    }
 }

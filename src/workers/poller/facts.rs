@@ -24,14 +24,14 @@ pub struct PollFacts {
     pub is_seen: bool,
     /// True if the job waits for a person.
     pub is_held: bool,
-    /// The sightings that agree on an end that does not count yet; zero without one.
-    pub waits_to_be_believed: u32,
+    /// The sightings in a row that agree on an end that does not count yet; zero without one.
+    pub confirmations: u32,
     /// The time of the next poll; in the past if it waits, or is under way.
     pub next_at: Timestamp,
     /// The reason for that time.
     pub reason: Reason,
     /// True if that duty is the end of the watch, without a poll.
-    pub is_end: bool,
+    pub ends_watch: bool,
 }
 
 impl Poller {
@@ -50,14 +50,14 @@ impl Poller {
             last_problem: tracking.last_problem.as_deref().cloned(),
             is_seen: tracking.seen,
             is_held: tracking.held,
-            waits_to_be_believed: if waits { tracking.confirmations() } else { 0 },
+            confirmations: if waits { tracking.confirmations() } else { 0 },
             next_at: if due > uptime {
                 later(now, due.saturating_sub(uptime))
             } else {
                 earlier(now, uptime, due)
             },
             reason: planned.reason,
-            is_end: planned.duty == Duty::Expire,
+            ends_watch: planned.duty == Duty::Expire,
         })
     }
 

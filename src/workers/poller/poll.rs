@@ -254,7 +254,7 @@ impl Shared {
         let due = self.clock.uptime() + TRY_AGAIN;
         let (ticket, duty) = (taken.ticket, taken.duty);
         let agenda = &mut self.state().agenda;
-        agenda.schedule_for(Reason::Trouble, ticket, duty, due);
+        agenda.schedule_for(Reason::Unsaved, ticket, duty, due);
     }
 }
 

@@ -11,6 +11,8 @@ use crate::program::process::{Daemon, Folder, Simulator, stderr};
 
 const KILLS: usize = 8;
 const JOBS: usize = 24;
+/// Each look takes as long as a command.
+const LOOKS_MAX: usize = 3000;
 
 async fn jobs(simulator: &Simulator) -> Vec<String> {
     let mut jobs = Vec::new();
@@ -49,7 +51,7 @@ async fn files_of_a_drop_folder_survive_kills() {
         &format!("drop_dir = \"{}\"\n{text}", drop_dir.display()),
     );
     let jobs = jobs(&simulator).await;
-    drop(Daemon::start(&config));
+    fs::create_dir(&drop_dir).unwrap();
     for (n, job) in jobs.iter().enumerate() {
         let body = json!({"service": "dcs", "job_id": job}).to_string();
         let path = folder.write("written", &body);
@@ -67,11 +69,16 @@ async fn files_of_a_drop_folder_survive_kills() {
         daemon.process.kill();
     }
     let mut daemon = Daemon::start(&config);
-    while files(&drop_dir.join("finished"), ".json").len() < JOBS {
-        daemon.process.line_with("message");
+    for _ in 0..LOOKS_MAX {
+        if files(&drop_dir.join("finished"), ".json").len() == JOBS {
+            break;
+        }
+        daemon.ask_json(&["health"]);
     }
     assert_eq!(daemon.process.terminate().code(), Some(0));
-    for path in files(&drop_dir.join("finished"), ".json") {
+    let finished = files(&drop_dir.join("finished"), ".json");
+    assert_eq!(finished.len(), JOBS);
+    for path in finished {
         let event: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         assert_eq!(event["type"], "dev.jobwatch.job.succeeded");
     }

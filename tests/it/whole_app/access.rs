@@ -32,6 +32,7 @@ const READING: &[&str] = &[
 const WRITING: &[(Method, &str)] = &[
     (Method::POST, "/v1/watches"),
     (Method::POST, "/v1/watches/bulk"),
+    (Method::POST, "/v1/watches/check"),
     (Method::POST, "/v1/watches/j/poll"),
     (Method::DELETE, "/v1/watches/j"),
     (Method::POST, "/v1/groups/g/close"),
@@ -65,6 +66,25 @@ async fn status(app: &App, method: &Method, path: &str, headers: &[(&str, &str)]
     let request = request.body(Body::empty()).unwrap();
     let response = app.program.router.clone().oneshot(request).await.unwrap();
     response.status()
+}
+
+#[tokio::test]
+async fn every_route_is_tried() {
+    let app = App::start().await;
+    let (_, document) = app.call(Method::GET, "/openapi.json", "").await;
+    for (path, calls) in document["paths"].as_object().unwrap() {
+        for method in calls.as_object().unwrap().keys() {
+            let is_open = path == "/livez" || path == "/readyz";
+            let is_tried = |(tried, example, _): (Method, &str, bool)| {
+                let example = example.split('?').next().unwrap();
+                let mut parts = path.split('/').zip(example.split('/'));
+                tried.as_str().eq_ignore_ascii_case(method)
+                    && path.split('/').count() == example.split('/').count()
+                    && parts.all(|(part, tried)| part == tried || part.starts_with('{'))
+            };
+            assert!(is_open || routes().any(is_tried), "{method} {path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -109,8 +109,9 @@ async fn a_wait_for_a_change_misses_none_since_the_last_answer() {
     let app = App::start().await;
     let id = watched(&app, 60).await;
     let path = format!("/v1/watches?id={id}&wait=10m&for=change&after=");
-    // An unknown position is answered at once, with the present one.
-    let (_, page) = begin(&app, &format!("{path}7777")).await.await.unwrap();
+    let (status, _) = begin(&app, &format!("{path}7777")).await.await.unwrap();
+    assert_eq!(status, StatusCode::BAD_REQUEST, "a position beyond the log");
+    let (_, page) = app.call(Method::GET, "/v1/watches", "").await;
     let as_of = page["as_of"].as_str().unwrap().to_owned();
     let first = begin(&app, &format!("{path}{as_of}")).await;
     app.advance_secs(10).await;

@@ -32,8 +32,8 @@ async fn a_watch_is_explained_from_its_first_moment() {
     says(
         &new,
         &[
-            "It was not polled yet.",
-            "The next poll comes in 2s, the delay before the first poll.",
+            "It has not been polled yet.",
+            "The next poll comes in 2s, after the delay before the first poll.",
             "Its end goes to `hook` and `log`.",
         ],
     );
@@ -44,7 +44,7 @@ async fn a_watch_is_explained_from_its_first_moment() {
         &[
             "since 2026-11-22T10:00:00Z, for 3s.",
             "The last answer, 1s ago, shows the status `INIT`.",
-            "The next poll comes in 1s, the interval between two polls.",
+            "The next poll comes in 1s, after the usual interval between two polls.",
             "Without a verdict it ends as `timed_out` at 2026-11-23T10:00:00Z",
         ],
     );
@@ -73,9 +73,12 @@ async fn throttling_is_explained_to_all_watches_of_the_budget() {
     let pause = "the service was asked too often, and all polls of its budget pause until 2026-11-22T10:01:02Z.";
     says(
         &app.why(throttled).await,
-        &["HTTP 429", "The job was not seen yet.", pause],
+        &["HTTP 429", "The job has not been seen yet.", pause],
     );
-    says(&app.why(other).await, &["It was not polled yet.", pause]);
+    says(
+        &app.why(other).await,
+        &["It has not been polled yet.", pause],
+    );
 }
 
 #[tokio::test]
@@ -92,7 +95,7 @@ async fn problems_in_a_row_are_counted_in_words() {
         &why,
         &[
             "did not show the job, because the service failed, HTTP 503",
-            "That was the problem number 2 in a row.",
+            "That was problem 2 in a row.",
         ],
     );
     assert_eq!(
@@ -146,6 +149,8 @@ async fn a_restart_is_told() {
     let app = app.restart().await;
     says(
         &app.why(id).await,
-        &["It was not polled since the daemon started; before, it had the status `INIT`."],
+        &[
+            "It has not been polled since the daemon started; the last known answer had the status `INIT`.",
+        ],
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
 
 /// Writes a duration with its two largest units; the rest is left out.
-pub(super) fn span(duration: Duration) -> String {
+pub(super) fn two_units(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let largest = UNITS.iter().position(|(unit, _)| seconds >= *unit);
     let Some(largest) = largest else {
@@ -38,8 +38,8 @@ mod tests {
             (90_000, "1d 1h"),
             (8_640_000, "100d"),
         ] {
-            assert_eq!(span(Duration::from_secs(seconds)), text);
+            assert_eq!(two_units(Duration::from_secs(seconds)), text);
         }
-        assert_eq!(span(Duration::from_millis(900)), "0s");
+        assert_eq!(two_units(Duration::from_millis(900)), "0s");
     }
 }

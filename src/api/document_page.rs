@@ -20,8 +20,8 @@ use crate::api::document::Document;
 use crate::api::error::ApiError;
 use crate::api::problem::{self, Problem};
 
-const TEMPLATE: &str = include_str!("reference_page.html");
-const STYLE: &str = include_str!("reference_page.css");
+const TEMPLATE: &str = include_str!("document_page.html");
+const STYLE: &str = include_str!("document_page.css");
 /// The beginning of a reference to a schema.
 const SCHEMA: &str = "#/components/schemas/";
 

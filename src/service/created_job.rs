@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::definition::answer::Answer;
 use crate::definition::created_job::CreatedJob;
 use crate::service::Service;
-use crate::watch::creating::CreatingAnswer;
+use crate::watch::creating_answer::CreatingAnswer;
 use crate::watch::request::Fault;
 
 impl Service {
