@@ -25,6 +25,7 @@
 //! | `outbound/` | the parts that all outgoing HTTP shares: client, proxies, secrets, redaction, egress rules, `Retry-After` |
 //! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; an error or a warning about one value |
 //! | `certificate` | the certificate of the API, read again when its files change |
+//! | `problem` | the types of problem documents, in the API and in the drop folder |
 //! | `metrics` | the counters, in Prometheus' format |
 //! | `clock`, `wake`, `line_writer`, `suggest`, `size` | time and randomness, wakes between workers, the thread that writes the log, "did you mean", sizes with units |
 //!
@@ -74,6 +75,7 @@ pub mod lifecycle;
 pub mod line_writer;
 pub mod metrics;
 pub mod outbound;
+mod problem;
 pub mod schedule;
 pub mod service;
 pub mod settings;

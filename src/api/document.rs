@@ -19,9 +19,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr};
 
 use crate::api::error::ApiError;
-use crate::api::problem::{self, Problem};
 use crate::api::query::terms;
 use crate::api::schema;
+use crate::problem::{self, Problem};
 use crate::suggest::did_you_mean;
 
 /// The type of the body of an error.
@@ -399,7 +399,7 @@ mod tests {
             }
         }
         // These belong to no call of the document.
-        seen.extend(["no-such-route", "no-such-method"]);
+        seen.extend(["no-such-route", "no-such-method", "name-in-use", "tls-only"]);
         for problem in problem::ALL {
             assert!(
                 seen.contains(&problem.name),

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::document::Document;
 use crate::api::error::ApiError;
-use crate::api::problem::{self, Problem};
+use crate::problem::{self, Problem};
 
 const TEMPLATE: &str = include_str!("document_page.html");
 const STYLE: &str = include_str!("document_page.css");

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::actions::submit::SubmitError;
-use crate::api::problem::{self, Problem};
 use crate::api::schema;
+use crate::problem::{self, Problem};
 use crate::store::StoreError;
 use crate::watch::request::Fault;
 use crate::watch::{Outcome, State, Watch};
@@ -61,12 +61,17 @@ impl From<Watch> for Match {
 }
 
 impl ApiError {
+    /// The client speaks plain HTTP where TLS is spoken.
+    pub(super) fn tls_only() -> Self {
+        Self::new(&problem::TLS_ONLY, "this port speaks TLS; use https://")
+    }
+
     /// Makes the problem with its usual status.
     fn new(problem: &Problem, detail: impl Into<String>) -> Self {
         Self {
             type_uri: problem.uri,
             title: problem.title,
-            status: problem.statuses.first().copied().unwrap_or(500),
+            status: problem.status(),
             detail: detail.into(),
             errors: Vec::new(),
             matches: Vec::new(),

@@ -25,7 +25,6 @@ pub(crate) mod hints;
 mod line_report;
 mod lines;
 mod path;
-mod problem;
 mod query;
 mod readiness;
 mod reference;

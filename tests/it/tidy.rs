@@ -28,6 +28,7 @@ const LAYERS: &[Layer] = &[
     ("size", &[]),
     ("diagnostic", &[]),
     ("line_writer", &[]),
+    ("problem", &[]),
     ("telemetry", &["clock", "line_writer"]),
     ("outbound", &["clock"]),
     ("certificate", &["outbound::secret"]),
@@ -104,6 +105,7 @@ const LAYERS: &[Layer] = &[
         "workers",
         &[
             "watch", "clock", "schedule", "service", "store", "sink", "actions", "wake", "metrics",
+            "problem",
         ],
     ),
     // Composes the sections of all parts.
@@ -141,6 +143,7 @@ const LAYERS: &[Layer] = &[
             "certificate",
             "metrics",
             "suggest",
+            "problem",
         ],
     ),
     ("app", ANY),

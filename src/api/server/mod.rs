@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::auth::ThroughSocket;
+use crate::api::error::ApiError;
 use crate::api::server::listener::Accepted;
 use crate::certificate::Certificate;
 
@@ -45,11 +46,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: u32 = 4096;
 /// The first byte of a TLS handshake.
 const HANDSHAKE: u8 = 0x16;
-/// The answer to a client that speaks plain HTTP where TLS is spoken.
-const TLS_ONLY: &str = "HTTP/1.1 400 Bad Request\r\n\
-    content-type: application/problem+json\r\nconnection: close\r\n\r\n\
-    {\"type\":\"urn:jobwatch:problem:tls-only\",\"title\":\"TLS is required\",\"status\":400,\
-    \"detail\":\"this port speaks TLS; use https://\"}\n";
 
 /// The parts that all listeners of one server share.
 #[derive(Clone)]
@@ -129,12 +125,21 @@ async fn secure(mut stream: TcpStream, certificate: &Certificate) -> std::io::Re
     let mut first = [0];
     let speaks_plain = stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE;
     if speaks_plain {
-        stream.write_all(TLS_ONLY.as_bytes()).await?;
+        stream.write_all(tls_only().as_bytes()).await?;
         stream.shutdown().await?;
         return Err(std::io::ErrorKind::InvalidData.into());
     }
     let acceptor = TlsAcceptor::from(certificate.config());
     acceptor.accept(stream).await.map(Box::new)
+}
+
+/// Returns the answer to a client that speaks plain HTTP where TLS is spoken.
+fn tls_only() -> String {
+    let problem = serde_json::to_string(&ApiError::tls_only()).expect("string keys only");
+    format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\
+         connection: close\r\n\r\n{problem}\n"
+    )
 }
 
 async fn connection(

@@ -5,8 +5,12 @@
 //! to `rejected/`, with the reason as `NAME.error`. The final event appears as
 //! `finished/NAME.json`. A file moves only after its watch is committed, and `NAME.watch` goes
 //! only after the event is on the disk; so a crash repeats a step and loses nothing.
+//!
+//! An obstacle of one name (a folder in the place of a file, say) holds up that name alone: it is
+//! logged once and tried again at each look. Only trouble of the folder itself ends a look.
 
 mod folder;
+mod part;
 mod submission;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actions::Actions;
 use crate::actions::submit::SubmitError;
-use crate::store::{Cursor, SharedStore, StoreError};
+use crate::store::{Cursor, LoggedEvent, SharedStore, StoreError};
 use crate::watch::event::EventKind;
 use crate::watch::{State, WatchId};
-use crate::workers::drop_folder::folder::Folder;
+use crate::workers::drop_folder::folder::{Folder, LINKS_MAX};
+use crate::workers::drop_folder::part::FileError;
 use crate::workers::drop_folder::submission::{Link, Rejection, Taken, request_in};
 
 pub use crate::workers::drop_folder::folder::write_new;
@@ -47,24 +52,49 @@ pub struct DropFolder {
     open: tokio::sync::Mutex<Option<Open>>,
     /// The trouble that was logged last; it is logged again only after it has changed.
     trouble: Mutex<Option<String>>,
-    /// The files that were left out; each one was logged.
-    left_out: Mutex<BTreeSet<String>>,
+    left_out: Mutex<LeftOut>,
+}
+
+/// The files that stay where they are, since they are no submission or cannot be moved.
+#[derive(Default)]
+struct LeftOut {
+    /// The files that were logged.
+    known: BTreeSet<String>,
+    /// Those that could not be moved. The following looks take the other files first, so that
+    /// these do not fill each look; then all are tried again.
+    tried: BTreeSet<String>,
 }
 
 /// The watches of the folder that have not ended, and the place in the log of events up to which
 /// their ends are known.
 struct Open {
     names: BTreeMap<WatchId, BTreeSet<String>>,
+    /// The accepted names whose link is to be read at the next look: new ones, and those that
+    /// met an obstacle, with the reason that was logged.
+    due: BTreeMap<String, String>,
     cursor: Cursor,
 }
 
-/// A look was not completed; the next one continues.
+/// Work was not completed; the next look continues.
 #[derive(Debug, thiserror::Error)]
 enum LookError {
     #[error("{0}")]
     Folder(#[from] io::Error),
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
+    /// One file met an obstacle; the look goes on with the others.
+    #[error("{0}")]
+    File(FileError),
+}
+
+impl From<FileError> for LookError {
+    fn from(error: FileError) -> Self {
+        if error.is_of_folder() {
+            Self::Folder(error.into())
+        } else {
+            Self::File(error)
+        }
+    }
 }
 
 impl DropFolder {
@@ -95,10 +125,6 @@ impl DropFolder {
     pub async fn run_once(&self) -> usize {
         let mut open = self.open.lock().await;
         let done = self.look(&mut open).await;
-        if matches!(done, Err(LookError::Store(StoreError::UnknownCursor(_)))) {
-            // The log was cut; the watches are read again.
-            *open = None;
-        }
         let trouble = done.as_ref().err().map(ToString::to_string);
         let mut logged = self.trouble.lock();
         if *logged != trouble {
@@ -115,20 +141,22 @@ impl DropFolder {
 
     async fn look(&self, open: &mut Option<Open>) -> Result<usize, LookError> {
         let folder = self.on_disk(|folder| Ok(folder.clone())).await?;
-        let mut count = 0;
         if open.is_none() {
-            let (state, ended) = self.load(&folder).await?;
-            *open = Some(state);
-            count += ended;
+            *open = Some(self.load(&folder).await?);
         }
-        let Some(state) = open else { return Ok(count) };
-        let left_out = self.left_out.lock().clone();
-        let taken = blocking(&folder, move |folder| folder.take(TAKEN_MAX, &left_out)).await?;
-        self.note_left_out(taken.left_out);
-        for taken in taken.files {
-            count += self.submit(&folder, taken, state).await?;
+        let Some(state) = open else { return Ok(0) };
+        // Each part runs also if an earlier one failed: events do not wait for submissions.
+        let taken = self.take(&folder, state).await;
+        let followed = self.follow(&folder, state).await;
+        let finished = self.finish(&folder, state).await;
+        if matches!(
+            finished,
+            Err(LookError::Store(StoreError::UnknownCursor(_)))
+        ) {
+            // The log was cut; the watches are read again.
+            *open = None;
         }
-        Ok(count + self.finish(&folder, state).await?)
+        Ok(taken? + followed? + finished?)
     }
 
     /// Opens the folder and runs `work` in it, where it may block.
@@ -141,55 +169,71 @@ impl DropFolder {
         done.map_err(io::Error::other)?
     }
 
-    fn note_left_out(&self, files: Vec<(String, String)>) {
-        let mut known = self.left_out.lock();
-        // A file that is gone, or can be read now, is reported again if it comes back.
-        known.retain(|name| files.iter().any(|(left, _)| left == name));
+    /// Logs the files that were not logged before.
+    fn note_left_out(&self, files: Vec<(String, String)>, is_round_over: bool) {
+        let mut left_out = self.left_out.lock();
+        if is_round_over {
+            // A file that is gone, or can be read now, is reported again if it comes back.
+            let mut still = std::mem::take(&mut left_out.tried);
+            still.extend(files.iter().map(|(file, _)| file.clone()));
+            left_out.known.retain(|file| still.contains(file));
+        }
         for (file, reason) in files {
-            if !reason.is_empty() && known.insert(file.clone()) {
+            if left_out.known.insert(file.clone()) {
                 let folder = self.path.display();
                 tracing::warn!(%folder, file, reason, "left out a file of the drop folder");
             }
         }
     }
 
-    /// Reads the links of the last run, and writes the events of watches that have ended since.
-    async fn load(&self, folder: &Folder) -> Result<(Open, usize), LookError> {
+    /// Finds the links of the last run.
+    async fn load(&self, folder: &Folder) -> Result<Open, LookError> {
         // Before the watches are read, so that no end falls between.
         let cursor = self.store.cursor().await?;
-        let links = blocking(folder, Folder::links).await?;
-        let mut count = 0;
-        let mut names: BTreeMap<WatchId, BTreeSet<String>> = BTreeMap::new();
-        for some in links.chunks(WATCHES_MAX) {
-            let ids = some.iter().map(|(_, link)| link.id).collect();
-            let watches = self.store.watches_by_id(ids).await?;
-            for (name, link) in some {
-                let watch = watches.iter().find(|watch| watch.id == link.id);
-                match watch.map(|watch| watch.state) {
-                    Some(State::Watching) => {
-                        names.entry(link.id).or_default().insert(name.clone());
-                    }
-                    Some(State::Final(_)) => {
-                        self.finish_one(folder, name, link.id).await?;
-                        count += 1;
-                    }
-                    None => {
-                        self.lose(folder, name, link.id).await?;
-                        count += 1;
-                    }
+        let names = blocking(folder, Folder::accepted).await?;
+        Ok(Open {
+            names: BTreeMap::new(),
+            due: names
+                .into_iter()
+                .map(|name| (name, String::new()))
+                .collect(),
+            cursor,
+        })
+    }
+
+    /// Takes new files. Returns the number of those that moved.
+    async fn take(&self, folder: &Folder, open: &mut Open) -> Result<usize, LookError> {
+        let tried = self.left_out.lock().tried.clone();
+        let look = blocking(folder, move |folder| folder.take(TAKEN_MAX, &tried)).await?;
+        let has_all = look.files.len() < TAKEN_MAX;
+        let mut left_out = look.left_out;
+        let mut done = Ok(0);
+        for taken in look.files {
+            let file = format!("{}.json", taken.name);
+            match self.submit(folder, taken, open).await {
+                Ok(()) => done = done.map(|count| count + 1),
+                Err(LookError::File(error)) => {
+                    self.left_out.lock().tried.insert(file.clone());
+                    left_out.push((file, error.to_string()));
+                }
+                Err(error) => {
+                    done = Err(error);
+                    break;
                 }
             }
         }
-        Ok((Open { names, cursor }, count))
+        let is_full = self.left_out.lock().tried.len() >= LINKS_MAX;
+        self.note_left_out(left_out, has_all || is_full);
+        done
     }
 
-    /// Submits one file and moves it. Returns 1 if it moved.
+    /// Submits one file and moves it.
     async fn submit(
         &self,
         folder: &Folder,
         taken: Taken,
         open: &mut Open,
-    ) -> Result<usize, LookError> {
+    ) -> Result<(), LookError> {
         let name = taken.name.clone();
         let wanted = name.clone();
         let before = blocking(folder, move |folder| folder.link(&wanted)).await?;
@@ -202,28 +246,19 @@ impl DropFolder {
         match link {
             Ok(link) => {
                 let id = link.id;
+                // Also if the file does not move: its link may be on the disk by then.
+                open.due.entry(name.clone()).or_default();
                 blocking(folder, move |folder| folder.accept(&taken, &link)).await?;
                 tracing::info!(watch_id = %id, file = name, "accepted from the drop folder");
-                let ended = self.store.watch(id).await?;
-                if ended.is_some_and(|watch| watch.state.outcome().is_some()) {
-                    self.finish_one(folder, &name, id).await?;
-                } else {
-                    open.names.entry(id).or_default().insert(name);
-                }
             }
             Err(rejection) => {
-                tracing::error!(
-                    file = name,
-                    reason = rejection.in_words(),
-                    "rejected a file of the drop folder"
-                );
-                blocking(folder, move |folder| {
-                    folder.reject(&taken, &rejection.document())
-                })
-                .await?;
+                let reason = rejection.in_words();
+                let document = rejection.document();
+                blocking(folder, move |folder| folder.reject(&taken, &document)).await?;
+                tracing::error!(file = name, reason, "rejected a file of the drop folder");
             }
         }
-        Ok(1)
+        Ok(())
     }
 
     async fn accept(&self, taken: &Taken) -> Result<Result<Link, Rejection>, StoreError> {
@@ -238,23 +273,57 @@ impl DropFolder {
         }
     }
 
+    /// Reads the links that are due, and follows their watches. Returns the number of those
+    /// that have ended, whose events are written.
+    async fn follow(&self, folder: &Folder, open: &mut Open) -> Result<usize, LookError> {
+        let due: Vec<String> = open.due.keys().cloned().collect();
+        let mut count = 0;
+        for names in due.chunks(WATCHES_MAX) {
+            let names = names.to_vec();
+            let links = blocking(folder, move |folder| folder.links(names)).await?;
+            let ids = links
+                .iter()
+                .filter_map(|(_, link)| link.as_ref().ok()?.as_ref());
+            let ids = ids.map(|link| link.id).collect();
+            let watches = self.store.watches_by_id(ids).await?;
+            let states: BTreeMap<WatchId, State> = watches
+                .iter()
+                .map(|watch| (watch.id, watch.state))
+                .collect();
+            for (name, link) in links {
+                let id = match link {
+                    Ok(Some(link)) => link.id,
+                    Ok(None) => {
+                        open.due.remove(&name);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.settle(open, &name, Err(error.into()))?;
+                        continue;
+                    }
+                };
+                let done = match states.get(&id) {
+                    Some(State::Watching) => {
+                        open.due.remove(&name);
+                        open.names.entry(id).or_default().insert(name);
+                        continue;
+                    }
+                    Some(State::Final(_)) => self.finish_one(folder, &name, id).await,
+                    None => self.lose(folder, &name, id).await,
+                };
+                count += self.settle(open, &name, done)?;
+            }
+        }
+        Ok(count)
+    }
+
     /// Writes the final events that the log has gained.
     async fn finish(&self, folder: &Folder, open: &mut Open) -> Result<usize, LookError> {
         let mut count = 0;
         loop {
             let page = self.store.events_after(&open.cursor, EVENTS_MAX).await?;
             for event in page.events {
-                let kind = EventKind::from_type_name(&event.type_name);
-                let is_end = matches!(kind, Some(EventKind::Finished(_)));
-                let id = event.watch_id.filter(|_| is_end);
-                let names = id.and_then(|id| open.names.get(&id)).cloned();
-                for name in names.unwrap_or_default() {
-                    self.write_event(folder, &name, event.body.clone()).await?;
-                    count += 1;
-                }
-                if let Some(id) = id {
-                    open.names.remove(&id);
-                }
+                count += self.finish_all(folder, &event, open).await?;
                 open.cursor = event.cursor;
             }
             open.cursor = page.next;
@@ -264,12 +333,54 @@ impl DropFolder {
         }
     }
 
+    /// Writes the event for each name of its watch, if it is an end.
+    async fn finish_all(
+        &self,
+        folder: &Folder,
+        event: &LoggedEvent,
+        open: &mut Open,
+    ) -> Result<usize, LookError> {
+        let Some(id) = event.watch_id.filter(|_| is_end(&event.type_name)) else {
+            return Ok(0);
+        };
+        let mut count = 0;
+        for name in open.names.get(&id).cloned().unwrap_or_default() {
+            let done = self.write_event(folder, &name, event.body.clone()).await;
+            count += self.settle(open, &name, done)?;
+        }
+        open.names.remove(&id);
+        Ok(count)
+    }
+
+    /// Ends the work on an accepted name. One that met an obstacle is due again; the reason is
+    /// logged once. Returns 1 if the work is done.
+    fn settle(
+        &self,
+        open: &mut Open,
+        name: &str,
+        done: Result<(), LookError>,
+    ) -> Result<usize, LookError> {
+        match done {
+            Ok(()) => {
+                open.due.remove(name);
+                Ok(1)
+            }
+            Err(LookError::File(error)) => {
+                let reason = error.to_string();
+                let logged = open.due.entry(name.to_owned()).or_default();
+                if *logged != reason {
+                    let folder = self.path.display();
+                    tracing::error!(%folder, name, reason, "cannot use a file of the drop folder; trying again each second");
+                    *logged = reason;
+                }
+                Ok(0)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn finish_one(&self, folder: &Folder, name: &str, id: WatchId) -> Result<(), LookError> {
         let events = self.store.events_of(id, EVENTS_OF_WATCH).await?;
-        let is_end = |type_name: &str| {
-            let kind = EventKind::from_type_name(type_name);
-            matches!(kind, Some(EventKind::Finished(_)))
-        };
         match events.into_iter().find(|event| is_end(&event.type_name)) {
             Some(event) => self.write_event(folder, name, event.body).await,
             None => self.lose(folder, name, id).await,
@@ -283,33 +394,36 @@ impl DropFolder {
         body: String,
     ) -> Result<(), LookError> {
         let name = name.to_owned();
-        blocking(folder, move |folder| folder.finish(&name, &body)).await?;
-        Ok(())
+        blocking(folder, move |folder| folder.finish(&name, &body)).await
     }
 
     /// Gives up a link whose watch or event the store does not have any more.
     async fn lose(&self, folder: &Folder, name: &str, id: WatchId) -> Result<(), LookError> {
         let rejection = Rejection::watch_is_gone(id);
-        tracing::error!(
-            file = name,
-            reason = rejection.in_words(),
-            "rejected a file of the drop folder"
-        );
-        let name = name.to_owned();
-        blocking(folder, move |folder| {
-            folder.lose(&name, &rejection.document())
-        })
-        .await?;
+        let (reason, document) = (rejection.in_words(), rejection.document());
+        let lost = name.to_owned();
+        blocking(folder, move |folder| folder.lose(&lost, &document)).await?;
+        tracing::error!(file = name, reason, "rejected a file of the drop folder");
         Ok(())
     }
 }
 
+fn is_end(type_name: &str) -> bool {
+    let kind = EventKind::from_type_name(type_name);
+    matches!(kind, Some(EventKind::Finished(_)))
+}
+
 /// Runs `work` where it may block.
-async fn blocking<T: Send + 'static>(
+async fn blocking<T, E>(
     folder: &Folder,
-    work: impl FnOnce(&Folder) -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
+    work: impl FnOnce(&Folder) -> Result<T, E> + Send + 'static,
+) -> Result<T, LookError>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    LookError: From<E>,
+{
     let folder = folder.clone();
     let done = tokio::task::spawn_blocking(move || work(&folder)).await;
-    done.map_err(io::Error::other)?
+    Ok(done.map_err(io::Error::other)??)
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::actions::json_request::parse;
+use crate::problem::{self, Problem};
 use crate::watch::request::{Fault, WatchRequest};
 use crate::watch::{Watch, WatchId};
 
@@ -55,24 +56,24 @@ impl Link {
             request,
         }
     }
+
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("string keys only")
+    }
 }
 
 /// `NAME.error`: a problem document (RFC 9457), of the types that the API uses.
 #[derive(Debug)]
 pub(super) struct Rejection {
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
+    problem: &'static Problem,
     detail: String,
     errors: Vec<Fault>,
 }
 
 impl Rejection {
-    fn of(kind: &'static str, title: &'static str, status: u16, detail: String) -> Self {
+    fn of(problem: &'static Problem, detail: String) -> Self {
         Self {
-            kind,
-            title,
-            status,
+            problem,
             detail,
             errors: Vec::new(),
         }
@@ -88,7 +89,7 @@ impl Rejection {
             "cannot read the request in the file: {subject} {}",
             fault.message
         );
-        let mut rejection = Self::of("malformed", "The request is malformed", 400, detail);
+        let mut rejection = Self::of(&problem::MALFORMED, detail);
         if !fault.field.is_empty() {
             rejection.errors.push(fault);
         }
@@ -99,21 +100,21 @@ impl Rejection {
         let detail = "nothing was stored; `errors` lists every invalid member".to_owned();
         Self {
             errors,
-            ..Self::of("refused-watch", "The watch was refused", 422, detail)
+            ..Self::of(&problem::REFUSED_WATCH, detail)
         }
     }
 
     pub(super) fn name_in_use(name: &str, id: WatchId) -> Self {
         let detail = format!(
-            "`{name}` is the name of another submission, whose watch {id} has not ended; choose another name"
+            "`{name}` is the name of another submission, and the result of its watch {id} is not written yet; choose another name"
         );
-        Self::of("name-in-use", "The name is in use", 409, detail)
+        Self::of(&problem::NAME_IN_USE, detail)
     }
 
     pub(super) fn watch_is_gone(id: WatchId) -> Self {
         let detail =
             format!("the database has no watch {id} with its end any more; submit the job again");
-        Self::of("no-such-watch", "Watch not found", 404, detail)
+        Self::of(&problem::NO_SUCH_WATCH, detail)
     }
 
     /// Writes the reason on one line.
@@ -127,8 +128,8 @@ impl Rejection {
 
     pub(super) fn document(&self) -> Value {
         let mut document = json!({
-            "type": format!("urn:jobwatch:problem:{}", self.kind),
-            "title": self.title, "status": self.status, "detail": self.detail,
+            "type": self.problem.uri, "title": self.problem.title,
+            "status": self.problem.status(), "detail": self.detail,
         });
         if !self.errors.is_empty() {
             document["errors"] = json!(self.errors);
@@ -141,12 +142,7 @@ impl Rejection {
 pub(super) fn request_in(taken: &Taken) -> Result<WatchRequest, Rejection> {
     if taken.bytes.len() > FILE_BYTES_MAX {
         let detail = format!("the file has more than {FILE_BYTES_MAX} bytes");
-        return Err(Rejection::of(
-            "body",
-            "The body cannot be read",
-            413,
-            detail,
-        ));
+        return Err(Rejection::of(&problem::BODY, detail));
     }
     parse(&taken.bytes).map_err(Rejection::unreadable)
 }

@@ -242,3 +242,136 @@ async fn a_folder_that_is_away_for_a_while_loses_nothing() {
     assert_eq!(look(&app).await, 1);
     assert_eq!(files(&folder), ["finished/one.json"]);
 }
+
+#[tokio::test]
+async fn an_obstacle_holds_up_one_result_only() {
+    let folder = TempDir::new().unwrap();
+    let app = start(folder.path()).await;
+    for name in ["one", "two"] {
+        drop_job(folder.path(), name, &new_job(&app));
+    }
+    look(&app).await;
+    let obstacle = folder.path().join("finished/two.json");
+    fs::create_dir(&obstacle).unwrap();
+    for name in ["two", "one"] {
+        let watch = read(folder.path().join(format!("accepted/{name}.watch")));
+        end(&app, &watch).await;
+    }
+    drop_job(folder.path(), "three", &new_job(&app));
+    assert_eq!(look(&app).await, 2);
+    let held_up = [
+        "accepted/three.json",
+        "accepted/three.watch",
+        "accepted/two.json",
+        "accepted/two.watch",
+        "finished/one.json",
+    ];
+    assert_eq!(files(folder.path()), held_up);
+    assert_eq!((look(&app).await, look(&app).await), (0, 0));
+    assert_eq!(files(folder.path()), held_up);
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(look(&app).await, 1);
+    let event = read(&obstacle);
+    assert_eq!(event["type"], "dev.jobwatch.job.succeeded");
+    let three = read(folder.path().join("accepted/three.watch"));
+    end(&app, &three).await;
+    assert_eq!((look(&app).await, look(&app).await), (1, 0));
+    let results = ["one", "three", "two"].map(|name| format!("finished/{name}.json"));
+    assert_eq!(files(folder.path()), results);
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_read_holds_up_one_name_only() {
+    let folder = TempDir::new().unwrap();
+    let elsewhere = TempDir::new().unwrap();
+    let app = start(folder.path()).await;
+    drop_job(folder.path(), "one", &new_job(&app));
+    look(&app).await;
+    let link = folder.path().join("accepted/one.watch");
+    let away = elsewhere.path().join("one.watch");
+    let watch = read(&link);
+    fs::rename(&link, &away).unwrap();
+    fs::create_dir(&link).unwrap();
+    let evil = folder.path().join("accepted/evil.watch");
+    symlink(&away, &evil).unwrap();
+    let app = app.restart().await;
+    for name in ["evil", "two"] {
+        drop_job(folder.path(), name, &new_job(&app));
+    }
+    assert_eq!((look(&app).await, look(&app).await), (1, 0));
+    end(&app, &watch).await;
+    let two = read(folder.path().join("accepted/two.watch"));
+    end(&app, &two).await;
+    assert_eq!((look(&app).await, look(&app).await), (1, 0));
+    assert!(folder.path().join("finished/two.json").exists());
+    assert!(folder.path().join("evil.json").exists());
+    fs::remove_dir(&link).unwrap();
+    fs::rename(&away, &link).unwrap();
+    fs::remove_file(&evil).unwrap();
+    assert_eq!((look(&app).await, look(&app).await), (2, 0));
+    end(&app, &read(&evil)).await;
+    assert_eq!(look(&app).await, 1);
+    let results = ["evil", "one", "two"].map(|name| format!("finished/{name}.json"));
+    assert_eq!(files(folder.path()), results);
+}
+
+#[tokio::test]
+async fn an_obstacle_holds_up_one_submission_only() {
+    let folder = TempDir::new().unwrap();
+    let app = start(folder.path()).await;
+    look(&app).await;
+    let obstacles = [
+        "accepted/a.json",
+        "finished/b.json",
+        "rejected/c.json",
+        "rejected/d.error",
+    ]
+    .map(|obstacle| folder.path().join(obstacle));
+    for obstacle in &obstacles {
+        fs::create_dir(obstacle).unwrap();
+    }
+    for name in ["a", "b", "e"] {
+        drop_job(folder.path(), name, &new_job(&app));
+    }
+    for name in ["c", "d"] {
+        fs::write(folder.path().join(format!("{name}.json")), "no JSON").unwrap();
+    }
+    assert_eq!((look(&app).await, look(&app).await), (1, 0));
+    let held_up = [
+        "a.json",
+        "accepted/e.json",
+        "accepted/e.watch",
+        "b.json",
+        "c.json",
+        "d.json",
+    ];
+    assert_eq!(files(folder.path()), held_up);
+    for obstacle in &obstacles {
+        fs::remove_dir(obstacle).unwrap();
+    }
+    assert_eq!((look(&app).await, look(&app).await), (4, 0));
+    for link in ["accepted/a.watch", "accepted/b.watch"] {
+        assert!(folder.path().join(link).exists(), "{link}");
+    }
+    assert!(obstacles[2].is_file() && obstacles[3].is_file());
+}
+
+#[tokio::test]
+async fn many_obstacles_leave_the_looks_to_other_files() {
+    let folder = TempDir::new().unwrap();
+    let app = start(folder.path()).await;
+    look(&app).await;
+    let names: Vec<String> = (0..1_500).map(|n| format!("held-up-{n}")).collect();
+    let obstacle = |name: &str| folder.path().join(format!("rejected/{name}.json"));
+    for name in &names {
+        fs::create_dir(obstacle(name)).unwrap();
+        fs::write(folder.path().join(format!("{name}.json")), "no JSON").unwrap();
+    }
+    drop_job(folder.path(), "good", &new_job(&app));
+    assert_eq!(look(&app).await + look(&app).await, 1);
+    assert!(folder.path().join("accepted/good.json").exists());
+    for name in &names {
+        fs::remove_dir(obstacle(name)).unwrap();
+    }
+    assert_eq!(look(&app).await + look(&app).await, 1_500);
+}

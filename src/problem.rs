@@ -1,26 +1,33 @@
-//! The types of problem documents (RFC 9457): one list, from which the errors, the `OpenAPI`
-//! document and a test of docs/api.md derive.
+//! The types of problem documents (RFC 9457): one list, from which the errors of the API, the
+//! rejections of the drop folder, the `OpenAPI` document and a test of docs/api.md derive.
 
 use serde::Serialize;
 
 /// A type of problem. Its name is a contract; its title and its meaning are for people.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// The last part of the `type`.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The `type` of the documents.
-    pub(super) uri: &'static str,
-    pub(super) title: &'static str,
+    pub(crate) uri: &'static str,
+    pub(crate) title: &'static str,
     /// The statuses that it comes with; the first one is the usual one.
-    pub(super) statuses: &'static [u16],
+    pub(crate) statuses: &'static [u16],
     /// The cause, in a sentence for the reader of the documents.
-    pub(super) meaning: &'static str,
+    pub(crate) meaning: &'static str,
+}
+
+impl Problem {
+    /// Returns the status that it usually comes with.
+    pub(crate) fn status(&self) -> u16 {
+        self.statuses.first().copied().unwrap_or(500)
+    }
 }
 
 /// Declares the problems, in the order in which documents list them.
 macro_rules! problems {
     ($($name:ident = $word:literal, $statuses:expr, $title:literal, $meaning:literal;)+) => {
-        $(pub(super) const $name: Problem = Problem {
+        $(pub(crate) const $name: Problem = Problem {
             name: $word,
             uri: concat!("urn:jobwatch:problem:", $word),
             title: $title,
@@ -29,7 +36,7 @@ macro_rules! problems {
         };)+
 
         /// All types of problems, in the order of the documents.
-        pub(super) const ALL: &[&Problem] = &[$(&$name),+];
+        pub(crate) const ALL: &[&Problem] = &[$(&$name),+];
     };
 }
 
@@ -70,12 +77,16 @@ problems! {
         "the selector of the job id finds none in the hint";
     REFUSED_WATCH = "refused-watch", [422], "The watch was refused",
         "nothing was stored; `errors` lists every invalid member";
+    NAME_IN_USE = "name-in-use", [409], "The name is in use",
+        "only in `NAME.error` of the drop folder: another submission has this name, and its result is not written yet";
+    TLS_ONLY = "tls-only", [400], "TLS is required",
+        "the client speaks plain HTTP, and the port speaks TLS";
     UNAVAILABLE = "unavailable", [503], "Temporarily unavailable",
         "the watches are still being loaded, or the store failed; nothing was stored, try again after `Retry-After`";
 }
 
 /// Returns the problem of this name.
-pub(super) fn named(name: &str) -> Option<&'static Problem> {
+pub(crate) fn named(name: &str) -> Option<&'static Problem> {
     ALL.iter().copied().find(|problem| problem.name == name)
 }
 
