@@ -35,6 +35,9 @@ pub(super) enum Input {
 /// The terminal, taken until this is dropped.
 pub(super) struct Window {
     stdout: Stdout,
+    /// False while the shell has the terminal. To leave it twice would move the shell's cursor to
+    /// where it was before.
+    is_taken: bool,
 }
 
 impl Window {
@@ -46,8 +49,9 @@ impl Window {
         give_back_in_panics();
         let mut window = Self {
             stdout: std::io::stdout(),
+            is_taken: false,
         };
-        enter(&mut window.stdout)?;
+        window.take_again()?;
         Ok(window)
     }
 
@@ -56,13 +60,20 @@ impl Window {
     /// # Errors
     /// The terminal cannot be changed to this mode.
     pub(super) fn take_again(&mut self) -> std::io::Result<()> {
-        leave(&mut self.stdout);
+        self.give_back();
+        self.is_taken = true;
         enter(&mut self.stdout)
+    }
+
+    fn give_back(&mut self) {
+        if std::mem::take(&mut self.is_taken) {
+            leave(&mut self.stdout);
+        }
     }
 
     /// Gives the terminal to the shell, and stops the program until the shell continues it.
     pub(super) fn stop(&mut self) {
-        leave(&mut self.stdout);
+        self.give_back();
         // Without a shell that controls jobs, the system ignores this.
         let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
     }
@@ -81,7 +92,7 @@ impl Window {
 
 impl Drop for Window {
     fn drop(&mut self) {
-        leave(&mut self.stdout);
+        self.give_back();
     }
 }
 
