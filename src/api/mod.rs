@@ -6,7 +6,7 @@
 //! Each handler describes itself with `#[utoipa::path]`, and the `OpenAPI` document
 //! ([`document`]) is made of the same calls of `routes!` as the router. A new route is one
 //! line in [`guarded`] or [`long`]. A response of 400 or more needs its status only; its description is
-//! the names of the problems ([`problem`]) that may be in it.
+//! the names of the problems ([`crate::problem`]) that may be in it.
 
 pub(crate) mod auth;
 mod badge;
