@@ -5,7 +5,7 @@ use crate::store::{StoreError, StoredGroup};
 
 impl Actions {
     /// Closes a group, so that it takes no more watches and finishes when all of them have ended.
-    /// One that is closed stays as it is; `None` means that there is no such group.
+    /// One that is closed stays as it is; `None` means that the group is unknown.
     ///
     /// # Errors
     /// The store failed.

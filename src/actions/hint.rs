@@ -40,7 +40,7 @@ pub struct Signed<'a> {
 /// The reason why a service takes no hints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoHints {
-    /// There is no such service. The text suggests the nearest name, or is empty.
+    /// The service is unknown. The text suggests the nearest name, or is empty.
     UnknownService(String),
     /// The service has no `[services.NAME.hints]`.
     NotConfigured,

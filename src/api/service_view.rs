@@ -75,7 +75,7 @@ pub(crate) struct CredentialView {
     /// Why the credential is refused: a person has to change something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<String>,
-    /// Why there is no new secret for now, where this may pass by itself.
+    /// The reason of a failed renewal that may succeed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failing: Option<String>,
     /// The time of the next attempt to get a secret.

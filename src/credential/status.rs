@@ -19,7 +19,7 @@ pub struct CredentialStatus {
     pub expires_at: Option<Timestamp>,
     /// The present secret, to compare it with a refused one; `None` before the first.
     pub generation: Option<Generation>,
-    /// The reason why there is no new secret, or why the present one is not used.
+    /// The reason of a failed renewal, or of a secret that is not used.
     pub trouble: Option<Trouble>,
 }
 

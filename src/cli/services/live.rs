@@ -13,7 +13,7 @@ use crate::workers::poller::Health;
 /// How long the daemon may take: without it, the configuration is shown.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The reason why there is no answer of the daemon.
+/// The reason of a missing answer of the daemon.
 pub(super) enum Silence {
     /// No daemon answers, or it refuses: the reason in words.
     Because(String),
