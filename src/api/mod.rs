@@ -38,6 +38,7 @@ mod watches;
 pub(crate) mod why;
 pub(crate) mod why_facts;
 mod why_text;
+mod why_words;
 
 use std::sync::Arc;
 use std::time::Duration;
