@@ -2,9 +2,11 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
+use http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use crate::actions::json_request::parse;
+use crate::api::BODY_BYTES_MAX;
 use crate::api::error::ApiError;
 
 /// The body of a request as it arrives.
@@ -12,7 +14,13 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 
 /// Returns the bytes of a body.
 pub(super) fn bytes(body: Body) -> Result<Bytes, ApiError> {
-    body.map_err(|rejection| ApiError::bad_body(rejection.status(), rejection.body_text()))
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(format!(
+            "the body is larger than {} KiB; POST /v1/watches/bulk takes any number of lines",
+            BODY_BYTES_MAX / 1024
+        )),
+        status => ApiError::bad_body(status, rejection.body_text()),
+    })
 }
 
 /// Reads a body that must be there.

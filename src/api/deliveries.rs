@@ -20,7 +20,6 @@ use crate::api::query::{PAGE_DEFAULT, Term, parse_time, terms};
 use crate::api::schema;
 use crate::sink::SinkStatus;
 use crate::store::delivery::{DeliveryQuery, DeliveryState, SinkBacklog, StoredDelivery};
-use crate::suggest;
 
 /// The names of the parameters that select deliveries.
 const FILTERS: &str = "state, sink, watch, service, job, label, since, until";
@@ -270,32 +269,6 @@ fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
 }
 
 impl Api {
-    /// Checks the name of a sink in a filter: a misspelt one would select nothing.
-    async fn check_sink(&self, name: &str) -> Result<(), ApiError> {
-        let of_earlier = DeliveryQuery {
-            sink: Some(name.to_owned()),
-            limit: 1,
-            ..DeliveryQuery::default()
-        };
-        // A sink that was removed from the configuration may still have deliveries.
-        if self.courier.sink(name).is_some()
-            || !self
-                .store
-                .deliveries(of_earlier)
-                .await?
-                .deliveries
-                .is_empty()
-        {
-            return Ok(());
-        }
-        let sinks: Vec<String> = self.courier.sinks().map(|sink| sink.name).collect();
-        let names = || sinks.iter().map(String::as_str);
-        let near = suggest::did_you_mean(name, names());
-        let known = names().collect::<Vec<_>>().join(", ");
-        let rule = format!("has the unknown sink `{name}`{near} (known: {known})");
-        Err(ApiError::wrong_parameter("sink", &rule))
-    }
-
     /// Parses the query of a list, and resolves the watch in it.
     async fn delivery_query(&self, text: &str) -> Result<DeliveryQuery, ApiError> {
         let now = self.clock.now();

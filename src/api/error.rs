@@ -113,7 +113,7 @@ impl ApiError {
         Self::new(
             &problem::NO_SUCH_WATCH,
             format!(
-                "no watch is named by `{id}`: neither an id, the beginning of one, SERVICE/JOB_ID nor a job id; GET /v1/watches lists them"
+                "no watch is named by `{id}`: neither an id, the first 6 characters of one or more, SERVICE/JOB_ID nor a job id; GET /v1/watches lists them"
             ),
         )
     }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::actions::Delivering;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::query::{PAGE_DEFAULT, Term, terms};
 use crate::clock::show_duration;
+use crate::store::delivery::DeliveryQuery;
 use crate::store::{Cursor, Query};
 use crate::suggest;
 use crate::watch::State;
@@ -84,12 +86,34 @@ impl Api {
             return Ok(());
         }
         let services = self.poller.services();
-        let names = || services.iter().map(|service| &*service.name);
-        let near = suggest::did_you_mean(name, names());
-        let known = names().collect::<Vec<_>>().join(", ");
-        let rule = format!("has the unknown service `{name}`{near} (known: {known})");
-        Err(ApiError::wrong_parameter("service", &rule))
+        let names = services.iter().map(|service| &*service.name);
+        Err(unknown("service", name, names))
     }
+
+    /// Checks the name of a sink in a filter, as [`Api::check_service`] does.
+    pub(super) async fn check_sink(&self, name: &str) -> Result<(), ApiError> {
+        let of_earlier = DeliveryQuery {
+            sink: Some(name.to_owned()),
+            limit: 1,
+            ..DeliveryQuery::default()
+        };
+        // A sink that was removed from the configuration may still have deliveries.
+        let of_earlier = || self.store.deliveries(of_earlier);
+        if self.courier.sink(name).is_some() || !of_earlier().await?.deliveries.is_empty() {
+            return Ok(());
+        }
+        let sinks: Vec<String> = self.courier.sinks().map(|sink| sink.name).collect();
+        Err(unknown("sink", name, sinks.iter().map(String::as_str)))
+    }
+}
+
+/// Composes the error for the unknown name of a service or of a sink.
+fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> ApiError {
+    let known: Vec<&str> = known.collect();
+    let near = suggest::did_you_mean(name, known.iter().copied());
+    let known = known.join(", ");
+    let rule = format!("has the unknown {kind} `{name}`{near} (known: {known})");
+    ApiError::wrong_parameter(kind, &rule)
 }
 
 /// Takes a term that selects watches. Returns false if it is another one.
