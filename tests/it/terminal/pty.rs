@@ -209,9 +209,13 @@ impl Shown {
 }
 
 impl State {
-    /// Returns the rows that have text.
+    /// Returns the rows down to the last with text. Not `contents`, which joins two rows if the
+    /// first was once too narrow for its line.
     fn screen(&self) -> String {
-        self.parser.screen().contents()
+        let screen = self.parser.screen();
+        let (_, columns) = screen.size();
+        let rows: Vec<String> = screen.rows(0, columns.get()).collect();
+        rows.join("\n").trim_end_matches('\n').to_owned()
     }
 }
 
