@@ -44,7 +44,8 @@ impl Guard {
 
     fn authorize(
         &self,
-        (method, uri): (&Method, &Uri),
+        method: &Method,
+        uri: &Uri,
         headers: &HeaderMap,
         through: Option<ThroughSocket>,
     ) -> Result<(), ApiError> {
@@ -127,11 +128,7 @@ pub(super) async fn check(
     next: Next,
 ) -> Result<Response, ApiError> {
     let through = request.extensions().get().copied();
-    guard.authorize(
-        (request.method(), request.uri()),
-        request.headers(),
-        through,
-    )?;
+    guard.authorize(request.method(), request.uri(), request.headers(), through)?;
     Ok(next.run(request).await)
 }
 
@@ -152,7 +149,8 @@ mod tests {
         let is_allowed = |method, token: &str| {
             guard()
                 .authorize(
-                    (&method, &Uri::default()),
+                    &method,
+                    &Uri::default(),
                     &headers(header::AUTHORIZATION, token),
                     None,
                 )
@@ -168,7 +166,7 @@ mod tests {
         }
         assert!(
             guard()
-                .authorize((&Method::GET, &Uri::default()), &HeaderMap::new(), None)
+                .authorize(&Method::GET, &Uri::default(), &HeaderMap::new(), None)
                 .is_err()
         );
     }
@@ -179,12 +177,12 @@ mod tests {
         let sent = headers(header::AUTHORIZATION, "Bearer reader");
         assert!(
             only_reader
-                .authorize((&Method::POST, &Uri::default()), &sent, None)
+                .authorize(&Method::POST, &Uri::default(), &sent, None)
                 .is_err()
         );
         assert!(
             only_reader
-                .authorize((&Method::GET, &Uri::default()), &sent, None)
+                .authorize(&Method::GET, &Uri::default(), &sent, None)
                 .is_ok()
         );
     }
@@ -194,7 +192,7 @@ mod tests {
         let sent = headers(header::ORIGIN, "http://evil.example");
         assert!(
             Guard::default()
-                .authorize((&Method::POST, &Uri::default()), &sent, None)
+                .authorize(&Method::POST, &Uri::default(), &sent, None)
                 .is_err()
         );
     }
@@ -205,15 +203,15 @@ mod tests {
         let local = headers(header::HOST, "127.0.0.1");
         let foreign: Uri = "http://evil.example/v1/services".parse().unwrap();
         assert!(
-            open.authorize((&Method::GET, &foreign), &local, None)
+            open.authorize(&Method::GET, &foreign, &local, None)
                 .is_err()
         );
         let uri: Uri = "http://localhost:8620/v1/services".parse().unwrap();
-        assert!(open.authorize((&Method::GET, &uri), &local, None).is_ok());
+        assert!(open.authorize(&Method::GET, &uri, &local, None).is_ok());
         let mut two = local;
         two.append(header::HOST, "127.0.0.1".parse().unwrap());
         assert!(
-            open.authorize((&Method::GET, &Uri::default()), &two, None)
+            open.authorize(&Method::GET, &Uri::default(), &two, None)
                 .is_err()
         );
     }
@@ -224,17 +222,17 @@ mod tests {
         let through = Some(ThroughSocket);
         let host = headers(header::HOST, "jobwatch");
         assert!(
-            open.authorize((&Method::POST, &Uri::default()), &host, through)
+            open.authorize(&Method::POST, &Uri::default(), &host, through)
                 .is_ok()
         );
         let page = headers(header::ORIGIN, "http://evil.example");
         assert!(
-            open.authorize((&Method::POST, &Uri::default()), &page, through)
+            open.authorize(&Method::POST, &Uri::default(), &page, through)
                 .is_err()
         );
         assert!(
             guard()
-                .authorize((&Method::GET, &Uri::default()), &host, through)
+                .authorize(&Method::GET, &Uri::default(), &host, through)
                 .is_err()
         );
     }
@@ -251,7 +249,8 @@ mod tests {
         ] {
             assert!(
                 open.authorize(
-                    (&Method::POST, &Uri::default()),
+                    &Method::POST,
+                    &Uri::default(),
                     &headers(header::HOST, host),
                     None
                 )
@@ -266,7 +265,8 @@ mod tests {
         ] {
             assert!(
                 open.authorize(
-                    (&Method::GET, &Uri::default()),
+                    &Method::GET,
+                    &Uri::default(),
                     &headers(header::HOST, host),
                     None
                 )

@@ -1,4 +1,4 @@
-//! Probes: alive, and ready for work.
+//! The probes (alive, ready for work) and the metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -62,7 +62,7 @@ pub(super) async fn livez() -> Json<Alive> {
     ))
 )]
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
-    // Where the store cannot be read, what was owed last stands.
+    // If the store cannot be read, the numbers of the last reading stay.
     if let Ok(backlog) = api.store.backlog().await {
         let owed = backlog.into_iter();
         api.metrics
