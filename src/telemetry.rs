@@ -123,20 +123,23 @@ impl LogOutput {
         Ok(Self(Some(started)))
     }
 
-    /// Writes the line of an event, and waits until it is written. No filter applies to it.
+    /// Writes the lines of events, and waits until they are written. No filter applies to them.
     ///
     /// # Errors
-    /// The line could not be written in time.
-    pub async fn write(&self, event: &EventLine) -> io::Result<()> {
-        let Some(started) = &self.0 else {
+    /// The lines could not be written in time; some of them may be.
+    pub async fn write(&self, events: &[EventLine]) -> io::Result<()> {
+        let Some(started) = self.0.as_ref().filter(|_| !events.is_empty()) else {
             return Ok(());
         };
         let now = started.clock.now();
-        let line = match started.layout.as_ref() {
-            Layout::Human(form) => form.line(event, now),
-            Layout::Json => event.as_json(now),
-        };
-        started.lines.write_acknowledged(line, WRITE_MAX).await
+        let mut text = Vec::new();
+        for event in events {
+            text.extend(match started.layout.as_ref() {
+                Layout::Human(form) => form.line(event, now),
+                Layout::Json => event.as_json(now),
+            });
+        }
+        started.lines.write_acknowledged(text, WRITE_MAX).await
     }
 
     /// Blocks until the lines so far are written, at most a second: for the end of the process.

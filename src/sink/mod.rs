@@ -107,6 +107,21 @@ pub trait Sink: Send + Sync {
 
     /// Makes one attempt to deliver `delivery`, which begins at `now`.
     async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt;
+
+    /// True if the sink takes many events at once, by [`deliver_all`](Self::deliver_all).
+    fn takes_many(&self) -> bool {
+        false
+    }
+
+    /// Makes one attempt for each of these events, which all begin at `now`, and returns the
+    /// results in their order.
+    async fn deliver_all(&self, deliveries: &[Delivery], now: Timestamp) -> Vec<Attempt> {
+        let mut attempts = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            attempts.push(self.deliver(delivery, now).await);
+        }
+        attempts
+    }
 }
 
 /// The settings of one sink that its kind has read and checked.

@@ -57,6 +57,23 @@ pub enum Applied {
     Refused,
 }
 
+/// Decides on the change of a watch, as it is stored now; `None` for none.
+pub type Decide = Box<dyn Fn(&Watch) -> Option<Change> + Send + Sync>;
+
+/// The answer to a transition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transitioned {
+    /// The change was committed; this is the watch after it.
+    Applied(Watch),
+    /// There was nothing to change in this watch.
+    Unchanged(Watch),
+    /// The watch is unknown.
+    Missing,
+}
+
+/// How often a transition is tried while other writers keep changing the watch.
+const TRIES: usize = 5;
+
 /// The filter and the position of a list of watches. A watch must match every part that is set.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
@@ -147,6 +164,27 @@ pub trait WatchStore: Send + Sync {
     /// Commits a change with its event and the deliveries owed for it. Refuses it if the stored
     /// watch is final, or if its revision is not the one before that of the change.
     async fn apply(&self, change: Change) -> Result<Applied, StoreError>;
+
+    /// Reads a watch and commits the change that `decide` makes of it, as [`apply`](Self::apply)
+    /// does. `decide` may be called more than once.
+    async fn transition(&self, id: WatchId, decide: Decide) -> Result<Transitioned, StoreError> {
+        for _ in 0..TRIES {
+            let Some(watch) = self.watch(id).await? else {
+                return Ok(Transitioned::Missing);
+            };
+            let Some(change) = decide(&watch) else {
+                return Ok(Transitioned::Unchanged(watch));
+            };
+            let after = change.watch.clone();
+            if self.apply(change).await? == Applied::Applied {
+                return Ok(Transitioned::Applied(after));
+            }
+        }
+        Err(StoreError::Failed {
+            doing: "commit a transition",
+            source: "the watch kept changing".into(),
+        })
+    }
 
     /// Commits the event of a change that leaves its watch as it is, with the deliveries owed
     /// for it. Refuses it if the event is stored already.

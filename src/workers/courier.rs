@@ -17,13 +17,17 @@ use tokio::sync::Notify;
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::actions::Delivering;
-use crate::clock::SharedClock;
+use crate::clock::{Moment, SharedClock};
 use crate::metrics::Metrics;
-use crate::sink::{ANSWER_BYTES_MAX, ATTEMPT_MAX, AttemptResult, SharedSink, SinkStatus, retry};
+use crate::sink::{
+    ANSWER_BYTES_MAX, ATTEMPT_MAX, Attempt, AttemptResult, SharedSink, SinkStatus, retry,
+};
 use crate::store::{AttemptRecord, Claimed, Outbox, Settlement, StoreError};
 use crate::wake::{Wake, woken_within};
+use crate::watch::delivery::Delivery;
 
 /// The duration of a claim on a delivery.
 const LEASE: Duration = Duration::from_mins(1);
@@ -72,6 +76,24 @@ struct SinkQueue {
     /// Attempts that could not be recorded. Nothing is sent until they are, so their number is
     /// at most that of concurrent attempts.
     unrecorded: Mutex<Vec<Ended>>,
+}
+
+/// The delivery that an attempt is about.
+struct Begun {
+    delivery: i64,
+    event: Uuid,
+    /// The number of the attempt in its schedule, from 1.
+    number: u32,
+}
+
+impl Begun {
+    fn of(claimed: &Claimed) -> Self {
+        Self {
+            delivery: claimed.id,
+            event: claimed.delivery.event_id,
+            number: claimed.schedule_attempts.saturating_add(1),
+        }
+    }
 }
 
 /// An attempt that has ended.
@@ -179,6 +201,9 @@ impl SinkQueue {
     /// fails, running attempts continue, and their records wait until the store works again.
     async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
         self.record(Vec::new()).await?;
+        if self.sink.takes_many() {
+            return self.deliver_due_together(stop).await;
+        }
         let mut under_way = UnderWay::default();
         let mut attempts = 0;
         let mut failure = None;
@@ -201,6 +226,32 @@ impl SinkQueue {
                 failure = Some(error);
             }
         }
+    }
+
+    /// Attempts the deliveries that are due, many at once, until none is due or `stop`. Returns the
+    /// number of attempts.
+    async fn deliver_due_together(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+    ) -> Result<usize, StoreError> {
+        let mut attempts = 0;
+        while self.is_wanted(stop) {
+            let most = self.sink.concurrency();
+            let claimed = self.store.claim_deliveries(&self.name, LEASE, most);
+            let claimed = claimed.await?;
+            if claimed.is_empty() {
+                break;
+            }
+            // In a task, so that a panic ends these attempts and not the loop. They have no record
+            // then, and are claimed again after their lease.
+            let mut task = JoinSet::new();
+            task.spawn(Arc::clone(self).attempt_all(claimed));
+            let ended = task.join_next().await.and_then(Result::ok);
+            let ended = ended.unwrap_or_default();
+            attempts += ended.len();
+            self.record(ended).await?;
+        }
+        Ok(attempts)
     }
 
     /// Claims deliveries for the free places and starts their attempts.
@@ -244,32 +295,48 @@ impl SinkQueue {
     }
 
     async fn attempt(self: Arc<Self>, claimed: Claimed) -> Ended {
-        let delivery = &claimed.delivery;
-        let at = self.clock.now();
-        let began = self.clock.uptime();
-        let attempt = self.sink.deliver(delivery, at).await;
-        let ended = self.clock.uptime();
-        let number = claimed.schedule_attempts.saturating_add(1);
+        let begun = self.clock.moment();
+        let attempt = self.sink.deliver(&claimed.delivery, begun.at).await;
+        self.ended(&Begun::of(&claimed), attempt, begun)
+    }
+
+    async fn attempt_all(self: Arc<Self>, claimed: Vec<Claimed>) -> Vec<Ended> {
+        let begun = self.clock.moment();
+        let (about, deliveries): (Vec<Begun>, Vec<Delivery>) = claimed
+            .into_iter()
+            .map(|claimed| (Begun::of(&claimed), claimed.delivery))
+            .unzip();
+        let attempts = self.sink.deliver_all(&deliveries, begun.at).await;
+        let attempts = about.iter().zip(attempts);
+        attempts
+            .map(|(about, attempt)| self.ended(about, attempt, begun))
+            .collect()
+    }
+
+    /// Judges an attempt that began at `begun` and has just ended.
+    fn ended(&self, about: &Begun, attempt: Attempt, begun: Moment) -> Ended {
+        let uptime = self.clock.uptime();
+        let number = about.number;
         let http_status = attempt.http_status;
         let (settlement, error, result) = self.judge(attempt.result, number);
         self.metrics.attempted(&self.name, result);
         if let Some(error) = &error {
             tracing::warn!(
-                sink = self.name, event_id = %delivery.event_id, attempt = number, http_status, error,
+                sink = self.name, event_id = %about.event, attempt = number, http_status, error,
                 dead = settlement == Settlement::Dead, "a delivery failed"
             );
         }
         let record = AttemptRecord {
-            delivery: claimed.id,
+            delivery: about.delivery,
             schedule_attempt: number,
             settlement,
-            at,
-            took: ended.saturating_sub(began),
+            at: begun.at,
+            took: uptime.saturating_sub(begun.uptime),
             http_status,
             error,
             answer: attempt.answer.map(beginning),
         };
-        Ended { at: ended, record }
+        Ended { at: uptime, record }
     }
 
     /// Returns the settlement of attempt `number` of a schedule, the reason if it failed, and

@@ -22,6 +22,9 @@ use crate::watch::{Outcome, Severity};
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
 
+/// The number of lines in one write, which are settled in one transaction.
+const LINES_MAX: usize = 256;
+
 /// Writes events to the log.
 #[derive(Debug)]
 pub struct Log {
@@ -42,26 +45,44 @@ impl Sink for Log {
     }
 
     fn concurrency(&self) -> usize {
-        // Writing lines is fast; this many are settled in one transaction.
-        64
+        LINES_MAX
     }
 
-    async fn deliver(&self, delivery: &Delivery, _now: Timestamp) -> Attempt {
-        let written = match serde_json::from_str(&delivery.body) {
-            Ok(event) => {
-                let written = self.output.write(&line(&delivery.type_name, &event)).await;
-                written.map_err(|error| format!("cannot write to the log: {error}"))
-            }
-            Err(error) => Err(format!("the stored event is not JSON: {error}")),
-        };
-        Attempt::of(match written {
-            Ok(()) => AttemptResult::Delivered,
-            Err(reason) => AttemptResult::Failed {
-                reason,
-                retry_after: None,
-            },
-        })
+    async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt {
+        let mut attempts = self.deliver_all(std::slice::from_ref(delivery), now).await;
+        attempts.swap_remove(0)
     }
+
+    fn takes_many(&self) -> bool {
+        true
+    }
+
+    async fn deliver_all(&self, deliveries: &[Delivery], _now: Timestamp) -> Vec<Attempt> {
+        let mut lines = Vec::with_capacity(deliveries.len());
+        let mut attempts = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            attempts.push(match serde_json::from_str(&delivery.body) {
+                Ok(event) => {
+                    lines.push(line(&delivery.type_name, &event));
+                    Attempt::of(AttemptResult::Delivered)
+                }
+                Err(error) => failed(format!("the stored event is not JSON: {error}")),
+            });
+        }
+        if let Err(error) = self.output.write(&lines).await {
+            // Which of the lines were written is not known, so all are written again.
+            let failed = failed(format!("cannot write to the log: {error}"));
+            attempts.fill(failed);
+        }
+        attempts
+    }
+}
+
+fn failed(reason: String) -> Attempt {
+    Attempt::of(AttemptResult::Failed {
+        reason,
+        retry_after: None,
+    })
 }
 
 /// The settings of a log sink, which has no keys of its own.

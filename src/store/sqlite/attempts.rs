@@ -20,9 +20,9 @@ const COLUMNS: &str = "d.id, e.id AS event_id, e.watch_id, e.type, d.sink, d.sta
     d.due_at, d.last_status, d.last_error, d.settled_at";
 const FROM: &str = "deliveries d JOIN events e ON e.seq = d.event";
 
-/// Makes a delivery pending again. The lease is kept: an attempt may be under way.
+/// Makes a delivery pending again. A claim on it is kept: an attempt may be under way.
 const OWED_AGAIN: &str = "state = 'pending', due_at = :now, \
-    earlier_attempts = attempts, settled_at = NULL";
+    earlier_attempts = attempts, settled_at = NULL, took_ms = NULL";
 
 /// Stores the record of attempt `number` and deletes records beyond [`ATTEMPTS_KEPT`].
 pub(super) fn keep(db: &Connection, number: u32, record: &AttemptRecord) -> Result<(), SqlError> {
@@ -34,7 +34,7 @@ pub(super) fn keep(db: &Connection, number: u32, record: &AttemptRecord) -> Resu
         record.delivery,
         number,
         row::micros(record.at),
-        i64::try_from(record.took.as_millis()).unwrap_or(i64::MAX),
+        millis(record.took),
         record.http_status,
         record.error,
         record.answer,
@@ -44,6 +44,10 @@ pub(super) fn keep(db: &Connection, number: u32, record: &AttemptRecord) -> Resu
             .execute(params![record.delivery, number - ATTEMPTS_KEPT])?;
     }
     Ok(())
+}
+
+pub(super) fn millis(took: Duration) -> i64 {
+    i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn page(
@@ -77,7 +81,7 @@ pub(super) fn page(
 /// A watch or a job leads to few deliveries. Otherwise the deliveries are read in their order.
 fn search(query: &DeliveryQuery) -> (&'static str, Conditions) {
     let mut conditions = Conditions::default();
-    conditions.one_of("d.state", query.states.iter().map(|state| state.as_str()));
+    of_states(&mut conditions, &query.states);
     conditions.equal("d.sink", query.sink.clone());
     conditions.equal("e.watch_id", query.watch.map(|id| id.0.as_bytes().to_vec()));
     conditions.equal("w.service", query.service.clone());
@@ -106,6 +110,25 @@ fn search(query: &DeliveryQuery) -> (&'static str, Conditions) {
     (from, conditions)
 }
 
+/// Adds the condition that a delivery is in one of these states; none means any. A state is part of
+/// the SQL, so that `SQLite` can use the index of those in it.
+fn of_states(conditions: &mut Conditions, states: &[DeliveryState]) {
+    match states {
+        [] => {}
+        [only] => conditions.add(format!("d.state = '{only}'"), []),
+        several if several.contains(&DeliveryState::Delivered) => {
+            conditions.one_of("d.state", several.iter().map(|state| state.as_str()));
+        }
+        open => {
+            let each = open
+                .iter()
+                .map(|state| format!("SELECT id FROM deliveries WHERE state = '{state}'"));
+            let each = each.collect::<Vec<_>>().join(" UNION ALL ");
+            conditions.add(format!("d.id IN ({each})"), []);
+        }
+    }
+}
+
 pub(super) fn one(
     db: &Connection,
     id: i64,
@@ -118,22 +141,26 @@ pub(super) fn one(
     found.transpose()
 }
 
+/// The first attempt at a delivery, if it succeeded; its row is not in the table of attempts.
+const FIRST: &str = "SELECT id, 1 AS number, settled_at - 1000 * took_ms, took_ms, last_status, NULL, NULL
+    FROM deliveries WHERE took_ms NOT NULL AND id = :id";
+
 pub(super) fn of(db: &Connection, delivery: i64) -> Result<Vec<StoredAttempt>, SqlError> {
-    let mut statement = db.prepare_cached(
-        "SELECT number, at, took_ms, http_status, error, answer
-         FROM attempts WHERE delivery = ?1 ORDER BY number",
-    )?;
-    let mut rows = statement.query([delivery])?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT delivery, number, at, took_ms, http_status, error, answer
+             FROM attempts WHERE delivery = :id UNION ALL {FIRST} ORDER BY number"
+    ))?;
+    let mut rows = statement.query(named_params! { ":id": delivery })?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next()? {
-        let took_ms: i64 = row.get(2)?;
+        let took_ms: i64 = row.get(3)?;
         attempts.push(StoredAttempt {
-            number: row.get(0)?,
-            at: row::timestamp("at", row.get(1)?)?,
+            number: row.get(1)?,
+            at: row::timestamp("at", row.get(2)?)?,
             took: Duration::from_millis(u64::try_from(took_ms)?),
-            http_status: row.get(3)?,
-            error: row.get(4)?,
-            answer: row.get(5)?,
+            http_status: row.get(4)?,
+            error: row.get(5)?,
+            answer: row.get(6)?,
         });
     }
     Ok(attempts)
@@ -145,6 +172,11 @@ pub(super) fn redrive(
     force: bool,
     time: &StoreTime,
 ) -> Result<Redriven, SqlError> {
+    if force {
+        // From now on the delivery tells of the next attempt.
+        db.prepare_cached(&format!("INSERT INTO attempts {FIRST}"))?
+            .execute(named_params! { ":id": id })?;
+    }
     let changed = db
         .prepare_cached(&format!(
             "UPDATE deliveries SET {OWED_AGAIN} WHERE id = :id AND (state = 'dead' OR :force)"

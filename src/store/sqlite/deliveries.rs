@@ -7,19 +7,15 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::clock::{later, until};
 use crate::store::delivery::{DeliveryState, SinkBacklog};
+use crate::store::sqlite::leases::Leases;
 use crate::store::sqlite::{SqlError, attempts};
 use crate::store::{AttemptRecord, Claimed, Settlement, row};
 use crate::watch::delivery::{Delivery, RETRY_DELAY_MAX, Target};
 
-/// Prepares pending deliveries for a process that has just started. It is the only process, so
-/// every lease belongs to one that has ended and is removed. A delivery that is due later than
-/// the longest retry delay allows was scheduled by another wall clock than the present one, so
-/// it is due now.
+/// Prepares pending deliveries for a process that has just started. A delivery that is due later
+/// than the longest retry delay allows was scheduled by another wall clock than the present one,
+/// so it is due now.
 pub(super) fn begin(db: &Connection, now: Timestamp) -> Result<(), rusqlite::Error> {
-    db.execute(
-        "UPDATE deliveries SET lease_until = 0 WHERE lease_until > 0",
-        [],
-    )?;
     db.execute(
         "UPDATE deliveries SET due_at = ?1 WHERE state = 'pending' AND due_at > ?2",
         [row::micros(now), row::micros(later(now, RETRY_DELAY_MAX))],
@@ -29,22 +25,29 @@ pub(super) fn begin(db: &Connection, now: Timestamp) -> Result<(), rusqlite::Err
 
 pub(super) fn claim(
     db: &Connection,
+    leases: &Leases,
     sink: &str,
     now: Timestamp,
     lease: Duration,
     limit: usize,
 ) -> Result<Vec<Claimed>, SqlError> {
+    let mut held = leases.held(now);
     let mut statement = db.prepare_cached(
         "SELECT d.id, d.attempts - d.earlier_attempts, e.id, e.type, e.body, d.target
          FROM deliveries d JOIN events e ON e.seq = d.event
-         WHERE d.sink = ?1 AND d.state = 'pending' AND d.due_at <= ?2 AND d.lease_until <= ?2
-         ORDER BY d.due_at LIMIT ?3",
+         WHERE d.sink = ?1 AND d.state = 'pending' AND d.due_at <= ?2 ORDER BY d.due_at",
     )?;
-    let mut rows = statement.query(params![sink, row::micros(now), i64::try_from(limit)?])?;
+    let mut rows = statement.query(params![sink, row::micros(now)])?;
     let mut claimed = Vec::new();
-    while let Some(row) = rows.next()? {
+    while claimed.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let id = row.get(0)?;
+        if held.until(id).is_some() {
+            continue;
+        }
         claimed.push(Claimed {
-            id: row.get(0)?,
+            id,
             schedule_attempts: row.get(1)?,
             delivery: Delivery {
                 event_id: row.get(2)?,
@@ -54,10 +57,8 @@ pub(super) fn claim(
             },
         });
     }
-    let lease_until = row::micros(later(now, lease));
-    let mut claim = db.prepare_cached("UPDATE deliveries SET lease_until = ?2 WHERE id = ?1")?;
     for one in &claimed {
-        claim.execute(params![one.id, lease_until])?;
+        held.claim(one.id, later(now, lease));
     }
     Ok(claimed)
 }
@@ -68,9 +69,10 @@ pub(super) fn settle(
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let mut statement = db.prepare_cached(
-        "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at), lease_until = 0,
+        "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at),
             attempts = attempts + 1, earlier_attempts = earlier_attempts + ?8,
-            last_status = ?4, last_error = ?5, settled_at = ?6
+            last_status = ?4, last_error = ?5, settled_at = ?6,
+            took_ms = iif(?2 = 'delivered' AND attempts = 0, ?10, NULL)
          WHERE id = ?1 AND state = 'pending'
             AND (?2 <> 'pending' OR attempts - earlier_attempts = ?7 - 1)
             AND NOT (?8 AND EXISTS (SELECT 1 FROM attempts WHERE delivery = ?1 AND at = ?9))
@@ -96,9 +98,13 @@ pub(super) fn settle(
             record.schedule_attempt,
             record.settlement == Settlement::ReceiverGone,
             row::micros(record.at),
+            attempts::millis(record.took),
         ];
         let number: Option<u32> = statement.query_row(values, |row| row.get(0)).optional()?;
-        if let Some(number) = number {
+        // The delivery itself tells of a success at once.
+        if let Some(number) = number
+            && (number > 1 || record.settlement != Settlement::Delivered)
+        {
             attempts::keep(db, number, record)?;
         }
     }
@@ -107,16 +113,26 @@ pub(super) fn settle(
 
 pub(super) fn next_due(
     db: &Connection,
+    leases: &Leases,
     sink: &str,
     now: Timestamp,
 ) -> Result<Option<Duration>, SqlError> {
-    let due: Option<i64> = db
-        .prepare_cached(
-            "SELECT min(max(due_at, lease_until)) FROM deliveries WHERE sink = ?1 AND state = 'pending'",
-        )?
-        .query_row([sink], |row| row.get(0))?;
-    let due = due.map(|micros| row::timestamp("due_at", micros));
-    Ok(due.transpose()?.map(|due| until(now, due)))
+    let held = leases.held(now);
+    let mut statement = db.prepare_cached(
+        "SELECT id, due_at FROM deliveries WHERE sink = ?1 AND state = 'pending' ORDER BY due_at",
+    )?;
+    let mut rows = statement.query([sink])?;
+    let mut next: Option<Timestamp> = None;
+    while let Some(row) = rows.next()? {
+        let due = row::timestamp("due_at", row.get(1)?)?;
+        // No later row can come earlier.
+        if next.is_some_and(|next| next <= due) {
+            break;
+        }
+        let at = held.until(row.get(0)?).map_or(due, |end| end.max(due));
+        next = Some(next.map_or(at, |next| next.min(at)));
+    }
+    Ok(next.map(|due| until(now, due)))
 }
 
 pub(super) fn backlog(db: &Connection) -> Result<Vec<SinkBacklog>, SqlError> {

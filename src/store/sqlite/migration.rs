@@ -41,6 +41,10 @@ const STEPS: &[Step] = &[
         version: 7,
         sql: include_str!("../migrations/sqlite/0007_bulk.sql"),
     },
+    Step {
+        version: 8,
+        sql: include_str!("../migrations/sqlite/0008_transitions.sql"),
+    },
 ];
 
 /// Returns the version of a database after every step.

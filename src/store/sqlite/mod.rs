@@ -15,6 +15,7 @@ mod events;
 mod file_lock;
 mod groups;
 mod health;
+mod leases;
 mod lists;
 pub mod maintenance;
 mod migration;
@@ -37,13 +38,14 @@ use crate::store::delivery::{
 use crate::store::sqlite::damage::{Damage, in_words};
 use crate::store::sqlite::file_lock::FileLock;
 use crate::store::sqlite::health::{Health, TEST_WRITE, TestWrite};
+use crate::store::sqlite::leases::Leases;
 use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
 use crate::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, GroupStore,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, DurationStore, EventPage, GroupStore,
     JobDurations, Maintenance, Outbox, Page, PageCursor, Query, StoreError, StoredEvent,
-    StoredGroup, Submission, Submitted, WatchStore, row,
+    StoredGroup, Submission, Submitted, Transitioned, WatchStore, row,
 };
 use crate::watch::change::Change;
 use crate::watch::delivery::Owed;
@@ -77,6 +79,7 @@ pub struct SqliteStore {
     readers: Readers,
     damage: Arc<Damage>,
     health: Arc<Health>,
+    leases: Arc<Leases>,
     time: StoreTime,
     /// The last field, so that the lock is released after the connections are closed.
     _lock: FileLock,
@@ -118,6 +121,7 @@ impl SqliteStore {
             readers: Readers::new(readers, Arc::clone(&damage)),
             damage,
             health,
+            leases: Arc::default(),
             time,
             _lock: lock,
         })
@@ -178,6 +182,15 @@ impl WatchStore for SqliteStore {
         self.writer
             .run("commit a transition", move |db| {
                 watches::apply(db, &change, time.now())
+            })
+            .await
+    }
+
+    async fn transition(&self, id: WatchId, decide: Decide) -> Result<Transitioned, StoreError> {
+        let time = self.time.clone();
+        self.writer
+            .run("commit a transition", move |db| {
+                watches::transition(db, id, &decide, time.now())
             })
             .await
     }
@@ -294,29 +307,33 @@ impl Outbox for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Claimed>, StoreError> {
         let sink = sink.to_owned();
-        let time = self.time.clone();
-        self.writer
+        let (time, leases) = (self.time.clone(), Arc::clone(&self.leases));
+        self.readers
             .run("claim deliveries", move |db| {
-                deliveries::claim(db, &sink, time.now(), lease, limit)
+                deliveries::claim(db, &leases, &sink, time.now(), lease, limit)
             })
             .await
     }
 
     async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
         let time = self.time.clone();
+        let records = Arc::new(records);
+        let settled = Arc::clone(&records);
         self.writer
             .run("record delivery attempts", move |db| {
                 deliveries::settle(db, &records, time.now())
             })
-            .await
+            .await?;
+        self.leases.release(&settled);
+        Ok(())
     }
 
     async fn next_delivery_due(&self, sink: &str) -> Result<Option<Duration>, StoreError> {
         let sink = sink.to_owned();
-        let time = self.time.clone();
+        let (time, leases) = (self.time.clone(), Arc::clone(&self.leases));
         self.readers
             .run("read when deliveries are due", move |db| {
-                deliveries::next_due(db, &sink, time.now())
+                deliveries::next_due(db, &leases, &sink, time.now())
             })
             .await
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::sqlite::events::Log;
 use crate::store::sqlite::{SqlError, durations, events, groups};
-use crate::store::{Applied, Submission, Submitted, row};
+use crate::store::{Applied, Decide, Submission, Submitted, Transitioned, row};
 use crate::watch::change::Change;
 use crate::watch::evidence::Evidence;
 use crate::watch::{CallbackUrl, Expect, Outcome, State, Watch, WatchId};
@@ -195,8 +195,11 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<
     }
     log(db, change, now)?;
     if let Some(evidence) = &change.evidence {
-        db.prepare_cached("INSERT INTO evidence (watch_id, evidence) VALUES (?1, ?2)")?
-            .execute(params![watch.id.0, row::json(evidence)])?;
+        db.prepare_cached(
+            "INSERT INTO evidence (watch, evidence)
+             VALUES ((SELECT number FROM watches WHERE id = ?1), ?2)",
+        )?
+        .execute(params![watch.id.0, row::json(evidence)])?;
     }
     if watch.state != State::Watching {
         if let Some(group) = &watch.group {
@@ -205,6 +208,25 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<
         durations::keep(db, watch)?;
     }
     Ok(Applied::Applied)
+}
+
+/// Changes a watch as `decide` says. No other writer changes it in between.
+pub(super) fn transition(
+    db: &Connection,
+    id: WatchId,
+    decide: &Decide,
+    now: Timestamp,
+) -> Result<Transitioned, SqlError> {
+    let Some(watch) = one(db, id)? else {
+        return Ok(Transitioned::Missing);
+    };
+    let Some(change) = decide(&watch) else {
+        return Ok(Transitioned::Unchanged(watch));
+    };
+    match apply(db, &change, now)? {
+        Applied::Applied => Ok(Transitioned::Applied(change.watch)),
+        Applied::Refused => Err("the change does not follow the watch".into()),
+    }
 }
 
 /// Stores the event of a change and the deliveries owed for it.
@@ -237,7 +259,9 @@ pub(super) fn one(db: &Connection, id: WatchId) -> Result<Option<Watch>, SqlErro
 
 pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>, SqlError> {
     let found: Option<String> = db
-        .prepare_cached("SELECT evidence FROM evidence WHERE watch_id = ?1")?
+        .prepare_cached(
+            "SELECT evidence FROM evidence WHERE watch = (SELECT number FROM watches WHERE id = ?1)",
+        )?
         .query_row([id.0], |row| row.get(0))
         .optional()?;
     let read = found.map(|text| row::from_json("evidence", &text));

@@ -122,7 +122,7 @@ fn write_until_closed(file: &File, mut queue: mpsc::Receiver<Work>) {
 
 fn write_batch(file: &File, batch: impl Iterator<Item = Work>) {
     let connection = &file.connection;
-    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+    if let Err(error) = run(connection, "BEGIN IMMEDIATE") {
         let text = file.damage.in_words(&error);
         for work in batch {
             work(Err(text.clone().into()))(Ok(()));
@@ -165,10 +165,13 @@ fn write_batch(file: &File, batch: impl Iterator<Item = Work>) {
 impl File {
     fn commit(&self) -> Result<(), String> {
         self.presence.check()?;
-        self.connection
-            .execute_batch("COMMIT")
-            .map_err(|error| self.damage.in_words(&error))
+        run(&self.connection, "COMMIT").map_err(|error| self.damage.in_words(&error))
     }
+}
+
+/// Runs a statement without parameters that is prepared once.
+fn run(db: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    db.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 fn roll_back_to_savepoint(db: &Connection) {
@@ -181,14 +184,14 @@ fn in_savepoint<T>(
     db: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, SqlError>,
 ) -> Result<T, SqlError> {
-    db.execute_batch("SAVEPOINT work")?;
+    run(db, "SAVEPOINT work")?;
     let result = work(db);
     // Some errors, such as a full disk, have rolled everything back already.
     if result.is_err() && !db.is_autocommit() {
         db.execute_batch("ROLLBACK TO work")?;
     }
     if !db.is_autocommit() {
-        db.execute_batch("RELEASE work")?;
+        run(db, "RELEASE work")?;
     }
     result
 }

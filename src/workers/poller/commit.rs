@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::store::Applied;
+use crate::store::Transitioned;
 use crate::watch::State as WatchState;
+use crate::watch::change::Change;
 use crate::watch::event::EventKind;
-use crate::watch::tracking::Tracking;
-use crate::watch::transition::{self, Step};
+use crate::watch::transition;
 use crate::watch::{Outcome, Watch};
 use crate::workers::poller::Shared;
 use crate::workers::poller::decision::{Decision, Effect};
-
-/// The number of tries while another process keeps changing the watch.
-const TRIES: usize = 5;
 
 /// The result of saving a decision.
 pub(super) enum Saved {
@@ -36,7 +33,7 @@ pub(super) enum Committed {
 
 impl Shared {
     /// Commits a decision, or keeps it in memory while the store fails.
-    pub(super) async fn save(&self, decision: &Arc<Decision>) -> Saved {
+    pub(super) async fn save(self: &Arc<Self>, decision: &Arc<Decision>) -> Saved {
         // Decisions about one watch are committed in their order.
         let must_wait = self.state().backlog.contains(decision.watch);
         if !must_wait {
@@ -61,65 +58,59 @@ impl Shared {
     }
 
     /// Commits a decision: the watch, its event and its deliveries, in one transaction.
-    pub(super) async fn commit(&self, decision: &Decision) -> anyhow::Result<Committed> {
-        for _ in 0..TRIES {
-            let watch = self.store.watch(decision.watch).await;
-            let Some(watch) = watch.context("read the watch")? else {
-                return Ok(Committed::Over(None));
-            };
-            let Effect::Step(step, tracking) = &decision.effect else {
-                return self.append_late_result(&watch, decision).await;
-            };
-            let committed = self.try_to_commit(watch, decision, *step, tracking);
-            if let Some(committed) = committed.await? {
-                return Ok(committed);
-            }
+    pub(super) async fn commit(
+        self: &Arc<Self>,
+        decision: &Arc<Decision>,
+    ) -> anyhow::Result<Committed> {
+        if matches!(decision.effect, Effect::LateResult) {
+            return self.append_late_result(decision).await;
         }
-        anyhow::bail!("the watch kept changing during the commit")
+        let (shared, decided) = (Arc::clone(self), Arc::clone(decision));
+        let decide = move |watch: &Watch| shared.change(watch, &decided);
+        let transition = self.store.transition(decision.watch, Box::new(decide));
+        let watch = match transition.await.context("store the transition")? {
+            Transitioned::Missing => return Ok(Committed::Over(None)),
+            // Perhaps this poller ended it, and the answer to an earlier try was lost.
+            Transitioned::Unchanged(watch) => watch,
+            Transitioned::Applied(watch) => {
+                self.committed.wake();
+                if watch.group.is_some() && watch.state != WatchState::Watching {
+                    self.groups.wake();
+                }
+                watch
+            }
+        };
+        Ok(match watch.state {
+            WatchState::Watching => Committed::Watching,
+            WatchState::Final(_) => over(watch),
+        })
     }
 
-    /// Commits a step. Returns `None` if another process changed the watch meanwhile.
-    async fn try_to_commit(
-        &self,
-        watch: Watch,
-        decision: &Decision,
-        step: Step,
-        tracking: &Tracking,
-    ) -> anyhow::Result<Option<Committed>> {
+    /// Returns the change of a stored watch that a decision makes; `None` if it makes none.
+    fn change(&self, watch: &Watch, decision: &Decision) -> Option<Change> {
+        let Effect::Step(step, tracking) = &decision.effect else {
+            return None;
+        };
         if watch.state != WatchState::Watching {
-            // Perhaps this poller ended it, and the answer to an earlier try was lost.
-            return Ok(Some(over(watch)));
+            return None;
         }
         let observation = decision.observation.as_ref();
-        let recorded = transition::record(&watch, tracking, observation, step, decision.at);
-        let Some((next, kind)) = recorded else {
-            return Ok(Some(Committed::Watching));
-        };
-        let after = next.clone();
-        let mut change = self.composer.compose(next, kind, decision.at);
-        change.evidence = decision.evidence_for(&watch, &after);
-        let applied = self.store.apply(change).await;
-        if applied.context("store the transition")? == Applied::Refused {
-            return Ok(None);
-        }
-        self.committed.wake();
-        if after.group.is_some() && after.state != WatchState::Watching {
-            self.groups.wake();
-        }
-        Ok(Some(match after.state {
-            WatchState::Watching => Committed::Watching,
-            WatchState::Final(_) => over(after),
-        }))
+        let (next, kind) = transition::record(watch, tracking, observation, *step, decision.at)?;
+        let evidence = decision.evidence_for(watch, &next);
+        Some(Change {
+            evidence,
+            ..self.composer.compose(next, kind, decision.at)
+        })
     }
 
     /// Appends the event of a late result, unless the watch has one already.
-    async fn append_late_result(
-        &self,
-        watch: &Watch,
-        decision: &Decision,
-    ) -> anyhow::Result<Committed> {
+    async fn append_late_result(&self, decision: &Decision) -> anyhow::Result<Committed> {
+        let watch = self.store.watch(decision.watch).await;
+        let Some(watch) = watch.context("read the watch")? else {
+            return Ok(Committed::Over(None));
+        };
         let observation = decision.observation.as_ref();
-        let seen = observation.and_then(|it| transition::late_result(watch, it));
+        let seen = observation.and_then(|it| transition::late_result(&watch, it));
         if let Some(seen) = seen {
             let change = self
                 .composer
