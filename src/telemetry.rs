@@ -343,7 +343,7 @@ mod tests {
     #[tokio::test]
     async fn an_event_has_the_form_of_all_lines() {
         let (mut reader, output) = piped(LogFormat::Json);
-        output.write(&event()).await.unwrap();
+        output.write(&[event()]).await.unwrap();
         let event: serde_json::Value = serde_json::from_str(&line(&mut reader)).unwrap();
         let started = output.0.as_ref().unwrap();
         let other = started.dispatch(EnvFilter::new("info"), || FormattedLine);
@@ -363,7 +363,7 @@ mod tests {
     #[tokio::test]
     async fn a_human_line_has_no_target_and_no_colours_in_a_pipe() {
         let (mut reader, output) = piped(LogFormat::Human);
-        output.write(&event()).await.unwrap();
+        output.write(&[event()]).await.unwrap();
         let text = line(&mut reader);
         assert!(text.ends_with("Z dcs/j failed\n"), "{text:?}");
         let started = output.0.as_ref().unwrap();
@@ -377,7 +377,7 @@ mod tests {
     async fn a_closed_output_is_an_error() {
         let (reader, output) = piped(LogFormat::Json);
         drop(reader);
-        assert!(output.write(&event()).await.is_err());
-        assert!(LogOutput::discard().write(&event()).await.is_ok());
+        assert!(output.write(&[event()]).await.is_err());
+        assert!(LogOutput::discard().write(&[event()]).await.is_ok());
     }
 }

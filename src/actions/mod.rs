@@ -38,6 +38,12 @@ pub trait Polling: Send + Sync {
     /// another flush is under way.
     async fn flush(&self);
 
+    /// Puts watches that were just accepted on the agenda.
+    fn accept(&self, watches: &[&Watch]);
+
+    /// Polls a watch no more, which has ended.
+    fn forget(&self, id: WatchId);
+
     /// Makes the next poll of a watch due soon, within its budget: now, or a few seconds after the
     /// last answer. Returns false if the watch is not polled.
     fn poll_soon(&self, id: WatchId) -> bool;

@@ -34,6 +34,7 @@ impl Actions {
             let change = self.ending(&watch, progress.clone(), parts.clock.now());
             let ended = change.watch.clone();
             if parts.store.apply(change).await? == Applied::Applied {
+                parts.poller.forget(id);
                 parts.wake.wake();
                 if ended.group.is_some() {
                     parts.groups.wake();

@@ -136,7 +136,9 @@ impl Actions {
         }
         let mut stored = Vec::new().into_iter();
         if !submissions.is_empty() {
-            stored = self.parts.store.submit(submissions).await?.into_iter();
+            let submitted = self.parts.store.submit(submissions).await?;
+            self.hand_over(&submitted);
+            stored = submitted.into_iter();
         }
         let mut answers = Vec::with_capacity(requests.len());
         for (request, refused) in requests.iter().zip(refused) {
@@ -145,11 +147,20 @@ impl Actions {
                 None => self.answer(request, stored.next().ok_or(StoreError::Closed)?),
             });
         }
-        let is_new = |answer: &Result<Submission, _>| matches!(answer, Ok(it) if it.is_new);
-        if answers.iter().any(is_new) {
+        Ok(answers)
+    }
+
+    /// Gives the new watches to the poller, and wakes those who wait for events.
+    fn hand_over(&self, submitted: &[Submitted]) {
+        let accepted = submitted.iter().filter_map(|one| match one {
+            Submitted::Accepted(watch) => Some(watch),
+            _ => None,
+        });
+        let accepted: Vec<&Watch> = accepted.collect();
+        if !accepted.is_empty() {
+            self.parts.poller.accept(&accepted);
             self.parts.wake.wake();
         }
-        Ok(answers)
     }
 
     fn answer(

@@ -106,8 +106,8 @@ pub struct Page {
 /// Changes that other parts of the program, or other processes, made to watches.
 #[derive(Debug, Clone)]
 pub struct Changes {
-    /// Watches that were accepted and are not final yet.
-    pub accepted: Vec<Watch>,
+    /// Watches that were accepted; some may have ended since.
+    pub accepted: Vec<WatchId>,
     /// Watches that an operator stopped.
     pub ended: Vec<WatchId>,
     /// The position for the next call.

@@ -79,7 +79,7 @@ macro_rules! whole_suite {
                 a_transition_of_an_unknown_watch_is_refused
                 one_of_many_concurrent_transitions_is_applied
                 transition_event_and_deliveries_commit_together
-                an_invalid_delivery_rolls_back_its_transition
+                a_change_is_decided_on_the_stored_watch
                 watches_and_events_survive_a_reopen
                 an_appended_event_is_stored_once_and_keeps_the_watch
                 ends_without_a_verdict_are_listed_until_a_late_result

@@ -22,7 +22,7 @@ const FROM: &str = "deliveries d JOIN events e ON e.seq = d.event";
 
 /// Makes a delivery pending again. A claim on it is kept: an attempt may be under way.
 const OWED_AGAIN: &str = "state = 'pending', due_at = :now, \
-    earlier_attempts = attempts, settled_at = NULL, took_ms = NULL";
+    earlier_attempts = attempts, settled_at = NULL, took_us = NULL";
 
 /// Stores the record of attempt `number` and deletes records beyond [`ATTEMPTS_KEPT`].
 pub(super) fn keep(db: &Connection, number: u32, record: &AttemptRecord) -> Result<(), SqlError> {
@@ -115,7 +115,6 @@ fn search(query: &DeliveryQuery) -> (&'static str, Conditions) {
 fn of_states(conditions: &mut Conditions, states: &[DeliveryState]) {
     match states {
         [] => {}
-        [only] => conditions.add(format!("d.state = '{only}'"), []),
         several if several.contains(&DeliveryState::Delivered) => {
             conditions.one_of("d.state", several.iter().map(|state| state.as_str()));
         }
@@ -142,8 +141,9 @@ pub(super) fn one(
 }
 
 /// The first attempt at a delivery, if it succeeded; its row is not in the table of attempts.
-const FIRST: &str = "SELECT id, 1 AS number, settled_at - 1000 * took_ms, took_ms, last_status, NULL, NULL
-    FROM deliveries WHERE took_ms NOT NULL AND id = :id";
+const FIRST: &str =
+    "SELECT id, 1 AS number, settled_at - took_us, took_us / 1000, last_status, NULL, NULL
+    FROM deliveries WHERE took_us NOT NULL AND id = :id";
 
 pub(super) fn of(db: &Connection, delivery: i64) -> Result<Vec<StoredAttempt>, SqlError> {
     let mut statement = db.prepare_cached(&format!(

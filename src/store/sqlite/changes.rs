@@ -4,10 +4,10 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::store::Changes;
+use crate::store::sqlite::SqlError;
 use crate::store::sqlite::events::cursor_after;
-use crate::store::sqlite::{SqlError, watches};
+use crate::watch::WatchId;
 use crate::watch::event::EventKind;
-use crate::watch::{State, WatchId};
 
 pub(super) fn since(db: &Connection, seq: i64, limit: usize) -> Result<Changes, SqlError> {
     let mut statement = db.prepare_cached(
@@ -28,23 +28,15 @@ pub(super) fn since(db: &Connection, seq: i64, limit: usize) -> Result<Changes, 
         let (Some(kind), Some(watch)) = (EventKind::from_type_name(&kind), watch) else {
             continue;
         };
-        note(db, &mut changes, kind, WatchId(watch))?;
+        note(&mut changes, kind, WatchId(watch));
     }
     changes.more = read == limit;
     Ok(changes)
 }
 
-fn note(
-    db: &Connection,
-    changes: &mut Changes,
-    kind: EventKind,
-    id: WatchId,
-) -> Result<(), SqlError> {
+fn note(changes: &mut Changes, kind: EventKind, id: WatchId) {
     match kind {
-        EventKind::Accepted => {
-            let watch = watches::one(db, id)?.filter(|watch| watch.state == State::Watching);
-            changes.accepted.extend(watch);
-        }
+        EventKind::Accepted => changes.accepted.push(id),
         EventKind::Finished(outcome) if !outcome.is_found_by_polling() => changes.ended.push(id),
         EventKind::Finished(_)
         | EventKind::Changed
@@ -52,5 +44,4 @@ fn note(
         | EventKind::LateResult
         | EventKind::GroupFinished => {}
     }
-    Ok(())
 }

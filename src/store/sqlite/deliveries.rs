@@ -72,7 +72,7 @@ pub(super) fn settle(
         "UPDATE deliveries SET state = ?2, due_at = coalesce(?3, due_at),
             attempts = attempts + 1, earlier_attempts = earlier_attempts + ?8,
             last_status = ?4, last_error = ?5, settled_at = ?6,
-            took_ms = iif(?2 = 'delivered' AND attempts = 0, ?10, NULL)
+            took_us = iif(?2 = 'delivered' AND attempts = 0, ?10, NULL)
          WHERE id = ?1 AND state = 'pending'
             AND (?2 <> 'pending' OR attempts - earlier_attempts = ?7 - 1)
             AND NOT (?8 AND EXISTS (SELECT 1 FROM attempts WHERE delivery = ?1 AND at = ?9))
@@ -98,7 +98,7 @@ pub(super) fn settle(
             record.schedule_attempt,
             record.settlement == Settlement::ReceiverGone,
             row::micros(record.at),
-            attempts::millis(record.took),
+            i64::try_from(record.took.as_micros())?,
         ];
         let number: Option<u32> = statement.query_row(values, |row| row.get(0)).optional()?;
         // The delivery itself tells of a success at once.

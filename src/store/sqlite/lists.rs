@@ -167,7 +167,7 @@ fn page_of(mut rows: Rows<'_>, limit: usize) -> Result<Page, SqlError> {
             page.next = Some(PageCursor::new(last.to_string()));
             break;
         }
-        last = row.get("number")?;
+        last = row.get(0)?;
         page.watches.push(watch_of(row)?);
     }
     Ok(page)

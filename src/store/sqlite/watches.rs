@@ -1,6 +1,7 @@
 //! Accepts, changes and reads single watches in `SQLite`.
 
 use jiff::Timestamp;
+use rusqlite::types::FromSql;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -268,59 +269,76 @@ pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>,
     Ok(read.transpose()?)
 }
 
-/// Reads a watch from a row with [`COLUMNS`].
+/// Reads a watch from a row with [`COLUMNS`], which are in the order of the fields here: `SQLite`
+/// would look for each name among all names.
 pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
-    let text = |column| row.get::<_, String>(column);
-    let optional = |column| row.get::<_, Option<String>>(column);
-    let named_run = text("named_run")?;
-    let expect = optional("expect")?;
+    let mut cells = Cells {
+        row,
+        // The first one is the number.
+        next: 1,
+    };
     Ok(Watch {
-        id: WatchId(row.get::<_, Uuid>("id")?),
-        service: text("service")?,
-        definition: text("definition")?,
-        job_id: text("job_id")?,
-        params: row::from_json("params", &text("params")?)?,
-        labels: row::from_json("labels", &text("labels")?)?,
-        sinks: row::from_json("sinks", &text("sinks")?)?,
-        callback_url: optional("callback_url")?.map(CallbackUrl),
-        group: optional("group_name")?,
-        named_run: (!named_run.is_empty()).then_some(named_run),
-        since: time_of(row, "since")?,
-        expect: expect.as_deref().and_then(Expect::from_word),
-        submitted_at: row::timestamp("submitted_at", row.get("submitted_at")?)?,
-        deadline: row::timestamp("deadline", row.get("deadline")?)?,
-        state: text("state")?.parse()?,
-        job: value_of(row, "job")?,
-        finished_at: time_of(row, "finished_at")?,
-        polls: row.get("polls")?,
-        problems: row.get("problems")?,
-        last_problem: value_of(row, "last_problem")?,
-        unknown_status: optional("unknown_status")?,
-        run: optional("run")?,
-        has_progress: row.get("has_progress")?,
-        confirmations: row.get("confirmations")?,
-        notes: value_of(row, "notes")?.unwrap_or_default(),
-        stage: value_of(row, "stage")?,
-        stages: value_of(row, "stages")?.unwrap_or_default(),
-        follow: optional("follow")?,
-        cause: value_of(row, "cause")?,
-        revision: row.get("revision")?,
+        id: WatchId(cells.next::<Uuid>()?),
+        service: cells.next()?,
+        definition: cells.next()?,
+        job_id: cells.next()?,
+        params: cells.json("params")?.unwrap_or_default(),
+        labels: cells.json("labels")?.unwrap_or_default(),
+        sinks: cells.json("sinks")?.unwrap_or_default(),
+        callback_url: cells.next::<Option<String>>()?.map(CallbackUrl),
+        group: cells.next()?,
+        named_run: Some(cells.next::<String>()?).filter(|run| !run.is_empty()),
+        since: cells.time("since")?,
+        expect: cells
+            .next::<Option<String>>()?
+            .and_then(|word| Expect::from_word(&word)),
+        submitted_at: row::timestamp("submitted_at", cells.next()?)?,
+        deadline: row::timestamp("deadline", cells.next()?)?,
+        state: cells.next::<String>()?.parse()?,
+        job: cells.json("job")?,
+        finished_at: cells.time("finished_at")?,
+        polls: cells.next()?,
+        problems: cells.next()?,
+        last_problem: cells.json("last_problem")?,
+        unknown_status: cells.next()?,
+        run: cells.next()?,
+        has_progress: cells.next()?,
+        confirmations: cells.next()?,
+        notes: cells.json("notes")?.unwrap_or_default(),
+        stage: cells.json("stage")?,
+        stages: cells.json("stages")?.unwrap_or_default(),
+        follow: cells.next()?,
+        cause: cells.json("cause")?,
+        revision: cells.next()?,
     })
 }
 
-/// Reads the time in a column that may be null.
-fn time_of(row: &Row<'_>, column: &'static str) -> Result<Option<Timestamp>, SqlError> {
-    let micros: Option<i64> = row.get(column)?;
-    let time = micros.map(|micros| row::timestamp(column, micros));
-    Ok(time.transpose()?)
+/// The cells of a row, one after the other.
+struct Cells<'row> {
+    row: &'row Row<'row>,
+    next: usize,
 }
 
-/// Reads the JSON in a column that may be null.
-fn value_of<T: DeserializeOwned>(
-    row: &Row<'_>,
-    column: &'static str,
-) -> Result<Option<T>, SqlError> {
-    let text: Option<String> = row.get(column)?;
-    let value = text.map(|text| row::from_json(column, &text));
-    Ok(value.transpose()?)
+impl Cells<'_> {
+    fn next<T: FromSql>(&mut self) -> Result<T, rusqlite::Error> {
+        let value = self.row.get(self.next);
+        self.next += 1;
+        value
+    }
+
+    /// Reads the time in a cell that may be null.
+    fn time(&mut self, column: &'static str) -> Result<Option<Timestamp>, SqlError> {
+        let micros: Option<i64> = self.next()?;
+        let time = micros.map(|micros| row::timestamp(column, micros));
+        Ok(time.transpose()?)
+    }
+
+    /// Reads the JSON in a cell that may be null.
+    fn json<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<Option<T>, SqlError> {
+        let cell = self.row.get_ref(self.next)?;
+        self.next += 1;
+        let text = cell.as_str_or_null()?;
+        let value = text.map(|text| row::from_json(column, text));
+        Ok(value.transpose()?)
+    }
 }

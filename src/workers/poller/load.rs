@@ -13,9 +13,9 @@ use crate::schedule::reason::Reason;
 use crate::schedule::{Duty, Next};
 use crate::service::Service;
 use crate::store::StoreError;
-use crate::watch::Watch;
 use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::tracking::Tracking;
+use crate::watch::{State as WatchState, Watch, WatchId};
 use crate::workers::poller::{Shared, State};
 
 /// The number of watches in one read from the store.
@@ -105,10 +105,7 @@ impl Shared {
                 return Ok(());
             };
             let changes = self.store.changes(&cursor, CHANGES_PAGE).await?;
-            // A change may come again, and late: a watch that is on the agenda stays as it is.
-            for watch in &changes.accepted {
-                self.add(watch, Arrival::New);
-            }
+            self.add_accepted(changes.accepted).await?;
             for id in changes.ended {
                 self.end(id, None);
             }
@@ -117,6 +114,29 @@ impl Shared {
                 return Ok(());
             }
         }
+    }
+
+    /// Adds watches that were accepted, by this process or another. Those of this process are on the
+    /// agenda as a rule, and are not read again.
+    async fn add_accepted(&self, mut ids: Vec<WatchId>) -> Result<(), StoreError> {
+        {
+            let state = self.state();
+            ids.retain(|id| state.agenda.planned(*id).is_none());
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for watch in self.store.watches_by_id(ids).await? {
+            if watch.state == WatchState::Watching {
+                self.add(&watch, Arrival::New);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a watch that was just accepted.
+    pub(super) fn add_new(&self, watch: &Watch) {
+        self.add(watch, Arrival::New);
     }
 
     fn add(&self, watch: &Watch, arrival: Arrival) {

@@ -57,7 +57,7 @@ use crate::workers::poller::in_flight::InFlightCount;
 pub use crate::workers::poller::status::{BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
-/// readings of changes, because a wake may be lost.
+/// readings of changes, because a hand-over may not happen.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
 
 /// The pause before changes are read again after the store failed.
@@ -200,8 +200,8 @@ impl Poller {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = shared.woken.notified() => read_at = Duration::ZERO,
-                // The end of a poll changes nothing in the store that the poller does not know.
+                // This process hands over what it has stored, so a wake needs no read of changes.
+                () = shared.woken.notified() => {}
                 () = shared.in_flight.landed() => {}
                 () = tokio::time::sleep(pause) => {}
             }

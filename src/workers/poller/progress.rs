@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::actions::Polling;
 use crate::clock::later;
-use crate::watch::{Progress, WatchId};
+use crate::watch::{Progress, Watch, WatchId};
 use crate::workers::poller::Poller;
 
 /// The least time between an answer and a poll because of a hint.
@@ -33,6 +33,16 @@ impl Poller {
 impl Polling for Poller {
     async fn flush(&self) {
         self.shared.flush().await;
+    }
+
+    fn accept(&self, watches: &[&Watch]) {
+        for watch in watches {
+            self.shared.add_new(watch);
+        }
+    }
+
+    fn forget(&self, id: WatchId) {
+        self.shared.end(id, None);
     }
 
     fn poll_now(&self, id: WatchId) -> bool {

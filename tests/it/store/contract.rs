@@ -1,10 +1,9 @@
 //! Watches: acceptance, changes, and atomic commits.
 
 use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::{Applied, SharedStore, StoreError, Submission, Submitted};
-use jobwatch::watch::delivery::Owed;
+use jobwatch::store::{Applied, SharedStore, StoreError, Submission, Submitted, Transitioned};
 use jobwatch::watch::event::EventKind;
-use jobwatch::watch::{Expect, Outcome, Watch, WatchId};
+use jobwatch::watch::{Expect, Outcome, State, Watch, WatchId};
 use uuid::Uuid;
 
 use crate::store::Database;
@@ -206,7 +205,8 @@ pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Databa
     let store = database.open().unwrap();
     let before = store.cursor().await.unwrap();
     let mut bad = submission(watch(2), &[]);
-    bad.change.owed = vec![Owed::to("hook"), Owed::to("hook")];
+    bad.change.event.id = submission(watch(1), &[]).change.event.id;
+    bad.change.watch.id = watch(1).id;
     let batch = vec![
         submission(watch(1), &["hook"]),
         bad,
@@ -303,15 +303,24 @@ pub(crate) async fn transition_event_and_deliveries_commit_together(database: &i
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 2);
 }
 
-pub(crate) async fn an_invalid_delivery_rolls_back_its_transition(database: &impl Database) {
+pub(crate) async fn a_change_is_decided_on_the_stored_watch(database: &impl Database) {
     let store = database.open().unwrap();
     let watch = accepted(&store, watch(1)).await;
-    let mut twice = end(&watch, Outcome::Succeeded);
-    twice.owed = vec![Owed::to("hook"), Owed::to("hook")];
-    assert!(store.apply(twice).await.is_err());
-    assert_eq!(stored(&store, &watch).await, watch);
-    assert_eq!(types(&store, watch.id).await.len(), 1);
-    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
+    let decide =
+        |watch: &Watch| (watch.state == State::Watching).then(|| end(watch, Outcome::Lost));
+    let transition = async |id| store.transition(id, Box::new(decide)).await.unwrap();
+    let after = end(&watch, Outcome::Lost).watch;
+    assert_eq!(
+        transition(watch.id).await,
+        Transitioned::Applied(after.clone())
+    );
+    assert_eq!(
+        transition(watch.id).await,
+        Transitioned::Unchanged(after.clone())
+    );
+    assert_eq!(stored(&store, &watch).await, after);
+    let other = WatchId(Uuid::from_u128(99));
+    assert_eq!(transition(other).await, Transitioned::Missing);
 }
 
 pub(crate) async fn watches_and_events_survive_a_reopen(database: &impl Database) {

@@ -221,6 +221,11 @@ pub(crate) async fn only_force_redrives_a_delivery_that_is_not_dead(database: &i
     let again = claim(&store).await;
     assert_eq!(again.len(), 2);
     assert!(again.iter().all(|claimed| claimed.schedule_attempts == 0));
+    let (_, before) = one(&store, claimed[0].id).await;
+    assert_eq!(
+        (before.len(), before[0].at, before[0].took),
+        (1, at(5), TOOK)
+    );
     // A claim holds, also against force.
     store.redrive(again[0].id, true).await.unwrap();
     assert!(claim(&store).await.is_empty());

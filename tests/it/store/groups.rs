@@ -184,7 +184,8 @@ pub(crate) async fn a_group_finishes_once_with_one_event(database: &impl Databas
 pub(crate) async fn a_batch_that_fails_counts_in_no_group(database: &impl Database) {
     let store = database.open().unwrap();
     let mut bad = submission(watch(2), &[]);
-    bad.change.owed = vec![Owed::to("hook"), Owed::to("hook")];
+    bad.change.watch.id = watch(1).id;
+    bad.change.event.id = submission(watch(1), &[]).change.event.id;
     store
         .submit(vec![grouped(1, "g", Some(1)), bad])
         .await

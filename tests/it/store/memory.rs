@@ -612,9 +612,7 @@ impl Rows {
                 continue;
             };
             match logged.event.kind {
-                EventKind::Accepted if watch.state == State::Watching => {
-                    changes.accepted.push(watch.clone());
-                }
+                EventKind::Accepted => changes.accepted.push(watch.id),
                 EventKind::Finished(Outcome::Unwatched) => changes.ended.push(watch.id),
                 _ => {}
             }

@@ -36,12 +36,19 @@ fn columns(database: &Path, table: &str) -> String {
         .unwrap();
     let names = names.query_map([table], |row| row.get(0)).unwrap();
     let names: Vec<String> = names.collect::<Result<_, _>>().unwrap();
-    names.join(", ")
+    // Claims do not outlive a process.
+    let kept = names.into_iter().filter(|name| name != "lease_until");
+    kept.collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the columns of the tables of an older schema from the present one.
 fn of_today(columns: &str) -> String {
-    columns.replace("event_id", "(SELECT id FROM events WHERE seq = event)")
+    columns
+        .replace("event_id", "(SELECT id FROM events WHERE seq = event)")
+        .replace(
+            "watch_id, evidence",
+            "(SELECT id FROM watches WHERE number = watch), evidence",
+        )
 }
 
 fn rows(database: &Path, table: &str, columns: &str) -> Vec<Vec<String>> {
@@ -66,8 +73,7 @@ async fn a_database_of_the_first_schema_keeps_everything() {
     database.execute_batch(SCHEMA_1).unwrap();
     drop(database);
     let tables = ["watches", "events", "deliveries", "durations", "shards"];
-    // Opening the database releases leases in every schema.
-    let columns = tables.map(|table| columns(&file, table).replace("lease_until, ", ""));
+    let columns = tables.map(|table| columns(&file, table));
     let before = [0, 1, 2, 3, 4].map(|n| rows(&file, tables[n], &columns[n]));
     assert!(before[..4].iter().all(|rows| !rows.is_empty()));
 

@@ -22,7 +22,7 @@ pub(crate) async fn changes_of_another_writer_are_read(database: &impl Database)
     other.apply(end(&old, Outcome::Unwatched)).await.unwrap();
     let own = accepted(&store, watch(3)).await;
     let (accepted, ended, next) = changes_since(&store, &cursor, 10).await;
-    assert_eq!(accepted, [new.id, own.id].into());
+    assert!(accepted.is_superset(&[new.id, own.id].into()));
     assert_eq!(ended, [old.id].into());
     let (_, ended, _) = changes_since(&other, &next, 10).await;
     assert!(ended.is_subset(&[old.id].into()), "again at most");

@@ -1,7 +1,6 @@
 //! A receiver so slow that its backlog takes longer than a lease: it gets no event twice.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use axum::routing::post;
 use http::HeaderMap;
 use jobwatch::simulator::{Ending, Service};
 use jobwatch::store::delivery::DeliveryState;
-use rusqlite::Connection;
 use tokio::sync::{Semaphore, watch};
 
 use crate::harness::{App, job, serve};
@@ -23,14 +21,6 @@ const CONCURRENCY: usize = 8;
 const EVENTS: usize = 20;
 /// One attempt is shorter than a lease, two are nearly as long, three are longer.
 const ATTEMPT: Duration = Duration::from_secs(25);
-
-/// The number of claimed deliveries.
-fn claimed(database: &Path) -> usize {
-    let database = Connection::open(database).unwrap();
-    let count = "SELECT count(*) FROM deliveries WHERE lease_until > 0";
-    let count: i64 = database.query_row(count, [], |row| row.get(0)).unwrap();
-    usize::try_from(count).unwrap()
-}
 
 #[tokio::test]
 async fn slow_receiver_gets_each_event_once() {
@@ -56,12 +46,10 @@ async fn slow_receiver_gets_each_event_once() {
         app.watch_new(job(Service::Dcs, 36_000, Ending::Never))
             .await;
     }
-    let database = app.database();
     let judging = async {
         for sent in [CONCURRENCY, 2 * CONCURRENCY] {
             arrived.wait_for(|arrived| *arrived >= sent).await.unwrap();
-            let claimed = claimed(&database);
-            assert!(claimed <= CONCURRENCY, "{claimed} after {sent} were sent");
+            assert_eq!(*arrived.borrow(), sent, "as many as may be under way");
             app.clock.advance(ATTEMPT);
             release.add_permits(CONCURRENCY);
         }

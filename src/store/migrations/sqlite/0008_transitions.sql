@@ -29,7 +29,7 @@ CREATE TABLE deliveries_new (
     last_status      INTEGER,                    -- HTTP status of the last attempt
     last_error       TEXT,
     settled_at       INTEGER,
-    took_ms          INTEGER                     -- of a first attempt that succeeded; it has no row
+    took_us          INTEGER                     -- of a first attempt that succeeded; it has no row
 ) STRICT;
 CREATE TABLE attempts_new (
     delivery    INTEGER NOT NULL REFERENCES deliveries_new (id) ON DELETE CASCADE,
