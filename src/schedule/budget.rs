@@ -171,6 +171,11 @@ impl Budget {
         (self.paused_until > uptime).then_some(self.paused_until)
     }
 
+    /// True if the service throttles, or did not long ago: the rate grows slowly.
+    pub fn was_throttled(&self, uptime: Duration) -> bool {
+        self.rate.is_cautious(uptime)
+    }
+
     /// Pauses all polls of this budget and halves its rate, because the service throttled one.
     /// Answers to polls that were already in flight count as the same throttling.
     ///
@@ -300,7 +305,9 @@ mod tests {
     fn throttling_halves_the_rate_and_keeps_the_burst_in_use() {
         let mut budget = budget(10.0, 4, 100);
         assert_eq!(grants(&mut budget, ms(1000)), 4);
+        assert!(!budget.was_throttled(ms(1000)));
         budget.throttled(ms(1000), |_| ms(100));
+        assert!(budget.was_throttled(ms(2000)));
         assert!(is_close(budget.rate(), 5.0));
         assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1200)));
         budget.throttled(ms(1050), |_| ms(150));

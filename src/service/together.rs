@@ -31,8 +31,20 @@ pub struct Together {
 }
 
 impl Together {
-    fn is_complete(&self) -> bool {
-        self.observed.iter().all(Option::is_some)
+    /// True if as many requests for one job each would have shown as much: the service refused the
+    /// whole request, or showed no more jobs than it cost requests.
+    pub fn gained_nothing(&self) -> bool {
+        let shown = self.observed.len() - self.missing();
+        let requests = usize::try_from(self.requests).unwrap_or(usize::MAX);
+        match &self.problem {
+            Some(Observation::Problem(problem)) => refuses_together(problem),
+            Some(Observation::Sighting(_)) => false,
+            None => self.observed.len() > 1 && shown <= requests,
+        }
+    }
+
+    fn missing(&self) -> usize {
+        self.observed.iter().filter(|it| it.is_none()).count()
     }
 
     /// Gives this problem to each job that was not seen.
@@ -49,7 +61,7 @@ impl Together {
 /// Returns the place of the page that an answer names; it is on the same origin.
 fn place_of(next: Option<NextPage>, answered: &Answered) -> Result<Option<Place>, Problem> {
     Ok(match next {
-        Some(NextPage::Number(number)) => Some(Place::Number(number)),
+        Some(NextPage::Named(name)) => Some(Place::Named(name)),
         Some(NextPage::Link(link)) => {
             let url = AllowedHosts::default().resolve(&answered.url, &link);
             Some(Place::At(url.map_err(misconfigured)?))
@@ -80,13 +92,28 @@ fn counts_for_all(problem: &Problem) -> bool {
     }
 }
 
+/// True for a problem that a request for one job may not have.
+fn refuses_together(problem: &Problem) -> bool {
+    match problem.kind {
+        ProblemKind::Unreadable
+        | ProblemKind::Forbidden
+        | ProblemKind::NotFound
+        | ProblemKind::Misconfigured => true,
+        ProblemKind::Throttled
+        | ProblemKind::Unauthorized
+        | ProblemKind::Unreachable
+        | ProblemKind::ServerError => false,
+    }
+}
+
 /// The longest time for all pages of a list, in times of one request.
 const REQUESTS_LONG: u32 = 4;
 
 /// The place of a page.
 enum Place {
     First,
-    Number(u32),
+    /// The page with this number or mark.
+    Named(String),
     At(Url),
 }
 
@@ -132,7 +159,8 @@ impl Service {
         together
     }
 
-    /// Reads page after page until every job was seen, or no page follows.
+    /// Reads page after page until every job was seen, no page follows, or further pages cost more
+    /// than to ask for each job that is left.
     async fn read_pages(
         &self,
         reading: Reading<'_>,
@@ -163,7 +191,7 @@ impl Service {
             })?;
             let next = place_of(page.next, &answered);
             self.keep(together, page.observations, &answered);
-            if together.is_complete() {
+            if batch.is_dearer_after(together.requests, together.missing()) {
                 return Ok(());
             }
             match next? {
@@ -226,13 +254,9 @@ impl Service {
         let ids: Vec<&str> = subjects.iter().map(Subject::present_id).collect();
         let first = subjects.first();
         let value = |name: &str| first.and_then(|subject| subject.value(self, scope, name));
-        let number = match place {
-            Place::Number(number) => Some(*number),
-            Place::First | Place::At(_) => None,
-        };
-        let rendered = match number {
-            Some(number) => batch.render_page(&ids, Some(number), value),
-            None => batch.render(&ids, value),
+        let rendered = match place {
+            Place::Named(page) => batch.render_page(&ids, Some(page), value),
+            Place::First | Place::At(_) => batch.render(&ids, value),
         };
         let rendered = rendered.map_err(|error| misconfigured(error.to_string()))?;
         let mut request = self.completed(reading, rendered, scope)?;

@@ -428,8 +428,8 @@ fn batch_may_have_a_body_with_an_array() {
         r#"{"jobs":[{"id":"x","status":"OK"}]}"#,
     )
     .unwrap();
-    assert_eq!(first.next, Some(NextPage::Number(1)));
-    let request = batch.render_page(&["a"], Some(1), |_| None).unwrap();
+    assert_eq!(first.next, Some(NextPage::Named("1".into())));
+    let request = batch.render_page(&["a"], Some("1"), |_| None).unwrap();
     assert_eq!(request.path_and_query, "/query?page=1");
     assert_eq!(
         page(&definition, &["a"], r#"{"jobs":[]}"#).unwrap().next,
@@ -473,7 +473,7 @@ fn batch_that_cannot_work_is_refused() {
             "must be from 1 to",
         ),
         (
-            "[batch]\npath = \"/jobs\"\nitems = \"$.j[*]\"\npage = { at = \"$.n\", param = \"p\" }\n",
+            "[batch]\npath = \"/jobs\"\nitems = \"$.j[*]\"\npage = { at = \"$.n\", first = 1 }\n",
             "is either { at",
         ),
     ] {

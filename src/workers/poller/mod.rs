@@ -26,7 +26,7 @@ mod status;
 mod together;
 mod unasked;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -124,6 +124,9 @@ struct State {
     left: HashSet<WatchId>,
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
     alone: HashSet<WatchId>,
+    /// The services and params whose jobs are asked for one by one until this uptime, because a
+    /// request for several of them gained nothing.
+    gainless: HashMap<(Arc<str>, Arc<Params>), Duration>,
     /// Params that watches share, so that a million watches keep one copy.
     interned: HashSet<Arc<Params>>,
     /// The number of polls started.
@@ -145,6 +148,7 @@ impl Poller {
             changes_read: None,
             left: HashSet::new(),
             alone: HashSet::new(),
+            gainless: HashMap::new(),
             interned: HashSet::new(),
             polls: 0,
             warned: HashSet::new(),

@@ -63,7 +63,10 @@ impl Polling for Poller {
         let now = self.shared.clock.now();
         let uptime = self.shared.clock.uptime();
         let state = self.shared.state();
-        let (entry, due) = state.agenda.look_up(id)?;
+        let (entry, _) = state.agenda.look_up(id)?;
+        let due = state
+            .expected(entry, state.agenda.planned(id)?, now, uptime)
+            .due;
         let tracking = &entry.tracking;
         Some(Progress {
             polls: tracking.polls,

@@ -1,6 +1,7 @@
 //! One request for several watches, where the definition has a batch or a list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -22,6 +23,11 @@ use crate::workers::poller::{Shared, State};
 const TOGETHER_MAX: usize = 10_000;
 /// The most decisions that are saved at the same time.
 const SAVES_MAX: usize = 256;
+
+/// The time for which watches are asked for one by one after a request that gained nothing.
+const GAINLESS_FOR: Duration = Duration::from_mins(10);
+/// The most services and params that are remembered for that.
+const GAINLESS_MAX: usize = 10_000;
 
 /// One watch among those of a request.
 type Member = (Taken, Entry);
@@ -46,6 +52,7 @@ impl Poll {
         let together = service.observe_together(&subjects, started).await;
         drop(subjects);
         self.account_together(&service, &together);
+        self.shared.note_gain(&service, members.first(), &together);
         let mut decisions = Vec::new();
         for ((taken, entry), observed) in members.into_iter().zip(together.observed) {
             match observed {
@@ -106,6 +113,23 @@ impl Poll {
 }
 
 impl Shared {
+    /// Notes that a request for several jobs gained nothing: it was refused, or showed no more jobs
+    /// than it cost requests. For a time each of these watches is then asked for alone.
+    fn note_gain(&self, service: &Service, first: Option<&Member>, together: &Together) {
+        let Some((_, first)) = first else { return };
+        let batch = service.batch_at(first.tracking.stage());
+        if !batch.is_some_and(|batch| batch.alone) || !together.gained_nothing() {
+            return;
+        }
+        let uptime = self.clock.uptime();
+        let gainless = &mut self.state().gainless;
+        gainless.retain(|_, until| *until > uptime);
+        if gainless.len() < GAINLESS_MAX {
+            let key = (Arc::clone(&service.name), Arc::clone(&first.params));
+            gainless.insert(key, uptime.saturating_add(GAINLESS_FOR));
+        }
+    }
+
     /// Puts a watch back whose job a batch did not show: it is asked for alone, soon.
     fn ask_alone(&self, taken: Taken, entry: &Entry) {
         let due = self.clock.uptime();
@@ -188,15 +212,19 @@ impl State {
         service: &Service,
         queue: usize,
         ticket: Ticket,
+        uptime: Duration,
     ) -> Option<Vec<Ticket>> {
         let Self {
             agenda,
             queues,
             alone,
+            gainless,
             ..
         } = self;
         let first = agenda.entry(ticket)?;
-        let is_alone = alone.remove(&first.id);
+        let key = (Arc::clone(&first.service), Arc::clone(&first.params));
+        let is_gainless = gainless.get(&key).is_some_and(|until| *until > uptime);
+        let is_alone = alone.remove(&first.id) || is_gainless;
         let batch = service.batch_at(first.tracking.stage())?;
         let takes = |entry: &Entry| {
             batch.takes(subject_of(entry).present_id()) && entry.tracking.follow().is_none()
@@ -210,10 +238,11 @@ impl State {
             batch.max
         };
         let waiting = &mut queues.queue(queue).waiting;
-        Some(waiting.take_some(most.saturating_sub(1), |ticket| {
+        let others = waiting.take_some(most.saturating_sub(1), |ticket| {
             agenda.entry(ticket).is_some_and(|entry| {
                 share_a_request(entry, first) && !alone.contains(&entry.id) && takes(entry)
             })
-        }))
+        });
+        (!batch.is_too_much_for(others.len() + 1)).then_some(others)
     }
 }
