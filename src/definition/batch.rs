@@ -143,7 +143,7 @@ impl Batch {
                 .text(view)
                 .and_then(|text| link(&text))
                 .map(NextPage::Link),
-            Paging::Mark { at, .. } => at.text(view).map(|mark| NextPage::Named(mark.into())),
+            Paging::Mark { at, .. } => at.text(view).map(NextPage::Named),
             Paging::Number { first, .. } => {
                 let next = first.saturating_add(number + 1);
                 (!is_empty).then(|| NextPage::Named(next.to_string()))
@@ -182,6 +182,8 @@ fn link(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::file::{Method, RequestTable};
+    use std::collections::BTreeMap;
 
     #[test]
     fn list_is_read_while_it_saves_requests() {

@@ -103,23 +103,38 @@ impl Budget {
         if self.in_flight() >= self.limits.concurrency as usize {
             return Admission::Full;
         }
-        let spacing = self.spacing();
-        // The time that a burst may run ahead of the rate.
-        let tolerance = spacing.saturating_mul(self.limits.burst.saturating_sub(1));
-        let earliest = self.arrival.saturating_sub(tolerance);
+        let earliest = self.earliest();
         if earliest > uptime {
             return Admission::NotBefore(earliest);
         }
-        self.arrival = self.arrival.max(uptime) + spacing;
+        self.charge(uptime);
         Admission::Granted(Permit {
             _counted: Arc::clone(&self.permits),
             since: uptime,
         })
     }
 
-    /// Spends further requests that a poll has sent: the pages of a list.
-    pub fn charge(&mut self, requests: u32) {
-        self.arrival += self.spacing().saturating_mul(requests);
+    /// Spends a further request of a poll that is under way: the next page of a list. Returns false
+    /// and spends nothing if rate, burst or a pause do not allow it now.
+    pub fn spend(&mut self, uptime: Duration) -> bool {
+        let is_allowed = self.paused(uptime).is_none() && self.earliest() <= uptime;
+        if is_allowed {
+            self.charge(uptime);
+        }
+        is_allowed
+    }
+
+    /// Spends a further request that cannot wait; the next polls wait for it.
+    pub fn charge(&mut self, uptime: Duration) {
+        self.arrival = self.arrival.max(uptime) + self.spacing();
+    }
+
+    /// Returns the uptime from which on rate and burst allow a request.
+    fn earliest(&self) -> Duration {
+        // The time that a burst may run ahead of the rate.
+        let ahead = self.limits.burst.saturating_sub(1);
+        let tolerance = self.spacing().saturating_mul(ahead);
+        self.arrival.saturating_sub(tolerance)
     }
 
     /// Returns the time between two polls at the present rate.
@@ -249,6 +264,19 @@ mod tests {
         assert_eq!(not_before(&budget.admit(ms(1000))), Some(ms(1100)));
         assert!(is_granted(&budget.admit(ms(1100))));
         assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1200)));
+    }
+
+    #[test]
+    fn pages_of_a_list_spend_like_polls() {
+        let mut budget = budget(10.0, 3, 100);
+        let poll = budget.admit(ms(1000));
+        assert!(is_granted(&poll));
+        let pages = [1000, 1000, 1000, 1100].map(|at| budget.spend(ms(at)));
+        assert_eq!(pages, [true, true, false, true]);
+        budget.charge(ms(1100));
+        assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1300)));
+        budget.throttled(ms(1500), |_| ms(500));
+        assert!(!budget.spend(ms(1999)), "in the pause");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
 use crate::service::refusals::Refusals;
 use crate::service::subject::{Reading, Subject};
+use crate::service::together::Unbudgeted;
 use crate::watch::evidence::{BODY_BYTES_MAX, Evidence};
 use crate::watch::observation::{Observation, Problem, ProblemKind, Sighting};
 
@@ -88,7 +89,7 @@ impl Service {
     /// more.
     pub async fn observe(&self, subject: &Subject<'_>, now: Timestamp) -> Observed {
         if self.must_ask_together(subject) {
-            let together = self.observe_together(&[*subject], now).await;
+            let together = self.observe_together(&[*subject], &Unbudgeted, now).await;
             let observed = together.observed.into_iter().flatten().next();
             return observed.expect("a list that has no request for one job answers for each");
         }

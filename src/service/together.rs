@@ -106,6 +106,29 @@ fn refuses_together(problem: &Problem) -> bool {
     }
 }
 
+/// The budget of a list: it is asked before each page after the first one.
+pub trait SpendPage: Send + Sync {
+    /// Spends a request, always if the page must be read. Returns false if it must not be sent now.
+    fn spend_page(&self, is_must: bool) -> bool;
+}
+
+/// The jobs that a request is for, and the budget of its pages.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    subjects: &'a [Subject<'a>],
+    spend: &'a dyn SpendPage,
+    now: Timestamp,
+}
+
+/// A list that is read for one person, outside of any budget.
+pub struct Unbudgeted;
+
+impl SpendPage for Unbudgeted {
+    fn spend_page(&self, _is_must: bool) -> bool {
+        true
+    }
+}
+
 /// The longest time for all pages of a list, in times of one request.
 const REQUESTS_LONG: u32 = 4;
 
@@ -124,8 +147,14 @@ impl Service {
     }
 
     /// Polls several jobs with one request, or one for each page. All subjects must be at the same
-    /// stage and have the same params.
-    pub async fn observe_together(&self, subjects: &[Subject<'_>], now: Timestamp) -> Together {
+    /// stage and have the same params. Before each page after the first one it spends a request of
+    /// the budget; where each job can be asked for alone, no further page is read if there is none.
+    pub async fn observe_together(
+        &self,
+        subjects: &[Subject<'_>],
+        spend: &dyn SpendPage,
+        now: Timestamp,
+    ) -> Together {
         let mut together = Together {
             observed: subjects.iter().map(|_| None).collect(),
             problem: None,
@@ -136,7 +165,12 @@ impl Service {
         let result = match (self.reading_at(stage), self.batch_at(stage)) {
             (Ok(reading), Some(batch)) => {
                 let limit = reading.timing.request_timeout() * REQUESTS_LONG;
-                let pages = self.read_pages(reading, batch, subjects, &mut together, now);
+                let wanted = Wanted {
+                    subjects,
+                    spend,
+                    now,
+                };
+                let pages = self.read_pages(reading, batch, wanted, &mut together);
                 match tokio::time::timeout(limit, pages).await {
                     Ok(read) => read,
                     Err(_) => Err(too_long(limit)),
@@ -165,10 +199,14 @@ impl Service {
         &self,
         reading: Reading<'_>,
         batch: &Batch,
-        subjects: &[Subject<'_>],
+        wanted: Wanted<'_>,
         together: &mut Together,
-        now: Timestamp,
     ) -> Result<(), Problem> {
+        let Wanted {
+            subjects,
+            spend,
+            now,
+        } = wanted;
         let params: Vec<_> = subjects.iter().map(Subject::all_params).collect();
         let asked: Vec<Asked<'_>> = subjects
             .iter()
@@ -195,8 +233,8 @@ impl Service {
                 return Ok(());
             }
             match next? {
-                Some(next) => place = next,
-                None => return Ok(()),
+                Some(next) if spend.spend_page(!batch.alone) => place = next,
+                Some(_) | None => return Ok(()),
             }
         }
         Err(Problem::new(

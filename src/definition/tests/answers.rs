@@ -438,6 +438,27 @@ fn batch_may_have_a_body_with_an_array() {
 }
 
 #[test]
+fn mark_of_the_next_page_is_given_back() {
+    let definition = definition(&format!(
+        "{PLAIN}[batch]\npath = \"/jobs\"\nquery = {{ limit = \"2\" }}\nitems = \"$.jobs[*]\"\npage = {{ at = \"$.next\", param = \"marker\" }}\n"
+    ));
+    let batch = definition.batch.as_ref().unwrap();
+    let first = batch.render(&["a"], |_| None).unwrap();
+    assert_eq!(first.path_and_query, "/jobs?limit=2");
+    for (body, next) in [
+        (r#"{"jobs":[],"next":"b/c="}"#, Some("b/c=")),
+        (r#"{"jobs":[],"next":""}"#, None),
+        (r#"{"jobs":[]}"#, None),
+    ] {
+        let page = page(&definition, &["a"], body).unwrap();
+        let next = next.map(|mark| NextPage::Named(mark.to_owned()));
+        assert_eq!(page.next, next, "{body}");
+    }
+    let second = batch.render_page(&["a"], Some("b/c="), |_| None).unwrap();
+    assert_eq!(second.path_and_query, "/jobs?limit=2&marker=b%2Fc%3D");
+}
+
+#[test]
 fn request_for_a_list_is_a_batch_of_all() {
     let text = format!(
         "{HEAD}{}",

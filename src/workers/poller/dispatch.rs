@@ -154,13 +154,13 @@ impl State {
         let pause = queue.budget.paused(uptime);
         let over = queue.waiting.sweep(now, |ticket, is_asked| {
             let entry = agenda.entry(ticket);
-            entry.is_none_or(|entry| match pause {
-                Some(resumes) => ends_in_pause(entry, now, resumes.saturating_sub(uptime)),
-                None => {
-                    let patience = if is_asked { OVERDUE } else { UNASKED_OVERDUE };
-                    let due = agenda.due(ticket);
-                    due.is_some_and(|due| uptime.saturating_sub(due) > patience)
+            entry.is_none_or(|entry| {
+                if let Some(resumes) = pause {
+                    return ends_in_pause(entry, now, resumes.saturating_sub(uptime));
                 }
+                let patience = if is_asked { OVERDUE } else { UNASKED_OVERDUE };
+                let due = agenda.due(ticket);
+                due.is_some_and(|due| uptime.saturating_sub(due) > patience)
             })
         });
         turns.extend(over.into_iter().map(expiry));

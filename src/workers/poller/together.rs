@@ -12,7 +12,7 @@ use crate::schedule::reason::Reason;
 use crate::service::Service;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
-use crate::service::together::Together;
+use crate::service::together::{SpendPage, Together};
 use crate::watch::Params;
 use crate::watch::observation::Observation;
 use crate::workers::poller::decision::Decision;
@@ -49,7 +49,9 @@ impl Poll {
         let started = self.shared.clock.now();
         let subjects: Vec<Subject<'_>> =
             members.iter().map(|(_, entry)| subject_of(entry)).collect();
-        let together = service.observe_together(&subjects, started).await;
+        let together = service
+            .observe_together(&subjects, &self.pages(), started)
+            .await;
         drop(subjects);
         self.account_together(&service, &together);
         self.shared.note_gain(&service, members.first(), &together);
@@ -64,6 +66,14 @@ impl Poll {
             }
         }
         self.shared.save_all(decisions).await;
+    }
+
+    /// Returns the budget for the pages of a list.
+    fn pages(&self) -> Pages {
+        Pages {
+            shared: Arc::clone(&self.shared),
+            queue: self.turn.permit.as_ref().map(|(queue, _)| *queue),
+        }
     }
 
     /// Returns the watches of this turn that are still on the agenda.
@@ -92,8 +102,6 @@ impl Poll {
         if let Some((queue_index, permit)) = self.turn.permit.take() {
             let took = uptime.saturating_sub(permit.since());
             drop(permit);
-            let queue = state.queues.queue(queue_index);
-            queue.budget.charge(together.requests.saturating_sub(1));
             if let Some(observation) = whole {
                 let http_status = match &together.problem {
                     Some(Observation::Problem(problem)) => problem.http_status,
@@ -166,6 +174,26 @@ impl Shared {
             ticket,
             duty: Duty::Poll,
         });
+    }
+}
+
+/// The pages of a list, which spend a budget.
+struct Pages {
+    shared: Arc<Shared>,
+    queue: Option<usize>,
+}
+
+impl SpendPage for Pages {
+    fn spend_page(&self, is_must: bool) -> bool {
+        let Some(queue) = self.queue else { return true };
+        let uptime = self.shared.clock.uptime();
+        let mut state = self.shared.state();
+        let budget = &mut state.queues.queue(queue).budget;
+        let is_spent = budget.spend(uptime);
+        if is_must && !is_spent {
+            budget.charge(uptime);
+        }
+        is_must || is_spent
     }
 }
 

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jobwatch::clock::{SharedClock, machine_seeded_rng};
+use jobwatch::definition::Definition;
+use jobwatch::definition::catalog::load_file;
 use jobwatch::service::transport::SharedTransport;
 use jobwatch::service::{Service, Services};
 use jobwatch::watch::request::WatchRequest;
@@ -43,11 +45,39 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// The number of violations that are kept.
 const WRONG_MAX: usize = 20;
 
+/// Jobs with a list of all, page by page.
+const LISTED: &str = r#"
+title = "Jobs on a list"
+docs  = "the model of the simulation"
+params = ["project_id"]
+
+[request]
+method = "GET"
+path   = "/v1/{project_id}/jobs/{job_id}"
+
+[batch]
+path  = "/v1/{project_id}/jobs"
+items = "$.jobs[*]"
+page  = { param = "page" }
+
+[job]
+id     = "$.job_id"
+type   = "$.job_type"
+status = "$.status"
+
+[states]
+running   = ["RUNNING"]
+succeeded = ["SUCCESS"]
+failed    = ["FAIL"]
+"#;
+
 /// One history of many watches.
 #[derive(Clone)]
 pub(super) struct Crowd {
     world: World,
     scene: Arc<Scene>,
+    /// The definition of the jobs that are read from a list.
+    listed: Arc<Definition>,
     state: Arc<Mutex<State>>,
 }
 
@@ -85,6 +115,7 @@ impl Crowd {
         Self {
             world: World::new(plan, false),
             scene: Arc::new(Scene::of(seed, watches)),
+            listed: Arc::new(listed()),
             state: Arc::new(Mutex::new(state)),
         }
     }
@@ -169,11 +200,20 @@ impl Crowd {
         let transport: SharedTransport = Arc::new(Clouds(self.clone()));
         let timing = &self.scene.timing;
         let of_budget = |(host, limits, names): (&str, _, &[&str])| {
-            let service = |name| Service {
-                limits,
-                ..service(name, host, timing, &credential, &transport)
+            let service = |name: &str| {
+                let alone = service(name, host, timing, &credential, &transport);
+                let definition = if name == "listed" {
+                    Arc::clone(&self.listed)
+                } else {
+                    alone.definition
+                };
+                Service {
+                    limits,
+                    definition,
+                    ..alone
+                }
             };
-            names.iter().map(|name| service(*name)).collect::<Vec<_>>()
+            names.iter().map(|name| service(name)).collect::<Vec<_>>()
         };
         Services::new(BUDGETS.into_iter().flat_map(of_budget))
     }
@@ -223,6 +263,13 @@ impl Crowd {
             }
         }
     }
+}
+
+fn listed() -> Definition {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("listed.toml");
+    std::fs::write(&file, LISTED).unwrap();
+    load_file(&file).unwrap()
 }
 
 #[test]

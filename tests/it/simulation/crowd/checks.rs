@@ -8,7 +8,7 @@ use jobwatch::watch::{Outcome, State, Watch};
 use jobwatch::workers::poller::{BudgetStatus, Poller};
 
 use crate::simulation::crowd::Crowd;
-use crate::simulation::crowd::plan::{BUDGETS, INTERVAL_MAX, Member, STUCK_BUDGET};
+use crate::simulation::crowd::plan::{BUDGETS, INTERVAL_MAX, LISTED_BUDGET, Member, STUCK_BUDGET};
 use crate::simulation::world::wall_at;
 
 /// The part of its rate that a budget spends at least while polls wait.
@@ -52,7 +52,7 @@ impl Sample {
             let allowed = before.rate.min(after.rate) * passed;
             let waiting = before.waiting.min(after.waiting);
             let is_busy = f64::from(u32::try_from(waiting).unwrap()) > 2.0 * allowed;
-            if n == STUCK_BUDGET || !is_busy {
+            if matches!(n, STUCK_BUDGET | LISTED_BUDGET) || !is_busy {
                 continue;
             }
             crowd.state().samples += 1;
@@ -126,10 +126,19 @@ fn timed_out(
     if finished.is_none_or(|finished| finished < deadline) {
         return Err("its deadline had not passed");
     }
-    if visits.shown_at.is_some_and(|shown_at| shown_at < deadline) {
+    let is_shown = visits.shown_at.is_some_and(|shown_at| shown_at < deadline);
+    if is_shown && member.budget != LISTED_BUDGET {
         return Err("the cloud has shown its verdict");
     }
     let is_calm = crowd.scene.is_calm(deadline);
+    if member.budget == LISTED_BUDGET {
+        let is_missed = is_calm && member.ends_at + INTERVAL_MAX * 2 < deadline;
+        return if is_missed {
+            Err("its end was not noticed")
+        } else {
+            Ok(())
+        };
+    }
     if visits.asked == 0 && (is_calm || member.budget == STUCK_BUDGET) {
         return Err("it was never asked for");
     }

@@ -12,7 +12,9 @@ use jobwatch::watch::observation::{Problem, ProblemKind};
 use rand::RngExt;
 
 use crate::simulation::crowd::Crowd;
-use crate::simulation::crowd::plan::{BUDGETS, Fault, INTERVAL_MAX, JITTER, STUCK_BUDGET};
+use crate::simulation::crowd::plan::{
+    BUDGETS, Fault, INTERVAL_MAX, JITTER, LISTED_BUDGET, PAGE, STUCK_BUDGET,
+};
 use crate::simulation::plan::Verdict;
 
 /// The longest time of an answer without a fault.
@@ -67,6 +69,15 @@ fn spend(arrival: &mut f64, at: f64, rate: f64, burst: u32) -> bool {
 
 fn number(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap())
+}
+
+impl Visits {
+    fn at(at: Duration) -> Self {
+        Self {
+            last_at: at,
+            ..Self::default()
+        }
+    }
 }
 
 impl Ledger {
@@ -138,6 +149,13 @@ impl Ledger {
     }
 }
 
+/// The object of a request: one job, or a page of the list of all.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Job(usize),
+    Page(usize),
+}
+
 /// See the module.
 pub(super) struct Clouds(pub(super) Crowd);
 
@@ -151,20 +169,35 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Clouds {
-    fn admit(&self, job: usize) -> UnderWay<'_> {
+    fn admit(&self, asked: Asked) -> UnderWay<'_> {
         let crowd = &self.0;
-        let budget = crowd.scene.members[job].budget;
+        let budget = self.budget(asked);
         let at = crowd.world.elapsed();
         let wrong = {
             let state = &mut *crowd.state();
-            let ledger = &mut state.ledgers[budget];
-            ledger.admit(&mut state.visits[job], at, BUDGETS[budget].1)
+            // A request for a page has no wait: the jobs that it is for are not known.
+            let mut page = Visits::at(at);
+            let visits = match asked {
+                Asked::Job(job) => &mut state.visits[job],
+                Asked::Page(_) => &mut page,
+            };
+            if budget == LISTED_BUDGET {
+                visits.last_at = at;
+            }
+            state.ledgers[budget].admit(visits, at, BUDGETS[budget].1)
         };
         if let Some(wrong) = wrong {
             let host = BUDGETS[budget].0;
-            crowd.wrong(format!("{host}: {wrong}, for job-{job} at {at:?}"));
+            crowd.wrong(format!("{host}: {wrong}, for {asked:?} at {at:?}"));
         }
         UnderWay(crowd, budget)
+    }
+
+    fn budget(&self, asked: Asked) -> usize {
+        match asked {
+            Asked::Job(job) => self.0.scene.members[job].budget,
+            Asked::Page(_) => LISTED_BUDGET,
+        }
     }
 
     fn fault(&self, budget: usize, at: Duration) -> Option<Fault> {
@@ -185,14 +218,17 @@ impl Clouds {
         }
     }
 
-    async fn answer(&self, job: usize, limit: Duration) -> Result<Received, Problem> {
+    async fn answer(&self, asked: Asked, limit: Duration) -> Result<Received, Problem> {
         let crowd = &self.0;
-        let member = &crowd.scene.members[job];
-        let fault = self.fault(member.budget, crowd.world.elapsed());
+        let budget = self.budget(asked);
+        let fault = self.fault(budget, crowd.world.elapsed());
         crowd.world.lasts(crowd.world.millis(200)).await;
         let unreachable = |words: &str| Problem::new(ProblemKind::Unreachable, words);
         match fault {
-            None => Ok(self.truth(job)),
+            None => Ok(match asked {
+                Asked::Job(job) => received(200, self.truth(job)),
+                Asked::Page(page) => self.page(page),
+            }),
             Some(Fault::Refused) => Err(unreachable("refused")),
             Some(Fault::Hangs) => {
                 crowd.world.lasts(limit).await;
@@ -200,7 +236,7 @@ impl Clouds {
             }
             Some(Fault::Unavailable(secs)) => Ok(refusal(503, Some(secs))),
             Some(Fault::Throttled(secs)) => {
-                self.pause(member.budget, secs);
+                self.pause(budget, secs);
                 Ok(refusal(429, secs))
             }
             Some(Fault::Gate(_)) => unreachable!("a gate lets a request pass, or throttles it"),
@@ -217,7 +253,18 @@ impl Clouds {
         *paused = (at, paused.1.max(at + asked.max(least)));
     }
 
-    fn truth(&self, job: usize) -> Received {
+    /// Returns a page of the list, the newest first. It shows their ends, to all who wait for them.
+    fn page(&self, page: usize) -> Received {
+        let crowd = &self.0;
+        let submitted = crowd.state().submitted;
+        let members = crowd.scene.members[..submitted].iter().enumerate().rev();
+        let listed = members.filter(|(_, member)| member.budget == LISTED_BUDGET);
+        let jobs = listed.skip((page - 1) * PAGE).take(PAGE);
+        let jobs: Vec<_> = jobs.map(|(job, _)| self.truth(job)).collect();
+        received(200, format!(r#"{{"jobs":[{}]}}"#, jobs.join(",")))
+    }
+
+    fn truth(&self, job: usize) -> String {
         let crowd = &self.0;
         let at = crowd.world.elapsed();
         let member = &crowd.scene.members[job];
@@ -233,10 +280,7 @@ impl Clouds {
             state.ledgers[member.budget].shown += u64::from(shown_at.is_none());
             shown_at.get_or_insert(at);
         }
-        received(
-            200,
-            format!(r#"{{"job_id":"job-{job}","job_type":"t","status":"{status}"}}"#),
-        )
+        format!(r#"{{"job_id":"job-{job}","job_type":"t","status":"{status}"}}"#)
     }
 }
 
@@ -262,11 +306,18 @@ fn refusal(status: u16, retry_after: Option<u64>) -> Received {
 #[async_trait]
 impl Transport for Clouds {
     async fn send(&self, request: reqwest::Request, _: usize) -> Result<Received, Problem> {
-        let id = request.url().path_segments().unwrap().next_back().unwrap();
-        let job = id.strip_prefix("job-").unwrap().parse().unwrap();
-        let under_way = self.admit(job);
+        let url = request.url();
+        let id = url.path_segments().unwrap().next_back().unwrap();
+        let asked = match id.strip_prefix("job-") {
+            Some(job) => Asked::Job(job.parse().unwrap()),
+            None => {
+                let (_, page) = url.query_pairs().next().unwrap();
+                Asked::Page(page.parse().unwrap())
+            }
+        };
+        let under_way = self.admit(asked);
         let limit = request.timeout().copied().unwrap();
-        let answer = self.answer(job, limit).await;
+        let answer = self.answer(asked, limit).await;
         drop(under_way);
         answer
     }

@@ -14,13 +14,19 @@ use crate::harness::timing::least;
 use crate::simulation::plan::Verdict;
 
 /// The host, the limits and the services of each budget. The first one serves most watches, the
-/// second one finds its own rate, and the third one never gets an answer.
-pub(super) const BUDGETS: [(&str, Limits, &[&str]); 3] = [
+/// second one finds its own rate, the third one never gets an answer, and the jobs of the fourth one
+/// are read from a list, or asked for one by one.
+pub(super) const BUDGETS: [(&str, Limits, &[&str]); 4] = [
     ("cloud", LARGE, &["east", "west"]),
     ("found", FOUND, &["found"]),
     ("stuck", STUCK, &["stuck"]),
+    ("listed", STUCK, &["listed"]),
 ];
 pub(super) const STUCK_BUDGET: usize = 2;
+pub(super) const LISTED_BUDGET: usize = 3;
+
+/// The jobs on one page of the list.
+pub(super) const PAGE: usize = 100;
 
 const LARGE: Limits = Limits {
     rate: Some(20.0),
@@ -153,6 +159,7 @@ fn member(rng: &mut StdRng, n: usize, round: Duration) -> Member {
     let at = |rounds: f64| round.mul_f64(rounds);
     let (budget, service) = match n {
         _ if n < STUCK_WATCHES => (STUCK_BUDGET, "stuck"),
+        _ if n % 50 == 49 => (LISTED_BUDGET, "listed"),
         _ if n % 10 < 4 => (0, "east"),
         _ if n % 10 < 8 => (0, "west"),
         _ => (1, "found"),
