@@ -119,9 +119,8 @@ struct State {
     rng: StdRng,
     /// The changes of the store that have been read; `None` before the first load.
     changes_read: Option<Cursor>,
-    /// The watches that left the agenda since the last read of changes began. The read may
-    /// still give them as accepted.
-    left: HashSet<WatchId>,
+    /// The watches that left the agenda a short time ago.
+    left: Left,
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
     alone: HashSet<WatchId>,
     /// The services and params whose jobs are asked for one by one until this uptime, because a
@@ -135,6 +134,24 @@ struct State {
     warned: HashSet<(Arc<str>, String)>,
 }
 
+/// The watches that left the agenda during the last two reads of changes. A read, or a hand-over
+/// that comes after their end, may still give them as accepted.
+#[derive(Default)]
+struct Left {
+    recent: HashSet<WatchId>,
+    earlier: HashSet<WatchId>,
+}
+
+impl Left {
+    fn next_read(&mut self) {
+        self.earlier = std::mem::take(&mut self.recent);
+    }
+
+    fn contains(&self, id: WatchId) -> bool {
+        self.recent.contains(&id) || self.earlier.contains(&id)
+    }
+}
+
 impl Poller {
     /// Makes a poller with an empty agenda; it loads from the store when it first runs.
     pub fn new(parts: Parts) -> Self {
@@ -146,7 +163,7 @@ impl Poller {
             answers: LastAnswers::new(&parts.services),
             rng: parts.rng,
             changes_read: None,
-            left: HashSet::new(),
+            left: Left::default(),
             alone: HashSet::new(),
             gainless: HashMap::new(),
             interned: HashSet::new(),
@@ -204,7 +221,7 @@ impl Poller {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                // This process hands over what it has stored, so a wake needs no read of changes.
+                // This process hands over the watches that it stores, so a wake needs no read of changes.
                 () = shared.woken.notified() => {}
                 () = shared.in_flight.landed() => {}
                 () = tokio::time::sleep(pause) => {}
