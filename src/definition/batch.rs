@@ -75,7 +75,7 @@ impl Batch {
         self.alone && self.is_list() && watches < 2
     }
 
-    /// True after so many requests that one more is no gain, with this number of jobs left: those
+    /// True after so many requests that one more does not pay, with this number of jobs left: those
     /// are asked for one by one. No list costs more than twice the requests that were needed.
     pub fn is_dearer_after(&self, requests: u32, left: usize) -> bool {
         let spent = usize::try_from(requests).unwrap_or(usize::MAX);

@@ -10,9 +10,9 @@ use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::RenderedRequest;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
+use crate::service::pages::Unbudgeted;
 use crate::service::refusals::Refusals;
 use crate::service::subject::{Reading, Subject};
-use crate::service::together::Unbudgeted;
 use crate::watch::evidence::{BODY_BYTES_MAX, Evidence};
 use crate::watch::observation::{Observation, Problem, ProblemKind, Sighting};
 

@@ -12,6 +12,7 @@ use crate::definition::batch::{Batch, NextPage, PAGES_MAX};
 use crate::definition::reading::list::read_batch;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
+use crate::service::pages::SpendPage;
 use crate::service::poll::{KeptAnswer, Observed, kept_answer, misconfigured};
 use crate::service::reach::AllowedHosts;
 use crate::service::subject::{Reading, Subject};
@@ -106,27 +107,12 @@ fn refuses_together(problem: &Problem) -> bool {
     }
 }
 
-/// The budget of a list: it is asked before each page after the first one.
-pub trait SpendPage: Send + Sync {
-    /// Spends a request, always if the page must be read. Returns false if it must not be sent now.
-    fn spend_page(&self, is_must: bool) -> bool;
-}
-
 /// The jobs that a request is for, and the budget of its pages.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     subjects: &'a [Subject<'a>],
     spend: &'a dyn SpendPage,
     now: Timestamp,
-}
-
-/// A list that is read for one person, outside of any budget.
-pub struct Unbudgeted;
-
-impl SpendPage for Unbudgeted {
-    fn spend_page(&self, _is_must: bool) -> bool {
-        true
-    }
 }
 
 /// The longest time for all pages of a list, in times of one request.

@@ -236,7 +236,7 @@ impl Crowd {
             state.ledgers[member.budget].submit(&mut state.visits[n], at);
             state.submitted += 1;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Checks the budgets until all watches have ended, or the process is to stop.

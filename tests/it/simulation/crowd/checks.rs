@@ -46,7 +46,7 @@ impl Sample {
         if !crowd.scene.is_calm(self.at) || !crowd.scene.is_calm(next.at) {
             return;
         }
-        let passed = (next.at - self.at).as_secs_f64();
+        let passed = next.at.saturating_sub(self.at).as_secs_f64();
         let budgets = self.budgets.iter().zip(&next.budgets);
         for (n, ((before, begun), (after, begun_after))) in budgets.enumerate() {
             let allowed = before.rate.min(after.rate) * passed;

@@ -118,7 +118,7 @@ impl Ledger {
         number(self.begun() - before) / allowed
     }
 
-    /// Notes a request for a job and returns what is wrong with it.
+    /// Notes a request for a job. Returns the rule that it breaks, if it breaks one.
     fn admit(&mut self, visits: &mut Visits, at: Duration, limits: Limits) -> Option<String> {
         let wait = self.wait(visits);
         self.longest_wait = self.longest_wait.max(wait);
@@ -308,12 +308,11 @@ impl Transport for Clouds {
     async fn send(&self, request: reqwest::Request, _: usize) -> Result<Received, Problem> {
         let url = request.url();
         let id = url.path_segments().unwrap().next_back().unwrap();
-        let asked = match id.strip_prefix("job-") {
-            Some(job) => Asked::Job(job.parse().unwrap()),
-            None => {
-                let (_, page) = url.query_pairs().next().unwrap();
-                Asked::Page(page.parse().unwrap())
-            }
+        let asked = if let Some(job) = id.strip_prefix("job-") {
+            Asked::Job(job.parse().unwrap())
+        } else {
+            let (_, page) = url.query_pairs().next().unwrap();
+            Asked::Page(page.parse().unwrap())
         };
         let under_way = self.admit(asked);
         let limit = request.timeout().copied().unwrap();

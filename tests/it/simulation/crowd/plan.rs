@@ -1,4 +1,4 @@
-//! The plan of a crowd, drawn from its seed: who is watched, and the troubles of that time. Its
+//! The plan of a crowd, drawn from its seed: the jobs, and the troubles of that time. Its
 //! measure is the *round*: the time in which the large budget asks for each of its jobs once.
 
 use std::ops::Range;
