@@ -19,6 +19,8 @@ use crate::simulation::plan::Verdict;
 
 /// The longest time of an answer without a fault.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// The polls in a wait, for each other job.
+const ROUNDS: f64 = 1.5;
 /// The polls in a wait that do not depend on the number of jobs: a burst, and those in flight.
 const FEW: f64 = 50.0;
 
@@ -106,15 +108,16 @@ impl Ledger {
     /// Returns the requests for others while a job was due and waited, as a part of those that are
     /// allowed. A process that begins does not know who was asked last.
     ///
-    /// When a job is due, each other one goes before it at most once in the line of the rest. Those
-    /// in the lines before that one are there for their first poll, and for two near their
-    /// deadline: one in twenty in the time of a round, and each that was submitted meanwhile.
+    /// When a job is due, each other one goes before it at most once in the line of the rest. A
+    /// first poll has three of four places, so that a round of first polls takes 4/3 of a round.
+    /// Those near their deadline go before both, for two polls: one job in twenty in the time of a
+    /// round, and each that was submitted meanwhile.
     fn wait(&self, visits: &Visits) -> f64 {
         let interval = INTERVAL_MAX.mul_f64(1.0 + JITTER) + ANSWER_MAX;
         let due_by = visits.last_at.max(self.life_began) + interval;
         let before = self.begun.partition_point(|at| *at <= due_by) as u64;
         let newer = self.submitted - visits.submitted;
-        let allowed = number(visits.others) * 1.25 + number(newer) * 3.0 + FEW;
+        let allowed = number(visits.others) * ROUNDS + number(newer) * 3.0 + FEW;
         number(self.begun() - before) / allowed
     }
 
