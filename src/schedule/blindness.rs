@@ -215,7 +215,8 @@ impl Sight {
                 is_sure && !self.after.is_zero() && lasted >= self.after
             }
             Phase::Blind(blind) => {
-                blind.time.reported == Reported::NotYet && uptime >= blind.report_at
+                let is_open = blind.time.reported == Reported::NotYet && !self.after.is_zero();
+                is_open && uptime >= blind.report_at
             }
         }
     }

@@ -252,9 +252,11 @@ fn the_time_of_the_next_poll_has_its_reason() {
         ),
         (
             Reason::Alone,
-            Reason::Blind,
-            Reason::Sighted,
             "for this job alone, because the list did not show it",
+        ),
+        (
+            Reason::Sighted,
+            "because jobs of the service are seen again, and their polls are spread",
         ),
         (Reason::Asked, "because a person or a hint asked for it"),
     ];

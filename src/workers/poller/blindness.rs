@@ -147,7 +147,12 @@ impl State {
     }
 
     fn unpark_one(&mut self, service: &str, uptime: Duration) -> Option<WatchId> {
+        let agenda = &self.agenda;
         let parked = self.blind.parked.get_mut(service)?;
+        if parked.len() > 2 * agenda.watching() {
+            // Watches that were stopped meanwhile have left their tickets.
+            parked.retain(|ticket| agenda.entry(*ticket).is_some());
+        }
         while let Some(ticket) = parked.pop_front() {
             if let Some(entry) = self.agenda.entry(ticket) {
                 let id = entry.id;
