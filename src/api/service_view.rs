@@ -46,7 +46,7 @@ pub(crate) struct ServiceView {
 pub(crate) struct BlindView {
     /// The time of the first problem.
     pub(crate) since: Timestamp,
-    /// The last problem.
+    /// The last problem that was met.
     pub(crate) problem: ProblemView,
     /// The time of the next probe.
     pub(crate) next_probe_at: Timestamp,

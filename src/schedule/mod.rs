@@ -10,6 +10,7 @@ pub mod budget;
 pub mod lines;
 pub mod rate;
 pub mod reason;
+mod sight;
 
 use std::time::Duration;
 

@@ -57,7 +57,7 @@ pub struct BlindTime {
     pub since: Timestamp,
     /// The time of the first answer about a job; `None` before it.
     pub until: Option<Timestamp>,
-    /// The last problem.
+    /// The last problem that was met.
     pub cause: ProblemNote,
     pub reported: Reported,
 }
@@ -84,14 +84,14 @@ pub fn extended<'a>(
 /// The contents of the two events about a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlindReport {
-    /// `Blind` or `Sighted`.
+    /// The kind: `Blind` or `Sighted`.
     pub kind: EventKind,
     /// The service; `None` for the whole watcher.
     pub service: Option<String>,
     /// Every service that the event is about, sorted.
     pub services: Vec<String>,
     pub since: Timestamp,
-    /// The last problem.
+    /// The last problem that was met.
     pub cause: ProblemNote,
     /// The number of watches that are not polled meanwhile.
     pub watches: usize,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::later;
-use crate::watch::observation::{Job, JobState, Sighting};
+use crate::watch::observation::{Job, JobState, Problem, ProblemKind, Sighting};
 use uuid::Uuid;
 
 const AFTER: Duration = Duration::from_mins(5);

@@ -41,7 +41,7 @@ pub struct ServiceStatus {
 pub struct BlindStatus {
     /// The time of the first problem.
     pub since: Timestamp,
-    /// The last problem.
+    /// The last problem that was met.
     pub cause: ProblemNote,
     /// The time of the next probe.
     pub next_probe: Timestamp,
