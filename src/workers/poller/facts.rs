@@ -34,6 +34,8 @@ pub struct PollFacts {
     pub reason: Reason,
     /// True if that duty is the end of the watch, without a poll.
     pub ends_watch: bool,
+    /// The deadline, later by the times in which the service was blind.
+    pub deadline: Timestamp,
 }
 
 impl Poller {
@@ -46,6 +48,7 @@ impl Poller {
         let planned = state.expected(entry, state.agenda.planned(id)?, now, uptime);
         let (due, tracking) = (planned.due, &entry.tracking);
         let waits = tracking.waits_for_confirmation();
+        let (due, is_parked) = state.next_poll(entry, due, uptime);
         Some(PollFacts {
             answered_at: planned.answered.map(|at| earlier(now, uptime, at)),
             problems_in_a_row: tracking.problems_in_a_row,
@@ -58,8 +61,9 @@ impl Poller {
             } else {
                 earlier(now, uptime, due)
             },
-            reason: planned.reason,
-            ends_watch: planned.duty == Duty::Expire,
+            reason: is_parked.unwrap_or(planned.reason),
+            ends_watch: is_parked.is_none() && planned.duty == Duty::Expire,
+            deadline: state.blind.deadline_of(entry, now),
         })
     }
 
@@ -91,14 +95,16 @@ impl State {
         let queue = self.queues.index_of(&entry.service);
         let resumes = queue.and_then(|queue| self.queues.get(queue).budget.paused(uptime));
         let is_due = planned.duty == Duty::Poll && planned.due <= uptime;
+        let is_due = is_due && self.blind.sight.of(&entry.service).is_none();
         let Some(resumes) = resumes.filter(|_| is_due) else {
             return planned;
         };
-        let deadline = uptime.saturating_add(until(now, entry.deadline));
-        let at_deadline = later(now, deadline.saturating_sub(uptime));
-        if ends_in_pause(entry, at_deadline, resumes.saturating_sub(deadline)) {
+        let ends_at = self.blind.deadline_of(entry, now);
+        let due = uptime.saturating_add(until(now, ends_at));
+        let left = resumes.saturating_sub(due);
+        if ends_in_pause(entry, ends_at, ends_at.max(now), left) {
             Planned {
-                due: deadline,
+                due,
                 duty: Duty::Expire,
                 reason: Reason::Deadline,
                 ..planned
