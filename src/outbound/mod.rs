@@ -11,7 +11,7 @@ pub mod proxy;
 pub mod redaction;
 pub mod retry_after;
 pub mod secret;
-pub(crate) mod url;
+pub mod url;
 
 use std::error::Error;
 

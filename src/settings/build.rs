@@ -65,7 +65,7 @@ fn transports(settings: &Settings) -> Result<BTreeMap<Route, SharedTransport>, r
 fn by_environment(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
     let far = HttpTransport::new()?;
     let may_be_near = |base: &Base| match base {
-        Base::Url(url) => is_local(url),
+        Base::Url(url) => is_local(url.as_str()),
         Base::Catalog { .. } => true,
     };
     if !settings.services.values().any(|it| may_be_near(&it.base)) {

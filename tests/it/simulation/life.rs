@@ -279,7 +279,7 @@ fn services(world: &World, clock: &SharedClock) -> Services {
     Services::new(SERVICES.map(|name| Service {
         name: Arc::from(name),
         definition: Arc::clone(&DEFINITION),
-        base: Base::Url(format!("https://cloud.example/{name}")),
+        base: Base::Url(format!("https://cloud.example/{name}").into()),
         credential: Arc::clone(&credential),
         params: [("project_id".to_owned(), "p".to_owned())].into(),
         timing: timing.clone(),
