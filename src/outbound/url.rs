@@ -47,7 +47,7 @@ pub struct BaseUrl {
 /// A base URL that paths are appended to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Prepared {
-    /// Scheme, host and port.
+    /// The URL of the service without any path.
     origin: Url,
     /// The path of the base as it is written; it may be empty.
     prefix: String,
