@@ -68,7 +68,7 @@ async fn end_all(plan: &Plan, stub: &Stub, daemon: &Daemon, kind: Kind) -> Ends 
         Kind::Webhook => board.webhooks.load(Ordering::Relaxed),
         Kind::Log => lines.count(),
     };
-    waiting::until("all jobs are polled", || polls() > 3 * count).await;
+    waiting::until("all jobs are polled", || polls() > 2 * count).await;
     let (made, used) = (polls(), cpu::of(daemon));
     sleep(Duration::from_secs(plan.seconds)).await;
     let used = cpu::of(daemon).saturating_sub(used);

@@ -102,6 +102,14 @@ impl Agenda {
         self.by_id.len() - self.late
     }
 
+    /// Counts the watches without an outcome of these services. It visits all entries.
+    pub fn count_of(&self, services: &[String]) -> usize {
+        let slots = self.places.iter().filter_map(|place| place.slot.as_deref());
+        let goes_on = slots.filter(|slot| slot.duty != Duty::PollLate);
+        let of_one = |slot: &&Slot| services.iter().any(|it| **it == *slot.entry.service);
+        goes_on.filter(of_one).count()
+    }
+
     /// Adds a watch, whose first poll comes after a first interval.
     pub fn add(&mut self, entry: Entry, duty: Duty, due: Duration) {
         self.add_for(Reason::First, entry, duty, due);

@@ -41,6 +41,9 @@ impl Shared {
         // The cursor comes first: a watch that is accepted while the pages are read is among
         // the changes after it.
         let cursor = self.store.cursor().await?;
+        let times = self.store.blind_times().await?;
+        let uptime = self.clock.uptime();
+        self.state().blind.sight.resume(times, uptime);
         let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
         let mut after = None;
         loop {
@@ -149,10 +152,11 @@ impl Shared {
             return;
         }
         let mut entry = state.entry_of(watch, service);
+        let deadline = state.blind.deadline_of(&entry, now);
         let next = match (service, arrival) {
-            (Some(service), Arrival::New) => service.timing.first_poll(now, watch.deadline),
+            (Some(service), Arrival::New) => service.timing.first_poll(now, deadline),
             (Some(service), Arrival::Resumed) => {
-                let (submitted_at, deadline) = (watch.submitted_at, watch.deadline);
+                let submitted_at = watch.submitted_at;
                 let rng = &mut state.rng;
                 service
                     .timing
