@@ -209,6 +209,7 @@ fn timing() -> Timing {
         request_timeout: secs(10),
         not_found_grace: secs(120),
         give_up_after: Some(Duration::from_mins(15)),
+        blind_after: Some(Duration::ZERO),
         ..least()
     };
     settings.complete().unwrap()
