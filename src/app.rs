@@ -125,8 +125,8 @@ impl App {
             bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
             bulk_streams: Arc::new(Semaphore::new(api::BULK_STREAMS)),
         });
-        let drop_folder = drop_folder(&settings, &actions, &store);
         Ok(Self {
+            drop_folder: drop_folder(&settings, &actions, &store),
             store,
             actions,
             poller,
@@ -134,7 +134,6 @@ impl App {
             announcer,
             groups,
             pruner,
-            drop_folder,
             router,
             settings,
             clock,

@@ -137,18 +137,18 @@ pub(super) fn store(root: &Reader<'_>) -> Option<StoreSettings> {
     section.finish();
     Some(StoreSettings {
         path: path?,
-        keep: keep?,
+        keep: Some(keep?).filter(|keep| *keep != Duration::MAX),
     })
 }
 
-/// Reads how long a watch is kept after its end; the inner `None` means for ever.
-fn keep(section: &Reader<'_>) -> Option<Option<Duration>> {
+/// Reads how long a watch is kept after its end; for ever is the longest duration.
+fn keep(section: &Reader<'_>) -> Option<Duration> {
     let text = section.required_text("keep")?;
     if text == FOREVER {
-        return Some(None);
+        return Some(Duration::MAX);
     }
     match parse_duration(&text) {
-        Ok(keep) if keep >= KEEP_MIN => Some(Some(keep)),
+        Ok(keep) if keep >= KEEP_MIN => Some(keep),
         Ok(_) | Err(_) => {
             section.report(
                 "keep",

@@ -73,13 +73,12 @@ impl Prune {
     }
 
     fn wanted(&self) -> Result<Wanted, Exit> {
-        let (file, keep, spared) = match &self.database.database {
-            Some(file) => (file.clone(), None, BTreeSet::new()),
-            None => {
-                let settings = self.database.config.load_store()?;
-                let store = settings.store;
-                (store.path, store.keep, settings.configured)
-            }
+        let (file, keep, spared) = if let Some(file) = &self.database.database {
+            (file.clone(), None, BTreeSet::new())
+        } else {
+            let settings = self.database.config.load_store()?;
+            let store = settings.store;
+            (store.path, store.keep, settings.configured)
         };
         let Some(keep) = self.older_than.or(keep) else {
             complain(if self.database.database.is_some() {

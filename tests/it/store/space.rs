@@ -8,8 +8,7 @@ use jobwatch::store::{Expiry, Pruned, SharedStore, StoreError};
 use rusqlite::Connection;
 
 use crate::store::retention::{self, DAY, before, ended};
-use crate::store::samples::accepted;
-use crate::store::samples::watch;
+use crate::store::samples::{accepted, watch};
 use crate::store::sqlite::opened;
 
 /// A database from before files could give space back, with a failed watch of 22 November 2025.
@@ -46,7 +45,10 @@ impl Database {
             ended(&store, n, DAY, &[]).await;
         }
         let db = Connection::open(self.file()).unwrap();
-        let filled = db.execute("UPDATE events SET body = body || printf('%.15000c', ' ')", []);
+        let filled = db.execute(
+            "UPDATE events SET body = body || printf('%.15000c', ' ')",
+            [],
+        );
         assert!(filled.unwrap() >= 400);
         store
     }
@@ -103,7 +105,10 @@ async fn a_file_is_pruned_and_shrunk_while_no_daemon_runs() {
     let refused = message(prune(&database.file(), &before(2 * DAY), false).unwrap_err());
     assert!(refused.contains("stop the daemon first"), "{refused}");
     let counted = count(&database.file(), &before(2 * DAY)).unwrap();
-    assert_eq!((counted.watches, counted.events, counted.evidence), (200, 400, 200));
+    assert_eq!(
+        (counted.watches, counted.events, counted.evidence),
+        (200, 400, 200)
+    );
     store.close().await;
     drop(store);
     let large = size(&database.file());
@@ -114,7 +119,14 @@ async fn a_file_is_pruned_and_shrunk_while_no_daemon_runs() {
     assert!(report.bytes < large / 10, "{report:?}");
     let again = prune(&database.file(), &before(2 * DAY), true).unwrap();
     assert_eq!(again.pruned, Pruned::default());
-    assert!(database.open().watch(watch(201).id).await.unwrap().is_some());
+    assert!(
+        database
+            .open()
+            .watch(watch(201).id)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -151,7 +163,8 @@ fn a_missing_or_foreign_file_is_not_pruned() {
     assert!(said.contains("the file does not exist"), "{said}");
     assert!(!database.file().exists());
     let db = Connection::open(database.file()).unwrap();
-    db.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    db.execute_batch("CREATE TABLE bookmarks (url TEXT)")
+        .unwrap();
     for compact in [false, true] {
         let said = message(prune(&database.file(), &before(DAY), compact).unwrap_err());
         assert!(said.contains("another program"), "{said}");

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use jobwatch::simulator::{Ending, Service};
 use jobwatch::store::Pruned;
 use jobwatch::watch::{Outcome, WatchId};
+use tokio_util::sync::CancellationToken;
 
+use crate::harness::receiver::Reply;
 use crate::harness::{App, Setup, job};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -40,7 +42,9 @@ async fn keeping(store: &str) -> App {
 }
 
 async fn ended(app: &App) -> WatchId {
-    let id = app.watch_new(job(Service::Dcs, 10, Ending::Succeeded)).await;
+    let id = app
+        .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
+        .await;
     app.advance_secs(30).await;
     assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
     id
@@ -63,9 +67,9 @@ async fn a_watch_is_kept_for_thirty_days_after_its_end() {
     assert!(app.exists(long).await, "it goes on");
     let gone = app.refusal(&format!("/v1/watches/{id}")).await;
     assert_eq!(gone, (404, "urn:jobwatch:problem:no-such-watch".to_owned()));
-    let (_, metrics) = app.call(Method::GET, "/metrics", "").await;
+    let metrics = app.metrics().await;
     let counted = "jobwatch_pruned_rows_total{kind=\"watches\"} 1";
-    assert!(metrics.as_str().unwrap().contains(counted), "{metrics}");
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 #[tokio::test]
@@ -76,14 +80,19 @@ async fn a_position_before_pruned_events_is_refused() {
     let fresh = ended(&app).await;
     let before = app.program.store.cursor().await.unwrap();
     assert!(app.prune().await.events > 0);
-    let (status, kind) = app.refusal("/v1/events?after=1").await;
-    assert_eq!((status, &*kind), (410, "urn:jobwatch:problem:events-pruned"));
+    let (announcer, stop) = (app.program.announcer.clone(), CancellationToken::new());
+    let stopping = stop.clone();
+    app.tracker
+        .spawn(async move { announcer.run(stopping).await });
+    let refused = app.refusal("/v1/events?after=1").await;
+    let expected = (410, "urn:jobwatch:problem:events-pruned".to_owned());
+    assert_eq!(refused, expected);
     // A list that waits for a change shows the present watches in place of the events.
     let wait = "/v1/watches?wait=1s&for=change&after=1";
-    let announcing = app.announcing();
     let (status, list) = app.call(Method::GET, wait, "").await;
-    assert_eq!((status, &list["watches"][0]["id"]), (200.into_status(), &fresh.to_string().into()));
-    drop(announcing);
+    assert_eq!(status, StatusCode::OK, "{list}");
+    assert_eq!(list["watches"][0]["id"], fresh.to_string());
+    stop.cancel();
     let first = app.program.store.first_cursor().await.unwrap();
     let kept = app.program.store.events_after(&first, 100).await.unwrap();
     assert_eq!(kept.next, before);
@@ -92,7 +101,7 @@ async fn a_position_before_pruned_events_is_refused() {
 #[tokio::test]
 async fn a_watch_waits_for_its_delivery() {
     let app = keeping("").await;
-    app.receiver.answer(503);
+    app.receiver.always_answers(Reply::Status(503));
     let id = ended(&app).await;
     app.advance(40 * DAY).await;
     app.prune().await;
