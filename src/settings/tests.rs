@@ -333,7 +333,7 @@ fn watches_are_kept_for_a_time_or_for_ever() {
 fn a_watch_with_late_polls_is_kept_as_long() {
     let text = "[store]\nkeep = \"2h\"\n[poll]\nafter_watch = \"6h\"\n\
          [credentials.otc]\nkind = \"token\"\ntoken_file = \"{here}/token\"\n\
-         [services.dcs]\nurl = \"https://dcs.example\"\ncredential = \"otc\"\n\
+         [services.dcs]\ndefinition = \"dcs\"\nurl = \"https://dcs.example\"\ncredential = \"otc\"\n\
          [[watches]]\nservice = \"dcs\"\njob_id = \"j\"\nparams = { project_id = \"p\" }\n";
     let folder = Folder::new().with("token", "t");
     let folder = folder.with("jobwatch.toml", text).with_here();

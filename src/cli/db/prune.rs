@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Exit;
 use crate::cli::db::{DatabaseArgs, failed};
+use crate::cli::duration::two_units;
 use crate::cli::output::{complain, note, say, say_json, time};
 use crate::clock::{SystemClock, earlier, parse_duration, show_duration};
 use crate::store::sqlite::prune::{Report, count, prune};
@@ -146,7 +147,7 @@ impl Wanted {
         format!(
             "{}, older than {} (before {})",
             counts.join(", "),
-            show_duration(self.keep),
+            two_units(self.keep),
             time(self.expiry.before)
         )
     }

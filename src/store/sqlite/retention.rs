@@ -25,11 +25,11 @@ pub(super) struct Bounds {
     pub(super) rows: u64,
 }
 
-/// The bounds beside other writes: a step holds the writer for about 2 ms.
+/// The bounds beside other writes: a step takes the writer 1 or 2 ms of CPU.
 const BESIDE_OTHERS: Bounds = Bounds {
     looks: 1000,
-    found: 64,
-    rows: 200,
+    found: 32,
+    rows: 100,
 };
 
 /// The condition that a watch `w` has expired.
