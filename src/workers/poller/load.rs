@@ -98,7 +98,7 @@ impl Shared {
         loop {
             let cursor = {
                 let mut state = self.state();
-                state.left.clear();
+                state.left.next_read();
                 state.changes_read.clone()
             };
             let Some(cursor) = cursor else {
@@ -116,8 +116,8 @@ impl Shared {
         }
     }
 
-    /// Adds watches that were accepted, by this process or another. Those of this process are on the
-    /// agenda as a rule, and are not read again.
+    /// Adds watches that were accepted, by this process or another. Those of this process were
+    /// handed over and are not read again, unless their client hung up before the hand-over.
     async fn add_accepted(&self, mut ids: Vec<WatchId>) -> Result<(), StoreError> {
         {
             let state = self.state();
@@ -126,6 +126,7 @@ impl Shared {
         if ids.is_empty() {
             return Ok(());
         }
+        self.committed.wake();
         for watch in self.store.watches_by_id(ids).await? {
             if watch.state == WatchState::Watching {
                 self.add(&watch, Arrival::New);
@@ -144,7 +145,7 @@ impl Shared {
         let service = self.services.get(&watch.service);
         let mut state = self.state();
         // The end of the watch waits for the store, or was stored during the read.
-        if state.backlog.contains(watch.id) || state.left.contains(&watch.id) {
+        if state.backlog.contains(watch.id) || state.left.contains(watch.id) {
             return;
         }
         let mut entry = state.entry_of(watch, service);
