@@ -39,6 +39,11 @@ struct ResultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
     endpoint: String,
     credential: String,
@@ -75,6 +80,7 @@ pub struct Metrics {
     pending: Family<SinkLabel, Gauge>,
     dead: Family<SinkLabel, Gauge>,
     gone: Family<SinkLabel, Gauge>,
+    pruned: Family<KindLabel, Counter>,
 }
 
 impl Metrics {
@@ -94,6 +100,7 @@ impl Metrics {
             pending: Family::default(),
             dead: Family::default(),
             gone: Family::default(),
+            pruned: Family::default(),
         };
         metrics.register_budgets();
         let registry = &mut metrics.registry;
@@ -137,6 +144,11 @@ impl Metrics {
             "sink_gone",
             "1 once the receiver of a sink answered 410",
             metrics.gone.clone(),
+        );
+        registry.register(
+            "pruned_rows",
+            "Rows that were deleted because they are older than `keep`",
+            metrics.pruned.clone(),
         );
         Arc::new(metrics)
     }
@@ -196,6 +208,11 @@ impl Metrics {
             sink: sink.to_owned(),
         };
         self.gone.get_or_create(&label).set(1);
+    }
+
+    /// Counts rows of one kind that were deleted.
+    pub fn pruned(&self, kind: &'static str, count: u64) {
+        self.pruned.get_or_create(&KindLabel { kind }).inc_by(count);
     }
 
     /// Replaces the backlog: the sinks with their numbers of pending and of dead deliveries.

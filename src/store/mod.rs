@@ -1,9 +1,9 @@
 //! The contract of the store: watches, events and deliveries, durable and in one transaction.
 //!
-//! It has five parts: [`WatchStore`] for the poller, the API and the other ways to submit a
+//! It has six parts: [`WatchStore`] for the poller, the API and the other ways to submit a
 //! watch, [`Outbox`] for the courier, [`GroupStore`] for watches that belong together,
-//! [`DurationStore`] for how long jobs take, [`Maintenance`] for readiness checks and the
-//! shutdown. A [`Store`] is all of them. Rules for every implementation:
+//! [`DurationStore`] for how long jobs take, [`Retention`] for the deletion of old rows,
+//! [`Maintenance`] for readiness checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
 //! - a call that succeeds has committed and synced (invariant 2);
 //! - a change, its event and the deliveries owed for it commit in one transaction
 //!   (invariant 3);
@@ -21,6 +21,7 @@ pub mod durations;
 pub mod groups;
 pub mod maintenance;
 pub mod outbox;
+pub mod retention;
 pub mod row;
 pub mod sqlite;
 pub mod time;
@@ -33,6 +34,7 @@ pub use crate::store::durations::{DurationStore, JobDurations};
 pub use crate::store::groups::{GroupStore, StoredGroup};
 pub use crate::store::maintenance::Maintenance;
 pub use crate::store::outbox::{AttemptRecord, Claimed, Outbox, Settlement};
+pub use crate::store::retention::{Expiry, PruneStep, Pruned, Retention};
 pub use crate::store::watches::{
     Applied, Changes, Decide, EventPage, LoggedEvent, Page, Query, StoredEvent, Submission,
     Submitted, Transitioned, WatchStore,
@@ -45,9 +47,15 @@ pub type SharedStore = Arc<dyn Store>;
 pub const PAGE_MAX: usize = 1000;
 
 /// Keeps watches, events and deliveries: every part of the contract.
-pub trait Store: WatchStore + Outbox + GroupStore + DurationStore + Maintenance {}
+pub trait Store:
+    WatchStore + Outbox + GroupStore + DurationStore + Retention + Maintenance
+{
+}
 
-impl<T: WatchStore + Outbox + GroupStore + DurationStore + Maintenance> Store for T {}
+impl<T> Store for T where
+    T: WatchStore + Outbox + GroupStore + DurationStore + Retention + Maintenance
+{
+}
 
 /// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +80,9 @@ pub enum StoreError {
     /// The text is not a cursor of this store.
     #[error("`{0}` is not a position that this store gave, such as the `next` of a page")]
     UnknownCursor(String),
+    /// The text is a position in the log of events, and events after it were deleted.
+    #[error("events after the position `{0}` are not kept any more")]
+    PrunedCursor(String),
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

@@ -187,7 +187,7 @@ pub trait WatchStore: Send + Sync {
     }
 
     /// Commits the event of a change that leaves its watch as it is, with the deliveries owed
-    /// for it. Refuses it if the event is stored already.
+    /// for it. Refuses it if the event is stored already, or the watch is not.
     async fn append(&self, change: Change) -> Result<Applied, StoreError>;
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError>;
@@ -230,7 +230,8 @@ pub trait WatchStore: Send + Sync {
     /// writer commits from now on.
     async fn cursor(&self) -> Result<Cursor, StoreError>;
 
-    /// Returns the position before the oldest event that is kept.
+    /// Returns the position after which the log begins: before the oldest event, or after the last
+    /// one that was deleted.
     async fn first_cursor(&self) -> Result<Cursor, StoreError>;
 
     /// Returns at most `limit` events after `after`, in the order of the log. None is missed, and
@@ -239,7 +240,8 @@ pub trait WatchStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::UnknownCursor`], also for a position beyond the end of the log, such as one of
-    /// a database that was replaced; and the errors of every call.
+    /// a database that was replaced; [`StoreError::PrunedCursor`] for one before the begin of the
+    /// log; and the errors of every call.
     async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError>;
 
     /// Returns about `limit` changes after `since`.

@@ -8,6 +8,7 @@
 mod attempts;
 mod changes;
 mod conditions;
+mod connection;
 mod damage;
 mod deliveries;
 mod durations;
@@ -19,7 +20,10 @@ mod leases;
 mod lists;
 pub mod maintenance;
 mod migration;
+pub mod prune;
 mod readers;
+mod retention;
+mod space;
 mod watches;
 mod writer;
 
@@ -35,7 +39,9 @@ use crate::clock::SharedClock;
 use crate::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
+use crate::store::sqlite::connection::{prepare, reader};
 use crate::store::sqlite::damage::{Damage, in_words};
+use crate::store::sqlite::events::Read;
 use crate::store::sqlite::file_lock::FileLock;
 use crate::store::sqlite::health::{Health, TEST_WRITE, TestWrite};
 use crate::store::sqlite::leases::Leases;
@@ -51,18 +57,6 @@ use crate::watch::change::Change;
 use crate::watch::evidence::Evidence;
 use crate::watch::reference::Reference;
 use crate::watch::{Watch, WatchId};
-
-/// How long to wait for the lock of another process. It is short, because the writes behind it
-/// fail and their callers try again.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The number of pages in the write-ahead log that are enough to write them to the database. A
-/// page that changes often is then written once for many changes: 32 MiB.
-const WAL_PAGES: u32 = 8192;
-
-/// The largest size of the writer's cache. The pages of an index with values in no order should
-/// have room.
-const CACHE_KIB: i32 = 16 * 1024;
 
 /// The number of connections that only read.
 const READERS: usize = 4;
@@ -131,25 +125,6 @@ fn open_error(path: &Path, reason: &str) -> StoreError {
         url: format!("sqlite://{}", path.display()),
         reason: reason.to_owned(),
     }
-}
-
-fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
-}
-
-fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "query_only", true)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
 }
 
 /// An error of one operation; it becomes the source of a [`StoreError::Failed`].
@@ -282,8 +257,12 @@ impl WatchStore for SqliteStore {
         let page = self.readers.run("read the log of events", move |db| {
             events::after(db, seq, limit)
         });
-        let beyond = || StoreError::UnknownCursor(after.to_string());
-        page.await?.ok_or_else(beyond)
+        let place = after.to_string();
+        match page.await? {
+            Read::Page(page) => Ok(page),
+            Read::Beyond => Err(StoreError::UnknownCursor(place)),
+            Read::Pruned => Err(StoreError::PrunedCursor(place)),
+        }
     }
 
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {

@@ -243,7 +243,12 @@ pub(super) fn append(
     change: &Change,
     now: Timestamp,
 ) -> Result<Applied, SqlError> {
-    if events::is_known(db, change.watch.id, &change.event)? {
+    let id = change.watch.id;
+    // It may have been deleted since it was read.
+    let is_stored = db
+        .prepare_cached("SELECT 1 FROM watches WHERE id = ?1")?
+        .exists([id.0])?;
+    if !is_stored || events::is_known(db, id, &change.event)? {
         return Ok(Applied::Refused);
     }
     log(db, change, now)?;

@@ -10,9 +10,9 @@ use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, GroupStore,
-    JobDurations, Maintenance, Outbox, Page, PageCursor, Query, SharedStore, StoreError,
-    StoredEvent, StoredGroup, Submission, Submitted, WatchStore,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, Expiry, GroupStore,
+    JobDurations, Maintenance, Outbox, Page, PageCursor, PruneStep, Query, Retention, SharedStore,
+    StoreError, StoredEvent, StoredGroup, Submission, Submitted, WatchStore,
 };
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
@@ -245,6 +245,22 @@ impl DurationStore for Disk {
     ) -> Result<Option<JobDurations>, StoreError> {
         let usual = self.store.usual_duration(service, job_type);
         self.call("usual_duration", usual).await
+    }
+}
+
+#[async_trait]
+impl Retention for Disk {
+    async fn prune(
+        &self,
+        expiry: &Expiry,
+        place: Option<PageCursor>,
+    ) -> Result<PruneStep, StoreError> {
+        let prune = self.store.prune(expiry, place);
+        self.call("prune", prune).await
+    }
+
+    async fn give_back(&self) -> Result<u64, StoreError> {
+        self.call("give_back", self.store.give_back()).await
     }
 }
 

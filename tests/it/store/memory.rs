@@ -19,9 +19,10 @@ use jobwatch::store::delivery::{
 use jobwatch::store::durations::{DURATIONS_KEPT, Took};
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, GroupStore,
-    JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page, PageCursor, Query, Settlement,
-    SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted, WatchStore, row,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, Expiry, GroupStore,
+    JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page, PageCursor, PruneStep, Query,
+    Retention, Settlement, SharedStore, StoreError, StoredEvent, StoredGroup, Submission,
+    Submitted, WatchStore, row,
 };
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
@@ -907,6 +908,22 @@ impl DurationStore for MemoryStore {
     ) -> Result<Option<JobDurations>, StoreError> {
         let key = (service.to_owned(), job_type.to_owned());
         Ok(self.rows()?.usual(&key))
+    }
+}
+
+/// It lives for one history, so nothing becomes old in it.
+#[async_trait]
+impl Retention for MemoryStore {
+    async fn prune(
+        &self,
+        _expiry: &Expiry,
+        _place: Option<PageCursor>,
+    ) -> Result<PruneStep, StoreError> {
+        Ok(PruneStep::default())
+    }
+
+    async fn give_back(&self) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 
