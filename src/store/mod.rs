@@ -34,8 +34,8 @@ pub use crate::store::groups::{GroupStore, StoredGroup};
 pub use crate::store::maintenance::Maintenance;
 pub use crate::store::outbox::{AttemptRecord, Claimed, Outbox, Settlement};
 pub use crate::store::watches::{
-    Applied, Changes, Decide, EventPage, LoggedEvent, Page, Query, StoredEvent, Submission,
-    Submitted, Transitioned, WatchStore,
+    Applied, Changes, Decide, EntryPage, EventPage, LoggedEvent, Page, Query, StoredEvent,
+    Submission, Submitted, Transitioned, WatchStore,
 };
 
 /// The store that all parts of the program share.

@@ -45,6 +45,10 @@ const STEPS: &[Step] = &[
         version: 8,
         sql: include_str!("../migrations/sqlite/0008_transitions.sql"),
     },
+    Step {
+        version: 9,
+        sql: include_str!("../migrations/sqlite/0009_lists.sql"),
+    },
 ];
 
 /// Returns the version of a database after every step.
