@@ -16,7 +16,7 @@
 //! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
 //! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
-//! | `workers/` | the background workers: the poller (`poller/`), the courier, the drop folder (`drop_folder/`), and the announcer (`announcer/`) for clients that wait |
+//! | `workers/` | the background workers: the poller (`poller/`), the courier (`courier/`), the drop folder (`drop_folder/`), and the announcer (`announcer/`) for clients that wait |
 //! | `api/` | the HTTP API; `server/` is its connections |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |

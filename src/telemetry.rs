@@ -35,8 +35,12 @@ pub use crate::telemetry::event_line::EventLine;
 
 /// How long the end of the process waits for the last lines to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
-/// How long a line of the log sink may take to be written.
+/// The most bytes of the lines that are written, and acknowledged, together. It is half of a
+/// usual pipe, so that a slow reader still takes one in time.
+const CHUNK_BYTES: usize = 32 * 1024;
+/// How long a chunk of lines of the log sink may take to be written, and how long all of them.
 const WRITE_MAX: Duration = Duration::from_secs(3);
+const WRITES_MAX: Duration = Duration::from_secs(30);
 /// The lines of the program that no filter applies to: the report of lost lines.
 const ALWAYS: &str = "jobwatch::telemetry=warn";
 
@@ -63,6 +67,15 @@ pub enum LogFormat {
 /// The way to the log for lines that must not be lost unnoticed. Clones share one output.
 #[derive(Debug, Clone, Default)]
 pub struct LogOutput(Option<Started>);
+
+/// The error of lines that were not written.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// The number of the lines before them, which were written.
+    pub written: usize,
+    /// The cause, for the next line and all after it.
+    pub error: io::Error,
+}
 
 #[derive(Clone)]
 struct Started {
@@ -123,23 +136,20 @@ impl LogOutput {
         Ok(Self(Some(started)))
     }
 
-    /// Writes the lines of events, and waits until they are written. No filter applies to them.
+    /// Writes the lines of events in their order, and waits until they are written. No filter
+    /// applies to them.
     ///
     /// # Errors
-    /// The lines could not be written in time; some of them may be.
-    pub async fn write(&self, events: &[EventLine]) -> io::Result<()> {
-        let Some(started) = self.0.as_ref().filter(|_| !events.is_empty()) else {
+    /// Some lines were not written in time; the error says how many were.
+    pub async fn write(&self, events: &[EventLine]) -> Result<(), Unwritten> {
+        let Some(started) = &self.0 else {
             return Ok(());
         };
-        let now = started.clock.now();
-        let mut text = Vec::new();
-        for event in events {
-            text.extend(match started.layout.as_ref() {
-                Layout::Human(form) => form.line(event, now),
-                Layout::Json => event.as_json(now),
-            });
-        }
-        started.lines.write_acknowledged(text, WRITE_MAX).await
+        let mut written = 0;
+        let writing = started.write(events, &mut written);
+        let result = tokio::time::timeout(WRITES_MAX, writing).await;
+        let result = result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        result.map_err(|error| Unwritten { written, error })
     }
 
     /// Blocks until the lines so far are written, at most a second: for the end of the process.
@@ -176,6 +186,25 @@ impl Started {
             layout,
             clock,
         })
+    }
+
+    /// Writes lines chunk by chunk, and counts those that are `written`.
+    async fn write(&self, events: &[EventLine], written: &mut usize) -> io::Result<()> {
+        let now = self.clock.now();
+        let (mut chunk, mut lines) = (Vec::new(), 0);
+        for (at, event) in events.iter().enumerate() {
+            chunk.extend(match self.layout.as_ref() {
+                Layout::Human(form) => form.line(event, now),
+                Layout::Json => event.as_json(now),
+            });
+            lines += 1;
+            if chunk.len() >= CHUNK_BYTES || at + 1 == events.len() {
+                let text = std::mem::take(&mut chunk);
+                self.lines.write_acknowledged(text, WRITE_MAX).await?;
+                *written += std::mem::take(&mut lines);
+            }
+        }
+        Ok(())
     }
 
     fn dispatch<W>(&self, filter: EnvFilter, writer: W) -> Dispatch

@@ -6,14 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jobwatch::clock::SystemClock;
 use parking_lot::Mutex;
+use rustix::process::Signal;
 use tokio::io::AsyncBufReadExt;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::client::{self, Connection};
+use crate::client::Connection;
 use crate::cloud::Cloud;
 use crate::daemon::Daemon;
-use crate::{print, quantile};
+use crate::{print, quantile, start, submit};
 
 /// The number of clients that read.
 const CLIENTS: usize = 1_000;
@@ -31,7 +32,7 @@ struct Seen {
 
 pub(crate) async fn measure() {
     let cloud = Cloud::default();
-    let mut daemon = Daemon::start(cloud.serve().await, "").await;
+    let mut daemon = start(&cloud).await;
     let mut silent = Connection::open(daemon.address).await;
     silent.send("GET", "/v1/events?after=0", "").await;
     let seen: Vec<Arc<Mutex<Seen>>> = (0..CLIENTS).map(|_| Arc::default()).collect();
@@ -60,8 +61,7 @@ pub(crate) async fn measure() {
         );
     }
 
-    let killed = daemon.kill_and_restart();
-    killed.await;
+    daemon.restart(Signal::KILL).await;
     while readers.join_next().await.is_some() {}
     submit_slowly(&daemon, "second").await;
     for one in &seen {
@@ -128,6 +128,6 @@ async fn submit_slowly(daemon: &Daemon, name: &str) {
     let mut ticks = interval(EVERY);
     for n in 0..EVENTS {
         ticks.tick().await;
-        client::submit(daemon.address, &[format!("{name}-{n}")]).await;
+        submit(daemon, &[format!("{name}-{n}")]).await;
     }
 }

@@ -9,14 +9,21 @@
 //! `cargo bench --bench surface` prints the figures; `-- waits`, `-- followers` or `-- bulk`
 //! measures one part.
 
+#[path = "../process/bare.rs"]
+mod bare;
 mod bulk;
+#[path = "../process/client.rs"]
 mod client;
 mod cloud;
+#[path = "../process/daemon.rs"]
 mod daemon;
 mod followers;
 mod waits;
 
 use std::time::Duration;
+
+use crate::cloud::Cloud;
+use crate::daemon::Daemon;
 
 fn main() {
     // `cargo test --all-targets` passes `--test`: nothing is measured then.
@@ -42,6 +49,28 @@ fn main() {
     if wanted("bulk") {
         runtime.block_on(bulk::measure());
     }
+}
+
+/// Starts a daemon that polls the DCS jobs of this cloud only when it is asked to.
+async fn start(cloud: &Cloud) -> Daemon {
+    let service = format!(
+        "[services.dcs]\ndefinition = \"dcs\"\nurl = \"http://{}\"\ncredential = \"fixed\"\n\
+         params = {{ project_id = \"p\" }}\nrate = 2000.0\nburst = 2000\nconcurrency = 64\n\
+         poll = {{ first = \"1h\", initial = \"1h\", max = \"1h\" }}\n",
+        cloud.serve().await,
+    );
+    Daemon::start(None, &service).await
+}
+
+/// Submits watches of DCS jobs with these names in bulk, and returns their ids.
+async fn submit(daemon: &Daemon, jobs: &[String]) -> Vec<String> {
+    client::submit(daemon.address, &lines(jobs)).await
+}
+
+/// Composes the requests to watch DCS jobs with these names.
+fn lines(jobs: &[String]) -> Vec<String> {
+    let line = |job| format!("{{\"service\":\"dcs\",\"job_id\":\"{job}\"}}\n");
+    jobs.iter().map(line).collect()
 }
 
 /// Prints a figure beside its goal.

@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::client::{self, Connection};
+use crate::client::Connection;
 use crate::cloud::Cloud;
 use crate::daemon::Daemon;
-use crate::{print, quantile};
+use crate::{print, quantile, start, submit};
 
 /// The number of clients.
 const CLIENTS: usize = 10_000;
@@ -25,9 +25,9 @@ type Delays = Arc<Mutex<Vec<Duration>>>;
 
 pub(crate) async fn measure() {
     let cloud = Cloud::default();
-    let daemon = Daemon::start(cloud.serve().await, "").await;
+    let daemon = start(&cloud).await;
     let jobs: Vec<String> = (0..CLIENTS).map(|n| format!("job-{n}")).collect();
-    let ids = client::submit(daemon.address, &jobs).await;
+    let ids = submit(&daemon, &jobs).await;
     sleep(Duration::from_secs(1)).await;
     let before = daemon.memory();
     let delays = Delays::default();

@@ -45,7 +45,8 @@ pub(crate) struct DeliveryView {
     pub(crate) history: Option<Vec<AttemptView>>,
 }
 
-/// One attempt of a delivery. Of an answer only the beginning is kept.
+/// One attempt of a delivery. Of an answer only the beginning is kept, and none of a success at
+/// the first attempt.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Attempt)]
 pub(crate) struct AttemptView {

@@ -108,20 +108,18 @@ pub trait Sink: Send + Sync {
     /// Makes one attempt to deliver `delivery`, which begins at `now`.
     async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Attempt;
 
-    /// True if the sink takes many events at once, by [`deliver_all`](Self::deliver_all).
-    fn takes_many(&self) -> bool {
-        false
+    /// Returns the sink as one that takes many events at once, if it does.
+    fn as_batch_sink(&self) -> Option<&dyn BatchSink> {
+        None
     }
+}
 
+/// A sink that takes many events at once. All of them together take at most [`ATTEMPT_MAX`].
+#[async_trait]
+pub trait BatchSink: Send + Sync {
     /// Makes one attempt for each of these events, which all begin at `now`, and returns the
     /// results in their order.
-    async fn deliver_all(&self, deliveries: &[Delivery], now: Timestamp) -> Vec<Attempt> {
-        let mut attempts = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            attempts.push(self.deliver(delivery, now).await);
-        }
-        attempts
-    }
+    async fn deliver_all(&self, deliveries: &[Delivery], now: Timestamp) -> Vec<Attempt>;
 }
 
 /// The settings of one sink that its kind has read and checked.

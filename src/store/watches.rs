@@ -71,7 +71,7 @@ pub enum Transitioned {
     Applied(Watch),
     /// There was nothing to change in this watch.
     Unchanged(Watch),
-    /// The watch is unknown.
+    /// The store has no such watch.
     Missing,
 }
 

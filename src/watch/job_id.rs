@@ -75,7 +75,7 @@ mod tests {
         fn a_kept_id_is_the_text_that_it_was_made_of(text in ".{0,60}", other in ".{0,3}") {
             let id = JobId::from(&*text);
             prop_assert_eq!(&*id, &*text);
-            prop_assert_eq!(id == JobId::from(&*other), text == other);
+            prop_assert_eq!(id == &*other, text == other);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Writes events to the log, one line each, so that a reader of journald or of JSON logs needs no
-//! webhook.
+//! Writes events to the log, one line each and many at once, so that a reader of journald or of
+//! JSON logs needs no webhook.
 //!
 //! The lines are written to [`LogOutput`] directly: the filter of the log does not apply to
 //! them, and a line that could not be written is a failed attempt.
@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracing::Level;
 
-use crate::sink::{Attempt, AttemptResult, ConfiguredSink, SharedSink, Sink};
-use crate::telemetry::{EventLine, LogOutput};
+use crate::sink::{Attempt, AttemptResult, BatchSink, ConfiguredSink, SharedSink, Sink};
+use crate::telemetry::{EventLine, LogOutput, Unwritten};
 use crate::tree::reader::Reader;
 use crate::watch::delivery::Delivery;
 use crate::watch::event::EventKind;
@@ -22,7 +22,7 @@ use crate::watch::{Outcome, Severity};
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
 
-/// The number of lines in one write, which are settled in one transaction.
+/// The most events in one attempt; they are settled in one transaction.
 const LINES_MAX: usize = 256;
 
 /// Writes events to the log.
@@ -53,10 +53,13 @@ impl Sink for Log {
         attempts.swap_remove(0)
     }
 
-    fn takes_many(&self) -> bool {
-        true
+    fn as_batch_sink(&self) -> Option<&dyn BatchSink> {
+        Some(self)
     }
+}
 
+#[async_trait]
+impl BatchSink for Log {
     async fn deliver_all(&self, deliveries: &[Delivery], _now: Timestamp) -> Vec<Attempt> {
         let mut lines = Vec::with_capacity(deliveries.len());
         let mut attempts = Vec::with_capacity(deliveries.len());
@@ -69,10 +72,14 @@ impl Sink for Log {
                 Err(error) => failed(format!("the stored event is not JSON: {error}")),
             });
         }
-        if let Err(error) = self.output.write(&lines).await {
-            // Which of the lines were written is not known, so all are written again.
+        if let Err(Unwritten { written, error }) = self.output.write(&lines).await {
             let failed = failed(format!("cannot write to the log: {error}"));
-            attempts.fill(failed);
+            let of_lines = attempts
+                .iter_mut()
+                .filter(|attempt| attempt.result == AttemptResult::Delivered);
+            of_lines
+                .skip(written)
+                .for_each(|attempt| *attempt = failed.clone());
         }
         attempts
     }
@@ -318,6 +325,34 @@ mod tests {
             format!(r#""level":"WARN",{}"#, fields("failed")),
         ];
         assert_eq!(lines, expected);
+    }
+
+    /// A stream that takes one write and refuses all others.
+    struct Once(bool);
+
+    impl io::Write for Once {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_lines_after_a_failed_write_are_sent_again() {
+        let output = LogOutput::to(LogFormat::Json, Once(false)).unwrap();
+        let deliveries = vec![delivery("dev.jobwatch.job.succeeded"); LINES_MAX];
+        let sink = Log::new(output);
+        let attempts = sink.deliver_all(&deliveries, Timestamp::UNIX_EPOCH).await;
+        let is_delivered = |attempt: &Attempt| attempt.result == AttemptResult::Delivered;
+        let delivered = attempts.iter().take_while(|it| is_delivered(it)).count();
+        assert!((50..LINES_MAX).contains(&delivered), "{delivered}");
+        assert!(!attempts[delivered..].iter().any(is_delivered));
     }
 
     #[test]

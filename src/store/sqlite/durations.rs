@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use crate::store::durations::{DURATIONS_KEPT, Took};
-use crate::store::sqlite::SqlError;
-use crate::store::{JobDurations, row};
+use crate::store::sqlite::{SqlError, SqliteStore};
+use crate::store::{DurationStore, JobDurations, StoreError, row};
 use crate::watch::Watch;
 
 /// Keeps the duration of a watch that has just ended, if it shows one, and deletes those beyond
@@ -75,4 +76,25 @@ pub(super) fn usual(
 
 fn duration(millis: i64) -> Result<Duration, SqlError> {
     Ok(Duration::from_millis(u64::try_from(millis)?))
+}
+
+#[async_trait]
+impl DurationStore for SqliteStore {
+    async fn durations(&self, service: Option<&str>) -> Result<Vec<JobDurations>, StoreError> {
+        let service = service.map(str::to_owned);
+        self.readers
+            .run("read durations", move |db| all(db, service.as_deref()))
+            .await
+    }
+
+    async fn usual_duration(
+        &self,
+        service: &str,
+        job_type: &str,
+    ) -> Result<Option<JobDurations>, StoreError> {
+        let (service, job_type) = (service.to_owned(), job_type.to_owned());
+        self.readers
+            .run("read durations", move |db| usual(db, &service, &job_type))
+            .await
+    }
 }

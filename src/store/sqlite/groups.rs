@@ -1,11 +1,12 @@
 //! Groups of watches in `SQLite`.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::store::sqlite::SqlError;
 use crate::store::sqlite::events::Log;
-use crate::store::{Applied, StoredGroup, Submitted, row};
+use crate::store::sqlite::{SqlError, SqliteStore};
+use crate::store::{Applied, GroupStore, StoreError, StoredGroup, Submitted, row};
 use crate::watch::delivery::Owed;
 use crate::watch::event::Event;
 
@@ -111,4 +112,47 @@ fn group_of(row: &Row<'_>) -> Result<StoredGroup, SqlError> {
         closed_at: time("closed_at")?,
         finished_at: time("finished_at")?,
     })
+}
+
+#[async_trait]
+impl GroupStore for SqliteStore {
+    async fn group(&self, name: &str) -> Result<Option<StoredGroup>, StoreError> {
+        let name = name.to_owned();
+        self.readers
+            .run("read a group", move |db| one(db, &name))
+            .await
+    }
+
+    async fn close_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+    ) -> Result<Option<StoredGroup>, StoreError> {
+        let name = name.to_owned();
+        self.writer
+            .run("close a group", move |db| close(db, &name, at))
+            .await
+    }
+
+    async fn due_groups(&self, limit: usize) -> Result<Vec<StoredGroup>, StoreError> {
+        self.readers
+            .run("read groups", move |db| due(db, limit))
+            .await
+    }
+
+    async fn finish_group(
+        &self,
+        name: &str,
+        at: Timestamp,
+        event: Event,
+        owed: Vec<Owed>,
+    ) -> Result<Applied, StoreError> {
+        let name = name.to_owned();
+        let time = self.time.clone();
+        self.writer
+            .run("finish a group", move |db| {
+                finish(db, (&name, at), &event, &owed, time.now())
+            })
+            .await
+    }
 }

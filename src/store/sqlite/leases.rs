@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::store::AttemptRecord;
 
@@ -18,16 +18,16 @@ pub(super) struct Leases(Mutex<HashMap<i64, Timestamp>>);
 pub(super) struct Held<'a>(MutexGuard<'a, HashMap<i64, Timestamp>>);
 
 impl Leases {
-    /// Returns the claims that hold at `now`.
+    /// Returns the claims that hold at `now`, to a thread that may block.
     pub(super) fn held(&self, now: Timestamp) -> Held<'_> {
-        let mut held = self.0.lock();
+        let mut held = self.0.blocking_lock();
         held.retain(|_, until| *until > now);
         Held(held)
     }
 
     /// Ends the claims on the deliveries of these records.
-    pub(super) fn release(&self, records: &[AttemptRecord]) {
-        let mut held = self.0.lock();
+    pub(super) async fn release(&self, records: &[AttemptRecord]) {
+        let mut held = self.0.lock().await;
         for record in records {
             held.remove(&record.delivery);
         }

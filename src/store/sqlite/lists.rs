@@ -247,6 +247,16 @@ mod tests {
     }
 
     #[test]
+    fn a_deleted_watch_leaves_no_label() {
+        let db = database(10);
+        db.execute("DELETE FROM watches WHERE number < 9", [])
+            .unwrap();
+        let query = "SELECT group_concat(label || number, ' ') FROM watch_labels";
+        let left: String = db.query_row(query, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, "half=even10 half=odd9 tenth=no9 tenth=yes10");
+    }
+
+    #[test]
     fn times_in_no_order_are_found_by_their_spans() {
         let db = database(10_000);
         // The clock was set back at the watch 5000, so that its times repeat those before it.

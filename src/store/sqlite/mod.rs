@@ -46,13 +46,11 @@ use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
 use crate::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, DurationStore, EntryPage, EventPage,
-    GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor, Query, StoreError,
-    StoredEvent, StoredGroup, Submission, Submitted, Transitioned, WatchStore, row,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, EntryPage, EventPage, Maintenance,
+    Outbox, Page, PageCursor, Query, StoreError, StoredEvent, Submission, Submitted, Transitioned,
+    WatchStore, row,
 };
 use crate::watch::change::Change;
-use crate::watch::delivery::Owed;
-use crate::watch::event::Event;
 use crate::watch::evidence::Evidence;
 use crate::watch::reference::Reference;
 use crate::watch::{Watch, WatchId};
@@ -348,7 +346,7 @@ impl Outbox for SqliteStore {
                 deliveries::settle(db, &records, time.now())
             })
             .await?;
-        self.leases.release(&settled);
+        self.leases.release(&settled).await;
         Ok(())
     }
 
@@ -408,74 +406,6 @@ impl Outbox for SqliteStore {
         self.writer
             .run("redrive dead letters", move |db| {
                 attempts::redrive_dead(db, &sink, since, time.now())
-            })
-            .await
-    }
-}
-
-#[async_trait]
-impl GroupStore for SqliteStore {
-    async fn group(&self, name: &str) -> Result<Option<StoredGroup>, StoreError> {
-        let name = name.to_owned();
-        self.readers
-            .run("read a group", move |db| groups::one(db, &name))
-            .await
-    }
-
-    async fn close_group(
-        &self,
-        name: &str,
-        at: Timestamp,
-    ) -> Result<Option<StoredGroup>, StoreError> {
-        let name = name.to_owned();
-        self.writer
-            .run("close a group", move |db| groups::close(db, &name, at))
-            .await
-    }
-
-    async fn due_groups(&self, limit: usize) -> Result<Vec<StoredGroup>, StoreError> {
-        self.readers
-            .run("read groups", move |db| groups::due(db, limit))
-            .await
-    }
-
-    async fn finish_group(
-        &self,
-        name: &str,
-        at: Timestamp,
-        event: Event,
-        owed: Vec<Owed>,
-    ) -> Result<Applied, StoreError> {
-        let name = name.to_owned();
-        let time = self.time.clone();
-        self.writer
-            .run("finish a group", move |db| {
-                groups::finish(db, (&name, at), &event, &owed, time.now())
-            })
-            .await
-    }
-}
-
-#[async_trait]
-impl DurationStore for SqliteStore {
-    async fn durations(&self, service: Option<&str>) -> Result<Vec<JobDurations>, StoreError> {
-        let service = service.map(str::to_owned);
-        self.readers
-            .run("read durations", move |db| {
-                durations::all(db, service.as_deref())
-            })
-            .await
-    }
-
-    async fn usual_duration(
-        &self,
-        service: &str,
-        job_type: &str,
-    ) -> Result<Option<JobDurations>, StoreError> {
-        let (service, job_type) = (service.to_owned(), job_type.to_owned());
-        self.readers
-            .run("read durations", move |db| {
-                durations::usual(db, &service, &job_type)
             })
             .await
     }

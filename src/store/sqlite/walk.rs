@@ -23,6 +23,8 @@ pub(super) const SEARCH: usize = 10;
 /// The numbers that are read from an index at a time.
 const READ_MIN: usize = 8;
 const READ_MAX: usize = 512;
+/// Two numbers that are no further apart than this are near: reading on costs less than a search.
+const NEAR: i64 = 512;
 
 /// The watches whose times of submission one row of `submission_spans` covers, as a power of two.
 const SPAN_BITS: u32 = 9;
@@ -96,10 +98,7 @@ impl<'db> Numbers<'db> {
 
     fn fill(&mut self, at: i64, steps: &mut usize) -> Result<(), SqlError> {
         // If the walk comes near the next number, it goes one by one rather than by leaps.
-        let is_near = self
-            .read
-            .last()
-            .is_none_or(|last| last - at <= READ_MAX as i64);
+        let is_near = self.read.last().is_none_or(|last| last - at <= NEAR);
         self.count = if is_near {
             (self.count * 2).min(READ_MAX)
         } else {

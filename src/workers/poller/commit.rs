@@ -1,5 +1,6 @@
 //! Saves a decision: in the store, or in memory until the store works again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -66,7 +67,12 @@ impl Shared {
             return self.append_late_result(decision).await;
         }
         let (shared, decided) = (Arc::clone(self), Arc::clone(decision));
-        let decide = move |watch: &Watch| shared.change(watch, &decided);
+        // A panic must not end the store's thread; its hook has logged it. The watch stays as it is,
+        // and its job is polled again.
+        let decide = move |watch: &Watch| {
+            let change = AssertUnwindSafe(|| shared.change(watch, &decided));
+            catch_unwind(change).unwrap_or_default()
+        };
         let transition = self.store.transition(decision.watch, Box::new(decide));
         let watch = match transition.await.context("store the transition")? {
             Transitioned::Missing => return Ok(Committed::Over(None)),

@@ -123,7 +123,7 @@ impl Shared {
         loop {
             let cursor = {
                 let mut state = self.state();
-                state.left.clear();
+                state.left.next_read();
                 state.changes_read.clone()
             };
             let Some(cursor) = cursor else {
@@ -141,8 +141,8 @@ impl Shared {
         }
     }
 
-    /// Adds watches that were accepted, by this process or another. Those of this process are on the
-    /// agenda as a rule, and are not read again.
+    /// Adds watches that were accepted, by this process or another. Those of this process were
+    /// handed over and are not read again, unless their client hung up before the hand-over.
     async fn add_accepted(&self, mut ids: Vec<WatchId>) -> Result<(), StoreError> {
         {
             let state = self.state();
@@ -151,6 +151,7 @@ impl Shared {
         if ids.is_empty() {
             return Ok(());
         }
+        self.committed.wake();
         for watch in self.store.watches_by_id(ids).await? {
             if watch.state == WatchState::Watching {
                 self.add_new(&watch);
@@ -216,7 +217,7 @@ impl State {
         arrival: Arrival,
     ) {
         // The end of the watch waits for the store, or was stored during the read.
-        if self.backlog.contains(entry.id) || self.left.contains(&entry.id) {
+        if self.backlog.contains(entry.id) || self.left.contains(entry.id) {
             return;
         }
         self.share(&mut entry, service);

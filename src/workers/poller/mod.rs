@@ -121,9 +121,8 @@ struct State {
     rng: StdRng,
     /// The changes of the store that have been read; `None` before the first load.
     changes_read: Option<Cursor>,
-    /// The watches that left the agenda since the last read of changes began. The read may
-    /// still give them as accepted.
-    left: HashSet<WatchId>,
+    /// The watches that left the agenda a short time ago.
+    left: Left,
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
     alone: HashSet<WatchId>,
     params: Common<Params>,
@@ -132,6 +131,24 @@ struct State {
     polls: u64,
     /// The services and unlisted status values that a warning named already.
     warned: HashSet<(Arc<str>, String)>,
+}
+
+/// The watches that left the agenda during the last two reads of changes. A read, or a hand-over
+/// that comes after their end, may still give them as accepted.
+#[derive(Default)]
+struct Left {
+    recent: HashSet<WatchId>,
+    earlier: HashSet<WatchId>,
+}
+
+impl Left {
+    fn next_read(&mut self) {
+        self.earlier = std::mem::take(&mut self.recent);
+    }
+
+    fn contains(&self, id: WatchId) -> bool {
+        self.recent.contains(&id) || self.earlier.contains(&id)
+    }
 }
 
 impl Poller {
@@ -145,7 +162,7 @@ impl Poller {
             answers: LastAnswers::new(&parts.services),
             rng: parts.rng,
             changes_read: None,
-            left: HashSet::new(),
+            left: Left::default(),
             alone: HashSet::new(),
             params: Common::default(),
             labels: Common::default(),
@@ -203,7 +220,7 @@ impl Poller {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                // This process hands over what it has stored, so a wake needs no read of changes.
+                // This process hands over the watches that it stores, so a wake needs no read of changes.
                 () = shared.woken.notified() => {}
                 () = shared.in_flight.landed() => {}
                 () = tokio::time::sleep(pause) => {}

@@ -274,7 +274,7 @@ impl Shared {
             let mut state = self.state();
             state.agenda.forget(id);
             state.alone.remove(&id);
-            state.left.insert(id);
+            state.left.recent.insert(id);
         }
         let Some((watch, decision)) = late else {
             return;

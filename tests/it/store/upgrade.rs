@@ -89,6 +89,15 @@ async fn a_database_of_the_first_schema_keeps_everything() {
         ..Query::default()
     };
     assert_eq!(store.watches(over).await.unwrap().watches.len(), 1);
+    let labelled = Query {
+        labels: vec![("deploy".to_owned(), "42".to_owned())],
+        since: Some(watching[0].submitted_at()),
+        until: Some(watching[0].deadline()),
+        limit: 10,
+        ..Query::default()
+    };
+    let labelled = store.watches(labelled).await.unwrap().watches;
+    assert_eq!(labelled.first().map(|it| it.id), Some(watching[0].id));
     for state in DeliveryState::ALL {
         assert_eq!(deliveries_in(&store, state).await, 1, "{state}");
     }

@@ -5,7 +5,10 @@
 //! in between, it is claimed and sent again under the same event id (invariant 4). The store
 //! decides by its own time which deliveries are due, so setting the wall clock moves no retry.
 
-use std::collections::{BTreeMap, HashMap};
+mod attempt;
+mod batch;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,20 +17,16 @@ use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
-use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::actions::Delivering;
 use crate::clock::{Moment, SharedClock};
 use crate::metrics::Metrics;
-use crate::sink::{
-    ANSWER_BYTES_MAX, ATTEMPT_MAX, Attempt, AttemptResult, SharedSink, SinkStatus, retry,
-};
+use crate::sink::{ATTEMPT_MAX, Attempt, AttemptResult, SharedSink, SinkStatus, retry};
 use crate::store::{AttemptRecord, Claimed, Outbox, Settlement, StoreError};
 use crate::wake::{Wake, woken_within};
-use crate::watch::delivery::Delivery;
+use crate::workers::courier::attempt::{Begun, Ended, UnderWay, beginning};
 
 /// The duration of a claim on a delivery.
 const LEASE: Duration = Duration::from_mins(1);
@@ -76,32 +75,6 @@ struct SinkQueue {
     /// Attempts that could not be recorded. Nothing is sent until they are, so their number is
     /// at most that of concurrent attempts.
     unrecorded: Mutex<Vec<Ended>>,
-}
-
-/// The delivery that an attempt is about.
-struct Begun {
-    delivery: i64,
-    event: Uuid,
-    /// The number of the attempt in its schedule, from 1.
-    number: u32,
-}
-
-impl Begun {
-    fn of(claimed: &Claimed) -> Self {
-        Self {
-            delivery: claimed.id,
-            event: claimed.delivery.event_id,
-            number: claimed.schedule_attempts.saturating_add(1),
-        }
-    }
-}
-
-/// An attempt that has ended.
-#[derive(Clone)]
-struct Ended {
-    /// The uptime when it ended; the delay of a retry counts from then.
-    at: Duration,
-    record: AttemptRecord,
 }
 
 impl Courier {
@@ -201,8 +174,8 @@ impl SinkQueue {
     /// fails, running attempts continue, and their records wait until the store works again.
     async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
         self.record(Vec::new()).await?;
-        if self.sink.takes_many() {
-            return self.deliver_due_together(stop).await;
+        if self.sink.as_batch_sink().is_some() {
+            return self.deliver_batches(stop).await;
         }
         let mut under_way = UnderWay::default();
         let mut attempts = 0;
@@ -226,32 +199,6 @@ impl SinkQueue {
                 failure = Some(error);
             }
         }
-    }
-
-    /// Attempts the deliveries that are due, many at once, until none is due or `stop`. Returns the
-    /// number of attempts.
-    async fn deliver_due_together(
-        self: &Arc<Self>,
-        stop: &CancellationToken,
-    ) -> Result<usize, StoreError> {
-        let mut attempts = 0;
-        while self.is_wanted(stop) {
-            let most = self.sink.concurrency();
-            let claimed = self.store.claim_deliveries(&self.name, LEASE, most);
-            let claimed = claimed.await?;
-            if claimed.is_empty() {
-                break;
-            }
-            // In a task, so that a panic ends these attempts and not the loop. They have no record
-            // then, and are claimed again after their lease.
-            let mut task = JoinSet::new();
-            task.spawn(Arc::clone(self).attempt_all(claimed));
-            let ended = task.join_next().await.and_then(Result::ok);
-            let ended = ended.unwrap_or_default();
-            attempts += ended.len();
-            self.record(ended).await?;
-        }
-        Ok(attempts)
     }
 
     /// Claims deliveries for the free places and starts their attempts.
@@ -297,20 +244,9 @@ impl SinkQueue {
     async fn attempt(self: Arc<Self>, claimed: Claimed) -> Ended {
         let begun = self.clock.moment();
         let attempt = self.sink.deliver(&claimed.delivery, begun.at).await;
-        self.ended(&Begun::of(&claimed), attempt, begun)
-    }
-
-    async fn attempt_all(self: Arc<Self>, claimed: Vec<Claimed>) -> Vec<Ended> {
-        let begun = self.clock.moment();
-        let (about, deliveries): (Vec<Begun>, Vec<Delivery>) = claimed
-            .into_iter()
-            .map(|claimed| (Begun::of(&claimed), claimed.delivery))
-            .unzip();
-        let attempts = self.sink.deliver_all(&deliveries, begun.at).await;
-        let attempts = about.iter().zip(attempts);
-        attempts
-            .map(|(about, attempt)| self.ended(about, attempt, begun))
-            .collect()
+        let ended = self.ended(&Begun::of(&claimed), attempt, begun);
+        self.report(std::slice::from_ref(&ended));
+        ended
     }
 
     /// Judges an attempt that began at `begun` and has just ended.
@@ -320,12 +256,6 @@ impl SinkQueue {
         let http_status = attempt.http_status;
         let (settlement, error, result) = self.judge(attempt.result, number);
         self.metrics.attempted(&self.name, result);
-        if let Some(error) = &error {
-            tracing::warn!(
-                sink = self.name, event_id = %about.event, attempt = number, http_status, error,
-                dead = settlement == Settlement::Dead, "a delivery failed"
-            );
-        }
         let record = AttemptRecord {
             delivery: about.delivery,
             schedule_attempt: number,
@@ -336,7 +266,25 @@ impl SinkQueue {
             error,
             answer: attempt.answer.map(beginning),
         };
-        Ended { at: uptime, record }
+        Ended {
+            at: uptime,
+            event: about.event,
+            record,
+        }
+    }
+
+    /// Warns of the failures among attempts that ended together, in one line.
+    fn report(&self, ended: &[Ended]) {
+        let mut failed = ended.iter().filter(|one| one.record.error.is_some());
+        let Some(first) = failed.next() else { return };
+        let record = &first.record;
+        let others = failed.count();
+        tracing::warn!(
+            sink = self.name, event_id = %first.event, attempt = record.schedule_attempt,
+            http_status = record.http_status, error = record.error,
+            dead = record.settlement == Settlement::Dead,
+            others = (others > 0).then_some(others), "a delivery failed"
+        );
     }
 
     /// Returns the settlement of attempt `number` of a schedule, the reason if it failed, and
@@ -393,60 +341,6 @@ impl SinkQueue {
     }
 }
 
-/// The attempts of one sink that are under way.
-#[derive(Default)]
-struct UnderWay {
-    tasks: JoinSet<Ended>,
-    /// The ids of the deliveries that they attempt.
-    deliveries: HashMap<task::Id, i64>,
-}
-
-impl UnderWay {
-    /// Starts an attempt, unless one at the same delivery is running: one that outlasts its
-    /// lease.
-    fn start(&mut self, delivery: i64, attempt: impl Future<Output = Ended> + Send + 'static) {
-        if !self.deliveries.values().any(|id| *id == delivery) {
-            let task = self.tasks.spawn(attempt);
-            self.deliveries.insert(task.id(), delivery);
-        }
-    }
-
-    /// Waits until an attempt ends and returns all that have ended; `None` if none is running.
-    /// An attempt that panicked has no record: its delivery is claimed again after its lease.
-    async fn next(&mut self) -> Option<Vec<Ended>> {
-        let mut ended = Vec::new();
-        let mut next = Some(self.tasks.join_next_with_id().await?);
-        while let Some(result) = next {
-            let task = match result {
-                Ok((task, one)) => {
-                    ended.push(one);
-                    task
-                }
-                Err(error) => error.id(),
-            };
-            self.deliveries.remove(&task);
-            next = self.tasks.try_join_next_with_id();
-        }
-        Some(ended)
-    }
-}
-
-impl Ended {
-    /// Returns the record to store at `uptime`. Its retry delay is shortened by the time that
-    /// the record has waited.
-    fn record_at(&self, uptime: Duration) -> AttemptRecord {
-        let waited = uptime.saturating_sub(self.at);
-        let settlement = match self.record.settlement {
-            Settlement::RetryAfter(delay) => Settlement::RetryAfter(delay.saturating_sub(waited)),
-            other => other,
-        };
-        AttemptRecord {
-            settlement,
-            ..self.record.clone()
-        }
-    }
-}
-
 /// Returns a pause that grows with each failure in a row, so that a disk that is full for a day
 /// does not fill the log.
 fn store_pause(failures: u32) -> Duration {
@@ -455,45 +349,9 @@ fn store_pause(failures: u32) -> Duration {
         .min(STORE_PAUSE_MAX)
 }
 
-/// Cuts an answer to [`ANSWER_BYTES_MAX`], between characters.
-fn beginning(mut answer: String) -> String {
-    answer.truncate(answer.floor_char_boundary(ANSWER_BYTES_MAX));
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_answer_is_kept_up_to_a_whole_character() {
-        let kept = beginning("é".repeat(ANSWER_BYTES_MAX));
-        assert_eq!(kept.len(), ANSWER_BYTES_MAX);
-        let kept = beginning(format!("x{}", "é".repeat(ANSWER_BYTES_MAX)));
-        assert_eq!(kept.len(), ANSWER_BYTES_MAX - 1);
-    }
-
-    #[test]
-    fn a_late_record_does_not_put_off_the_retry() {
-        let ended = Ended {
-            at: Duration::from_secs(100),
-            record: AttemptRecord {
-                delivery: 1,
-                schedule_attempt: 1,
-                settlement: Settlement::RetryAfter(Duration::from_secs(30)),
-                at: Timestamp::UNIX_EPOCH,
-                took: Duration::ZERO,
-                http_status: None,
-                error: None,
-                answer: None,
-            },
-        };
-        for (uptime, delay) in [(100, 30), (110, 20), (500, 0)] {
-            let record = ended.record_at(Duration::from_secs(uptime));
-            let delay = Duration::from_secs(delay);
-            assert_eq!(record.settlement, Settlement::RetryAfter(delay));
-        }
-    }
 
     #[test]
     fn the_store_is_asked_less_and_less_often() {

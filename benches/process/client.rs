@@ -76,15 +76,12 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<(u16, Vec<u8>
     connection.answer().await
 }
 
-/// Submits watches of DCS jobs with these names in bulk, and returns their ids.
-pub(crate) async fn submit(address: SocketAddr, jobs: &[String]) -> Vec<String> {
-    let lines = jobs
-        .iter()
-        .map(|job| format!("{{\"service\":\"dcs\",\"job_id\":\"{job}\"}}\n"));
+/// Submits these lines in bulk, each a request, and returns the ids of the watches.
+pub(crate) async fn submit(address: SocketAddr, lines: &[String]) -> Vec<String> {
     let client = outbound::client().no_proxy().build().expect("a client");
     let answer = client
         .post(format!("http://{address}/v1/watches/bulk"))
-        .body(lines.collect::<Vec<_>>().concat())
+        .body(lines.concat())
         .send()
         .await
         .expect("an answer");
@@ -99,6 +96,6 @@ pub(crate) async fn submit(address: SocketAddr, jobs: &[String]) -> Vec<String> 
                 .to_owned()
         })
         .collect();
-    assert_eq!(ids.len(), jobs.len(), "an answer to each line");
+    assert_eq!(ids.len(), lines.len(), "an answer to each line");
     ids
 }
