@@ -6,6 +6,7 @@ pub mod agenda;
 pub mod backoff;
 pub mod budget;
 pub mod lines;
+mod places;
 pub mod rate;
 pub mod reason;
 

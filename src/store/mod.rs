@@ -36,8 +36,8 @@ pub use crate::store::maintenance::Maintenance;
 pub use crate::store::outbox::{AttemptRecord, Claimed, Outbox, Settlement};
 pub use crate::store::retention::{Expiry, PruneStep, Pruned, Retention};
 pub use crate::store::watches::{
-    Applied, Changes, Decide, EventPage, LoggedEvent, Page, Query, StoredEvent, Submission,
-    Submitted, Transitioned, WatchStore,
+    Applied, Changes, Decide, EntryPage, EventPage, LoggedEvent, Page, Query, StoredEvent,
+    Submission, Submitted, Transitioned, WatchStore,
 };
 
 /// The store that all parts of the program share.

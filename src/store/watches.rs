@@ -1,5 +1,8 @@
 //! The part of the store contract about watches and their events.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -7,6 +10,7 @@ use uuid::Uuid;
 
 use crate::store::{Cursor, PageCursor, StoreError};
 use crate::watch::change::Change;
+use crate::watch::entry::Entry;
 use crate::watch::evidence::Evidence;
 use crate::watch::reference::Reference;
 use crate::watch::{State, Watch, WatchId};
@@ -99,6 +103,15 @@ pub struct Query {
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     pub watches: Vec<Watch>,
+    /// The start of the next page; `None` on the last page.
+    pub next: Option<PageCursor>,
+}
+
+/// A page of what polling needs of watches, with the time of the end of each that has ended.
+#[derive(Debug, Clone, Default)]
+pub struct EntryPage {
+    /// The watches in the order of the pages.
+    pub entries: Vec<(Entry, Option<Timestamp>)>,
     /// The start of the next page; `None` on the last page.
     pub next: Option<PageCursor>,
 }
@@ -203,19 +216,49 @@ pub trait WatchStore: Send + Sync {
     /// Returns the evidence of the outcome of a watch; `None` if there is none.
     async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError>;
 
-    /// Returns a page of watches, newest first.
+    /// Returns a page of watches, newest first. A page has a bounded cost: with a filter that few
+    /// of many watches match, it may have fewer watches than `limit`, or none, and a `next` from
+    /// which the search goes on.
     ///
     /// # Errors
     /// [`StoreError::UnknownCursor`], and the errors of every call.
     async fn watches(&self, query: Query) -> Result<Page, StoreError>;
+
+    /// Returns a page that has fewer watches than `limit` only if no more match.
+    ///
+    /// # Errors
+    /// Those of [`watches`](Self::watches).
+    async fn full_page(&self, mut query: Query) -> Result<Page, StoreError> {
+        let mut page = self.watches(query.clone()).await?;
+        while let Some(next) = page.next.take() {
+            let left = query.limit.saturating_sub(page.watches.len());
+            if left == 0 {
+                page.next = Some(next);
+                break;
+            }
+            query.before = Some(next);
+            let limit = std::mem::replace(&mut query.limit, left);
+            let more = self.watches(query.clone()).await?;
+            query.limit = limit;
+            page.watches.extend(more.watches);
+            page.next = more.next;
+        }
+        Ok(page)
+    }
 
     /// Returns the last `limit` events of one watch, oldest first.
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// Returns a page of the watches that are not final, in an order that does not change from
     /// page to page. Following `next` to the end finds each watch that was accepted before the
-    /// first page was read and is still not final.
-    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError>;
+    /// first page was read and is still not final. The watches of the services in `labels_of` have
+    /// their labels.
+    async fn watching(
+        &self,
+        after: Option<PageCursor>,
+        limit: usize,
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError>;
 
     /// Returns a page of the watches that ended without a verdict at `since` or later and have
     /// no late result yet. Pages are ordered as those of [`watching`](Self::watching).
@@ -224,7 +267,8 @@ pub trait WatchStore: Send + Sync {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Page, StoreError>;
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError>;
 
     /// Returns the position from which [`changes`](Self::changes) finds every change that any
     /// writer commits from now on.

@@ -18,15 +18,18 @@ mod groups;
 mod health;
 mod leases;
 mod lists;
+mod loads;
 pub mod maintenance;
 mod migration;
 pub mod prune;
 mod readers;
 mod retention;
 mod space;
+mod walk;
 mod watches;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,9 +52,9 @@ use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
 use crate::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, EventPage, Maintenance, Outbox, Page,
-    PageCursor, Query, StoreError, StoredEvent, Submission, Submitted, Transitioned, WatchStore,
-    row,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, EntryPage, EventPage, Maintenance,
+    Outbox, Page, PageCursor, Query, StoreError, StoredEvent, Submission, Submitted, Transitioned,
+    WatchStore, row,
 };
 use crate::watch::change::Change;
 use crate::watch::evidence::Evidence;
@@ -137,6 +140,17 @@ fn number(cursor: Option<&PageCursor>) -> Result<Option<i64>, StoreError> {
         .transpose()
 }
 
+/// Returns the position in the cursor of a page of ends: a time and a number.
+fn ended(cursor: &PageCursor) -> Result<loads::Ended, StoreError> {
+    let text = cursor.content();
+    let unknown = || StoreError::UnknownCursor(text.to_owned());
+    let (finished_at, number) = text.split_once('.').ok_or_else(unknown)?;
+    Ok((
+        finished_at.parse().map_err(|_| unknown())?,
+        row::number(number).map_err(|_| unknown())?,
+    ))
+}
+
 #[async_trait]
 impl WatchStore for SqliteStore {
     async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
@@ -219,10 +233,18 @@ impl WatchStore for SqliteStore {
             .await
     }
 
-    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn watching(
+        &self,
+        after: Option<PageCursor>,
+        limit: usize,
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
         let after = number(after.as_ref())?;
+        let labels_of = Arc::clone(labels_of);
         self.readers
-            .run("load watches", move |db| lists::watching(db, after, limit))
+            .run("load watches", move |db| {
+                loads::watching(db, after, limit, &labels_of)
+            })
             .await
     }
 
@@ -231,11 +253,13 @@ impl WatchStore for SqliteStore {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
-        let after = number(after.as_ref())?;
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
+        let after = after.as_ref().map(ended).transpose()?;
+        let labels_of = Arc::clone(labels_of);
         self.readers
             .run("load watches without a verdict", move |db| {
-                lists::without_verdict(db, since, after, limit)
+                loads::without_verdict(db, since, after, limit, &labels_of)
             })
             .await
     }

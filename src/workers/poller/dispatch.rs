@@ -120,7 +120,7 @@ impl State {
     fn wait(&mut self, ticket: Ticket, queue: usize, now: Timestamp) {
         if let Some(entry) = self.agenda.entry(ticket) {
             let waiting = &mut self.queues.queue(queue).waiting;
-            waiting.push(ticket, is_asked(entry), entry.deadline, now);
+            waiting.push(ticket, is_asked(entry), entry.deadline(), now);
         }
     }
 
@@ -227,8 +227,8 @@ impl State {
             let Some(entry) = self.agenda.entry(ticket) else {
                 continue;
             };
-            let deadline = uptime.saturating_add(until(now, entry.deadline));
-            let may_wait = !is_asked(entry) && until(entry.deadline, now) <= UNASKED_OVERDUE;
+            let deadline = uptime.saturating_add(until(now, entry.deadline()));
+            let may_wait = !is_asked(entry) && until(entry.deadline(), now) <= UNASKED_OVERDUE;
             let patience = if may_wait { OVERDUE } else { Duration::ZERO };
             if deadline.saturating_add(patience) < resumes {
                 self.agenda

@@ -8,12 +8,13 @@
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
 //! [`together`] asks for several jobs at once, [`answers`] keeps the last answer of each service,
-//! [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
+//! [`common`] has the values that watches share, [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
 
 mod answers;
 mod backlog;
 mod budget_queue;
 mod commit;
+mod common;
 mod decision;
 mod dispatch;
 mod facts;
@@ -46,12 +47,13 @@ use crate::service::Services;
 use crate::store::{Cursor, StoreError, WatchStore};
 use crate::wake::Wake;
 use crate::watch::change::Composer;
-use crate::watch::{Params, WatchId};
+use crate::watch::{Labels, Params, WatchId};
 use crate::workers::Heartbeat;
 pub use crate::workers::poller::answers::LastAnswer;
 use crate::workers::poller::answers::LastAnswers;
 use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::budget_queue::BudgetQueues;
+use crate::workers::poller::common::Common;
 pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
 pub use crate::workers::poller::status::{BudgetStatus, Health, ServiceStatus};
@@ -123,8 +125,8 @@ struct State {
     left: Left,
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
     alone: HashSet<WatchId>,
-    /// Params that watches share, so that a million watches keep one copy.
-    interned: HashSet<Arc<Params>>,
+    params: Common<Params>,
+    labels: Common<Labels>,
     /// The number of polls started.
     polls: u64,
     /// The services and unlisted status values that a warning named already.
@@ -162,7 +164,8 @@ impl Poller {
             changes_read: None,
             left: Left::default(),
             alone: HashSet::new(),
-            interned: HashSet::new(),
+            params: Common::default(),
+            labels: Common::default(),
             polls: 0,
             warned: HashSet::new(),
         };

@@ -218,11 +218,11 @@ impl Shared {
         };
         let present = entry.tracking.stage();
         let timing = service.timing_at(present);
-        let left = until(at, entry.deadline);
+        let left = until(at, entry.deadline());
         let next = if taken.duty == Duty::PollLate {
-            timing.late_poll(wait.retry_after, at, entry.deadline, rng)
+            timing.late_poll(wait.retry_after, at, entry.deadline(), rng)
         } else {
-            Some(timing.next_poll(&entry.tracking, wait, at, entry.deadline, rng))
+            Some(timing.next_poll(&entry.tracking, wait, at, entry.deadline(), rng))
         };
         if let Some(next) = next {
             let reason = Reason::of(next, &entry.tracking, wait, left, timing);
@@ -306,8 +306,8 @@ fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
     let stage = entry.tracking.stage();
     let definition = service.definition_at(stage);
     Terms {
-        submitted_at: entry.submitted_at,
-        deadline: entry.deadline,
+        submitted_at: entry.submitted_at(),
+        deadline: entry.deadline(),
         timing: service.timing_at(stage),
         not_found_means: definition.not_found_means,
         definition: &definition.name,

@@ -1,5 +1,6 @@
 //! The store with faults: it fails before a commit or after it, or is slow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EventPage, Expiry, GroupStore,
-    JobDurations, Maintenance, Outbox, Page, PageCursor, PruneStep, Query, Retention, SharedStore,
-    StoreError, StoredEvent, StoredGroup, Submission, Submitted, WatchStore,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EntryPage, EventPage, Expiry,
+    GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor, PruneStep, Query, Retention,
+    SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted, WatchStore,
 };
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
@@ -122,9 +123,14 @@ impl WatchStore for Disk {
             .await
     }
 
-    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
-        self.call("watching", self.store.watching(after, limit))
-            .await
+    async fn watching(
+        &self,
+        after: Option<PageCursor>,
+        limit: usize,
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
+        let found = self.store.watching(after, limit, labels_of);
+        self.call("watching", found).await
     }
 
     async fn without_verdict(
@@ -132,8 +138,9 @@ impl WatchStore for Disk {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
-        let found = self.store.without_verdict(since, after, limit);
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
+        let found = self.store.without_verdict(since, after, limit, labels_of);
         self.call("without_verdict", found).await
     }
 
