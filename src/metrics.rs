@@ -74,6 +74,7 @@ pub struct Metrics {
     budget_rate: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
     budget_waiting: Family<BudgetLabels, Gauge>,
     budget_late: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+    blind: Family<ServiceLabel, Gauge>,
     watching: Gauge,
     unwritten: Gauge,
     attempts: Family<ResultLabels, Counter>,
@@ -94,6 +95,7 @@ impl Metrics {
             budget_rate: Family::default(),
             budget_waiting: Family::default(),
             budget_late: Family::default(),
+            blind: Family::default(),
             watching: Gauge::default(),
             unwritten: Gauge::default(),
             attempts: Family::default(),
@@ -114,6 +116,11 @@ impl Metrics {
             "unknown_statuses",
             "Polls that showed a status the definition does not list",
             metrics.unknown_statuses.clone(),
+        );
+        registry.register(
+            "blind",
+            "1 while no job of a service can be seen",
+            metrics.blind.clone(),
         );
         registry.register(
             "watching",
@@ -239,6 +246,14 @@ impl Metrics {
         self.budget_waiting.get_or_create(&labels).set(waiting);
         let late = numbers.lateness.as_secs_f64();
         self.budget_late.get_or_create(&labels).set(late);
+    }
+
+    /// Notes whether the jobs of a service can be seen.
+    pub fn is_blind(&self, service: &str, is_blind: bool) {
+        let label = ServiceLabel {
+            service: service.to_owned(),
+        };
+        self.blind.get_or_create(&label).set(i64::from(is_blind));
     }
 
     /// Returns the text for Prometheus. The caller passes the present numbers of watches on

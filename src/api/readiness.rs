@@ -77,6 +77,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
             lateness: budget.lateness,
         });
     }
+    for service in api.poller.services() {
+        api.metrics.is_blind(&service.name, service.blind.is_some());
+    }
     let text = api
         .metrics
         .text(api.poller.watching(), api.poller.unsaved());

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::schema;
-use crate::watch::observation::ProblemKind;
-use crate::workers::poller::{BudgetStatus, CredentialStatus, Health, LastAnswer, ServiceStatus};
+use crate::watch::observation::{ProblemKind, ProblemNote};
+use crate::workers::poller::{
+    BlindStatus, BudgetStatus, CredentialStatus, Health, LastAnswer, ServiceStatus,
+};
 
 /// The configured services, sorted by name.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -25,13 +27,29 @@ pub(crate) struct ServiceView {
     pub(crate) endpoint: String,
     /// The name of its credential.
     pub(crate) credential: String,
-    /// `ok`, `failing`, `throttled`, or `idle` before the first poll of this process.
+    /// `ok`, `failing`, `blind`, `throttled`, or `idle` before the first poll of this process.
     #[schema(value_type = schema::Health)]
     pub(crate) health: Health,
     /// The last answer; `null` before the first one.
     pub(crate) last_answer: Option<AnswerView>,
     pub(crate) credential_state: CredentialView,
     pub(crate) budget: BudgetView,
+    /// The time in which the service is blind; absent while its jobs can be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blind: Option<BlindView>,
+}
+
+/// The time in which no job of a service can be seen: only probes are made, and deadlines stand
+/// still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Blind)]
+pub(crate) struct BlindView {
+    /// The time of the first problem.
+    pub(crate) since: Timestamp,
+    /// The last problem that was met.
+    pub(crate) problem: ProblemView,
+    /// The time of the next probe.
+    pub(crate) next_probe_at: Timestamp,
 }
 
 /// The last answer of a service, or the problem of a poll without one.
@@ -121,6 +139,27 @@ impl From<ServiceStatus> for ServiceView {
             last_answer: service.last_answer.map(AnswerView::from),
             credential_state: service.credential.into(),
             budget: service.budget.into(),
+            blind: service.blind.map(BlindView::from),
+        }
+    }
+}
+
+impl From<ProblemNote> for ProblemView {
+    fn from(problem: ProblemNote) -> Self {
+        Self {
+            kind: problem.kind,
+            code: problem.code,
+            message: problem.message,
+        }
+    }
+}
+
+impl From<BlindStatus> for BlindView {
+    fn from(blind: BlindStatus) -> Self {
+        Self {
+            since: blind.since,
+            problem: blind.cause.into(),
+            next_probe_at: blind.next_probe,
         }
     }
 }
@@ -131,11 +170,7 @@ impl From<LastAnswer> for AnswerView {
             at: last.at,
             took_ms: u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX),
             http_status: last.http_status,
-            problem: last.problem.map(|problem| ProblemView {
-                kind: problem.kind,
-                code: problem.code,
-                message: problem.message,
-            }),
+            problem: last.problem.map(ProblemView::from),
             failed_in_a_row: last.failing.map(|(count, _)| count),
             failing_since: last.failing.map(|(_, since)| since),
         }

@@ -34,6 +34,8 @@ pub(crate) struct WatchView {
     pub(crate) began_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
+    /// The time at which the watch ends without a verdict. It moves by the time in which its service
+    /// is blind.
     pub(crate) deadline: Timestamp,
     pub(crate) next_poll_at: Option<Timestamp>,
     pub(crate) polls: u32,
@@ -170,7 +172,7 @@ impl WatchView {
             began_at: job.as_ref().and_then(|job| job.began_at),
             ended_at: job.as_ref().and_then(|job| job.ended_at),
             finished_at: watch.finished_at,
-            deadline: watch.deadline,
+            deadline: progress.as_ref().map_or(watch.deadline, |it| it.deadline),
             next_poll_at: progress.as_ref().map(|it| it.next_poll_at),
             polls: progress.as_ref().map_or(watch.polls, |it| it.polls),
             problems: progress.as_ref().map_or(watch.problems, |it| it.problems),

@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::path::PathText;
 use crate::api::schema::REFERENCE;
-use crate::api::service_view::{AnswerView, ProblemView};
+use crate::api::service_view::{AnswerView, BlindView, ProblemView};
 use crate::api::why_facts::{
     End, Facts, NextPoll, ProblemRow, Receivers, ServiceFacts, WatchAnswer,
 };
@@ -74,7 +74,7 @@ impl Api {
             job_type: watch.job.as_ref().and_then(|job| job.job_type.clone()),
             state: watch.state.as_str().to_owned(),
             submitted_at: watch.submitted_at,
-            deadline: watch.deadline,
+            deadline: polled.as_ref().map_or(watch.deadline, |it| it.deadline),
             usual: self.usual.of(&watch),
             last_answer: answer_of(&watch, polled.as_ref()),
             problem: polled.as_ref().and_then(problem_of),
@@ -105,6 +105,7 @@ impl Api {
             concurrency: budget.limits.concurrency,
             failing_since: last.as_ref().and_then(|last| last.failing_since),
             problem: last.and_then(|last| last.problem),
+            blind: service.blind.map(BlindView::from),
         })
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::schema;
-use crate::api::service_view::{CredentialView, ProblemView};
+use crate::api::service_view::{BlindView, CredentialView, ProblemView};
 use crate::api::view::UsualView;
 use crate::watch::Outcome;
 use crate::workers::poller::Reason;
@@ -99,6 +99,9 @@ pub(crate) struct ServiceFacts {
     /// The time since which all polls of the service fail, and the last problem.
     pub(crate) failing_since: Option<Timestamp>,
     pub(crate) problem: Option<ProblemView>,
+    /// The time in which no job of the service can be seen; absent while they can be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blind: Option<BlindView>,
 }
 
 /// The receivers of the events of the watch, and the deliveries to them so far.

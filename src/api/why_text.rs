@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::service_view::ProblemView;
+use crate::api::service_view::{BlindView, ProblemView};
 use crate::api::view::UsualView;
 use crate::api::why_facts::{
     End, Facts, NextPoll, ProblemRow, Receivers, ServiceFacts, WatchAnswer,
@@ -25,14 +25,28 @@ pub(crate) fn why(facts: &Facts) -> String {
         if let Some(service) = &facts.service_state {
             sentences.extend(service_in_words(service, facts));
         }
-        sentences.push(format!(
-            "Without a verdict it ends as `timed_out` at {}, in {}.",
-            time(facts.deadline),
-            time_between(facts.at, facts.deadline)
-        ));
+        sentences.push(deadline_in_words(facts));
     }
     sentences.extend(receivers_in_words(&facts.receivers, facts.end.is_some()));
     sentences.join(" ")
+}
+
+fn deadline_in_words(facts: &Facts) -> String {
+    let left = time_between(facts.at, facts.deadline);
+    if blind(facts).is_some() {
+        return format!(
+            "Its deadline stands still meanwhile: {left} are left once jobs can be seen again."
+        );
+    }
+    format!(
+        "Without a verdict it ends as `timed_out` at {}, in {left}.",
+        time(facts.deadline)
+    )
+}
+
+/// Returns the time in which the service is blind.
+fn blind(facts: &Facts) -> Option<&BlindView> {
+    facts.service_state.as_ref()?.blind.as_ref()
 }
 
 fn beginning(facts: &Facts) -> String {
@@ -198,6 +212,19 @@ fn next_in_words(facts: &Facts) -> String {
     if next.ends_watch {
         return "It will not be polled again before its deadline, because the service asked for a pause that is longer.".to_owned();
     }
+    if let Some(blind) = &service.blind {
+        let comes = if blind.next_probe_at > facts.at {
+            format!("in {}", time_between(facts.at, blind.next_probe_at))
+        } else {
+            "now".to_owned()
+        };
+        return format!(
+            "No job of the service can be seen since {}, because {}: {}. Only one poll at a time tests it; the next comes {comes}.",
+            time(blind.since),
+            words_of(blind.problem.kind),
+            said(&blind.problem)
+        );
+    }
     let resumes = service.paused_until.filter(|end| *end >= next.at);
     if let Some(resumes) = resumes {
         return format!(
@@ -237,6 +264,8 @@ fn because(next: &NextPoll) -> &'static str {
         Reason::Unsaved => "because the last decision about it could not be saved",
         Reason::Alone => "for this job alone, because the list did not show it",
         Reason::Asked => "because a person or a hint asked for it",
+        Reason::Blind => "to test whether jobs of the service can be seen again",
+        Reason::Sighted => "because jobs of the service are seen again, and their polls are spread",
     }
 }
 
@@ -259,9 +288,12 @@ fn service_in_words(service: &ServiceFacts, facts: &Facts) -> Vec<String> {
             time(end)
         ));
     }
-    if let (Some(since), Some(problem), None) =
-        (service.failing_since, &service.problem, &facts.problem)
-    {
+    if let (Some(since), Some(problem), None, None) = (
+        service.failing_since,
+        &service.problem,
+        &facts.problem,
+        &service.blind,
+    ) {
         sentences.push(format!(
             "All polls of this service have failed since {}, because {}: {}.",
             time(since),

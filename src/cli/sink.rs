@@ -15,10 +15,11 @@ use crate::clock::{SystemClock, later};
 use crate::settings::{Settings, build};
 use crate::sink::{Attempt, AttemptResult};
 use crate::telemetry::LogOutput;
+use crate::watch::blindness::BlindReport;
 use crate::watch::delivery::{Delivery, Target};
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::group::GroupEnd;
-use crate::watch::observation::{Job, JobState};
+use crate::watch::observation::{Job, JobState, ProblemKind, ProblemNote};
 use crate::watch::subscription::CALLBACK;
 use crate::watch::{Outcome, Severity, State, Watch, WatchId};
 use crate::{clock, suggest, telemetry};
@@ -285,6 +286,24 @@ fn in_words(report: &Report<'_>) -> String {
     table.render()
 }
 
+/// Returns the contents of an event about an invented service.
+fn sample_of_service(kind: EventKind, now: Timestamp) -> BlindReport {
+    BlindReport {
+        kind,
+        service: Some("sample".to_owned()),
+        services: vec!["sample".to_owned()],
+        since: now,
+        cause: ProblemNote {
+            kind: ProblemKind::Unauthorized,
+            http_status: Some(401),
+            code: None,
+            message: "sent by `jobwatch sink test`".to_owned(),
+            at: now,
+        },
+        watches: 1,
+    }
+}
+
 /// Composes an event in the form of a real one, about an invented job.
 fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
     let mut random = [0; 10];
@@ -292,6 +311,7 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
     let running = (JobState::Running, "RUNNING");
     let (outcome, (state, status)) = match kind {
         EventKind::Accepted | EventKind::Changed | EventKind::Held => (None, running),
+        EventKind::Blind | EventKind::Sighted => (None, running),
         EventKind::LateResult => (Some(Outcome::TimedOut), (JobState::Succeeded, "SUCCESS")),
         EventKind::GroupFinished => (Some(Outcome::Succeeded), (JobState::Succeeded, "SUCCESS")),
         EventKind::Finished(outcome) => match outcome.severity() {
@@ -325,6 +345,9 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
         ..Watch::new(id, ("sample", "sample"), SAMPLE_JOB, now, deadline)
     };
     let instance = Instance(instance.to_owned());
+    if matches!(kind, EventKind::Blind | EventKind::Sighted) {
+        return sample_of_service(kind, now).event(&instance, now);
+    }
     if kind == EventKind::GroupFinished {
         let mut end = GroupEnd::default();
         let is_over = end.add(&watch);

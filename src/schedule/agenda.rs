@@ -75,6 +75,13 @@ impl Agenda {
         self.places.len() - self.late
     }
 
+    /// Counts the watches without an outcome of these services. It visits all entries.
+    pub fn count_of(&self, services: &[String]) -> usize {
+        let goes_on = self.places.all().filter(|slot| slot.duty != Duty::PollLate);
+        let of_one = |slot: &&Slot| services.iter().any(|it| **it == *slot.entry.service);
+        goes_on.filter(of_one).count()
+    }
+
     /// Adds a watch, whose first poll comes after a first interval.
     pub fn add(&mut self, entry: Entry, duty: Duty, due: Duration) {
         self.add_for(Reason::First, entry, duty, due);

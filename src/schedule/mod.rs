@@ -1,14 +1,17 @@
 //! The schedule of polls: intervals ([`backoff`]), the order of the next polls ([`agenda`]), and
 //! the limits of one endpoint ([`budget`]): how many polls a second ([`rate`]), and which of those
-//! that are due go first ([`lines`]). A [`reason`] explains the time of a poll. Pure: time and randomness are arguments.
+//! that are due go first ([`lines`]). [`blindness`] says whether the jobs of a service can be seen at
+//! all. A [`reason`] explains the time of a poll. Pure: time and randomness are arguments.
 
 pub mod agenda;
 pub mod backoff;
+pub mod blindness;
 pub mod budget;
 pub mod lines;
 mod places;
 pub mod rate;
 pub mod reason;
+mod sight;
 
 use std::time::Duration;
 

@@ -81,6 +81,12 @@ impl Places {
         self.by_id.len()
     }
 
+    /// Returns all watches, in the order of their places.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
+        let places = self.chunks.iter().flatten();
+        places.filter_map(|place| place.slot.as_ref())
+    }
+
     /// Puts a watch into a place. Returns `None` if it has one already.
     pub(super) fn add(&mut self, slot: Slot) -> Option<Ticket> {
         let Self {

@@ -35,11 +35,15 @@ pub enum Reason {
     Alone,
     /// A person or a hint asked for a poll.
     Asked,
+    /// No job of the service can be seen, so that only probes are made.
+    Blind,
+    /// Jobs are seen again, and the polls that waited for that are spread.
+    Sighted,
 }
 
 impl Reason {
     /// All reasons, in the order of the documents.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::First,
         Self::Restart,
         Self::Interval,
@@ -51,6 +55,8 @@ impl Reason {
         Self::Unsaved,
         Self::Alone,
         Self::Asked,
+        Self::Blind,
+        Self::Sighted,
     ];
 
     /// Returns the word that the API uses.
@@ -67,6 +73,8 @@ impl Reason {
             Self::Unsaved => "unsaved",
             Self::Alone => "alone",
             Self::Asked => "asked",
+            Self::Blind => "blind",
+            Self::Sighted => "sighted",
         }
     }
 

@@ -1,9 +1,10 @@
 //! The contract of the store: watches, events and deliveries, durable and in one transaction.
 //!
-//! It has six parts: [`WatchStore`] for the poller, the API and the other ways to submit a
+//! It has seven parts: [`WatchStore`] for the poller, the API and the other ways to submit a
 //! watch, [`Outbox`] for the courier, [`GroupStore`] for watches that belong together,
-//! [`DurationStore`] for how long jobs take, [`Retention`] for the deletion of old rows,
-//! [`Maintenance`] for readiness checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
+//! [`BlindnessStore`] for the times in which a service could not be seen, [`DurationStore`] for
+//! how long jobs take, [`Retention`] for the deletion of old rows, [`Maintenance`] for readiness
+//! checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
 //! - a call that succeeds has committed and synced (invariant 2);
 //! - a change, its event and the deliveries owed for it commit in one transaction
 //!   (invariant 3);
@@ -15,6 +16,7 @@
 //!
 //! One test suite covers every implementation (`tests/it/store.rs`).
 
+pub mod blindness;
 pub mod cursor;
 pub mod delivery;
 pub mod durations;
@@ -29,6 +31,7 @@ pub mod watches;
 
 use std::sync::Arc;
 
+pub use crate::store::blindness::BlindnessStore;
 pub use crate::store::cursor::{Cursor, PageCursor};
 pub use crate::store::durations::{DurationStore, JobDurations};
 pub use crate::store::groups::{GroupStore, StoredGroup};
@@ -48,12 +51,12 @@ pub const PAGE_MAX: usize = 1000;
 
 /// Keeps watches, events and deliveries: every part of the contract.
 pub trait Store:
-    WatchStore + Outbox + GroupStore + DurationStore + Retention + Maintenance
+    WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Retention + Maintenance
 {
 }
 
 impl<T> Store for T where
-    T: WatchStore + Outbox + GroupStore + DurationStore + Retention + Maintenance
+    T: WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Retention + Maintenance
 {
 }
 

@@ -27,9 +27,9 @@ pub struct EventLine {
     pub message: String,
     /// The fields of the JSON form, in their order.
     pub fields: Vec<(&'static str, Value)>,
-    /// The service of the job, or `group`.
+    /// The service of the job, `group`, or `watcher`.
     pub about: String,
-    /// The id of the job, or the name of the group.
+    /// The id of the job, or the name of the group or of the blind service.
     pub name: String,
     /// The last word of the event's type, as `failed`.
     pub word: &'static str,

@@ -113,6 +113,9 @@ poll_settings! {
     confirm: u32 = whole(1..=100);
     /// The time for which the service may refuse before the watch ends as `unknown`.
     give_up_after: Duration = duration(Duration::ZERO);
+    /// The time without an answer about any job after which the service counts as blind; zero
+    /// means never.
+    blind_after: Duration = duration(Duration::ZERO);
     /// The longest `Retry-After` of a server that is respected.
     max_retry_after: Duration = duration(MILLISECOND);
     /// The time for which a watch that ended without a verdict is polled for a late one; zero

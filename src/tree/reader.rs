@@ -20,7 +20,7 @@ use crate::tree::source::{ENVIRONMENT, Layered, Secrets, origin_of};
 
 /// The largest number of names that an error lists. Of more names, only the most similar one
 /// helps.
-const LISTED_MAX: usize = 16;
+const LISTED_MAX: usize = 20;
 
 /// The way in which a part of the program has read a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::watch::Watch;
+use crate::watch::blindness::BlindReport;
 use crate::watch::delivery::Owed;
 use crate::watch::event::{Event, EventKind, Instance};
 use crate::watch::evidence::Evidence;
@@ -56,6 +57,13 @@ impl Composer {
         at: Timestamp,
     ) -> Event {
         end.event(name, size, &self.instance, at)
+    }
+
+    /// Composes the event of a time in which services were blind, and the deliveries owed for it.
+    pub fn compose_blindness(&self, report: &BlindReport, at: Timestamp) -> (Event, Vec<Owed>) {
+        let subscriptions = &self.subscriptions;
+        let owed = subscriptions.owed_of_services(&report.services, report.kind);
+        (report.event(&self.instance, at), owed)
     }
 
     /// Composes a change. `watch` is the watch after it; `at` is the time at which it was noticed.

@@ -30,6 +30,10 @@ pub enum EventKind {
     LateResult,
     /// All watches of a group have ended. The event is about no watch alone.
     GroupFinished,
+    /// No job of a service can be seen, or none of any service.
+    Blind,
+    /// Jobs of the service are seen again.
+    Sighted,
 }
 
 impl EventKind {
@@ -41,6 +45,8 @@ impl EventKind {
             Self::Held,
             Self::LateResult,
             Self::GroupFinished,
+            Self::Blind,
+            Self::Sighted,
         ];
         let ends = Outcome::ALL.into_iter().map(Self::Finished);
         others.into_iter().chain(ends)
@@ -54,6 +60,8 @@ impl EventKind {
             Self::Held => "dev.jobwatch.job.held",
             Self::LateResult => "dev.jobwatch.job.late_result",
             Self::GroupFinished => "dev.jobwatch.group.finished",
+            Self::Blind => "dev.jobwatch.watcher.blind",
+            Self::Sighted => "dev.jobwatch.watcher.sighted",
             Self::Finished(outcome) => outcome.event_type(),
         }
     }
@@ -68,7 +76,12 @@ impl EventKind {
     /// number, and thereby the same id.
     fn number(self, revision: u32) -> u32 {
         match self {
-            Self::Accepted | Self::Finished(_) | Self::LateResult | Self::GroupFinished => 0,
+            Self::Accepted
+            | Self::Finished(_)
+            | Self::LateResult
+            | Self::GroupFinished
+            | Self::Blind
+            | Self::Sighted => 0,
             Self::Changed | Self::Held => revision,
         }
     }

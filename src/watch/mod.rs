@@ -7,6 +7,7 @@
 //! [`delivery`], [`change`], [`request`], [`mod@reference`].
 
 mod belief;
+pub mod blindness;
 pub mod change;
 pub mod creating_answer;
 pub mod delivery;
@@ -347,4 +348,6 @@ pub struct Progress {
     pub last_problem: Option<ProblemNote>,
     /// The time of the next poll.
     pub next_poll_at: Timestamp,
+    /// The deadline, later by the times in which the service was blind.
+    pub deadline: Timestamp,
 }

@@ -78,6 +78,17 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// True for an event about these services and no watch. A filter by labels admits none,
+    /// because such an event has no labels.
+    fn admits_services(&self, services: &[String], kind: EventKind) -> bool {
+        let is_of_service = |service: &String| services.contains(service);
+        (self.events.is_empty() || self.events.iter().any(|wanted| wanted.admits(kind)))
+            && (self.services.is_empty() || self.services.iter().any(is_of_service))
+            && self.labels.is_empty()
+    }
+}
+
 /// The name of the sink that sends to the `callback_url` of a watch.
 pub const CALLBACK: &str = "callback";
 
@@ -95,6 +106,13 @@ impl Subscriptions {
     /// such events, and receive events of this watch. The `callback_url` of a watch does not.
     pub fn owed_of_group<'a>(&'a self, member: &'a Watch) -> impl Iterator<Item = &'a str> {
         self.receiving(member, EventKind::GroupFinished)
+    }
+
+    /// Returns the sinks that are owed an event of `kind` about these services and no watch.
+    pub fn owed_of_services(&self, services: &[String], kind: EventKind) -> Vec<Owed> {
+        let admitting = |(_, filter): &(&String, &Filter)| filter.admits_services(services, kind);
+        let sinks = self.sinks.iter().filter(admitting);
+        sinks.map(|(sink, _)| Owed::to(sink)).collect()
     }
 
     fn receiving<'a>(&'a self, watch: &'a Watch, kind: EventKind) -> impl Iterator<Item = &'a str> {
@@ -118,5 +136,43 @@ impl Subscriptions {
                 target: Some(Target::from(url)),
             }))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receiving(filter: Filter, services: &[&str]) -> bool {
+        let subscriptions = Subscriptions {
+            sinks: [("ops".to_owned(), filter)].into(),
+            callback: None,
+        };
+        let services: Vec<String> = services.iter().map(|it| (*it).to_owned()).collect();
+        let owed = subscriptions.owed_of_services(&services, EventKind::Blind);
+        owed.iter().any(|owed| owed.sink == "ops")
+    }
+
+    #[test]
+    fn a_sink_gets_events_about_services_unless_its_filter_says_no() {
+        let none = Filter::default;
+        let of_events = |words: &[&str]| Filter {
+            events: words
+                .iter()
+                .filter_map(|it| EventFilter::parse(it))
+                .collect(),
+            ..none()
+        };
+        assert!(receiving(none(), &["dcs"]));
+        assert!(receiving(of_events(&["watcher.blind"]), &["dcs"]));
+        assert!(!receiving(of_events(&["finished", "changed"]), &["dcs"]));
+        let of_service = || Filter {
+            services: vec!["dcs".to_owned()],
+            ..none()
+        };
+        assert!(receiving(of_service(), &["sdrs", "dcs"]));
+        assert!(!receiving(of_service(), &["sdrs"]));
+        let labels = BTreeMap::from([("team".to_owned(), "platform".to_owned())]);
+        assert!(!receiving(Filter { labels, ..none() }, &["dcs"]));
     }
 }

@@ -169,6 +169,19 @@ impl Tracking {
             .is_some_and(|extra| extra.candidate.is_some())
     }
 
+    /// Lets no time before `uptime` count for the limits of patience: those of refusals, of an
+    /// absent job, and of ends that cannot be used.
+    pub fn begin_patience_at(&mut self, uptime: Duration) {
+        let (absent, unusable) = match self.extra.as_deref_mut() {
+            Some(extra) => (extra.absent_since.as_mut(), extra.unusable_since.as_mut()),
+            None => (None, None),
+        };
+        let limits = [self.refused_since.as_mut(), absent, unusable];
+        for since in limits.into_iter().flatten() {
+            *since = (*since).max(uptime);
+        }
+    }
+
     /// True if the submission says that the job ends by its absence.
     pub(super) fn expects_gone(&self) -> bool {
         let expect = self.extra.as_ref().and_then(|extra| extra.expect);

@@ -52,6 +52,7 @@ fn facts() -> Facts {
             concurrency: 8,
             failing_since: None,
             problem: None,
+            blind: None,
         }),
         receivers: Receivers {
             sinks: vec!["ops".to_owned()],
@@ -253,6 +254,10 @@ fn the_time_of_the_next_poll_has_its_reason() {
             Reason::Alone,
             "for this job alone, because the list did not show it",
         ),
+        (
+            Reason::Sighted,
+            "because jobs of the service are seen again, and their polls are spread",
+        ),
         (Reason::Asked, "because a person or a hint asked for it"),
     ];
     for (reason, expected) in cases {
@@ -432,4 +437,21 @@ fn a_long_message_is_cut_to_one_short_line() {
     let shown = cut(&long);
     assert_eq!(shown.chars().count(), TEXT_CHARS + 1);
     assert!(shown.starts_with("first second éé") && shown.ends_with("é…"));
+}
+
+#[test]
+fn a_blind_service_is_explained_and_the_deadline_stands_still() {
+    let mut facts = facts();
+    let service = facts.service_state.as_mut().unwrap();
+    service.blind = Some(BlindView {
+        since: at("09:50:00"),
+        problem: problem(ProblemKind::Unauthorized, Some(401), 1).last,
+        next_probe_at: at("10:05:40"),
+    });
+    let text = why(&facts);
+    let expected = "No job of the service can be seen since 2026-11-22T09:50:00Z, because the credential was not accepted: Internal error (DCS.5000). Only one poll at a time tests it; the next comes in 40s.";
+    assert!(text.contains(expected), "{text}");
+    let deadline =
+        "Its deadline stands still meanwhile: 1h 55m are left once jobs can be seen again.";
+    assert!(text.contains(deadline), "{text}");
 }

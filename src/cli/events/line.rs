@@ -52,10 +52,12 @@ pub(super) fn line(event: &str, columns: Option<usize>, paint: Paint) -> String 
     );
     let type_name = match EventKind::from_type_name(&envelope.type_name) {
         Some(EventKind::Finished(outcome)) => paint.as_state(Outcome::as_str(outcome), &type_name),
-        Some(EventKind::LateResult | EventKind::Held) => paint.warn(&type_name),
+        Some(EventKind::LateResult | EventKind::Held | EventKind::Blind) => paint.warn(&type_name),
         _ => type_name,
     };
     let job = match &envelope.data.service {
+        // An event about the service itself.
+        Some(service) if *service == envelope.subject => plain(service),
         Some(service) => plain(&format!("{service}/{}", envelope.subject)),
         None => plain(&envelope.subject),
     };

@@ -46,7 +46,7 @@ pub(super) fn table(services: &[ServiceView], times: Times) -> Table {
     for service in services {
         table.row(vec![
             plain(&service.name),
-            health(service.health, paint),
+            health(service, times, paint),
             last_answer(service.last_answer.as_ref(), times),
             rate(&service.budget, times),
             polls(&service.budget),
@@ -58,14 +58,20 @@ pub(super) fn table(services: &[ServiceView], times: Times) -> Table {
     table
 }
 
-fn health(health: Health, paint: Paint) -> String {
+/// Returns the health, and since when a service is blind.
+fn health(service: &ServiceView, times: Times, paint: Paint) -> String {
+    let health = service.health;
     let like = match health {
         Health::Ok => "succeeded",
-        Health::Failing => "failed",
+        Health::Failing | Health::Blind => "failed",
         Health::Throttled => "unknown",
         Health::Idle => "unwatched",
     };
-    paint.as_state(like, health.as_str())
+    let word = paint.as_state(like, health.as_str());
+    match &service.blind {
+        Some(blind) => format!("{word}, {}", times.show(blind.since)),
+        None => word,
+    }
 }
 
 fn last_answer(last: Option<&AnswerView>, times: Times) -> String {
@@ -178,6 +184,25 @@ mod tests {
                 "dcs      ok       200, 3s ago           5/s of 20  -      otc, ends in 23h  dcs         https://dcs.example.com",
                 "sdrs     failing  unreachable, 10m ago  5/s of 20  -      otc: refused      dcs         https://dcs.example.com",
             ]
+        );
+    }
+
+    #[test]
+    fn a_blind_service_shows_since_when() {
+        let now: Timestamp = "2026-11-26T10:00:00Z".parse().unwrap();
+        let blind = service(json!({
+            "health": "blind",
+            "blind": {"since": "2026-11-26T09:50:00Z", "next_probe_at": "2026-11-26T10:00:30Z",
+                "problem": {"kind": "unauthorized", "code": null, "message": "wrong token"}},
+        }));
+        let room = Room {
+            columns: Some(120),
+            paint: Paint::none(),
+        };
+        let lines = table(&[blind], Times::new(now, false)).lines(room);
+        assert!(
+            lines[1].starts_with("dcs      blind, 10m ago  200, 3s ago"),
+            "{lines:?}"
         );
     }
 }

@@ -15,7 +15,7 @@ const FILTER_MAX: usize = 100;
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Service {
     pub(super) name: String,
-    /// `ok`, `failing`, `throttled` or `idle`.
+    /// `ok`, `failing`, `blind`, `throttled` or `idle`.
     #[serde(default)]
     pub(super) health: Option<String>,
     #[serde(default)]

@@ -119,14 +119,14 @@ enum Form {
     Text,
     /// A number or a truth value.
     Plain,
-    /// An object, which is left out if it is empty.
+    /// An object or a list, which is left out if it is empty.
     Object,
     /// An object or a list as JSON text, which is left out if it is empty.
     JsonText,
 }
 
 /// The fields of a line, in their order; all but the first two are members of `data`.
-const FIELDS: [(&str, Form); 31] = [
+const FIELDS: [(&str, Form); 35] = [
     ("watch_id", Form::Text),
     ("service", Form::Text),
     ("definition", Form::Text),
@@ -158,6 +158,10 @@ const FIELDS: [(&str, Form); 31] = [
     ("worst", Form::Text),
     ("opened_at", Form::Text),
     ("finished_at", Form::Text),
+    ("services", Form::Object),
+    ("watches", Form::Plain),
+    ("blind_since", Form::Text),
+    ("blind_seconds", Form::Plain),
 ];
 
 impl Form {
@@ -184,6 +188,7 @@ fn line(type_name: &str, event: &Value) -> EventLine {
     let word = kind.map_or("event", |kind| last_word(kind.type_name()));
     let (about, name) = match kind {
         Some(EventKind::GroupFinished) => ("group", text(&data["group"])),
+        Some(EventKind::Blind | EventKind::Sighted) => ("watcher", text(&event["subject"])),
         _ => (text(&data["service"]).unwrap_or("?"), text(&data["job_id"])),
     };
     let name = name.unwrap_or("?");
@@ -192,6 +197,10 @@ fn line(type_name: &str, event: &Value) -> EventLine {
         Some(EventKind::GroupFinished) => {
             let reason = text(&data["reason"]).unwrap_or("?");
             format!("{said}: group {name}: {reason}")
+        }
+        Some(EventKind::Blind | EventKind::Sighted) => {
+            let reason = text(&data["reason"]).unwrap_or("?");
+            format!("{said}: {name}: {reason}")
         }
         _ => format!("{said}: {about} job {name}"),
     };
@@ -235,6 +244,8 @@ fn colour(kind: EventKind, data: &Value) -> Option<&'static str> {
         EventKind::Finished(outcome) => of(outcome),
         EventKind::GroupFinished => Outcome::deserialize(&data["worst"]).ok().and_then(of),
         EventKind::Held | EventKind::LateResult => Some("33"),
+        EventKind::Blind => Some("31"),
+        EventKind::Sighted => Some("32"),
         EventKind::Accepted | EventKind::Changed => None,
     }
 }
@@ -268,8 +279,13 @@ fn needs_attention(type_name: &str, data: &Value) -> bool {
     match EventKind::from_type_name(type_name) {
         Some(EventKind::Finished(outcome)) => is_bad(outcome),
         Some(EventKind::GroupFinished) => Outcome::deserialize(&data["worst"]).is_ok_and(is_bad),
+        Some(EventKind::Blind) => true,
         Some(
-            EventKind::Accepted | EventKind::Changed | EventKind::Held | EventKind::LateResult,
+            EventKind::Accepted
+            | EventKind::Changed
+            | EventKind::Held
+            | EventKind::LateResult
+            | EventKind::Sighted,
         )
         | None => false,
     }
@@ -398,6 +414,24 @@ mod tests {
             (&json!("nightly"), &json!("failed"))
         );
         assert_eq!(line.get("job_id"), None);
+    }
+
+    #[test]
+    fn a_blind_service_is_a_warning_that_names_it() {
+        let event = json!({
+            "id": "e", "subject": "dcs",
+            "data": {"service": "dcs", "services": ["dcs"], "watches": 3, "code": null,
+                "reason": "no job could be seen", "blind_seconds": 300},
+        });
+        let line = line("dev.jobwatch.watcher.blind", &event);
+        assert_eq!(line.level, Level::WARN);
+        assert_eq!(line.message, "blind: dcs: no job could be seen");
+        assert_eq!(
+            (line.about.as_str(), line.name.as_str()),
+            ("watcher", "dcs")
+        );
+        assert!(line.fields.contains(&("watches", json!(3))));
+        assert!(line.fields.contains(&("services", json!(["dcs"]))));
     }
 
     #[tokio::test]

@@ -42,6 +42,8 @@ fn note(changes: &mut Changes, kind: EventKind, id: WatchId) {
         | EventKind::Changed
         | EventKind::Held
         | EventKind::LateResult
-        | EventKind::GroupFinished => {}
+        | EventKind::GroupFinished
+        | EventKind::Blind
+        | EventKind::Sighted => {}
     }
 }

@@ -53,6 +53,10 @@ const STEPS: &[Step] = &[
         version: 10,
         sql: include_str!("../migrations/sqlite/0010_lists.sql"),
     },
+    Step {
+        version: 11,
+        sql: include_str!("../migrations/sqlite/0011_blindness.sql"),
+    },
 ];
 
 /// Returns the version of a database after every step.

@@ -6,6 +6,7 @@
 //! ([`file_lock`]).
 
 mod attempts;
+mod blindness;
 mod changes;
 mod conditions;
 mod connection;

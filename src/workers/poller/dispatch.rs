@@ -46,6 +46,7 @@ impl Shared {
         let uptime = self.clock.uptime();
         let mut state = self.state();
         let mut turns = Vec::new();
+        state.start_probes(uptime);
         let late = state.take_due(now, uptime, &mut turns);
         let mut next = None;
         for queue in 0..state.queues.len() {
@@ -64,7 +65,8 @@ impl Shared {
             .map(Turn::watches)
             .sum::<u64>();
         next = earlier(next, state.agenda.next_due());
-        let flush_at = state.backlog.due();
+        next = earlier(next, state.blind.sight.next_due());
+        let flush_at = earlier(state.backlog.due(), state.blind.save_at());
         let is_flush_due = flush_at.is_some_and(|at| at <= uptime);
         if !is_flush_due {
             next = earlier(next, flush_at);
@@ -105,8 +107,11 @@ impl State {
         let mut late = Vec::new();
         while let Some((ticket, duty)) = self.agenda.take_due(uptime) {
             match (duty, self.queue_of(ticket)) {
+                (Duty::Poll | Duty::Expire, Some(_)) if self.park(ticket) => {}
                 (Duty::Poll, Some(queue)) => self.wait(ticket, queue, now),
-                (Duty::Expire, Some(queue)) if self.may_ask_first(ticket, queue, uptime) => {
+                (Duty::Expire, Some(queue))
+                    if self.may_ask_first(ticket, queue, uptime) || self.goes_on(ticket, now) =>
+                {
                     self.wait(ticket, queue, now);
                 }
                 (Duty::PollLate, _) => late.push(ticket),
@@ -119,9 +124,18 @@ impl State {
     /// Puts a watch that is due into a line of its budget.
     fn wait(&mut self, ticket: Ticket, queue: usize, now: Timestamp) {
         if let Some(entry) = self.agenda.entry(ticket) {
+            let deadline = self.blind.deadline_of(entry, now);
             let waiting = &mut self.queues.queue(queue).waiting;
-            waiting.push(ticket, is_asked(entry), entry.deadline(), now);
+            waiting.push(ticket, is_asked(entry), deadline, now);
         }
+    }
+
+    /// True if the deadline of a watch has moved, because its service was blind.
+    fn goes_on(&self, ticket: Ticket, now: Timestamp) -> bool {
+        let entry = self.agenda.entry(ticket);
+        entry.is_some_and(|entry| {
+            entry.deadline() <= now && self.blind.deadline_of(entry, now) > now
+        })
     }
 
     /// True for a watch that would end unasked although its service may be asked by now: the pause
@@ -147,15 +161,24 @@ impl State {
         uptime: Duration,
         turns: &mut Vec<Turn>,
     ) {
-        let Self { agenda, queues, .. } = self;
+        let Self {
+            agenda,
+            queues,
+            blind,
+            ..
+        } = self;
         let queue = queues.queue(queue);
         if !queue.may_sweep(uptime) {
             return;
         }
+        let is_over = |ticket| {
+            let entry = agenda.entry(ticket);
+            entry.is_none_or(|entry| blind.deadline_of(entry, now) <= now)
+        };
         let over = queue.waiting.sweep(now, |ticket, is_asked| {
             let patience = if is_asked { OVERDUE } else { UNASKED_OVERDUE };
             let due = agenda.due(ticket);
-            due.is_some_and(|due| uptime.saturating_sub(due) > patience)
+            due.is_some_and(|due| uptime.saturating_sub(due) > patience) && is_over(ticket)
         });
         turns.extend(over.into_iter().map(expiry));
     }
@@ -190,13 +213,22 @@ impl State {
             self.postpone(index, now, uptime, resumes);
             return Answer::Nothing;
         }
-        let Self { agenda, queues, .. } = self;
+        let Self {
+            agenda,
+            queues,
+            blind,
+            ..
+        } = self;
         let queue = queues.queue(index);
         while let Some(ticket) = queue.waiting.next() {
             let Some(entry) = agenda.entry(ticket) else {
                 queue.waiting.skip_next();
                 continue;
             };
+            if blind.park(ticket, entry) {
+                queue.waiting.skip_next();
+                continue;
+            }
             return match queue.budget.admit(uptime) {
                 Admission::Granted(permit) => {
                     queue.waiting.start_next();
@@ -227,8 +259,9 @@ impl State {
             let Some(entry) = self.agenda.entry(ticket) else {
                 continue;
             };
-            let deadline = uptime.saturating_add(until(now, entry.deadline()));
-            let may_wait = !is_asked(entry) && until(entry.deadline(), now) <= UNASKED_OVERDUE;
+            let ends_at = self.blind.deadline_of(entry, now);
+            let deadline = uptime.saturating_add(until(now, ends_at));
+            let may_wait = !is_asked(entry) && until(ends_at, now) <= UNASKED_OVERDUE;
             let patience = if may_wait { OVERDUE } else { Duration::ZERO };
             if deadline.saturating_add(patience) < resumes {
                 self.agenda
@@ -245,7 +278,9 @@ impl State {
         // Only a watch that was removed has no queue: late polls are for configured services.
         let index = self.queue_of(ticket)?;
         let queue = self.queues.queue(index);
+        let entry = self.agenda.entry(ticket)?;
         if queue.waiting.is_empty()
+            && self.blind.sight.may_poll(&entry.service, entry.id)
             && let Admission::Granted(permit) = queue.budget.admit(uptime)
         {
             return Some(Turn {

@@ -32,6 +32,8 @@ pub struct PollFacts {
     pub reason: Reason,
     /// True if that duty is the end of the watch, without a poll.
     pub ends_watch: bool,
+    /// The deadline, later by the times in which the service was blind.
+    pub deadline: Timestamp,
 }
 
 impl Poller {
@@ -44,6 +46,7 @@ impl Poller {
         let planned = state.agenda.planned(id)?;
         let tracking = &entry.tracking;
         let waits = tracking.waits_for_confirmation();
+        let (due, is_parked) = state.next_poll(entry, due, uptime);
         Some(PollFacts {
             answered_at: planned.answered.map(|at| earlier(now, uptime, at)),
             problems_in_a_row: tracking.problems_in_a_row,
@@ -56,8 +59,9 @@ impl Poller {
             } else {
                 earlier(now, uptime, due)
             },
-            reason: planned.reason,
-            ends_watch: planned.duty == Duty::Expire,
+            reason: is_parked.unwrap_or(planned.reason),
+            ends_watch: is_parked.is_none() && planned.duty == Duty::Expire,
+            deadline: state.blind.deadline_of(entry, now),
         })
     }
 

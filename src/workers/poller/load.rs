@@ -46,6 +46,9 @@ impl Shared {
         // The cursor comes first: a watch that is accepted while the pages are read is among
         // the changes after it.
         let cursor = self.store.cursor().await?;
+        let times = self.store.blind_times().await?;
+        let uptime = self.clock.uptime();
+        self.state().blind.sight.resume(times, uptime);
         let labels_of = self.services_that_ask_labels();
         let mut orphans: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         let mut page = self.store.watching(None, LOAD_PAGE, &labels_of).await?;
@@ -221,7 +224,8 @@ impl State {
             return;
         }
         self.share(&mut entry, service);
-        let (submitted_at, deadline) = (entry.submitted_at(), entry.deadline());
+        let submitted_at = entry.submitted_at();
+        let deadline = self.blind.deadline_of(&entry, now);
         let next = match (service, arrival) {
             (Some(service), Arrival::New) => service.timing.first_poll(now, deadline),
             (Some(service), Arrival::Resumed) => {

@@ -8,10 +8,13 @@
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
 //! [`together`] asks for several jobs at once, [`answers`] keeps the last answer of each service,
-//! [`common`] has the values that watches share, [`status`] shows services and budgets, [`unasked`] explains an end without a poll.
+//! [`common`] has the values that watches share, [`status`] shows services and budgets,
+//! [`unasked`] explains an end without a poll, and [`blindness`] keeps the watches of services
+//! whose jobs cannot be seen.
 
 mod answers;
 mod backlog;
+mod blindness;
 mod budget_queue;
 mod commit;
 mod common;
@@ -44,7 +47,7 @@ use crate::schedule::agenda::Agenda;
 pub use crate::schedule::reason::Reason;
 pub use crate::service::CredentialStatus;
 use crate::service::Services;
-use crate::store::{Cursor, StoreError, WatchStore};
+use crate::store::{Cursor, SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::change::Composer;
 use crate::watch::{Labels, Params, WatchId};
@@ -52,11 +55,12 @@ use crate::workers::Heartbeat;
 pub use crate::workers::poller::answers::LastAnswer;
 use crate::workers::poller::answers::LastAnswers;
 use crate::workers::poller::backlog::{Backlog, Flush};
+use crate::workers::poller::blindness::BlindServices;
 use crate::workers::poller::budget_queue::BudgetQueues;
 use crate::workers::poller::common::Common;
 pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
-pub use crate::workers::poller::status::{BudgetStatus, Health, ServiceStatus};
+pub use crate::workers::poller::status::{BlindStatus, BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
 /// readings of changes, because a hand-over may not happen.
@@ -68,7 +72,7 @@ const READ_PAUSE: Duration = Duration::from_secs(5);
 /// The parts that a poller works with.
 pub struct Parts {
     /// The store of watches, events and deliveries.
-    pub store: Arc<dyn WatchStore>,
+    pub store: SharedStore,
     /// The services that jobs are polled on.
     pub services: Services,
     /// Composes the events of transitions.
@@ -94,7 +98,7 @@ pub struct Poller {
 }
 
 struct Shared {
-    store: Arc<dyn WatchStore>,
+    store: SharedStore,
     services: Services,
     composer: Composer,
     clock: SharedClock,
@@ -117,6 +121,7 @@ struct State {
     agenda: Agenda,
     queues: BudgetQueues,
     backlog: Backlog,
+    blind: BlindServices,
     answers: LastAnswers,
     rng: StdRng,
     /// The changes of the store that have been read; `None` before the first load.
@@ -159,6 +164,7 @@ impl Poller {
             agenda: Agenda::default(),
             queues: BudgetQueues::new(&parts.services),
             backlog: Backlog::default(),
+            blind: BlindServices::new(&parts.services),
             answers: LastAnswers::new(&parts.services),
             rng: parts.rng,
             changes_read: None,

@@ -18,6 +18,7 @@ use crate::watch::terms::Terms;
 use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
 use crate::watch::{Watch, WatchId};
+use crate::workers::poller::blindness::Standing;
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
@@ -108,13 +109,16 @@ impl Poll {
         };
         let started = self.shared.clock.now();
         let observed = service.observe(&subject_of(&entry), started).await;
-        self.account(&service, &observed);
-        self.shared.judge(taken, &entry, &service, observed)
+        let standing = self.account(&service, &entry, &observed);
+        self.shared
+            .judge(taken, &entry, &service, observed, standing)
     }
 
-    /// Gives the permit back and reports the observation to budget, metrics and log.
-    fn account(&mut self, service: &Arc<Service>, observed: &Observed) {
-        let Moment { at, uptime } = self.shared.clock.moment();
+    /// Gives the permit back and reports the observation to budget, metrics and log. Returns the
+    /// limits of time by which it counts.
+    fn account(&mut self, service: &Arc<Service>, entry: &Entry, observed: &Observed) -> Standing {
+        let now = self.shared.clock.moment();
+        let Moment { at, uptime } = now;
         let observation = &observed.observation;
         self.shared.metrics.polled(&service.name, observation);
         let mut state = self.shared.state();
@@ -129,6 +133,9 @@ impl Poll {
             queue.report(service, observation, uptime);
         }
         state.report_oddities(service, observation);
+        let composer = &self.shared.composer;
+        state.note_sight(composer, service, (entry.id, observation), now);
+        state.blind.standing(entry, self.turn.taken.duty, now)
     }
 }
 
@@ -153,11 +160,13 @@ impl Shared {
         entry: &Entry,
         service: &Service,
         mut observed: Observed,
+        standing: Standing,
     ) -> Option<Decision> {
         let now = self.clock.moment();
         let wait = observed.observation.asked_wait();
-        let terms = terms_of(entry, service);
+        let terms = terms_of(entry, service, standing.deadline);
         let mut tracking = entry.tracking.clone();
+        tracking.begin_patience_at(standing.patience_begins);
         let effect = if taken.duty == Duty::PollLate {
             transition::decide_late(&mut tracking, &observed.observation, &terms, now)
                 .then_some(Effect::LateResult)
@@ -205,7 +214,9 @@ impl Shared {
     fn put_back(&self, taken: Taken, tracking: Option<Tracking>, wait: AskedWait, at: Timestamp) {
         let uptime = self.clock.uptime();
         let mut state = self.state();
-        let State { agenda, rng, .. } = &mut *state;
+        let State {
+            agenda, rng, blind, ..
+        } = &mut *state;
         let Some(entry) = agenda.entry_mut(taken.ticket) else {
             return;
         };
@@ -218,11 +229,12 @@ impl Shared {
         };
         let present = entry.tracking.stage();
         let timing = service.timing_at(present);
-        let left = until(at, entry.deadline());
+        let deadline = blind.deadline_of(entry, at);
+        let left = until(at, deadline);
         let next = if taken.duty == Duty::PollLate {
             timing.late_poll(wait.retry_after, at, entry.deadline(), rng)
         } else {
-            Some(timing.next_poll(&entry.tracking, wait, at, entry.deadline(), rng))
+            Some(timing.next_poll(&entry.tracking, wait, at, deadline, rng))
         };
         if let Some(next) = next {
             let reason = Reason::of(next, &entry.tracking, wait, left, timing);
@@ -302,12 +314,12 @@ pub(super) fn subject_of(entry: &Entry) -> Subject<'_> {
     }
 }
 
-fn terms_of<'a>(entry: &Entry, service: &'a Service) -> Terms<'a> {
+fn terms_of<'a>(entry: &Entry, service: &'a Service, deadline: Timestamp) -> Terms<'a> {
     let stage = entry.tracking.stage();
     let definition = service.definition_at(stage);
     Terms {
         submitted_at: entry.submitted_at(),
-        deadline: entry.deadline(),
+        deadline,
         timing: service.timing_at(stage),
         not_found_means: definition.not_found_means,
         definition: &definition.name,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::actions::Polling;
 use crate::clock::later;
 use crate::watch::{Progress, Watch, WatchId};
-use crate::workers::poller::Poller;
+use crate::workers::poller::{Poller, State};
 
 /// The least time between an answer and a poll because of a hint.
 pub(super) const HINT_EVERY: Duration = Duration::from_secs(5);
@@ -47,7 +47,11 @@ impl Polling for Poller {
 
     fn poll_now(&self, id: WatchId) -> bool {
         let uptime = self.shared.clock.uptime();
-        let agenda = &mut self.shared.state().agenda;
+        let mut state = self.shared.state();
+        let State { agenda, blind, .. } = &mut *state;
+        if let Some((entry, _)) = agenda.look_up(id) {
+            blind.sight.hasten(&entry.service, uptime);
+        }
         agenda.hasten(id, uptime, uptime)
     }
 
@@ -64,6 +68,7 @@ impl Polling for Poller {
         let uptime = self.shared.clock.uptime();
         let state = self.shared.state();
         let (entry, due) = state.agenda.look_up(id)?;
+        let (due, _) = state.next_poll(entry, due, uptime);
         let tracking = &entry.tracking;
         Some(Progress {
             polls: tracking.polls,
@@ -71,6 +76,7 @@ impl Polling for Poller {
             problems_in_a_row: tracking.problems_in_a_row,
             last_problem: tracking.last_problem.as_deref().cloned(),
             next_poll_at: later(now, due.saturating_sub(uptime)),
+            deadline: state.blind.deadline_of(entry, now),
         })
     }
 }

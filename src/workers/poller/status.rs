@@ -6,11 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::later;
+use crate::clock::{Moment, later};
 use crate::schedule::budget::Limits;
 use crate::schedule::rate::LATE;
 use crate::service::CredentialStatus;
-use crate::watch::observation::ProblemKind;
+use crate::watch::observation::{ProblemKind, ProblemNote};
 use crate::workers::poller::answers::LastAnswer;
 use crate::workers::poller::budget_queue::BudgetQueue;
 use crate::workers::poller::{Poller, State};
@@ -30,8 +30,21 @@ pub struct ServiceStatus {
     pub last_answer: Option<LastAnswer>,
     /// The state of its credential.
     pub credential: CredentialStatus,
+    /// The time since which no job of it can be seen; `None` while jobs can be seen.
+    pub blind: Option<BlindStatus>,
     /// The budget; services with the same host and credential share one.
     pub budget: BudgetStatus,
+}
+
+/// The time in which a service is blind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlindStatus {
+    /// The time of the first problem.
+    pub since: Timestamp,
+    /// The last problem that was met.
+    pub cause: ProblemNote,
+    /// The time of the next probe.
+    pub next_probe: Timestamp,
 }
 
 /// The health of a service in one word, by the last answer and the budget.
@@ -43,6 +56,9 @@ pub enum Health {
     /// The last poll had no answer, or one that shows a fault of the service, of the settings or
     /// of the credential.
     Failing,
+    /// No answer has said anything about any of its jobs for `blind_after`: only probes are made, and
+    /// deadlines stand still.
+    Blind,
     /// It asked for fewer requests: its polls pause, or the last one was refused for this reason.
     Throttled,
     /// It was not polled since this process started.
@@ -50,10 +66,11 @@ pub enum Health {
 }
 
 impl Health {
-    fn of(last: Option<&LastAnswer>, budget: &BudgetStatus) -> Self {
+    fn of(last: Option<&LastAnswer>, is_blind: bool, budget: &BudgetStatus) -> Self {
         let problem = last.and_then(|last| last.problem.as_ref());
         let is_throttled = problem.is_some_and(|it| it.kind == ProblemKind::Throttled);
         match last {
+            _ if is_blind => Self::Blind,
             _ if budget.paused_until.is_some() || is_throttled => Self::Throttled,
             None => Self::Idle,
             Some(last) if last.failing.is_some() => Self::Failing,
@@ -62,13 +79,20 @@ impl Health {
     }
 
     /// All words, in the order of the documents.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::Failing, Self::Throttled, Self::Idle];
+    pub const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Failing,
+        Self::Blind,
+        Self::Throttled,
+        Self::Idle,
+    ];
 
     /// Returns the word that API and commands use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Failing => "failing",
+            Self::Blind => "blind",
             Self::Throttled => "throttled",
             Self::Idle => "idle",
         }
@@ -102,13 +126,21 @@ impl Poller {
     /// Returns the configured services, by name.
     pub fn services(&self) -> Vec<ServiceStatus> {
         let budgets = self.budgets();
+        let Moment { at: now, uptime } = self.shared.clock.moment();
         let state = self.shared.state();
         let services = self.shared.services.all().filter_map(|service| {
             let index = state.queues.index_of(&service.name)?;
             let budget = budgets.get(index)?.clone();
             let last_answer = state.answers.of(&service.name).cloned();
+            let blind = state.blind.sight.of(&service.name);
+            let blind = blind.map(|(time, probe)| BlindStatus {
+                since: time.since,
+                cause: time.cause.clone(),
+                next_probe: later(now, probe.saturating_sub(uptime)),
+            });
             Some(ServiceStatus {
-                health: Health::of(last_answer.as_ref(), &budget),
+                health: Health::of(last_answer.as_ref(), blind.is_some(), &budget),
+                blind,
                 last_answer,
                 credential: service.credential_status(),
                 name: Arc::clone(&service.name),

@@ -12,8 +12,9 @@ use crate::service::Service;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
 use crate::service::together::Together;
-use crate::watch::Params;
 use crate::watch::observation::Observation;
+use crate::watch::{Params, WatchId};
+use crate::workers::poller::blindness::Standing;
 use crate::workers::poller::decision::Decision;
 use crate::workers::poller::poll::{Poll, Taken, subject_of};
 use crate::workers::poller::{Shared, State};
@@ -46,11 +47,14 @@ impl Poll {
         let together = service.observe_together(&subjects, started).await;
         drop(subjects);
         self.account_together(&service, &together);
+        let standings = self.note_sight_together(&service, &members, &together);
         let mut decisions = Vec::new();
-        for ((taken, entry), observed) in members.into_iter().zip(together.observed) {
+        let observed = together.observed.into_iter().zip(standings);
+        for ((taken, entry), (observed, standing)) in members.into_iter().zip(observed) {
             match observed {
                 Some(observed) => {
-                    let decision = self.shared.judge(taken, &entry, &service, observed);
+                    let shared = &self.shared;
+                    let decision = shared.judge(taken, &entry, &service, observed, standing);
                     decisions.extend(decision.map(|decision| (taken, decision)));
                 }
                 None => self.shared.ask_alone(taken, &entry),
@@ -102,6 +106,36 @@ impl Poll {
         for observation in observations {
             state.report_oddities(service, observation);
         }
+    }
+}
+
+impl Poll {
+    /// Notes whether jobs of the service can be seen: an answer about any job shows it; without
+    /// one, two watches are enough. Returns the limits of time of each watch.
+    fn note_sight_together(
+        &self,
+        service: &Arc<Service>,
+        members: &[Member],
+        together: &Together,
+    ) -> Vec<Standing> {
+        let now = self.shared.clock.moment();
+        let mut state = self.shared.state();
+        let observed = members.iter().zip(&together.observed);
+        let seen = observed.filter_map(|((_, entry), observed)| {
+            let observed = observed.as_ref().map(|it| &it.observation);
+            Some((entry.id, observed.or(together.problem.as_ref())?))
+        });
+        let is_sighting =
+            |(_, it): &(WatchId, &Observation)| matches!(it, Observation::Sighting(_));
+        let noted: Vec<_> = match seen.clone().find(is_sighting) {
+            Some(sighting) => vec![sighting],
+            None => seen.take(2).collect(),
+        };
+        for seen in noted {
+            state.note_sight(&self.shared.composer, service, seen, now);
+        }
+        let standing = |(taken, entry): &Member| state.blind.standing(entry, taken.duty, now);
+        members.iter().map(standing).collect()
     }
 }
 

@@ -11,10 +11,12 @@ use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EntryPage, EventPage, Expiry,
-    GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor, PruneStep, Query, Retention,
-    SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted, WatchStore,
+    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EntryPage,
+    EventPage, Expiry, GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor, PruneStep,
+    Query, Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
+    WatchStore,
 };
+use jobwatch::watch::blindness::BlindTime;
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::Event;
@@ -236,6 +238,22 @@ impl GroupStore for Disk {
     ) -> Result<Applied, StoreError> {
         let finish = self.store.finish_group(name, at, event, owed);
         self.call("finish_group", finish).await
+    }
+}
+
+#[async_trait]
+impl BlindnessStore for Disk {
+    async fn blind_times(&self) -> Result<Vec<BlindTime>, StoreError> {
+        self.call("blind_times", self.store.blind_times()).await
+    }
+
+    async fn save_blind_times(
+        &self,
+        times: Vec<BlindTime>,
+        event: Option<(Event, Vec<Owed>)>,
+    ) -> Result<(), StoreError> {
+        let save = self.store.save_blind_times(times, event);
+        self.call("save_blind_times", save).await
     }
 }
 

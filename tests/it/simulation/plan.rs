@@ -299,6 +299,7 @@ pub(super) fn poll_settings(rng: &mut StdRng) -> PollSettings {
         request_timeout: Some(secs(rng, 3.0, 20.0)),
         not_found_grace: Some(secs(rng, 10.0, 40.0)),
         give_up_after: Some(secs(rng, 10.0, 60.0)),
+        blind_after: Some(Duration::ZERO),
         ..intervals
     }
 }

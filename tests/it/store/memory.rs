@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jobwatch::clock::{SharedClock, SteppedClock, later, until};
+use jobwatch::store::blindness::BLIND_TIMES_KEPT;
 use jobwatch::store::delivery::{
     ATTEMPTS_KEPT, DeliveryPage, DeliveryQuery, DeliveryState, Redriven, SinkBacklog,
     StoredAttempt, StoredDelivery,
@@ -19,11 +20,12 @@ use jobwatch::store::delivery::{
 use jobwatch::store::durations::{DURATIONS_KEPT, Took};
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, DurationStore, EntryPage, EventPage, Expiry,
-    GroupStore, JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page, PageCursor,
-    PruneStep, Query, Retention, Settlement, SharedStore, StoreError, StoredEvent, StoredGroup,
-    Submission, Submitted, WatchStore, row,
+    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EntryPage,
+    EventPage, Expiry, GroupStore, JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page,
+    PageCursor, PruneStep, Query, Retention, Settlement, SharedStore, StoreError, StoredEvent,
+    StoredGroup, Submission, Submitted, WatchStore, row,
 };
+use jobwatch::watch::blindness::BlindTime;
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
 use jobwatch::watch::entry::Entry;
@@ -70,6 +72,8 @@ pub(crate) struct Rows {
     pub(crate) watches: Vec<Watch>,
     pub(crate) events: Vec<Logged>,
     pub(crate) deliveries: Vec<DeliveryRow>,
+    /// By service and beginning.
+    blind_times: BTreeMap<(String, Timestamp), BlindTime>,
     numbers: BTreeMap<WatchId, usize>,
     keys: BTreeMap<[u8; 32], Vec<usize>>,
     evidence: BTreeMap<WatchId, Evidence>,
@@ -912,6 +916,40 @@ impl GroupStore for MemoryStore {
         rows.groups.get_mut(name).unwrap().finished_at = Some(at);
         rows.log(None, event, owed, self.time.now());
         Ok(Applied::Applied)
+    }
+}
+
+#[async_trait]
+impl BlindnessStore for MemoryStore {
+    async fn blind_times(&self) -> Result<Vec<BlindTime>, StoreError> {
+        Ok(self.rows()?.blind_times.values().cloned().collect())
+    }
+
+    async fn save_blind_times(
+        &self,
+        times: Vec<BlindTime>,
+        event: Option<(Event, Vec<Owed>)>,
+    ) -> Result<(), StoreError> {
+        let mut rows = self.rows()?;
+        for time in times {
+            let key = (time.service.clone(), time.since);
+            rows.blind_times.insert(key, time);
+        }
+        let kept: Vec<_> = rows.blind_times.keys().cloned().collect();
+        for (service, since) in kept {
+            let newer = rows.blind_times.keys();
+            let newer = newer.filter(|(other, at)| *other == service && *at > since);
+            if newer.count() >= BLIND_TIMES_KEPT {
+                rows.blind_times.remove(&(service, since));
+            }
+        }
+        if let Some((event, owed)) = event
+            && !rows.events.iter().any(|stored| stored.event.id == event.id)
+        {
+            rows.may_log(&event, &owed)?;
+            rows.log(None, event, owed, self.time.now());
+        }
+        Ok(())
     }
 }
 

@@ -63,8 +63,13 @@ async fn a_token_replaced_in_time_is_never_refused() {
 }
 
 #[tokio::test]
-async fn a_refused_token_never_ends_a_watch_before_its_deadline() {
-    let app = refusing().await;
+async fn a_refused_token_ends_a_watch_at_its_deadline_only() {
+    let setup = Setup {
+        schedule: "jitter = 0.0, deadline = \"1h\", blind_after = \"0s\"".to_owned(),
+        tokens: Some(vec!["the-good-one".to_owned()]),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
     let id = app
         .watch_new(job(Service::Sdrs, 10, Ending::Succeeded))
         .await;

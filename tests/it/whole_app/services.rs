@@ -10,7 +10,7 @@ use crate::harness::{App, Setup, TOKEN, job, job_with};
 
 impl App {
     /// A configured service, as `GET /v1/services` shows it.
-    async fn service(&self, name: &str) -> Value {
+    pub(super) async fn service(&self, name: &str) -> Value {
         let (status, page) = self.call(Method::GET, "/v1/services", "").await;
         assert_eq!(status, 200, "{page}");
         let services = page["services"].as_array().unwrap();

@@ -1,0 +1,289 @@
+//! The sight of services on stepped time.
+
+use super::*;
+use crate::clock::later;
+use crate::watch::observation::{Job, JobState, Problem, ProblemKind, Sighting};
+use uuid::Uuid;
+
+const AFTER: Duration = Duration::from_mins(5);
+
+fn at(secs: u64) -> Moment {
+    let uptime = Duration::from_secs(secs);
+    Moment {
+        at: later(Timestamp::UNIX_EPOCH, uptime),
+        uptime,
+    }
+}
+
+fn id(n: u128) -> WatchId {
+    WatchId(Uuid::from_u128(n))
+}
+
+fn services() -> Blindness {
+    Blindness::new(["dcs", "sdrs", "sfs"].map(|name| (Arc::from(name), AFTER)))
+}
+
+fn seen() -> Observation {
+    Observation::Sighting(Sighting::of(Job {
+        state: JobState::Running,
+        job_type: None,
+        status: None,
+        code: None,
+        reason: None,
+        began_at: None,
+        ended_at: None,
+        progress: None,
+        resources: None,
+        children: Vec::new(),
+    }))
+}
+
+fn problem(kind: ProblemKind, http_status: Option<u16>) -> Observation {
+    Observation::Problem(Problem {
+        http_status,
+        ..Problem::new(kind, "why")
+    })
+}
+
+fn unauthorized() -> Observation {
+    problem(ProblemKind::Unauthorized, Some(401))
+}
+
+fn unreachable() -> Observation {
+    problem(ProblemKind::Unreachable, None)
+}
+
+/// Notes an observation of watch `n` at this second.
+fn note(
+    blindness: &mut Blindness,
+    (service, n): (&str, u128),
+    observation: &Observation,
+    secs: u64,
+) -> Option<Finding> {
+    blindness.note((service, id(n)), observation, None, at(secs))
+}
+
+/// The kind, the service and the number of services of a report.
+fn report(found: Option<Finding>) -> Option<(EventKind, Option<String>, usize)> {
+    let report = found?.report?;
+    Some((report.kind, report.service, report.services.len()))
+}
+
+fn of_one(kind: EventKind, service: &str) -> Option<(EventKind, Option<String>, usize)> {
+    Some((kind, Some(service.to_owned()), 1))
+}
+
+#[test]
+fn refusals_are_reported_once_after_blind_after() {
+    let mut blindness = services();
+    for secs in (10..310).step_by(10) {
+        assert_eq!(
+            note(&mut blindness, ("dcs", 1), &unauthorized(), secs),
+            None
+        );
+    }
+    let found = note(&mut blindness, ("dcs", 1), &unauthorized(), 310).unwrap();
+    assert_eq!(found.times[0].since, at(10).at);
+    assert_eq!(found.times[0].reported, Reported::Alone);
+    assert_eq!(report(Some(found)), of_one(EventKind::Blind, "dcs"));
+    for secs in (320..3000).step_by(10) {
+        assert_eq!(
+            note(&mut blindness, ("dcs", 1), &unauthorized(), secs),
+            None
+        );
+    }
+    let found = note(&mut blindness, ("dcs", 2), &seen(), 3000).unwrap();
+    assert!(found.is_sighted);
+    assert_eq!(found.times[0].until, Some(at(3000).at));
+    assert_eq!(report(Some(found)), of_one(EventKind::Sighted, "dcs"));
+    assert_eq!(note(&mut blindness, ("dcs", 2), &seen(), 3001), None);
+}
+
+#[test]
+fn an_answer_about_any_job_begins_the_time_anew() {
+    for answer in [seen(), problem(ProblemKind::NotFound, Some(404))] {
+        let mut blindness = services();
+        note(&mut blindness, ("dcs", 1), &unauthorized(), 10);
+        note(&mut blindness, ("dcs", 2), &answer, 200);
+        note(&mut blindness, ("dcs", 1), &unauthorized(), 210);
+        assert_eq!(note(&mut blindness, ("dcs", 1), &unauthorized(), 400), None);
+        assert!(note(&mut blindness, ("dcs", 1), &unauthorized(), 510).is_some());
+    }
+}
+
+#[test]
+fn a_refusal_of_one_job_counts_once_a_second_watch_meets_one() {
+    let mut blindness = services();
+    let forbidden = problem(ProblemKind::Forbidden, Some(403));
+    for secs in [0, 100, 1000] {
+        assert_eq!(note(&mut blindness, ("dcs", 1), &forbidden, secs), None);
+    }
+    let found = note(&mut blindness, ("dcs", 2), &forbidden, 1001);
+    assert_eq!(report(found), of_one(EventKind::Blind, "dcs"));
+}
+
+#[test]
+fn throttling_and_the_page_of_a_gateway_change_nothing() {
+    let page = Observation::Problem(Problem {
+        is_page: true,
+        ..Problem::new(ProblemKind::NotFound, "a page")
+    });
+    let mut blindness = services();
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    for secs in [100, 299] {
+        let throttled = problem(ProblemKind::Throttled, Some(429));
+        assert_eq!(note(&mut blindness, ("dcs", 1), &throttled, secs), None);
+        assert_eq!(note(&mut blindness, ("dcs", 2), &page, secs), None);
+    }
+    assert!(note(&mut blindness, ("dcs", 1), &unauthorized(), 300).is_some());
+}
+
+#[test]
+fn without_blind_after_no_service_is_blind() {
+    let mut blindness = Blindness::new([(Arc::from("dcs"), Duration::ZERO)]);
+    for secs in [0, 1000, 100_000] {
+        assert_eq!(note(&mut blindness, ("dcs", 1), &unreachable(), secs), None);
+    }
+    assert!(!blindness.is_blind("dcs"));
+}
+
+/// The network fails at 0; the services notice it one after the other.
+fn cut_off() -> Blindness {
+    let mut blindness = services();
+    for (n, service) in ["dcs", "sdrs", "sfs"].into_iter().enumerate() {
+        let n = n as u64 + 1;
+        note(&mut blindness, (service, n.into()), &seen(), n);
+        note(&mut blindness, (service, n.into()), &unreachable(), 60 * n);
+    }
+    let found = note(&mut blindness, ("dcs", 1), &unreachable(), 360);
+    assert_eq!(report(found), Some((EventKind::Blind, None, 3)));
+    blindness
+}
+
+#[test]
+fn services_that_all_cannot_be_reached_have_one_report() {
+    let mut blindness = cut_off();
+    for service in ["sdrs", "sfs"] {
+        assert!(blindness.is_blind(service));
+        assert_eq!(
+            note(&mut blindness, (service, 9), &unreachable(), 900),
+            None
+        );
+    }
+    let found = note(&mut blindness, ("sdrs", 2), &seen(), 1000);
+    assert_eq!(report(found), Some((EventKind::Sighted, None, 3)));
+}
+
+#[test]
+fn services_that_stay_unreachable_are_reported_later() {
+    let mut blindness = cut_off();
+    note(&mut blindness, ("sdrs", 2), &seen(), 1000);
+    let due = blindness.take_due(at(1000).uptime);
+    assert_eq!(due.len(), 2, "both are probed at once");
+    let found = note(&mut blindness, ("sfs", 3), &seen(), 1001).unwrap();
+    assert!(found.is_sighted);
+    assert_eq!(found.report, None, "it was reported with the others");
+    assert_eq!(note(&mut blindness, ("dcs", 1), &unreachable(), 1299), None);
+    assert!(blindness.is_blind("dcs"));
+    let found = note(&mut blindness, ("dcs", 1), &unreachable(), 1300);
+    assert_eq!(report(found), of_one(EventKind::Blind, "dcs"));
+}
+
+#[test]
+fn an_answer_of_another_service_shows_that_the_network_works() {
+    let mut blindness = services();
+    for secs in (0..300).step_by(10) {
+        assert_eq!(note(&mut blindness, ("dcs", 1), &unreachable(), secs), None);
+        note(&mut blindness, ("sdrs", 2), &unauthorized(), secs);
+    }
+    let found = note(&mut blindness, ("dcs", 1), &unreachable(), 300);
+    assert_eq!(report(found), of_one(EventKind::Blind, "dcs"));
+}
+
+#[test]
+fn probes_come_one_at_a_time_and_ever_more_rarely() {
+    let mut blindness = services();
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    note(&mut blindness, ("dcs", 2), &unauthorized(), 300);
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let due = blindness.next_due().unwrap();
+        times.push(due.as_secs());
+        assert_eq!(blindness.take_due(due), [("dcs".into(), Some(id(2)))]);
+        assert_eq!(blindness.take_due(due), []);
+        blindness.probe_with("dcs", Some(id(2)));
+        assert!(blindness.may_poll("dcs", id(2)) && !blindness.may_poll("dcs", id(1)));
+        note(&mut blindness, ("dcs", 2), &unauthorized(), due.as_secs());
+        assert!(!blindness.may_poll("dcs", id(2)));
+    }
+    assert_eq!(times, [315, 330, 360, 420, 480]);
+    assert!(blindness.may_poll("sdrs", id(3)));
+}
+
+#[test]
+fn a_probe_without_an_answer_is_repeated() {
+    let mut blindness = services();
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 300);
+    assert_eq!(blindness.take_due(at(315).uptime).len(), 1);
+    blindness.probe_with("dcs", None);
+    assert_eq!(blindness.next_due(), Some(at(375).uptime));
+    assert!(blindness.may_poll("dcs", id(7)), "the first that is due");
+    assert!(!blindness.may_poll("dcs", id(8)));
+}
+
+#[test]
+fn a_service_that_fails_is_asked_again_when_it_would_be_blind() {
+    let mut blindness = services();
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    assert_eq!(blindness.next_due(), Some(AFTER));
+    assert_eq!(blindness.take_due(AFTER), [("dcs".into(), Some(id(1)))]);
+    assert_eq!(blindness.next_due(), None);
+}
+
+#[test]
+fn a_time_survives_a_restart_without_a_second_report() {
+    let mut before = services();
+    note(&mut before, ("dcs", 1), &unauthorized(), 0);
+    let found = note(&mut before, ("dcs", 1), &unauthorized(), 300).unwrap();
+    let mut blindness = services();
+    blindness.resume(found.times, Duration::ZERO);
+    assert_eq!(blindness.next_due(), Some(Duration::ZERO));
+    assert_eq!(
+        note(&mut blindness, ("dcs", 1), &unauthorized(), 9000),
+        None
+    );
+    let deadline = (at(0).at, at(3600).at);
+    let moved = blindness.deadline("dcs", deadline, at(9000).at);
+    assert_eq!(moved, at(3600 + 9000).at);
+    let found = note(&mut blindness, ("dcs", 1), &seen(), 9001);
+    assert_eq!(report(found), of_one(EventKind::Sighted, "dcs"));
+    let moved = blindness.deadline("dcs", deadline, at(20_000).at);
+    assert_eq!(moved, at(3600 + 9001).at);
+}
+
+#[test]
+fn patience_begins_when_jobs_are_seen_again() {
+    let mut blindness = services();
+    let begins = |blindness: &Blindness, secs| blindness.patience_begins("dcs", at(secs).uptime);
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    assert_eq!(begins(&blindness, 100), Duration::ZERO);
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 300);
+    assert_eq!(begins(&blindness, 700), at(700).uptime);
+    note(&mut blindness, ("dcs", 1), &seen(), 800);
+    assert_eq!(begins(&blindness, 900), at(800).uptime);
+}
+
+#[test]
+fn a_probe_respects_the_pause_that_the_service_asks_for() {
+    let mut blindness = services();
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 300);
+    blindness.take_due(at(315).uptime);
+    blindness.probe_with("dcs", Some(id(1)));
+    let asked = Some(Duration::from_mins(10));
+    blindness.note(("dcs", id(1)), &unauthorized(), asked, at(315));
+    assert_eq!(blindness.next_due(), Some(at(915).uptime));
+    blindness.hasten("dcs", at(400).uptime);
+    assert_eq!(blindness.next_due(), Some(at(400).uptime));
+}

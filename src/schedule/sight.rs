@@ -1,0 +1,260 @@
+//! The sight of one service: its problems since the last answer about a job, or the time in which it
+//! is blind. Pure.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::watch::WatchId;
+use crate::watch::blindness::{BlindTime, Reported};
+use crate::watch::observation::{Observation, Problem, ProblemKind, ProblemNote};
+
+/// The time between the first probes; it doubles with each one.
+const PROBE_FIRST: Duration = Duration::from_secs(15);
+/// The longest time between two probes, unless the service asks for more.
+pub(super) const PROBE_MAX: Duration = Duration::from_mins(1);
+/// The most times of one service that are remembered.
+const TIMES_MAX: usize = 1000;
+
+/// The meaning of an observation for the other jobs of its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The service answers about jobs.
+    Seen,
+    /// No job of the service can be seen.
+    Blind,
+    /// The job cannot be seen, and perhaps no other can.
+    Doubtful,
+    /// It says nothing about that.
+    Nothing,
+}
+
+impl Meaning {
+    pub(super) fn of(observation: &Observation) -> Self {
+        let Observation::Problem(problem) = observation else {
+            return Self::Seen;
+        };
+        match problem.kind {
+            ProblemKind::Unreachable | ProblemKind::Unauthorized => Self::Blind,
+            // The identity service throttles, so that there is no secret.
+            ProblemKind::Throttled if problem.http_status.is_none() => Self::Blind,
+            ProblemKind::NotFound if !problem.is_page => Self::Seen,
+            ProblemKind::Throttled | ProblemKind::NotFound => Self::Nothing,
+            ProblemKind::ServerError
+            | ProblemKind::Unreadable
+            | ProblemKind::Forbidden
+            | ProblemKind::Misconfigured => Self::Doubtful,
+        }
+    }
+}
+
+/// True if an answer came over the network.
+pub(super) fn was_reached(observation: &Observation) -> bool {
+    match observation {
+        Observation::Sighting(_) => true,
+        Observation::Problem(problem) => problem.http_status.is_some(),
+    }
+}
+
+/// The sight of one service.
+#[derive(Debug)]
+pub(super) struct Sight {
+    /// The setting `blind_after` of the service.
+    pub(super) after: Duration,
+    pub(super) phase: Phase,
+    /// The times that have ended, oldest first.
+    pub(super) times: Vec<BlindTime>,
+    /// The uptime of the last answer that came over the network.
+    pub(super) reached_at: Option<Duration>,
+    /// The uptime at which the last time ended.
+    pub(super) sighted_at: Duration,
+    /// The watch of the last observation.
+    pub(super) last: Option<WatchId>,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    Seeing,
+    Failing(Failing),
+    Blind(Blind),
+}
+
+/// A service whose answers have said nothing about any job for less than `blind_after`.
+#[derive(Debug)]
+pub(super) struct Failing {
+    pub(super) since: Moment,
+    pub(super) first: WatchId,
+    /// True once two watches have met a problem.
+    pub(super) is_of_several: bool,
+    pub(super) cause: ProblemNote,
+    pub(super) meaning: Meaning,
+    /// The uptime at which a poll must confirm that the service is blind.
+    pub(super) confirm_at: Option<Duration>,
+}
+
+/// A service that is blind.
+#[derive(Debug)]
+pub(super) struct Blind {
+    pub(super) time: BlindTime,
+    /// The uptime from which it may be reported, if it is not yet.
+    pub(super) report_at: Duration,
+    /// The number of probes that were answered.
+    pub(super) probes: u32,
+    pub(super) next_probe: Duration,
+    /// The watch that is polled as a probe.
+    pub(super) probe: Option<WatchId>,
+    /// True if the next watch that is due becomes the probe.
+    pub(super) takes_any: bool,
+}
+
+impl Blind {
+    pub(super) fn new(time: BlindTime, next_probe: Duration) -> Self {
+        Self {
+            time,
+            report_at: Duration::ZERO,
+            probes: 0,
+            next_probe,
+            probe: None,
+            takes_any: false,
+        }
+    }
+
+    /// Plans the next probe after the answer to one.
+    pub(super) fn probed(&mut self, asked: Option<Duration>, uptime: Duration) {
+        let pause = PROBE_FIRST.saturating_mul(1 << self.probes.min(8));
+        self.probes = self.probes.saturating_add(1);
+        self.next_probe = uptime + pause.min(PROBE_MAX).max(asked.unwrap_or_default());
+        self.probe = None;
+        self.takes_any = false;
+    }
+}
+
+impl Sight {
+    pub(super) fn new(after: Duration) -> Self {
+        Self {
+            after,
+            phase: Phase::Seeing,
+            times: Vec::new(),
+            reached_at: None,
+            sighted_at: Duration::ZERO,
+            last: None,
+        }
+    }
+
+    pub(super) fn blind(&self) -> Option<&Blind> {
+        match &self.phase {
+            Phase::Blind(blind) => Some(blind),
+            Phase::Seeing | Phase::Failing(_) => None,
+        }
+    }
+
+    pub(super) fn blind_mut(&mut self) -> Option<&mut Blind> {
+        match &mut self.phase {
+            Phase::Blind(blind) => Some(blind),
+            Phase::Seeing | Phase::Failing(_) => None,
+        }
+    }
+
+    /// True if the last problem was that the service cannot be reached.
+    pub(super) fn is_unreachable(&self) -> bool {
+        let cause = match &self.phase {
+            Phase::Seeing => return false,
+            Phase::Failing(failing) => &failing.cause,
+            Phase::Blind(blind) => &blind.time.cause,
+        };
+        cause.kind == ProblemKind::Unreachable
+    }
+
+    pub(super) fn is_reported_together(&self) -> bool {
+        let blind = self.blind();
+        blind.is_some_and(|blind| blind.time.reported == Reported::Together)
+    }
+
+    /// True unless an event of its own, or of all services, reports the present time.
+    pub(super) fn is_unreported(&self) -> bool {
+        let blind = self.blind();
+        blind.is_none_or(|blind| blind.time.reported == Reported::NotYet)
+    }
+
+    /// True if the service has failed for so long that this must be reported now.
+    pub(super) fn is_due(&self, uptime: Duration) -> bool {
+        match &self.phase {
+            Phase::Seeing => false,
+            Phase::Failing(failing) => {
+                let lasted = uptime.saturating_sub(failing.since.uptime);
+                let is_sure = failing.meaning == Meaning::Blind || failing.is_of_several;
+                is_sure && !self.after.is_zero() && lasted >= self.after
+            }
+            Phase::Blind(blind) => {
+                let is_open = blind.time.reported == Reported::NotYet && !self.after.is_zero();
+                is_open && uptime >= blind.report_at
+            }
+        }
+    }
+
+    pub(super) fn note_problem(
+        &mut self,
+        watch: WatchId,
+        problem: &Problem,
+        meaning: Meaning,
+        now: Moment,
+    ) {
+        let cause = ProblemNote::new(problem, now.at);
+        match &mut self.phase {
+            Phase::Seeing => {
+                self.phase = Phase::Failing(Failing {
+                    since: now,
+                    first: watch,
+                    is_of_several: false,
+                    cause,
+                    meaning,
+                    confirm_at: (!self.after.is_zero()).then(|| now.uptime + self.after),
+                });
+            }
+            Phase::Failing(failing) => {
+                failing.is_of_several |= failing.first != watch;
+                failing.cause = cause;
+                failing.meaning = meaning;
+            }
+            Phase::Blind(blind) => blind.time.cause = cause,
+        }
+    }
+
+    /// Makes the service blind, or keeps it so, and returns its time with this report.
+    pub(super) fn report(
+        &mut self,
+        service: &str,
+        reported: Reported,
+        uptime: Duration,
+    ) -> Option<BlindTime> {
+        if let Phase::Failing(failing) = &self.phase {
+            let time = BlindTime {
+                service: service.to_owned(),
+                since: failing.since.at,
+                until: None,
+                cause: failing.cause.clone(),
+                reported,
+            };
+            self.phase = Phase::Blind(Blind::new(time, uptime + PROBE_FIRST));
+        }
+        let blind = self.blind_mut()?;
+        blind.time.reported = reported;
+        Some(blind.time.clone())
+    }
+
+    /// Ends the present time, if there is one.
+    pub(super) fn end(&mut self, now: Moment) -> Option<BlindTime> {
+        let Phase::Blind(blind) = std::mem::replace(&mut self.phase, Phase::Seeing) else {
+            return None;
+        };
+        self.sighted_at = now.uptime;
+        let time = BlindTime {
+            until: Some(now.at),
+            ..blind.time
+        };
+        if self.times.len() >= TIMES_MAX {
+            self.times.remove(0);
+        }
+        self.times.push(time.clone());
+        Some(time)
+    }
+}

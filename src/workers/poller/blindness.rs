@@ -1,0 +1,269 @@
+//! The services whose jobs cannot be seen: their watches wait here, except for probes, and their
+//! times are saved with the events that report them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock::{Moment, until};
+use crate::schedule::Duty;
+use crate::schedule::agenda::{Entry, Ticket};
+use crate::schedule::blindness::{Blindness, Finding};
+use crate::schedule::reason::Reason;
+use crate::service::{Service, Services};
+use crate::watch::WatchId;
+use crate::watch::blindness::{BlindReport, BlindTime};
+use crate::watch::change::Composer;
+use crate::watch::delivery::Owed;
+use crate::watch::event::{Event, EventKind};
+use crate::watch::observation::Observation;
+use crate::workers::poller::{Shared, State};
+
+/// The most findings that wait for the store.
+const UNSAVED_MAX: usize = 1000;
+/// The pause after the store failed.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The sight of all services, and the watches of those that are blind.
+pub(super) struct BlindServices {
+    pub(super) sight: Blindness,
+    /// The watches that are due and not polled, by service.
+    parked: HashMap<Arc<str>, VecDeque<Ticket>>,
+    unsaved: VecDeque<Unsaved>,
+    /// The uptime of the next attempt to save.
+    save_at: Duration,
+}
+
+/// Times to save, and the event that reports them.
+#[derive(Clone)]
+struct Unsaved {
+    times: Vec<BlindTime>,
+    event: Option<(Event, Vec<Owed>)>,
+}
+
+/// The limits of time by which an observation counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) deadline: Timestamp,
+    /// The uptime before which no time counts for the limits of patience.
+    pub(super) patience_begins: Duration,
+}
+
+impl BlindServices {
+    pub(super) fn new(services: &Services) -> Self {
+        let services = services.all();
+        let sights = services.map(|it| (Arc::clone(&it.name), it.timing.blind_after()));
+        Self {
+            sight: Blindness::new(sights),
+            parked: HashMap::new(),
+            unsaved: VecDeque::new(),
+            save_at: Duration::ZERO,
+        }
+    }
+
+    /// Returns the deadline of a watch without an outcome, later by the times in which its service
+    /// was blind.
+    pub(super) fn deadline_of(&self, entry: &Entry, now: Timestamp) -> Timestamp {
+        let times = (entry.submitted_at(), entry.deadline());
+        self.sight.deadline(&entry.service, times, now)
+    }
+
+    /// Returns the limits of time by which an observation at `now` counts.
+    pub(super) fn standing(&self, entry: &Entry, duty: Duty, now: Moment) -> Standing {
+        Standing {
+            deadline: match duty {
+                Duty::PollLate => entry.deadline(),
+                Duty::Poll | Duty::Expire => self.deadline_of(entry, now.at),
+            },
+            patience_begins: self.sight.patience_begins(&entry.service, now.uptime),
+        }
+    }
+
+    /// Keeps a watch that is due back if its service is blind, unless it is the probe. Returns
+    /// whether it does.
+    pub(super) fn park(&mut self, ticket: Ticket, entry: &Entry) -> bool {
+        if self.sight.may_poll(&entry.service, entry.id) {
+            return false;
+        }
+        if let Some(parked) = self.parked.get_mut(&entry.service) {
+            parked.push_back(ticket);
+        } else {
+            let parked = VecDeque::from([ticket]);
+            self.parked.insert(Arc::clone(&entry.service), parked);
+        }
+        true
+    }
+
+    /// Returns the uptime at which findings are to be saved; `None` while none waits.
+    pub(super) fn save_at(&self) -> Option<Duration> {
+        (!self.unsaved.is_empty()).then_some(self.save_at)
+    }
+
+    fn keep(&mut self, unsaved: Unsaved) {
+        if self.unsaved.len() >= UNSAVED_MAX {
+            tracing::error!(
+                "too many reports about blind services wait for the store: the oldest is forgotten"
+            );
+            self.unsaved.pop_front();
+        }
+        self.unsaved.push_back(unsaved);
+    }
+}
+
+impl State {
+    /// Returns the uptime of the next poll of a watch that is due at `due`, and the reason for it
+    /// if the watch waits because its service is blind.
+    pub(super) fn next_poll(
+        &self,
+        entry: &Entry,
+        due: Duration,
+        uptime: Duration,
+    ) -> (Duration, Option<Reason>) {
+        match self.blind.sight.of(&entry.service) {
+            Some((_, probe)) if due <= uptime => (probe, Some(Reason::Blind)),
+            _ => (due, None),
+        }
+    }
+
+    /// Keeps a watch back that was taken from the agenda if its service is blind. Returns whether it
+    /// does.
+    pub(super) fn park(&mut self, ticket: Ticket) -> bool {
+        let Self { agenda, blind, .. } = self;
+        let entry = agenda.entry(ticket);
+        entry.is_some_and(|entry| blind.park(ticket, entry))
+    }
+
+    /// Makes a watch of each service that wants a probe due: the one that has waited longest, or
+    /// that of the last observation.
+    pub(super) fn start_probes(&mut self, uptime: Duration) {
+        for (service, last) in self.blind.sight.take_due(uptime) {
+            let waiting = self.unpark_one(&service, uptime);
+            let agenda = &mut self.agenda;
+            let probe = waiting.or_else(|| last.filter(|id| agenda.hasten(*id, uptime, uptime)));
+            self.blind.sight.probe_with(&service, probe);
+        }
+    }
+
+    fn unpark_one(&mut self, service: &str, uptime: Duration) -> Option<WatchId> {
+        let agenda = &self.agenda;
+        let parked = self.blind.parked.get_mut(service)?;
+        if parked.len() > 2 * agenda.watching() {
+            // Watches that were stopped meanwhile have left their tickets.
+            parked.retain(|ticket| agenda.entry(*ticket).is_some());
+        }
+        while let Some(ticket) = parked.pop_front() {
+            if let Some(entry) = self.agenda.entry(ticket) {
+                let id = entry.id;
+                let agenda = &mut self.agenda;
+                agenda.schedule_for(Reason::Blind, ticket, Duty::Poll, uptime);
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Notes an observation of a watch, and reports a service that became blind or is seen again.
+    pub(super) fn note_sight(
+        &mut self,
+        composer: &Composer,
+        service: &Arc<Service>,
+        (watch, observation): (WatchId, &Observation),
+        now: Moment,
+    ) {
+        let asked = observation.retry_after();
+        let asked = asked.map(|asked| service.timing.respected(asked));
+        let about = (&*service.name, watch);
+        let found = self.blind.sight.note(about, observation, asked, now);
+        let Some(Finding {
+            times,
+            report,
+            is_sighted,
+        }) = found
+        else {
+            return;
+        };
+        if is_sighted {
+            self.unpark_all(service, now);
+        }
+        let report = report.map(|report| BlindReport {
+            watches: self.agenda.count_of(&report.services),
+            ..report
+        });
+        report.iter().for_each(log);
+        let event = report.map(|report| composer.compose_blindness(&report, now.at));
+        self.blind.keep(Unsaved { times, event });
+    }
+
+    /// Makes the watches of a service that is seen again due, those nearest to their deadline first,
+    /// as fast as its budget allows at most.
+    fn unpark_all(&mut self, service: &Service, now: Moment) {
+        let parked = self.blind.parked.remove(&service.name).unwrap_or_default();
+        let mut waiting: Vec<(Timestamp, Ticket)> = parked
+            .into_iter()
+            .filter_map(|ticket| {
+                let entry = self.agenda.entry(ticket)?;
+                Some((self.blind.deadline_of(entry, now.at), ticket))
+            })
+            .collect();
+        waiting.sort_by_key(|(deadline, _)| *deadline);
+        let queue = self.queues.index_of(&service.name);
+        let ceiling = queue.map_or(1.0, |queue| self.queues.get(queue).budget.ceiling());
+        let spacing = Duration::from_secs_f64(1.0 / ceiling);
+        let together = service.batch_at(None).map_or(1, |batch| batch.max.max(1));
+        for (n, (deadline, ticket)) in waiting.into_iter().enumerate() {
+            let place = u32::try_from(n / together).unwrap_or(u32::MAX);
+            let after = spacing.saturating_mul(place).min(until(now.at, deadline));
+            let due = now.uptime.saturating_add(after);
+            let agenda = &mut self.agenda;
+            agenda.schedule_for(Reason::Sighted, ticket, Duty::Poll, due);
+        }
+    }
+}
+
+fn log(report: &BlindReport) {
+    let cause = &report.cause;
+    let services = report.services.join(", ");
+    let since = format!("{:.0}", report.since);
+    if report.kind == EventKind::Sighted {
+        tracing::info!(
+            services,
+            since,
+            watches = report.watches,
+            "jobs are seen again; the polls that waited are spread"
+        );
+        return;
+    }
+    tracing::warn!(
+        services, since, watches = report.watches, problem = %cause.kind,
+        http_status = cause.http_status, code = cause.code, detail = cause.message,
+        "no job can be seen: jobwatch sends only probes, and deadlines stand still until an answer about a job comes"
+    );
+}
+
+impl Shared {
+    /// Saves the findings about blind services, in their order, until none waits or the store
+    /// fails. Called by one flush at a time.
+    pub(super) async fn save_blind_times(&self) {
+        loop {
+            let Some(Unsaved { times, event }) = self.state().blind.unsaved.front().cloned() else {
+                return;
+            };
+            let has_event = event.is_some();
+            if let Err(error) = self.store.save_blind_times(times, event).await {
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "cannot save since when services are blind; trying again"
+                );
+                self.state().blind.save_at = self.clock.uptime() + PAUSE;
+                return;
+            }
+            self.state().blind.unsaved.pop_front();
+            if has_event {
+                self.committed.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The times in which services were blind.
+
+use jobwatch::store::blindness::BLIND_TIMES_KEPT;
+use jobwatch::store::delivery::DeliveryState;
+use jobwatch::watch::blindness::{BlindTime, Reported};
+use jobwatch::watch::delivery::Owed;
+use jobwatch::watch::observation::{ProblemKind, ProblemNote};
+
+use crate::store::Database;
+use crate::store::samples::{at, deliveries_in, event_without_watch};
+
+fn time(service: &str, since: u64) -> BlindTime {
+    BlindTime {
+        service: service.to_owned(),
+        since: at(since),
+        until: None,
+        cause: ProblemNote {
+            kind: ProblemKind::Unauthorized,
+            http_status: Some(401),
+            code: None,
+            message: "wrong token".to_owned(),
+            at: at(since),
+        },
+        reported: Reported::Alone,
+    }
+}
+
+pub(crate) async fn a_blind_time_is_saved_with_its_event(database: &impl Database) {
+    let store = database.open().unwrap();
+    let before = store.cursor().await.unwrap();
+    let times = vec![time("dcs", 10), time("sdrs", 20)];
+    for _ in 0..2 {
+        let owed = vec![Owed::to("hook"), Owed::to("log")];
+        let event = Some((event_without_watch(1), owed));
+        store.save_blind_times(times.clone(), event).await.unwrap();
+    }
+    assert_eq!(store.blind_times().await.unwrap(), times);
+    let page = store.events_after(&before, 10).await.unwrap();
+    let about: Vec<_> = page.events.iter().map(|event| event.watch_id).collect();
+    assert_eq!(about, [None], "the second is the same event");
+    assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 2);
+    store.close().await;
+    drop(store);
+    let store = database.open().unwrap();
+    assert_eq!(store.blind_times().await.unwrap(), times);
+}
+
+pub(crate) async fn a_blind_time_that_ends_is_the_same_time(database: &impl Database) {
+    let store = database.open().unwrap();
+    let ended = BlindTime {
+        until: Some(at(50)),
+        reported: Reported::Together,
+        ..time("dcs", 10)
+    };
+    for times in [vec![time("dcs", 10)], vec![ended.clone(), time("dcs", 60)]] {
+        store.save_blind_times(times, None).await.unwrap();
+    }
+    let stored = store.blind_times().await.unwrap();
+    assert_eq!(stored, [ended, time("dcs", 60)]);
+}
+
+pub(crate) async fn the_oldest_blind_times_are_forgotten(database: &impl Database) {
+    let store = database.open().unwrap();
+    let kept = u64::try_from(BLIND_TIMES_KEPT).unwrap();
+    let ended = |service: &str, n| BlindTime {
+        until: Some(at(n + 1)),
+        ..time(service, n)
+    };
+    let mut times: Vec<BlindTime> = (0..kept + 3).map(|n| ended("dcs", n)).collect();
+    times.push(ended("sdrs", 1));
+    store.save_blind_times(times, None).await.unwrap();
+    let stored = store.blind_times().await.unwrap();
+    assert_eq!(stored.len(), BLIND_TIMES_KEPT + 1);
+    assert_eq!(stored[0].since, at(3));
+}
