@@ -1,6 +1,6 @@
 //! The request for several jobs at once, or for the list of all: `[batch]`.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::definition::request::{JOB_IDS, RenderError, RenderedRequest, RequestTemplate};
 use crate::definition::selector::{Selector, View};
@@ -9,6 +9,13 @@ use crate::definition::selector::{Selector, View};
 pub const PAGES_MAX: u32 = 100;
 /// The job ids in one request if the definition names no number.
 pub(super) const IDS_DEFAULT: usize = 50;
+
+/// The characters of a query that are encoded: all but the unreserved ones (RFC 3986).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The request for several jobs, compiled.
 #[derive(Debug, Clone)]
@@ -28,6 +35,13 @@ pub struct Batch {
 pub(super) enum Paging {
     /// The answer has a link to the next page.
     Link(Selector),
+    /// The answer has a mark of the next page, which the next request gives back.
+    Mark {
+        /// The place of the mark in the answer.
+        at: Selector,
+        /// The name of the query parameter.
+        param: String,
+    },
     /// The pages have numbers, up to the first one that is empty.
     Number {
         /// The name of the query parameter.
@@ -42,8 +56,8 @@ pub(super) enum Paging {
 pub enum NextPage {
     /// The page at this URL, absolute or relative, as the answer gives it.
     Link(String),
-    /// The page of this number, for [`Batch::render_page`].
-    Number(u32),
+    /// The page with this number or mark, for [`Batch::render_page`].
+    Named(String),
 }
 
 impl Batch {
@@ -53,6 +67,19 @@ impl Batch {
             .request
             .placeholders()
             .any(|name| name.starts_with(JOB_IDS))
+    }
+
+    /// True if this many watches are better asked for one by one: a list for one job costs its
+    /// service more than that job.
+    pub fn is_too_much_for(&self, watches: usize) -> bool {
+        self.alone && self.is_list() && watches < 2
+    }
+
+    /// True after so many requests that one more does not pay, with this number of jobs left: those
+    /// are asked for one by one. No list costs more than twice the requests that were needed.
+    pub fn is_dearer_after(&self, requests: u32, left: usize) -> bool {
+        let spent = usize::try_from(requests).unwrap_or(usize::MAX);
+        left == 0 || (self.alone && self.is_list() && spent >= left)
     }
 
     /// True if this job can be asked for together with others: an id with a comma looks like two
@@ -71,32 +98,35 @@ impl Batch {
         value: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<RenderedRequest, RenderError> {
         let first = match &self.page {
-            Some(Paging::Number { first, .. }) => Some(*first),
-            Some(Paging::Link(_)) | None => None,
+            Some(Paging::Number { first, .. }) => Some(first.to_string()),
+            Some(Paging::Link(_) | Paging::Mark { .. }) | None => None,
         };
-        self.render_page(job_ids, first, value)
+        self.render_page(job_ids, first.as_deref(), value)
     }
 
-    /// Fills the request for the page of this number.
+    /// Fills the request for the page with this number or mark.
     ///
     /// # Errors
     /// As [`render`](Self::render).
     pub fn render_page<'a>(
         &self,
         job_ids: &[&str],
-        number: Option<u32>,
+        page: Option<&str>,
         value: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<RenderedRequest, RenderError> {
         let mut request = self.request.render_for(job_ids, value)?;
-        if let (Some(Paging::Number { param, .. }), Some(number)) = (&self.page, number) {
+        if let (Some(Paging::Number { param, .. } | Paging::Mark { param, .. }), Some(page)) =
+            (&self.page, page)
+        {
             let sign = if request.path_and_query.contains('?') {
                 '&'
             } else {
                 '?'
             };
-            let name = utf8_percent_encode(param, NON_ALPHANUMERIC);
+            let name = utf8_percent_encode(param, UNRESERVED);
+            let page = utf8_percent_encode(page, UNRESERVED);
             let path = &request.path_and_query;
-            request.path_and_query = format!("{path}{sign}{name}={number}");
+            request.path_and_query = format!("{path}{sign}{name}={page}");
         }
         Ok(request)
     }
@@ -113,9 +143,10 @@ impl Batch {
                 .text(view)
                 .and_then(|text| link(&text))
                 .map(NextPage::Link),
+            Paging::Mark { at, .. } => at.text(view).map(NextPage::Named),
             Paging::Number { first, .. } => {
                 let next = first.saturating_add(number + 1);
-                (!is_empty).then_some(NextPage::Number(next))
+                (!is_empty).then(|| NextPage::Named(next.to_string()))
             }
         }
     }
@@ -151,6 +182,38 @@ fn link(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::file::{Method, RequestTable};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn list_is_read_while_it_saves_requests() {
+        let batch = |alone, path: &str| Batch {
+            max: 50,
+            alone,
+            request: RequestTemplate::compile(&get(path)).unwrap(),
+            items: Selector::compile("$.jobs[*]").unwrap(),
+            page: None,
+        };
+        let list = batch(true, "/jobs");
+        assert!(list.is_too_much_for(1) && !list.is_too_much_for(2));
+        let read = [(1, 5), (4, 5), (5, 5), (1, 1), (1, 0)];
+        let dearer = read.map(|(requests, left)| list.is_dearer_after(requests, left));
+        assert_eq!(dearer, [false, false, true, true, true]);
+        for other in [batch(false, "/jobs"), batch(true, "/jobs/{job_ids}")] {
+            assert!(!other.is_too_much_for(1) && !other.is_dearer_after(9, 1));
+            assert!(other.is_dearer_after(1, 0));
+        }
+    }
+
+    fn get(path: &str) -> RequestTable {
+        RequestTable {
+            method: Method::Get,
+            path: path.to_owned(),
+            query: BTreeMap::new(),
+            headers: BTreeMap::new(),
+            body: None,
+        }
+    }
 
     #[test]
     fn link_of_the_next_page_is_found() {

@@ -103,23 +103,38 @@ impl Budget {
         if self.in_flight() >= self.limits.concurrency as usize {
             return Admission::Full;
         }
-        let spacing = self.spacing();
-        // The time that a burst may run ahead of the rate.
-        let tolerance = spacing.saturating_mul(self.limits.burst.saturating_sub(1));
-        let earliest = self.arrival.saturating_sub(tolerance);
+        let earliest = self.earliest();
         if earliest > uptime {
             return Admission::NotBefore(earliest);
         }
-        self.arrival = self.arrival.max(uptime) + spacing;
+        self.charge(uptime);
         Admission::Granted(Permit {
             _counted: Arc::clone(&self.permits),
             since: uptime,
         })
     }
 
-    /// Spends further requests that a poll has sent: the pages of a list.
-    pub fn charge(&mut self, requests: u32) {
-        self.arrival += self.spacing().saturating_mul(requests);
+    /// Spends a further request of a poll that is under way: the next page of a list. Returns false
+    /// and spends nothing if rate, burst or a pause do not allow it now.
+    pub fn spend(&mut self, uptime: Duration) -> bool {
+        let is_allowed = self.paused(uptime).is_none() && self.earliest() <= uptime;
+        if is_allowed {
+            self.charge(uptime);
+        }
+        is_allowed
+    }
+
+    /// Spends a further request that cannot wait; the next polls wait for it.
+    pub fn charge(&mut self, uptime: Duration) {
+        self.arrival = self.arrival.max(uptime) + self.spacing();
+    }
+
+    /// Returns the uptime from which on rate and burst allow a request.
+    fn earliest(&self) -> Duration {
+        // The time that a burst may run ahead of the rate.
+        let ahead = self.limits.burst.saturating_sub(1);
+        let tolerance = self.spacing().saturating_mul(ahead);
+        self.arrival.saturating_sub(tolerance)
     }
 
     /// Returns the time between two polls at the present rate.
@@ -169,6 +184,11 @@ impl Budget {
     /// Returns the uptime at which the pause of the service ends; `None` without a pause.
     pub fn paused(&self, uptime: Duration) -> Option<Duration> {
         (self.paused_until > uptime).then_some(self.paused_until)
+    }
+
+    /// True if the service throttles, or did not long ago: the rate grows slowly.
+    pub fn was_throttled(&self, uptime: Duration) -> bool {
+        self.rate.is_cautious(uptime)
     }
 
     /// Pauses all polls of this budget and halves its rate, because the service throttled one.
@@ -247,6 +267,19 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_a_list_spend_like_polls() {
+        let mut budget = budget(10.0, 3, 100);
+        let poll = budget.admit(ms(1000));
+        assert!(is_granted(&poll));
+        let pages = [1000, 1000, 1000, 1100].map(|at| budget.spend(ms(at)));
+        assert_eq!(pages, [true, true, false, true]);
+        budget.charge(ms(1100));
+        assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1300)));
+        budget.throttled(ms(1500), |_| ms(500));
+        assert!(!budget.spend(ms(1999)), "in the pause");
+    }
+
+    #[test]
     fn polls_in_flight_are_bounded() {
         let mut budget = budget(1000.0, 100, 2);
         let permits = [budget.admit(ms(0)), budget.admit(ms(0))];
@@ -300,7 +333,9 @@ mod tests {
     fn throttling_halves_the_rate_and_keeps_the_burst_in_use() {
         let mut budget = budget(10.0, 4, 100);
         assert_eq!(grants(&mut budget, ms(1000)), 4);
+        assert!(!budget.was_throttled(ms(1000)));
         budget.throttled(ms(1000), |_| ms(100));
+        assert!(budget.was_throttled(ms(2000)));
         assert!(is_close(budget.rate(), 5.0));
         assert_eq!(not_before(&budget.admit(ms(1100))), Some(ms(1200)));
         budget.throttled(ms(1050), |_| ms(150));

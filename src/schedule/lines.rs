@@ -126,8 +126,16 @@ impl Lines {
         rest.filter(has_any).or_else(|| (0..=REST).find(has_any))
     }
 
+    /// Returns a time before which no waiting watch has its deadline; `None` if none waits.
+    pub fn earliest_deadline(&self) -> Option<Timestamp> {
+        let filled = self.lines.iter().filter(|line| !line.places.is_empty());
+        let earliest = filled.map(|line| line.earliest).min()?;
+        // A deadline has fractions of a millisecond.
+        Some(Timestamp::from_millisecond(earliest.saturating_add(1)).unwrap_or(Timestamp::MAX))
+    }
+
     /// Moves the polls of watches that have come near their deadline, and removes and returns
-    /// those beyond their deadline for which `is_over` is true. It is given the ticket, and
+    /// those at or beyond their deadline for which `is_over` is true. It is given the ticket, and
     /// whether the watch was polled before.
     pub fn sweep(
         &mut self,
@@ -143,7 +151,7 @@ impl Lines {
             let is_asked = matches!(index, ASKED_NEAR | REST);
             let target = line_of(is_asked, true);
             for place in std::mem::take(&mut self.lines[index]).places {
-                if place.deadline < now && is_over(place.ticket, is_asked) {
+                if place.deadline <= now && is_over(place.ticket, is_asked) {
                     over.push(place.ticket);
                 } else if is_near(place.deadline, now) {
                     self.lines[target].push(place);
@@ -153,15 +161,6 @@ impl Lines {
             }
         }
         over
-    }
-
-    /// Removes and returns all polls, in the order of the lines.
-    pub fn take_all(&mut self) -> impl Iterator<Item = Ticket> + use<> {
-        let lines = std::mem::take(&mut self.lines);
-        lines
-            .into_iter()
-            .flat_map(|line| line.places)
-            .map(|place| place.ticket)
     }
 
     /// Returns the number of polls that wait.
@@ -214,6 +213,7 @@ mod tests {
     use uuid::Uuid;
 
     const START: Timestamp = Timestamp::UNIX_EPOCH;
+    const MS: Duration = Duration::from_millis(1);
 
     fn at(secs: u64) -> Timestamp {
         later(START, Duration::from_secs(secs))
@@ -299,7 +299,9 @@ mod tests {
         assert_eq!((lines.len(), lines.firsts().count()), (9, 2));
         let is_late = |ticket| all.iter().position(|it| *it == ticket).unwrap() < 4;
         assert_eq!(lines.count_late(is_late), 3);
-        assert_eq!(lines.take_all().count(), 9);
+        assert_eq!(lines.earliest_deadline(), Some(later(at(100), MS)));
+        assert_eq!(start_all(&mut lines).len(), 9);
         assert!(lines.is_empty());
+        assert_eq!(lines.earliest_deadline(), None);
     }
 }

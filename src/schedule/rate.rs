@@ -126,9 +126,14 @@ impl Rate {
         true
     }
 
-    fn steps_due(&self, uptime: Duration) -> u32 {
+    /// True during a pause and for [`CAUTIOUS_FOR`] after it.
+    pub(super) fn is_cautious(&self, uptime: Duration) -> bool {
         let is_recent = |until: Duration| uptime <= until.saturating_add(CAUTIOUS_FOR);
-        let every = if self.throttled_until.is_some_and(is_recent) {
+        self.throttled_until.is_some_and(is_recent)
+    }
+
+    fn steps_due(&self, uptime: Duration) -> u32 {
+        let every = if self.is_cautious(uptime) {
             CAUTIOUS_STEP_EVERY
         } else {
             STEP_EVERY

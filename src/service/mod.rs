@@ -3,11 +3,13 @@
 //! [`Service::observe`] makes one poll ([`poll`]): it fills the definition's request for its
 //! [`subject`], sends it ([`exchange`]), and reads the answer. A failure on the way is an
 //! observation too, so there is no error to handle. [`reach`] says where a URL that an answer
-//! names may lead. [`together`] asks for several jobs at once.
+//! names may lead. [`together`] asks for several jobs at once, and spends a
+//! budget for the [`pages`] of a list.
 
 mod created_job;
 mod endpoint;
 mod exchange;
+pub mod pages;
 pub mod poll;
 pub mod reach;
 pub mod refusals;

@@ -10,6 +10,7 @@ use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::RenderedRequest;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
+use crate::service::pages::Unbudgeted;
 use crate::service::refusals::Refusals;
 use crate::service::subject::{Reading, Subject};
 use crate::watch::evidence::{BODY_BYTES_MAX, Evidence};
@@ -88,7 +89,7 @@ impl Service {
     /// more.
     pub async fn observe(&self, subject: &Subject<'_>, now: Timestamp) -> Observed {
         if self.must_ask_together(subject) {
-            let together = self.observe_together(&[*subject], now).await;
+            let together = self.observe_together(&[*subject], &Unbudgeted, now).await;
             let observed = together.observed.into_iter().flatten().next();
             return observed.expect("a list that has no request for one job answers for each");
         }

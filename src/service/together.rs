@@ -12,6 +12,7 @@ use crate::definition::batch::{Batch, NextPage, PAGES_MAX};
 use crate::definition::reading::list::read_batch;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
+use crate::service::pages::SpendPage;
 use crate::service::poll::{KeptAnswer, Observed, kept_answer, misconfigured};
 use crate::service::reach::AllowedHosts;
 use crate::service::subject::{Reading, Subject};
@@ -31,8 +32,20 @@ pub struct Together {
 }
 
 impl Together {
-    fn is_complete(&self) -> bool {
-        self.observed.iter().all(Option::is_some)
+    /// True if as many requests for one job each would have shown as much: the service refused the
+    /// whole request, or showed no more jobs than it cost requests.
+    pub fn gained_nothing(&self) -> bool {
+        let shown = self.observed.len() - self.missing();
+        let requests = usize::try_from(self.requests).unwrap_or(usize::MAX);
+        match &self.problem {
+            Some(Observation::Problem(problem)) => refuses_together(problem),
+            Some(Observation::Sighting(_)) => false,
+            None => self.observed.len() > 1 && shown <= requests,
+        }
+    }
+
+    fn missing(&self) -> usize {
+        self.observed.iter().filter(|it| it.is_none()).count()
     }
 
     /// Gives this problem to each job that was not seen.
@@ -49,7 +62,7 @@ impl Together {
 /// Returns the place of the page that an answer names; it is on the same origin.
 fn place_of(next: Option<NextPage>, answered: &Answered) -> Result<Option<Place>, Problem> {
     Ok(match next {
-        Some(NextPage::Number(number)) => Some(Place::Number(number)),
+        Some(NextPage::Named(name)) => Some(Place::Named(name)),
         Some(NextPage::Link(link)) => {
             let url = AllowedHosts::default().resolve(&answered.url, &link);
             Some(Place::At(url.map_err(misconfigured)?))
@@ -80,13 +93,36 @@ fn counts_for_all(problem: &Problem) -> bool {
     }
 }
 
+/// True for a problem that a request for one job may not have.
+fn refuses_together(problem: &Problem) -> bool {
+    match problem.kind {
+        ProblemKind::Unreadable
+        | ProblemKind::Forbidden
+        | ProblemKind::NotFound
+        | ProblemKind::Misconfigured => true,
+        ProblemKind::Throttled
+        | ProblemKind::Unauthorized
+        | ProblemKind::Unreachable
+        | ProblemKind::ServerError => false,
+    }
+}
+
+/// The jobs that a request is for, and the budget of its pages.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    subjects: &'a [Subject<'a>],
+    spend: &'a dyn SpendPage,
+    now: Timestamp,
+}
+
 /// The longest time for all pages of a list, in times of one request.
 const REQUESTS_LONG: u32 = 4;
 
 /// The place of a page.
 enum Place {
     First,
-    Number(u32),
+    /// The page with this number or mark.
+    Named(String),
     At(Url),
 }
 
@@ -97,8 +133,14 @@ impl Service {
     }
 
     /// Polls several jobs with one request, or one for each page. All subjects must be at the same
-    /// stage and have the same params.
-    pub async fn observe_together(&self, subjects: &[Subject<'_>], now: Timestamp) -> Together {
+    /// stage and have the same params. Before each page after the first one it spends a request of
+    /// the budget; where each job can be asked for alone, no further page is read if there is none.
+    pub async fn observe_together(
+        &self,
+        subjects: &[Subject<'_>],
+        spend: &dyn SpendPage,
+        now: Timestamp,
+    ) -> Together {
         let mut together = Together {
             observed: subjects.iter().map(|_| None).collect(),
             problem: None,
@@ -109,7 +151,12 @@ impl Service {
         let result = match (self.reading_at(stage), self.batch_at(stage)) {
             (Ok(reading), Some(batch)) => {
                 let limit = reading.timing.request_timeout() * REQUESTS_LONG;
-                let pages = self.read_pages(reading, batch, subjects, &mut together, now);
+                let wanted = Wanted {
+                    subjects,
+                    spend,
+                    now,
+                };
+                let pages = self.read_pages(reading, batch, wanted, &mut together);
                 match tokio::time::timeout(limit, pages).await {
                     Ok(read) => read,
                     Err(_) => Err(too_long(limit)),
@@ -132,15 +179,20 @@ impl Service {
         together
     }
 
-    /// Reads page after page until every job was seen, or no page follows.
+    /// Reads page after page until every job was seen, no page follows, or further pages cost more
+    /// than to ask for each job that is left.
     async fn read_pages(
         &self,
         reading: Reading<'_>,
         batch: &Batch,
-        subjects: &[Subject<'_>],
+        wanted: Wanted<'_>,
         together: &mut Together,
-        now: Timestamp,
     ) -> Result<(), Problem> {
+        let Wanted {
+            subjects,
+            spend,
+            now,
+        } = wanted;
         let params: Vec<_> = subjects.iter().map(Subject::all_params).collect();
         let asked: Vec<Asked<'_>> = subjects
             .iter()
@@ -163,12 +215,12 @@ impl Service {
             })?;
             let next = place_of(page.next, &answered);
             self.keep(together, page.observations, &answered);
-            if together.is_complete() {
+            if batch.is_dearer_after(together.requests, together.missing()) {
                 return Ok(());
             }
             match next? {
-                Some(next) => place = next,
-                None => return Ok(()),
+                Some(next) if spend.spend_page(!batch.alone) => place = next,
+                Some(_) | None => return Ok(()),
             }
         }
         Err(Problem::new(
@@ -226,13 +278,9 @@ impl Service {
         let ids: Vec<&str> = subjects.iter().map(Subject::present_id).collect();
         let first = subjects.first();
         let value = |name: &str| first.and_then(|subject| subject.value(self, scope, name));
-        let number = match place {
-            Place::Number(number) => Some(*number),
-            Place::First | Place::At(_) => None,
-        };
-        let rendered = match number {
-            Some(number) => batch.render_page(&ids, Some(number), value),
-            None => batch.render(&ids, value),
+        let rendered = match place {
+            Place::Named(page) => batch.render_page(&ids, Some(page), value),
+            Place::First | Place::At(_) => batch.render(&ids, value),
         };
         let rendered = rendered.map_err(|error| misconfigured(error.to_string()))?;
         let mut request = self.completed(reading, rendered, scope)?;

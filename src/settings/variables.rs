@@ -89,6 +89,11 @@ pub const KNOWN: &[Variable] = &[
         user: User::Tests,
     },
     Variable {
+        name: "JOBWATCH_CROWD",
+        meaning: "how many watches the long history has",
+        user: User::Tests,
+    },
+    Variable {
         name: "JOBWATCH_FIELD",
         meaning: "the field cases to play",
         user: User::Tests,

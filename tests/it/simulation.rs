@@ -3,10 +3,12 @@
 //!
 //! Time is the runtime's own and stands still until all tasks wait, so an hour takes
 //! milliseconds and the same seed gives the same history. `JOBWATCH_SEED` repeats one of
-//! them, with a journal; `JOBWATCH_HISTORIES` sets their number.
+//! them, with a journal; `JOBWATCH_HISTORIES` sets their number. [`crowd`] is one long history of
+//! many watches.
 
 mod checks;
 mod cloud;
+mod crowd;
 mod disk;
 mod life;
 mod plan;

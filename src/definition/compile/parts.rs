@@ -184,6 +184,11 @@ impl Check<'_> {
             (Some(at), None, None) => self
                 .ok("batch.page", Selector::compile(at))
                 .map(Paging::Link),
+            (Some(at), Some(param), None) if !param.is_empty() => {
+                let at = self.ok("batch.page", Selector::compile(at))?;
+                let param = param.clone();
+                Some(Paging::Mark { at, param })
+            }
             (None, Some(param), first) if !param.is_empty() => Some(Paging::Number {
                 param: param.clone(),
                 first: first.unwrap_or(1),
@@ -191,7 +196,7 @@ impl Check<'_> {
             _ => {
                 self.wrong(
                     "batch.page",
-                    "is either { at = \"$.next\" }, the place of a link, or { param = \"page\", first = 1 }",
+                    "is { at = \"$.next\" }, the place of a link, { at = \"$.marker\", param = \"marker\" }, that of a mark which the parameter gives back, or { param = \"page\", first = 1 }",
                 );
                 None
             }

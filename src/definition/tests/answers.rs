@@ -428,13 +428,34 @@ fn batch_may_have_a_body_with_an_array() {
         r#"{"jobs":[{"id":"x","status":"OK"}]}"#,
     )
     .unwrap();
-    assert_eq!(first.next, Some(NextPage::Number(1)));
-    let request = batch.render_page(&["a"], Some(1), |_| None).unwrap();
+    assert_eq!(first.next, Some(NextPage::Named("1".into())));
+    let request = batch.render_page(&["a"], Some("1"), |_| None).unwrap();
     assert_eq!(request.path_and_query, "/query?page=1");
     assert_eq!(
         page(&definition, &["a"], r#"{"jobs":[]}"#).unwrap().next,
         None
     );
+}
+
+#[test]
+fn mark_of_the_next_page_is_given_back() {
+    let definition = definition(&format!(
+        "{PLAIN}[batch]\npath = \"/jobs\"\nquery = {{ limit = \"2\" }}\nitems = \"$.jobs[*]\"\npage = {{ at = \"$.next\", param = \"marker\" }}\n"
+    ));
+    let batch = definition.batch.as_ref().unwrap();
+    let first = batch.render(&["a"], |_| None).unwrap();
+    assert_eq!(first.path_and_query, "/jobs?limit=2");
+    for (body, next) in [
+        (r#"{"jobs":[],"next":"b/c="}"#, Some("b/c=")),
+        (r#"{"jobs":[],"next":""}"#, None),
+        (r#"{"jobs":[]}"#, None),
+    ] {
+        let page = page(&definition, &["a"], body).unwrap();
+        let next = next.map(|mark| NextPage::Named(mark.to_owned()));
+        assert_eq!(page.next, next, "{body}");
+    }
+    let second = batch.render_page(&["a"], Some("b/c="), |_| None).unwrap();
+    assert_eq!(second.path_and_query, "/jobs?limit=2&marker=b%2Fc%3D");
 }
 
 #[test]
@@ -473,7 +494,7 @@ fn batch_that_cannot_work_is_refused() {
             "must be from 1 to",
         ),
         (
-            "[batch]\npath = \"/jobs\"\nitems = \"$.j[*]\"\npage = { at = \"$.n\", param = \"p\" }\n",
+            "[batch]\npath = \"/jobs\"\nitems = \"$.j[*]\"\npage = { at = \"$.n\", first = 1 }\n",
             "is either { at",
         ),
     ] {

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use crate::clock::until;
 use crate::schedule::agenda::Agenda;
 use crate::schedule::budget::Budget;
 use crate::schedule::lines::Lines;
@@ -40,6 +43,15 @@ impl BudgetQueue {
         may
     }
 
+    /// Returns the uptime of the next search for passed deadlines while the budget pauses, and
+    /// polls that begin do not lead to one.
+    pub(super) fn next_end(&self, now: Timestamp, uptime: Duration) -> Option<Duration> {
+        self.budget.paused(uptime)?;
+        let deadline = self.waiting.earliest_deadline()?;
+        let at = uptime.saturating_add(until(now, deadline));
+        Some(at.max(self.swept_at.saturating_add(SWEEP_EVERY)))
+    }
+
     /// True if a warning about this service is due: an outage is logged once a minute, not a
     /// thousand times a second.
     pub(super) fn may_warn(&mut self, service: &Arc<str>, uptime: Duration) -> bool {
@@ -63,7 +75,7 @@ impl BudgetQueue {
         let lateness = self.lateness(agenda, uptime);
         self.budget.keep_up(lateness, uptime);
         if lateness > LATE_IS_LOUD && may_repeat(&mut self.warned_late_at, uptime) {
-            self.report_late(lateness);
+            self.report_late(lateness, uptime);
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::clock::until;
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::budget::Admission;
-use crate::schedule::reason::Reason;
 use crate::service::Services;
 use crate::workers::poller::backlog::Flush;
 use crate::workers::poller::poll::{Poll, Taken, Turn};
@@ -51,8 +50,9 @@ impl Shared {
         let mut next = None;
         for queue in 0..state.queues.len() {
             state.expire_overdue(queue, now, uptime, &mut turns);
-            let admitted = state.admit(&self.services, queue, now, uptime, &mut turns);
+            let admitted = state.admit(&self.services, queue, uptime, &mut turns);
             next = earlier(next, admitted);
+            next = earlier(next, state.queues.get(queue).next_end(now, uptime));
             let State { agenda, queues, .. } = &mut *state;
             queues.queue(queue).keep_up(agenda, uptime);
         }
@@ -87,10 +87,9 @@ impl Shared {
         if self.stopping.load(Ordering::Relaxed) {
             return None;
         }
-        let now = self.clock.now();
         let uptime = self.clock.uptime();
         let mut state = self.state();
-        match state.next_turn(&self.services, queue, now, uptime) {
+        match state.next_turn(&self.services, queue, uptime) {
             Answer::Granted(turn) => {
                 state.polls += turn.watches();
                 Some(turn)
@@ -152,8 +151,8 @@ impl State {
     }
 
     /// Ends watches that have waited in a queue beyond their deadline: a deadline counts also
-    /// when the budget is too small for its watches. Those near their deadline go forward. It may
-    /// visit the whole queue, so it runs at most once a second.
+    /// when the budget is too small for its watches, or pauses beyond it. Those near their deadline
+    /// go forward. It may visit the whole queue, so it runs at most once a second.
     fn expire_overdue(
         &mut self,
         queue: usize,
@@ -171,14 +170,20 @@ impl State {
         if !queue.may_sweep(uptime) {
             return;
         }
-        let is_over = |ticket| {
-            let entry = agenda.entry(ticket);
-            entry.is_none_or(|entry| blind.deadline_of(entry, now) <= now)
-        };
+        let pause = queue.budget.paused(uptime);
         let over = queue.waiting.sweep(now, |ticket, is_asked| {
-            let patience = if is_asked { OVERDUE } else { UNASKED_OVERDUE };
-            let due = agenda.due(ticket);
-            due.is_some_and(|due| uptime.saturating_sub(due) > patience) && is_over(ticket)
+            let entry = agenda.entry(ticket);
+            entry.is_none_or(|entry| {
+                let deadline = blind.deadline_of(entry, now);
+                if let Some(resumes) = pause {
+                    let left = resumes.saturating_sub(uptime);
+                    return ends_in_pause(entry, deadline, now, left);
+                }
+                let patience = if is_asked { OVERDUE } else { UNASKED_OVERDUE };
+                let due = agenda.due(ticket);
+                let is_late = due.is_some_and(|due| uptime.saturating_sub(due) > patience);
+                is_late && deadline <= now
+            })
         });
         turns.extend(over.into_iter().map(expiry));
     }
@@ -189,12 +194,11 @@ impl State {
         &mut self,
         services: &Services,
         queue: usize,
-        now: Timestamp,
         uptime: Duration,
         turns: &mut Vec<Turn>,
     ) -> Option<Duration> {
         loop {
-            match self.next_turn(services, queue, now, uptime) {
+            match self.next_turn(services, queue, uptime) {
                 Answer::Granted(turn) => turns.push(turn),
                 Answer::NotBefore(at) => return Some(at),
                 Answer::Nothing => return None,
@@ -202,17 +206,7 @@ impl State {
         }
     }
 
-    fn next_turn(
-        &mut self,
-        services: &Services,
-        index: usize,
-        now: Timestamp,
-        uptime: Duration,
-    ) -> Answer {
-        if let Some(resumes) = self.queues.queue(index).budget.paused(uptime) {
-            self.postpone(index, now, uptime, resumes);
-            return Answer::Nothing;
-        }
+    fn next_turn(&mut self, services: &Services, index: usize, uptime: Duration) -> Answer {
         let Self {
             agenda,
             queues,
@@ -233,8 +227,8 @@ impl State {
                 Admission::Granted(permit) => {
                     queue.waiting.start_next();
                     let service = services.get(&entry.service).map(Arc::clone);
-                    let companions =
-                        service.and_then(|service| self.companions(&service, index, ticket));
+                    let companions = service
+                        .and_then(|service| self.companions(&service, index, ticket, uptime));
                     Answer::Granted(Turn {
                         taken: Taken {
                             ticket,
@@ -249,28 +243,6 @@ impl State {
             };
         }
         Answer::Nothing
-    }
-
-    /// Puts the watches of a paused budget back on the agenda until the pause is over. A watch
-    /// whose deadline comes first ends at its deadline without a poll, because the service asked
-    /// for no requests. One that was never polled may wait for the end of a short pause.
-    fn postpone(&mut self, queue: usize, now: Timestamp, uptime: Duration, resumes: Duration) {
-        for ticket in self.queues.queue(queue).waiting.take_all() {
-            let Some(entry) = self.agenda.entry(ticket) else {
-                continue;
-            };
-            let ends_at = self.blind.deadline_of(entry, now);
-            let deadline = uptime.saturating_add(until(now, ends_at));
-            let may_wait = !is_asked(entry) && until(ends_at, now) <= UNASKED_OVERDUE;
-            let patience = if may_wait { OVERDUE } else { Duration::ZERO };
-            if deadline.saturating_add(patience) < resumes {
-                self.agenda
-                    .schedule_for(Reason::Deadline, ticket, Duty::Expire, deadline);
-            } else {
-                self.agenda
-                    .schedule_for(Reason::Pause, ticket, Duty::Poll, resumes);
-            }
-        }
     }
 
     /// Admits a late poll if no watch waits for the budget; otherwise schedules it again.
@@ -296,6 +268,20 @@ impl State {
         self.agenda.schedule(ticket, Duty::PollLate, due);
         None
     }
+}
+
+/// True for a watch whose deadline has passed while its budget pauses for `left`: the service asked
+/// for no requests, so it ends without a poll. One that was never polled may wait for the end of a
+/// short pause.
+pub(super) fn ends_in_pause(
+    entry: &Entry,
+    deadline: Timestamp,
+    now: Timestamp,
+    left: Duration,
+) -> bool {
+    let may_wait = !is_asked(entry) && until(deadline, now) <= UNASKED_OVERDUE;
+    let patience = if may_wait { OVERDUE } else { Duration::ZERO };
+    deadline <= now && patience < left
 }
 
 /// True if the watch was polled before.

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::clock::later;
+use crate::clock::{later, until};
 use crate::schedule::Duty;
+use crate::schedule::agenda::{Entry, Planned};
 use crate::schedule::reason::Reason;
 use crate::watch::WatchId;
 use crate::watch::observation::ProblemNote;
-use crate::workers::poller::{Poller, ServiceStatus};
+use crate::workers::poller::dispatch::ends_in_pause;
+use crate::workers::poller::{Poller, ServiceStatus, State};
 
 /// The knowledge of the poller about one watch: of its polls, and of the next one.
 #[derive(Debug, Clone)]
@@ -42,9 +44,9 @@ impl Poller {
         let now = self.shared.clock.now();
         let uptime = self.shared.clock.uptime();
         let state = self.shared.state();
-        let (entry, due) = state.agenda.look_up(id)?;
-        let planned = state.agenda.planned(id)?;
-        let tracking = &entry.tracking;
+        let (entry, _) = state.agenda.look_up(id)?;
+        let planned = state.expected(entry, state.agenda.planned(id)?, now, uptime);
+        let (due, tracking) = (planned.due, &entry.tracking);
         let waits = tracking.waits_for_confirmation();
         let (due, is_parked) = state.next_poll(entry, due, uptime);
         Some(PollFacts {
@@ -77,6 +79,47 @@ impl Poller {
     /// Returns the status of one configured service.
     pub fn service(&self, name: &str) -> Option<ServiceStatus> {
         self.services().into_iter().find(|it| *it.name == *name)
+    }
+}
+
+impl State {
+    /// Returns the plan for a watch as its budget changes it: one that is due in a pause is polled
+    /// when the pause is over, or ends at its deadline.
+    pub(super) fn expected(
+        &self,
+        entry: &Entry,
+        planned: Planned,
+        now: Timestamp,
+        uptime: Duration,
+    ) -> Planned {
+        // A probe of a blind service does not wait for the pause.
+        if self.blind.sight.of(&entry.service).is_some() {
+            return planned;
+        }
+        let queue = self.queues.index_of(&entry.service);
+        let resumes = queue.and_then(|queue| self.queues.get(queue).budget.paused(uptime));
+        let is_due = planned.duty == Duty::Poll && planned.due <= uptime;
+        let Some(resumes) = resumes.filter(|_| is_due) else {
+            return planned;
+        };
+        let ends_at = self.blind.deadline_of(entry, now);
+        let deadline = uptime.saturating_add(until(now, ends_at));
+        let at_deadline = later(now, deadline.saturating_sub(uptime));
+        let left = resumes.saturating_sub(deadline);
+        if ends_in_pause(entry, ends_at, at_deadline, left) {
+            Planned {
+                due: deadline,
+                duty: Duty::Expire,
+                reason: Reason::Deadline,
+                ..planned
+            }
+        } else {
+            Planned {
+                due: resumes,
+                reason: Reason::Pause,
+                ..planned
+            }
+        }
     }
 }
 

@@ -30,7 +30,7 @@ mod status;
 mod together;
 mod unasked;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -130,6 +130,9 @@ struct State {
     left: Left,
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
     alone: HashSet<WatchId>,
+    /// The services and params whose jobs are asked for one by one until this uptime, because a
+    /// request for several of them gained nothing.
+    gainless: HashMap<(Arc<str>, Arc<Params>), Duration>,
     params: Common<Params>,
     labels: Common<Labels>,
     /// The number of polls started.
@@ -170,6 +173,7 @@ impl Poller {
             changes_read: None,
             left: Left::default(),
             alone: HashSet::new(),
+            gainless: HashMap::new(),
             params: Common::default(),
             labels: Common::default(),
             polls: 0,

@@ -67,8 +67,9 @@ impl Polling for Poller {
         let now = self.shared.clock.now();
         let uptime = self.shared.clock.uptime();
         let state = self.shared.state();
-        let (entry, due) = state.agenda.look_up(id)?;
-        let (due, _) = state.next_poll(entry, due, uptime);
+        let (entry, _) = state.agenda.look_up(id)?;
+        let planned = state.expected(entry, state.agenda.planned(id)?, now, uptime);
+        let (due, _) = state.next_poll(entry, planned.due, uptime);
         let tracking = &entry.tracking;
         Some(Progress {
             polls: tracking.polls,

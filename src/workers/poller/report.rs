@@ -39,9 +39,17 @@ impl BudgetQueue {
     }
 
     /// Logs that polls wait for too long, at most once a minute for one budget.
-    pub(super) fn report_late(&self, lateness: Duration) {
+    pub(super) fn report_late(&self, lateness: Duration, uptime: Duration) {
         let budget = &self.budget;
+        let hint = if self.budget.was_throttled(uptime) {
+            "the service throttles this endpoint and credential; lower `rate`, or lengthen the intervals of [poll]"
+        } else if budget.in_flight() >= budget.limits().concurrency as usize {
+            "all polls that may be in flight wait for their answers; raise `concurrency` if the service permits it"
+        } else {
+            "raise `rate` if the service permits it, or lengthen the intervals of [poll]"
+        };
         tracing::warn!(
+            hint,
             endpoint = self.key.endpoint,
             credential = self.key.credential,
             waiting = self.waiting.len(),
@@ -50,7 +58,7 @@ impl BudgetQueue {
             ceiling = budget.ceiling(),
             in_flight = budget.in_flight(),
             concurrency = budget.limits().concurrency,
-            "polls are late: the budget of this endpoint and credential cannot keep up; raise `rate` and `concurrency` if the service permits it, or lengthen the intervals of [poll]"
+            "polls are late: the budget of this endpoint and credential cannot keep up"
         );
     }
 

@@ -1,6 +1,7 @@
 //! One request for several watches, where the definition has a batch or a list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -9,6 +10,7 @@ use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::reason::Reason;
 use crate::service::Service;
+use crate::service::pages::SpendPage;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
 use crate::service::together::Together;
@@ -23,6 +25,11 @@ use crate::workers::poller::{Shared, State};
 const TOGETHER_MAX: usize = 10_000;
 /// The most decisions that are saved at the same time.
 const SAVES_MAX: usize = 256;
+
+/// The time for which watches are asked for one by one after a request that gained nothing.
+const GAINLESS_FOR: Duration = Duration::from_mins(10);
+/// The most services and params that are remembered for that.
+const GAINLESS_MAX: usize = 10_000;
 
 /// One watch among those of a request.
 type Member = (Taken, Entry);
@@ -44,9 +51,12 @@ impl Poll {
         let started = self.shared.clock.now();
         let subjects: Vec<Subject<'_>> =
             members.iter().map(|(_, entry)| subject_of(entry)).collect();
-        let together = service.observe_together(&subjects, started).await;
+        let together = service
+            .observe_together(&subjects, &self.pages(), started)
+            .await;
         drop(subjects);
         self.account_together(&service, &together);
+        self.shared.note_gain(&service, members.first(), &together);
         let standings = self.note_sight_together(&service, &members, &together);
         let mut decisions = Vec::new();
         let observed = together.observed.into_iter().zip(standings);
@@ -61,6 +71,14 @@ impl Poll {
             }
         }
         self.shared.save_all(decisions).await;
+    }
+
+    /// Returns the budget for the pages of a list.
+    fn pages(&self) -> Pages {
+        Pages {
+            shared: Arc::clone(&self.shared),
+            queue: self.turn.permit.as_ref().map(|(queue, _)| *queue),
+        }
     }
 
     /// Returns the watches of this turn that are still on the agenda.
@@ -89,8 +107,6 @@ impl Poll {
         if let Some((queue_index, permit)) = self.turn.permit.take() {
             let took = uptime.saturating_sub(permit.since());
             drop(permit);
-            let queue = state.queues.queue(queue_index);
-            queue.budget.charge(together.requests.saturating_sub(1));
             if let Some(observation) = whole {
                 let http_status = match &together.problem {
                     Some(Observation::Problem(problem)) => problem.http_status,
@@ -140,6 +156,23 @@ impl Poll {
 }
 
 impl Shared {
+    /// Notes that a request for several jobs gained nothing: it was refused, or showed no more jobs
+    /// than it cost requests. For a time each of these watches is then asked for alone.
+    fn note_gain(&self, service: &Service, first: Option<&Member>, together: &Together) {
+        let Some((_, first)) = first else { return };
+        let batch = service.batch_at(first.tracking.stage());
+        if !batch.is_some_and(|batch| batch.alone) || !together.gained_nothing() {
+            return;
+        }
+        let uptime = self.clock.uptime();
+        let gainless = &mut self.state().gainless;
+        gainless.retain(|_, until| *until > uptime);
+        if gainless.len() < GAINLESS_MAX {
+            let key = (Arc::clone(&service.name), Arc::clone(&first.params));
+            gainless.insert(key, uptime.saturating_add(GAINLESS_FOR));
+        }
+    }
+
     /// Puts a watch back whose job a batch did not show: it is asked for alone, soon.
     fn ask_alone(&self, taken: Taken, entry: &Entry) {
         let due = self.clock.uptime();
@@ -176,6 +209,26 @@ impl Shared {
             ticket,
             duty: Duty::Poll,
         });
+    }
+}
+
+/// The pages of a list, which spend a budget.
+struct Pages {
+    shared: Arc<Shared>,
+    queue: Option<usize>,
+}
+
+impl SpendPage for Pages {
+    fn spend_page(&self, is_must: bool) -> bool {
+        let Some(queue) = self.queue else { return true };
+        let uptime = self.shared.clock.uptime();
+        let mut state = self.shared.state();
+        let budget = &mut state.queues.queue(queue).budget;
+        let is_spent = budget.spend(uptime);
+        if is_must && !is_spent {
+            budget.charge(uptime);
+        }
+        is_must || is_spent
     }
 }
 
@@ -222,15 +275,19 @@ impl State {
         service: &Service,
         queue: usize,
         ticket: Ticket,
+        uptime: Duration,
     ) -> Option<Vec<Ticket>> {
         let Self {
             agenda,
             queues,
             alone,
+            gainless,
             ..
         } = self;
         let first = agenda.entry(ticket)?;
-        let is_alone = alone.remove(&first.id);
+        let key = (Arc::clone(&first.service), Arc::clone(&first.params));
+        let is_gainless = gainless.get(&key).is_some_and(|until| *until > uptime);
+        let is_alone = alone.remove(&first.id) || is_gainless;
         let batch = service.batch_at(first.tracking.stage())?;
         let takes = |entry: &Entry| {
             batch.takes(subject_of(entry).present_id()) && entry.tracking.follow().is_none()
@@ -244,10 +301,11 @@ impl State {
             batch.max
         };
         let waiting = &mut queues.queue(queue).waiting;
-        Some(waiting.take_some(most.saturating_sub(1), |ticket| {
+        let others = waiting.take_some(most.saturating_sub(1), |ticket| {
             agenda.entry(ticket).is_some_and(|entry| {
                 share_a_request(entry, first) && !alone.contains(&entry.id) && takes(entry)
             })
-        }))
+        });
+        (!batch.is_too_much_for(others.len() + 1)).then_some(others)
     }
 }

@@ -14,11 +14,13 @@ use jobwatch::credential::kinds::none::Nothing;
 use jobwatch::definition::Definition;
 use jobwatch::definition::catalog::Catalog;
 use jobwatch::metrics::Metrics;
+use jobwatch::schedule::budget::Limits;
 use jobwatch::service::reach::AllowedHosts;
 use jobwatch::service::transport::SharedTransport;
 use jobwatch::service::{Base, Service, Services};
 use jobwatch::sink::SharedSink;
 use jobwatch::store::SharedStore;
+use jobwatch::timing::Timing;
 use jobwatch::wake::Wake;
 use jobwatch::watch::change::Composer;
 use jobwatch::watch::event::Instance;
@@ -120,7 +122,13 @@ async fn death(world: &World) {
 async fn act(world: &World, orderly: Option<Duration>) -> Ended {
     let stop = CancellationToken::new();
     let tracker = TaskTracker::new();
-    let process = Process::build(world, &tracker);
+    let clock: SharedClock = Arc::new(LifeClock(world.clone()));
+    let surroundings = Surroundings {
+        services: services(world, &clock),
+        sinks: sinks(world),
+        subscriptions: subscriptions(),
+    };
+    let process = Process::build(world, &clock, &tracker, surroundings);
     // Like the program, it does not start without its watches.
     if process.poller.load().await.is_err() {
         return Ended::Stopped;
@@ -214,26 +222,37 @@ async fn client(world: World, actions: Arc<Actions>, job: Job) {
     }
 }
 
+/// The models around a process.
+pub(super) struct Surroundings {
+    pub(super) services: Services,
+    pub(super) sinks: BTreeMap<String, SharedSink>,
+    pub(super) subscriptions: Subscriptions,
+}
+
 /// The parts of the program, connected as in the program.
-struct Process {
-    store: SharedStore,
-    poller: Poller,
+pub(super) struct Process {
+    pub(super) store: SharedStore,
+    pub(super) poller: Poller,
     courier: Courier,
-    actions: Arc<Actions>,
+    pub(super) actions: Arc<Actions>,
 }
 
 impl Process {
-    fn build(world: &World, tracker: &TaskTracker) -> Self {
-        let clock: SharedClock = Arc::new(LifeClock(world.clone()));
-        let store = Disk::open(world, Arc::clone(&clock));
+    pub(super) fn build(
+        world: &World,
+        clock: &SharedClock,
+        tracker: &TaskTracker,
+        around: Surroundings,
+    ) -> Self {
+        let store = Disk::open(world, Arc::clone(clock));
         let rng = || seeded_rng(world.state().rng.next_u64());
-        let services = services(world, &clock);
+        let services = around.services;
         let instance = Instance("model".to_owned());
-        let composer = Composer::new(instance, Arc::new(subscriptions()));
+        let composer = Composer::new(instance, Arc::new(around.subscriptions));
         let courier = Courier::new(courier::Parts {
             store: store.clone(),
-            sinks: sinks(world),
-            clock: Arc::clone(&clock),
+            sinks: around.sinks,
+            clock: Arc::clone(clock),
             rng: rng(),
             metrics: Metrics::shared(),
         });
@@ -241,7 +260,7 @@ impl Process {
             store: store.clone(),
             services: services.clone(),
             composer: composer.clone(),
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(clock),
             rng: rng(),
             metrics: Metrics::shared(),
             tracker: tracker.clone(),
@@ -254,7 +273,7 @@ impl Process {
             store: Arc::clone(&store),
             services,
             composer,
-            clock,
+            clock: Arc::clone(clock),
             wake,
             groups: Wake::default(),
             hints: HintSources::new(),
@@ -273,24 +292,46 @@ impl Process {
 
 fn services(world: &World, clock: &SharedClock) -> Services {
     let Plan { timing, limits, .. } = &*world.plan;
-    let credential = Credential::new("none", "none", Box::new(Nothing), Arc::clone(clock));
-    let credential = Arc::new(credential);
+    let credential = no_credential(clock);
     let transport: SharedTransport = Arc::new(Cloud(world.clone()));
     Services::new(SERVICES.map(|name| Service {
+        limits: *limits,
+        ..service(name, "cloud", timing, &credential, &transport)
+    }))
+}
+
+pub(super) fn no_credential(clock: &SharedClock) -> Arc<Credential> {
+    let credential = Credential::new("none", "none", Box::new(Nothing), Arc::clone(clock));
+    Arc::new(credential)
+}
+
+/// Makes a service of jobs that are asked for one by one, with a budget of 1 poll a second.
+pub(super) fn service(
+    name: &str,
+    host: &str,
+    timing: &Timing,
+    credential: &Arc<Credential>,
+    transport: &SharedTransport,
+) -> Service {
+    Service {
         name: Arc::from(name),
         definition: Arc::clone(&DEFINITION),
-        base: Base::Url(format!("https://cloud.example/{name}")),
-        credential: Arc::clone(&credential),
+        base: Base::Url(format!("https://{host}.example/{name}")),
+        credential: Arc::clone(credential),
         params: [("project_id".to_owned(), "p".to_owned())].into(),
         timing: timing.clone(),
         stages: BTreeMap::new(),
         expect: None,
         allow_hosts: AllowedHosts::default(),
         max_body: 1024 * 1024,
-        limits: *limits,
-        transport: Arc::clone(&transport),
+        limits: Limits {
+            rate: Some(1.0),
+            burst: 1,
+            concurrency: 1,
+        },
+        transport: Arc::clone(transport),
         refusals: Arc::default(),
-    }))
+    }
 }
 
 fn sinks(world: &World) -> BTreeMap<String, SharedSink> {

@@ -152,7 +152,12 @@ async fn a_file_of_an_earlier_version_shrinks_once_compacted() {
     assert!(compacted.bytes < kept.bytes / 4, "{compacted:?}");
     assert_eq!(number(&database.file(), "auto_vacuum"), 2);
     let store = database.open();
-    let left = store.watching(None, 10, &Arc::default()).await.unwrap().entries.len();
+    let left = store
+        .watching(None, 10, &Arc::default())
+        .await
+        .unwrap()
+        .entries
+        .len();
     assert_eq!(left, 1, "watches go on");
 }
 
