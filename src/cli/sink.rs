@@ -310,8 +310,11 @@ fn sample(kind: EventKind, instance: &str, now: Timestamp) -> Event {
     clock::machine_seeded_rng().fill_bytes(&mut random);
     let running = (JobState::Running, "RUNNING");
     let (outcome, (state, status)) = match kind {
-        EventKind::Accepted | EventKind::Changed | EventKind::Held => (None, running),
-        EventKind::Blind | EventKind::Sighted => (None, running),
+        EventKind::Accepted
+        | EventKind::Changed
+        | EventKind::Held
+        | EventKind::Blind
+        | EventKind::Sighted => (None, running),
         EventKind::LateResult => (Some(Outcome::TimedOut), (JobState::Succeeded, "SUCCESS")),
         EventKind::GroupFinished => (Some(Outcome::Succeeded), (JobState::Succeeded, "SUCCESS")),
         EventKind::Finished(outcome) => match outcome.severity() {
