@@ -99,7 +99,8 @@ async fn a_lasting_403_about_the_token_ends_at_the_deadline() {
     let cloud = Cloud::start();
     cloud.jobs.always(Answer::new(403, &recorded_403()));
     let service = Cloud::service("jobs", &cloud.jobs.url);
-    let service = service.replace("poll = {", "poll = { deadline = \"2h\",");
+    let times = "poll = { blind_after = \"0s\", deadline = \"2h\",";
+    let service = service.replace("poll = {", times);
     let app = cloud.app_with(&format!("{KEYSTONE}{service}")).await;
     let id = app.submit("jobs", "job-1").await;
     for _ in 0..2 * 360 - 1 {
