@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use crate::cli::config_args::ConfigArgs;
 use crate::cli::db::prune::Prune;
+use crate::cli::exit::Exit;
 use crate::cli::output::{Paint, Table, complain, plain, say, say_json};
-use crate::cli::{ConfigArgs, Exit};
 use crate::store::StoreError;
 use crate::store::sqlite::maintenance;
 use crate::store::sqlite::maintenance::Inspection;

@@ -17,31 +17,11 @@ use crate::schedule::places::{Places, Slot};
 use crate::schedule::reason::Reason;
 use crate::watch::WatchId;
 
+pub use crate::schedule::places::Ticket;
 pub use crate::watch::entry::Entry;
 
 /// The queue may have as many outdated entries as there are watches, and these beside them.
 const OUTDATED: usize = 1024;
-
-/// A reference to an entry; valid until the entry is scheduled again or removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    slot: u32,
-    generation: u32,
-}
-
-impl Ticket {
-    pub(super) fn new(slot: u32, generation: u32) -> Self {
-        Self { slot, generation }
-    }
-
-    pub(super) fn slot(self) -> u32 {
-        self.slot
-    }
-
-    pub(super) fn generation(self) -> u32 {
-        self.generation
-    }
-}
 
 /// The place of a watch in the order of polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +84,7 @@ impl Agenda {
                 return None;
             }
             self.queue.pop();
-            let ticket = Ticket { slot, generation };
+            let ticket = Ticket::new(slot, generation);
             if let Some(found) = self.places.get(ticket) {
                 return Some((ticket, found.duty));
             }
@@ -115,7 +95,7 @@ impl Agenda {
     /// Returns the uptime at which the next queued entry is due.
     pub fn next_due(&mut self) -> Option<Duration> {
         while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
-            if self.places.get(Ticket { slot, generation }).is_some() {
+            if self.places.get(Ticket::new(slot, generation)).is_some() {
                 return Some(Duration::from_micros(due));
             }
             self.queue.pop();
@@ -161,7 +141,7 @@ impl Agenda {
         slot.due = micros(due);
         self.late -= usize::from(before == Duty::PollLate);
         self.late += usize::from(duty == Duty::PollLate);
-        self.queue_again(ticket.slot, micros(due));
+        self.queue_again(ticket.slot(), micros(due));
     }
 
     /// Makes the poll of a queued watch due at `due`, if it is due later. One that is taken at
@@ -234,7 +214,7 @@ impl Agenda {
                 places.get(Ticket::new(*slot, *generation)).is_some()
             });
         }
-        queue.push(Reverse((due, ticket.slot, ticket.generation)));
+        queue.push(Reverse((due, ticket.slot(), ticket.generation())));
     }
 }
 
@@ -345,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_are_hastened_over_and_over_do_not_fill_the_queue() {
+    fn hastening_again_and_again_does_not_fill_the_queue() {
         let mut agenda = Agenda::default();
         for n in 0..10 {
             agenda.add(entry(n), Duty::Poll, at(1_000_000));

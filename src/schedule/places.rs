@@ -8,7 +8,6 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Found;
 
 use crate::schedule::Duty;
-use crate::schedule::agenda::Ticket;
 use crate::schedule::reason::Reason;
 use crate::watch::WatchId;
 use crate::watch::entry::Entry;
@@ -57,6 +56,27 @@ impl Slot {
     pub(super) fn answered(&self) -> Option<Duration> {
         let is_any = self.answered != NEVER;
         is_any.then(|| Duration::from_secs(self.answered.into()))
+    }
+}
+
+/// A reference to an entry; valid until the entry is scheduled again or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    slot: u32,
+    generation: u32,
+}
+
+impl Ticket {
+    pub(super) fn new(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
+
+    pub(super) fn slot(self) -> u32 {
+        self.slot
+    }
+
+    pub(super) fn generation(self) -> u32 {
+        self.generation
     }
 }
 

@@ -1,4 +1,4 @@
-//! The part of the store contract about retention: what ended long ago is deleted, in small steps.
+//! The part of the store contract about retention: the deletion of old watches, in small steps.
 //!
 //! A watch expires when it has ended, and its last event and the end of its last delivery are older
 //! than the time that a call gives. With it go its events, deliveries, attempts and evidence. A

@@ -107,7 +107,7 @@ pub struct Page {
     pub next: Option<PageCursor>,
 }
 
-/// A page of what polling needs of watches, with the time of the end of each that has ended.
+/// A page of watches with the facts that polling needs, and the end of each that has ended.
 #[derive(Debug, Clone, Default)]
 pub struct EntryPage {
     /// The watches in the order of the pages.

@@ -16,7 +16,7 @@ use crate::clock::{SharedClock, earlier, show_duration};
 use crate::metrics::Metrics;
 use crate::store::{Expiry, Pruned, SharedStore, StoreError};
 
-/// The time from the start to the first look: what the start has to do comes first.
+/// The time from the start to the first look, so that it does not delay the start.
 const FIRST_LOOK: Duration = Duration::from_mins(1);
 /// The time between two looks.
 const LOOK_EVERY: Duration = Duration::from_hours(1);

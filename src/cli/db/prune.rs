@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::Exit;
 use crate::cli::db::{DatabaseArgs, failed};
 use crate::cli::duration::two_units;
+use crate::cli::exit::Exit;
 use crate::cli::output::{complain, note, say, say_json, time};
 use crate::clock::{SystemClock, earlier, parse_duration, show_duration};
 use crate::store::sqlite::prune::{Report, count, prune};

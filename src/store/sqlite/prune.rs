@@ -160,7 +160,7 @@ fn alone(db: &Connection, expiry: &Expiry) -> Result<Pruned, SqlError> {
 ///
 /// # Errors
 /// The file is missing, a daemon has it open, it belongs to another program or to a newer version,
-/// or a write failed. What was deleted before is gone.
+/// or a write failed. The watches that were deleted before are gone.
 pub fn prune(path: &Path, expiry: &Expiry, compact: bool) -> Result<Report, StoreError> {
     if !path.exists() {
         return Err(open_error(path, "the file does not exist"));

@@ -189,6 +189,9 @@ impl Deletion<'_> {
     /// Deletes a watch with everything about it, if it has expired. Returns false if the room was
     /// not enough for all of it.
     fn watch(&mut self, number: i64) -> Result<bool, SqlError> {
+        if self.room == 0 {
+            return Ok(false);
+        }
         let Some((id, group)) = self.expired(number)? else {
             return Ok(true);
         };

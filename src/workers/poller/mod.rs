@@ -8,7 +8,7 @@
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
 //! [`together`] asks for several jobs at once, [`answers`] keeps the last answer of each service,
-//! [`common`] has the values that watches share, [`status`] shows services and budgets,
+//! [`interned`] has the values that watches share, [`status`] shows services and budgets,
 //! [`unasked`] explains an end without a poll, and [`blindness`] keeps the watches of services
 //! whose jobs cannot be seen.
 
@@ -17,11 +17,11 @@ mod backlog;
 mod blindness;
 mod budget_queue;
 mod commit;
-mod common;
 mod decision;
 mod dispatch;
 mod facts;
 mod in_flight;
+mod interned;
 mod load;
 mod poll;
 mod progress;
@@ -57,9 +57,9 @@ use crate::workers::poller::answers::LastAnswers;
 use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::blindness::BlindServices;
 use crate::workers::poller::budget_queue::BudgetQueues;
-use crate::workers::poller::common::Common;
 pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
+use crate::workers::poller::interned::Interned;
 pub use crate::workers::poller::status::{BlindStatus, BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
@@ -133,8 +133,8 @@ struct State {
     /// The services and params whose jobs are asked for one by one until this uptime, because a
     /// request for several of them gained nothing.
     gainless: HashMap<(Arc<str>, Arc<Params>), Duration>,
-    params: Common<Params>,
-    labels: Common<Labels>,
+    params: Interned<Params>,
+    labels: Interned<Labels>,
     /// The number of polls started.
     polls: u64,
     /// The services and unlisted status values that a warning named already.
@@ -174,8 +174,8 @@ impl Poller {
             left: Left::default(),
             alone: HashSet::new(),
             gainless: HashMap::new(),
-            params: Common::default(),
-            labels: Common::default(),
+            params: Interned::default(),
+            labels: Interned::default(),
             polls: 0,
             warned: HashSet::new(),
         };

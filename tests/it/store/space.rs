@@ -41,7 +41,8 @@ impl Database {
     /// Stores 200 watches that ended after a day, each with some 30 KB of events.
     async fn fill(&self) -> SharedStore {
         let store = self.open();
-        for n in 1..=200 {
+        // An old database has a watch of the first job.
+        for n in 2..=201 {
             ended(&store, n, DAY, &[]).await;
         }
         let db = Connection::open(self.file()).unwrap();
@@ -79,7 +80,8 @@ async fn a_new_file_gives_space_back_in_small_steps() {
     let mut steps = 0;
     loop {
         let given = store.give_back().await.unwrap();
-        assert!(given <= 64 * 4096, "{given}");
+        // A page of the map of pages may go with them.
+        assert!(given <= 65 * 4096, "{given}");
         if given == 0 {
             break;
         }
@@ -101,7 +103,7 @@ async fn a_new_file_gives_space_back_in_small_steps() {
 async fn a_file_is_pruned_and_shrunk_while_no_daemon_runs() {
     let database = Database::new();
     let store = database.fill().await;
-    accepted(&store, watch(201)).await;
+    accepted(&store, watch(301)).await;
     let refused = message(prune(&database.file(), &before(2 * DAY), false).unwrap_err());
     assert!(refused.contains("stop the daemon first"), "{refused}");
     let counted = count(&database.file(), &before(2 * DAY)).unwrap();
@@ -122,7 +124,7 @@ async fn a_file_is_pruned_and_shrunk_while_no_daemon_runs() {
     assert!(
         database
             .open()
-            .watch(watch(201).id)
+            .watch(watch(301).id)
             .await
             .unwrap()
             .is_some()

@@ -9,14 +9,14 @@ const FEW: usize = 1024;
 
 /// One copy of each value in use. A value that no watch uses any more is removed when the number
 /// of values has doubled.
-pub(super) struct Common<T> {
+pub(super) struct Interned<T> {
     values: HashSet<Arc<T>>,
     clean_at: usize,
     /// A value that was given, and the copy for it: values come in rows of the same one.
     last: Option<(Arc<T>, Arc<T>)>,
 }
 
-impl<T> Default for Common<T> {
+impl<T> Default for Interned<T> {
     fn default() -> Self {
         Self {
             values: HashSet::new(),
@@ -26,7 +26,7 @@ impl<T> Default for Common<T> {
     }
 }
 
-impl<T: Hash + Eq> Common<T> {
+impl<T: Hash + Eq> Interned<T> {
     /// Returns the one copy of a value.
     pub(super) fn one(&mut self, value: Arc<T>) -> Arc<T> {
         if let Some((given, copy)) = &self.last
@@ -59,27 +59,27 @@ mod tests {
 
     #[test]
     fn equal_values_have_one_copy() {
-        let mut common = Common::default();
-        let one = common.one(Arc::new(1));
-        assert!(Arc::ptr_eq(&one, &common.one(Arc::new(1))));
-        assert!(!Arc::ptr_eq(&one, &common.one(Arc::new(2))));
-        assert!(Arc::ptr_eq(&one, &common.one(Arc::new(1))));
+        let mut interned = Interned::default();
+        let one = interned.one(Arc::new(1));
+        assert!(Arc::ptr_eq(&one, &interned.one(Arc::new(1))));
+        assert!(!Arc::ptr_eq(&one, &interned.one(Arc::new(2))));
+        assert!(Arc::ptr_eq(&one, &interned.one(Arc::new(1))));
     }
 
     #[test]
     fn values_without_a_user_are_removed() {
-        let mut common = Common::default();
-        let kept: Vec<_> = (0..FEW).map(|n| common.one(Arc::new(n))).collect();
+        let mut interned = Interned::default();
+        let kept: Vec<_> = (0..FEW).map(|n| interned.one(Arc::new(n))).collect();
         for n in 0..100 * FEW {
-            common.one(Arc::new(n));
+            interned.one(Arc::new(n));
         }
         assert!(
-            common.values.len() <= 2 * FEW + 1,
+            interned.values.len() <= 2 * FEW + 1,
             "{}",
-            common.values.len()
+            interned.values.len()
         );
         for (n, value) in kept.iter().enumerate() {
-            assert!(Arc::ptr_eq(value, &common.one(Arc::new(n))));
+            assert!(Arc::ptr_eq(value, &interned.one(Arc::new(n))));
         }
     }
 }
