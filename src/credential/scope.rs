@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::outbound::url::BaseUrl;
+
 /// The scope of a credential, as far as its issuer gives it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Scope {
@@ -28,8 +30,9 @@ pub struct Endpoint {
     pub service_type: String,
     /// The region; `*` is any.
     pub region: String,
-    /// The URL as in the catalog; its path may have a version and a project.
-    pub url: String,
+    /// The URL of the catalog, without the version and the project that its path may have;
+    /// `None` if it is not a URL of HTTP.
+    pub base: Option<BaseUrl>,
     /// True if the endpoint would expose the secret to anyone on the network, while the
     /// issuer is asked over TLS.
     pub is_exposed: bool,
@@ -56,7 +59,7 @@ impl Scope {
     /// The catalog has no such endpoint, or none over TLS, or it has several regions and
     /// none is given: the service of another region would not know the jobs, and they would
     /// be taken for lost.
-    pub fn base_url(&self, types: &[String], region: Option<&str>) -> Result<String, String> {
+    pub fn base_url(&self, types: &[String], region: Option<&str>) -> Result<&BaseUrl, String> {
         let of_type = |wanted: &String| -> Vec<&Endpoint> {
             let is_it = |it: &&Endpoint| {
                 let is_there = region.is_none_or(|region| it.region == region || it.region == "*");
@@ -64,27 +67,31 @@ impl Scope {
             };
             self.catalog.iter().filter(is_it).collect()
         };
-        let types_shown = types.join(" or ");
+        let types_shown = || types.join(" or ");
         let endpoints = types.iter().map(of_type).find(|found| !found.is_empty());
         let endpoints = endpoints.unwrap_or_default();
-        let regions: BTreeSet<&str> = endpoints.iter().map(|it| it.region.as_str()).collect();
-        if region.is_none() && regions.len() > 1 {
+        let first = endpoints.first().map(|it| &it.region);
+        if region.is_none() && endpoints.iter().any(|it| Some(&it.region) != first) {
+            let regions: BTreeSet<&str> = endpoints.iter().map(|it| it.region.as_str()).collect();
             let regions: Vec<&str> = regions.into_iter().collect();
             return Err(format!(
-                "the credential's catalog has {types_shown} in several regions ({}): set `region` of the service",
+                "the credential's catalog has {} in several regions ({}): set `region` of the service",
+                types_shown(),
                 regions.join(", ")
             ));
         }
         let kept = endpoints.iter().find(|it| !it.is_exposed);
         if kept.is_none() && !endpoints.is_empty() {
             return Err(format!(
-                "the credential's catalog has {types_shown} only without TLS, while its `auth_url` is https://: set `url` of the service"
+                "the credential's catalog has {} only without TLS, while its `auth_url` is https://: set `url` of the service",
+                types_shown()
             ));
         }
-        let url = kept.and_then(|it| before_version(&it.url));
-        url.ok_or_else(|| {
+        let base = kept.and_then(|it| it.base.as_ref());
+        base.ok_or_else(|| {
             format!(
-                "the credential's catalog has no endpoint {types_shown} in the region {}: set `url` of the service",
+                "the credential's catalog has no endpoint {} in the region {}: set `url` of the service",
+                types_shown(),
                 region.unwrap_or("any")
             )
         })
@@ -93,7 +100,7 @@ impl Scope {
 
 /// Returns `https://host/volume` for `https://host/volume/v3/PROJECT`; only the host for a
 /// path without a version.
-fn before_version(url: &str) -> Option<String> {
+pub(super) fn before_version(url: &str) -> Option<BaseUrl> {
     let url = reqwest::Url::parse(url).ok()?;
     if !matches!(url.scheme(), "http" | "https") {
         return None;
@@ -102,10 +109,11 @@ fn before_version(url: &str) -> Option<String> {
     let segments: Vec<&str> = url.path_segments()?.collect();
     let prefix = segments.iter().position(|segment| is_version(segment));
     let prefix = prefix.map(|end| segments[..end].join("/"));
-    Some(match prefix.filter(|prefix| !prefix.is_empty()) {
+    let base = match prefix.filter(|prefix| !prefix.is_empty()) {
         Some(prefix) => format!("{origin}/{prefix}"),
         None => origin,
-    })
+    };
+    Some(base.into())
 }
 
 fn is_version(segment: &str) -> bool {
@@ -122,7 +130,7 @@ mod tests {
         let endpoint = |service_type: &str, region: &str, url: &str| Endpoint {
             service_type: service_type.into(),
             region: region.into(),
-            url: url.into(),
+            base: before_version(url),
             is_exposed: false,
         };
         Scope {
@@ -140,7 +148,11 @@ mod tests {
 
     #[test]
     fn the_catalog_gives_the_host_and_the_definition_the_version() {
-        let base = |wanted: &str, region| scope().base_url(&[wanted.to_owned()], region);
+        let scope = scope();
+        let base = |wanted: &str, region| {
+            let found = scope.base_url(&[wanted.to_owned()], region);
+            found.map(BaseUrl::as_str)
+        };
         assert_eq!(
             base("dcsv1", Some("eu-de")).unwrap(),
             "https://dcs.eu-de.example.com"
@@ -173,11 +185,11 @@ mod tests {
         assert!(error.contains("only without TLS"), "{error}");
         scope.catalog.push(Endpoint {
             is_exposed: false,
-            url: "https://other.example.com/v1.0/p".into(),
+            base: before_version("https://other.example.com/v1.0/p"),
             ..scope.catalog[1].clone()
         });
         let url = scope.base_url(&types, Some("eu-de")).unwrap();
-        assert_eq!(url, "https://other.example.com");
+        assert_eq!(url.as_str(), "https://other.example.com");
     }
 
     #[test]

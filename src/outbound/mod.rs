@@ -3,17 +3,19 @@
 //! [`client`] builds a client; a [`secret`] is read from its file and removed from answers
 //! by [`redaction`]; [`retry_after`] reads the pause that a server asks for; [`html`]
 //! quotes the page of a gateway; [`egress`] restricts the URLs that callers give; [`proxy`]
-//! is the way through a company's network.
+//! is the way through a company's network, and [`direct`] the client for polls without one.
 
+pub mod direct;
 pub mod egress;
 pub mod html;
 pub mod proxy;
 pub mod redaction;
 pub mod retry_after;
 pub mod secret;
-pub(crate) mod url;
+pub mod url;
 
 use std::error::Error;
+use std::io;
 
 /// The name of rustls for a certificate whose authority is not trusted.
 const UNKNOWN_ISSUER: &str = "UnknownIssuer";
@@ -23,6 +25,14 @@ const TRUST_ADVICE: &str =
 
 /// The remedy when TLS cannot be set up, which the cause alone does not name.
 pub(crate) const NO_TLS: &str = "cannot set up TLS: are there CA certificates? install the package ca-certificates, or name a bundle in SSL_CERT_FILE";
+
+/// The header `User-Agent` of every request.
+pub(crate) const USER_AGENT: &str = concat!("jobwatch/", env!("CARGO_PKG_VERSION"));
+
+/// The words for an exchange that took too long.
+pub(crate) const TIMED_OUT: &str = "it timed out";
+/// The words for an answer that ended too early.
+const BROKE_OFF: &str = "the answer broke off";
 
 /// Makes the builder of every client: it follows no redirect, and sends a request again only
 /// if the server has certainly not processed it.
@@ -36,7 +46,7 @@ pub(crate) const NO_TLS: &str = "cannot set up TLS: are there CA certificates? i
 /// POST is safe. No budget counts the second try, because the server did not serve the first.
 pub fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
-        .user_agent(concat!("jobwatch/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
 }
 
@@ -44,23 +54,45 @@ pub fn client() -> reqwest::ClientBuilder {
 /// out, since its path may hold a secret.
 pub fn in_words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "it timed out".to_owned();
+        return TIMED_OUT.to_owned();
     }
     let step = if error.is_connect() {
         "cannot connect"
     } else if error.is_body() || error.is_decode() {
-        "the answer broke off"
+        BROKE_OFF
     } else {
         "the request failed"
     };
-    match causes(error).last().map(ToString::to_string) {
-        Some(innermost) => {
-            let is_unknown = innermost.contains(UNKNOWN_ISSUER);
-            let advice = if is_unknown { TRUST_ADVICE } else { "" };
-            format!("{step}: {innermost}{advice}")
-        }
-        None => step.to_owned(),
+    causes(error)
+        .last()
+        .map_or_else(|| step.to_owned(), |innermost| because(step, innermost))
+}
+
+/// Describes a failure that is not one of reqwest, as [`in_words`] does: `step` has failed.
+fn failure_in_words(step: &str, error: &(dyn Error + 'static)) -> String {
+    if causes_of(error).any(is_timeout) {
+        return TIMED_OUT.to_owned();
     }
+    because(step, causes_of(error).last().unwrap_or(error))
+}
+
+/// Describes an answer that ended too early, or could not be decompressed.
+pub(crate) fn broke_off(error: &(dyn Error + 'static)) -> String {
+    failure_in_words(BROKE_OFF, error)
+}
+
+fn because(step: &str, innermost: &dyn Error) -> String {
+    let innermost = innermost.to_string();
+    let is_unknown = innermost.contains(UNKNOWN_ISSUER);
+    let advice = if is_unknown { TRUST_ADVICE } else { "" };
+    format!("{step}: {innermost}{advice}")
+}
+
+fn is_timeout(cause: &(dyn Error + 'static)) -> bool {
+    let of_hyper = cause.downcast_ref::<hyper::Error>();
+    let of_system = cause.downcast_ref::<io::Error>();
+    of_hyper.is_some_and(hyper::Error::is_timeout)
+        || of_system.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Describes the innermost cause of a failure.
@@ -71,7 +103,14 @@ pub fn innermost(error: &reqwest::Error) -> String {
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
+    error.source().into_iter().flat_map(causes_of)
+}
+
+/// Returns an error and the causes of it, the innermost last.
+fn causes_of<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&cause| cause.source())
 }
 
 /// True if `url` names this machine, as the URL of a simulator does.

@@ -8,9 +8,9 @@ use std::fmt::{Debug, Display, Formatter, Result as Formatted};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
-use reqwest::{ClientBuilder, Response, Url};
+use reqwest::{ClientBuilder, Url};
 
 use crate::outbound::redaction::Redaction;
 use crate::outbound::{causes, client, in_words, innermost, names_this_machine};
@@ -95,22 +95,21 @@ impl Route {
 
     /// Describes the refusal if the proxy itself has answered, in place of the service. A
     /// proxy can do that only for a request without TLS.
-    pub fn refusal(&self, response: &Response) -> Option<String> {
+    pub fn refusal(&self, scheme: &str, status: StatusCode, headers: &HeaderMap) -> Option<String> {
         let is_forwarded = match self {
             Self::Environment => true,
             Self::Direct => false,
             Self::Proxy(proxy) => !proxy.is_socks(),
         };
-        if !is_forwarded || response.url().scheme() != "http" {
+        if !is_forwarded || scheme != "http" {
             return None;
         }
-        let (proxy, status) = (self.name(), response.status());
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            return Some(format!("{proxy} {ASKS_FOR_USER}"));
+            return Some(format!("{} {ASKS_FOR_USER}", self.name()));
         }
-        let code = response.headers().get(SQUID_ERROR)?.to_str().ok()?;
+        let code = headers.get(SQUID_ERROR)?.to_str().ok()?;
         let code: String = code.chars().take(SQUID_ERROR_CHARS_MAX).collect();
-        let status = status.as_u16();
+        let (proxy, status) = (self.name(), status.as_u16());
         Some(format!(
             "{proxy} refused the request: HTTP {status} ({code})"
         ))

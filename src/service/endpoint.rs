@@ -31,7 +31,7 @@ pub(super) fn base(
     let own_region = region(section, "region");
     let own_cloud = section.text("cloud");
     if section.has("url") {
-        return stated(section, credential).map(Base::Url);
+        return stated(section, credential).map(|url| Base::Url(url.into()));
     }
     let definition = definition?;
     let region = own_region.or_else(|| credential?.region.clone());
@@ -40,7 +40,7 @@ pub(super) fn base(
     if let Some(pattern) = pattern
         && let Some(url) = filled(pattern, region.as_deref())
     {
-        return Some(Base::Url(url));
+        return Some(Base::Url(url.into()));
     }
     let has_catalog = credential.is_some_and(|found| found.credential.auth_url().is_some());
     if has_catalog && !definition.catalog.is_empty() {

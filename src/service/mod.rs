@@ -23,10 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use reqwest::Url;
 
 use crate::credential::scope::Scope;
 use crate::credential::{SharedCredential, Trouble};
 use crate::definition::Definition;
+use crate::outbound::url::BaseUrl;
 use crate::schedule::budget::Limits;
 use crate::service::reach::AllowedHosts;
 use crate::service::refusals::Refusals;
@@ -79,8 +81,8 @@ pub struct StageSettings {
 /// The source of a service's URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// Scheme, host, port and perhaps a path prefix, without a final `/`.
-    Url(String),
+    /// The beginning of each URL.
+    Url(BaseUrl),
     /// The service catalog that the credential's issuer sends with a token.
     Catalog {
         /// The types of service to search for; the first one found is used.
@@ -91,10 +93,16 @@ pub enum Base {
 }
 
 impl Base {
-    fn url(&self, scope: &Scope) -> Result<String, String> {
+    /// Returns the URL of a request with this path and query.
+    ///
+    /// # Errors
+    /// The catalog has no such service, or the URL is invalid.
+    fn url(&self, scope: &Scope, path_and_query: &str) -> Result<Url, String> {
         match self {
-            Self::Url(url) => Ok(url.clone()),
-            Self::Catalog { types, region } => scope.base_url(types, region.as_deref()),
+            Self::Url(base) => base.with(path_and_query),
+            Self::Catalog { types, region } => scope
+                .base_url(types, region.as_deref())?
+                .with(path_and_query),
         }
     }
 }
@@ -102,7 +110,7 @@ impl Base {
 impl std::fmt::Display for Base {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Url(url) => f.write_str(url),
+            Self::Url(url) => url.fmt(f),
             Self::Catalog { types, region } => {
                 write!(f, "catalog:{}", types.join(","))?;
                 region.iter().try_for_each(|region| write!(f, "@{region}"))
@@ -124,8 +132,7 @@ impl Service {
     /// Returns the budget that polls of this service spend.
     pub fn budget_key(&self) -> BudgetKey {
         let endpoint = match &self.base {
-            Base::Url(url) => reqwest::Url::parse(url)
-                .map_or_else(|_| url.clone(), |url| url.origin().ascii_serialization()),
+            Base::Url(url) => url.origin(),
             catalog @ Base::Catalog { .. } => catalog.to_string(),
         };
         BudgetKey {

@@ -222,10 +222,8 @@ impl Service {
         rendered: RenderedRequest,
         scope: &Scope,
     ) -> Result<reqwest::Request, Problem> {
-        let base = self.base.url(scope).map_err(misconfigured)?;
-        let url = format!("{base}{}", rendered.path_and_query);
-        let url = Url::parse(&url)
-            .map_err(|error| misconfigured(format!("invalid URL {url}: {error}")))?;
+        let url = self.base.url(scope, &rendered.path_and_query);
+        let url = url.map_err(misconfigured)?;
         let mut request = reqwest::Request::new(rendered.method, url);
         *request.timeout_mut() = Some(reading.timing.request_timeout());
         for (name, value) in rendered.headers {

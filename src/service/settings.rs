@@ -189,7 +189,7 @@ fn route(section: &Reader<'_>, base: Option<&Base>) -> Option<Route> {
         if proxy.has_password() && section.is_written_openly("proxy") {
             section.warn("proxy", "a password stands in a file that every user can read; use `${VARIABLE}` in its place");
         }
-        let is_near = matches!(base, Some(Base::Url(url)) if is_local(url));
+        let is_near = matches!(base, Some(Base::Url(url)) if is_local(url.as_str()));
         if is_near && !proxy.is_local() {
             section.warn("proxy", "the `url` names this machine, but the proxy will look for it on its own machine; use `proxy = \"none\"` to ask it directly");
         }

@@ -1,28 +1,34 @@
 //! One exchange with a job API: the contract, and its implementation over HTTP, which limits
 //! time and size and follows no redirect. The service itself follows those on its own origin.
 
+mod body;
+
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, Uri};
+use hyper::body::Body;
+use hyper_util::client::proxy::matcher::Matcher;
+use tokio::time::Sleep;
 
-use crate::clock::show_duration;
 use crate::definition::reading::Answer;
 use crate::outbound;
+use crate::outbound::direct::{ConnectionLimits, DirectClient, tls, uri_of};
 use crate::outbound::proxy::Route;
 use crate::outbound::redaction::Redaction;
 use crate::watch::observation::{Problem, ProblemKind};
 
-/// The time limit of connecting, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest gap between two pieces of a body. The head of an answer may take as long as
-/// the whole request: some services compute it first.
-const READ_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept. Load balancers usually close one after 60 s, and
-/// must not do it while a request is on its way.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// The limits of all connections. Load balancers usually close an idle one after 60 s, and must
+/// not do it while a request is on its way.
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connect: Duration::from_secs(5),
+    idle: Duration::from_secs(50),
+    http2_ping: Duration::from_secs(20),
+    http2_pong: Duration::from_secs(10),
+};
 
 /// A transport that several services share.
 pub type SharedTransport = Arc<dyn Transport>;
@@ -40,11 +46,37 @@ pub trait Transport: Send + Sync {
 /// Carries requests over HTTP; clones share one connection pool.
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
-    client: reqwest::Client,
-    /// The proxies that the client uses.
+    clients: Clients,
+    /// The proxies that the clients use.
     route: Route,
     /// The secrets for the proxy, which are removed from answers.
     secrets: Redaction,
+}
+
+/// The clients for the requests that a proxy takes, and for the others.
+#[derive(Debug, Clone)]
+enum Clients {
+    /// No proxy takes a request.
+    Direct(DirectClient),
+    /// The environment may name a proxy for some hosts.
+    ByHost {
+        direct: DirectClient,
+        proxied: reqwest::Client,
+        proxies: Arc<Matcher>,
+    },
+    /// One proxy takes all requests.
+    Proxied(reqwest::Client),
+}
+
+/// TLS cannot be set up, most often because the system has no CA certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// The client for a proxy cannot be made.
+    #[error(transparent)]
+    Proxied(#[from] reqwest::Error),
+    /// There is no certificate to trust.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
 }
 
 /// Uses the proxy of the environment for other machines only: for a proxy, `localhost`
@@ -85,7 +117,7 @@ impl HttpTransport {
     ///
     /// # Errors
     /// TLS cannot be set up, most often because the system has no CA certificates.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new() -> Result<Self, SetUpError> {
         Self::by(Route::Environment)
     }
 
@@ -93,7 +125,7 @@ impl HttpTransport {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn direct() -> Result<Self, reqwest::Error> {
+    pub fn direct() -> Result<Self, SetUpError> {
         Self::by(Route::Direct)
     }
 
@@ -101,73 +133,142 @@ impl HttpTransport {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn by(route: Route) -> Result<Self, reqwest::Error> {
-        Self::from(route.client()?, route)
+    pub fn by(route: Route) -> Result<Self, SetUpError> {
+        let proxied = || route.client().map(|client| LIMITS.set(client));
+        let clients = match &route {
+            Route::Direct => Clients::Direct(DirectClient::new(tls()?, LIMITS)),
+            Route::Environment => {
+                let tls = tls()?;
+                Clients::ByHost {
+                    proxied: proxied()?.tls_backend_preconfigured(tls.clone()).build()?,
+                    direct: DirectClient::new(tls, LIMITS),
+                    proxies: Arc::new(Matcher::from_system()),
+                }
+            }
+            Route::Proxy(_) => Clients::Proxied(proxied()?.build()?),
+        };
+        Ok(Self::of(clients, route))
     }
 
-    fn from(client: reqwest::ClientBuilder, route: Route) -> Result<Self, reqwest::Error> {
-        let client = client
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(10))
-            .http2_keep_alive_while_idle(true)
-            .build()?;
-        Ok(Self {
-            client,
+    fn of(clients: Clients, route: Route) -> Self {
+        Self {
+            clients,
             secrets: route.redaction(),
             route,
+        }
+    }
+
+    /// Sends a request that no proxy takes.
+    async fn send_directly(
+        &self,
+        client: &DirectClient,
+        uri: Uri,
+        request: reqwest::Request,
+        max_body: usize,
+    ) -> Result<Received, Problem> {
+        let limit = request.timeout().copied().unwrap_or(Duration::MAX);
+        let mut limit = pin!(tokio::time::sleep(limit));
+        let sent = client.send(uri.clone(), request);
+        let sent = within(limit.as_mut(), sent).await;
+        let response = sent.ok_or_else(timed_out)?.map_err(unreachable)?;
+        let http_status = Some(response.status().as_u16());
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let received = self.receive(scheme, response, max_body, |error| {
+            outbound::broke_off(error.as_ref())
+        });
+        let received = within(limit, received).await;
+        received.unwrap_or_else(|| {
+            Err(Problem {
+                http_status,
+                ..timed_out()
+            })
+        })
+    }
+
+    /// Sends a request that a proxy takes, or that the client itself sends directly.
+    async fn send_by_proxy(
+        &self,
+        client: &reqwest::Client,
+        request: reqwest::Request,
+        max_body: usize,
+    ) -> Result<Received, Problem> {
+        let sent = client.execute(request).await;
+        let response = sent.map_err(|error| unreachable(self.route.in_words(&error)))?;
+        let url = response.url().clone();
+        self.receive(url.scheme(), response.into(), max_body, |error| {
+            outbound::in_words(&error)
+        })
+        .await
+    }
+
+    async fn receive<B>(
+        &self,
+        scheme: &str,
+        response: Response<B>,
+        max_body: usize,
+        in_words: fn(B::Error) -> String,
+    ) -> Result<Received, Problem>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let (head, body) = response.into_parts();
+        // An answer of the proxy says nothing about the job.
+        if let Some(refusal) = self.route.refusal(scheme, head.status, &head.headers) {
+            return Err(unreachable(refusal));
+        }
+        let read = body::read(body, max_body, in_words).await;
+        let (body, is_cut) = read.map_err(|why| Problem {
+            http_status: Some(head.status.as_u16()),
+            ..unreachable(why)
+        })?;
+        Ok(Received {
+            http_status: head.status,
+            headers: head.headers,
+            body: self.secrets.body(body),
+            is_cut,
         })
     }
 }
 
-/// Reads the body up to the limit; true if there was more. The decompressed bytes are counted as
-/// they come, because the length of a compressed body says nothing about its size.
-async fn read_body(
-    response: &mut reqwest::Response,
-    max_body: usize,
-) -> Result<(Bytes, bool), Problem> {
-    let mut body = BytesMut::new();
-    loop {
-        let Some(chunk) = next_chunk(response).await? else {
-            return Ok((body.freeze(), false));
-        };
-        if body.len() + chunk.len() > max_body {
-            let left = max_body - body.len();
-            body.extend_from_slice(&chunk[..left]);
-            return Ok((body.freeze(), true));
-        }
-        if body.is_empty() {
-            body.reserve(chunk.len());
-        }
-        body.extend_from_slice(&chunk);
+/// Returns the output of `future`, or `None` if `limit` ends before it.
+async fn within<T>(mut limit: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = &mut limit => None,
     }
+}
+
+fn unreachable(message: String) -> Problem {
+    Problem::new(ProblemKind::Unreachable, message)
+}
+
+fn timed_out() -> Problem {
+    unreachable(outbound::TIMED_OUT.to_owned())
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: reqwest::Request, max_body: usize) -> Result<Received, Problem> {
-        let mut response =
-            self.client.execute(request).await.map_err(|error| {
-                Problem::new(ProblemKind::Unreachable, self.route.in_words(&error))
-            })?;
-        // An answer of the proxy says nothing about the job.
-        if let Some(refusal) = self.route.refusal(&response) {
-            return Err(Problem::new(ProblemKind::Unreachable, refusal));
+        match &self.clients {
+            Clients::Direct(client) => {
+                let uri = uri_of(&request).map_err(unreachable)?;
+                self.send_directly(client, uri, request, max_body).await
+            }
+            Clients::Proxied(client) => self.send_by_proxy(client, request, max_body).await,
+            Clients::ByHost {
+                direct,
+                proxied,
+                proxies,
+            } => {
+                let uri = uri_of(&request).map_err(unreachable)?;
+                if proxies.intercept(&uri).is_some() {
+                    self.send_by_proxy(proxied, request, max_body).await
+                } else {
+                    self.send_directly(direct, uri, request, max_body).await
+                }
+            }
         }
-        let http_status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        let read = read_body(&mut response, max_body).await;
-        let (body, is_cut) = read.map_err(|problem| Problem {
-            http_status: Some(http_status.as_u16()),
-            ..problem
-        })?;
-        Ok(Received {
-            http_status,
-            headers,
-            body: self.secrets.body(body),
-            is_cut,
-        })
     }
 }
 
@@ -180,25 +281,6 @@ impl Transport for LocalBypass {
             self.far.send(request, max_body).await
         }
     }
-}
-
-/// Returns the next piece of a body; `None` at its end.
-async fn next_chunk(response: &mut reqwest::Response) -> Result<Option<Bytes>, Problem> {
-    // Not reqwest's `read_timeout`: that one also runs while the head is waited for.
-    match tokio::time::timeout(READ_IDLE_TIMEOUT, response.chunk()).await {
-        Ok(chunk) => chunk.map_err(|error| unreachable(&error)),
-        Err(_) => Err(Problem::new(
-            ProblemKind::Unreachable,
-            format!(
-                "the answer broke off: no data for {}",
-                show_duration(READ_IDLE_TIMEOUT)
-            ),
-        )),
-    }
-}
-
-fn unreachable(error: &reqwest::Error) -> Problem {
-    Problem::new(ProblemKind::Unreachable, outbound::in_words(error))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::credential::configured::BuildError;
 use crate::outbound::proxy::Route;
 use crate::outbound::{NO_TLS, is_local};
 use crate::service::settings::ServiceSettings;
-use crate::service::transport::{HttpTransport, LocalBypass, SharedTransport};
+use crate::service::transport::{HttpTransport, LocalBypass, SetUpError, SharedTransport};
 use crate::service::{Base, Service, Services};
 use crate::settings::values::Settings;
 use crate::sink::SharedSink;
@@ -50,7 +50,7 @@ pub fn services_with(
 }
 
 /// Makes one transport for each route; services with the same proxy share its connections.
-fn transports(settings: &Settings) -> Result<BTreeMap<Route, SharedTransport>, reqwest::Error> {
+fn transports(settings: &Settings) -> Result<BTreeMap<Route, SharedTransport>, SetUpError> {
     let routes = settings.services.values().map(|it| &it.route);
     let routes: BTreeSet<&Route> = routes.collect();
     let made = routes.into_iter().map(|route| match route {
@@ -63,10 +63,10 @@ fn transports(settings: &Settings) -> Result<BTreeMap<Route, SharedTransport>, r
     made.collect()
 }
 
-fn by_environment(settings: &Settings) -> Result<SharedTransport, reqwest::Error> {
+fn by_environment(settings: &Settings) -> Result<SharedTransport, SetUpError> {
     let far = HttpTransport::new()?;
     let may_be_near = |base: &Base| match base {
-        Base::Url(url) => is_local(url),
+        Base::Url(url) => is_local(url.as_str()),
         Base::Catalog { .. } => true,
     };
     if !settings.services.values().any(|it| may_be_near(&it.base)) {

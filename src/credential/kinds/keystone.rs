@@ -23,7 +23,7 @@ use crate::credential::identity::{
 };
 use crate::credential::refusal::clock_ahead_s;
 use crate::credential::request_auth::{RequestAuth, TOKEN_HEADER};
-use crate::credential::scope::{Endpoint, Scope};
+use crate::credential::scope::{Endpoint, Scope, before_version};
 use crate::credential::{Grant, IssueError, Issuer};
 use crate::outbound::redaction::Redaction;
 use crate::outbound::secret::{Secret, Stamp};
@@ -375,7 +375,7 @@ pub(super) fn catalog_in(catalog: &Value, auth_url: &Url) -> Vec<Endpoint> {
             endpoints.push(Endpoint {
                 service_type: service_type.to_owned(),
                 region: region.unwrap_or("*").to_owned(),
-                url: url.to_owned(),
+                base: before_version(url),
                 is_exposed: auth_url.scheme() == "https" && is_unencrypted(url),
             });
         }

@@ -1,5 +1,6 @@
 //! The HTTP transport against servers on real sockets, with a clock that is stepped.
 
+mod alike;
 mod http2;
 mod proxies;
 mod replay;
@@ -16,8 +17,20 @@ use super::*;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
 
-fn transport() -> HttpTransport {
-    HttpTransport::direct().unwrap()
+/// Returns a transport with each client: the direct one, and that for proxies, here without one.
+fn transports() -> [HttpTransport; 2] {
+    let reqwest = LIMITS.set(outbound::client().no_proxy()).build().unwrap();
+    let proxied = HttpTransport::of(Clients::Proxied(reqwest), Route::Direct);
+    [HttpTransport::direct().unwrap(), proxied]
+}
+
+/// Returns the same transports with another configuration of TLS.
+fn transports_with(tls: rustls::ClientConfig) -> [HttpTransport; 2] {
+    let direct = DirectClient::new(tls.clone(), LIMITS);
+    let reqwest = LIMITS.set(outbound::client().no_proxy());
+    let reqwest = reqwest.tls_backend_preconfigured(tls).build().unwrap();
+    [Clients::Direct(direct), Clients::Proxied(reqwest)]
+        .map(|clients| HttpTransport::of(clients, Route::Direct))
 }
 
 async fn bound() -> (TcpListener, String) {
@@ -52,46 +65,49 @@ async fn asked(listener: &TcpListener) -> TcpStream {
 
 #[tokio::test(start_paused = true)]
 async fn head_may_take_as_long_as_the_request() {
-    let (listener, url) = bound().await;
-    let server = async {
-        let mut stream = asked(&listener).await;
-        advance(Duration::from_secs(12)).await;
-        stream.write_all(HEAD).await.unwrap();
-        advance(Duration::from_secs(9)).await;
-        stream.write_all(b"{}").await.unwrap();
-        stream
-    };
-    let transport = transport();
-    let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), server);
-    assert_eq!(received.unwrap().body, b"{}".as_slice());
+    for transport in transports() {
+        let (listener, url) = bound().await;
+        let server = async {
+            let mut stream = asked(&listener).await;
+            advance(Duration::from_secs(12)).await;
+            stream.write_all(HEAD).await.unwrap();
+            advance(Duration::from_secs(9)).await;
+            stream.write_all(b"{}").await.unwrap();
+            stream
+        };
+        let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), server);
+        assert_eq!(received.unwrap().body, b"{}".as_slice());
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn head_that_never_comes_ends_at_request_timeout() {
-    let (listener, url) = bound().await;
-    let started = paused_clock();
-    let transport = transport();
-    let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), asked(&listener));
-    let problem = received.unwrap_err();
-    assert_eq!(problem.kind, ProblemKind::Unreachable);
-    assert_eq!(started.elapsed().as_secs(), REQUEST_TIMEOUT.as_secs());
+    for transport in transports() {
+        let (listener, url) = bound().await;
+        let started = paused_clock();
+        let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), asked(&listener));
+        let problem = received.unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::Unreachable);
+        assert_eq!(started.elapsed().as_secs(), REQUEST_TIMEOUT.as_secs());
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn body_that_falls_silent_ends_at_the_idle_limit() {
-    let (listener, url) = bound().await;
-    let started = paused_clock();
-    let server = async {
-        let mut stream = asked(&listener).await;
-        stream.write_all(HEAD).await.unwrap();
-        stream.write_all(b"{").await.unwrap();
-        stream
-    };
-    let transport = transport();
-    let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), server);
-    let problem = received.unwrap_err();
-    assert_eq!(problem.kind, ProblemKind::Unreachable);
-    assert_eq!(problem.http_status, Some(200));
-    assert_eq!(problem.message, "the answer broke off: no data for 10s");
-    assert_eq!(started.elapsed().as_secs(), READ_IDLE_TIMEOUT.as_secs());
+    for transport in transports() {
+        let (listener, url) = bound().await;
+        let started = paused_clock();
+        let server = async {
+            let mut stream = asked(&listener).await;
+            stream.write_all(HEAD).await.unwrap();
+            stream.write_all(b"{").await.unwrap();
+            stream
+        };
+        let (received, _stream) = tokio::join!(transport.send(get(&url), 1024), server);
+        let problem = received.unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::Unreachable);
+        assert_eq!(problem.http_status, Some(200));
+        assert_eq!(problem.message, "the answer broke off: no data for 10s");
+        assert_eq!(started.elapsed().as_secs(), body::IDLE_TIMEOUT.as_secs());
+    }
 }

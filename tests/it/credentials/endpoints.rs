@@ -104,7 +104,7 @@ fn a_service_without_a_url_gets_it_from_cloud_and_region() {
     ] {
         let service = format!("definition = \"dcs\"\n{service}");
         let found = base(folder.path(), &credential, &service);
-        assert_eq!(found, Ok(Base::Url(wanted.to_owned())), "{credential}");
+        assert_eq!(found, Ok(Base::Url(wanted.into())), "{credential}");
     }
 }
 

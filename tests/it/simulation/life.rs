@@ -316,7 +316,7 @@ pub(super) fn service(
     Service {
         name: Arc::from(name),
         definition: Arc::clone(&DEFINITION),
-        base: Base::Url(format!("https://{host}.example/{name}")),
+        base: Base::Url(format!("https://{host}.example/{name}").into()),
         credential: Arc::clone(credential),
         params: [("project_id".to_owned(), "p".to_owned())].into(),
         timing: timing.clone(),
