@@ -18,10 +18,12 @@ async fn refusing_service_causes_few_logins_and_disturbs_no_other() {
     let cloud = Cloud::start();
     let picky = cloud.another_job_api();
     picky.always(Answer::gateway(401, "APIGW.0301", "decrypt token fail"));
+    // Probes of a blind service would ask less often.
+    let sighted = "poll = { blind_after = \"0s\",";
     let settings = format!(
         "{KEYSTONE}{}{}",
         Cloud::service("jobs", &cloud.jobs.url),
-        Cloud::service("picky", &picky.url)
+        Cloud::service("picky", &picky.url).replace("poll = {", sighted)
     );
     let app = cloud.app_with(&settings).await;
     let good = app.submit("jobs", "job-1").await;

@@ -103,7 +103,7 @@ async fn a_new_file_gives_space_back_in_small_steps() {
 async fn a_file_is_pruned_and_shrunk_while_no_daemon_runs() {
     let database = Database::new();
     let store = database.fill().await;
-    accepted(&store, watch(301)).await;
+    accepted(&store, watch(251)).await;
     let refused = message(prune(&database.file(), &before(2 * DAY), false).unwrap_err());
     assert!(refused.contains("stop the daemon first"), "{refused}");
     let counted = count(&database.file(), &before(2 * DAY)).unwrap();
@@ -124,7 +124,7 @@ async fn a_file_is_pruned_and_shrunk_while_no_daemon_runs() {
     assert!(
         database
             .open()
-            .watch(watch(301).id)
+            .watch(watch(251).id)
             .await
             .unwrap()
             .is_some()
