@@ -105,6 +105,7 @@ impl Metrics {
             pruned: Family::default(),
         };
         metrics.register_budgets();
+        metrics.register_deliveries();
         let registry = &mut metrics.registry;
         registry.register("polls", "Polls made", metrics.polls.clone());
         registry.register(
@@ -133,31 +134,35 @@ impl Metrics {
             metrics.unwritten.clone(),
         );
         registry.register(
-            "deliveries",
-            "Attempts at deliveries by result: delivered, failed, dead, gone",
-            metrics.attempts.clone(),
-        );
-        registry.register(
-            "deliveries_pending",
-            "Deliveries that are pending",
-            metrics.pending.clone(),
-        );
-        registry.register(
-            "deliveries_dead",
-            "Dead letters: deliveries that were given up",
-            metrics.dead.clone(),
-        );
-        registry.register(
-            "sink_gone",
-            "1 once the receiver of a sink answered 410",
-            metrics.gone.clone(),
-        );
-        registry.register(
             "pruned_rows",
             "Rows that were deleted because they are older than `keep`",
             metrics.pruned.clone(),
         );
         Arc::new(metrics)
+    }
+
+    fn register_deliveries(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "deliveries",
+            "Attempts at deliveries by result: delivered, failed, dead, gone",
+            self.attempts.clone(),
+        );
+        registry.register(
+            "deliveries_pending",
+            "Deliveries that are pending",
+            self.pending.clone(),
+        );
+        registry.register(
+            "deliveries_dead",
+            "Dead letters: deliveries that were given up",
+            self.dead.clone(),
+        );
+        registry.register(
+            "sink_gone",
+            "1 once the receiver of a sink answered 410",
+            self.gone.clone(),
+        );
     }
 
     fn register_budgets(&mut self) {
