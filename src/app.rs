@@ -30,7 +30,8 @@ use crate::workers::courier::Courier;
 use crate::workers::drop_folder::DropFolder;
 use crate::workers::groups::Groups;
 use crate::workers::poller::Poller;
-use crate::workers::{courier, groups, poller};
+use crate::workers::pruner::Pruner;
+use crate::workers::{courier, groups, poller, pruner};
 use crate::{actions, api, clock, lifecycle};
 
 /// The whole program, wired and not yet running.
@@ -47,6 +48,8 @@ pub struct App {
     pub announcer: Announcer,
     /// Finishes groups whose watches have all ended.
     pub groups: Groups,
+    /// Deletes old watches, unless they are kept for ever.
+    pub pruner: Option<Pruner>,
     /// Takes submissions from the drop folder, if one is configured.
     pub drop_folder: Option<Arc<DropFolder>>,
     /// The HTTP API, ready to be served.
@@ -66,7 +69,7 @@ impl App {
         clock: SharedClock,
         lifecycle: Lifecycle,
     ) -> anyhow::Result<Self> {
-        let store = open_store(&settings.store, &clock)?;
+        let store = open_store(&settings.store.path, &clock)?;
         let services = build::services(&settings, &clock)?;
         let composer = composer(&settings);
         let metrics = Metrics::shared();
@@ -106,6 +109,7 @@ impl App {
             courier: Arc::new(courier.clone()),
         };
         let actions = Arc::new(Actions::new(parts, clock::machine_seeded_rng()));
+        let pruner = pruner(&settings, &store, &clock, &metrics);
         let router = api::router(Api {
             actions: Arc::clone(&actions),
             store: Arc::clone(&store),
@@ -121,15 +125,15 @@ impl App {
             bulk_batches: Arc::new(Semaphore::new(api::BULK_BATCHES)),
             bulk_streams: Arc::new(Semaphore::new(api::BULK_STREAMS)),
         });
-        let drop_folder = drop_folder(&settings, &actions, &store);
         Ok(Self {
+            drop_folder: drop_folder(&settings, &actions, &store),
             store,
             actions,
             poller,
             courier,
             announcer,
             groups,
-            drop_folder,
+            pruner,
             router,
             settings,
             clock,
@@ -162,6 +166,9 @@ impl App {
         self.warn_of_orphans().await?;
         self.courier.run(stop, tracker);
         self.groups.run(stop.clone(), tracker);
+        if let Some(pruner) = &self.pruner {
+            pruner.run(stop.clone(), tracker);
+        }
         if let Some(folder) = self.drop_folder.clone() {
             let stopping = stop.clone();
             tracker.spawn(async move { folder.run(stopping).await });
@@ -273,6 +280,21 @@ fn courier(
         sinks: build::sinks(settings, &lifecycle.log)?,
         clock: Arc::clone(clock),
         rng: clock::machine_seeded_rng(),
+        metrics: Arc::clone(metrics),
+    }))
+}
+
+fn pruner(
+    settings: &Settings,
+    store: &SharedStore,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+) -> Option<Pruner> {
+    Some(Pruner::new(pruner::Parts {
+        store: store.clone(),
+        keep: build::keep(settings)?,
+        spared: Arc::new(build::configured_jobs(settings)),
+        clock: Arc::clone(clock),
         metrics: Arc::clone(metrics),
     }))
 }

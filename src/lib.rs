@@ -16,11 +16,11 @@
 //! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
 //! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
-//! | `workers/` | the background workers: the poller (`poller/`), the courier (`courier/`), the drop folder (`drop_folder/`), and the announcer (`announcer/`) for clients that wait |
+//! | `workers/` | the background workers: the poller (`poller/`), the courier (`courier/`), the pruner of old watches, the drop folder (`drop_folder/`), and the announcer (`announcer/`) for clients that wait |
 //! | `api/` | the HTTP API; `server/` is its connections |
 //! | `settings/` | composes the sections of all parts into validated values |
 //! | `app`, `lifecycle`, `telemetry` | wiring in start order, signals and stop, the log |
-//! | `cli/` | the commands, one file each; `client/` calls the daemon, `glue/` has the pieces of pipelines, `table/` lays out every table; the folders `demo/`, `do_command/`, `events/`, `submit/`, `top/` and `wait/` are large commands |
+//! | `cli/` | the commands, one file each; `client/` calls the daemon, `glue/` has the pieces of pipelines, `table/` lays out every table; the folders `db/`, `demo/`, `do_command/`, `events/`, `submit/`, `top/` and `wait/` are large commands |
 //! | `simulator/` | the stand-in services for `simulate`, `demo` and tests; `resource/` has the one that misleads a watcher |
 //! | `outbound/` | the parts that all outgoing HTTP shares: client, proxies, secrets, redaction, egress rules, `Retry-After` |
 //! | `tree/`, `diagnostic` | reads TOML sections with the origin of each value; an error or a warning about one value |

@@ -39,6 +39,11 @@ struct ResultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
     endpoint: String,
     credential: String,
@@ -76,6 +81,7 @@ pub struct Metrics {
     pending: Family<SinkLabel, Gauge>,
     dead: Family<SinkLabel, Gauge>,
     gone: Family<SinkLabel, Gauge>,
+    pruned: Family<KindLabel, Counter>,
 }
 
 impl Metrics {
@@ -96,8 +102,10 @@ impl Metrics {
             pending: Family::default(),
             dead: Family::default(),
             gone: Family::default(),
+            pruned: Family::default(),
         };
         metrics.register_budgets();
+        metrics.register_deliveries();
         let registry = &mut metrics.registry;
         registry.register("polls", "Polls made", metrics.polls.clone());
         registry.register(
@@ -126,26 +134,35 @@ impl Metrics {
             metrics.unwritten.clone(),
         );
         registry.register(
+            "pruned_rows",
+            "Rows that were deleted because they are older than `keep`",
+            metrics.pruned.clone(),
+        );
+        Arc::new(metrics)
+    }
+
+    fn register_deliveries(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
             "deliveries",
             "Attempts at deliveries by result: delivered, failed, dead, gone",
-            metrics.attempts.clone(),
+            self.attempts.clone(),
         );
         registry.register(
             "deliveries_pending",
             "Deliveries that are pending",
-            metrics.pending.clone(),
+            self.pending.clone(),
         );
         registry.register(
             "deliveries_dead",
             "Dead letters: deliveries that were given up",
-            metrics.dead.clone(),
+            self.dead.clone(),
         );
         registry.register(
             "sink_gone",
             "1 once the receiver of a sink answered 410",
-            metrics.gone.clone(),
+            self.gone.clone(),
         );
-        Arc::new(metrics)
     }
 
     fn register_budgets(&mut self) {
@@ -203,6 +220,11 @@ impl Metrics {
             sink: sink.to_owned(),
         };
         self.gone.get_or_create(&label).set(1);
+    }
+
+    /// Counts rows of one kind that were deleted.
+    pub fn pruned(&self, kind: &'static str, count: u64) {
+        self.pruned.get_or_create(&KindLabel { kind }).inc_by(count);
     }
 
     /// Replaces the backlog: the sinks with their numbers of pending and of dead deliveries.

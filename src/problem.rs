@@ -65,6 +65,8 @@ problems! {
         "the API does not have this path";
     NO_SUCH_METHOD = "no-such-method", [405], "Method not allowed",
         "the path exists and does not support this method; `Allow` lists those that it does";
+    EVENTS_PRUNED = "events-pruned", [410], "Events after the position are gone",
+        "events after the position were deleted, because they are older than `store.keep`; `after=0` begins with the oldest event that is kept";
     TOO_SLOW = "too-slow", [408], "The request took too long",
         "the request was not completed within its time limit";
     NOT_DEAD = "not-dead", [409], "The delivery is not a dead letter",

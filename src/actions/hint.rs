@@ -135,7 +135,7 @@ impl Actions {
             limit: PAGE_MAX,
             ..Query::default()
         };
-        let page = self.parts.store.watches(query).await?;
+        let page = self.parts.store.full_page(query).await?;
         let polled = page.watches.iter();
         let polled = polled.filter(|watch| self.parts.poller.poll_soon(watch.id));
         let polled = polled.count();

@@ -63,7 +63,7 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let (query, title) = api.badge_of(query.as_deref().unwrap_or_default()).await?;
-    let page = api.store.watches(query).await?;
+    let page = api.store.full_page(query).await?;
     let message = Message::of(&page.watches, page.next.is_some());
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),

@@ -275,6 +275,14 @@ impl From<StoreError> for ApiError {
                 "`{cursor}` is not a position of this daemon; use the `next` of a page as `cursor`, or the `as_of` of a list or the `id` of an event as `after`"
             ));
         }
+        if let StoreError::PrunedCursor(cursor) = &error {
+            return Self::new(
+                &problem::EVENTS_PRUNED,
+                format!(
+                    "events after the position `{cursor}` were deleted, because they are older than `store.keep`; read the watches again, and begin with `after=0` or with the `as_of` of the list"
+                ),
+            );
+        }
         let error = anyhow::Error::from(error);
         tracing::error!(
             error = format!("{error:#}"),

@@ -50,7 +50,7 @@ const RETRY: Duration = Duration::from_secs(1);
     tag = "events",
     operation_id = "follow_events",
     params(
-        ("after" = Option<String>, Query, example = "0", description = "Events after this position; `0` for all"),
+        ("after" = Option<String>, Query, example = "0", description = "Events after this position; `0` for all that are kept"),
         ("type" = Option<Vec<String>>, Query, style = Form, explode = false, example = "finished", description = "Events of these types: exact types, `finished` or `changed`"),
         ("service" = Option<Vec<String>>, Query, style = Form, explode = false, description = "Events about watches of these services"),
         ("label" = Option<Vec<schema::Label>>, Query, description = "Events about watches with this label; of several, all must hold"),
@@ -62,6 +62,7 @@ const RETRY: Duration = Duration::from_secs(1);
         (status = 200, body = schema::StreamedEvent, content_type = "text/event-stream", description = "The events"),
         (status = 404, description = "no-such-watch"),
         (status = 409, description = "ambiguous-reference"),
+        (status = 410, description = "events-pruned"),
     )
 )]
 pub(super) async fn follow(

@@ -138,7 +138,8 @@ pub(crate) struct TransitionView {
 #[schema(as = Watches)]
 pub(crate) struct PageView {
     pub(crate) watches: Vec<WatchView>,
-    /// The `cursor` of the next page; absent on the last.
+    /// The `cursor` of the next page; absent on the last. A page with few watches, or none, may have
+    /// a next one: the search goes on there.
     pub(crate) next: Option<String>,
     /// The position in the log of events that the page shows: the `after` of a wait for a change.
     #[serde(default)]

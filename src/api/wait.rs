@@ -119,7 +119,7 @@ impl Api {
         let (mut seen, mut is_last) = (wait.after, false);
         loop {
             let position = self.announcer.present_position().await?;
-            let page = self.store.watches(query.clone()).await?;
+            let page = self.store.full_page(query.clone()).await?;
             if page.next.is_some() {
                 return Err(ApiError::malformed(format!(
                     "a wait covers at most {} watches, and more match; narrow the filter or raise `limit`",

@@ -104,7 +104,7 @@ pub(super) async fn check(State(api): State<Api>, body: Body) -> Result<StatusCo
         ("after" = Option<String>, Query, description = "With `for=change`: changes after this position, the `as_of` of a list or the id of an event"),
     ),
     responses(
-        (status = 200, body = PageView, description = "A page of watches"),
+        (status = 200, body = PageView, description = "A page of watches; `next` is set if there may be more, also after a short page"),
         (status = 404, description = "no-such-watch"),
         (status = 409, description = "ambiguous-reference"),
     )

@@ -11,7 +11,7 @@ use crate::cli::complaint::complain_settings;
 use crate::cli::environment::environment;
 use crate::diagnostic::Diagnostics;
 use crate::settings;
-use crate::settings::Loaded;
+use crate::settings::{Loaded, StoreAlone};
 use crate::tree::source::{Secrets, Sources};
 
 /// The file that is read if it exists and no other is named.
@@ -96,8 +96,8 @@ impl ConfigArgs {
         loaded.map_err(|diagnostics| complained(&diagnostics))
     }
 
-    /// Loads the path of the database alone.
-    pub(super) fn load_store(&self) -> Result<PathBuf, Exit> {
+    /// Loads the settings of the store alone.
+    pub(super) fn load_store(&self) -> Result<StoreAlone, Exit> {
         let store = settings::load_store(&self.sources(Secrets::Unused));
         store.map_err(|diagnostics| complained(&diagnostics))
     }

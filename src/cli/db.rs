@@ -1,17 +1,21 @@
-//! `jobwatch db`: checks the database file, or backs it up.
+//! `jobwatch db`: checks the database file, backs it up, or deletes old watches from it.
+
+mod prune;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::db::prune::Prune;
+use crate::cli::exit::Exit;
 use crate::cli::output::{Paint, Table, complain, plain, say, say_json};
-use crate::cli::{ConfigArgs, Exit};
 use crate::store::StoreError;
 use crate::store::sqlite::maintenance;
 use crate::store::sqlite::maintenance::Inspection;
 
-/// Checks the database, or backs it up. The daemon may run meanwhile.
+/// Checks the database, backs it up, or deletes old watches from it.
 #[derive(Args)]
 pub(super) struct Db {
     #[command(subcommand)]
@@ -24,6 +28,8 @@ enum Command {
     Check(Check),
     /// Copy the database, as of one moment, to a new file
     Backup(Backup),
+    /// Delete watches that ended long ago, and give their space back; the daemon must be stopped
+    Prune(Prune),
 }
 
 /// The options that select the database.
@@ -79,6 +85,7 @@ impl Db {
         let done = match self.command {
             Command::Check(check) => check.check(),
             Command::Backup(backup) => backup.back_up(),
+            Command::Prune(prune) => prune.prune(),
         };
         match done {
             Ok(exit) | Err(exit) => exit,
@@ -91,7 +98,7 @@ impl DatabaseArgs {
         if let Some(file) = &self.database {
             return Ok(file.clone());
         }
-        self.config.load_store()
+        Ok(self.config.load_store()?.store.path)
     }
 }
 

@@ -76,7 +76,7 @@ impl List {
             all(&client, &terms, self.page.cursor.clone()).await?
         } else {
             let cursor = self.page.cursor.as_deref();
-            one_page(&client, &terms, self.page.limit, cursor).await?
+            up_to(&client, &terms, self.page.limit, cursor).await?
         };
         self.print(&found);
         Ok(())
@@ -123,6 +123,26 @@ async fn one_page(
 ) -> Result<PageView, Exit> {
     let path = path_of_page(PATH, terms, limit, cursor);
     Ok(client.ask(Method::GET, &path, None).await?.body)
+}
+
+/// Reads a page of this many watches. One answer may have fewer, and more may match.
+async fn up_to(
+    client: &Client,
+    terms: &[Term],
+    limit: u32,
+    cursor: Option<&str>,
+) -> Result<PageView, Exit> {
+    let mut found = one_page(client, terms, limit, cursor).await?;
+    loop {
+        let count = u32::try_from(found.watches.len()).unwrap_or(limit);
+        let left = limit.saturating_sub(count);
+        let Some(next) = found.next.take_if(|_| left > 0) else {
+            return Ok(found);
+        };
+        let page = one_page(client, terms, left, Some(&next)).await?;
+        found.watches.extend(page.watches);
+        found.next = page.next;
+    }
 }
 
 /// Reads page after page, up to [`ALL_MAX`] watches.

@@ -88,7 +88,7 @@ pub(super) async fn try_all(loaded: &Loaded, clock: &SharedClock) -> Result<Vec<
     let settings = &loaded.settings;
     let store = Finding::of(
         "store",
-        &settings.store.display().to_string(),
+        &settings.store.path.display().to_string(),
         store(settings),
     );
     let (port, sinks, services) = tokio::join!(
@@ -248,7 +248,7 @@ async fn sinks(loaded: &Loaded) -> Vec<Finding> {
 }
 
 fn store(settings: &Settings) -> Result<String, String> {
-    match maintenance::standing(&settings.store) {
+    match maintenance::standing(&settings.store.path) {
         Ok(Standing::New) => Ok("does not exist yet, and can be created".to_owned()),
         Ok(Standing::Ready) => Ok("can be opened and written".to_owned()),
         Ok(Standing::InUse) => Ok("is open in a running jobwatch".to_owned()),

@@ -110,7 +110,7 @@ async fn daemon(mut loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
         listen = listen.map(|listen| listen.to_string()),
         socket,
         tls = api.certificate.is_some(),
-        store = %loaded.settings.store.display(),
+        store = %loaded.settings.store.path.display(),
         "starting"
     );
     let app = App::build(loaded.settings, SystemClock::shared(), lifecycle)?;

@@ -9,58 +9,19 @@
 //! it. If the watch was removed while it was taken, `schedule` does nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::schedule::Duty;
+use crate::schedule::places::{Places, Slot};
 use crate::schedule::reason::Reason;
-use crate::watch::tracking::Tracking;
-use crate::watch::{Params, WatchId};
+use crate::watch::WatchId;
 
-/// The part of a watch that stays in memory.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// The id of the stored watch.
-    pub id: WatchId,
-    /// The name of the service that is polled.
-    pub service: Arc<str>,
-    /// The id of the job at the service.
-    pub job_id: Box<str>,
-    /// Values for the request; most watches of one service share them.
-    pub params: Arc<Params>,
-    /// The time at which the watch was accepted.
-    pub submitted_at: Timestamp,
-    /// The time of the last poll; the last late poll for a watch that has ended.
-    pub deadline: Timestamp,
-    /// The knowledge of the job from the polls so far.
-    pub tracking: Tracking,
-}
+pub use crate::schedule::places::Ticket;
+pub use crate::watch::entry::Entry;
 
-/// A reference to an entry; valid until the entry is scheduled again or removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    slot: u32,
-    generation: u32,
-}
-
-#[derive(Debug)]
-struct Slot {
-    entry: Entry,
-    duty: Duty,
-    /// The reason why it is due then.
-    reason: Reason,
-    /// True if a poll was asked for while the entry was taken.
-    is_asked_again: bool,
-    /// The uptime of the last answer, in whole seconds; [`NEVER`] before the first.
-    answered: u32,
-    due: Duration,
-}
-
-/// Stands for a watch without an answer since this process started.
-const NEVER: u32 = u32::MAX;
+/// The queue may have as many outdated entries as there are watches, and these beside them.
+const OUTDATED: usize = 1024;
 
 /// The place of a watch in the order of polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,22 +36,14 @@ pub struct Planned {
     pub answered: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
-struct Place {
-    /// Grows each time the place is scheduled or freed, which makes older tickets invalid.
-    generation: u32,
-    slot: Option<Box<Slot>>,
-}
-
-/// Due time, slot, generation: the earliest comes first, and ties come in the order of the slots.
-type Queued = Reverse<(Duration, u32, u32)>;
+/// Due time in microseconds, slot, generation: the earliest comes first, and ties come in the
+/// order of the slots.
+type Queued = Reverse<(u64, u32, u32)>;
 
 /// The queue of all watches that need polls; see the module.
 #[derive(Debug, Default)]
 pub struct Agenda {
-    places: Vec<Place>,
-    free: Vec<u32>,
-    by_id: HashMap<WatchId, u32>,
+    places: Places,
     queue: BinaryHeap<Queued>,
     /// The number of entries with the duty [`Duty::PollLate`].
     late: usize,
@@ -99,13 +52,12 @@ pub struct Agenda {
 impl Agenda {
     /// Returns the number of watches without an outcome, queued or taken.
     pub fn watching(&self) -> usize {
-        self.by_id.len() - self.late
+        self.places.len() - self.late
     }
 
     /// Counts the watches without an outcome of these services. It visits all entries.
     pub fn count_of(&self, services: &[String]) -> usize {
-        let slots = self.places.iter().filter_map(|place| place.slot.as_deref());
-        let goes_on = slots.filter(|slot| slot.duty != Duty::PollLate);
+        let goes_on = self.places.all().filter(|slot| slot.duty != Duty::PollLate);
         let of_one = |slot: &&Slot| services.iter().any(|it| **it == *slot.entry.service);
         goes_on.filter(of_one).count()
     }
@@ -117,37 +69,23 @@ impl Agenda {
 
     /// Adds a watch. A watch that is already on the agenda stays as it is.
     pub fn add_for(&mut self, reason: Reason, entry: Entry, duty: Duty, due: Duration) {
-        if self.by_id.contains_key(&entry.id) {
-            return;
+        let due = micros(due);
+        if let Some(ticket) = self.places.add(Slot::new(entry, duty, reason, due)) {
+            self.late += usize::from(duty == Duty::PollLate);
+            self.push(due, ticket);
         }
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            u32::try_from(self.places.len() - 1).expect("fewer than 2^32 watches fit in memory")
-        });
-        self.by_id.insert(entry.id, index);
-        self.late += usize::from(duty == Duty::PollLate);
-        let place = &mut self.places[index as usize];
-        place.slot = Some(Box::new(Slot {
-            entry,
-            duty,
-            reason,
-            is_asked_again: false,
-            answered: NEVER,
-            due,
-        }));
-        let generation = place.generation;
-        self.queue.push(Reverse((due, index, generation)));
     }
 
     /// Takes the next entry that is due at `uptime`; `None` if there is none.
     pub fn take_due(&mut self, uptime: Duration) -> Option<(Ticket, Duty)> {
+        let now = micros(uptime);
         while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
-            if due > uptime {
+            if due > now {
                 return None;
             }
             self.queue.pop();
-            let ticket = Ticket { slot, generation };
-            if let Some(found) = self.slot(ticket) {
+            let ticket = Ticket::new(slot, generation);
+            if let Some(found) = self.places.get(ticket) {
                 return Some((ticket, found.duty));
             }
         }
@@ -157,8 +95,8 @@ impl Agenda {
     /// Returns the uptime at which the next queued entry is due.
     pub fn next_due(&mut self) -> Option<Duration> {
         while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
-            if self.slot(Ticket { slot, generation }).is_some() {
-                return Some(due);
+            if self.places.get(Ticket::new(slot, generation)).is_some() {
+                return Some(Duration::from_micros(due));
             }
             self.queue.pop();
         }
@@ -167,25 +105,24 @@ impl Agenda {
 
     /// Returns the entry of a ticket; `None` if it was removed.
     pub fn entry(&self, ticket: Ticket) -> Option<&Entry> {
-        self.slot(ticket).map(|slot| &slot.entry)
+        self.places.get(ticket).map(|slot| &slot.entry)
     }
 
     /// Returns the uptime at which the entry of a ticket is due, or was due if it is taken.
     pub fn due(&self, ticket: Ticket) -> Option<Duration> {
-        self.slot(ticket).map(|slot| slot.due)
+        let slot = self.places.get(ticket)?;
+        Some(Duration::from_micros(slot.due))
     }
 
     /// Returns the entry of a ticket for changes; `None` if it was removed.
     pub fn entry_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
-        self.slot_mut(ticket).map(|slot| &mut slot.entry)
+        self.places.get_mut(ticket).map(|slot| &mut slot.entry)
     }
 
     /// Notes that there was an answer about the entry of a ticket.
     pub fn note_answer(&mut self, ticket: Ticket, uptime: Duration) {
-        if let Some(slot) = self.slot_mut(ticket) {
-            // Rounded up, so that no time after it is shorter than it seems.
-            let secs = uptime.as_secs() + u64::from(uptime.subsec_nanos() > 0);
-            slot.answered = u32::try_from(secs).unwrap_or(NEVER);
+        if let Some(slot) = self.places.get_mut(ticket) {
+            slot.note_answer(uptime);
         }
     }
 
@@ -196,35 +133,34 @@ impl Agenda {
 
     /// Puts a taken entry back into the queue. Does nothing if it was removed.
     pub fn schedule_for(&mut self, reason: Reason, ticket: Ticket, duty: Duty, due: Duration) {
-        let Some(slot) = self.slot_mut(ticket) else {
+        let Some(slot) = self.places.get_mut(ticket) else {
             return;
         };
         slot.reason = reason;
         let before = std::mem::replace(&mut slot.duty, duty);
-        slot.due = due;
+        slot.due = micros(due);
         self.late -= usize::from(before == Duty::PollLate);
         self.late += usize::from(duty == Duty::PollLate);
-        let generation = self.next_generation(ticket.slot);
-        self.queue.push(Reverse((due, ticket.slot, generation)));
+        self.queue_again(ticket.slot(), micros(due));
     }
 
     /// Makes the poll of a queued watch due at `due`, if it is due later. One that is taken at
     /// `uptime` is to be polled once more. Returns false for a watch that is not on the agenda, and
     /// for one that waits for the end of a pause or of itself.
     pub fn hasten(&mut self, id: WatchId, due: Duration, uptime: Duration) -> bool {
-        let Some(&index) = self.by_id.get(&id) else {
+        let (due, now) = (micros(due), micros(uptime));
+        let Some(index) = self.places.find(id) else {
             return false;
         };
-        let slot = self.places[index as usize].slot.as_mut();
+        let slot = self.places.at_mut(index);
         let Some(slot) = slot.filter(|slot| slot.duty == Duty::Poll) else {
             return false;
         };
-        if slot.due > uptime && slot.due > due {
+        if slot.due > now && slot.due > due {
             slot.due = due;
             slot.reason = Reason::Asked;
-            let generation = self.next_generation(index);
-            self.queue.push(Reverse((due, index, generation)));
-        } else if slot.due <= uptime {
+            self.queue_again(index, due);
+        } else if slot.due <= now {
             // A watch that is due was taken already, and its answer may be older than the request.
             slot.is_asked_again = true;
         }
@@ -233,74 +169,74 @@ impl Agenda {
 
     /// Returns whether the entry of a ticket is to be polled once more, and forgets that.
     pub fn take_asked_again(&mut self, ticket: Ticket) -> bool {
-        self.slot_mut(ticket)
+        self.places
+            .get_mut(ticket)
             .is_some_and(|slot| std::mem::take(&mut slot.is_asked_again))
     }
 
     /// Removes a watch, queued or taken.
     pub fn forget(&mut self, id: WatchId) {
-        if let Some(index) = self.by_id.remove(&id) {
-            let slot = self.places[index as usize].slot.take();
-            self.late -= usize::from(slot.is_some_and(|slot| slot.duty == Duty::PollLate));
-            self.next_generation(index);
-            self.free.push(index);
+        if let Some(slot) = self.places.remove(id) {
+            self.late -= usize::from(slot.duty == Duty::PollLate);
         }
     }
 
     /// Returns the entry of a watch that has no outcome yet, and the time when it is due.
     pub fn look_up(&self, id: WatchId) -> Option<(&Entry, Duration)> {
-        let index = *self.by_id.get(&id)?;
-        let slot = self.places[index as usize].slot.as_ref()?;
-        (slot.duty != Duty::PollLate).then_some((&slot.entry, slot.due))
+        let slot = self.places.at(self.places.find(id)?)?;
+        let due = Duration::from_micros(slot.due);
+        (slot.duty != Duty::PollLate).then_some((&slot.entry, due))
     }
 
     /// Returns the place of a watch in the order of polls, also of one that has ended and is polled
     /// for a late result.
     pub fn planned(&self, id: WatchId) -> Option<Planned> {
-        let index = *self.by_id.get(&id)?;
-        let slot = self.places[index as usize].slot.as_deref()?;
-        let answered = Some(slot.answered).filter(|answered| *answered != NEVER);
+        let slot = self.places.at(self.places.find(id)?)?;
         Some(Planned {
-            due: slot.due,
+            due: Duration::from_micros(slot.due),
             duty: slot.duty,
             reason: slot.reason,
-            answered: answered.map(|secs| Duration::from_secs(secs.into())),
+            answered: slot.answered(),
         })
     }
 
-    fn slot(&self, ticket: Ticket) -> Option<&Slot> {
-        let place = self.places.get(ticket.slot as usize)?;
-        (place.generation == ticket.generation).then_some(place.slot.as_deref())?
+    /// Queues the watch in a place; its earlier entry in the queue becomes outdated.
+    fn queue_again(&mut self, index: u32, due: u64) {
+        if let Some(ticket) = self.places.renew(index) {
+            self.push(due, ticket);
+        }
     }
 
-    fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        let place = self.places.get_mut(ticket.slot as usize)?;
-        (place.generation == ticket.generation).then_some(place.slot.as_deref_mut())?
+    fn push(&mut self, due: u64, ticket: Ticket) {
+        let Self { places, queue, .. } = self;
+        if queue.len() > 2 * places.len() + OUTDATED {
+            queue.retain(|Reverse((_, slot, generation))| {
+                places.get(Ticket::new(*slot, *generation)).is_some()
+            });
+        }
+        queue.push(Reverse((due, ticket.slot(), ticket.generation())));
     }
+}
 
-    fn next_generation(&mut self, index: u32) -> u32 {
-        let place = &mut self.places[index as usize];
-        place.generation = place.generation.wrapping_add(1);
-        place.generation
-    }
+/// Returns an uptime in whole microseconds, rounded up.
+fn micros(uptime: Duration) -> u64 {
+    u64::try_from(uptime.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::tracking::Tracking;
+    use jiff::Timestamp;
     use proptest::prelude::*;
+    use std::sync::Arc;
     use uuid::Uuid;
 
     fn entry(n: u128) -> Entry {
-        Entry {
-            id: WatchId(Uuid::from_u128(n)),
-            service: "dcs".into(),
-            job_id: "job".into(),
-            params: Arc::default(),
-            submitted_at: Timestamp::UNIX_EPOCH,
-            deadline: Timestamp::MAX,
-            tracking: Tracking::default(),
-        }
+        let id = WatchId(Uuid::from_u128(n));
+        let times = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let tracking = Tracking::default();
+        Entry::new(id, "dcs".into(), "job", Arc::default(), times, tracking)
     }
 
     fn at(secs: u64) -> Duration {
@@ -386,6 +322,24 @@ mod tests {
         agenda.schedule(ticket, Duty::Poll, at(50));
         assert_eq!(taken(&mut agenda, at(60)), [1]);
         assert_eq!(taken(&mut agenda, at(100)), [2]);
+    }
+
+    #[test]
+    fn hastening_again_and_again_does_not_fill_the_queue() {
+        let mut agenda = Agenda::default();
+        for n in 0..10 {
+            agenda.add(entry(n), Duty::Poll, at(1_000_000));
+        }
+        for uptime in 0..1000 {
+            for n in 0..10 {
+                agenda.hasten(WatchId(Uuid::from_u128(n)), at(uptime), at(uptime));
+            }
+            while let Some((ticket, duty)) = agenda.take_due(at(uptime)) {
+                agenda.schedule(ticket, duty, at(1_000_000));
+            }
+        }
+        assert!(agenda.queue.len() <= OUTDATED + 21);
+        assert_eq!(taken(&mut agenda, at(1_000_000)).len(), 10);
     }
 
     proptest! {

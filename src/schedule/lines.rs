@@ -222,15 +222,16 @@ mod tests {
     fn tickets(n: u128) -> Vec<Ticket> {
         let mut agenda = Agenda::default();
         for n in 0..n {
-            let entry = Entry {
-                id: WatchId(Uuid::from_u128(n)),
-                service: "dcs".into(),
-                job_id: "job".into(),
-                params: Arc::default(),
-                submitted_at: START,
-                deadline: START,
-                tracking: Tracking::default(),
-            };
+            let id = WatchId(Uuid::from_u128(n));
+            let tracking = Tracking::default();
+            let entry = Entry::new(
+                id,
+                "dcs".into(),
+                "job",
+                Arc::default(),
+                (START, START),
+                tracking,
+            );
             agenda.add(entry, Duty::Poll, Duration::ZERO);
         }
         let take = || agenda.take_due(Duration::ZERO);

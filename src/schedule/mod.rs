@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod blindness;
 pub mod budget;
 pub mod lines;
+mod places;
 pub mod rate;
 pub mod reason;
 mod sight;

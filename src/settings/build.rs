@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
@@ -142,6 +143,23 @@ pub fn sinks(settings: &Settings, log: &LogOutput) -> anyhow::Result<BTreeMap<St
         sinks.insert(CALLBACK.to_owned(), Arc::new(sink));
     }
     Ok(sinks)
+}
+
+/// Returns how long a watch is kept after its end; `None` for ever. A watch that still gets late
+/// polls is kept as long.
+pub fn keep(settings: &Settings) -> Option<Duration> {
+    let services = settings.services.values();
+    let late = services.map(|service| service.timing.after_watch()).max();
+    let keep = settings.store.keep?;
+    Some(keep.max(late.unwrap_or_default()))
+}
+
+/// Returns the jobs of the `[[watches]]`, by service and job id: their watches are kept for ever,
+/// because each start submits them.
+pub fn configured_jobs(settings: &Settings) -> BTreeSet<(String, String)> {
+    let watches = settings.watches.iter();
+    let jobs = watches.map(|watch| (watch.service.clone(), watch.job_id.clone()));
+    jobs.collect()
 }
 
 /// Returns the filters that decide which sink gets which event.

@@ -21,14 +21,12 @@ mod tests;
 mod values;
 pub mod variables;
 
-use std::path::PathBuf;
-
 use crate::diagnostic::{Diagnostic, Diagnostics, Level};
 use crate::tree::reader::Context;
 use crate::tree::source::{Sources, layer};
 
 pub use crate::settings::address::{DaemonAddress, address, service_names};
-pub use crate::settings::values::{ApiSettings, Loaded, Settings};
+pub use crate::settings::values::{ApiSettings, Loaded, Settings, StoreAlone, StoreSettings};
 
 /// The embedded defaults, with every key documented.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -57,19 +55,22 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     }
 }
 
-/// Reads the path of the database file alone, for commands that need no other setting and no
-/// secret.
+/// Reads the settings of the store alone, for commands that need no other setting and no secret.
 ///
 /// # Errors
 /// A file cannot be read, `[store]` is wrong, or a variable is unknown.
-pub fn load_store(sources: &Sources) -> Result<PathBuf, Diagnostics> {
+pub fn load_store(sources: &Sources) -> Result<StoreAlone, Diagnostics> {
     let layered = layer(DEFAULT, sources)?;
     let context = Context::new(&layered);
-    let store = sections::store(&context.root());
+    let root = context.root();
+    let store = sections::store(&root);
+    let configured = sections::configured_jobs(&root);
+    drop(root);
     let mut errors = context.into_traces().notes;
     errors.extend(variables::unknown(&sources.environment));
     errors.retain(Diagnostic::is_error);
     store
         .filter(|_| errors.is_empty())
+        .map(|store| StoreAlone { store, configured })
         .ok_or(Diagnostics(errors))
 }

@@ -1,16 +1,18 @@
 //! Reads the settings that belong to no other part, and composes the sections.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actions::submit::check_callback;
+use crate::clock::{parse_duration, show_duration};
 use crate::definition::catalog::Catalog;
 use crate::service::settings::{MAX_BODIES, expect};
 use crate::settings::api::api;
 use crate::settings::credentials::credentials;
 use crate::settings::services::services;
 use crate::settings::sinks::sinks;
-use crate::settings::values::{ApiSettings, Settings};
+use crate::settings::values::{ApiSettings, Settings, StoreSettings};
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
 use crate::tree::reader::{Context, Reader, Traces, not_among};
@@ -19,6 +21,10 @@ use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// The shortest time for which a watch is kept after its end: clients have to learn of the end.
+pub(super) const KEEP_MIN: Duration = Duration::from_hours(1);
+/// Stands for no end of that time.
+pub(super) const FOREVER: &str = "forever";
 
 /// Reads all settings. Returns `None` for them if something essential is wrong; the
 /// diagnostics then say so.
@@ -124,11 +130,51 @@ fn log(root: &Reader<'_>) -> Option<LogSettings> {
     })
 }
 
-pub(super) fn store(root: &Reader<'_>) -> Option<PathBuf> {
+pub(super) fn store(root: &Reader<'_>) -> Option<StoreSettings> {
     let section = root.section("store");
-    let url = section.expanded("url");
+    let path = database(&section);
+    let keep = keep(&section);
     section.finish();
-    let url = url?;
+    Some(StoreSettings {
+        path: path?,
+        keep: Some(keep?).filter(|keep| *keep != Duration::MAX),
+    })
+}
+
+/// Reads how long a watch is kept after its end; for ever is the longest duration.
+fn keep(section: &Reader<'_>) -> Option<Duration> {
+    let text = section.required_text("keep")?;
+    if text == FOREVER {
+        return Some(Duration::MAX);
+    }
+    match parse_duration(&text) {
+        Ok(keep) if keep >= KEEP_MIN => Some(keep),
+        Ok(_) | Err(_) => {
+            section.report(
+                "keep",
+                format!(
+                    "\"{text}\" must be a duration of at least {}, such as \"30d\", or \"{FOREVER}\"",
+                    show_duration(KEEP_MIN)
+                ),
+            );
+            None
+        }
+    }
+}
+
+/// Returns the jobs of the `[[watches]]`, by service and job id. Whether they are right is not
+/// checked.
+pub(super) fn configured_jobs(root: &Reader<'_>) -> BTreeSet<(String, String)> {
+    let elements = root.elements("watches");
+    let jobs = elements.iter().map(|section| {
+        let (service, job_id) = (section.text("service"), section.text("job_id"));
+        service.zip(job_id)
+    });
+    jobs.flatten().collect()
+}
+
+fn database(section: &Reader<'_>) -> Option<PathBuf> {
+    let url = section.expanded("url")?;
     match url.strip_prefix("sqlite://") {
         Some(path) if !path.is_empty() && !path.starts_with(':') => Some(PathBuf::from(path)),
         _ => {

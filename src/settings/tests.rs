@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
-use crate::settings::{Loaded, load};
+use crate::settings::{Loaded, build, load, load_store};
 use crate::tree::source::Sources;
 
 mod access;
@@ -304,6 +305,46 @@ fn an_invalid_secret_file_is_reported() {
     assert_diagnostics(
         &folder.diagnostics(),
         &["api.read_token: is empty", "store.url: must be sqlite://"],
+    );
+}
+
+#[test]
+fn watches_are_kept_for_a_time_or_for_ever() {
+    let keep = |text: &str| {
+        let folder = Folder::new().with("jobwatch.toml", text);
+        folder.load().unwrap().settings
+    };
+    let days = |days: u64| Some(Duration::from_hours(24 * days));
+    assert_eq!(keep("").store.keep, days(30));
+    assert_eq!(keep("[store]\nkeep = \"1000d\"\n").store.keep, days(1000));
+    let forever = keep("[store]\nkeep = \"forever\"\n");
+    assert_eq!(forever.store.keep, None);
+    assert_eq!(build::keep(&forever), None);
+    for wrong in ["\"59m\"", "\"never\"", "\"30\"", "\"\""] {
+        let folder = Folder::new().with("jobwatch.toml", &format!("[store]\nkeep = {wrong}\n"));
+        let said = format!(
+            "store.keep: {wrong} must be a duration of at least 1h, such as \"30d\", or \"forever\""
+        );
+        assert_diagnostics(&folder.diagnostics(), &[&said]);
+    }
+}
+
+#[test]
+fn a_watch_with_late_polls_is_kept_as_long() {
+    let text = "[store]\nkeep = \"2h\"\n[poll]\nafter_watch = \"6h\"\n\
+         [credentials.otc]\nkind = \"token\"\ntoken_file = \"{here}/token\"\n\
+         [services.dcs]\ndefinition = \"dcs\"\nurl = \"https://dcs.example\"\ncredential = \"otc\"\n\
+         [[watches]]\nservice = \"dcs\"\njob_id = \"j\"\nparams = { project_id = \"p\" }\n";
+    let folder = Folder::new().with("token", "t");
+    let folder = folder.with("jobwatch.toml", text).with_here();
+    let settings = folder.load().unwrap().settings;
+    assert_eq!(build::keep(&settings), Some(Duration::from_hours(6)));
+    let configured = build::configured_jobs(&settings);
+    assert_eq!(configured, [("dcs".to_owned(), "j".to_owned())].into());
+    let alone = load_store(&folder.sources()).unwrap();
+    assert_eq!(
+        (&alone.store, alone.configured),
+        (&settings.store, configured)
     );
 }
 

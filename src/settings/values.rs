@@ -1,6 +1,6 @@
 //! The settings as values, checked and ready for use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,8 +27,7 @@ pub struct Settings {
     /// The longest time for a stop.
     pub stop_timeout: Duration,
     pub log: LogSettings,
-    /// The path of the database file.
-    pub store: PathBuf,
+    pub store: StoreSettings,
     pub api: ApiSettings,
     /// The configured credentials, by name.
     pub credentials: BTreeMap<String, CredentialSettings>,
@@ -44,6 +43,23 @@ pub struct Settings {
     pub watches: Vec<WatchRequest>,
     /// The built-in definitions and those of `services_dir`.
     pub catalog: Catalog,
+}
+
+/// The settings of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The path of the database file.
+    pub path: PathBuf,
+    /// How long a watch is kept after its end; `None` for ever.
+    pub keep: Option<Duration>,
+}
+
+/// The settings for work on the database file without a daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreAlone {
+    pub store: StoreSettings,
+    /// The jobs of the `[[watches]]`, by service and job id.
+    pub configured: BTreeSet<(String, String)>,
 }
 
 /// The settings of the HTTP API.

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use crate::store::StoreError;
 use crate::watch::{Expect, Outcome, Watch};
 
-/// The number of durations that are kept of each type of job: the latest ones.
+/// The number of durations of each type of job that count: the latest ones. A store may keep a few
+/// more.
 pub const DURATIONS_KEPT: usize = 64;
 
 /// The latest durations of the jobs of one type, in short.

@@ -1,10 +1,10 @@
 //! The contract of the store: watches, events and deliveries, durable and in one transaction.
 //!
-//! It has six parts: [`WatchStore`] for the poller, the API and the other ways to submit a
+//! It has seven parts: [`WatchStore`] for the poller, the API and the other ways to submit a
 //! watch, [`Outbox`] for the courier, [`GroupStore`] for watches that belong together,
 //! [`BlindnessStore`] for the times in which a service could not be seen, [`DurationStore`] for
-//! how long jobs take, [`Maintenance`] for readiness checks and the
-//! shutdown. A [`Store`] is all of them. Rules for every implementation:
+//! how long jobs take, [`Retention`] for the deletion of old rows, [`Maintenance`] for readiness
+//! checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
 //! - a call that succeeds has committed and synced (invariant 2);
 //! - a change, its event and the deliveries owed for it commit in one transaction
 //!   (invariant 3);
@@ -23,6 +23,7 @@ pub mod durations;
 pub mod groups;
 pub mod maintenance;
 pub mod outbox;
+pub mod retention;
 pub mod row;
 pub mod sqlite;
 pub mod time;
@@ -36,9 +37,10 @@ pub use crate::store::durations::{DurationStore, JobDurations};
 pub use crate::store::groups::{GroupStore, StoredGroup};
 pub use crate::store::maintenance::Maintenance;
 pub use crate::store::outbox::{AttemptRecord, Claimed, Outbox, Settlement};
+pub use crate::store::retention::{Expiry, PruneStep, Pruned, Retention};
 pub use crate::store::watches::{
-    Applied, Changes, Decide, EventPage, LoggedEvent, Page, Query, StoredEvent, Submission,
-    Submitted, Transitioned, WatchStore,
+    Applied, Changes, Decide, EntryPage, EventPage, LoggedEvent, Page, Query, StoredEvent,
+    Submission, Submitted, Transitioned, WatchStore,
 };
 
 /// The store that all parts of the program share.
@@ -49,12 +51,12 @@ pub const PAGE_MAX: usize = 1000;
 
 /// Keeps watches, events and deliveries: every part of the contract.
 pub trait Store:
-    WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Maintenance
+    WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Retention + Maintenance
 {
 }
 
-impl<T: WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Maintenance> Store
-    for T
+impl<T> Store for T where
+    T: WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Retention + Maintenance
 {
 }
 
@@ -81,6 +83,9 @@ pub enum StoreError {
     /// The text is not a cursor of this store.
     #[error("`{0}` is not a position that this store gave, such as the `next` of a page")]
     UnknownCursor(String),
+    /// The text is a position in the log of events, and events after it were deleted.
+    #[error("events after the position `{0}` are not kept any more")]
+    PrunedCursor(String),
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

@@ -1,5 +1,8 @@
 //! The part of the store contract about watches and their events.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -7,6 +10,7 @@ use uuid::Uuid;
 
 use crate::store::{Cursor, PageCursor, StoreError};
 use crate::watch::change::Change;
+use crate::watch::entry::Entry;
 use crate::watch::evidence::Evidence;
 use crate::watch::reference::Reference;
 use crate::watch::{State, Watch, WatchId};
@@ -103,6 +107,15 @@ pub struct Page {
     pub next: Option<PageCursor>,
 }
 
+/// A page of watches with the facts that polling needs, and the end of each that has ended.
+#[derive(Debug, Clone, Default)]
+pub struct EntryPage {
+    /// The watches in the order of the pages.
+    pub entries: Vec<(Entry, Option<Timestamp>)>,
+    /// The start of the next page; `None` on the last page.
+    pub next: Option<PageCursor>,
+}
+
 /// Changes that other parts of the program, or other processes, made to watches.
 #[derive(Debug, Clone)]
 pub struct Changes {
@@ -187,7 +200,7 @@ pub trait WatchStore: Send + Sync {
     }
 
     /// Commits the event of a change that leaves its watch as it is, with the deliveries owed
-    /// for it. Refuses it if the event is stored already.
+    /// for it. Refuses it if the event is stored already, or the watch is not.
     async fn append(&self, change: Change) -> Result<Applied, StoreError>;
 
     async fn watch(&self, id: WatchId) -> Result<Option<Watch>, StoreError>;
@@ -203,19 +216,49 @@ pub trait WatchStore: Send + Sync {
     /// Returns the evidence of the outcome of a watch; `None` if there is none.
     async fn evidence(&self, id: WatchId) -> Result<Option<Evidence>, StoreError>;
 
-    /// Returns a page of watches, newest first.
+    /// Returns a page of watches, newest first. A page has a bounded cost: with a filter that few
+    /// of many watches match, it may have fewer watches than `limit`, or none, and a `next` from
+    /// which the search goes on.
     ///
     /// # Errors
     /// [`StoreError::UnknownCursor`], and the errors of every call.
     async fn watches(&self, query: Query) -> Result<Page, StoreError>;
+
+    /// Returns a page that has fewer watches than `limit` only if no more match.
+    ///
+    /// # Errors
+    /// Those of [`watches`](Self::watches).
+    async fn full_page(&self, mut query: Query) -> Result<Page, StoreError> {
+        let mut page = self.watches(query.clone()).await?;
+        while let Some(next) = page.next.take() {
+            let left = query.limit.saturating_sub(page.watches.len());
+            if left == 0 {
+                page.next = Some(next);
+                break;
+            }
+            query.before = Some(next);
+            let limit = std::mem::replace(&mut query.limit, left);
+            let more = self.watches(query.clone()).await?;
+            query.limit = limit;
+            page.watches.extend(more.watches);
+            page.next = more.next;
+        }
+        Ok(page)
+    }
 
     /// Returns the last `limit` events of one watch, oldest first.
     async fn events_of(&self, id: WatchId, limit: usize) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// Returns a page of the watches that are not final, in an order that does not change from
     /// page to page. Following `next` to the end finds each watch that was accepted before the
-    /// first page was read and is still not final.
-    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError>;
+    /// first page was read and is still not final. The watches of the services in `labels_of` have
+    /// their labels.
+    async fn watching(
+        &self,
+        after: Option<PageCursor>,
+        limit: usize,
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError>;
 
     /// Returns a page of the watches that ended without a verdict at `since` or later and have
     /// no late result yet. Pages are ordered as those of [`watching`](Self::watching).
@@ -224,13 +267,15 @@ pub trait WatchStore: Send + Sync {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Page, StoreError>;
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError>;
 
     /// Returns the position from which [`changes`](Self::changes) finds every change that any
     /// writer commits from now on.
     async fn cursor(&self) -> Result<Cursor, StoreError>;
 
-    /// Returns the position before the oldest event that is kept.
+    /// Returns the position after which the log begins: before the oldest event, or after the last
+    /// one that was deleted.
     async fn first_cursor(&self) -> Result<Cursor, StoreError>;
 
     /// Returns at most `limit` events after `after`, in the order of the log. None is missed, and
@@ -239,7 +284,8 @@ pub trait WatchStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::UnknownCursor`], also for a position beyond the end of the log, such as one of
-    /// a database that was replaced; and the errors of every call.
+    /// a database that was replaced; [`StoreError::PrunedCursor`] for one before the begin of the
+    /// log; and the errors of every call.
     async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError>;
 
     /// Returns about `limit` changes after `since`.

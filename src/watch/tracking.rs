@@ -74,7 +74,7 @@ pub struct Extra {
     /// The labels of the watch, if its definition asks for them.
     pub labels: Option<Arc<Labels>>,
     /// The cause of the end, if the job itself does not explain it.
-    pub cause: Option<Cause>,
+    pub cause: Option<Box<Cause>>,
 }
 
 /// An end that waits to be believed.
@@ -141,6 +141,11 @@ impl Tracking {
         self.extra.as_ref()?.labels.as_deref()
     }
 
+    /// Returns the labels as they are kept, to share them with other watches.
+    pub fn shared_labels(&self) -> Option<Arc<Labels>> {
+        self.extra.as_ref()?.labels.clone()
+    }
+
     /// Keeps the labels of the watch for its definition.
     pub fn keep_labels(&mut self, labels: Arc<Labels>) {
         self.extra_mut().labels = Some(labels);
@@ -185,12 +190,12 @@ impl Tracking {
 
     /// Notes the cause of the end.
     pub fn explain_end(&mut self, cause: Cause) {
-        self.extra_mut().cause = Some(cause);
+        self.extra_mut().cause = Some(Box::new(cause));
     }
 
     /// Returns the cause of the end, if the job itself does not explain it.
     pub fn cause(&self) -> Option<&Cause> {
-        self.extra.as_ref()?.cause.as_ref()
+        self.extra.as_ref()?.cause.as_deref()
     }
 
     /// Returns the rare part for changes, and makes it if necessary.

@@ -1,6 +1,6 @@
 //! The background workers: the [`poller`] polls jobs, the [`courier`] delivers events, the
-//! [`announcer`] announces them to waiting clients, [`groups`] finishes groups of watches, and the
-//! [`drop_folder`] takes submissions from files.
+//! [`announcer`] announces them to waiting clients, [`groups`] finishes groups of watches, the
+//! [`pruner`] deletes old watches, and the [`drop_folder`] takes submissions from files.
 //!
 //! Every worker follows one contract:
 //! - `run_once` does everything that is due now and returns a count; tests step the clock and
@@ -14,6 +14,7 @@ pub mod courier;
 pub mod drop_folder;
 pub mod groups;
 pub mod poller;
+pub mod pruner;
 
 use std::sync::Arc;
 

@@ -47,7 +47,7 @@ impl Local {
         // Others on this machine may reach the address, but do not know the token.
         let random: [u8; 32] = clock::machine_seeded_rng().random();
         let token = SecretString::from(BASE64.encode(random));
-        settings.store = folder.path().join("jobwatch.db");
+        settings.store.path = folder.path().join("jobwatch.db");
         settings.sinks.clear();
         settings.watches.clear();
         settings.drop_dir = None;

@@ -495,7 +495,7 @@ fn batch_that_cannot_work_is_refused() {
         ),
         (
             "[batch]\npath = \"/jobs\"\nitems = \"$.j[*]\"\npage = { at = \"$.n\", first = 1 }\n",
-            "is { at = ",
+            "is { at",
         ),
     ] {
         let errors = diagnostics(&format!("{HEAD}{PLAIN}{batch}"));

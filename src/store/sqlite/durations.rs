@@ -10,8 +10,12 @@ use crate::store::sqlite::{SqlError, SqliteStore};
 use crate::store::{DurationStore, JobDurations, StoreError, row};
 use crate::watch::Watch;
 
-/// Keeps the duration of a watch that has just ended, if it shows one, and deletes those beyond
-/// [`DURATIONS_KEPT`].
+/// One end in so many deletes the durations beyond [`DURATIONS_KEPT`]: to find them costs more than
+/// all the rest.
+const TRIM_ONE_IN: u8 = 32;
+
+/// Keeps the duration of a watch that has just ended, if it shows one. Now and then it deletes
+/// older ones of the same type.
 pub(super) fn keep(db: &Connection, watch: &Watch) -> Result<(), SqlError> {
     let Some(took) = Took::of(watch) else {
         return Ok(());
@@ -25,6 +29,11 @@ pub(super) fn keep(db: &Connection, watch: &Watch) -> Result<(), SqlError> {
         row::micros(took.finished_at),
         i64::try_from(took.took.as_millis()).unwrap_or(i64::MAX),
     ])?;
+    // The last byte of an id is random, so each type of job has its turn.
+    let last = watch.id.0.as_bytes()[15];
+    if !last.is_multiple_of(TRIM_ONE_IN) {
+        return Ok(());
+    }
     db.prepare_cached(
         "DELETE FROM durations WHERE rowid IN (
              SELECT rowid FROM durations WHERE service = ?1 AND job_type = ?2
@@ -39,9 +48,10 @@ pub(super) fn keep(db: &Connection, watch: &Watch) -> Result<(), SqlError> {
 }
 
 pub(super) fn all(db: &Connection, service: Option<&str>) -> Result<Vec<JobDurations>, SqlError> {
+    // Backwards, so that the latest of each type come first without sorting.
     let mut statement = db.prepare_cached(
         "SELECT service, job_type, took_ms FROM durations WHERE service = ?1 OR ?1 IS NULL
-         ORDER BY service, job_type",
+         ORDER BY service DESC, job_type DESC, finished_at DESC, rowid DESC",
     )?;
     let mut rows = statement.query([service])?;
     let mut all = Vec::new();
@@ -53,9 +63,12 @@ pub(super) fn all(db: &Connection, service: Option<&str>) -> Result<Vec<JobDurat
             all.extend(JobDurations::of(&key.0, &key.1, std::mem::take(&mut took)));
             key = next;
         }
-        took.push(duration(row.get(2)?)?);
+        if took.len() < DURATIONS_KEPT {
+            took.push(duration(row.get(2)?)?);
+        }
     }
     all.extend(JobDurations::of(&key.0, &key.1, took));
+    all.reverse();
     Ok(all)
 }
 
@@ -64,9 +77,12 @@ pub(super) fn usual(
     service: &str,
     job_type: &str,
 ) -> Result<Option<JobDurations>, SqlError> {
-    let mut statement =
-        db.prepare_cached("SELECT took_ms FROM durations WHERE service = ?1 AND job_type = ?2")?;
-    let mut rows = statement.query([service, job_type])?;
+    let mut statement = db.prepare_cached(
+        "SELECT took_ms FROM durations WHERE service = ?1 AND job_type = ?2
+         ORDER BY finished_at DESC, rowid DESC LIMIT ?3",
+    )?;
+    let limit = i64::try_from(DURATIONS_KEPT)?;
+    let mut rows = statement.query(params![service, job_type, limit])?;
     let mut took = Vec::new();
     while let Some(row) = rows.next()? {
         took.push(duration(row.get(0)?)?);

@@ -64,11 +64,18 @@ pub(super) fn is_known(db: &Connection, watch: WatchId, event: &Event) -> Result
 }
 
 pub(super) fn last_cursor(db: &Connection) -> Result<Cursor, SqlError> {
-    cursor(db, "SELECT coalesce(max(seq), 0) FROM events")
+    // The newest events may have been deleted.
+    cursor(
+        db,
+        "SELECT max((SELECT seq FROM log_start), coalesce((SELECT max(seq) FROM events), 0))",
+    )
 }
 
 pub(super) fn first_cursor(db: &Connection) -> Result<Cursor, SqlError> {
-    cursor(db, "SELECT coalesce(min(seq) - 1, 0) FROM events")
+    cursor(
+        db,
+        "SELECT max((SELECT seq FROM log_start), coalesce((SELECT min(seq) - 1 FROM events), 0))",
+    )
 }
 
 fn cursor(db: &Connection, sql: &str) -> Result<Cursor, SqlError> {
@@ -80,12 +87,17 @@ pub(super) fn cursor_after(seq: i64) -> Cursor {
     Cursor::new(seq.to_string())
 }
 
-/// Returns events after a position; `None` if the position is beyond the end of the log.
-pub(super) fn after(
-    db: &Connection,
-    seq: i64,
-    limit: usize,
-) -> Result<Option<EventPage>, SqlError> {
+/// The answer to a read of the log.
+pub(super) enum Read {
+    Page(EventPage),
+    /// The position is beyond the end of the log.
+    Beyond,
+    /// Events after the position were deleted.
+    Pruned,
+}
+
+/// Returns events after a position.
+pub(super) fn after(db: &Connection, seq: i64, limit: usize) -> Result<Read, SqlError> {
     let mut statement = db.prepare_cached(
         "SELECT type, at, body, seq, id, watch_id FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
@@ -107,14 +119,25 @@ pub(super) fn after(
         });
     }
     if events.is_empty() && seq > last_given(db)? {
-        return Ok(None);
+        return Ok(Read::Beyond);
+    }
+    // Read last, so that an event that was deleted meanwhile is noticed.
+    if seq < start(db)? {
+        return Ok(Read::Pruned);
     }
     let last = events.last().map(|event| event.cursor.clone());
-    Ok(Some(EventPage {
+    Ok(Read::Page(EventPage {
         next: last.unwrap_or_else(|| cursor_after(seq)),
         more: events.len() == limit,
         events,
     }))
+}
+
+/// Returns the position after which the log begins.
+fn start(db: &Connection) -> Result<i64, SqlError> {
+    Ok(db
+        .prepare_cached("SELECT seq FROM log_start")?
+        .query_row([], |row| row.get(0))?)
 }
 
 /// Returns the position of the last event that was ever stored, also if it was removed since.

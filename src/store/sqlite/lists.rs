@@ -4,68 +4,71 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Rows, params, params_from_iter};
+use rusqlite::{Connection, Statement, params_from_iter};
 
 use crate::store::sqlite::SqlError;
 use crate::store::sqlite::conditions::Conditions;
+use crate::store::sqlite::walk::{self, Step, Walk};
 use crate::store::sqlite::watches::{COLUMNS, one, watch_of};
 use crate::store::{PAGE_MAX, Page, PageCursor, Query, row};
-use crate::watch::event::EventKind;
 use crate::watch::reference::Reference;
-use crate::watch::{Outcome, Watch, WatchId};
+use crate::watch::{Watch, WatchId};
 
 /// The condition that the id is one of those in a JSON array.
 const IS_LISTED: &str = "id IN (SELECT unhex(value) FROM json_each(?))";
 
 pub(super) fn page(db: &Connection, query: &Query, before: Option<i64>) -> Result<Page, SqlError> {
     let limit = query.limit.clamp(1, PAGE_MAX);
-    let mut conditions = conditions(query);
-    conditions.add("number < ?", [before.unwrap_or(i64::MAX).into()]);
-    let mut statement = db.prepare_cached(&page_sql(&conditions))?;
-    conditions.values.push(i64::try_from(limit + 1)?.into());
-    page_of(statement.query(params_from_iter(conditions.values))?, limit)
-}
-
-/// Returns the SQL of a page. Only numbers are sorted, where no index gives them in their order.
-fn page_sql(conditions: &Conditions) -> String {
-    format!(
-        "SELECT {COLUMNS} FROM watches WHERE number IN (
-             SELECT number FROM watches WHERE {} ORDER BY number DESC LIMIT ?
-         ) ORDER BY number DESC",
-        conditions.sql()
-    )
-}
-
-/// Returns the conditions of a query. One column may have its index: that of the first condition,
-/// which selects the fewest watches as a rule. A `+` keeps `SQLite` from those of the others.
-fn conditions(query: &Query) -> Conditions {
-    let mut is_indexed = false;
-    let mut column = |name: &str, is_set: bool| {
-        let others = if is_indexed { "+" } else { "" };
-        is_indexed |= is_set;
-        format!("{others}{name}")
+    // All statements see the same watches.
+    let reading = db.unchecked_transaction()?;
+    let mut rows =
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE number = ?1"))?;
+    let mut walk = Walk::of(db, query)?;
+    let mut page = Page::default();
+    let (mut at, mut last) = (before.unwrap_or(i64::MAX) - 1, 0);
+    // The position before this number.
+    let goes_on = loop {
+        let number = match walk.next(at)? {
+            Step::Found(number) => number,
+            Step::End => break None,
+            Step::Paused(_) if page.watches.len() == limit => break Some(last),
+            Step::Paused(at) => break Some(at + 1),
+        };
+        walk.steps += walk::SEARCH;
+        at = number - 1;
+        let Some(watch) = matching(&mut rows, number, query)? else {
+            continue;
+        };
+        if page.watches.len() == limit {
+            break Some(last);
+        }
+        last = number;
+        page.watches.push(watch);
     };
-    let mut conditions = Conditions::default();
-    if !query.ids.is_empty() {
-        column("id", true);
-        conditions.add(IS_LISTED, [json_of(&query.ids)]);
+    page.next = goes_on.map(|before| PageCursor::new(before.to_string()));
+    reading.finish()?;
+    Ok(page)
+}
+
+/// Returns the watch of a number that a walk has found, if it matches entirely.
+fn matching(
+    rows: &mut Statement<'_>,
+    number: i64,
+    query: &Query,
+) -> Result<Option<Watch>, SqlError> {
+    let mut rows = rows.query([number])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let submitted_at: i64 = row.get("submitted_at")?;
+    let is_before = |time: Timestamp| submitted_at < row::micros(time);
+    if query.since.is_some_and(is_before) || !query.until.is_none_or(is_before) {
+        return Ok(None);
     }
-    let job_id = column("job_id", query.job_id.is_some());
-    conditions.equal(&job_id, query.job_id.clone());
-    let group = column("group_name", query.group.is_some());
-    conditions.equal(&group, query.group.clone());
-    let state = column("state", !query.states.is_empty());
-    conditions.one_of(&state, query.states.iter().map(|state| state.as_str()));
-    let service = column("service", query.service.is_some());
-    conditions.equal(&service, query.service.clone());
-    if let Some(since) = query.since {
-        conditions.add("submitted_at >= ?", [row::micros(since).into()]);
-    }
-    if let Some(until) = query.until {
-        conditions.add("submitted_at < ?", [row::micros(until).into()]);
-    }
-    conditions.members("labels", &query.labels);
-    conditions
+    let watch = watch_of(row)?;
+    let carries = |(name, value): &(String, String)| watch.labels.get(name) == Some(value);
+    let matches = query.labels.iter().all(carries);
+    Ok(matches.then_some(watch))
 }
 
 /// Returns ids as a JSON array of hexadecimal digits.
@@ -158,151 +161,133 @@ fn newest_of_each_job(
     Ok(newest)
 }
 
-/// Reads a page from the rows of a query for one row more than `limit`.
-fn page_of(mut rows: Rows<'_>, limit: usize) -> Result<Page, SqlError> {
-    let mut page = Page::default();
-    let mut last: i64 = 0;
-    while let Some(row) = rows.next()? {
-        if page.watches.len() == limit {
-            page.next = Some(PageCursor::new(last.to_string()));
-            break;
-        }
-        last = row.get(0)?;
-        page.watches.push(watch_of(row)?);
-    }
-    Ok(page)
-}
-
-pub(super) fn watching(
-    db: &Connection,
-    after: Option<i64>,
-    limit: usize,
-) -> Result<Page, SqlError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM watches WHERE state = 'watching' AND number > ?1 ORDER BY number LIMIT ?2"
-    ))?;
-    let rows = statement.query(params![after.unwrap_or(0), i64::try_from(limit + 1)?])?;
-    page_of(rows, limit)
-}
-
-/// The SQL of [`without_verdict`] and its index list the outcomes that a verdict may follow.
-const _: () = {
-    let (mut at, mut listed) = (0, 0);
-    while at < Outcome::ALL.len() {
-        listed += Outcome::ALL[at].may_come_late() as usize;
-        at += 1;
-    }
-    assert!(
-        listed == 2,
-        "list the outcome in the SQL, and in an index by a migration"
-    );
-};
-
-pub(super) fn without_verdict(
-    db: &Connection,
-    since: Timestamp,
-    after: Option<i64>,
-    limit: usize,
-) -> Result<Page, SqlError> {
-    // The condition on the state must match that of the index word for word.
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM watches w
-         WHERE state IN ('timed_out', 'lost') AND finished_at >= ?1 AND number > ?2
-            AND NOT EXISTS (SELECT 1 FROM events e WHERE e.watch_id = w.id AND e.type = ?3)
-         ORDER BY number LIMIT ?4"
-    ))?;
-    let rows = statement.query(params![
-        row::micros(since),
-        after.unwrap_or(0),
-        EventKind::LateResult.type_name(),
-        i64::try_from(limit + 1)?
-    ])?;
-    page_of(rows, limit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::sqlite::migration;
-    use crate::watch::State;
+    use crate::watch::{Outcome, State};
 
-    /// Returns the plan of the part of a query that selects the watches.
-    fn plan(query: &Query) -> String {
+    /// Makes a database with `count` watches. The even ones are of the service `a`, the odd ones of
+    /// `b`; a tenth has the label `tenth=yes`, and all have `half` with their half; three failed.
+    fn database(count: u32) -> Connection {
         let mut db = Connection::open_in_memory().unwrap();
         migration::run(&mut db).unwrap();
-        let mut conditions = conditions(query);
-        conditions.add("number < ?", [i64::MAX.into()]);
-        let sql = format!("EXPLAIN QUERY PLAN {}", page_sql(&conditions));
-        conditions.values.push(10.into());
-        let mut statement = db.prepare(&sql).unwrap();
-        let steps = statement
-            .query_map(params_from_iter(conditions.values), |row| {
-                row.get::<_, String>("detail")
-            })
-            .unwrap();
-        let steps: Vec<String> = steps.map(Result::unwrap).collect();
-        steps[2..].join("; ")
+        db.execute_batch(&format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
+             INSERT INTO watches (id, key, shard, service, definition, job_id, params, labels,
+                sinks, submitted_at, deadline, state, polls, problems, revision)
+             SELECT unhex(format('%032x', n)), x'00', 0, iif(n % 2, 'b', 'a'), 'd', 'job-' || n,
+                '{{}}', json_object('half', iif(n % 2, 'odd', 'even'),
+                    'tenth', iif(n % 10, 'no', 'yes')),
+                '[]', n * 1000000, 0, iif(n < 4, 'failed', 'watching'), 0, 0, 0 FROM n;
+             INSERT INTO watch_labels SELECT each.key || '=' || each.value, number
+                FROM watches, json_each(labels) AS each;
+             INSERT INTO submission_spans SELECT number >> 9, min(submitted_at), max(submitted_at)
+                FROM watches GROUP BY 1;"
+        ))
+        .unwrap();
+        db
     }
 
-    #[test]
-    fn each_filter_reads_only_an_index() {
-        let text = || Some("x".to_owned());
-        let all = Query {
-            ids: vec![WatchId(uuid::Uuid::nil())],
-            job_id: text(),
-            group: text(),
-            states: vec![State::Watching, State::Final(Outcome::Failed)],
-            service: text(),
-            since: Some(Timestamp::UNIX_EPOCH),
-            labels: vec![("a".to_owned(), "b".to_owned())],
+    /// Returns the numbers of all matching watches, and the number of pages.
+    fn all(db: &Connection, query: &Query) -> (Vec<i64>, usize) {
+        let (mut found, mut pages, mut before) = (Vec::new(), 0, None);
+        loop {
+            let page = page(db, query, before).unwrap();
+            let jobs = page
+                .watches
+                .iter()
+                .map(|watch| watch.job_id[4..].parse::<i64>());
+            found.extend(jobs.map(Result::unwrap));
+            pages += 1;
+            let Some(next) = page.next else {
+                return (found, pages);
+            };
+            before = Some(next.content().parse().unwrap());
+        }
+    }
+
+    fn labels(labels: &[(&str, &str)]) -> Query {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Query {
+            labels: labels.iter().map(owned).collect(),
+            limit: 1000,
             ..Query::default()
-        };
-        let without_ids = Query {
-            ids: Vec::new(),
-            ..all.clone()
-        };
-        let without_job = Query {
-            job_id: None,
-            ..without_ids.clone()
-        };
-        let without_group = Query {
-            group: None,
-            ..without_job.clone()
-        };
-        let of_service = Query {
-            states: Vec::new(),
-            ..without_group.clone()
-        };
-        for (query, index) in [
-            (all, "sqlite_autoindex_watches_1 (id=?"),
-            (without_ids, "watches_by_job (job_id=?"),
-            (without_job, "watches_group (group_name=?"),
-            (without_group, "watches_state (state=?"),
-            (of_service, "watches_service (service=?"),
-            (Query::default(), "PRIMARY KEY (rowid<?"),
-        ] {
-            let plan = plan(&query);
-            assert!(plan.contains(index), "{index}: {plan}");
-            assert!(!plan.contains("SCAN watches"), "{plan}");
+        }
+    }
+
+    fn of_service(name: &str, query: Query) -> Query {
+        Query {
+            service: Some(name.to_owned()),
+            ..query
         }
     }
 
     #[test]
-    fn active_watches_are_read_in_order_from_an_index() {
-        let mut db = Connection::open_in_memory().unwrap();
-        migration::run(&mut db).unwrap();
-        let mut statement = db
-            .prepare(
-                "EXPLAIN QUERY PLAN SELECT * FROM watches WHERE state = 'watching' AND number > 5
-                 ORDER BY number LIMIT 5",
-            )
+    fn a_rare_part_of_a_query_is_found_among_many() {
+        let db = database(50_000);
+        let failed = vec![State::Final(Outcome::Failed)];
+        let query = Query {
+            states: failed,
+            ..of_service("b", labels(&[("half", "odd")]))
+        };
+        assert_eq!(all(&db, &query), (vec![3, 1], 1));
+    }
+
+    #[test]
+    fn parts_without_a_common_watch_end_a_page_early() {
+        let db = database(100_000);
+        let (found, pages) = all(&db, &of_service("a", labels(&[("half", "odd")])));
+        assert!(found.is_empty());
+        assert!((2..20).contains(&pages), "{pages}");
+        let (found, pages) = all(&db, &of_service("a", labels(&[("tenth", "yes")])));
+        let expected: Vec<i64> = (1..=10_000).rev().map(|n| n * 10).collect();
+        assert_eq!(found, expected);
+        assert!(pages < 40, "{pages}");
+    }
+
+    #[test]
+    fn a_deleted_watch_leaves_no_label() {
+        let db = database(10);
+        db.execute("DELETE FROM watches WHERE number < 9", [])
             .unwrap();
-        let plan: Vec<String> = statement
-            .query_map([], |row| row.get("detail"))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        let index = "SEARCH watches USING INDEX watches_state (state=? AND rowid>?)";
-        assert_eq!(plan, [index]);
+        let query = "SELECT group_concat(label || number, ' ') FROM watch_labels";
+        let left: String = db.query_row(query, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, "half=even10 half=odd9 tenth=no9 tenth=yes10");
+    }
+
+    #[test]
+    fn times_in_no_order_are_found_by_their_spans() {
+        let db = database(10_000);
+        // The clock was set back at the watch 5000, so that its times repeat those before it.
+        db.execute_batch(
+            "UPDATE watches SET submitted_at = submitted_at - 1000000000 WHERE number >= 5000;
+             DELETE FROM submission_spans;
+             INSERT INTO submission_spans SELECT number >> 9, min(submitted_at), max(submitted_at)
+                FROM watches GROUP BY 1;",
+        )
+        .unwrap();
+        let at = |secs| Some(Timestamp::from_second(secs).unwrap());
+        let query = Query {
+            since: at(4500),
+            until: at(4503),
+            ..labels(&[])
+        };
+        assert_eq!(
+            all(&db, &query),
+            (vec![5502, 5501, 5500, 4502, 4501, 4500], 1)
+        );
+        let newest = Query {
+            until: None,
+            since: at(9_000),
+            ..query.clone()
+        };
+        assert_eq!(all(&db, &newest).0, [10_000]);
+        let oldest = Query {
+            since: None,
+            until: at(3),
+            ..query
+        };
+        assert_eq!(all(&db, &oldest).0, [2, 1]);
     }
 }

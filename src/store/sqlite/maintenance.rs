@@ -8,8 +8,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 
 use crate::store::StoreError;
+use crate::store::sqlite::connection::BUSY_TIMEOUT;
 use crate::store::sqlite::damage::in_words;
-use crate::store::sqlite::{BUSY_TIMEOUT, SqlError, file_lock, migration, open_error};
+use crate::store::sqlite::{SqlError, file_lock, migration, open_error};
 
 /// The largest number of findings of one check.
 const FINDINGS_MAX: usize = 100;
@@ -206,7 +207,7 @@ fn failed(reason: String) -> StoreError {
     }
 }
 
-fn read_only(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
     let fail = |error: rusqlite::Error| open_error(path, &in_words(&error));
     if !path.exists() {
         return Err(open_error(path, "the file does not exist"));

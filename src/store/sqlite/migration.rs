@@ -47,7 +47,15 @@ const STEPS: &[Step] = &[
     },
     Step {
         version: 9,
-        sql: include_str!("../migrations/sqlite/0009_blindness.sql"),
+        sql: include_str!("../migrations/sqlite/0009_retention.sql"),
+    },
+    Step {
+        version: 10,
+        sql: include_str!("../migrations/sqlite/0010_lists.sql"),
+    },
+    Step {
+        version: 11,
+        sql: include_str!("../migrations/sqlite/0011_blindness.sql"),
     },
 ];
 
@@ -99,6 +107,13 @@ pub(super) fn check(connection: &Connection) -> Result<(), String> {
 pub(super) fn run(connection: &mut Connection) -> Result<(), String> {
     let version = version_of(connection).map_err(|error| in_words(&error))?;
     for step in STEPS.iter().filter(|step| step.version > version) {
+        if version > 0 {
+            tracing::info!(
+                from = version,
+                to = step.version,
+                "upgrading the database; with a million watches this may take a minute"
+            );
+        }
         take(connection, step)
             .map_err(|error| format!("migration {} failed: {}", step.version, in_words(&error)))?;
     }

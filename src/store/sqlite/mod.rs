@@ -9,6 +9,7 @@ mod attempts;
 mod blindness;
 mod changes;
 mod conditions;
+mod connection;
 mod damage;
 mod deliveries;
 mod durations;
@@ -18,12 +19,18 @@ mod groups;
 mod health;
 mod leases;
 mod lists;
+mod loads;
 pub mod maintenance;
 mod migration;
+pub mod prune;
 mod readers;
+mod retention;
+mod space;
+mod walk;
 mod watches;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +43,9 @@ use crate::clock::SharedClock;
 use crate::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
+use crate::store::sqlite::connection::{prepare, reader};
 use crate::store::sqlite::damage::{Damage, in_words};
+use crate::store::sqlite::events::Read;
 use crate::store::sqlite::file_lock::FileLock;
 use crate::store::sqlite::health::{Health, TEST_WRITE, TestWrite};
 use crate::store::sqlite::leases::Leases;
@@ -44,26 +53,14 @@ use crate::store::sqlite::readers::Readers;
 use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
 use crate::store::{
-    Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, EventPage, Maintenance, Outbox, Page,
-    PageCursor, Query, StoreError, StoredEvent, Submission, Submitted, Transitioned, WatchStore,
-    row,
+    Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, EntryPage, EventPage, Maintenance,
+    Outbox, Page, PageCursor, Query, StoreError, StoredEvent, Submission, Submitted, Transitioned,
+    WatchStore, row,
 };
 use crate::watch::change::Change;
 use crate::watch::evidence::Evidence;
 use crate::watch::reference::Reference;
 use crate::watch::{Watch, WatchId};
-
-/// How long to wait for the lock of another process. It is short, because the writes behind it
-/// fail and their callers try again.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The number of pages in the write-ahead log that are enough to write them to the database. A
-/// page that changes often is then written once for many changes: 32 MiB.
-const WAL_PAGES: u32 = 8192;
-
-/// The largest size of the writer's cache. The pages of an index with values in no order should
-/// have room.
-const CACHE_KIB: i32 = 16 * 1024;
 
 /// The number of connections that only read.
 const READERS: usize = 4;
@@ -134,25 +131,6 @@ fn open_error(path: &Path, reason: &str) -> StoreError {
     }
 }
 
-fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
-}
-
-fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "query_only", true)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
 /// An error of one operation; it becomes the source of a [`StoreError::Failed`].
 type SqlError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -161,6 +139,17 @@ fn number(cursor: Option<&PageCursor>) -> Result<Option<i64>, StoreError> {
     cursor
         .map(|cursor| row::number(cursor.content()))
         .transpose()
+}
+
+/// Returns the position in the cursor of a page of ends: a time and a number.
+fn ended(cursor: &PageCursor) -> Result<loads::Ended, StoreError> {
+    let text = cursor.content();
+    let unknown = || StoreError::UnknownCursor(text.to_owned());
+    let (finished_at, number) = text.split_once('.').ok_or_else(unknown)?;
+    Ok((
+        finished_at.parse().map_err(|_| unknown())?,
+        row::number(number).map_err(|_| unknown())?,
+    ))
 }
 
 #[async_trait]
@@ -245,10 +234,18 @@ impl WatchStore for SqliteStore {
             .await
     }
 
-    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn watching(
+        &self,
+        after: Option<PageCursor>,
+        limit: usize,
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
         let after = number(after.as_ref())?;
+        let labels_of = Arc::clone(labels_of);
         self.readers
-            .run("load watches", move |db| lists::watching(db, after, limit))
+            .run("load watches", move |db| {
+                loads::watching(db, after, limit, &labels_of)
+            })
             .await
     }
 
@@ -257,11 +254,13 @@ impl WatchStore for SqliteStore {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
-        let after = number(after.as_ref())?;
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
+        let after = after.as_ref().map(ended).transpose()?;
+        let labels_of = Arc::clone(labels_of);
         self.readers
             .run("load watches without a verdict", move |db| {
-                lists::without_verdict(db, since, after, limit)
+                loads::without_verdict(db, since, after, limit, &labels_of)
             })
             .await
     }
@@ -283,8 +282,12 @@ impl WatchStore for SqliteStore {
         let page = self.readers.run("read the log of events", move |db| {
             events::after(db, seq, limit)
         });
-        let beyond = || StoreError::UnknownCursor(after.to_string());
-        page.await?.ok_or_else(beyond)
+        let place = after.to_string();
+        match page.await? {
+            Read::Page(page) => Ok(page),
+            Read::Beyond => Err(StoreError::UnknownCursor(place)),
+            Read::Pruned => Err(StoreError::PrunedCursor(place)),
+        }
     }
 
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {

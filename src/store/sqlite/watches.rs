@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::store::sqlite::events::Log;
+use crate::store::sqlite::walk::{self, NOTE_SUBMISSION};
 use crate::store::sqlite::{SqlError, durations, events, groups};
 use crate::store::{Applied, Decide, Submission, Submitted, Transitioned, row};
 use crate::watch::change::Change;
@@ -26,7 +27,12 @@ pub(super) fn submit(
     let mut submit = Submit {
         db,
         same_job: db.prepare_cached("SELECT 1 FROM watches WHERE job_id = ?1")?,
-        insert: db.prepare_cached(INSERT)?,
+        insert: Insert {
+            db,
+            watch: db.prepare_cached(INSERT)?,
+            label: db.prepare_cached(INSERT_LABEL)?,
+            span: db.prepare_cached(NOTE_SUBMISSION)?,
+        },
         log: Log::on(db)?,
     };
     submissions
@@ -39,8 +45,16 @@ pub(super) fn submit(
 struct Submit<'db> {
     db: &'db Connection,
     same_job: CachedStatement<'db>,
-    insert: CachedStatement<'db>,
+    insert: Insert<'db>,
     log: Log<'db>,
+}
+
+/// The statements that store a watch, with its entries for lists.
+struct Insert<'db> {
+    db: &'db Connection,
+    watch: CachedStatement<'db>,
+    label: CachedStatement<'db>,
+    span: CachedStatement<'db>,
 }
 
 impl Submit<'_> {
@@ -58,7 +72,7 @@ impl Submit<'_> {
         {
             return Ok(refused);
         }
-        insert(&mut self.insert, &watch, &key)?;
+        self.insert.one(&watch, &key)?;
         self.log.add(Some(watch.id), &event, &owed, now)?;
         Ok(Submitted::Accepted(watch))
     }
@@ -129,6 +143,23 @@ const INSERT: &str = "INSERT INTO watches (id, key, shard, service, definition, 
         labels, sinks, callback_url, group_name, named_run, since, expect, submitted_at, deadline,
         state, polls, problems, run, revision)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// The SQL that adds a label to the index of labels.
+const INSERT_LABEL: &str = "INSERT INTO watch_labels (label, number) VALUES (?1, ?2)";
+
+impl Insert<'_> {
+    fn one(&mut self, watch: &Watch, key: &[u8; 32]) -> Result<(), SqlError> {
+        insert(&mut self.watch, watch, key)?;
+        let number = self.db.last_insert_rowid();
+        for (name, value) in &watch.labels {
+            self.label
+                .execute(params![walk::label(name, value), number])?;
+        }
+        self.span
+            .execute([number, row::micros(watch.submitted_at)])?;
+        Ok(())
+    }
+}
 
 fn insert(
     statement: &mut CachedStatement<'_>,
@@ -243,7 +274,12 @@ pub(super) fn append(
     change: &Change,
     now: Timestamp,
 ) -> Result<Applied, SqlError> {
-    if events::is_known(db, change.watch.id, &change.event)? {
+    let id = change.watch.id;
+    // It may have been deleted since it was read.
+    let is_stored = db
+        .prepare_cached("SELECT 1 FROM watches WHERE id = ?1")?
+        .exists([id.0])?;
+    if !is_stored || events::is_known(db, id, &change.event)? {
         return Ok(Applied::Refused);
     }
     log(db, change, now)?;

@@ -144,16 +144,20 @@ impl Announcer {
         }
     }
 
-    /// Checks that a position is one of this log. A recent one costs no read.
+    /// Checks that a position is or was one of this log. A recent one costs no read.
     ///
     /// # Errors
     /// [`StoreError::UnknownCursor`], or the store failed.
     pub async fn check_position(&self, position: &Cursor) -> Result<(), StoreError> {
         let place = self.shared.state().tail.place_after(position);
-        if place.is_none() {
-            self.shared.store.events_after(position, 1).await?;
+        if place.is_some() {
+            return Ok(());
         }
-        Ok(())
+        match self.shared.store.events_after(position, 1).await {
+            // A client that reads the watches again misses nothing.
+            Ok(_) | Err(StoreError::PrunedCursor(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins a wait. The wait is over at once if one of the watches has an event after the
@@ -250,7 +254,15 @@ impl Announcer {
         let mut announced = 0;
         loop {
             let after = self.position();
-            let page = shared.store.events_after(&after, READ_MAX).await?;
+            let page = match shared.store.events_after(&after, READ_MAX).await {
+                Err(StoreError::PrunedCursor(_)) => {
+                    // The wall clock was set far ahead, or this process did not run for long.
+                    let first = shared.store.first_cursor().await?;
+                    shared.state().tail.jump(first);
+                    continue;
+                }
+                page => page?,
+            };
             let (count, more) = (page.events.len(), page.more);
             if count > 0 {
                 shared.announce(page).await?;

@@ -7,7 +7,7 @@ use tokio::task::{self, JoinSet};
 use uuid::Uuid;
 
 use crate::sink::ANSWER_BYTES_MAX;
-use crate::store::{AttemptRecord, Claimed, Settlement};
+use crate::store::{AttemptRecord, Claimed, Settlement, StoreError};
 
 /// The delivery that an attempt is about.
 pub(super) struct Begun {
@@ -35,6 +35,32 @@ pub(super) struct Ended {
     /// The event that it was to deliver.
     pub(super) event: Uuid,
     pub(super) record: AttemptRecord,
+}
+
+/// The work of one loop between two pauses.
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) under_way: UnderWay,
+    /// The attempts that have ended and are not yet recorded.
+    pub(super) ended: Vec<Ended>,
+    /// The number of attempts that have ended.
+    pub(super) attempts: usize,
+    /// True if the last claim took every delivery that was due.
+    pub(super) is_drained: bool,
+    /// The failure of the store, after which no attempt begins.
+    pub(super) failure: Option<StoreError>,
+}
+
+impl Round {
+    pub(super) fn note(&mut self, ended: Vec<Ended>) {
+        self.attempts += ended.len();
+        self.ended.extend(ended);
+    }
+
+    /// True if no attempt is under way or waits for its record.
+    pub(super) fn is_over(&self) -> bool {
+        self.under_way.tasks.is_empty() && self.ended.is_empty()
+    }
 }
 
 /// The attempts of one sink that are under way.

@@ -1,8 +1,11 @@
 //! The deliveries to a sink that takes many events at once.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Claimed, StoreError};
@@ -12,24 +15,54 @@ use crate::workers::courier::{LEASE, SinkQueue};
 
 impl SinkQueue {
     /// Attempts the deliveries that are due, many at once, until none is due or `stop`. Returns the
-    /// number of attempts.
+    /// number of attempts. Those of small batches within the time `gather` are recorded in one
+    /// transaction.
     pub(super) async fn deliver_batches(
         self: &Arc<Self>,
         stop: &CancellationToken,
+        gather: Duration,
     ) -> Result<usize, StoreError> {
-        let mut attempts = 0;
-        while self.is_wanted(stop) {
-            let most = self.sink.concurrency();
-            let claimed = self.store.claim_deliveries(&self.name, LEASE, most);
-            let claimed = claimed.await?;
-            if claimed.is_empty() {
-                break;
+        let (mut attempts, mut ended) = (0, Vec::new());
+        let mut window = pin!(sleep(gather));
+        let most = self.sink.concurrency();
+        loop {
+            let claimed = match self.claim(stop, most).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    self.record(ended).await?;
+                    return Err(error);
+                }
+            };
+            if !claimed.is_empty() {
+                if ended.is_empty() {
+                    window.set(sleep(gather));
+                }
+                ended.extend(self.attempt_in_task(claimed.into()).await);
+            } else if ended.is_empty() {
+                return Ok(attempts);
             }
-            let ended = self.attempt_in_task(claimed.into()).await;
+            if ended.len() < most {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = window.as_mut() => {}
+                    () = self.woken.notified() => continue,
+                }
+            }
             attempts += ended.len();
-            self.record(ended).await?;
+            self.record(std::mem::take(&mut ended)).await?;
         }
-        Ok(attempts)
+    }
+
+    async fn claim(
+        &self,
+        stop: &CancellationToken,
+        most: usize,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        if !self.is_wanted(stop) {
+            return Ok(Vec::new());
+        }
+        self.store.claim_deliveries(&self.name, LEASE, most).await
     }
 
     /// Attempts deliveries together in a task, so that a panic does not end the loop. After one

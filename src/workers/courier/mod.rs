@@ -9,6 +9,7 @@ mod attempt;
 mod batch;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::sink::{ATTEMPT_MAX, Attempt, AttemptResult, SharedSink, SinkStatus, retry};
 use crate::store::{AttemptRecord, Claimed, Outbox, Settlement, StoreError};
 use crate::wake::{Wake, woken_within};
-use crate::workers::courier::attempt::{Begun, Ended, UnderWay, beginning};
+use crate::workers::courier::attempt::{Begun, Ended, Round, beginning};
 
 /// The duration of a claim on a delivery.
 const LEASE: Duration = Duration::from_mins(1);
@@ -39,6 +41,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// The interval at which a loop claims retries while attempts are under way. New deliveries
 /// wake it at once.
 const CLAIM_EVERY: Duration = Duration::from_secs(1);
+/// How long ended attempts wait for others, to be recorded in one transaction. If the process
+/// dies in this time, their events are sent again.
+const GATHER: Duration = Duration::from_millis(20);
 /// The pause of a loop after one failure of the store, and the longest pause.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(15);
@@ -121,7 +126,8 @@ impl Courier {
     pub async fn run_once(&self) -> Result<usize, StoreError> {
         let mut attempts = 0;
         for queue in &self.queues {
-            attempts += queue.deliver_due(&CancellationToken::new()).await?;
+            let stop = CancellationToken::new();
+            attempts += queue.deliver_due(&stop, Duration::ZERO).await?;
         }
         Ok(attempts)
     }
@@ -144,7 +150,7 @@ impl SinkQueue {
     async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut failures = 0;
         while !stop.is_cancelled() {
-            let pause = match self.deliver_due(&stop).await {
+            let pause = match self.deliver_due(&stop, GATHER).await {
                 Ok(_) => {
                     failures = 0;
                     self.pause().await
@@ -166,59 +172,77 @@ impl SinkQueue {
     }
 
     /// Attempts the deliveries that are due, a limited number at once, until none is due or
-    /// `stop`. Returns the number of attempts.
+    /// `stop`. Returns the number of attempts. Those that end within the time `gather` are recorded
+    /// in one transaction.
     ///
     /// A delivery is claimed only if it can be attempted at once: if it waited here, its lease
     /// could end and it would be sent twice. Deliveries that become due meanwhile take free
     /// places, so a receiver that does not answer one event delays no other event. If the store
     /// fails, running attempts continue, and their records wait until the store works again.
-    async fn deliver_due(self: &Arc<Self>, stop: &CancellationToken) -> Result<usize, StoreError> {
+    async fn deliver_due(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+        gather: Duration,
+    ) -> Result<usize, StoreError> {
         self.record(Vec::new()).await?;
         if self.sink.as_batch_sink().is_some() {
-            return self.deliver_batches(stop).await;
+            return self.deliver_batches(stop, gather).await;
         }
-        let mut under_way = UnderWay::default();
-        let mut attempts = 0;
-        let mut failure = None;
+        let mut round = Round::default();
+        let mut window = pin!(sleep(gather));
         loop {
-            if failure.is_none() {
-                failure = self.fill(&mut under_way, stop).await.err();
+            self.fill(&mut round, stop).await;
+            if round.is_over() {
+                return round.failure.map_or(Ok(round.attempts), Err);
             }
-            let has_room = under_way.tasks.len() < self.sink.concurrency();
-            let goes_on = failure.is_none() && self.is_wanted(stop);
-            let ended = tokio::select! {
+            let claims_more = self.has_room(&round) && self.is_wanted(stop);
+            tokio::select! {
                 biased;
-                ended = under_way.next() => ended,
-                () = woken_within(CLAIM_EVERY, &self.woken), if has_room && goes_on => continue,
-            };
-            let Some(ended) = ended else {
-                return failure.map_or(Ok(attempts), Err);
-            };
-            attempts += ended.len();
-            if let Err(error) = self.record(ended).await {
-                failure = Some(error);
+                Some(ended) = round.under_way.next() => {
+                    if round.ended.is_empty() {
+                        window.set(sleep(gather));
+                    }
+                    round.note(ended);
+                }
+                () = window.as_mut(), if !round.ended.is_empty() => self.record_of(&mut round).await,
+                () = stop.cancelled(), if !round.ended.is_empty() => self.record_of(&mut round).await,
+                () = woken_within(CLAIM_EVERY, &self.woken), if claims_more => round.is_drained = false,
             }
         }
     }
 
-    /// Claims deliveries for the free places and starts their attempts.
-    async fn fill(
-        self: &Arc<Self>,
-        under_way: &mut UnderWay,
-        stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
-        let free = self.sink.concurrency() - under_way.tasks.len();
-        if free == 0 || !self.is_wanted(stop) {
-            return Ok(());
+    /// True if another attempt may begin.
+    fn has_room(&self, round: &Round) -> bool {
+        round.failure.is_none() && round.under_way.tasks.len() < self.sink.concurrency()
+    }
+
+    /// Claims deliveries for the free places and starts their attempts. The next wake says that
+    /// there may be more.
+    async fn fill(self: &Arc<Self>, round: &mut Round, stop: &CancellationToken) {
+        if round.is_drained || !self.has_room(round) || !self.is_wanted(stop) {
+            return;
         }
-        let claimed = self.store.claim_deliveries(&self.name, LEASE, free).await?;
-        // The receiver may have answered 410 during the claim; the deliveries stay pending.
-        if self.is_wanted(stop) {
-            for one in claimed {
-                under_way.start(one.id, Arc::clone(self).attempt(one));
+        let free = self.sink.concurrency() - round.under_way.tasks.len();
+        match self.store.claim_deliveries(&self.name, LEASE, free).await {
+            Ok(claimed) => {
+                round.is_drained = claimed.len() < free;
+                // The receiver may have answered 410 during the claim; the deliveries stay pending.
+                if self.is_wanted(stop) {
+                    for one in claimed {
+                        let attempt = Arc::clone(self).attempt(one.clone());
+                        round.under_way.start(one.id, attempt);
+                    }
+                }
             }
+            Err(error) => round.failure = Some(error),
         }
-        Ok(())
+    }
+
+    async fn record_of(&self, round: &mut Round) {
+        let ended = std::mem::take(&mut round.ended);
+        if let Err(error) = self.record(ended).await {
+            round.failure = Some(error);
+        }
     }
 
     fn is_wanted(&self, stop: &CancellationToken) -> bool {

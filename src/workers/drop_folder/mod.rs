@@ -151,7 +151,9 @@ impl DropFolder {
         let finished = self.finish(&folder, state).await;
         if matches!(
             finished,
-            Err(LookError::Store(StoreError::UnknownCursor(_)))
+            Err(LookError::Store(
+                StoreError::UnknownCursor(_) | StoreError::PrunedCursor(_)
+            ))
         ) {
             // The log was cut; the watches are read again.
             *open = None;

@@ -66,7 +66,7 @@ impl BlindServices {
     /// Returns the deadline of a watch without an outcome, later by the times in which its service
     /// was blind.
     pub(super) fn deadline_of(&self, entry: &Entry, now: Timestamp) -> Timestamp {
-        let times = (entry.submitted_at, entry.deadline);
+        let times = (entry.submitted_at(), entry.deadline());
         self.sight.deadline(&entry.service, times, now)
     }
 
@@ -74,7 +74,7 @@ impl BlindServices {
     pub(super) fn standing(&self, entry: &Entry, duty: Duty, now: Moment) -> Standing {
         Standing {
             deadline: match duty {
-                Duty::PollLate => entry.deadline,
+                Duty::PollLate => entry.deadline(),
                 Duty::Poll | Duty::Expire => self.deadline_of(entry, now.at),
             },
             patience_begins: self.sight.patience_begins(&entry.service, now.uptime),

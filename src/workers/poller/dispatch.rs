@@ -132,7 +132,9 @@ impl State {
     /// True if the deadline of a watch has moved, because its service was blind.
     fn goes_on(&self, ticket: Ticket, now: Timestamp) -> bool {
         let entry = self.agenda.entry(ticket);
-        entry.is_some_and(|entry| entry.deadline <= now && self.blind.deadline_of(entry, now) > now)
+        entry.is_some_and(|entry| {
+            entry.deadline() <= now && self.blind.deadline_of(entry, now) > now
+        })
     }
 
     /// True for a watch that would end unasked although its service may be asked by now: the pause

@@ -92,19 +92,23 @@ impl State {
         now: Timestamp,
         uptime: Duration,
     ) -> Planned {
+        // A probe of a blind service does not wait for the pause.
+        if self.blind.sight.of(&entry.service).is_some() {
+            return planned;
+        }
         let queue = self.queues.index_of(&entry.service);
         let resumes = queue.and_then(|queue| self.queues.get(queue).budget.paused(uptime));
         let is_due = planned.duty == Duty::Poll && planned.due <= uptime;
-        let is_due = is_due && self.blind.sight.of(&entry.service).is_none();
         let Some(resumes) = resumes.filter(|_| is_due) else {
             return planned;
         };
         let ends_at = self.blind.deadline_of(entry, now);
-        let due = uptime.saturating_add(until(now, ends_at));
-        let left = resumes.saturating_sub(due);
-        if ends_in_pause(entry, ends_at, ends_at.max(now), left) {
+        let deadline = uptime.saturating_add(until(now, ends_at));
+        let at_deadline = later(now, deadline.saturating_sub(uptime));
+        let left = resumes.saturating_sub(deadline);
+        if ends_in_pause(entry, ends_at, at_deadline, left) {
             Planned {
-                due,
+                due: deadline,
                 duty: Duty::Expire,
                 reason: Reason::Deadline,
                 ..planned

@@ -1,6 +1,6 @@
 //! Brings watches from the store to the agenda: all on start, changes afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use crate::schedule::{Duty, Next};
 use crate::service::Service;
 use crate::store::StoreError;
 use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
-use crate::watch::tracking::Tracking;
 use crate::watch::{State as WatchState, Watch, WatchId};
 use crate::workers::poller::{Shared, State};
 
@@ -22,6 +21,9 @@ use crate::workers::poller::{Shared, State};
 const LOAD_PAGE: usize = 10_000;
 /// The number of changes in one read from the store.
 const CHANGES_PAGE: usize = 1000;
+
+/// The entries of a page, each with the end of its watch.
+type Loaded = Vec<(Entry, Option<Timestamp>)>;
 
 /// The way by which a watch comes to the agenda.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,9 @@ enum Arrival {
 
 impl Shared {
     /// Loads all watches that need polls. Later calls do nothing.
+    ///
+    /// They are on the agenda within seconds, so no poll begins before: those near their deadline
+    /// then go first among all, and the others are spread.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
         if self.state().changes_read.is_some() {
             return Ok(());
@@ -44,35 +49,52 @@ impl Shared {
         let times = self.store.blind_times().await?;
         let uptime = self.clock.uptime();
         self.state().blind.sight.resume(times, uptime);
-        let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
-        let mut after = None;
-        loop {
-            let page = self.store.watching(after, LOAD_PAGE).await?;
-            for watch in page.watches {
-                if self.services.get(&watch.service).is_none() {
-                    *orphans.entry(watch.service.clone()).or_default() += 1;
-                }
-                self.add(&watch, Arrival::Resumed);
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+        let labels_of = self.services_that_ask_labels();
+        let mut orphans: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        let mut page = self.store.watching(None, LOAD_PAGE, &labels_of).await?;
+        while let Some(next) = page.next.take() {
+            // The next page is read while this one is added.
+            let next = self.store.watching(Some(next), LOAD_PAGE, &labels_of);
+            let (next, ()) = tokio::join!(next, async {
+                self.resume(page.entries, &mut orphans);
+            });
+            page = next?;
         }
+        self.resume(page.entries, &mut orphans);
         for (service, watches) in orphans {
             tracing::warn!(
-                service,
+                service = &*service,
                 watches,
                 "watches of a service that is not configured are not polled; they end at their deadline unless the service is configured again"
             );
         }
-        self.load_late().await?;
+        self.load_late(&labels_of).await?;
         self.state().changes_read = Some(cursor);
         Ok(())
     }
 
+    fn services_that_ask_labels(&self) -> Arc<BTreeSet<String>> {
+        let asking = self.services.all().filter(|service| service.asks_labels());
+        Arc::new(asking.map(|service| service.name.to_string()).collect())
+    }
+
+    /// Adds a page of stored watches to the agenda, and counts those whose service is not
+    /// configured.
+    fn resume(&self, page: Loaded, orphans: &mut BTreeMap<Arc<str>, usize>) {
+        let now = self.clock.now();
+        let uptime = self.clock.uptime();
+        let mut state = self.state();
+        for (entry, _) in page {
+            let service = self.services.get(&entry.service);
+            if service.is_none() {
+                *orphans.entry(Arc::clone(&entry.service)).or_default() += 1;
+            }
+            state.add((now, uptime), entry, service, Arrival::Resumed);
+        }
+    }
+
     /// Loads the watches that ended without a verdict and may still get a late result.
-    async fn load_late(&self) -> Result<(), StoreError> {
+    async fn load_late(&self, labels_of: &Arc<BTreeSet<String>>) -> Result<(), StoreError> {
         let times = self.services.all().map(|it| it.timing.after_watch());
         let longest = times.max().unwrap_or_default();
         if longest.is_zero() {
@@ -83,11 +105,14 @@ impl Shared {
         let since = since.unwrap_or(Timestamp::MIN);
         let mut after = None;
         loop {
-            let page = self.store.without_verdict(since, after, LOAD_PAGE).await?;
-            for watch in page.watches {
+            let page = self
+                .store
+                .without_verdict(since, after, LOAD_PAGE, labels_of);
+            let page = page.await?;
+            for (entry, finished_at) in page.entries {
                 // A restart spreads late polls, too.
                 let spread = self.state().rng.random_range(0.0..=1.0);
-                self.add_late_after(&watch, None, spread);
+                self.add_late_after(entry, finished_at, None, spread);
             }
             after = page.next;
             if after.is_none() {
@@ -132,7 +157,7 @@ impl Shared {
         self.committed.wake();
         for watch in self.store.watches_by_id(ids).await? {
             if watch.state == WatchState::Watching {
-                self.add(&watch, Arrival::New);
+                self.add_new(&watch);
             }
         }
         Ok(())
@@ -140,31 +165,76 @@ impl Shared {
 
     /// Adds a watch that was just accepted.
     pub(super) fn add_new(&self, watch: &Watch) {
-        self.add(watch, Arrival::New);
+        let service = self.services.get(&watch.service);
+        let mut entry = Entry::of(watch);
+        keep_labels(&mut entry, watch, service);
+        let moment = (self.clock.now(), self.clock.uptime());
+        self.state().add(moment, entry, service, Arrival::New);
     }
 
-    fn add(&self, watch: &Watch, arrival: Arrival) {
+    /// Puts a watch that has just ended without a verdict on the agenda for late polls.
+    pub(super) fn add_late(&self, watch: &Watch, retry_after: Option<Duration>) {
+        let mut entry = Entry::of(watch);
+        keep_labels(&mut entry, watch, self.services.get(&watch.service));
+        self.add_late_after(entry, watch.finished_at, retry_after, 1.0);
+    }
+
+    /// Adds a watch for late polls; the first comes after the fraction `spread` of its interval.
+    fn add_late_after(
+        &self,
+        mut entry: Entry,
+        finished_at: Option<Timestamp>,
+        retry_after: Option<Duration>,
+        spread: f64,
+    ) {
+        let (Some(service), Some(finished_at)) = (self.services.get(&entry.service), finished_at)
+        else {
+            return;
+        };
         let now = self.clock.now();
-        let service = self.services.get(&watch.service);
         let mut state = self.state();
+        let ends_at = later(finished_at, service.timing.after_watch());
+        entry.set_deadline(ends_at);
+        let rng = &mut state.rng;
+        let next = service.timing.late_poll(retry_after, now, ends_at, rng);
+        let Some(next) = next else { return };
+        let due = self.clock.uptime() + next.after.mul_f64(spread);
+        state.share(&mut entry, Some(service));
+        let agenda = &mut state.agenda;
+        agenda.add_for(Reason::Interval, entry, next.duty, due);
+    }
+}
+
+fn keep_labels(entry: &mut Entry, watch: &Watch, service: Option<&Arc<Service>>) {
+    if service.is_some_and(|service| service.asks_labels()) {
+        entry.tracking.keep_labels(Arc::new(watch.labels.clone()));
+    }
+}
+
+impl State {
+    fn add(
+        &mut self,
+        (now, uptime): (Timestamp, Duration),
+        mut entry: Entry,
+        service: Option<&Arc<Service>>,
+        arrival: Arrival,
+    ) {
         // The end of the watch waits for the store, or was stored during the read.
-        if state.backlog.contains(watch.id) || state.left.contains(watch.id) {
+        if self.backlog.contains(entry.id) || self.left.contains(entry.id) {
             return;
         }
-        let mut entry = state.entry_of(watch, service);
-        let deadline = state.blind.deadline_of(&entry, now);
+        self.share(&mut entry, service);
+        let submitted_at = entry.submitted_at();
+        let deadline = self.blind.deadline_of(&entry, now);
         let next = match (service, arrival) {
             (Some(service), Arrival::New) => service.timing.first_poll(now, deadline),
             (Some(service), Arrival::Resumed) => {
-                let submitted_at = watch.submitted_at;
-                let rng = &mut state.rng;
-                service
-                    .timing
-                    .resumed_poll(submitted_at, now, deadline, rng)
+                let (timing, rng) = (&service.timing, &mut self.rng);
+                timing.resumed_poll(submitted_at, now, deadline, rng)
             }
             (None, _) => {
                 note_orphan(&mut entry, now);
-                Next::expire(until(now, watch.deadline))
+                Next::expire(until(now, deadline))
             }
         };
         let reason = match arrival {
@@ -172,59 +242,19 @@ impl Shared {
             Arrival::New => Reason::First,
             Arrival::Resumed => Reason::Restart,
         };
-        let due = self.clock.uptime().saturating_add(next.after);
-        state.agenda.add_for(reason, entry, next.duty, due);
+        let due = uptime.saturating_add(next.after);
+        self.agenda.add_for(reason, entry, next.duty, due);
     }
 
-    /// Puts a watch that has just ended without a verdict on the agenda for late polls.
-    pub(super) fn add_late(&self, watch: &Watch, retry_after: Option<Duration>) {
-        self.add_late_after(watch, retry_after, 1.0);
-    }
-
-    /// Adds a watch for late polls; the first comes after the fraction `spread` of its interval.
-    fn add_late_after(&self, watch: &Watch, retry_after: Option<Duration>, spread: f64) {
-        let (Some(service), Some(finished_at)) =
-            (self.services.get(&watch.service), watch.finished_at)
-        else {
-            return;
-        };
-        let now = self.clock.now();
-        let mut state = self.state();
-        let mut entry = state.entry_of(watch, Some(service));
-        entry.deadline = later(finished_at, service.timing.after_watch());
-        let (ends_at, rng) = (entry.deadline, &mut state.rng);
-        let next = service.timing.late_poll(retry_after, now, ends_at, rng);
-        let Some(next) = next else { return };
-        let due = self.clock.uptime() + next.after.mul_f64(spread);
-        let agenda = &mut state.agenda;
-        agenda.add_for(Reason::Interval, entry, next.duty, due);
-    }
-}
-
-impl State {
-    fn entry_of(&mut self, watch: &Watch, service: Option<&Arc<Service>>) -> Entry {
-        let params = if let Some(shared) = self.interned.get(&watch.params) {
-            Arc::clone(shared)
-        } else {
-            let shared = Arc::new(watch.params.clone());
-            self.interned.insert(Arc::clone(&shared));
-            shared
-        };
-        let mut tracking = Tracking::resume(watch);
-        if service.is_some_and(|service| service.asks_labels()) {
-            tracking.keep_labels(Arc::new(watch.labels.clone()));
+    /// Replaces the values of an entry by the copies that all watches share.
+    fn share(&mut self, entry: &mut Entry, service: Option<&Arc<Service>>) {
+        if let Some(service) = service {
+            entry.service = Arc::clone(&service.name);
         }
-        Entry {
-            id: watch.id,
-            service: service.map_or_else(
-                || Arc::from(watch.service.as_str()),
-                |service| Arc::clone(&service.name),
-            ),
-            job_id: watch.job_id.as_str().into(),
-            params,
-            submitted_at: watch.submitted_at,
-            deadline: watch.deadline,
-            tracking,
+        entry.params = self.params.one(Arc::clone(&entry.params));
+        if let Some(labels) = entry.tracking.shared_labels() {
+            let labels = self.labels.one(labels);
+            entry.tracking.keep_labels(labels);
         }
     }
 }

@@ -8,8 +8,9 @@
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
 //! [`together`] asks for several jobs at once, [`answers`] keeps the last answer of each service,
-//! [`status`] shows services and budgets, [`unasked`] explains an end without a poll, and
-//! [`blindness`] keeps the watches of services whose jobs cannot be seen.
+//! [`interned`] has the values that watches share, [`status`] shows services and budgets,
+//! [`unasked`] explains an end without a poll, and [`blindness`] keeps the watches of services
+//! whose jobs cannot be seen.
 
 mod answers;
 mod backlog;
@@ -20,6 +21,7 @@ mod decision;
 mod dispatch;
 mod facts;
 mod in_flight;
+mod interned;
 mod load;
 mod poll;
 mod progress;
@@ -48,7 +50,7 @@ use crate::service::Services;
 use crate::store::{Cursor, SharedStore, StoreError};
 use crate::wake::Wake;
 use crate::watch::change::Composer;
-use crate::watch::{Params, WatchId};
+use crate::watch::{Labels, Params, WatchId};
 use crate::workers::Heartbeat;
 pub use crate::workers::poller::answers::LastAnswer;
 use crate::workers::poller::answers::LastAnswers;
@@ -57,6 +59,7 @@ use crate::workers::poller::blindness::BlindServices;
 use crate::workers::poller::budget_queue::BudgetQueues;
 pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
+use crate::workers::poller::interned::Interned;
 pub use crate::workers::poller::status::{BlindStatus, BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
@@ -130,8 +133,8 @@ struct State {
     /// The services and params whose jobs are asked for one by one until this uptime, because a
     /// request for several of them gained nothing.
     gainless: HashMap<(Arc<str>, Arc<Params>), Duration>,
-    /// Params that watches share, so that a million watches keep one copy.
-    interned: HashSet<Arc<Params>>,
+    params: Interned<Params>,
+    labels: Interned<Labels>,
     /// The number of polls started.
     polls: u64,
     /// The services and unlisted status values that a warning named already.
@@ -171,7 +174,8 @@ impl Poller {
             left: Left::default(),
             alone: HashSet::new(),
             gainless: HashMap::new(),
-            interned: HashSet::new(),
+            params: Interned::default(),
+            labels: Interned::default(),
             polls: 0,
             warned: HashSet::new(),
         };

@@ -232,7 +232,7 @@ impl Shared {
         let deadline = blind.deadline_of(entry, at);
         let left = until(at, deadline);
         let next = if taken.duty == Duty::PollLate {
-            timing.late_poll(wait.retry_after, at, entry.deadline, rng)
+            timing.late_poll(wait.retry_after, at, entry.deadline(), rng)
         } else {
             Some(timing.next_poll(&entry.tracking, wait, at, deadline, rng))
         };
@@ -318,7 +318,7 @@ fn terms_of<'a>(entry: &Entry, service: &'a Service, deadline: Timestamp) -> Ter
     let stage = entry.tracking.stage();
     let definition = service.definition_at(stage);
     Terms {
-        submitted_at: entry.submitted_at,
+        submitted_at: entry.submitted_at(),
         deadline,
         timing: service.timing_at(stage),
         not_found_means: definition.not_found_means,

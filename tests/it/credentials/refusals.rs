@@ -18,10 +18,12 @@ async fn refusing_service_causes_few_logins_and_disturbs_no_other() {
     let cloud = Cloud::start();
     let picky = cloud.another_job_api();
     picky.always(Answer::gateway(401, "APIGW.0301", "decrypt token fail"));
+    // Probes of a blind service would ask less often.
+    let sighted = "poll = { blind_after = \"0s\",";
     let settings = format!(
         "{KEYSTONE}{}{}",
         Cloud::service("jobs", &cloud.jobs.url),
-        Cloud::service("picky", &picky.url)
+        Cloud::service("picky", &picky.url).replace("poll = {", sighted)
     );
     let app = cloud.app_with(&settings).await;
     let good = app.submit("jobs", "job-1").await;
@@ -99,7 +101,8 @@ async fn a_lasting_403_about_the_token_ends_at_the_deadline() {
     let cloud = Cloud::start();
     cloud.jobs.always(Answer::new(403, &recorded_403()));
     let service = Cloud::service("jobs", &cloud.jobs.url);
-    let service = service.replace("poll = {", "poll = { deadline = \"2h\",");
+    let times = "poll = { blind_after = \"0s\", deadline = \"2h\",";
+    let service = service.replace("poll = {", times);
     let app = cloud.app_with(&format!("{KEYSTONE}{service}")).await;
     let id = app.submit("jobs", "job-1").await;
     for _ in 0..2 * 360 - 1 {

@@ -23,6 +23,8 @@ const START: &str = "2026-11-22T10:00:00Z";
 pub(crate) struct Setup {
     /// Settings that stand before all tables.
     pub(crate) head: String,
+    /// Further settings of the store.
+    pub(crate) store: String,
     /// Members of `poll` of each service.
     pub(crate) schedule: String,
     /// `rate`, `burst` and `concurrency` of each service.
@@ -41,6 +43,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             head: String::new(),
+            store: String::new(),
             schedule: "jitter = 0.0".to_owned(),
             limits: "rate = 10000.0\nburst = 10000\nconcurrency = 64".to_owned(),
             hook: String::new(),
@@ -92,10 +95,11 @@ impl Setup {
         });
         let text = format!(
             "instance = \"test\"\n{}\n\
-             [store]\nurl = \"sqlite://{{folder}}/jobwatch.db\"\n\
+             [store]\nurl = \"sqlite://{{folder}}/jobwatch.db\"\n{}\n\
              [credentials.sim]\nkind = \"token\"\ntoken_file = \"{{folder}}/token\"\n\
              [sinks.hook]\nkind = \"webhook\"\nurl = \"{}\"\nsecret_file = \"{{folder}}/webhook-secret\"\n{}\n{}\n{}",
             self.head,
+            self.store,
             receiver.url(),
             self.hook,
             services.concat(),

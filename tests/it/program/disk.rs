@@ -367,3 +367,49 @@ fn db_check_names_foreign_and_newer_databases() {
     assert_eq!(newer.status.code(), Some(1));
     assert!(stdout(&newer).contains("99"), "{}", stdout(&newer));
 }
+
+#[tokio::test]
+async fn db_prune_deletes_old_watches_of_a_stopped_daemon() {
+    let simulator = Simulator::start(&[]);
+    let folder = Folder::new();
+    let config = folder.configure(&simulator.url, "");
+    let mut daemon = Daemon::start(&config);
+    let job = json!({"service": "dcs", "duration": "1s", "outcome": "succeeded"});
+    let job_id = simulator.create(&job).await;
+    daemon.ask_json(&["submit", "dcs", &job_id]);
+    daemon.process.line_with("dev.jobwatch.job.succeeded");
+    let prune = |more: &[&str]| {
+        let output = run(&[&["db", "prune", "--config", &config], more].concat());
+        let said = stdout(&output) + &stderr(&output);
+        (output.status.code(), said)
+    };
+    let (code, said) = prune(&["--older-than", "0s", "--dry-run"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("would delete"), "{said}");
+    let (code, said) = prune(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("stop the daemon first"), "{said}");
+    daemon.process.terminate();
+    let (_, said) = prune(&["--older-than", "0s", "--dry-run"]);
+    assert!(said.contains("would delete 1 watches"), "{said}");
+    let (code, said) = prune(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("deleted 0 watches"), "it is young: {said}");
+    let (code, said) = prune(&["--older-than", "0s", "--compact", "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["rows"]["watches"], 1, "{report}");
+    assert_eq!(report["older_than"], "0s", "{report}");
+    assert!(report["bytes"].as_u64() <= report["bytes_before"].as_u64());
+    let file = database(&folder);
+    let output = run(&["db", "prune", "--database", &file]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("--older-than"),
+        "{}",
+        stderr(&output)
+    );
+    let daemon = Daemon::start(&config);
+    let listed = daemon.ask_json(&["list"]);
+    assert_eq!(listed["watches"], json!([]), "{listed}");
+}

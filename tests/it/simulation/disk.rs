@@ -1,5 +1,6 @@
 //! The store with faults: it fails before a commit or after it, or is slow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{
-    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EventPage,
-    GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor, Query, SharedStore,
-    StoreError, StoredEvent, StoredGroup, Submission, Submitted, WatchStore,
+    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EntryPage,
+    EventPage, Expiry, GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor, PruneStep,
+    Query, Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
+    WatchStore,
 };
 use jobwatch::watch::blindness::BlindTime;
 use jobwatch::watch::change::Change;
@@ -123,9 +125,14 @@ impl WatchStore for Disk {
             .await
     }
 
-    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
-        self.call("watching", self.store.watching(after, limit))
-            .await
+    async fn watching(
+        &self,
+        after: Option<PageCursor>,
+        limit: usize,
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
+        let found = self.store.watching(after, limit, labels_of);
+        self.call("watching", found).await
     }
 
     async fn without_verdict(
@@ -133,8 +140,9 @@ impl WatchStore for Disk {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
-        let found = self.store.without_verdict(since, after, limit);
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
+        let found = self.store.without_verdict(since, after, limit, labels_of);
         self.call("without_verdict", found).await
     }
 
@@ -262,6 +270,22 @@ impl DurationStore for Disk {
     ) -> Result<Option<JobDurations>, StoreError> {
         let usual = self.store.usual_duration(service, job_type);
         self.call("usual_duration", usual).await
+    }
+}
+
+#[async_trait]
+impl Retention for Disk {
+    async fn prune(
+        &self,
+        expiry: &Expiry,
+        place: Option<PageCursor>,
+    ) -> Result<PruneStep, StoreError> {
+        let prune = self.store.prune(expiry, place);
+        self.call("prune", prune).await
+    }
+
+    async fn give_back(&self) -> Result<u64, StoreError> {
+        self.call("give_back", self.store.give_back()).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Watches: acceptance, changes, and atomic commits.
 
+use std::sync::Arc;
+
 use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::{Applied, SharedStore, StoreError, Submission, Submitted, Transitioned};
 use jobwatch::watch::event::EventKind;
@@ -9,6 +11,7 @@ use uuid::Uuid;
 use crate::store::Database;
 use crate::store::samples::{
     accepted, at, change, deliveries_in, end, submission, submission_again, transition, watch,
+    watching,
 };
 
 async fn stored(store: &SharedStore, watch: &Watch) -> Watch {
@@ -66,7 +69,7 @@ pub(crate) async fn service_params_and_job_id_identify_a_watch(database: &impl D
     for watch in [one, other_service, other_params] {
         accepted(&store, watch).await;
     }
-    assert_eq!(store.watching(None, 10).await.unwrap().watches.len(), 3);
+    assert_eq!(watching(&store).await.len(), 3);
 }
 
 async fn ended(store: &SharedStore, watch: &Watch, outcome: Outcome) -> Watch {
@@ -217,7 +220,7 @@ pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Databa
         matches!(refused, Err(StoreError::Failed { .. })),
         "{refused:?}"
     );
-    assert!(store.watching(None, 10).await.unwrap().watches.is_empty());
+    assert!(watching(&store).await.is_empty());
     assert_eq!(store.cursor().await.unwrap(), before);
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 0);
     accepted(&store, watch(1)).await;
@@ -370,10 +373,15 @@ pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
         let mut all = Vec::new();
         let mut after = None;
         loop {
-            let page = store.without_verdict(at(secs), after, 1).await.unwrap();
-            assert!(page.watches.len() <= 1);
-            let outcomes = page.watches.iter().map(|watch| watch.state.outcome());
-            all.extend(outcomes.map(Option::unwrap));
+            let none = Arc::default();
+            let page = store.without_verdict(at(secs), after, 1, &none).await;
+            let page = page.unwrap();
+            assert!(page.entries.len() <= 1);
+            for (entry, finished_at) in page.entries {
+                let watch = store.watch(entry.id).await.unwrap().unwrap();
+                assert_eq!(watch.finished_at, finished_at);
+                all.push(watch.state.outcome().unwrap());
+            }
             after = page.next;
             if after.is_none() {
                 return all;

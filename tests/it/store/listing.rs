@@ -1,6 +1,7 @@
 //! Watches and events: lists, and the changes after a cursor.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jobwatch::store::delivery::DeliveryQuery;
 use jobwatch::store::{Cursor, PageCursor, Query, SharedStore, StoreError};
@@ -169,9 +170,10 @@ pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = store.watching(after, 2).await.unwrap();
-        assert!(page.watches.len() <= 2);
-        seen.extend(page.watches.into_iter().map(|watch| watch.job_id));
+        let page = store.watching(after, 2, &Arc::default()).await.unwrap();
+        assert!(page.entries.len() <= 2);
+        let jobs = page.entries.iter();
+        seen.extend(jobs.map(|(entry, _)| entry.job_id.to_string()));
         after = page.next;
         if after.is_none() {
             break;
@@ -212,11 +214,15 @@ pub(crate) async fn a_cursor_of_another_store_is_refused(database: &impl Databas
         limit: 3,
         ..DeliveryQuery::default()
     };
+    let none = Arc::default();
     let refused = [
         store.watches(watches).await.map(drop),
         store.deliveries(deliveries).await.map(drop),
-        store.watching(before.clone(), 3).await.map(drop),
-        store.without_verdict(at(0), before, 3).await.map(drop),
+        store.watching(before.clone(), 3, &none).await.map(drop),
+        store
+            .without_verdict(at(0), before, 3, &none)
+            .await
+            .map(drop),
         store
             .events_after(&Cursor::new("elsewhere"), 3)
             .await

@@ -20,14 +20,15 @@ use jobwatch::store::delivery::{
 use jobwatch::store::durations::{DURATIONS_KEPT, Took};
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
-    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EventPage,
-    GroupStore, JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page, PageCursor, Query,
-    Settlement, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
-    WatchStore, row,
+    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EntryPage,
+    EventPage, Expiry, GroupStore, JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page,
+    PageCursor, PruneStep, Query, Retention, Settlement, SharedStore, StoreError, StoredEvent,
+    StoredGroup, Submission, Submitted, WatchStore, row,
 };
 use jobwatch::watch::blindness::BlindTime;
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
+use jobwatch::watch::entry::Entry;
 use jobwatch::watch::event::{Event, EventKind};
 use jobwatch::watch::evidence::Evidence;
 use jobwatch::watch::reference::Reference;
@@ -212,6 +213,22 @@ fn page_of<'a>(wanted: impl Iterator<Item = (usize, &'a Watch)>, limit: usize) -
     Page {
         next: last.filter(|_| wanted.peek().is_some()),
         watches: rows.into_iter().map(|(_, watch)| watch.clone()).collect(),
+    }
+}
+
+/// What polling needs of the watches of a page.
+fn entries(page: Page, labels_of: &BTreeSet<String>) -> EntryPage {
+    let entry = |watch: &Watch| {
+        let mut entry = Entry::of(watch);
+        if labels_of.contains(&watch.service) {
+            let labels = Arc::new(watch.labels.clone());
+            entry.tracking.keep_labels(labels);
+        }
+        (entry, watch.finished_at)
+    };
+    EntryPage {
+        entries: page.watches.iter().map(entry).collect(),
+        next: page.next,
     }
 }
 
@@ -701,7 +718,12 @@ impl WatchStore for MemoryStore {
         Ok(events)
     }
 
-    async fn watching(&self, after: Option<PageCursor>, limit: usize) -> Result<Page, StoreError> {
+    async fn watching(
+        &self,
+        after: Option<PageCursor>,
+        limit: usize,
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
         let rows = self.rows()?;
         let left = rows
             .watches
@@ -709,7 +731,7 @@ impl WatchStore for MemoryStore {
             .enumerate()
             .skip(after_page(after.as_ref())?);
         let watching = left.filter(|(_, watch)| watch.state == State::Watching);
-        Ok(page_of(watching, limit))
+        Ok(entries(page_of(watching, limit), labels_of))
     }
 
     async fn without_verdict(
@@ -717,7 +739,8 @@ impl WatchStore for MemoryStore {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
+        labels_of: &Arc<BTreeSet<String>>,
+    ) -> Result<EntryPage, StoreError> {
         let rows = self.rows()?;
         let has_late_result = |watch: &Watch| {
             let mut late = rows.events.iter();
@@ -734,7 +757,7 @@ impl WatchStore for MemoryStore {
             .enumerate()
             .skip(after_page(after.as_ref())?);
         let wanted = left.filter(|(_, watch)| ended(watch) && !has_late_result(watch));
-        Ok(page_of(wanted, limit))
+        Ok(entries(page_of(wanted, limit), labels_of))
     }
 
     async fn cursor(&self) -> Result<Cursor, StoreError> {
@@ -946,6 +969,22 @@ impl DurationStore for MemoryStore {
     ) -> Result<Option<JobDurations>, StoreError> {
         let key = (service.to_owned(), job_type.to_owned());
         Ok(self.rows()?.usual(&key))
+    }
+}
+
+/// It lives for one history, so nothing becomes old in it.
+#[async_trait]
+impl Retention for MemoryStore {
+    async fn prune(
+        &self,
+        _expiry: &Expiry,
+        _place: Option<PageCursor>,
+    ) -> Result<PruneStep, StoreError> {
+        Ok(PruneStep::default())
+    }
+
+    async fn give_back(&self) -> Result<u64, StoreError> {
+        Ok(0)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Watches, submissions and transitions to store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use jobwatch::store::delivery::{DeliveryQuery, DeliveryState};
 use jobwatch::store::{PAGE_MAX, SharedStore, Submission, Submitted};
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
+use jobwatch::watch::entry::Entry;
 use jobwatch::watch::event::{Event, EventKind, Instance};
 use jobwatch::watch::evidence::Evidence;
 use jobwatch::watch::note::Note;
@@ -183,4 +185,10 @@ pub(crate) async fn deliveries_in(store: &SharedStore, state: DeliveryState) -> 
     let page = store.deliveries(query).await.unwrap();
     assert_eq!(page.next, None, "more than a page");
     page.deliveries.len()
+}
+
+/// The entries of the watches that go on, at most ten.
+pub(crate) async fn watching(store: &SharedStore) -> Vec<Entry> {
+    let page = store.watching(None, 10, &Arc::default()).await.unwrap();
+    page.entries.into_iter().map(|(entry, _)| entry).collect()
 }

@@ -61,6 +61,22 @@ impl Database for Folder {
 
 crate::store::whole_suite!(Folder::new());
 
+// The model in memory keeps everything.
+crate::store::suite! {
+    Folder::new();
+    retention:
+        an_old_watch_goes_with_everything_about_it
+        a_pending_delivery_keeps_its_watch
+        a_late_result_keeps_its_watch
+        many_old_watches_go_in_small_steps
+        a_watch_with_many_events_goes_in_several_steps
+        a_pruned_job_can_be_submitted_again
+        spared_jobs_and_watches_of_the_future_stay
+        a_group_goes_as_a_whole
+        an_open_group_loses_its_old_watches
+        the_log_begins_after_the_last_pruned_event;
+}
+
 #[tokio::test]
 async fn a_second_process_on_the_same_file_is_refused() {
     let folder = Folder::new();

@@ -12,7 +12,7 @@ use jobwatch::watch::{Outcome, State, Watch, WatchId};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::store::samples::{deliveries_in, grouped, submission, watch};
+use crate::store::samples::{deliveries_in, grouped, submission, watch, watching};
 use crate::store::sqlite::opened;
 
 /// A database of the first release: a watch that goes on, one that has ended, and
@@ -80,7 +80,7 @@ async fn a_database_of_the_first_schema_keeps_everything() {
     let store: SharedStore = Arc::new(opened(&file).unwrap());
     let after = [0, 1, 2, 3, 4].map(|n| rows(&file, tables[n], &of_today(&columns[n])));
     assert_eq!(after, before);
-    let watching = store.watching(None, 10).await.unwrap().watches;
+    let watching = watching(&store).await;
     assert_eq!(watching.len(), 1);
     assert_eq!(watching[0].job_id, "job-1");
     let over = Query {
@@ -89,6 +89,15 @@ async fn a_database_of_the_first_schema_keeps_everything() {
         ..Query::default()
     };
     assert_eq!(store.watches(over).await.unwrap().watches.len(), 1);
+    let labelled = Query {
+        labels: vec![("deploy".to_owned(), "42".to_owned())],
+        since: Some(watching[0].submitted_at()),
+        until: Some(watching[0].deadline()),
+        limit: 10,
+        ..Query::default()
+    };
+    let labelled = store.watches(labelled).await.unwrap().watches;
+    assert_eq!(labelled.first().map(|it| it.id), Some(watching[0].id));
     for state in DeliveryState::ALL {
         assert_eq!(deliveries_in(&store, state).await, 1, "{state}");
     }
@@ -144,10 +153,12 @@ async fn watches_of_the_fourth_schema_can_be_watched_again() {
     let store: SharedStore = Arc::new(opened(&file).unwrap());
     assert_eq!(rows(&file, "watches", &columns), before);
 
-    let watching = store.watching(None, 10).await.unwrap().watches;
-    let progress: Vec<bool> = watching.iter().map(|watch| watch.has_progress).collect();
+    let watching = watching(&store).await;
+    let progress = watching.iter().map(|entry| entry.tracking.has_progress);
+    let progress: Vec<bool> = progress.collect();
     assert_eq!(progress, [false, true], "only the second was seen");
-    assert!(!watching[1].is_stale());
+    let second = store.watch(watching[1].id).await.unwrap().unwrap();
+    assert!(!second.is_stale());
     // The samples have the keys of these watches.
     let submit = async |n: u8| {
         let anew = Watch {

@@ -24,6 +24,7 @@ mod probes;
 mod problems;
 mod quiet;
 mod resources;
+mod retention;
 mod services;
 mod throttling;
 mod trouble;

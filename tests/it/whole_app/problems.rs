@@ -88,7 +88,7 @@ async fn an_absent_server_ends_a_watch_only_at_its_deadline() {
         // No process listens on this port.
         more: "[services.gone]\ndefinition = \"dcs\"\nurl = \"http://127.0.0.1:1\"\n\
                credential = \"none\"\nparams = { project_id = \"p\" }\n\
-               poll = { deadline = \"1h\" }"
+               poll = { blind_after = \"0s\", deadline = \"1h\" }"
             .to_owned(),
         ..Setup::default()
     };
