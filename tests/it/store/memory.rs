@@ -4,6 +4,9 @@
 //! It takes several writers at once, and gives changes again as a store must that waits for
 //! late commits.
 
+mod groups;
+mod outbox;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,21 +16,18 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jobwatch::clock::{SharedClock, SteppedClock, later, until};
 use jobwatch::store::blindness::BLIND_TIMES_KEPT;
-use jobwatch::store::delivery::{
-    ATTEMPTS_KEPT, DeliveryPage, DeliveryQuery, DeliveryState, Redriven, SinkBacklog,
-    StoredAttempt, StoredDelivery,
-};
-use jobwatch::store::durations::{DURATIONS_KEPT, Took};
+use jobwatch::store::delivery::{DeliveryState, StoredAttempt};
+use jobwatch::store::durations::DURATIONS_KEPT;
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
-    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EntryPage,
-    EventPage, Expiry, GroupStore, JobDurations, LoggedEvent, Maintenance, Outbox, PAGE_MAX, Page,
-    PageCursor, PruneStep, Query, Retention, Settlement, SharedStore, StoreError, StoredEvent,
-    StoredGroup, Submission, Submitted, WatchStore, row,
+    Applied, AttemptRecord, BlindnessStore, Changes, Cursor, DurationStore, EntryPage, EventPage,
+    Expiry, JobDurations, LoggedEvent, Maintenance, PAGE_MAX, Page, PageCursor, PruneStep, Query,
+    Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
+    WatchStore, row,
 };
 use jobwatch::watch::blindness::BlindTime;
 use jobwatch::watch::change::Change;
-use jobwatch::watch::delivery::{Delivery, Owed, RETRY_DELAY_MAX, Target};
+use jobwatch::watch::delivery::{Owed, RETRY_DELAY_MAX, Target};
 use jobwatch::watch::entry::Entry;
 use jobwatch::watch::event::{Event, EventKind};
 use jobwatch::watch::evidence::Evidence;
@@ -359,61 +359,10 @@ impl Rows {
         Ok(Applied::Applied)
     }
 
-    /// Counts a watch in its group; false if the group takes no more watches.
-    /// Returns the size of an open group that is not the given one.
-    fn other_size(&self, watch: &Watch, size: Option<u32>) -> Option<u32> {
-        let group = self.groups.get(watch.group.as_ref()?)?;
-        let open = group.size.filter(|_| group.closed_at.is_none());
-        open.filter(|other| size.is_some_and(|size| size != *other))
-    }
-
-    fn join_group(&mut self, watch: &Watch, size: Option<u32>) -> bool {
-        let Some(name) = &watch.group else {
-            return true;
-        };
-        let new = || StoredGroup {
-            name: name.clone(),
-            size: None,
-            members: 0,
-            open: 0,
-            closed_at: None,
-            finished_at: None,
-        };
-        let group = self.groups.entry(name.clone()).or_insert_with(new);
-        if group.closed_at.is_some() {
-            return false;
-        }
-        group.members += 1;
-        group.open += 1;
-        group.size = group.size.or(size);
-        let is_complete = group.size.is_some_and(|size| group.members >= size);
-        group.closed_at = is_complete.then_some(watch.submitted_at);
-        true
-    }
-
-    fn count_end(&mut self, watch: &Watch) {
-        if let Some(name) = &watch.group {
-            self.groups.get_mut(name).unwrap().open -= 1;
-        }
-        if let Some(it) = Took::of(watch) {
-            let key = (watch.service.clone(), it.job_type.to_owned());
-            self.durations.entry(key).or_default().push(it.took);
-        }
-    }
-
     fn usual(&self, key: &(String, String)) -> Option<JobDurations> {
         let took = self.durations.get(key)?;
         let latest = &took[took.len().saturating_sub(DURATIONS_KEPT)..];
         JobDurations::of(&key.0, &key.1, latest.to_vec())
-    }
-
-    fn due_groups(&self) -> Vec<StoredGroup> {
-        let is_due = |group: &&StoredGroup| {
-            group.closed_at.is_some() && group.open == 0 && group.finished_at.is_none()
-        };
-        let mut due: Vec<_> = self.groups.values().filter(is_due).cloned().collect();
-        due.sort_by_key(|group| group.closed_at);
-        due
     }
 
     /// True if one reading of a reference names a watch.
@@ -467,79 +416,6 @@ impl Rows {
         }
     }
 
-    fn settle(&mut self, record: &AttemptRecord, now: Timestamp) {
-        let owed = &mut self.deliveries[after(record.delivery) - 1];
-        let is_known = match record.settlement {
-            Settlement::Delivered | Settlement::Dead => false,
-            Settlement::RetryAfter(_) => {
-                owed.attempts_total - owed.earlier != record.schedule_attempt - 1
-            }
-            Settlement::ReceiverGone => owed.history.iter().any(|kept| kept.at == record.at),
-        };
-        if owed.state != DeliveryState::Pending || is_known {
-            return;
-        }
-        owed.attempts_total += 1;
-        owed.lease_until = Timestamp::MIN;
-        owed.last = Some(record.clone());
-        owed.history.push(StoredAttempt {
-            number: owed.attempts_total,
-            at: record.at,
-            took: record.took,
-            http_status: record.http_status,
-            error: record.error.clone(),
-            answer: record.answer.clone(),
-        });
-        let kept = usize::try_from(ATTEMPTS_KEPT).unwrap();
-        let surplus = owed.history.len().saturating_sub(kept);
-        owed.history.drain(..surplus);
-        let ended = later(record.at, record.took);
-        owed.settled_at = Some(ended);
-        match record.settlement {
-            Settlement::Delivered => owed.state = DeliveryState::Delivered,
-            Settlement::Dead => owed.state = DeliveryState::Dead,
-            Settlement::RetryAfter(delay) => {
-                owed.due_at = later(now, delay);
-                owed.settled_at = None;
-            }
-            Settlement::ReceiverGone => {
-                owed.earlier += 1;
-                owed.settled_at = None;
-            }
-        }
-    }
-
-    fn claim(&mut self, sink: &str, lease: Duration, limit: usize, now: Timestamp) -> Vec<Claimed> {
-        let mut due: Vec<usize> = (0..self.deliveries.len())
-            .filter(|index| {
-                let owed = &self.deliveries[*index];
-                owed.sink == sink
-                    && owed.state == DeliveryState::Pending
-                    && owed.due_at <= now
-                    && owed.lease_until <= now
-            })
-            .collect();
-        due.sort_by_key(|index| self.deliveries[*index].due_at);
-        due.truncate(limit);
-        let mut claimed = Vec::new();
-        for index in due {
-            self.deliveries[index].lease_until = later(now, lease);
-            let owed = &self.deliveries[index];
-            let event = &self.events[self.event_ids[&owed.event_id]].event;
-            claimed.push(Claimed {
-                id: number(index),
-                schedule_attempts: owed.attempts_total - owed.earlier,
-                delivery: Delivery {
-                    event_id: event.id,
-                    type_name: event.kind.type_name().to_owned(),
-                    body: event.body.clone(),
-                    target: owed.target.clone(),
-                },
-            });
-        }
-        claimed
-    }
-
     fn append(&mut self, change: Change, now: Timestamp) -> Result<Applied, StoreError> {
         if self.event_ids.contains_key(&change.event.id) {
             return Ok(Applied::Refused);
@@ -547,78 +423,6 @@ impl Rows {
         self.may_log(&change.event, &change.owed)?;
         self.log(Some(change.watch.id), change.event, change.owed, now);
         Ok(Applied::Applied)
-    }
-
-    fn stored(&self, index: usize, time: &StoreTime) -> StoredDelivery {
-        let owed = &self.deliveries[index];
-        let logged = self.event(owed.event_id).unwrap();
-        let last = owed.last.as_ref();
-        StoredDelivery {
-            id: number(index),
-            event_id: owed.event_id,
-            watch_id: logged.watch,
-            type_name: logged.event.kind.type_name().to_owned(),
-            sink: owed.sink.clone(),
-            state: owed.state,
-            attempts_total: owed.attempts_total,
-            due_at: (owed.state == DeliveryState::Pending).then(|| time.shown(owed.due_at)),
-            last_status: last.and_then(|last| last.http_status),
-            last_error: last.and_then(|last| last.error.clone()),
-            settled_at: owed.settled_at,
-        }
-    }
-
-    fn owe_again(&mut self, index: usize, now: Timestamp) {
-        let owed = &mut self.deliveries[index];
-        owed.state = DeliveryState::Pending;
-        owed.due_at = now;
-        owed.earlier = owed.attempts_total;
-        owed.settled_at = None;
-    }
-
-    fn delivery_page(
-        &self,
-        query: &DeliveryQuery,
-        time: &StoreTime,
-    ) -> Result<DeliveryPage, StoreError> {
-        let before = before(query.before.as_ref())?;
-        let wanted = |index: &usize| {
-            let owed = &self.deliveries[*index];
-            number(*index) < before
-                && (query.states.is_empty() || query.states.contains(&owed.state))
-                && query.sink.as_ref().is_none_or(|sink| owed.sink == *sink)
-                && self.is_about(owed.event_id, query)
-        };
-        let mut found = (0..self.deliveries.len()).rev().filter(wanted);
-        let limit = query.limit.clamp(1, PAGE_MAX);
-        let page: Vec<usize> = found.by_ref().take(limit).collect();
-        let last = page.last().map(|index| cursor(*index));
-        let stored = page.into_iter().map(|index| self.stored(index, time));
-        Ok(DeliveryPage {
-            deliveries: stored.collect(),
-            next: last.filter(|_| found.next().is_some()),
-        })
-    }
-
-    /// True if an event matches the parts of a query that are about it and its watch.
-    fn is_about(&self, event_id: Uuid, query: &DeliveryQuery) -> bool {
-        let logged = self.event(event_id).unwrap();
-        let at = logged.event.at;
-        let of_watch = Query {
-            service: query.service.clone(),
-            job_id: query.job_id.clone(),
-            labels: query.labels.clone(),
-            ids: query.watch.into_iter().collect(),
-            ..Query::default()
-        };
-        let has_any = query.service.is_some()
-            || query.job_id.is_some()
-            || !query.labels.is_empty()
-            || query.watch.is_some();
-        let watch = logged.watch.and_then(|id| self.watch(id));
-        query.since.is_none_or(|since| at >= since)
-            && query.until.is_none_or(|until| at < until)
-            && watch.map_or(!has_any, |watch| matches(watch, &of_watch))
     }
 
     fn changes(&self, since: usize, limit: usize) -> Changes {
@@ -780,142 +584,6 @@ impl WatchStore for MemoryStore {
     async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
         let since = after(row::number(since.content())?);
         Ok(self.rows()?.changes(since, limit))
-    }
-}
-
-#[async_trait]
-impl Outbox for MemoryStore {
-    async fn claim_deliveries(
-        &self,
-        sink: &str,
-        lease: Duration,
-        limit: usize,
-    ) -> Result<Vec<Claimed>, StoreError> {
-        let now = self.time.now();
-        Ok(self.rows()?.claim(sink, lease, limit, now))
-    }
-
-    async fn settle(&self, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
-        let now = self.time.now();
-        let mut rows = self.rows()?;
-        for record in &records {
-            rows.settle(record, now);
-        }
-        Ok(())
-    }
-
-    async fn next_delivery_due(&self, sink: &str) -> Result<Option<Duration>, StoreError> {
-        let rows = self.rows()?;
-        let owed = rows.deliveries.iter();
-        let pending = owed.filter(|owed| owed.sink == sink && owed.state == DeliveryState::Pending);
-        let due = pending.map(|owed| owed.due_at.max(owed.lease_until)).min();
-        Ok(due.map(|due| until(self.time.now(), due)))
-    }
-
-    async fn backlog(&self) -> Result<Vec<SinkBacklog>, StoreError> {
-        let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        for owed in &self.rows()?.deliveries {
-            match owed.state {
-                DeliveryState::Pending => counts.entry(owed.sink.clone()).or_default().0 += 1,
-                DeliveryState::Dead => counts.entry(owed.sink.clone()).or_default().1 += 1,
-                DeliveryState::Delivered => {}
-            }
-        }
-        let backlog = counts.into_iter();
-        Ok(backlog
-            .map(|(sink, (pending, dead))| SinkBacklog {
-                sink,
-                pending,
-                dead,
-            })
-            .collect())
-    }
-
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<DeliveryPage, StoreError> {
-        self.rows()?.delivery_page(&query, &self.time)
-    }
-
-    async fn delivery(
-        &self,
-        id: i64,
-    ) -> Result<Option<(StoredDelivery, Vec<StoredAttempt>)>, StoreError> {
-        let rows = self.rows()?;
-        let index = after(id).checked_sub(1);
-        let index = index.filter(|index| *index < rows.deliveries.len());
-        let history = |index: usize| rows.deliveries[index].history.clone();
-        Ok(index.map(|index| (rows.stored(index, &self.time), history(index))))
-    }
-
-    async fn redrive(&self, id: i64, force: bool) -> Result<Redriven, StoreError> {
-        let mut rows = self.rows()?;
-        let index = after(id).checked_sub(1);
-        let Some(index) = index.filter(|index| *index < rows.deliveries.len()) else {
-            return Ok(Redriven::Missing);
-        };
-        if rows.deliveries[index].state != DeliveryState::Dead && !force {
-            return Ok(Redriven::NotDead(rows.stored(index, &self.time)));
-        }
-        rows.owe_again(index, self.time.now());
-        Ok(Redriven::Owed(rows.stored(index, &self.time)))
-    }
-
-    async fn redrive_dead(&self, sink: &str, since: Option<Timestamp>) -> Result<u64, StoreError> {
-        let mut rows = self.rows()?;
-        let is_wanted = |owed: &DeliveryRow| {
-            owed.state == DeliveryState::Dead
-                && owed.sink == sink
-                && since.is_none_or(|since| owed.settled_at.is_some_and(|at| at >= since))
-        };
-        let wanted: Vec<usize> = (0..rows.deliveries.len())
-            .filter(|index| is_wanted(&rows.deliveries[*index]))
-            .collect();
-        for index in &wanted {
-            rows.owe_again(*index, self.time.now());
-        }
-        Ok(u64::try_from(wanted.len()).unwrap())
-    }
-}
-
-#[async_trait]
-impl GroupStore for MemoryStore {
-    async fn group(&self, name: &str) -> Result<Option<StoredGroup>, StoreError> {
-        Ok(self.rows()?.groups.get(name).cloned())
-    }
-
-    async fn close_group(
-        &self,
-        name: &str,
-        at: Timestamp,
-    ) -> Result<Option<StoredGroup>, StoreError> {
-        let mut rows = self.rows()?;
-        let group = rows.groups.get_mut(name);
-        Ok(group.map(|group| {
-            group.closed_at.get_or_insert(at);
-            group.clone()
-        }))
-    }
-
-    async fn due_groups(&self, limit: usize) -> Result<Vec<StoredGroup>, StoreError> {
-        let mut due = self.rows()?.due_groups();
-        due.truncate(limit);
-        Ok(due)
-    }
-
-    async fn finish_group(
-        &self,
-        name: &str,
-        at: Timestamp,
-        event: Event,
-        owed: Vec<Owed>,
-    ) -> Result<Applied, StoreError> {
-        let mut rows = self.rows()?;
-        if !rows.due_groups().iter().any(|group| group.name == name) {
-            return Ok(Applied::Refused);
-        }
-        rows.may_log(&event, &owed)?;
-        rows.groups.get_mut(name).unwrap().finished_at = Some(at);
-        rows.log(None, event, owed, self.time.now());
-        Ok(Applied::Applied)
     }
 }
 

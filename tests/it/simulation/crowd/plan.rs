@@ -144,7 +144,7 @@ impl Scene {
         }
     }
 
-    /// True if there is no trouble at this time, and its effects are over.
+    /// True at a time without trouble, when the effects of the last one are over.
     pub(super) fn is_calm(&self, at: Duration) -> bool {
         let before = Duration::from_secs(5);
         let after = INTERVAL_MAX.mul_f64(1.0 + JITTER) + Duration::from_secs(20);
