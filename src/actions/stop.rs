@@ -3,14 +3,11 @@
 use jiff::Timestamp;
 
 use crate::actions::Actions;
-use crate::store::{Applied, StoreError};
-use crate::watch::change::Change;
+use crate::store::{StoreError, Transitioned};
+use crate::watch::change::{Change, Composer};
 use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
 use crate::watch::{Outcome, Progress, State, Watch, WatchId};
-
-/// The number of tries while polls keep changing the watch.
-const TRIES: usize = 5;
 
 impl Actions {
     /// Ends a watch as `unwatched`, and returns it. A watch that is final stays as it is and is
@@ -24,40 +21,40 @@ impl Actions {
         let parts = &self.parts;
         parts.poller.flush().await;
         let progress = parts.poller.progress(id);
-        for _ in 0..TRIES {
-            let Some(watch) = parts.store.watch(id).await? else {
-                return Ok(None);
-            };
-            if watch.state != State::Watching {
-                return Ok(Some(watch));
-            }
-            let change = self.ending(&watch, progress.clone(), parts.clock.now());
-            let ended = change.watch.clone();
-            if parts.store.apply(change).await? == Applied::Applied {
+        let (composer, now) = (parts.composer.clone(), parts.clock.now());
+        let end = move |watch: &Watch| {
+            let goes_on = watch.state == State::Watching;
+            goes_on.then(|| ending(&composer, watch, progress.as_ref(), now))
+        };
+        Ok(match parts.store.transition(id, Box::new(end)).await? {
+            Transitioned::Missing => None,
+            Transitioned::Unchanged(watch) => Some(watch),
+            Transitioned::Applied(watch) => {
                 parts.poller.forget(id);
                 parts.wake.wake();
-                if ended.group.is_some() {
+                if watch.group.is_some() {
                     parts.groups.wake();
                 }
-                return Ok(Some(ended));
+                Some(watch)
             }
-        }
-        Err(StoreError::Failed {
-            doing: "end a watch that polls keep changing",
-            source: "try again".into(),
         })
     }
+}
 
-    fn ending(&self, watch: &Watch, progress: Option<Progress>, now: Timestamp) -> Change {
-        let mut tracking = Tracking::resume(watch);
-        if let Some(progress) = progress {
-            tracking.polls = progress.polls;
-            tracking.problems = progress.problems;
-            tracking.last_problem = progress.last_problem.map(Box::new);
-        }
-        let step = Step::Finished(Outcome::Unwatched);
-        let (watch, kind) = transition::record(watch, &tracking, None, step, now)
-            .expect("an end is always an event");
-        self.parts.composer.compose(watch, kind, now)
+fn ending(
+    composer: &Composer,
+    watch: &Watch,
+    progress: Option<&Progress>,
+    now: Timestamp,
+) -> Change {
+    let mut tracking = Tracking::resume(watch);
+    if let Some(progress) = progress {
+        tracking.polls = progress.polls;
+        tracking.problems = progress.problems;
+        tracking.last_problem = progress.last_problem.clone().map(Box::new);
     }
+    let step = Step::Finished(Outcome::Unwatched);
+    let (watch, kind) =
+        transition::record(watch, &tracking, None, step, now).expect("an end is always an event");
+    composer.compose(watch, kind, now)
 }

@@ -35,7 +35,7 @@ impl Meaning {
         };
         match problem.kind {
             ProblemKind::Unreachable | ProblemKind::Unauthorized => Self::Blind,
-            // The identity service throttles, so that there is no secret.
+            // The identity service throttles, so jobwatch has no secret to send.
             ProblemKind::Throttled if problem.http_status.is_none() => Self::Blind,
             ProblemKind::NotFound if !problem.is_page => Self::Seen,
             ProblemKind::Throttled | ProblemKind::NotFound => Self::Nothing,

@@ -74,7 +74,7 @@ pub enum SetUpError {
     /// The client for a proxy cannot be made.
     #[error(transparent)]
     Proxied(#[from] reqwest::Error),
-    /// There is no certificate to trust.
+    /// The system names no certificate to trust.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::types::{FromSql, ValueRef};
 use rusqlite::{Connection, Row, Rows, params};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::store::sqlite::SqlError;
+use crate::store::sqlite::cells::Cells;
 use crate::store::{EntryPage, PageCursor, row};
 use crate::watch::entry::Entry;
 use crate::watch::event::EventKind;
@@ -19,7 +19,7 @@ use crate::watch::observation::{Child, Job, JobState};
 use crate::watch::tracking::Tracking;
 use crate::watch::{Expect, Labels, Outcome, Params, Watch, WatchId};
 
-/// The columns of an entry, in the order in which [`Reading::entry`] reads them.
+/// The columns of an entry, in the order in which [`entry`] reads them.
 const COLUMNS: &str = "number, id, service, job_id, params, labels, since, expect, submitted_at, \
     deadline, finished_at, job, polls, problems, last_problem, run, has_progress, notes, stage, follow";
 
@@ -96,15 +96,14 @@ fn page_of(
     cursor: impl Fn(i64, i64) -> String,
 ) -> Result<EntryPage, SqlError> {
     let mut page = EntryPage::default();
-    let mut common = Common::default();
+    let mut known = Known::default();
     let mut last = (0, 0);
     while let Some(row) = rows.next()? {
         if page.entries.len() == limit {
             page.next = Some(PageCursor::new(cursor(last.0, last.1)));
             break;
         }
-        let reading = Reading { row, next: 0 };
-        let (number, finished_at, entry) = reading.entry(&mut common, labels_of)?;
+        let (number, finished_at, entry) = entry(row, &mut known, labels_of)?;
         last = (number, finished_at.unwrap_or_default());
         let finished_at = finished_at.map(|micros| row::timestamp("finished_at", micros));
         page.entries.push((entry, finished_at.transpose()?));
@@ -114,22 +113,22 @@ fn page_of(
 
 /// The values of a page that several watches have.
 #[derive(Default)]
-struct Common {
-    services: Shared<str>,
-    params: Shared<Params>,
-    labels: Shared<Labels>,
+struct Known {
+    services: ByText<str>,
+    params: ByText<Params>,
+    labels: ByText<Labels>,
 }
 
 /// Values by the text that they were read from.
-struct Shared<T: ?Sized>(HashMap<Box<str>, Arc<T>>);
+struct ByText<T: ?Sized>(HashMap<Box<str>, Arc<T>>);
 
-impl<T: ?Sized> Default for Shared<T> {
+impl<T: ?Sized> Default for ByText<T> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<T: ?Sized> Shared<T> {
+impl<T: ?Sized> ByText<T> {
     fn of(
         &mut self,
         text: &str,
@@ -169,82 +168,47 @@ impl From<Glimpse> for Job {
     }
 }
 
-/// The cells of a row with [`COLUMNS`], one after the other.
-struct Reading<'row> {
-    row: &'row Row<'row>,
-    next: usize,
-}
-
-impl<'row> Reading<'row> {
-    /// Returns the number of the watch, the time of its end, and its entry.
-    fn entry(
-        mut self,
-        common: &mut Common,
-        labels_of: &BTreeSet<String>,
-    ) -> Result<(i64, Option<i64>, Entry), SqlError> {
-        let number = self.next()?;
-        let id = WatchId(self.next::<Uuid>()?);
-        let service = self.text()?;
-        let service = common.services.of(service, || Ok(service.into()))?;
-        let job_id = self.text()?;
-        let params = self.text()?;
-        let params = common.params.of(params, || json("params", params))?;
-        let labels = self.text()?;
-        let labels = labels_of.contains(&*service).then_some(labels);
-        // A watch without its texts, for the rules by which tracking resumes; it allocates nothing.
-        let epoch = Timestamp::UNIX_EPOCH;
-        let mut watch = Watch::new(id, ("", ""), "", epoch, epoch);
-        watch.since = self.time("since")?;
-        let expect: Option<String> = self.next()?;
-        watch.expect = expect.and_then(|word| Expect::from_word(&word));
-        let submitted_at = row::timestamp("submitted_at", self.next()?)?;
-        let deadline = row::timestamp("deadline", self.next()?)?;
-        let finished_at = self.next()?;
-        watch.job = self.json::<Glimpse>("job")?.map(Job::from);
-        watch.polls = self.next()?;
-        watch.problems = self.next()?;
-        watch.last_problem = self.json("last_problem")?;
-        watch.run = self.next()?;
-        watch.has_progress = self.next()?;
-        watch.notes = self.json("notes")?.unwrap_or_default();
-        watch.stage = self.json("stage")?;
-        watch.follow = self.next()?;
-        let mut tracking = Tracking::resume(&watch);
-        if let Some(labels) = labels {
-            tracking.keep_labels(common.labels.of(labels, || json("labels", labels))?);
-        }
-        let times = (submitted_at, deadline);
-        let entry = Entry::new(id, service, job_id, params, times, tracking);
-        Ok((number, finished_at, entry))
+/// Returns the number of the watch, the time of its end, and its entry.
+fn entry(
+    row: &Row<'_>,
+    known: &mut Known,
+    labels_of: &BTreeSet<String>,
+) -> Result<(i64, Option<i64>, Entry), SqlError> {
+    let mut cells = Cells::from(row, 0);
+    let number = cells.next()?;
+    let id = WatchId(cells.next::<Uuid>()?);
+    let service = cells.text()?;
+    let service = known.services.of(service, || Ok(service.into()))?;
+    let job_id = cells.text()?;
+    let params = cells.text()?;
+    let params = known.params.of(params, || json("params", params))?;
+    let labels = cells.text()?;
+    let labels = labels_of.contains(&*service).then_some(labels);
+    // A watch without its texts, for the rules by which tracking resumes; it allocates nothing.
+    let epoch = Timestamp::UNIX_EPOCH;
+    let mut watch = Watch::new(id, ("", ""), "", epoch, epoch);
+    watch.since = cells.time("since")?;
+    let expect: Option<String> = cells.next()?;
+    watch.expect = expect.and_then(|word| Expect::from_word(&word));
+    let submitted_at = row::timestamp("submitted_at", cells.next()?)?;
+    let deadline = row::timestamp("deadline", cells.next()?)?;
+    let finished_at = cells.next()?;
+    watch.job = cells.json::<Glimpse>("job")?.map(Job::from);
+    watch.polls = cells.next()?;
+    watch.problems = cells.next()?;
+    watch.last_problem = cells.json("last_problem")?;
+    watch.run = cells.next()?;
+    watch.has_progress = cells.next()?;
+    watch.notes = cells.json("notes")?.unwrap_or_default();
+    watch.stage = cells.json("stage")?;
+    watch.follow = cells.next()?;
+    let mut tracking = Tracking::resume(&watch);
+    if let Some(labels) = labels {
+        tracking.keep_labels(known.labels.of(labels, || json("labels", labels))?);
     }
-
-    fn cell(&mut self) -> Result<ValueRef<'row>, rusqlite::Error> {
-        let cell = self.row.get_ref(self.next)?;
-        self.next += 1;
-        Ok(cell)
-    }
-
-    fn next<T: FromSql>(&mut self) -> Result<T, SqlError> {
-        Ok(T::column_result(self.cell()?)?)
-    }
-
-    fn text(&mut self) -> Result<&'row str, SqlError> {
-        Ok(self.cell()?.as_str()?)
-    }
-
-    /// Reads the time in a cell that may be null.
-    fn time(&mut self, column: &'static str) -> Result<Option<Timestamp>, SqlError> {
-        let micros: Option<i64> = self.next()?;
-        let time = micros.map(|micros| row::timestamp(column, micros));
-        Ok(time.transpose()?)
-    }
-
-    /// Reads the JSON in a cell that may be null.
-    fn json<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<Option<T>, SqlError> {
-        let text = self.cell()?.as_str_or_null()?;
-        let value = text.map(|text| row::from_json(column, text));
-        Ok(value.transpose()?)
-    }
+    let times = (submitted_at, deadline);
+    let entry = Entry::new(id, service, job_id, params, times, tracking);
+    Ok((number, finished_at, entry))
 }
 
 fn json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<Arc<T>, SqlError> {
@@ -254,12 +218,10 @@ fn json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<Arc<T>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::migration;
+    use crate::store::sqlite::query_plan::plan_of;
 
     #[test]
     fn entries_are_read_in_order_from_an_index() {
-        let mut db = Connection::open_in_memory().unwrap();
-        migration::run(&mut db).unwrap();
         for (sql, index) in [
             (
                 watching_sql(),
@@ -270,12 +232,7 @@ mod tests {
                 "SEARCH w USING INDEX watches_without_verdict (finished_at>?)",
             ),
         ] {
-            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            let places = statement.parameter_count();
-            let steps = statement.query_map(rusqlite::params_from_iter(vec![1; places]), |row| {
-                row.get::<_, String>("detail")
-            });
-            let plan: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+            let plan = plan_of(&sql);
             assert_eq!(plan[0], index, "{plan:?}");
             assert!(
                 !plan.iter().any(|step| step.contains("TEMP B-TREE")),

@@ -7,6 +7,7 @@
 
 mod attempts;
 mod blindness;
+mod cells;
 mod changes;
 mod conditions;
 mod connection;
@@ -23,6 +24,8 @@ mod loads;
 pub mod maintenance;
 mod migration;
 pub mod prune;
+#[cfg(test)]
+mod query_plan;
 mod readers;
 mod retention;
 mod space;

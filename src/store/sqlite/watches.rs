@@ -1,11 +1,10 @@
 //! Accepts, changes and reads single watches in `SQLite`.
 
 use jiff::Timestamp;
-use rusqlite::types::FromSql;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params};
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::store::sqlite::cells::Cells;
 use crate::store::sqlite::events::Log;
 use crate::store::sqlite::walk::{self, NOTE_SUBMISSION};
 use crate::store::sqlite::{SqlError, durations, events, groups};
@@ -308,11 +307,8 @@ pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>,
 /// Reads a watch from a row with [`COLUMNS`], which are in the order of the fields here: `SQLite`
 /// would look for each name among all names.
 pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
-    let mut cells = Cells {
-        row,
-        // The first one is the number.
-        next: 1,
-    };
+    // The first one is the number.
+    let mut cells = Cells::from(row, 1);
     Ok(Watch {
         id: WatchId(cells.next::<Uuid>()?),
         service: cells.next()?,
@@ -347,34 +343,4 @@ pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
         cause: cells.json("cause")?,
         revision: cells.next()?,
     })
-}
-
-/// The cells of a row, one after the other.
-struct Cells<'row> {
-    row: &'row Row<'row>,
-    next: usize,
-}
-
-impl Cells<'_> {
-    fn next<T: FromSql>(&mut self) -> Result<T, rusqlite::Error> {
-        let value = self.row.get(self.next);
-        self.next += 1;
-        value
-    }
-
-    /// Reads the time in a cell that may be null.
-    fn time(&mut self, column: &'static str) -> Result<Option<Timestamp>, SqlError> {
-        let micros: Option<i64> = self.next()?;
-        let time = micros.map(|micros| row::timestamp(column, micros));
-        Ok(time.transpose()?)
-    }
-
-    /// Reads the JSON in a cell that may be null.
-    fn json<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<Option<T>, SqlError> {
-        let cell = self.row.get_ref(self.next)?;
-        self.next += 1;
-        let text = cell.as_str_or_null()?;
-        let value = text.map(|text| row::from_json(column, text));
-        Ok(value.transpose()?)
-    }
 }

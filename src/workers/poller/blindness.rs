@@ -113,20 +113,6 @@ impl BlindServices {
 }
 
 impl State {
-    /// Returns the uptime of the next poll of a watch that is due at `due`, and the reason for it
-    /// if the watch waits because its service is blind.
-    pub(super) fn next_poll(
-        &self,
-        entry: &Entry,
-        due: Duration,
-        uptime: Duration,
-    ) -> (Duration, Option<Reason>) {
-        match self.blind.sight.of(&entry.service) {
-            Some((_, probe)) if due <= uptime => (probe, Some(Reason::Blind)),
-            _ => (due, None),
-        }
-    }
-
     /// Keeps a watch back that was taken from the agenda if its service is blind. Returns whether it
     /// does.
     pub(super) fn park(&mut self, ticket: Ticket) -> bool {

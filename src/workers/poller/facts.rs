@@ -48,7 +48,6 @@ impl Poller {
         let planned = state.expected(entry, state.agenda.planned(id)?, now, uptime);
         let (due, tracking) = (planned.due, &entry.tracking);
         let waits = tracking.waits_for_confirmation();
-        let (due, is_parked) = state.next_poll(entry, due, uptime);
         Some(PollFacts {
             answered_at: planned.answered.map(|at| earlier(now, uptime, at)),
             problems_in_a_row: tracking.problems_in_a_row,
@@ -61,8 +60,8 @@ impl Poller {
             } else {
                 earlier(now, uptime, due)
             },
-            reason: is_parked.unwrap_or(planned.reason),
-            ends_watch: is_parked.is_none() && planned.duty == Duty::Expire,
+            reason: planned.reason,
+            ends_watch: planned.duty == Duty::Expire,
             deadline: state.blind.deadline_of(entry, now),
         })
     }
@@ -83,8 +82,9 @@ impl Poller {
 }
 
 impl State {
-    /// Returns the plan for a watch as its budget changes it: one that is due in a pause is polled
-    /// when the pause is over, or ends at its deadline.
+    /// Returns the plan for a watch that is due as its service changes it: while the service is
+    /// blind it waits for the next probe, and in a pause it is polled when the pause is over, or ends
+    /// at its deadline.
     pub(super) fn expected(
         &self,
         entry: &Entry,
@@ -92,9 +92,17 @@ impl State {
         now: Timestamp,
         uptime: Duration,
     ) -> Planned {
-        // A probe of a blind service does not wait for the pause.
-        if self.blind.sight.of(&entry.service).is_some() {
-            return planned;
+        if let Some((_, probe)) = self.blind.sight.of(&entry.service) {
+            return if planned.due <= uptime {
+                Planned {
+                    due: probe,
+                    duty: Duty::Poll,
+                    reason: Reason::Blind,
+                    ..planned
+                }
+            } else {
+                planned
+            };
         }
         let queue = self.queues.index_of(&entry.service);
         let resumes = queue.and_then(|queue| self.queues.get(queue).budget.paused(uptime));

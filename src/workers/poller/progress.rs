@@ -69,14 +69,13 @@ impl Polling for Poller {
         let state = self.shared.state();
         let (entry, _) = state.agenda.look_up(id)?;
         let planned = state.expected(entry, state.agenda.planned(id)?, now, uptime);
-        let (due, _) = state.next_poll(entry, planned.due, uptime);
         let tracking = &entry.tracking;
         Some(Progress {
             polls: tracking.polls,
             problems: tracking.problems,
             problems_in_a_row: tracking.problems_in_a_row,
             last_problem: tracking.last_problem.as_deref().cloned(),
-            next_poll_at: later(now, due.saturating_sub(uptime)),
+            next_poll_at: later(now, planned.due.saturating_sub(uptime)),
             deadline: state.blind.deadline_of(entry, now),
         })
     }
