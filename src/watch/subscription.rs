@@ -69,23 +69,23 @@ pub struct Filter {
 
 impl Filter {
     fn admits(&self, watch: &Watch, kind: EventKind) -> bool {
-        (self.events.is_empty() || self.events.iter().any(|wanted| wanted.admits(kind)))
-            && (self.services.is_empty() || self.services.contains(&watch.service))
+        self.admits_of(kind, |service| *service == watch.service)
             && self
                 .labels
                 .iter()
                 .all(|(name, value)| watch.labels.get(name) == Some(value))
     }
-}
 
-impl Filter {
     /// True for an event about these services and no watch. A filter by labels admits none,
     /// because such an event has no labels.
     fn admits_services(&self, services: &[String], kind: EventKind) -> bool {
-        let is_of_service = |service: &String| services.contains(service);
+        self.admits_of(kind, |service| services.contains(service)) && self.labels.is_empty()
+    }
+
+    /// True if the filter admits a kind of event, and a service for which `is_of` is true.
+    fn admits_of(&self, kind: EventKind, is_of: impl Fn(&String) -> bool) -> bool {
         (self.events.is_empty() || self.events.iter().any(|wanted| wanted.admits(kind)))
-            && (self.services.is_empty() || self.services.iter().any(is_of_service))
-            && self.labels.is_empty()
+            && (self.services.is_empty() || self.services.iter().any(is_of))
     }
 }
 

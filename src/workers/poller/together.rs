@@ -123,9 +123,7 @@ impl Poll {
             state.report_oddities(service, observation);
         }
     }
-}
 
-impl Poll {
     /// Notes whether jobs of the service can be seen: an answer about any job shows it; without
     /// one, two watches are enough. Returns the limits of time of each watch.
     fn note_sight_together(
