@@ -57,7 +57,7 @@ pub struct Service {
     pub stages: BTreeMap<String, StageSettings>,
     /// The end that its watches are about, unless they say so themselves.
     pub expect: Option<Expect>,
-    /// The hosts beside its own to which an answer may send the next poll.
+    /// The hosts beside its own to which an answer may send the next poll, or the next page.
     pub allow_hosts: AllowedHosts,
     /// The largest body that is read to its end, in bytes.
     pub max_body: usize,

@@ -9,8 +9,8 @@ pub(super) const REDIRECTS_MAX: usize = 3;
 /// The longest URL that is followed, in bytes. It is stored with each transition of its watch.
 const URL_BYTES_MAX: usize = 2048;
 
-/// The hosts beside its own to which an answer may send the next poll of a service, as `host` (with
-/// any port) or `host:port`.
+/// The hosts beside its own to which an answer may send the next poll of a service, or the next page of
+/// a list, as `host` (with any port) or `host:port`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts(Vec<String>);
 

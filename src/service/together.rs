@@ -59,13 +59,18 @@ impl Together {
     }
 }
 
-/// Returns the place of the page that an answer names; it is on the same origin.
-fn place_of(next: Option<NextPage>, answered: &Answered) -> Result<Option<Place>, Problem> {
+/// Returns the position of the page that an answer names. A link leads to the same origin, or to a
+/// host that the operator has listed.
+fn position_of(
+    next: Option<NextPage>,
+    allowed: &AllowedHosts,
+    answered: &Answered,
+) -> Result<Option<PagePosition>, Problem> {
     Ok(match next {
-        Some(NextPage::Named(name)) => Some(Place::Named(name)),
+        Some(NextPage::Named(name)) => Some(PagePosition::Named(name)),
         Some(NextPage::Link(link)) => {
-            let url = AllowedHosts::default().resolve(&answered.url, &link);
-            Some(Place::At(url.map_err(misconfigured)?))
+            let url = allowed.resolve(&answered.url, &link);
+            Some(PagePosition::At(url.map_err(misconfigured)?))
         }
         None => None,
     })
@@ -118,8 +123,8 @@ struct Wanted<'a> {
 /// The longest time for all pages of a list, in times of one request.
 const REQUESTS_LONG: u32 = 4;
 
-/// The place of a page.
-enum Place {
+/// The position of a page in a list.
+enum PagePosition {
     First,
     /// The page with this number or mark.
     Named(String),
@@ -199,9 +204,10 @@ impl Service {
             .zip(&params)
             .map(|(subject, params)| subject.asked(params))
             .collect();
-        let mut place = Place::First;
+        let mut position = PagePosition::First;
         for number in 0..PAGES_MAX {
-            let build = |scope: &Scope| self.page_request(reading, batch, subjects, &place, scope);
+            let build =
+                |scope: &Scope| self.page_request(reading, batch, subjects, &position, scope);
             together.requests += 1;
             let answered = match self.exchange(reading, &build, now).await {
                 Sent::Problem(problem) => return Err(problem),
@@ -213,13 +219,13 @@ impl Service {
                 answered.finish_problem(&mut problem);
                 problem
             })?;
-            let next = place_of(page.next, &answered);
+            let next = position_of(page.next, &self.allow_hosts, &answered);
             self.keep(together, page.observations, &answered);
             if batch.is_dearer_after(together.requests, together.missing()) {
                 return Ok(());
             }
             match next? {
-                Some(next) if spend.spend_page(!batch.alone) => place = next,
+                Some(next) if spend.spend_page(!batch.alone) => position = next,
                 Some(_) | None => return Ok(()),
             }
         }
@@ -264,7 +270,7 @@ impl Service {
         subject: &Subject<'_>,
         scope: &Scope,
     ) -> Result<reqwest::Request, Problem> {
-        self.page_request(reading, batch, &[*subject], &Place::First, scope)
+        self.page_request(reading, batch, &[*subject], &PagePosition::First, scope)
     }
 
     fn page_request(
@@ -272,19 +278,19 @@ impl Service {
         reading: Reading<'_>,
         batch: &Batch,
         subjects: &[Subject<'_>],
-        place: &Place,
+        position: &PagePosition,
         scope: &Scope,
     ) -> Result<reqwest::Request, Problem> {
         let ids: Vec<&str> = subjects.iter().map(Subject::present_id).collect();
         let first = subjects.first();
         let value = |name: &str| first.and_then(|subject| subject.value(self, scope, name));
-        let rendered = match place {
-            Place::Named(page) => batch.render_page(&ids, Some(page), value),
-            Place::First | Place::At(_) => batch.render(&ids, value),
+        let rendered = match position {
+            PagePosition::Named(page) => batch.render_page(&ids, Some(page), value),
+            PagePosition::First | PagePosition::At(_) => batch.render(&ids, value),
         };
         let rendered = rendered.map_err(|error| misconfigured(error.to_string()))?;
         let mut request = self.completed(reading, rendered, scope)?;
-        if let Place::At(url) = place {
+        if let PagePosition::At(url) = position {
             *request.url_mut() = url.clone();
         }
         Ok(request)
