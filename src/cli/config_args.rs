@@ -11,7 +11,7 @@ use crate::cli::complaint::complain_settings;
 use crate::cli::environment::environment;
 use crate::diagnostic::Diagnostics;
 use crate::settings;
-use crate::settings::{Loaded, StoreAlone};
+use crate::settings::{Loaded, RetentionSettings, StoreSettings};
 use crate::tree::source::{Secrets, Sources};
 
 /// The file that is read if it exists and no other is named.
@@ -97,9 +97,15 @@ impl ConfigArgs {
     }
 
     /// Loads the settings of the store alone.
-    pub(super) fn load_store(&self) -> Result<StoreAlone, Exit> {
+    pub(super) fn load_store(&self) -> Result<StoreSettings, Exit> {
         let store = settings::load_store(&self.sources(Secrets::Unused));
         store.map_err(|diagnostics| complained(&diagnostics))
+    }
+
+    /// Reads the settings that say which watches are old, and prints a problem with them.
+    pub(super) fn load_retention(&self) -> Result<RetentionSettings, Exit> {
+        let retention = settings::load_retention(&self.sources(Secrets::Unused));
+        retention.map_err(|diagnostics| complained(&diagnostics))
     }
 }
 

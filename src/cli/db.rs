@@ -28,7 +28,8 @@ enum Command {
     Check(Check),
     /// Copy the database, as of one moment, to a new file
     Backup(Backup),
-    /// Delete watches that ended long ago, and give their space back; the daemon must be stopped
+    /// Delete watches that ended long ago, and give their space back; the daemon must be stopped,
+    /// unless --dry-run only counts them
     Prune(Prune),
 }
 
@@ -98,7 +99,7 @@ impl DatabaseArgs {
         if let Some(file) = &self.database {
             return Ok(file.clone());
         }
-        Ok(self.config.load_store()?.store.path)
+        Ok(self.config.load_store()?.path)
     }
 }
 

@@ -145,7 +145,7 @@ enum Command {
     Glue(glue::Glue),
     /// Check that the daemon is ready; the exit code is the answer
     Health(health::Health),
-    /// Check the database, or back it up
+    /// Check the database, back it up, or delete old watches from it
     Db(db::Db),
     /// Print the completions of a shell
     Completions(completions::Completions),

@@ -199,7 +199,7 @@ fn route(section: &Reader<'_>, base: Option<&Base>) -> Option<Route> {
 
 /// Returns the poll settings of a service: its own, then those of the definition, then `global`
 /// ones. The defaults of the last three settings depend on the definition.
-fn with_defaults(
+pub(crate) fn with_defaults(
     definition: &Definition,
     own: PollSettings,
     global: PollSettings,

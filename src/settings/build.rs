@@ -149,9 +149,8 @@ pub fn sinks(settings: &Settings, log: &LogOutput) -> anyhow::Result<BTreeMap<St
 /// polls is kept as long.
 pub fn keep(settings: &Settings) -> Option<Duration> {
     let services = settings.services.values();
-    let late = services.map(|service| service.timing.after_watch()).max();
-    let keep = settings.store.keep?;
-    Some(keep.max(late.unwrap_or_default()))
+    let late = services.map(|service| service.timing.after_watch());
+    settings.store.keep_with(late)
 }
 
 /// Returns the jobs of the `[[watches]]`, by service and job id: their watches are kept for ever,

@@ -22,11 +22,13 @@ mod values;
 pub mod variables;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Level};
-use crate::tree::reader::Context;
+use crate::tree::reader::{Context, Reader};
 use crate::tree::source::{Sources, layer};
 
 pub use crate::settings::address::{DaemonAddress, address, service_names};
-pub use crate::settings::values::{ApiSettings, Loaded, Settings, StoreAlone, StoreSettings};
+pub use crate::settings::values::{
+    ApiSettings, Loaded, RetentionSettings, Settings, StoreSettings,
+};
 
 /// The embedded defaults, with every key documented.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -59,18 +61,29 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
 ///
 /// # Errors
 /// A file cannot be read, `[store]` is wrong, or a variable is unknown.
-pub fn load_store(sources: &Sources) -> Result<StoreAlone, Diagnostics> {
+pub fn load_store(sources: &Sources) -> Result<StoreSettings, Diagnostics> {
+    load_part(sources, sections::store)
+}
+
+/// Reads the settings that say which watches are old, without any secret.
+///
+/// # Errors
+/// A file or a definition cannot be read, `[store]` or a poll setting is wrong, or a variable is
+/// unknown.
+pub fn load_retention(sources: &Sources) -> Result<RetentionSettings, Diagnostics> {
+    load_part(sources, sections::retention)
+}
+
+fn load_part<T>(
+    sources: &Sources,
+    read: impl FnOnce(&Reader<'_>) -> Option<T>,
+) -> Result<T, Diagnostics> {
     let layered = layer(DEFAULT, sources)?;
     let context = Context::new(&layered);
-    let root = context.root();
-    let store = sections::store(&root);
-    let configured = sections::configured_jobs(&root);
-    drop(root);
+    let part = read(&context.root());
     let mut errors = context.into_traces().notes;
     errors.extend(variables::unknown(&sources.environment));
     errors.retain(Diagnostic::is_error);
-    store
-        .filter(|_| errors.is_empty())
-        .map(|store| StoreAlone { store, configured })
+    part.filter(|_| errors.is_empty())
         .ok_or(Diagnostics(errors))
 }

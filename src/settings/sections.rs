@@ -10,9 +10,9 @@ use crate::definition::catalog::Catalog;
 use crate::service::settings::{MAX_BODIES, expect};
 use crate::settings::api::api;
 use crate::settings::credentials::credentials;
-use crate::settings::services::services;
+use crate::settings::services::{after_watches, services};
 use crate::settings::sinks::sinks;
-use crate::settings::values::{ApiSettings, Settings, StoreSettings};
+use crate::settings::values::{ApiSettings, RetentionSettings, Settings, StoreSettings};
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
 use crate::tree::reader::{Context, Reader, Traces, not_among};
@@ -164,7 +164,19 @@ fn keep(section: &Reader<'_>) -> Option<Duration> {
 
 /// Returns the jobs of the `[[watches]]`, by service and job id. Whether they are right is not
 /// checked.
-pub(super) fn configured_jobs(root: &Reader<'_>) -> BTreeSet<(String, String)> {
+/// Reads how long watches are kept, and whose.
+pub(super) fn retention(root: &Reader<'_>) -> Option<RetentionSettings> {
+    let poll = PollSettings::read(&root.section("poll"));
+    let late = after_watches(root, &catalog(root), poll);
+    let store = store(root)?;
+    Some(RetentionSettings {
+        keep: store.keep_with(late),
+        path: store.path,
+        configured: configured_jobs(root),
+    })
+}
+
+fn configured_jobs(root: &Reader<'_>) -> BTreeSet<(String, String)> {
     let elements = root.elements("watches");
     let jobs = elements.iter().map(|section| {
         let (service, job_id) = (section.text("service"), section.text("job_id"));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::actions::hint::HintSources;
 use crate::credential::configured::CredentialSettings;
@@ -38,6 +39,21 @@ pub(super) fn services(
         services.extend(settings::read(&section, foundation).map(|service| (name, service)));
     }
     (services, all_hints)
+}
+
+/// Reads `after_watch` of each service, and nothing else of it.
+pub(super) fn after_watches(
+    root: &Reader<'_>,
+    catalog: &Catalog,
+    poll: PollSettings,
+) -> Vec<Duration> {
+    let services = root.sections("services").into_iter();
+    let of_one = services.filter_map(|(_, section)| {
+        let own = PollSettings::read(&section.section("poll"));
+        let definition = definition(&section, catalog)?;
+        settings::with_defaults(&definition, own, poll, None).after_watch
+    });
+    of_one.collect()
 }
 
 fn definition(section: &Reader<'_>, catalog: &Catalog) -> Option<Arc<Definition>> {

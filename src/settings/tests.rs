@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
-use crate::settings::{Loaded, build, load, load_store};
+use crate::settings::{Loaded, build, load, load_retention, load_store};
 use crate::tree::source::Sources;
 
 mod access;
@@ -341,10 +341,13 @@ fn a_watch_with_late_polls_is_kept_as_long() {
     assert_eq!(build::keep(&settings), Some(Duration::from_hours(6)));
     let configured = build::configured_jobs(&settings);
     assert_eq!(configured, [("dcs".to_owned(), "j".to_owned())].into());
-    let alone = load_store(&folder.sources()).unwrap();
+    let store = load_store(&folder.sources()).unwrap();
+    assert_eq!(store, settings.store);
+    let retention = load_retention(&folder.sources()).unwrap();
+    assert_eq!(retention.keep, build::keep(&settings), "as the daemon");
     assert_eq!(
-        (&alone.store, alone.configured),
-        (&settings.store, configured)
+        (retention.path, retention.configured),
+        (store.path, configured)
     );
 }
 

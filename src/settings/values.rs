@@ -54,10 +54,22 @@ pub struct StoreSettings {
     pub keep: Option<Duration>,
 }
 
-/// The settings for work on the database file without a daemon.
+impl StoreSettings {
+    /// Returns how long a watch is kept after its end if watches get late polls for these times
+    /// (`after_watch`); `None` for ever. A watch that may get a late result is kept as long.
+    pub fn keep_with(&self, late: impl IntoIterator<Item = Duration>) -> Option<Duration> {
+        let late = late.into_iter().max().unwrap_or_default();
+        self.keep.map(|keep| keep.max(late))
+    }
+}
+
+/// The settings that say which watches are old.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreAlone {
-    pub store: StoreSettings,
+pub struct RetentionSettings {
+    /// The path of the database file.
+    pub path: PathBuf,
+    /// How long a watch is kept after its end, as the daemon keeps it; `None` for ever.
+    pub keep: Option<Duration>,
     /// The jobs of the `[[watches]]`, by service and job id.
     pub configured: BTreeSet<(String, String)>,
 }

@@ -22,6 +22,10 @@ settings. A watch goes with its events, deliveries, attempts and evidence, once 
 it is older than DURATION. One that is still watched, or has a pending delivery, stays. So does one
 of a job in [[watches]], if the settings are read.
 
+Without --older-than, a watch is kept as the daemon keeps it: for `keep`, or for the longest
+`after_watch` of the services if that is longer. --older-than counts alone, and --database needs
+it, because no settings are read then.
+
 --compact writes the whole file anew. It needs as much free space as the database has, for a short
 time. A database of a jobwatch before `keep` needs it once; from then on it shrinks by itself.
 
@@ -33,7 +37,8 @@ Exit codes: 0 done, 1 failed, for example because a daemon has the database open
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(super) struct Prune {
-    /// Delete watches that ended longer ago than this [default: `keep` of the settings]
+    /// Delete watches that ended longer ago than this [default: `keep` of the settings, or
+    /// the longest `after_watch`]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     older_than: Option<Duration>,
     /// Delete nothing, and print how much would be deleted
@@ -77,15 +82,14 @@ impl Prune {
         let (file, keep, spared) = if let Some(file) = &self.database.database {
             (file.clone(), None, BTreeSet::new())
         } else {
-            let settings = self.database.config.load_store()?;
-            let store = settings.store;
-            (store.path, store.keep, settings.configured)
+            let settings = self.database.config.load_retention()?;
+            (settings.path, settings.keep, settings.configured)
         };
         let Some(keep) = self.older_than.or(keep) else {
             complain(if self.database.database.is_some() {
-                "with --database, --older-than DURATION must say which watches are old, such as 30d"
+                "--database reads no settings; say with --older-than DURATION which watches are old, such as --older-than 30d"
             } else {
-                "`store.keep` is \"forever\"; --older-than DURATION must say which watches are old, such as 30d"
+                "`store.keep` is \"forever\", so no watch is old; say with --older-than DURATION which to delete, such as --older-than 30d"
             });
             return Err(Exit::Usage);
         };

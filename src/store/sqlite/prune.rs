@@ -168,7 +168,7 @@ pub fn prune(path: &Path, expiry: &Expiry, compact: bool) -> Result<Report, Stor
     if file_lock::is_taken(path) {
         return Err(open_error(
             path,
-            "a daemon has it open, and prunes it by itself as store.keep says; stop the daemon first, or only look with --dry-run",
+            "a running daemon has it open, and deletes old watches by itself; stop the daemon first, or use --dry-run, which only counts them",
         ));
     }
     let lock = FileLock::take(path)?;
