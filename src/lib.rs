@@ -33,8 +33,9 @@
 //!
 //! 1. [`api`] receives `POST /v1/watches`; [`actions`] checks the request and commits the
 //!    watch to the [`store`].
-//! 2. The [`workers::poller`] reads the watch from the store and puts it on the
-//!    [`schedule::agenda`].
+//! 2. The action passes the watch to the [`workers::poller`], which puts it on the
+//!    [`schedule::agenda`]. Watches of another process, or of a client that hung up, are found by
+//!    reading the changes of the store.
 //! 3. When the watch is due and its [`schedule::budget`] allows, [`service`] makes one poll,
 //!    and [`definition::reading`] turns the answer into an observation.
 //! 4. [`watch::transition::decide`] decides on the effect of the observation.

@@ -144,9 +144,10 @@ impl Agenda {
         self.queue_again(ticket.slot(), micros(due));
     }
 
-    /// Makes the poll of a queued watch due at `due`, if it is due later. One that is taken at
-    /// `uptime` is to be polled once more. Returns false for a watch that is not on the agenda, and
-    /// for one that waits for the end of a pause or of itself.
+    /// Makes the poll of a watch due at `due`, if it is due later. A watch that is due at `uptime` was
+    /// taken already: it waits for its budget or is polled now, and is polled once more after that.
+    /// Returns false if the watch is not on the agenda, or if its next duty is not a poll: it ends at
+    /// its deadline, or has ended and is polled for a late result.
     pub fn hasten(&mut self, id: WatchId, due: Duration, uptime: Duration) -> bool {
         let (due, now) = (micros(due), micros(uptime));
         let Some(index) = self.places.find(id) else {

@@ -284,7 +284,7 @@ pub trait WatchStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::UnknownCursor`], also for a position beyond the end of the log, such as one of
-    /// a database that was replaced; [`StoreError::PrunedCursor`] for one before the begin of the
+    /// a database that was replaced; [`StoreError::PrunedCursor`] for one before the start of the
     /// log; and the errors of every call.
     async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError>;
 

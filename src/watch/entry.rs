@@ -65,12 +65,13 @@ impl Entry {
         time(self.submitted_at)
     }
 
-    /// Returns the time of the last poll; the last late poll for a watch that has ended.
+    /// Returns the stored deadline, to which the blind periods of the service are not added; for a
+    /// watch that has ended, the time of its last late poll.
     pub fn deadline(&self) -> Timestamp {
         time(self.deadline)
     }
 
-    /// Sets the time of the last poll.
+    /// Sets the time that [`deadline`](Self::deadline) returns.
     pub fn set_deadline(&mut self, deadline: Timestamp) {
         self.deadline = deadline.as_microsecond();
     }
