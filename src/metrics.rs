@@ -254,7 +254,7 @@ impl Metrics {
     }
 
     /// Notes whether the jobs of a service can be seen.
-    pub fn is_blind(&self, service: &str, is_blind: bool) {
+    pub fn set_blind(&self, service: &str, is_blind: bool) {
         let label = ServiceLabel {
             service: service.to_owned(),
         };

@@ -78,7 +78,8 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
         });
     }
     for service in api.poller.services() {
-        api.metrics.is_blind(&service.name, service.blind.is_some());
+        api.metrics
+            .set_blind(&service.name, service.blind.is_some());
     }
     let text = api
         .metrics

@@ -69,15 +69,15 @@ impl Batch {
             .any(|name| name.starts_with(JOB_IDS))
     }
 
-    /// True if this many watches are better asked for one by one: a list for one job costs its
+    /// True if the request needs more watches than this many to pay: a list for one job costs its
     /// service more than that job.
-    pub fn is_too_much_for(&self, watches: usize) -> bool {
+    pub fn needs_more_than(&self, watches: usize) -> bool {
         self.alone && self.is_list() && watches < 2
     }
 
     /// True after so many requests that one more does not pay, with this number of jobs left: those
     /// are asked for one by one. No list costs more than twice the requests that were needed.
-    pub fn is_dearer_after(&self, requests: u32, left: usize) -> bool {
+    pub fn stops_paying_after(&self, requests: u32, left: usize) -> bool {
         let spent = usize::try_from(requests).unwrap_or(usize::MAX);
         left == 0 || (self.alone && self.is_list() && spent >= left)
     }
@@ -195,13 +195,13 @@ mod tests {
             page: None,
         };
         let list = batch(true, "/jobs");
-        assert!(list.is_too_much_for(1) && !list.is_too_much_for(2));
+        assert!(list.needs_more_than(1) && !list.needs_more_than(2));
         let read = [(1, 5), (4, 5), (5, 5), (1, 1), (1, 0)];
-        let dearer = read.map(|(requests, left)| list.is_dearer_after(requests, left));
-        assert_eq!(dearer, [false, false, true, true, true]);
+        let stops = read.map(|(requests, left)| list.stops_paying_after(requests, left));
+        assert_eq!(stops, [false, false, true, true, true]);
         for other in [batch(false, "/jobs"), batch(true, "/jobs/{job_ids}")] {
-            assert!(!other.is_too_much_for(1) && !other.is_dearer_after(9, 1));
-            assert!(other.is_dearer_after(1, 0));
+            assert!(!other.needs_more_than(1) && !other.stops_paying_after(9, 1));
+            assert!(other.stops_paying_after(1, 0));
         }
     }
 

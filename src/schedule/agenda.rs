@@ -13,7 +13,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use crate::schedule::Duty;
-use crate::schedule::places::{Places, Slot};
+use crate::schedule::places::{Places, Scheduled};
 use crate::schedule::reason::Reason;
 use crate::watch::WatchId;
 
@@ -36,8 +36,8 @@ pub struct Planned {
     pub answered: Option<Duration>,
 }
 
-/// Due time in microseconds, slot, generation: the earliest comes first, and ties come in the
-/// order of the slots.
+/// Due time in microseconds, place, generation: the earliest comes first, and ties come in the
+/// order of the places.
 type Queued = Reverse<(u64, u32, u32)>;
 
 /// The queue of all watches that need polls; see the module.
@@ -57,8 +57,11 @@ impl Agenda {
 
     /// Counts the watches without an outcome of these services. It visits all entries.
     pub fn count_of(&self, services: &[String]) -> usize {
-        let goes_on = self.places.all().filter(|slot| slot.duty != Duty::PollLate);
-        let of_one = |slot: &&Slot| services.iter().any(|it| **it == *slot.entry.service);
+        let goes_on = self
+            .places
+            .all()
+            .filter(|watch| watch.duty != Duty::PollLate);
+        let of_one = |watch: &&Scheduled| services.iter().any(|it| **it == *watch.entry.service);
         goes_on.filter(of_one).count()
     }
 
@@ -70,7 +73,7 @@ impl Agenda {
     /// Adds a watch. A watch that is already on the agenda stays as it is.
     pub fn add_for(&mut self, reason: Reason, entry: Entry, duty: Duty, due: Duration) {
         let due = micros(due);
-        if let Some(ticket) = self.places.add(Slot::new(entry, duty, reason, due)) {
+        if let Some(ticket) = self.places.add(Scheduled::new(entry, duty, reason, due)) {
             self.late += usize::from(duty == Duty::PollLate);
             self.push(due, ticket);
         }
@@ -79,12 +82,12 @@ impl Agenda {
     /// Takes the next entry that is due at `uptime`; `None` if there is none.
     pub fn take_due(&mut self, uptime: Duration) -> Option<(Ticket, Duty)> {
         let now = micros(uptime);
-        while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
+        while let Some(&Reverse((due, place, generation))) = self.queue.peek() {
             if due > now {
                 return None;
             }
             self.queue.pop();
-            let ticket = Ticket::new(slot, generation);
+            let ticket = Ticket::new(place, generation);
             if let Some(found) = self.places.get(ticket) {
                 return Some((ticket, found.duty));
             }
@@ -94,8 +97,8 @@ impl Agenda {
 
     /// Returns the uptime at which the next queued entry is due.
     pub fn next_due(&mut self) -> Option<Duration> {
-        while let Some(&Reverse((due, slot, generation))) = self.queue.peek() {
-            if self.places.get(Ticket::new(slot, generation)).is_some() {
+        while let Some(&Reverse((due, place, generation))) = self.queue.peek() {
+            if self.places.get(Ticket::new(place, generation)).is_some() {
                 return Some(Duration::from_micros(due));
             }
             self.queue.pop();
@@ -105,24 +108,24 @@ impl Agenda {
 
     /// Returns the entry of a ticket; `None` if it was removed.
     pub fn entry(&self, ticket: Ticket) -> Option<&Entry> {
-        self.places.get(ticket).map(|slot| &slot.entry)
+        self.places.get(ticket).map(|watch| &watch.entry)
     }
 
     /// Returns the uptime at which the entry of a ticket is due, or was due if it is taken.
     pub fn due(&self, ticket: Ticket) -> Option<Duration> {
-        let slot = self.places.get(ticket)?;
-        Some(Duration::from_micros(slot.due))
+        let watch = self.places.get(ticket)?;
+        Some(Duration::from_micros(watch.due))
     }
 
     /// Returns the entry of a ticket for changes; `None` if it was removed.
     pub fn entry_mut(&mut self, ticket: Ticket) -> Option<&mut Entry> {
-        self.places.get_mut(ticket).map(|slot| &mut slot.entry)
+        self.places.get_mut(ticket).map(|watch| &mut watch.entry)
     }
 
     /// Notes that there was an answer about the entry of a ticket.
     pub fn note_answer(&mut self, ticket: Ticket, uptime: Duration) {
-        if let Some(slot) = self.places.get_mut(ticket) {
-            slot.note_answer(uptime);
+        if let Some(watch) = self.places.get_mut(ticket) {
+            watch.note_answer(uptime);
         }
     }
 
@@ -133,15 +136,15 @@ impl Agenda {
 
     /// Puts a taken entry back into the queue. Does nothing if it was removed.
     pub fn schedule_for(&mut self, reason: Reason, ticket: Ticket, duty: Duty, due: Duration) {
-        let Some(slot) = self.places.get_mut(ticket) else {
+        let Some(watch) = self.places.get_mut(ticket) else {
             return;
         };
-        slot.reason = reason;
-        let before = std::mem::replace(&mut slot.duty, duty);
-        slot.due = micros(due);
+        watch.reason = reason;
+        let before = std::mem::replace(&mut watch.duty, duty);
+        watch.due = micros(due);
         self.late -= usize::from(before == Duty::PollLate);
         self.late += usize::from(duty == Duty::PollLate);
-        self.queue_again(ticket.slot(), micros(due));
+        self.queue_again(ticket.place(), micros(due));
     }
 
     /// Makes the poll of a watch due at `due`, if it is due later. A watch that is due at `uptime` was
@@ -150,60 +153,60 @@ impl Agenda {
     /// its deadline, or has ended and is polled for a late result.
     pub fn hasten(&mut self, id: WatchId, due: Duration, uptime: Duration) -> bool {
         let (due, now) = (micros(due), micros(uptime));
-        let Some(index) = self.places.find(id) else {
+        let Some(place) = self.places.find(id) else {
             return false;
         };
-        let slot = self.places.at_mut(index);
-        let Some(slot) = slot.filter(|slot| slot.duty == Duty::Poll) else {
+        let watch = self.places.at_mut(place);
+        let Some(watch) = watch.filter(|watch| watch.duty == Duty::Poll) else {
             return false;
         };
-        if slot.due > now && slot.due > due {
-            slot.due = due;
-            slot.reason = Reason::Asked;
-            self.queue_again(index, due);
-        } else if slot.due <= now {
+        if watch.due > now && watch.due > due {
+            watch.due = due;
+            watch.reason = Reason::Asked;
+            self.queue_again(place, due);
+        } else if watch.due <= now {
             // A watch that is due was taken already, and its answer may be older than the request.
-            slot.is_asked_again = true;
+            watch.poll_requested = true;
         }
         true
     }
 
-    /// Returns whether the entry of a ticket is to be polled once more, and forgets that.
-    pub fn take_asked_again(&mut self, ticket: Ticket) -> bool {
+    /// Returns true if a poll of the entry was requested while it was taken; forgets the request.
+    pub fn take_poll_request(&mut self, ticket: Ticket) -> bool {
         self.places
             .get_mut(ticket)
-            .is_some_and(|slot| std::mem::take(&mut slot.is_asked_again))
+            .is_some_and(|watch| std::mem::take(&mut watch.poll_requested))
     }
 
     /// Removes a watch, queued or taken.
     pub fn forget(&mut self, id: WatchId) {
-        if let Some(slot) = self.places.remove(id) {
-            self.late -= usize::from(slot.duty == Duty::PollLate);
+        if let Some(watch) = self.places.remove(id) {
+            self.late -= usize::from(watch.duty == Duty::PollLate);
         }
     }
 
     /// Returns the entry of a watch that has no outcome yet, and the time when it is due.
     pub fn look_up(&self, id: WatchId) -> Option<(&Entry, Duration)> {
-        let slot = self.places.at(self.places.find(id)?)?;
-        let due = Duration::from_micros(slot.due);
-        (slot.duty != Duty::PollLate).then_some((&slot.entry, due))
+        let watch = self.places.at(self.places.find(id)?)?;
+        let due = Duration::from_micros(watch.due);
+        (watch.duty != Duty::PollLate).then_some((&watch.entry, due))
     }
 
     /// Returns the place of a watch in the order of polls, also of one that has ended and is polled
     /// for a late result.
     pub fn planned(&self, id: WatchId) -> Option<Planned> {
-        let slot = self.places.at(self.places.find(id)?)?;
+        let watch = self.places.at(self.places.find(id)?)?;
         Some(Planned {
-            due: Duration::from_micros(slot.due),
-            duty: slot.duty,
-            reason: slot.reason,
-            answered: slot.answered(),
+            due: Duration::from_micros(watch.due),
+            duty: watch.duty,
+            reason: watch.reason,
+            answered: watch.answered(),
         })
     }
 
     /// Queues the watch in a place; its earlier entry in the queue becomes outdated.
-    fn queue_again(&mut self, index: u32, due: u64) {
-        if let Some(ticket) = self.places.renew(index) {
+    fn queue_again(&mut self, place: u32, due: u64) {
+        if let Some(ticket) = self.places.renew(place) {
             self.push(due, ticket);
         }
     }
@@ -211,11 +214,11 @@ impl Agenda {
     fn push(&mut self, due: u64, ticket: Ticket) {
         let Self { places, queue, .. } = self;
         if queue.len() > 2 * places.len() + OUTDATED {
-            queue.retain(|Reverse((_, slot, generation))| {
-                places.get(Ticket::new(*slot, *generation)).is_some()
+            queue.retain(|Reverse((_, place, generation))| {
+                places.get(Ticket::new(*place, *generation)).is_some()
             });
         }
-        queue.push(Reverse((due, ticket.slot(), ticket.generation())));
+        queue.push(Reverse((due, ticket.place(), ticket.generation())));
     }
 }
 
@@ -317,9 +320,9 @@ mod tests {
         assert!(!hasten(&mut agenda, 2, 5, 5));
         assert!(!hasten(&mut agenda, 3, 5, 5));
         let (ticket, _) = agenda.take_due(at(5)).unwrap();
-        assert!(!agenda.take_asked_again(ticket));
+        assert!(!agenda.take_poll_request(ticket));
         assert!(hasten(&mut agenda, 1, 6, 6), "taken");
-        assert!(agenda.take_asked_again(ticket) && !agenda.take_asked_again(ticket));
+        assert!(agenda.take_poll_request(ticket) && !agenda.take_poll_request(ticket));
         agenda.schedule(ticket, Duty::Poll, at(50));
         assert_eq!(taken(&mut agenda, at(60)), [1]);
         assert_eq!(taken(&mut agenda, at(100)), [2]);

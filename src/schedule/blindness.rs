@@ -18,15 +18,15 @@ use jiff::Timestamp;
 use crate::clock::Moment;
 use crate::schedule::sight::{Blind, Meaning, PROBE_MAX, Phase, Sight, was_reached};
 use crate::watch::WatchId;
-use crate::watch::blindness::{BlindReport, BlindTime, Reported, extended};
+use crate::watch::blindness::{BlindPeriod, BlindReport, Reported, extended};
 use crate::watch::event::EventKind;
 use crate::watch::observation::Observation;
 
-/// The consequence of an observation: times to save, and their report.
+/// The consequence of an observation: blind periods to save, and their report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The times that began, ended or were reported.
-    pub times: Vec<BlindTime>,
+    /// The periods that began, ended or were reported.
+    pub periods: Vec<BlindPeriod>,
     /// The report of them; the caller counts its watches.
     pub report: Option<BlindReport>,
     /// True if the service of the observation can be asked again.
@@ -50,33 +50,34 @@ impl Blindness {
         }
     }
 
-    /// Takes over the times of earlier processes, of each service oldest first. One that has not
-    /// ended goes on, and a probe is made at once.
-    pub fn resume(&mut self, times: Vec<BlindTime>, uptime: Duration) {
+    /// Takes over the blind periods of earlier processes, of each service oldest first. One that
+    /// has not ended goes on, and a probe is made at once.
+    pub fn resume(&mut self, periods: Vec<BlindPeriod>, uptime: Duration) {
         for sight in self.services.values_mut() {
-            sight.times.clear();
+            sight.periods.clear();
         }
-        for time in times {
-            let Some(sight) = self.services.get_mut(time.service.as_str()) else {
+        for period in periods {
+            let Some(sight) = self.services.get_mut(period.service.as_str()) else {
                 continue;
             };
-            if time.until.is_some() {
-                sight.times.push(time);
+            if period.until.is_some() {
+                sight.periods.push(period);
             } else {
                 sight.phase = Phase::Blind(Blind {
                     report_at: uptime + sight.after,
-                    ..Blind::new(time, uptime)
+                    ..Blind::new(period, uptime)
                 });
             }
         }
     }
 
-    /// Notes an observation of a watch. `asked` is how long the service wants no requests.
+    /// Notes an observation of a watch. `retry_after` is how long the service
+    /// wants no requests.
     pub fn note(
         &mut self,
         (service, watch): (&str, WatchId),
         observation: &Observation,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
         now: Moment,
     ) -> Option<Finding> {
         let sight = self.services.get_mut(service)?;
@@ -96,12 +97,12 @@ impl Blindness {
         if let Some(blind) = sight.blind_mut()
             && blind.probe == Some(watch)
         {
-            blind.probed(asked, now.uptime);
+            blind.probed(retry_after, now.uptime);
         }
         self.report(service, now)
     }
 
-    /// Reports a service that has become blind, or all if none can be reached.
+    /// Reports a service that has become blind; if jobwatch is offline, all that cannot be reached.
     fn report(&mut self, service: &str, now: Moment) -> Option<Finding> {
         let sight = self.services.get(service)?;
         if !sight.is_due(now.uptime) {
@@ -110,34 +111,35 @@ impl Blindness {
         let quiet = sight.after / 2;
         let is_unreachable = sight.is_unreachable();
         let mut sights = self.services.values();
-        let joins = is_unreachable && sights.any(Sight::is_reported_together);
-        let is_cut_off = is_unreachable && self.is_cut_off(quiet, now.uptime);
+        let joins = is_unreachable && sights.any(Sight::is_reported_offline);
+        let is_offline = is_unreachable && self.is_offline(quiet, now.uptime);
         let mut members = vec![Arc::from(service)];
-        if is_cut_off && !joins {
-            let cut_off = self.services.iter();
-            let cut_off = cut_off.filter(|(_, it)| it.is_unreachable() && it.is_unreported());
-            members = cut_off.map(|(name, _)| Arc::clone(name)).collect();
+        if is_offline && !joins {
+            let unreachable = self.services.iter();
+            let unreachable =
+                unreachable.filter(|(_, it)| it.is_unreachable() && it.is_unreported());
+            members = unreachable.map(|(name, _)| Arc::clone(name)).collect();
         }
         let reported = if joins || members.len() > 1 {
-            Reported::Together
+            Reported::Offline
         } else {
             Reported::Alone
         };
-        let mut times = Vec::new();
+        let mut periods = Vec::new();
         for member in &members {
             let sight = self.services.get_mut(member)?;
-            times.extend(sight.report(member, reported, now.uptime));
+            periods.extend(sight.report(member, reported, now.uptime));
         }
-        let report = report_of(EventKind::Blind, &times, reported);
+        let report = report_of(EventKind::Blind, &periods, reported);
         Some(Finding {
             report: report.filter(|_| !joins),
-            times,
+            periods,
             is_sighted: false,
         })
     }
 
-    /// True if no service has answered lately.
-    fn is_cut_off(&self, quiet: Duration, uptime: Duration) -> bool {
+    /// True if no service has answered for longer than `quiet`.
+    fn is_offline(&self, quiet: Duration, uptime: Duration) -> bool {
         let mut sights = self.services.values();
         sights.all(|sight| {
             let reached = sight.reached_at;
@@ -145,29 +147,30 @@ impl Blindness {
         })
     }
 
-    /// Ends the time of a service, and the time of all if it was part of it. The others stay blind;
-    /// they are probed at once, and reported by themselves if they stay so.
+    /// Ends the blind period of a service. If the service was reported as a part of an offline
+    /// jobwatch, that is over: the others stay blind, are probed at once, and are reported by
+    /// themselves if they stay so.
     fn sighted(&mut self, service: &str, now: Moment) -> Option<Finding> {
         let ended = self.services.get_mut(service)?.end(now)?;
         let reported = ended.reported;
-        let mut times = vec![ended];
-        if reported == Reported::Together {
+        let mut periods = vec![ended];
+        if reported == Reported::Offline {
             for sight in self.services.values_mut() {
                 let after = sight.after;
-                let is_member = sight.is_reported_together();
+                let is_member = sight.is_reported_offline();
                 if let Some(blind) = sight.blind_mut()
                     && is_member
                 {
-                    blind.time.reported = Reported::NotYet;
+                    blind.period.reported = Reported::NotYet;
                     blind.report_at = now.uptime + after;
                     blind.next_probe = now.uptime;
-                    times.push(blind.time.clone());
+                    periods.push(blind.period.clone());
                 }
             }
         }
         Some(Finding {
-            report: report_of(EventKind::Sighted, &times, reported),
-            times,
+            report: report_of(EventKind::Sighted, &periods, reported),
+            periods,
             is_sighted: true,
         })
     }
@@ -177,14 +180,14 @@ impl Blindness {
         self.of(service).is_some()
     }
 
-    /// Returns the present time of a service, and the uptime of its next probe; `None` while its
-    /// jobs can be seen.
-    pub fn of(&self, service: &str) -> Option<(&BlindTime, Duration)> {
+    /// Returns the present blind period of a service, and the uptime of its next probe; `None` while
+    /// its jobs can be seen.
+    pub fn of(&self, service: &str) -> Option<(&BlindPeriod, Duration)> {
         let blind = self.services.get(service)?.blind()?;
-        Some((&blind.time, blind.next_probe))
+        Some((&blind.period, blind.next_probe))
     }
 
-    /// Returns the deadline of a watch, later by the times in which its service was blind.
+    /// Returns the deadline of a watch, later by the blind periods of its service.
     pub fn deadline(
         &self,
         service: &str,
@@ -194,13 +197,18 @@ impl Blindness {
         let Some(sight) = self.services.get(service) else {
             return deadline;
         };
-        let open = sight.blind().map(|blind| &blind.time);
-        extended(deadline, submitted_at, sight.times.iter().chain(open), now)
+        let open = sight.blind().map(|blind| &blind.period);
+        extended(
+            deadline,
+            submitted_at,
+            sight.periods.iter().chain(open),
+            now,
+        )
     }
 
-    /// Returns the uptime at which patience with a job begins at the earliest: no time before the
+    /// Returns the uptime before which no time counts for the time limits of a job: none before the
     /// service was seen again counts, and none while it is blind.
-    pub fn patience_begins(&self, service: &str, uptime: Duration) -> Duration {
+    pub fn limits_begin(&self, service: &str, uptime: Duration) -> Duration {
         let sight = self.services.get(service);
         sight.map_or(Duration::ZERO, |sight| match sight.blind() {
             Some(_) => uptime,
@@ -275,13 +283,16 @@ impl Blindness {
     }
 }
 
-/// Composes the report of these times; `None` if no event has reported or reports them.
-fn report_of(kind: EventKind, times: &[BlindTime], reported: Reported) -> Option<BlindReport> {
+/// Composes the report of these blind periods; `None` if no event has reported or reports them.
+fn report_of(kind: EventKind, periods: &[BlindPeriod], reported: Reported) -> Option<BlindReport> {
     if reported == Reported::NotYet {
         return None;
     }
-    let first = times.iter().min_by_key(|time| time.since)?;
-    let mut services: Vec<String> = times.iter().map(|time| time.service.clone()).collect();
+    let first = periods.iter().min_by_key(|period| period.since)?;
+    let mut services: Vec<String> = periods
+        .iter()
+        .map(|period| period.service.clone())
+        .collect();
     services.sort_unstable();
     let service = (reported == Reported::Alone).then(|| first.service.clone());
     Some(BlindReport {

@@ -1,12 +1,12 @@
 //! The polls that are due and wait for one budget, in four lines. Pure.
 //!
 //! First come watches that were never polled and are near their deadline, then others near their
-//! deadline, then those that were never polled. Every [`REST_EVERY`]th place is for the rest, so
+//! deadline, then those that were never polled. Every [`REST_EVERY`]th turn is for the rest, so
 //! that no line waits for ever: a watch is in each of the other lines only for its first polls
 //! or its last ones. Within a line the order is that of arrival.
 //!
-//! A place takes 16 bytes, and to find those near their deadline costs nothing until the first
-//! of a line comes near: there may be a million.
+//! A waiting poll takes 16 bytes, and to find those near their deadline costs nothing until the
+//! first of a line comes near: there may be a million.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::schedule::agenda::Ticket;
 /// The time before its deadline in which a watch goes first.
 const NEAR: Duration = Duration::from_secs(5);
 
-/// One of this many places is for the rest.
+/// One of this many turns is for the rest.
 const REST_EVERY: u8 = 4;
 
-/// The lines, in their order. A watch that was asked is one that was polled.
-const UNASKED_NEAR: usize = 0;
-const ASKED_NEAR: usize = 1;
-const UNASKED: usize = 2;
+/// The lines, in their order.
+const UNPOLLED_NEAR: usize = 0;
+const POLLED_NEAR: usize = 1;
+const UNPOLLED: usize = 2;
 const REST: usize = 3;
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct WaitingPoll {
     ticket: Ticket,
     /// The deadline of the watch, in milliseconds since 1970.
     deadline: i64,
@@ -36,7 +36,7 @@ struct Place {
 
 #[derive(Debug)]
 struct Line {
-    places: VecDeque<Place>,
+    polls: VecDeque<WaitingPoll>,
     /// No watch in this line has an earlier deadline.
     earliest: i64,
 }
@@ -44,16 +44,16 @@ struct Line {
 impl Default for Line {
     fn default() -> Self {
         Self {
-            places: VecDeque::new(),
+            polls: VecDeque::new(),
             earliest: i64::MAX,
         }
     }
 }
 
 impl Line {
-    fn push(&mut self, place: Place) {
-        self.earliest = self.earliest.min(place.deadline);
-        self.places.push_back(place);
+    fn push(&mut self, poll: WaitingPoll) {
+        self.earliest = self.earliest.min(poll.deadline);
+        self.polls.push_back(poll);
     }
 }
 
@@ -61,28 +61,28 @@ impl Line {
 #[derive(Debug, Default)]
 pub struct Lines {
     lines: [Line; 4],
-    /// The places given since the last one of the rest.
+    /// The turns given since the last one of the rest.
     given: u8,
 }
 
 impl Lines {
-    /// Adds a poll that is due. `is_asked` is true if the watch was polled before.
-    pub fn push(&mut self, ticket: Ticket, is_asked: bool, deadline: Timestamp, now: Timestamp) {
+    /// Adds a poll that is due. `was_polled` is true if the watch was polled before.
+    pub fn push(&mut self, ticket: Ticket, was_polled: bool, deadline: Timestamp, now: Timestamp) {
         let deadline = deadline.as_millisecond();
-        let line = line_of(is_asked, is_near(deadline, now.as_millisecond()));
-        self.lines[line].push(Place { ticket, deadline });
+        let line = line_of(was_polled, is_near(deadline, now.as_millisecond()));
+        self.lines[line].push(WaitingPoll { ticket, deadline });
     }
 
     /// Returns the poll that is next.
     pub fn next(&self) -> Option<Ticket> {
-        let first = self.lines[self.turn()?].places.front()?;
+        let first = self.lines[self.turn()?].polls.front()?;
         Some(first.ticket)
     }
 
     /// Removes the poll that is next, because it starts.
     pub fn start_next(&mut self) {
         let Some(line) = self.turn() else { return };
-        self.lines[line].places.pop_front();
+        self.lines[line].polls.pop_front();
         self.given = if line == REST {
             0
         } else {
@@ -93,12 +93,12 @@ impl Lines {
     /// Removes the poll that is next, because its watch is not on the agenda any more.
     pub fn skip_next(&mut self) {
         if let Some(line) = self.turn() {
-            self.lines[line].places.pop_front();
+            self.lines[line].polls.pop_front();
         }
     }
 
     /// Removes and returns up to `most` polls for which `is_wanted` is true. It looks at the first
-    /// places of each line only, several times as many as are wanted.
+    /// polls of each line only, several times as many as are wanted.
     pub fn take_some(
         &mut self,
         most: usize,
@@ -106,29 +106,29 @@ impl Lines {
     ) -> Vec<Ticket> {
         let mut taken = Vec::new();
         for line in &mut self.lines {
-            let looked_at = line.places.len().min(most.saturating_mul(4));
-            let rest = line.places.split_off(looked_at);
-            line.places.retain(|place| {
-                let is_taken = taken.len() < most && is_wanted(place.ticket);
+            let looked_at = line.polls.len().min(most.saturating_mul(4));
+            let rest = line.polls.split_off(looked_at);
+            line.polls.retain(|poll| {
+                let is_taken = taken.len() < most && is_wanted(poll.ticket);
                 if is_taken {
-                    taken.push(place.ticket);
+                    taken.push(poll.ticket);
                 }
                 !is_taken
             });
-            line.places.extend(rest);
+            line.polls.extend(rest);
         }
         taken
     }
 
     fn turn(&self) -> Option<usize> {
-        let has_any = |line: &usize| !self.lines[*line].places.is_empty();
+        let has_any = |line: &usize| !self.lines[*line].polls.is_empty();
         let rest = Some(REST).filter(|_| self.given >= REST_EVERY - 1);
         rest.filter(has_any).or_else(|| (0..=REST).find(has_any))
     }
 
     /// Returns a time before which no waiting watch has its deadline; `None` if none waits.
     pub fn earliest_deadline(&self) -> Option<Timestamp> {
-        let filled = self.lines.iter().filter(|line| !line.places.is_empty());
+        let filled = self.lines.iter().filter(|line| !line.polls.is_empty());
         let earliest = filled.map(|line| line.earliest).min()?;
         // A deadline has fractions of a millisecond.
         Some(Timestamp::from_millisecond(earliest.saturating_add(1)).unwrap_or(Timestamp::MAX))
@@ -148,15 +148,15 @@ impl Lines {
             if !is_near(self.lines[index].earliest, now) {
                 continue;
             }
-            let is_asked = matches!(index, ASKED_NEAR | REST);
-            let target = line_of(is_asked, true);
-            for place in std::mem::take(&mut self.lines[index]).places {
-                if place.deadline <= now && is_over(place.ticket, is_asked) {
-                    over.push(place.ticket);
-                } else if is_near(place.deadline, now) {
-                    self.lines[target].push(place);
+            let was_polled = matches!(index, POLLED_NEAR | REST);
+            let target = line_of(was_polled, true);
+            for poll in std::mem::take(&mut self.lines[index]).polls {
+                if poll.deadline <= now && is_over(poll.ticket, was_polled) {
+                    over.push(poll.ticket);
+                } else if is_near(poll.deadline, now) {
+                    self.lines[target].push(poll);
                 } else {
-                    self.lines[index].push(place);
+                    self.lines[index].push(poll);
                 }
             }
         }
@@ -165,24 +165,24 @@ impl Lines {
 
     /// Returns the number of polls that wait.
     pub fn len(&self) -> usize {
-        self.lines.iter().map(|line| line.places.len()).sum()
+        self.lines.iter().map(|line| line.polls.len()).sum()
     }
 
     /// True if no poll waits.
     pub fn is_empty(&self) -> bool {
-        self.lines.iter().all(|line| line.places.is_empty())
+        self.lines.iter().all(|line| line.polls.is_empty())
     }
 
     /// Returns the first poll of each line.
     pub fn firsts(&self) -> impl Iterator<Item = Ticket> {
-        let firsts = self.lines.iter().map(|line| line.places.front());
-        firsts.flatten().map(|place| place.ticket)
+        let firsts = self.lines.iter().map(|line| line.polls.front());
+        firsts.flatten().map(|poll| poll.ticket)
     }
 
     /// Counts the polls for which `is_late` is true, which are those at the beginning of each line. It
     /// is close rather than exact, as some polls near their deadline are out of order.
     pub fn count_late(&self, is_late: impl Fn(Ticket) -> bool) -> usize {
-        let count = |line: &Line| line.places.partition_point(|place| is_late(place.ticket));
+        let count = |line: &Line| line.polls.partition_point(|poll| is_late(poll.ticket));
         self.lines.iter().map(count).sum()
     }
 }
@@ -191,11 +191,11 @@ fn is_near(deadline: i64, now: i64) -> bool {
     deadline.saturating_sub(now) <= i64::try_from(NEAR.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn line_of(is_asked: bool, is_near: bool) -> usize {
-    match (is_asked, is_near) {
-        (false, true) => UNASKED_NEAR,
-        (true, true) => ASKED_NEAR,
-        (false, false) => UNASKED,
+fn line_of(was_polled: bool, is_near: bool) -> usize {
+    match (was_polled, is_near) {
+        (false, true) => UNPOLLED_NEAR,
+        (true, true) => POLLED_NEAR,
+        (false, false) => UNPOLLED,
         (true, false) => REST,
     }
 }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn unasked_watches_and_those_near_their_deadline_go_first() {
+    fn unpolled_watches_and_those_near_their_deadline_go_first() {
         let all = tickets(4);
         let mut lines = Lines::default();
         lines.push(all[3], true, at(100), START);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fourth_place_is_for_the_rest() {
+    fn every_fourth_turn_is_for_the_rest() {
         let all = tickets(40);
         let mut lines = Lines::default();
         for (n, ticket) in all.iter().enumerate() {
@@ -283,8 +283,8 @@ mod tests {
         assert_eq!(lines.next(), Some(all[0]));
         assert!(lines.sweep(at(25), |_, _| true).is_empty());
         assert_eq!(lines.next(), Some(all[2]));
-        let over = lines.sweep(at(31), |_, is_asked| is_asked);
-        assert_eq!(over, [all[3]], "the other one was never asked");
+        let over = lines.sweep(at(31), |_, was_polled| was_polled);
+        assert_eq!(over, [all[3]], "the other one was never polled");
         assert_eq!(start_all(&mut lines), [all[2], all[0], all[1]]);
     }
 

@@ -20,7 +20,7 @@ const NEVER: u32 = u32::MAX;
 
 /// One watch on the agenda.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct Scheduled {
     pub(super) entry: Entry,
     /// The uptime at which it is due, in microseconds.
     pub(super) due: u64,
@@ -29,11 +29,11 @@ pub(super) struct Slot {
     pub(super) duty: Duty,
     /// The reason why it is due then.
     pub(super) reason: Reason,
-    /// True if a poll was asked for while the entry was taken.
-    pub(super) is_asked_again: bool,
+    /// True if a poll was requested while the watch was taken.
+    pub(super) poll_requested: bool,
 }
 
-impl Slot {
+impl Scheduled {
     pub(super) fn new(entry: Entry, duty: Duty, reason: Reason, due: u64) -> Self {
         Self {
             entry,
@@ -41,12 +41,12 @@ impl Slot {
             answered: NEVER,
             duty,
             reason,
-            is_asked_again: false,
+            poll_requested: false,
         }
     }
 
-    /// Notes that there was an answer. The time is rounded up, so that no time after it is shorter
-    /// than it seems.
+    /// Notes that there was an answer. The time is rounded up, so that a wait counted from it is never
+    /// too short.
     pub(super) fn note_answer(&mut self, uptime: Duration) {
         let secs = uptime.as_secs() + u64::from(uptime.subsec_nanos() > 0);
         self.answered = u32::try_from(secs).unwrap_or(NEVER);
@@ -62,17 +62,18 @@ impl Slot {
 /// A reference to an entry; valid until the entry is scheduled again or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    slot: u32,
+    place: u32,
     generation: u32,
 }
 
 impl Ticket {
-    pub(super) fn new(slot: u32, generation: u32) -> Self {
-        Self { slot, generation }
+    pub(super) fn new(place: u32, generation: u32) -> Self {
+        Self { place, generation }
     }
 
-    pub(super) fn slot(self) -> u32 {
-        self.slot
+    /// Returns the number of the place.
+    pub(super) fn place(self) -> u32 {
+        self.place
     }
 
     pub(super) fn generation(self) -> u32 {
@@ -82,7 +83,7 @@ impl Ticket {
 
 #[derive(Debug, Default)]
 struct Place {
-    slot: Option<Slot>,
+    watch: Option<Scheduled>,
     /// Grows each time the place is scheduled or freed, which makes older tickets invalid.
     generation: u32,
 }
@@ -102,21 +103,21 @@ impl Places {
     }
 
     /// Returns all watches, in the order of their places.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Scheduled> {
         let places = self.chunks.iter().flatten();
-        places.filter_map(|place| place.slot.as_ref())
+        places.filter_map(|place| place.watch.as_ref())
     }
 
     /// Puts a watch into a place. Returns `None` if it has one already.
-    pub(super) fn add(&mut self, slot: Slot) -> Option<Ticket> {
+    pub(super) fn add(&mut self, watch: Scheduled) -> Option<Ticket> {
         let Self {
             chunks,
             free,
             by_id,
         } = self;
-        let id = slot.entry.id;
-        let rehash = |index: &u32| at(chunks, *index).map_or(0, |slot| hash_of(slot.entry.id));
-        let is_it = |index: &u32| at(chunks, *index).is_some_and(|slot| slot.entry.id == id);
+        let id = watch.entry.id;
+        let rehash = |index: &u32| at(chunks, *index).map_or(0, |watch| hash_of(watch.entry.id));
+        let is_it = |index: &u32| at(chunks, *index).is_some_and(|watch| watch.entry.id == id);
         let Found::Vacant(vacant) = by_id.entry(hash_of(id), is_it, rehash) else {
             return None;
         };
@@ -131,37 +132,37 @@ impl Places {
             chunk.push(Place::default());
         }
         let place = &mut chunk[place];
-        place.slot = Some(slot);
+        place.watch = Some(watch);
         Some(Ticket::new(index, place.generation))
     }
 
     /// Returns the number of the place of a watch.
     pub(super) fn find(&self, id: WatchId) -> Option<u32> {
-        let is_it = |index: &u32| self.at(*index).is_some_and(|slot| slot.entry.id == id);
+        let is_it = |index: &u32| self.at(*index).is_some_and(|watch| watch.entry.id == id);
         self.by_id.find(hash_of(id), is_it).copied()
     }
 
     /// Returns the watch in a place.
-    pub(super) fn at(&self, index: u32) -> Option<&Slot> {
+    pub(super) fn at(&self, index: u32) -> Option<&Scheduled> {
         at(&self.chunks, index)
     }
 
     /// Returns the watch in a place for changes.
-    pub(super) fn at_mut(&mut self, index: u32) -> Option<&mut Slot> {
-        self.place_mut(index)?.slot.as_mut()
+    pub(super) fn at_mut(&mut self, index: u32) -> Option<&mut Scheduled> {
+        self.place_mut(index)?.watch.as_mut()
     }
 
     /// Returns the watch of a ticket; `None` if the ticket is not valid any more.
-    pub(super) fn get(&self, ticket: Ticket) -> Option<&Slot> {
-        let (chunk, place) = split(ticket.slot());
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&Scheduled> {
+        let (chunk, place) = split(ticket.place());
         let place = self.chunks.get(chunk)?.get(place)?;
-        (place.generation == ticket.generation()).then_some(place.slot.as_ref())?
+        (place.generation == ticket.generation()).then_some(place.watch.as_ref())?
     }
 
     /// Returns the watch of a ticket for changes; `None` if the ticket is not valid any more.
-    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        let place = self.place_mut(ticket.slot())?;
-        (place.generation == ticket.generation()).then_some(place.slot.as_mut())?
+    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Scheduled> {
+        let place = self.place_mut(ticket.place())?;
+        (place.generation == ticket.generation()).then_some(place.watch.as_mut())?
     }
 
     /// Makes all tickets of a place invalid, and returns the one that is valid from now on.
@@ -172,15 +173,15 @@ impl Places {
     }
 
     /// Removes a watch, and frees its place.
-    pub(super) fn remove(&mut self, id: WatchId) -> Option<Slot> {
+    pub(super) fn remove(&mut self, id: WatchId) -> Option<Scheduled> {
         let Self { chunks, by_id, .. } = self;
-        let is_it = |index: &u32| at(chunks, *index).is_some_and(|slot| slot.entry.id == id);
+        let is_it = |index: &u32| at(chunks, *index).is_some_and(|watch| watch.entry.id == id);
         let found = by_id.find_entry(hash_of(id), is_it).ok()?;
         let (index, _) = found.remove();
-        let slot = self.place_mut(index)?.slot.take();
+        let watch = self.place_mut(index)?.watch.take();
         self.renew(index);
         self.free.push(index);
-        slot
+        watch
     }
 
     fn place_mut(&mut self, index: u32) -> Option<&mut Place> {
@@ -189,9 +190,9 @@ impl Places {
     }
 }
 
-fn at(chunks: &[Vec<Place>], index: u32) -> Option<&Slot> {
+fn at(chunks: &[Vec<Place>], index: u32) -> Option<&Scheduled> {
     let (chunk, place) = split(index);
-    chunks.get(chunk)?.get(place)?.slot.as_ref()
+    chunks.get(chunk)?.get(place)?.watch.as_ref()
 }
 
 /// Returns the number of the first place that was never used.
@@ -206,7 +207,8 @@ fn split(index: u32) -> (usize, usize) {
     (index as usize / CHUNK, index as usize % CHUNK)
 }
 
-/// Returns a number that spreads ids. They have 74 random bits of our own, so it takes no secret.
+/// Returns a number that spreads ids. They have 74 random bits that jobwatch drew itself, so no
+/// client can choose colliding ids, and the hash needs no secret.
 fn hash_of(id: WatchId) -> u64 {
     let (high, low) = id.0.as_u64_pair();
     let mixed = (high ^ low.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -225,11 +227,11 @@ mod tests {
         WatchId(Uuid::from_u128(n))
     }
 
-    fn slot(n: u128) -> Slot {
+    fn watch(n: u128) -> Scheduled {
         let times = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
         let tracking = Tracking::default();
         let entry = Entry::new(id(n), "dcs".into(), "job", Arc::default(), times, tracking);
-        Slot::new(entry, Duty::Poll, Reason::First, 0)
+        Scheduled::new(entry, Duty::Poll, Reason::First, 0)
     }
 
     #[test]
@@ -242,15 +244,15 @@ mod tests {
         let many = 3 * CHUNK as u128;
         let mut places = Places::default();
         for n in 0..many {
-            assert!(places.add(slot(n)).is_some());
-            assert!(places.add(slot(n)).is_none(), "it has one");
+            assert!(places.add(watch(n)).is_some());
+            assert!(places.add(watch(n)).is_none(), "it has one");
         }
         for n in (0..many).step_by(2) {
             assert!(places.remove(id(n)).is_some());
             assert!(places.remove(id(n)).is_none());
         }
         for n in many..many + many / 2 {
-            assert!(places.add(slot(n)).is_some());
+            assert!(places.add(watch(n)).is_some());
         }
         assert_eq!((places.len(), places.chunks.len()), (3 * CHUNK, 3));
         for n in (1..many).step_by(2).chain(many..many + many / 2) {

@@ -1,19 +1,19 @@
-//! The sight of one service: its problems since the last answer about a job, or the time in which it
-//! is blind. Pure.
+//! The sight of one service: its problems since the last answer about a job, or its present blind
+//! period. Pure.
 
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::watch::WatchId;
-use crate::watch::blindness::{BlindTime, Reported};
+use crate::watch::blindness::{BlindPeriod, Reported};
 use crate::watch::observation::{Observation, Problem, ProblemKind, ProblemNote};
 
 /// The time between the first probes; it doubles with each one.
 const PROBE_FIRST: Duration = Duration::from_secs(15);
 /// The longest time between two probes, unless the service asks for more.
 pub(super) const PROBE_MAX: Duration = Duration::from_mins(1);
-/// The most times of one service that are remembered.
-const TIMES_MAX: usize = 1000;
+/// The most blind periods of one service that are remembered.
+const PERIODS_MAX: usize = 1000;
 
 /// The meaning of an observation for the other jobs of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +61,11 @@ pub(super) struct Sight {
     /// The setting `blind_after` of the service.
     pub(super) after: Duration,
     pub(super) phase: Phase,
-    /// The times that have ended, oldest first.
-    pub(super) times: Vec<BlindTime>,
+    /// The blind periods that have ended, oldest first.
+    pub(super) periods: Vec<BlindPeriod>,
     /// The uptime of the last answer that came over the network.
     pub(super) reached_at: Option<Duration>,
-    /// The uptime at which the last time ended.
+    /// The uptime at which the last blind period ended.
     pub(super) sighted_at: Duration,
     /// The watch of the last observation.
     pub(super) last: Option<WatchId>,
@@ -94,7 +94,7 @@ pub(super) struct Failing {
 /// A service that is blind.
 #[derive(Debug)]
 pub(super) struct Blind {
-    pub(super) time: BlindTime,
+    pub(super) period: BlindPeriod,
     /// The uptime from which it may be reported, if it is not yet.
     pub(super) report_at: Duration,
     /// The number of probes that were answered.
@@ -107,9 +107,9 @@ pub(super) struct Blind {
 }
 
 impl Blind {
-    pub(super) fn new(time: BlindTime, next_probe: Duration) -> Self {
+    pub(super) fn new(period: BlindPeriod, next_probe: Duration) -> Self {
         Self {
-            time,
+            period,
             report_at: Duration::ZERO,
             probes: 0,
             next_probe,
@@ -119,10 +119,10 @@ impl Blind {
     }
 
     /// Plans the next probe after the answer to one.
-    pub(super) fn probed(&mut self, asked: Option<Duration>, uptime: Duration) {
+    pub(super) fn probed(&mut self, retry_after: Option<Duration>, uptime: Duration) {
         let pause = PROBE_FIRST.saturating_mul(1 << self.probes.min(8));
         self.probes = self.probes.saturating_add(1);
-        self.next_probe = uptime + pause.min(PROBE_MAX).max(asked.unwrap_or_default());
+        self.next_probe = uptime + pause.min(PROBE_MAX).max(retry_after.unwrap_or_default());
         self.probe = None;
         self.takes_any = false;
     }
@@ -133,7 +133,7 @@ impl Sight {
         Self {
             after,
             phase: Phase::Seeing,
-            times: Vec::new(),
+            periods: Vec::new(),
             reached_at: None,
             sighted_at: Duration::ZERO,
             last: None,
@@ -159,20 +159,21 @@ impl Sight {
         let cause = match &self.phase {
             Phase::Seeing => return false,
             Phase::Failing(failing) => &failing.cause,
-            Phase::Blind(blind) => &blind.time.cause,
+            Phase::Blind(blind) => &blind.period.cause,
         };
         cause.kind == ProblemKind::Unreachable
     }
 
-    pub(super) fn is_reported_together(&self) -> bool {
+    pub(super) fn is_reported_offline(&self) -> bool {
         let blind = self.blind();
-        blind.is_some_and(|blind| blind.time.reported == Reported::Together)
+        blind.is_some_and(|blind| blind.period.reported == Reported::Offline)
     }
 
-    /// True unless an event of its own, or of all services, reports the present time.
+    /// True unless an event of its own, or one that says that jobwatch is offline, reports the
+    /// present blind period.
     pub(super) fn is_unreported(&self) -> bool {
         let blind = self.blind();
-        blind.is_none_or(|blind| blind.time.reported == Reported::NotYet)
+        blind.is_none_or(|blind| blind.period.reported == Reported::NotYet)
     }
 
     /// True if the service has failed for so long that this must be reported now.
@@ -185,7 +186,7 @@ impl Sight {
                 is_sure && !self.after.is_zero() && lasted >= self.after
             }
             Phase::Blind(blind) => {
-                let is_open = blind.time.reported == Reported::NotYet && !self.after.is_zero();
+                let is_open = blind.period.reported == Reported::NotYet && !self.after.is_zero();
                 is_open && uptime >= blind.report_at
             }
         }
@@ -215,46 +216,46 @@ impl Sight {
                 failing.cause = cause;
                 failing.meaning = meaning;
             }
-            Phase::Blind(blind) => blind.time.cause = cause,
+            Phase::Blind(blind) => blind.period.cause = cause,
         }
     }
 
-    /// Makes the service blind, or keeps it so, and returns its time with this report.
+    /// Makes the service blind, or keeps it so, and returns its blind period with this report.
     pub(super) fn report(
         &mut self,
         service: &str,
         reported: Reported,
         uptime: Duration,
-    ) -> Option<BlindTime> {
+    ) -> Option<BlindPeriod> {
         if let Phase::Failing(failing) = &self.phase {
-            let time = BlindTime {
+            let period = BlindPeriod {
                 service: service.to_owned(),
                 since: failing.since.at,
                 until: None,
                 cause: failing.cause.clone(),
                 reported,
             };
-            self.phase = Phase::Blind(Blind::new(time, uptime + PROBE_FIRST));
+            self.phase = Phase::Blind(Blind::new(period, uptime + PROBE_FIRST));
         }
         let blind = self.blind_mut()?;
-        blind.time.reported = reported;
-        Some(blind.time.clone())
+        blind.period.reported = reported;
+        Some(blind.period.clone())
     }
 
-    /// Ends the present time, if there is one.
-    pub(super) fn end(&mut self, now: Moment) -> Option<BlindTime> {
+    /// Ends the present blind period, if there is one.
+    pub(super) fn end(&mut self, now: Moment) -> Option<BlindPeriod> {
         let Phase::Blind(blind) = std::mem::replace(&mut self.phase, Phase::Seeing) else {
             return None;
         };
         self.sighted_at = now.uptime;
-        let time = BlindTime {
+        let period = BlindPeriod {
             until: Some(now.at),
-            ..blind.time
+            ..blind.period
         };
-        if self.times.len() >= TIMES_MAX {
-            self.times.remove(0);
+        if self.periods.len() >= PERIODS_MAX {
+            self.periods.remove(0);
         }
-        self.times.push(time.clone());
-        Some(time)
+        self.periods.push(period.clone());
+        Some(period)
     }
 }

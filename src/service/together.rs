@@ -34,7 +34,7 @@ pub struct Together {
 impl Together {
     /// True if as many requests for one job each would have shown as much: the service refused the
     /// whole request, or showed no more jobs than it cost requests.
-    pub fn gained_nothing(&self) -> bool {
+    pub fn saved_no_requests(&self) -> bool {
         let shown = self.observed.len() - self.missing();
         let requests = usize::try_from(self.requests).unwrap_or(usize::MAX);
         match &self.problem {
@@ -221,7 +221,7 @@ impl Service {
             })?;
             let next = position_of(page.next, &self.allow_hosts, &answered);
             self.keep(together, page.observations, &answered);
-            if batch.is_dearer_after(together.requests, together.missing()) {
+            if batch.stops_paying_after(together.requests, together.missing()) {
                 return Ok(());
             }
             match next? {
@@ -243,8 +243,8 @@ impl Service {
         answered: &Answered,
     ) {
         let page = kept_answer(answered);
-        for (slot, observation) in together.observed.iter_mut().zip(observations) {
-            let Some(mut observation) = observation.filter(|_| slot.is_none()) else {
+        for (seen, observation) in together.observed.iter_mut().zip(observations) {
+            let Some(mut observation) = observation.filter(|_| seen.is_none()) else {
                 continue;
             };
             match &mut observation {
@@ -254,7 +254,7 @@ impl Service {
                 }
                 Observation::Problem(problem) => answered.finish_problem(problem),
             }
-            *slot = Some(Observed {
+            *seen = Some(Observed {
                 observation,
                 answer: Some(page.clone()),
             });

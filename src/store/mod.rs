@@ -2,7 +2,7 @@
 //!
 //! It has seven parts: [`WatchStore`] for the poller, the API and the other ways to submit a
 //! watch, [`Outbox`] for the courier, [`GroupStore`] for watches that belong together,
-//! [`BlindnessStore`] for the times in which a service could not be seen, [`DurationStore`] for
+//! [`BlindnessStore`] for the blind periods of services, [`DurationStore`] for
 //! how long jobs take, [`Retention`] for the deletion of old rows, [`Maintenance`] for readiness
 //! checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
 //! - a call that succeeds has committed and synced (invariant 2);

@@ -51,7 +51,7 @@ pub struct PruneStep {
 /// Deletes what has expired; see the module.
 #[async_trait]
 pub trait Retention: Send + Sync {
-    /// Looks at a bounded number of watches from `place` on, and deletes a bounded number of rows
+    /// Looks at a bounded number of watches from `cursor` on, and deletes a bounded number of rows
     /// of those that have expired, in one short transaction. Following `next` to its end deletes
     /// all of them.
     ///
@@ -60,7 +60,7 @@ pub trait Retention: Send + Sync {
     async fn prune(
         &self,
         expiry: &Expiry,
-        place: Option<PageCursor>,
+        cursor: Option<PageCursor>,
     ) -> Result<PruneStep, StoreError>;
 
     /// Gives a little of the space that deleted rows have left back to the file system, unless the

@@ -251,13 +251,13 @@ pub trait WatchStore: Send + Sync {
 
     /// Returns a page of the watches that are not final, in an order that does not change from
     /// page to page. Following `next` to the end finds each watch that was accepted before the
-    /// first page was read and is still not final. The watches of the services in `labels_of` have
-    /// their labels.
+    /// first page was read and is still not final. The watches of the services in
+    /// `services_with_labels` have their labels.
     async fn watching(
         &self,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError>;
 
     /// Returns a page of the watches that ended without a verdict at `since` or later and have
@@ -267,7 +267,7 @@ pub trait WatchStore: Send + Sync {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError>;
 
     /// Returns the position from which [`changes`](Self::changes) finds every change that any

@@ -1,5 +1,5 @@
-//! The times in which no job of a service could be seen, their two events, and the deadlines that
-//! stand still meanwhile.
+//! The blind periods of services, in which no job of them could be seen; their two events; and the
+//! deadlines that stand still meanwhile.
 //!
 //! A service is *blind* while no answer says anything about any job. The id of each event is a
 //! `UUIDv5` of the beginning, so that it is the same after a crash.
@@ -14,22 +14,22 @@ use crate::clock::{later, until};
 use crate::watch::event::{Envelope, Event, EventKind, Instance, Millis};
 use crate::watch::observation::ProblemNote;
 
-/// The event that reports a time.
+/// The event that reports a blind period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// None yet: it was part of a time of all services, which is over for one of them.
+    /// None yet: jobwatch was offline, and one of the services has answered since.
     NotYet,
     /// An event of its own.
     Alone,
-    /// The event of the whole watcher, which reports several services at once.
-    Together,
+    /// The event that says that jobwatch is offline, about several services at once.
+    Offline,
 }
 
 impl Reported {
     const WORDS: [(Self, &'static str); 3] = [
         (Self::NotYet, "not_yet"),
         (Self::Alone, "alone"),
-        (Self::Together, "together"),
+        (Self::Offline, "together"),
     ];
 
     /// Returns the word that SQL uses.
@@ -49,9 +49,9 @@ impl Reported {
     }
 }
 
-/// One time in which a service was blind. It begins with the first problem, not with the event.
+/// One period in which a service was blind. It begins with the first problem, not with the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlindTime {
+pub struct BlindPeriod {
     /// The name of the service.
     pub service: String,
     pub since: Timestamp,
@@ -62,38 +62,38 @@ pub struct BlindTime {
     pub reported: Reported,
 }
 
-/// Returns a deadline, later by the times in which its service was blind. A time that has not
-/// ended counts up to `now`. Times before the submission do not count, nor do those that began
-/// after the deadline. `times` are those of one service, oldest first.
+/// Returns a deadline, later by the blind periods of its service. A period that has not ended
+/// counts up to `now`. Time before the submission does not count, nor do periods that began after
+/// the deadline. `periods` are those of one service, oldest first.
 pub fn extended<'a>(
     deadline: Timestamp,
     submitted_at: Timestamp,
-    times: impl IntoIterator<Item = &'a BlindTime>,
+    periods: impl IntoIterator<Item = &'a BlindPeriod>,
     now: Timestamp,
 ) -> Timestamp {
-    times.into_iter().fold(deadline, |deadline, time| {
-        let begins = time.since.max(submitted_at);
+    periods.into_iter().fold(deadline, |deadline, period| {
+        let begins = period.since.max(submitted_at);
         if begins < deadline {
-            later(deadline, until(begins, time.until.unwrap_or(now)))
+            later(deadline, until(begins, period.until.unwrap_or(now)))
         } else {
             deadline
         }
     })
 }
 
-/// The contents of the two events about a time.
+/// The contents of the two events about a blind period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlindReport {
     /// The kind: `Blind` or `Sighted`.
     pub kind: EventKind,
-    /// The service; `None` for the whole watcher.
+    /// The service; `None` if jobwatch is offline.
     pub service: Option<String>,
     /// Every service that the event is about, sorted.
     pub services: Vec<String>,
     pub since: Timestamp,
     /// The last problem that was met.
     pub cause: ProblemNote,
-    /// The number of watches that are not polled meanwhile.
+    /// The number of their watches that go on.
     pub watches: usize,
 }
 
@@ -102,7 +102,7 @@ pub struct BlindReport {
 #[derive(Serialize)]
 struct Data<'a> {
     watch_id: (),
-    /// The service; `null` for the whole watcher.
+    /// The service; `null` if jobwatch is offline.
     service: Option<&'a str>,
     definition: (),
     job_id: (),
@@ -231,8 +231,8 @@ mod tests {
         }
     }
 
-    fn time(since: u64, until: Option<u64>) -> BlindTime {
-        BlindTime {
+    fn period(since: u64, until: Option<u64>) -> BlindPeriod {
+        BlindPeriod {
             service: "dcs".to_owned(),
             since: at(since),
             until: until.map(at),
@@ -242,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_moves_by_the_blind_time_after_the_submission() {
-        let times = [
-            time(0, Some(10)),
-            time(40, Some(70)),
-            time(120, Some(125)),
-            time(500, Some(600)),
+    fn a_deadline_moves_by_the_blind_periods_after_the_submission() {
+        let periods = [
+            period(0, Some(10)),
+            period(40, Some(70)),
+            period(120, Some(125)),
+            period(500, Some(600)),
         ];
-        let of = |submitted: u64| extended(at(100), at(submitted), &times, at(1000));
+        let of = |submitted: u64| extended(at(100), at(submitted), &periods, at(1000));
         assert_eq!(of(0), at(145), "10 and 30 and 5; the last began too late");
         assert_eq!(of(5), at(140));
         assert_eq!(of(60), at(110), "10 s, and the third began after it");
@@ -257,9 +257,9 @@ mod tests {
 
     #[test]
     fn a_deadline_is_not_reached_while_the_service_is_blind() {
-        let times = [time(50, None)];
+        let periods = [period(50, None)];
         for now in [60, 1000, 100_000] {
-            let left = until(at(now), extended(at(100), at(0), &times, at(now)));
+            let left = until(at(now), extended(at(100), at(0), &periods, at(now)));
             assert_eq!(left, Duration::from_secs(50));
         }
     }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_the_whole_watcher_names_no_service() {
+    fn an_event_of_an_offline_jobwatch_names_no_service() {
         let instance = Instance("prod".to_owned());
         let event = report(EventKind::Sighted, None).event(&instance, at(61));
         let sighted = body(&event);

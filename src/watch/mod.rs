@@ -348,6 +348,6 @@ pub struct Progress {
     pub last_problem: Option<ProblemNote>,
     /// The time of the next poll.
     pub next_poll_at: Timestamp,
-    /// The deadline, later by the times in which the service was blind.
+    /// The deadline, later by the blind periods of the service.
     pub deadline: Timestamp,
 }

@@ -169,9 +169,9 @@ impl Tracking {
             .is_some_and(|extra| extra.candidate.is_some())
     }
 
-    /// Lets no time before `uptime` count for the limits of patience: those of refusals, of an
+    /// Lets no time before `uptime` count for the time limits: those of refusals, of an
     /// absent job, and of ends that cannot be used.
-    pub fn begin_patience_at(&mut self, uptime: Duration) {
+    pub fn begin_limits_at(&mut self, uptime: Duration) {
         let (absent, unusable) = match self.extra.as_deref_mut() {
             Some(extra) => (extra.absent_since.as_mut(), extra.unusable_since.as_mut()),
             None => (None, None),

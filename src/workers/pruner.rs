@@ -91,15 +91,15 @@ impl Pruner {
         let Parts { store, metrics, .. } = &*self.parts;
         let expiry = self.expiry();
         let mut pruned = Pruned::default();
-        let mut place = None;
+        let mut cursor = None;
         loop {
-            let step = store.prune(&expiry, place).await?;
+            let step = store.prune(&expiry, cursor).await?;
             for (kind, count) in step.pruned.by_kind() {
                 metrics.pruned(kind, count);
             }
             pruned += step.pruned;
-            place = step.next;
-            if place.is_none() {
+            cursor = step.next;
+            if cursor.is_none() {
                 break;
             }
             tokio::time::sleep(pause).await;

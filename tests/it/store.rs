@@ -108,9 +108,9 @@ macro_rules! whole_suite {
                 a_job_id_may_look_like_the_id_of_a_watch
                 many_watches_are_read_by_their_ids;
             blindness:
-                a_blind_time_is_saved_with_its_event
-                a_blind_time_that_ends_is_the_same_time
-                the_oldest_blind_times_are_forgotten;
+                a_blind_period_is_saved_with_its_event
+                a_blind_period_that_ends_is_the_same_period
+                the_oldest_blind_periods_are_forgotten;
             groups:
                 a_group_counts_its_watches
                 a_group_closes_when_it_has_its_size

@@ -83,8 +83,8 @@ fn refusals_are_reported_once_after_blind_after() {
         );
     }
     let found = note(&mut blindness, ("dcs", 1), &unauthorized(), 310).unwrap();
-    assert_eq!(found.times[0].since, at(10).at);
-    assert_eq!(found.times[0].reported, Reported::Alone);
+    assert_eq!(found.periods[0].since, at(10).at);
+    assert_eq!(found.periods[0].reported, Reported::Alone);
     assert_eq!(report(Some(found)), Some(of_one(EventKind::Blind, "dcs")));
     for secs in (320..3000).step_by(10) {
         assert_eq!(
@@ -94,13 +94,13 @@ fn refusals_are_reported_once_after_blind_after() {
     }
     let found = note(&mut blindness, ("dcs", 2), &seen(), 3000).unwrap();
     assert!(found.is_sighted);
-    assert_eq!(found.times[0].until, Some(at(3000).at));
+    assert_eq!(found.periods[0].until, Some(at(3000).at));
     assert_eq!(report(Some(found)), Some(of_one(EventKind::Sighted, "dcs")));
     assert_eq!(note(&mut blindness, ("dcs", 2), &seen(), 3001), None);
 }
 
 #[test]
-fn an_answer_about_any_job_begins_the_time_anew() {
+fn an_answer_about_any_job_begins_the_period_anew() {
     for answer in [seen(), problem(ProblemKind::NotFound, Some(404))] {
         let mut blindness = services();
         note(&mut blindness, ("dcs", 1), &unauthorized(), 10);
@@ -148,7 +148,7 @@ fn without_blind_after_no_service_is_blind() {
 }
 
 /// The network fails at 0; the services notice it one after the other.
-fn cut_off() -> Blindness {
+fn offline() -> Blindness {
     let mut blindness = services();
     for (n, service) in ["dcs", "sdrs", "sfs"].into_iter().enumerate() {
         let n = n as u64 + 1;
@@ -162,7 +162,7 @@ fn cut_off() -> Blindness {
 
 #[test]
 fn services_that_all_cannot_be_reached_have_one_report() {
-    let mut blindness = cut_off();
+    let mut blindness = offline();
     for service in ["sdrs", "sfs"] {
         assert!(blindness.is_blind(service));
         assert_eq!(
@@ -176,7 +176,7 @@ fn services_that_all_cannot_be_reached_have_one_report() {
 
 #[test]
 fn services_that_stay_unreachable_are_reported_later() {
-    let mut blindness = cut_off();
+    let mut blindness = offline();
     note(&mut blindness, ("sdrs", 2), &seen(), 1000);
     let due = blindness.take_due(at(1000).uptime);
     assert_eq!(due.len(), 2, "both are probed at once");
@@ -242,12 +242,12 @@ fn a_service_that_fails_is_asked_again_when_it_would_be_blind() {
 }
 
 #[test]
-fn a_time_survives_a_restart_without_a_second_report() {
+fn a_blind_period_survives_a_restart_without_a_second_report() {
     let mut before = services();
     note(&mut before, ("dcs", 1), &unauthorized(), 0);
     let found = note(&mut before, ("dcs", 1), &unauthorized(), 300).unwrap();
     let mut blindness = services();
-    blindness.resume(found.times, Duration::ZERO);
+    blindness.resume(found.periods, Duration::ZERO);
     assert_eq!(blindness.next_due(), Some(Duration::ZERO));
     assert_eq!(
         note(&mut blindness, ("dcs", 1), &unauthorized(), 9000),
@@ -263,9 +263,9 @@ fn a_time_survives_a_restart_without_a_second_report() {
 }
 
 #[test]
-fn patience_begins_when_jobs_are_seen_again() {
+fn limits_begin_when_jobs_are_seen_again() {
     let mut blindness = services();
-    let begins = |blindness: &Blindness, secs| blindness.patience_begins("dcs", at(secs).uptime);
+    let begins = |blindness: &Blindness, secs| blindness.limits_begin("dcs", at(secs).uptime);
     note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
     assert_eq!(begins(&blindness, 100), Duration::ZERO);
     note(&mut blindness, ("dcs", 1), &unauthorized(), 300);

@@ -1,52 +1,52 @@
-//! The times in which services were blind, in `SQLite`.
+//! The blind periods of services, in `SQLite`.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use crate::store::blindness::{BLIND_TIMES_KEPT, BlindnessStore};
+use crate::store::blindness::{BLIND_PERIODS_KEPT, BlindnessStore};
 use crate::store::sqlite::events::Log;
 use crate::store::sqlite::{SqlError, SqliteStore};
 use crate::store::{StoreError, row};
-use crate::watch::blindness::{BlindTime, Reported};
+use crate::watch::blindness::{BlindPeriod, Reported};
 use crate::watch::delivery::Owed;
 use crate::watch::event::Event;
 
 #[async_trait]
 impl BlindnessStore for SqliteStore {
-    async fn blind_times(&self) -> Result<Vec<BlindTime>, StoreError> {
-        self.readers.run("read blind times", all).await
+    async fn blind_periods(&self) -> Result<Vec<BlindPeriod>, StoreError> {
+        self.readers.run("read blind periods", all).await
     }
 
-    async fn save_blind_times(
+    async fn save_blind_periods(
         &self,
-        times: Vec<BlindTime>,
+        periods: Vec<BlindPeriod>,
         event: Option<(Event, Vec<Owed>)>,
     ) -> Result<(), StoreError> {
         let time = self.time.clone();
         self.writer
-            .run("save blind times", move |db| {
-                save(db, &times, event.as_ref(), time.now())
+            .run("save blind periods", move |db| {
+                save(db, &periods, event.as_ref(), time.now())
             })
             .await
     }
 }
 
-fn all(db: &Connection) -> Result<Vec<BlindTime>, SqlError> {
+fn all(db: &Connection) -> Result<Vec<BlindPeriod>, SqlError> {
     let mut statement = db.prepare_cached(
         "SELECT service, since, until, cause, reported FROM blind_times ORDER BY service, since",
     )?;
     let mut rows = statement.query([])?;
-    let mut times = Vec::new();
+    let mut periods = Vec::new();
     while let Some(row) = rows.next()? {
-        times.push(time_of(row)?);
+        periods.push(period_of(row)?);
     }
-    Ok(times)
+    Ok(periods)
 }
 
 fn save(
     db: &Connection,
-    times: &[BlindTime],
+    periods: &[BlindPeriod],
     event: Option<&(Event, Vec<Owed>)>,
     now: Timestamp,
 ) -> Result<(), SqlError> {
@@ -61,15 +61,15 @@ fn save(
              SELECT since FROM blind_times WHERE service = ?1
              ORDER BY since DESC LIMIT 1 OFFSET ?2)",
     )?;
-    for time in times {
+    for period in periods {
         save.execute(params![
-            time.service,
-            row::micros(time.since),
-            time.until.map(row::micros),
-            row::json(&time.cause),
-            time.reported.as_str(),
+            period.service,
+            row::micros(period.since),
+            period.until.map(row::micros),
+            row::json(&period.cause),
+            period.reported.as_str(),
         ])?;
-        forget.execute(params![time.service, i64::try_from(BLIND_TIMES_KEPT)?])?;
+        forget.execute(params![period.service, i64::try_from(BLIND_PERIODS_KEPT)?])?;
     }
     let Some((event, owed)) = event else {
         return Ok(());
@@ -83,11 +83,11 @@ fn save(
     Ok(())
 }
 
-fn time_of(row: &Row<'_>) -> Result<BlindTime, SqlError> {
+fn period_of(row: &Row<'_>) -> Result<BlindPeriod, SqlError> {
     let until: Option<i64> = row.get("until")?;
     let reported: String = row.get("reported")?;
     let until = until.map(|micros| row::timestamp("until", micros));
-    Ok(BlindTime {
+    Ok(BlindPeriod {
         service: row.get("service")?,
         since: row::timestamp("since", row.get("since")?)?,
         until: until.transpose()?,

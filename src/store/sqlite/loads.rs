@@ -27,11 +27,13 @@ pub(super) fn watching(
     db: &Connection,
     after: Option<i64>,
     limit: usize,
-    labels_of: &BTreeSet<String>,
+    services_with_labels: &BTreeSet<String>,
 ) -> Result<EntryPage, SqlError> {
     let mut statement = db.prepare_cached(&watching_sql())?;
     let rows = statement.query(params![after.unwrap_or(0), i64::try_from(limit + 1)?])?;
-    page_of(rows, limit, labels_of, |number, _| number.to_string())
+    page_of(rows, limit, services_with_labels, |number, _| {
+        number.to_string()
+    })
 }
 
 fn watching_sql() -> String {
@@ -61,7 +63,7 @@ pub(super) fn without_verdict(
     since: Timestamp,
     after: Option<Ended>,
     limit: usize,
-    labels_of: &BTreeSet<String>,
+    services_with_labels: &BTreeSet<String>,
 ) -> Result<EntryPage, SqlError> {
     let (finished_at, number) = after.unwrap_or((row::micros(since), 0));
     let mut statement = db.prepare_cached(&without_verdict_sql())?;
@@ -71,7 +73,7 @@ pub(super) fn without_verdict(
         EventKind::LateResult.type_name(),
         i64::try_from(limit + 1)?
     ])?;
-    page_of(rows, limit, labels_of, |number, finished_at| {
+    page_of(rows, limit, services_with_labels, |number, finished_at| {
         format!("{finished_at}.{number}")
     })
 }
@@ -92,7 +94,7 @@ fn without_verdict_sql() -> String {
 fn page_of(
     mut rows: Rows<'_>,
     limit: usize,
-    labels_of: &BTreeSet<String>,
+    services_with_labels: &BTreeSet<String>,
     cursor: impl Fn(i64, i64) -> String,
 ) -> Result<EntryPage, SqlError> {
     let mut page = EntryPage::default();
@@ -103,7 +105,7 @@ fn page_of(
             page.next = Some(PageCursor::new(cursor(last.0, last.1)));
             break;
         }
-        let (number, finished_at, entry) = entry(row, &mut known, labels_of)?;
+        let (number, finished_at, entry) = entry(row, &mut known, services_with_labels)?;
         last = (number, finished_at.unwrap_or_default());
         let finished_at = finished_at.map(|micros| row::timestamp("finished_at", micros));
         page.entries.push((entry, finished_at.transpose()?));
@@ -172,7 +174,7 @@ impl From<Glimpse> for Job {
 fn entry(
     row: &Row<'_>,
     known: &mut Known,
-    labels_of: &BTreeSet<String>,
+    services_with_labels: &BTreeSet<String>,
 ) -> Result<(i64, Option<i64>, Entry), SqlError> {
     let mut cells = Cells::from(row, 0);
     let number = cells.next()?;
@@ -183,7 +185,7 @@ fn entry(
     let params = cells.text()?;
     let params = known.params.of(params, || json("params", params))?;
     let labels = cells.text()?;
-    let labels = labels_of.contains(&*service).then_some(labels);
+    let labels = services_with_labels.contains(&*service).then_some(labels);
     // A watch without its texts, for the rules by which tracking resumes; it allocates nothing.
     let epoch = Timestamp::UNIX_EPOCH;
     let mut watch = Watch::new(id, ("", ""), "", epoch, epoch);

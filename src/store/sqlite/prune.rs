@@ -9,13 +9,15 @@ use crate::store::sqlite::connection::prepare;
 use crate::store::sqlite::damage::in_words;
 use crate::store::sqlite::file_lock::FileLock;
 use crate::store::sqlite::maintenance::read_only;
-use crate::store::sqlite::retention::{ALONE_HAS_EXPIRED, Bounds, Found, delete, look};
+use crate::store::sqlite::retention::{
+    Bounds, EVENT_WITHOUT_WATCH_HAS_EXPIRED, Found, delete, look,
+};
 use crate::store::sqlite::space::{INCREMENTAL, can_give_back, give_pages, pragma};
 use crate::store::sqlite::{SqlError, file_lock, migration, number, open_error};
 use crate::store::{PageCursor, StoreError, row};
 
 /// The bounds of one transaction. Nothing else waits for it.
-const ALONE: Bounds = Bounds {
+const WITHOUT_DAEMON: Bounds = Bounds {
     looks: 10_000,
     found: 2_000,
     rows: 10_000,
@@ -78,7 +80,7 @@ fn count_in(db: &Transaction<'_>, expiry: &Expiry) -> Result<Pruned, SqlError> {
     for (group, gone) in groups {
         counted.groups += u64::from(is_whole(db, &group, gone)?);
     }
-    counted += alone(db, expiry)?;
+    counted += events_without_watch(db, expiry)?;
     Ok(counted)
 }
 
@@ -89,8 +91,8 @@ fn each(
     mut take: impl FnMut(&Found) -> Result<(), SqlError>,
 ) -> Result<(), SqlError> {
     let mut after = Some(0);
-    while let Some(place) = after {
-        let found = look(db, expiry, place, ALONE)?;
+    while let Some(number) = after {
+        let found = look(db, expiry, number, WITHOUT_DAEMON)?;
         take(&found)?;
         after = found.last;
     }
@@ -134,9 +136,9 @@ fn is_whole(db: &Connection, name: &str, gone: u64) -> Result<bool, SqlError> {
     Ok(statement.query_row(rusqlite::params![name, gone], |row| row.get(0))?)
 }
 
-fn alone(db: &Connection, expiry: &Expiry) -> Result<Pruned, SqlError> {
+fn events_without_watch(db: &Connection, expiry: &Expiry) -> Result<Pruned, SqlError> {
     let mut statement = db.prepare_cached(&format!(
-        "WITH gone AS (SELECT e.seq FROM events e WHERE {ALONE_HAS_EXPIRED}),
+        "WITH gone AS (SELECT e.seq FROM events e WHERE {EVENT_WITHOUT_WATCH_HAS_EXPIRED}),
          owed AS (SELECT id FROM deliveries WHERE event IN (SELECT seq FROM gone))
          SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM owed),
              (SELECT count(*) FROM attempts WHERE delivery IN (SELECT id FROM owed))"
@@ -191,16 +193,16 @@ pub fn prune(path: &Path, expiry: &Expiry, compact: bool) -> Result<Report, Stor
 
 fn delete_all(db: &mut Connection, expiry: &Expiry) -> Result<Pruned, SqlError> {
     let mut pruned = Pruned::default();
-    let mut place: Option<PageCursor> = None;
+    let mut cursor: Option<PageCursor> = None;
     loop {
-        let after = number(place.as_ref())?.unwrap_or(0);
+        let after = number(cursor.as_ref())?.unwrap_or(0);
         let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let found = look(&step, expiry, after, ALONE)?;
-        let done = delete(&step, expiry.before, after, &found, ALONE.rows)?;
+        let found = look(&step, expiry, after, WITHOUT_DAEMON)?;
+        let done = delete(&step, expiry.before, after, &found, WITHOUT_DAEMON.rows)?;
         step.commit()?;
         pruned += done.pruned;
-        place = done.next;
-        if place.is_none() {
+        cursor = done.next;
+        if cursor.is_none() {
             return Ok(pruned);
         }
     }

@@ -42,7 +42,7 @@ pub(super) const HAS_EXPIRED: &str = "w.finished_at < :before
         AND (e.at >= :before OR d.state = 'pending' OR d.settled_at >= :before))";
 
 /// The condition that an event `e` about no watch has expired.
-pub(super) const ALONE_HAS_EXPIRED: &str = "e.watch_id IS NULL AND e.at < :before
+pub(super) const EVENT_WITHOUT_WATCH_HAS_EXPIRED: &str = "e.watch_id IS NULL AND e.at < :before
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq
         AND (d.state = 'pending' OR d.settled_at >= :before))";
 
@@ -60,9 +60,9 @@ impl Retention for SqliteStore {
     async fn prune(
         &self,
         expiry: &Expiry,
-        place: Option<PageCursor>,
+        cursor: Option<PageCursor>,
     ) -> Result<PruneStep, StoreError> {
-        let after = number(place.as_ref())?.unwrap_or(0);
+        let after = number(cursor.as_ref())?.unwrap_or(0);
         let (bounds, wanted) = (BESIDE_OTHERS, expiry.clone());
         let look = move |db: &Connection| look(db, &wanted, after, bounds);
         let found = self.readers.run("find expired watches", look).await?;
@@ -165,7 +165,7 @@ pub(super) fn delete(
     } else if found.last.is_some() {
         found.last
     } else {
-        (!deletion.alone()?).then_some(done)
+        (!deletion.events_without_watch()?).then_some(done)
     };
     deletion.move_log_start()?;
     Ok(PruneStep {
@@ -209,12 +209,12 @@ impl Deletion<'_> {
             .db
             .prepare_cached("DELETE FROM evidence WHERE watch = ?1")?
             .execute([number])?;
-        self.pruned.evidence += self.took(evidence)?;
+        self.pruned.evidence += self.count_deleted(evidence)?;
         let watch = self
             .db
             .prepare_cached("DELETE FROM watches WHERE number = ?1")?
             .execute([number])?;
-        self.pruned.watches += self.took(watch)?;
+        self.pruned.watches += self.count_deleted(watch)?;
         if let Some(group) = group {
             self.group(&group)?;
         }
@@ -244,14 +244,16 @@ impl Deletion<'_> {
                  AND (closed_at IS NULL OR finished_at IS NOT NULL)",
             )?
             .execute([name])?;
-        self.pruned.groups += self.took(deleted)?;
+        self.pruned.groups += self.count_deleted(deleted)?;
         Ok(())
     }
 
     /// Deletes events about no watch. Returns false if the room was not enough for all of them.
-    fn alone(&mut self) -> Result<bool, SqlError> {
+    fn events_without_watch(&mut self) -> Result<bool, SqlError> {
         let events = self.numbers(
-            &format!("SELECT e.seq FROM events e WHERE {ALONE_HAS_EXPIRED} LIMIT :room"),
+            &format!(
+                "SELECT e.seq FROM events e WHERE {EVENT_WITHOUT_WATCH_HAS_EXPIRED} LIMIT :room"
+            ),
             &[
                 (":before", &self.before),
                 (":room", &i64::try_from(self.room)?),
@@ -272,17 +274,17 @@ impl Deletion<'_> {
                      SELECT id FROM deliveries WHERE event = ?1)",
             )?
             .execute([seq])?;
-        self.pruned.attempts += self.took(attempts)?;
+        self.pruned.attempts += self.count_deleted(attempts)?;
         let deliveries = self
             .db
             .prepare_cached("DELETE FROM deliveries WHERE event = ?1")?
             .execute([seq])?;
-        self.pruned.deliveries += self.took(deliveries)?;
+        self.pruned.deliveries += self.count_deleted(deliveries)?;
         let event = self
             .db
             .prepare_cached("DELETE FROM events WHERE seq = ?1")?
             .execute([seq])?;
-        self.pruned.events += self.took(event)?;
+        self.pruned.events += self.count_deleted(event)?;
         self.log_start = self.log_start.max(seq);
         Ok(())
     }
@@ -297,7 +299,7 @@ impl Deletion<'_> {
     }
 
     /// Notes that rows were deleted, and returns their number.
-    fn took(&mut self, rows: usize) -> Result<u64, SqlError> {
+    fn count_deleted(&mut self, rows: usize) -> Result<u64, SqlError> {
         let rows = u64::try_from(rows)?;
         self.room = self.room.saturating_sub(rows);
         Ok(rows)

@@ -176,7 +176,7 @@ impl Flush {
     /// Saves decisions until none waits or the store fails again.
     pub(super) async fn run(self) {
         let shared = &self.shared;
-        shared.save_blind_times().await;
+        shared.save_blind_periods().await;
         loop {
             let batch = shared.state().backlog.batch();
             if batch.is_empty() {

@@ -1,5 +1,5 @@
 //! The services whose jobs cannot be seen: their watches wait here, except for probes, and their
-//! times are saved with the events that report them.
+//! blind periods are saved with the events that report them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::schedule::blindness::{Blindness, Finding};
 use crate::schedule::reason::Reason;
 use crate::service::{Service, Services};
 use crate::watch::WatchId;
-use crate::watch::blindness::{BlindReport, BlindTime};
+use crate::watch::blindness::{BlindPeriod, BlindReport};
 use crate::watch::change::Composer;
 use crate::watch::delivery::Owed;
 use crate::watch::event::{Event, EventKind};
@@ -36,19 +36,19 @@ pub(super) struct BlindServices {
     save_at: Duration,
 }
 
-/// Times to save, and the event that reports them.
+/// Blind periods to save, and the event that reports them.
 #[derive(Clone)]
 struct Unsaved {
-    times: Vec<BlindTime>,
+    periods: Vec<BlindPeriod>,
     event: Option<(Event, Vec<Owed>)>,
 }
 
-/// The limits of time by which an observation counts.
+/// The time limits by which an observation counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct TimeLimits {
     pub(super) deadline: Timestamp,
-    /// The uptime before which no time counts for the limits of patience.
-    pub(super) patience_begins: Duration,
+    /// The uptime before which no time counts for the limits of refusals and of absence.
+    pub(super) begin: Duration,
 }
 
 impl BlindServices {
@@ -63,26 +63,26 @@ impl BlindServices {
         }
     }
 
-    /// Returns the deadline of a watch without an outcome, later by the times in which its service
-    /// was blind.
+    /// Returns the deadline of a watch without an outcome, later by the blind periods of its
+    /// service.
     pub(super) fn deadline_of(&self, entry: &Entry, now: Timestamp) -> Timestamp {
         let times = (entry.submitted_at(), entry.deadline());
         self.sight.deadline(&entry.service, times, now)
     }
 
-    /// Returns the limits of time by which an observation at `now` counts.
-    pub(super) fn standing(&self, entry: &Entry, duty: Duty, now: Moment) -> Standing {
-        Standing {
+    /// Returns the time limits by which an observation at `now` counts.
+    pub(super) fn time_limits(&self, entry: &Entry, duty: Duty, now: Moment) -> TimeLimits {
+        TimeLimits {
             deadline: match duty {
                 Duty::PollLate => entry.deadline(),
                 Duty::Poll | Duty::Expire => self.deadline_of(entry, now.at),
             },
-            patience_begins: self.sight.patience_begins(&entry.service, now.uptime),
+            begin: self.sight.limits_begin(&entry.service, now.uptime),
         }
     }
 
-    /// Keeps a watch that is due back if its service is blind, unless it is the probe. Returns
-    /// whether it does.
+    /// Sets a due watch aside while its service is blind, unless it is the probe. Returns true if it
+    /// did.
     pub(super) fn park(&mut self, ticket: Ticket, entry: &Entry) -> bool {
         if self.sight.may_poll(&entry.service, entry.id) {
             return false;
@@ -113,8 +113,8 @@ impl BlindServices {
 }
 
 impl State {
-    /// Keeps a watch back that was taken from the agenda if its service is blind. Returns whether it
-    /// does.
+    /// Sets a watch aside that was taken from the agenda, while its service is blind, unless it is
+    /// the probe. Returns true if it did.
     pub(super) fn park(&mut self, ticket: Ticket) -> bool {
         let Self { agenda, blind, .. } = self;
         let entry = agenda.entry(ticket);
@@ -158,12 +158,12 @@ impl State {
         (watch, observation): (WatchId, &Observation),
         now: Moment,
     ) {
-        let asked = observation.retry_after();
-        let asked = asked.map(|asked| service.timing.respected(asked));
+        let retry_after = observation.retry_after();
+        let retry_after = retry_after.map(|after| service.timing.respected(after));
         let about = (&*service.name, watch);
-        let found = self.blind.sight.note(about, observation, asked, now);
+        let found = self.blind.sight.note(about, observation, retry_after, now);
         let Some(Finding {
-            times,
+            periods,
             report,
             is_sighted,
         }) = found
@@ -179,7 +179,7 @@ impl State {
         });
         report.iter().for_each(log);
         let event = report.map(|report| composer.compose_blindness(&report, now.at));
-        self.blind.keep(Unsaved { times, event });
+        self.blind.keep(Unsaved { periods, event });
     }
 
     /// Makes the watches of a service that is seen again due, those nearest to their deadline first,
@@ -231,13 +231,14 @@ fn log(report: &BlindReport) {
 impl Shared {
     /// Saves the findings about blind services, in their order, until none waits or the store
     /// fails. Called by one flush at a time.
-    pub(super) async fn save_blind_times(&self) {
+    pub(super) async fn save_blind_periods(&self) {
         loop {
-            let Some(Unsaved { times, event }) = self.state().blind.unsaved.front().cloned() else {
+            let Some(Unsaved { periods, event }) = self.state().blind.unsaved.front().cloned()
+            else {
                 return;
             };
             let has_event = event.is_some();
-            if let Err(error) = self.store.save_blind_times(times, event).await {
+            if let Err(error) = self.store.save_blind_periods(periods, event).await {
                 let error = anyhow::Error::from(error);
                 tracing::error!(
                     error = format!("{error:#}"),

@@ -22,13 +22,13 @@ const OVERDUE: Duration = Duration::from_secs(30);
 
 /// The same for a watch that was never polled: no watch ends unasked because its budget is
 /// small, but a budget may be smaller than any deadline permits.
-pub(super) const UNASKED_OVERDUE: Duration = Duration::from_mins(10);
+pub(super) const UNPOLLED_OVERDUE: Duration = Duration::from_mins(10);
 
 /// The pause of a late poll when its budget has no room.
 const LATE_POLL_PAUSE: Duration = Duration::from_secs(30);
 
-/// The answer of a budget to the next watch in its queue.
-enum Answer {
+/// The next watch in the queue of a budget, if it may be polled.
+enum NextTurn {
     /// The watch may be polled now.
     Granted(Turn),
     /// No poll may start before this uptime.
@@ -51,8 +51,8 @@ impl Shared {
         for queue in 0..state.queues.len() {
             state.expire_overdue(queue, now, uptime, &mut turns);
             let admitted = state.admit(&self.services, queue, uptime, &mut turns);
-            next = earlier(next, admitted);
-            next = earlier(next, state.queues.get(queue).next_end(now, uptime));
+            next = min_some(next, admitted);
+            next = min_some(next, state.queues.get(queue).next_end(now, uptime));
             let State { agenda, queues, .. } = &mut *state;
             queues.queue(queue).keep_up(agenda, uptime);
         }
@@ -64,12 +64,12 @@ impl Shared {
             .filter(|turn| turn.taken.duty != Duty::Expire)
             .map(Turn::watches)
             .sum::<u64>();
-        next = earlier(next, state.agenda.next_due());
-        next = earlier(next, state.blind.sight.next_due());
-        let flush_at = earlier(state.backlog.due(), state.blind.save_at());
+        next = min_some(next, state.agenda.next_due());
+        next = min_some(next, state.blind.sight.next_due());
+        let flush_at = min_some(state.backlog.due(), state.blind.save_at());
         let is_flush_due = flush_at.is_some_and(|at| at <= uptime);
         if !is_flush_due {
-            next = earlier(next, flush_at);
+            next = min_some(next, flush_at);
         }
         drop(state);
         for turn in turns {
@@ -90,11 +90,11 @@ impl Shared {
         let uptime = self.clock.uptime();
         let mut state = self.state();
         match state.next_turn(&self.services, queue, uptime) {
-            Answer::Granted(turn) => {
+            NextTurn::Granted(turn) => {
                 state.polls += turn.watches();
                 Some(turn)
             }
-            Answer::NotBefore(_) | Answer::Nothing => None,
+            NextTurn::NotBefore(_) | NextTurn::Nothing => None,
         }
     }
 }
@@ -125,7 +125,7 @@ impl State {
         if let Some(entry) = self.agenda.entry(ticket) {
             let deadline = self.blind.deadline_of(entry, now);
             let waiting = &mut self.queues.queue(queue).waiting;
-            waiting.push(ticket, is_asked(entry), deadline, now);
+            waiting.push(ticket, was_polled(entry), deadline, now);
         }
     }
 
@@ -141,8 +141,8 @@ impl State {
     /// was over before its end came, because this process was late.
     fn may_ask_first(&self, ticket: Ticket, queue: usize, uptime: Duration) -> bool {
         let entry = self.agenda.entry(ticket);
-        let is_unasked = entry.is_some_and(|entry| !is_asked(entry));
-        is_unasked && self.queues.get(queue).budget.paused(uptime).is_none()
+        let is_unpolled = entry.is_some_and(|entry| !was_polled(entry));
+        is_unpolled && self.queues.get(queue).budget.paused(uptime).is_none()
     }
 
     fn queue_of(&self, ticket: Ticket) -> Option<usize> {
@@ -171,7 +171,7 @@ impl State {
             return;
         }
         let pause = queue.budget.paused(uptime);
-        let over = queue.waiting.sweep(now, |ticket, is_asked| {
+        let over = queue.waiting.sweep(now, |ticket, was_polled| {
             let entry = agenda.entry(ticket);
             entry.is_none_or(|entry| {
                 let deadline = blind.deadline_of(entry, now);
@@ -179,9 +179,13 @@ impl State {
                     let left = resumes.saturating_sub(uptime);
                     return ends_in_pause(entry, deadline, now, left);
                 }
-                let patience = if is_asked { OVERDUE } else { UNASKED_OVERDUE };
+                let overdue = if was_polled {
+                    OVERDUE
+                } else {
+                    UNPOLLED_OVERDUE
+                };
                 let due = agenda.due(ticket);
-                let is_late = due.is_some_and(|due| uptime.saturating_sub(due) > patience);
+                let is_late = due.is_some_and(|due| uptime.saturating_sub(due) > overdue);
                 is_late && deadline <= now
             })
         });
@@ -199,14 +203,14 @@ impl State {
     ) -> Option<Duration> {
         loop {
             match self.next_turn(services, queue, uptime) {
-                Answer::Granted(turn) => turns.push(turn),
-                Answer::NotBefore(at) => return Some(at),
-                Answer::Nothing => return None,
+                NextTurn::Granted(turn) => turns.push(turn),
+                NextTurn::NotBefore(at) => return Some(at),
+                NextTurn::Nothing => return None,
             }
         }
     }
 
-    fn next_turn(&mut self, services: &Services, index: usize, uptime: Duration) -> Answer {
+    fn next_turn(&mut self, services: &Services, index: usize, uptime: Duration) -> NextTurn {
         let Self {
             agenda,
             queues,
@@ -229,7 +233,7 @@ impl State {
                     let service = services.get(&entry.service).map(Arc::clone);
                     let companions = service
                         .and_then(|service| self.companions(&service, index, ticket, uptime));
-                    Answer::Granted(Turn {
+                    NextTurn::Granted(Turn {
                         taken: Taken {
                             ticket,
                             duty: Duty::Poll,
@@ -238,11 +242,11 @@ impl State {
                         permit: Some((index, permit)),
                     })
                 }
-                Admission::NotBefore(at) => Answer::NotBefore(at),
-                Admission::Full => Answer::Nothing,
+                Admission::NotBefore(at) => NextTurn::NotBefore(at),
+                Admission::Full => NextTurn::Nothing,
             };
         }
-        Answer::Nothing
+        NextTurn::Nothing
     }
 
     /// Admits a late poll if no watch waits for the budget; otherwise schedules it again.
@@ -279,13 +283,13 @@ pub(super) fn ends_in_pause(
     now: Timestamp,
     left: Duration,
 ) -> bool {
-    let may_wait = !is_asked(entry) && until(deadline, now) <= UNASKED_OVERDUE;
-    let patience = if may_wait { OVERDUE } else { Duration::ZERO };
-    deadline <= now && patience < left
+    let may_wait = !was_polled(entry) && until(deadline, now) <= UNPOLLED_OVERDUE;
+    let overdue = if may_wait { OVERDUE } else { Duration::ZERO };
+    deadline <= now && overdue < left
 }
 
 /// True if the watch was polled before.
-pub(super) fn is_asked(entry: &Entry) -> bool {
+pub(super) fn was_polled(entry: &Entry) -> bool {
     entry.tracking.polls > 0
 }
 
@@ -300,7 +304,7 @@ fn expiry(ticket: Ticket) -> Turn {
     }
 }
 
-fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+fn min_some(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

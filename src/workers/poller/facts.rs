@@ -34,7 +34,7 @@ pub struct PollFacts {
     pub reason: Reason,
     /// True if that duty is the end of the watch, without a poll.
     pub ends_watch: bool,
-    /// The deadline, later by the times in which the service was blind.
+    /// The deadline, later by the blind periods of the service.
     pub deadline: Timestamp,
 }
 
@@ -49,7 +49,7 @@ impl Poller {
         let (due, tracking) = (planned.due, &entry.tracking);
         let waits = tracking.waits_for_confirmation();
         Some(PollFacts {
-            answered_at: planned.answered.map(|at| earlier(now, uptime, at)),
+            answered_at: planned.answered.map(|at| wall_time_of(now, uptime, at)),
             problems_in_a_row: tracking.problems_in_a_row,
             last_problem: tracking.last_problem.as_deref().cloned(),
             is_seen: tracking.seen,
@@ -58,7 +58,7 @@ impl Poller {
             next_at: if due > uptime {
                 later(now, due.saturating_sub(uptime))
             } else {
-                earlier(now, uptime, due)
+                wall_time_of(now, uptime, due)
             },
             reason: planned.reason,
             ends_watch: planned.duty == Duty::Expire,
@@ -132,7 +132,7 @@ impl State {
 }
 
 /// Returns the wall time of an uptime in the past.
-fn earlier(now: Timestamp, uptime: Duration, at: Duration) -> Timestamp {
+fn wall_time_of(now: Timestamp, uptime: Duration, at: Duration) -> Timestamp {
     let ago = SignedDuration::try_from(uptime.saturating_sub(at)).unwrap_or_default();
     now.checked_sub(ago).unwrap_or(Timestamp::MIN)
 }

@@ -12,7 +12,7 @@ const FEW: usize = 1024;
 pub(super) struct Interned<T> {
     values: HashSet<Arc<T>>,
     clean_at: usize,
-    /// A value that was given, and the copy for it: values come in rows of the same one.
+    /// The last value and its copy: neighbours often repeat it.
     last: Option<(Arc<T>, Arc<T>)>,
 }
 

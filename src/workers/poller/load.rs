@@ -46,15 +46,20 @@ impl Shared {
         // The cursor comes first: a watch that is accepted while the pages are read is among
         // the changes after it.
         let cursor = self.store.cursor().await?;
-        let times = self.store.blind_times().await?;
+        let periods = self.store.blind_periods().await?;
         let uptime = self.clock.uptime();
-        self.state().blind.sight.resume(times, uptime);
-        let labels_of = self.services_that_ask_labels();
+        self.state().blind.sight.resume(periods, uptime);
+        let services_with_labels = self.services_that_ask_labels();
         let mut orphans: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        let mut page = self.store.watching(None, LOAD_PAGE, &labels_of).await?;
+        let mut page = self
+            .store
+            .watching(None, LOAD_PAGE, &services_with_labels)
+            .await?;
         while let Some(next) = page.next.take() {
             // The next page is read while this one is added.
-            let next = self.store.watching(Some(next), LOAD_PAGE, &labels_of);
+            let next = self
+                .store
+                .watching(Some(next), LOAD_PAGE, &services_with_labels);
             let (next, ()) = tokio::join!(next, async {
                 self.resume(page.entries, &mut orphans);
             });
@@ -68,7 +73,7 @@ impl Shared {
                 "watches of a service that is not configured are not polled; they end at their deadline unless the service is configured again"
             );
         }
-        self.load_late(&labels_of).await?;
+        self.load_late(&services_with_labels).await?;
         self.state().changes_read = Some(cursor);
         Ok(())
     }
@@ -94,7 +99,10 @@ impl Shared {
     }
 
     /// Loads the watches that ended without a verdict and may still get a late result.
-    async fn load_late(&self, labels_of: &Arc<BTreeSet<String>>) -> Result<(), StoreError> {
+    async fn load_late(
+        &self,
+        services_with_labels: &Arc<BTreeSet<String>>,
+    ) -> Result<(), StoreError> {
         let times = self.services.all().map(|it| it.timing.after_watch());
         let longest = times.max().unwrap_or_default();
         if longest.is_zero() {
@@ -107,7 +115,7 @@ impl Shared {
         loop {
             let page = self
                 .store
-                .without_verdict(since, after, LOAD_PAGE, labels_of);
+                .without_verdict(since, after, LOAD_PAGE, services_with_labels);
             let page = page.await?;
             for (entry, finished_at) in page.entries {
                 // A restart spreads late polls, too.
@@ -144,8 +152,8 @@ impl Shared {
         }
     }
 
-    /// Adds watches that were accepted, by this process or another. Those of this process were
-    /// handed over and are not read again, unless their client hung up before the hand-over.
+    /// Adds watches that were accepted, by this process or another. Those of this
+    /// process were passed on by `submit` and are not read again, unless their client hung up first.
     async fn add_accepted(&self, mut ids: Vec<WatchId>) -> Result<(), StoreError> {
         {
             let state = self.state();

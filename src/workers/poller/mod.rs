@@ -9,7 +9,7 @@
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
 //! [`together`] asks for several jobs at once, [`answers`] keeps the last answer of each service,
 //! [`interned`] has the values that watches share, [`status`] shows services and budgets,
-//! [`unasked`] explains an end without a poll, and [`blindness`] keeps the watches of services
+//! [`unpolled`] explains an end without a poll, and [`blindness`] keeps the watches of services
 //! whose jobs cannot be seen.
 
 mod answers;
@@ -28,7 +28,7 @@ mod progress;
 mod report;
 mod status;
 mod together;
-mod unasked;
+mod unpolled;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ use crate::workers::poller::interned::Interned;
 pub use crate::workers::poller::status::{BlindStatus, BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
-/// readings of changes, because a hand-over may not happen.
+/// readings of changes, because `submit` may not pass on a watch that it stored.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
 
 /// The pause before changes are read again after the store failed.
@@ -131,8 +131,8 @@ struct State {
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
     alone: HashSet<WatchId>,
     /// The services and params whose jobs are asked for one by one until this uptime, because a
-    /// request for several of them gained nothing.
-    gainless: HashMap<(Arc<str>, Arc<Params>), Duration>,
+    /// request for several of them saved none.
+    one_by_one_until: HashMap<(Arc<str>, Arc<Params>), Duration>,
     params: Interned<Params>,
     labels: Interned<Labels>,
     /// The number of polls started.
@@ -141,8 +141,8 @@ struct State {
     warned: HashSet<(Arc<str>, String)>,
 }
 
-/// The watches that left the agenda during the last two reads of changes. A read, or a hand-over
-/// that comes after their end, may still give them as accepted.
+/// The watches that left the agenda during the last two reads of changes. A read, or a
+/// `submit` that passes them on after their end, may still give them as accepted.
 #[derive(Default)]
 struct Left {
     recent: HashSet<WatchId>,
@@ -173,7 +173,7 @@ impl Poller {
             changes_read: None,
             left: Left::default(),
             alone: HashSet::new(),
-            gainless: HashMap::new(),
+            one_by_one_until: HashMap::new(),
             params: Interned::default(),
             labels: Interned::default(),
             polls: 0,
@@ -230,7 +230,7 @@ impl Poller {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                // This process hands over the watches that it stores, so a wake needs no read of changes.
+                // `submit` passes on the watches that it stores, so a wake needs no read of changes.
                 () = shared.woken.notified() => {}
                 () = shared.in_flight.landed() => {}
                 () = tokio::time::sleep(pause) => {}

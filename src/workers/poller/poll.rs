@@ -18,7 +18,7 @@ use crate::watch::terms::Terms;
 use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
 use crate::watch::{Watch, WatchId};
-use crate::workers::poller::blindness::Standing;
+use crate::workers::poller::blindness::TimeLimits;
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
@@ -109,14 +109,18 @@ impl Poll {
         };
         let started = self.shared.clock.now();
         let observed = service.observe(&subject_of(&entry), started).await;
-        let standing = self.account(&service, &entry, &observed);
-        self.shared
-            .judge(taken, &entry, &service, observed, standing)
+        let limits = self.account(&service, &entry, &observed);
+        self.shared.judge(taken, &entry, &service, observed, limits)
     }
 
     /// Gives the permit back and reports the observation to budget, metrics and log. Returns the
-    /// limits of time by which it counts.
-    fn account(&mut self, service: &Arc<Service>, entry: &Entry, observed: &Observed) -> Standing {
+    /// time limits by which it counts.
+    fn account(
+        &mut self,
+        service: &Arc<Service>,
+        entry: &Entry,
+        observed: &Observed,
+    ) -> TimeLimits {
         let now = self.shared.clock.moment();
         let Moment { at, uptime } = now;
         let observation = &observed.observation;
@@ -135,7 +139,7 @@ impl Poll {
         state.report_oddities(service, observation);
         let composer = &self.shared.composer;
         state.note_sight(composer, service, (entry.id, observation), now);
-        state.blind.standing(entry, self.turn.taken.duty, now)
+        state.blind.time_limits(entry, self.turn.taken.duty, now)
     }
 }
 
@@ -160,13 +164,13 @@ impl Shared {
         entry: &Entry,
         service: &Service,
         mut observed: Observed,
-        standing: Standing,
+        limits: TimeLimits,
     ) -> Option<Decision> {
         let now = self.clock.moment();
         let wait = observed.observation.asked_wait();
-        let terms = terms_of(entry, service, standing.deadline);
+        let terms = terms_of(entry, service, limits.deadline);
         let mut tracking = entry.tracking.clone();
-        tracking.begin_patience_at(standing.patience_begins);
+        tracking.begin_limits_at(limits.begin);
         let effect = if taken.duty == Duty::PollLate {
             transition::decide_late(&mut tracking, &observed.observation, &terms, now)
                 .then_some(Effect::LateResult)
@@ -247,8 +251,8 @@ impl Shared {
                 due
             };
             let soon = uptime.saturating_add(HINT_EVERY);
-            let is_asked = agenda.take_asked_again(taken.ticket) && next.duty == Duty::Poll;
-            let (reason, due) = if is_asked && soon < due {
+            let is_requested = agenda.take_poll_request(taken.ticket) && next.duty == Duty::Poll;
+            let (reason, due) = if is_requested && soon < due {
                 (Reason::Asked, soon)
             } else {
                 (reason, due)

@@ -16,7 +16,7 @@ use crate::service::subject::Subject;
 use crate::service::together::Together;
 use crate::watch::observation::Observation;
 use crate::watch::{Params, WatchId};
-use crate::workers::poller::blindness::Standing;
+use crate::workers::poller::blindness::TimeLimits;
 use crate::workers::poller::decision::Decision;
 use crate::workers::poller::poll::{Poll, Taken, subject_of};
 use crate::workers::poller::{Shared, State};
@@ -26,10 +26,10 @@ const TOGETHER_MAX: usize = 10_000;
 /// The most decisions that are saved at the same time.
 const SAVES_MAX: usize = 256;
 
-/// The time for which watches are asked for one by one after a request that gained nothing.
-const GAINLESS_FOR: Duration = Duration::from_mins(10);
+/// The time for which watches are asked for one by one after a request that saved none.
+const ONE_BY_ONE_FOR: Duration = Duration::from_mins(10);
 /// The most services and params that are remembered for that.
-const GAINLESS_MAX: usize = 10_000;
+const ONE_BY_ONE_MAX: usize = 10_000;
 
 /// One watch among those of a request.
 type Member = (Taken, Entry);
@@ -56,15 +56,16 @@ impl Poll {
             .await;
         drop(subjects);
         self.account_together(&service, &together);
-        self.shared.note_gain(&service, members.first(), &together);
-        let standings = self.note_sight_together(&service, &members, &together);
+        self.shared
+            .note_saving(&service, members.first(), &together);
+        let limits = self.note_sight_together(&service, &members, &together);
         let mut decisions = Vec::new();
-        let observed = together.observed.into_iter().zip(standings);
-        for ((taken, entry), (observed, standing)) in members.into_iter().zip(observed) {
+        let observed = together.observed.into_iter().zip(limits);
+        for ((taken, entry), (observed, limits)) in members.into_iter().zip(observed) {
             match observed {
                 Some(observed) => {
                     let shared = &self.shared;
-                    let decision = shared.judge(taken, &entry, &service, observed, standing);
+                    let decision = shared.judge(taken, &entry, &service, observed, limits);
                     decisions.extend(decision.map(|decision| (taken, decision)));
                 }
                 None => self.shared.ask_alone(taken, &entry),
@@ -125,13 +126,13 @@ impl Poll {
     }
 
     /// Notes whether jobs of the service can be seen: an answer about any job shows it; without
-    /// one, two watches are enough. Returns the limits of time of each watch.
+    /// one, two watches are enough. Returns the time limits of each watch.
     fn note_sight_together(
         &self,
         service: &Arc<Service>,
         members: &[Member],
         together: &Together,
-    ) -> Vec<Standing> {
+    ) -> Vec<TimeLimits> {
         let now = self.shared.clock.moment();
         let mut state = self.shared.state();
         let observed = members.iter().zip(&together.observed);
@@ -148,26 +149,26 @@ impl Poll {
         for seen in noted {
             state.note_sight(&self.shared.composer, service, seen, now);
         }
-        let standing = |(taken, entry): &Member| state.blind.standing(entry, taken.duty, now);
-        members.iter().map(standing).collect()
+        let limits = |(taken, entry): &Member| state.blind.time_limits(entry, taken.duty, now);
+        members.iter().map(limits).collect()
     }
 }
 
 impl Shared {
-    /// Notes that a request for several jobs gained nothing: it was refused, or showed no more jobs
-    /// than it cost requests. For a time each of these watches is then asked for alone.
-    fn note_gain(&self, service: &Service, first: Option<&Member>, together: &Together) {
+    /// Notes that a request for several jobs saved none: it was refused, or showed no more jobs than
+    /// it cost requests. For a time each of these watches is then asked for alone.
+    fn note_saving(&self, service: &Service, first: Option<&Member>, together: &Together) {
         let Some((_, first)) = first else { return };
         let batch = service.batch_at(first.tracking.stage());
-        if !batch.is_some_and(|batch| batch.alone) || !together.gained_nothing() {
+        if !batch.is_some_and(|batch| batch.alone) || !together.saved_no_requests() {
             return;
         }
         let uptime = self.clock.uptime();
-        let gainless = &mut self.state().gainless;
-        gainless.retain(|_, until| *until > uptime);
-        if gainless.len() < GAINLESS_MAX {
+        let one_by_one_until = &mut self.state().one_by_one_until;
+        one_by_one_until.retain(|_, until| *until > uptime);
+        if one_by_one_until.len() < ONE_BY_ONE_MAX {
             let key = (Arc::clone(&service.name), Arc::clone(&first.params));
-            gainless.insert(key, uptime.saturating_add(GAINLESS_FOR));
+            one_by_one_until.insert(key, uptime.saturating_add(ONE_BY_ONE_FOR));
         }
     }
 
@@ -279,13 +280,15 @@ impl State {
             agenda,
             queues,
             alone,
-            gainless,
+            one_by_one_until,
             ..
         } = self;
         let first = agenda.entry(ticket)?;
         let key = (Arc::clone(&first.service), Arc::clone(&first.params));
-        let is_gainless = gainless.get(&key).is_some_and(|until| *until > uptime);
-        let is_alone = alone.remove(&first.id) || is_gainless;
+        let is_one_by_one = one_by_one_until
+            .get(&key)
+            .is_some_and(|until| *until > uptime);
+        let is_alone = alone.remove(&first.id) || is_one_by_one;
         let batch = service.batch_at(first.tracking.stage())?;
         let takes = |entry: &Entry| {
             batch.takes(subject_of(entry).present_id()) && entry.tracking.follow().is_none()
@@ -304,6 +307,6 @@ impl State {
                 share_a_request(entry, first) && !alone.contains(&entry.id) && takes(entry)
             })
         });
-        (!batch.is_too_much_for(others.len() + 1)).then_some(others)
+        (!batch.needs_more_than(others.len() + 1)).then_some(others)
     }
 }

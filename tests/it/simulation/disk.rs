@@ -16,7 +16,7 @@ use jobwatch::store::{
     Query, Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
     WatchStore,
 };
-use jobwatch::watch::blindness::BlindTime;
+use jobwatch::watch::blindness::BlindPeriod;
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::event::Event;
@@ -129,9 +129,9 @@ impl WatchStore for Disk {
         &self,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError> {
-        let found = self.store.watching(after, limit, labels_of);
+        let found = self.store.watching(after, limit, services_with_labels);
         self.call("watching", found).await
     }
 
@@ -140,9 +140,11 @@ impl WatchStore for Disk {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError> {
-        let found = self.store.without_verdict(since, after, limit, labels_of);
+        let found = self
+            .store
+            .without_verdict(since, after, limit, services_with_labels);
         self.call("without_verdict", found).await
     }
 
@@ -243,17 +245,17 @@ impl GroupStore for Disk {
 
 #[async_trait]
 impl BlindnessStore for Disk {
-    async fn blind_times(&self) -> Result<Vec<BlindTime>, StoreError> {
-        self.call("blind_times", self.store.blind_times()).await
+    async fn blind_periods(&self) -> Result<Vec<BlindPeriod>, StoreError> {
+        self.call("blind_periods", self.store.blind_periods()).await
     }
 
-    async fn save_blind_times(
+    async fn save_blind_periods(
         &self,
-        times: Vec<BlindTime>,
+        periods: Vec<BlindPeriod>,
         event: Option<(Event, Vec<Owed>)>,
     ) -> Result<(), StoreError> {
-        let save = self.store.save_blind_times(times, event);
-        self.call("save_blind_times", save).await
+        let save = self.store.save_blind_periods(periods, event);
+        self.call("save_blind_periods", save).await
     }
 }
 
@@ -278,9 +280,9 @@ impl Retention for Disk {
     async fn prune(
         &self,
         expiry: &Expiry,
-        place: Option<PageCursor>,
+        cursor: Option<PageCursor>,
     ) -> Result<PruneStep, StoreError> {
-        let prune = self.store.prune(expiry, place);
+        let prune = self.store.prune(expiry, cursor);
         self.call("prune", prune).await
     }
 

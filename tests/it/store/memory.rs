@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jobwatch::clock::{SharedClock, SteppedClock, later, until};
-use jobwatch::store::blindness::BLIND_TIMES_KEPT;
+use jobwatch::store::blindness::BLIND_PERIODS_KEPT;
 use jobwatch::store::delivery::{DeliveryState, StoredAttempt};
 use jobwatch::store::durations::DURATIONS_KEPT;
 use jobwatch::store::time::StoreTime;
@@ -25,7 +25,7 @@ use jobwatch::store::{
     Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
     WatchStore, row,
 };
-use jobwatch::watch::blindness::BlindTime;
+use jobwatch::watch::blindness::BlindPeriod;
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::{Owed, RETRY_DELAY_MAX, Target};
 use jobwatch::watch::entry::Entry;
@@ -73,7 +73,7 @@ pub(crate) struct Rows {
     pub(crate) events: Vec<Logged>,
     pub(crate) deliveries: Vec<DeliveryRow>,
     /// By service and beginning.
-    blind_times: BTreeMap<(String, Timestamp), BlindTime>,
+    blind_periods: BTreeMap<(String, Timestamp), BlindPeriod>,
     numbers: BTreeMap<WatchId, usize>,
     keys: BTreeMap<[u8; 32], Vec<usize>>,
     evidence: BTreeMap<WatchId, Evidence>,
@@ -217,10 +217,10 @@ fn page_of<'a>(wanted: impl Iterator<Item = (usize, &'a Watch)>, limit: usize) -
 }
 
 /// What polling needs of the watches of a page.
-fn entries(page: Page, labels_of: &BTreeSet<String>) -> EntryPage {
+fn entries(page: Page, services_with_labels: &BTreeSet<String>) -> EntryPage {
     let entry = |watch: &Watch| {
         let mut entry = Entry::of(watch);
-        if labels_of.contains(&watch.service) {
+        if services_with_labels.contains(&watch.service) {
             let labels = Arc::new(watch.labels.clone());
             entry.tracking.keep_labels(labels);
         }
@@ -526,7 +526,7 @@ impl WatchStore for MemoryStore {
         &self,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError> {
         let rows = self.rows()?;
         let left = rows
@@ -535,7 +535,7 @@ impl WatchStore for MemoryStore {
             .enumerate()
             .skip(after_page(after.as_ref())?);
         let watching = left.filter(|(_, watch)| watch.state == State::Watching);
-        Ok(entries(page_of(watching, limit), labels_of))
+        Ok(entries(page_of(watching, limit), services_with_labels))
     }
 
     async fn without_verdict(
@@ -543,7 +543,7 @@ impl WatchStore for MemoryStore {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError> {
         let rows = self.rows()?;
         let has_late_result = |watch: &Watch| {
@@ -561,7 +561,7 @@ impl WatchStore for MemoryStore {
             .enumerate()
             .skip(after_page(after.as_ref())?);
         let wanted = left.filter(|(_, watch)| ended(watch) && !has_late_result(watch));
-        Ok(entries(page_of(wanted, limit), labels_of))
+        Ok(entries(page_of(wanted, limit), services_with_labels))
     }
 
     async fn cursor(&self) -> Result<Cursor, StoreError> {
@@ -589,26 +589,26 @@ impl WatchStore for MemoryStore {
 
 #[async_trait]
 impl BlindnessStore for MemoryStore {
-    async fn blind_times(&self) -> Result<Vec<BlindTime>, StoreError> {
-        Ok(self.rows()?.blind_times.values().cloned().collect())
+    async fn blind_periods(&self) -> Result<Vec<BlindPeriod>, StoreError> {
+        Ok(self.rows()?.blind_periods.values().cloned().collect())
     }
 
-    async fn save_blind_times(
+    async fn save_blind_periods(
         &self,
-        times: Vec<BlindTime>,
+        periods: Vec<BlindPeriod>,
         event: Option<(Event, Vec<Owed>)>,
     ) -> Result<(), StoreError> {
         let mut rows = self.rows()?;
-        for time in times {
-            let key = (time.service.clone(), time.since);
-            rows.blind_times.insert(key, time);
+        for period in periods {
+            let key = (period.service.clone(), period.since);
+            rows.blind_periods.insert(key, period);
         }
-        let kept: Vec<_> = rows.blind_times.keys().cloned().collect();
+        let kept: Vec<_> = rows.blind_periods.keys().cloned().collect();
         for (service, since) in kept {
-            let newer = rows.blind_times.keys();
+            let newer = rows.blind_periods.keys();
             let newer = newer.filter(|(other, at)| *other == service && *at > since);
-            if newer.count() >= BLIND_TIMES_KEPT {
-                rows.blind_times.remove(&(service, since));
+            if newer.count() >= BLIND_PERIODS_KEPT {
+                rows.blind_periods.remove(&(service, since));
             }
         }
         if let Some((event, owed)) = event
@@ -646,7 +646,7 @@ impl Retention for MemoryStore {
     async fn prune(
         &self,
         _expiry: &Expiry,
-        _place: Option<PageCursor>,
+        _cursor: Option<PageCursor>,
     ) -> Result<PruneStep, StoreError> {
         Ok(PruneStep::default())
     }

@@ -33,12 +33,12 @@ pub(crate) fn before(secs: u64) -> Expiry {
 
 /// Prunes step by step to the end.
 pub(crate) async fn prune(store: &SharedStore, expiry: &Expiry) -> Pruned {
-    let (mut pruned, mut place) = (Pruned::default(), None);
+    let (mut pruned, mut cursor) = (Pruned::default(), None);
     loop {
-        let step = store.prune(expiry, place).await.unwrap();
+        let step = store.prune(expiry, cursor).await.unwrap();
         pruned += step.pruned;
-        place = step.next;
-        if place.is_none() {
+        cursor = step.next;
+        if cursor.is_none() {
             return pruned;
         }
     }
@@ -167,14 +167,14 @@ pub(crate) async fn many_old_watches_go_in_small_steps(database: &impl Database)
         settle(&store, "a", Settlement::RetryAfter(Duration::ZERO), at(DAY)).await;
         settle(&store, "a", Settlement::Delivered, at(DAY)).await;
     }
-    let (mut pruned, mut steps, mut place) = (Pruned::default(), 0, None);
+    let (mut pruned, mut steps, mut cursor) = (Pruned::default(), 0, None);
     loop {
-        let step = store.prune(&before(2 * DAY), place).await.unwrap();
+        let step = store.prune(&before(2 * DAY), cursor).await.unwrap();
         assert!(step.pruned.rows() < 110, "{:?}", step.pruned);
         pruned += step.pruned;
         steps += 1;
-        place = step.next;
-        if place.is_none() {
+        cursor = step.next;
+        if cursor.is_none() {
             break;
         }
     }

@@ -154,7 +154,7 @@ async fn no_watch_ends_while_its_service_is_blind() {
 
 /// Three processes: the second finds the time open, the third finds it ended.
 #[tokio::test]
-async fn blind_time_survives_restarts_and_moves_the_deadline() {
+async fn blind_period_survives_restarts_and_moves_the_deadline() {
     let app = refused().await;
     let id = app.watch_new(job(Service::Sdrs, 10, Ending::Never)).await;
     let deadline = app.watch(id).await.deadline;

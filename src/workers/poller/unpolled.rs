@@ -8,13 +8,13 @@ use crate::watch::transition::Step;
 use crate::watch::{Cause, Outcome};
 use crate::workers::poller::Shared;
 use crate::workers::poller::decision::{Decision, Effect};
-use crate::workers::poller::dispatch::{UNASKED_OVERDUE, is_asked};
+use crate::workers::poller::dispatch::{UNPOLLED_OVERDUE, was_polled};
 
 impl Shared {
     /// Returns the end of a watch whose deadline has passed without a poll. The last problem, if
     /// there is one, is its evidence; if the service was never asked, its cause says why.
     pub(super) fn expired(&self, mut entry: Entry) -> Decision {
-        if !is_asked(&entry) {
+        if !was_polled(&entry) {
             let why = self.why_never_asked(&entry.service);
             entry.tracking.explain_end(Cause::new(why));
         }
@@ -51,7 +51,7 @@ impl Shared {
                     "its budget of {:.3} polls a second and {} at once had no place until {} after the deadline",
                     budget.rate(),
                     budget.limits().concurrency,
-                    show_duration(UNASKED_OVERDUE)
+                    show_duration(UNPOLLED_OVERDUE)
                 )
             }
         } else {
