@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::store::sqlite::space::INCREMENTAL;
 
@@ -17,7 +18,7 @@ const WAL_PAGES: u32 = 8192;
 
 /// The largest size of the writer's cache. The pages of an index with values in no order should
 /// have room.
-const CACHE_KIB: i32 = 16 * 1024;
+const CACHE_KIB: i32 = 4 * 1024;
 
 /// Prepares a connection that writes.
 pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -28,16 +29,21 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
+    prepare_any(connection)
 }
 
 /// Opens a connection that only reads.
 pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    prepare_any(&connection)?;
     Ok(connection)
+}
+
+/// Sets what holds for reads and writes alike.
+fn prepare_any(connection: &Connection) -> Result<(), rusqlite::Error> {
+    // Otherwise a statement that could use a partial index is prepared anew for each new value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(BUSY_TIMEOUT)
 }

@@ -160,12 +160,17 @@ impl WatchStore for SqliteStore {
     async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Submitted>, StoreError> {
         let damage = Arc::clone(&self.damage);
         let time = self.time.clone();
-        self.writer
+        let submissions = Arc::new(submissions);
+        let lent = Arc::clone(&submissions);
+        let answers = self
+            .writer
             .run("accept watches", move |db| {
                 damage.refuse()?;
-                watches::submit(db, submissions, time.now())
+                watches::submit(db, &lent, time.now())
             })
-            .await
+            .await?;
+        let submissions = Arc::unwrap_or_clone(submissions);
+        Ok(watches::submitted(submissions, answers))
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {

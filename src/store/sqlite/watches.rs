@@ -1,7 +1,7 @@
 //! Accepts, changes and reads single watches in `SQLite`.
 
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use crate::store::sqlite::cells::Cells;
@@ -18,11 +18,12 @@ pub(super) const COLUMNS: &str = "number, id, service, definition, job_id, param
     problems, last_problem, unknown_status, run, has_progress, confirmations, notes, stage, stages, \
     follow, cause, revision";
 
+/// Stores the new watches among these. Returns the answers to the others in their places.
 pub(super) fn submit(
     db: &Connection,
-    submissions: Vec<Submission>,
+    submissions: &[Submission],
     now: Timestamp,
-) -> Result<Vec<Submitted>, SqlError> {
+) -> Result<Vec<Option<Submitted>>, SqlError> {
     let mut submit = Submit {
         db,
         same_job: db.prepare_cached("SELECT 1 FROM watches WHERE job_id = ?1")?,
@@ -35,8 +36,19 @@ pub(super) fn submit(
         log: Log::on(db)?,
     };
     submissions
-        .into_iter()
+        .iter()
         .map(|submission| submit.one(submission, now))
+        .collect()
+}
+
+/// Returns the answer to each submission; `None` among `answers` stands for a new watch.
+pub(super) fn submitted(
+    submissions: Vec<Submission>,
+    answers: Vec<Option<Submitted>>,
+) -> Vec<Submitted> {
+    let pairs = submissions.into_iter().zip(answers);
+    pairs
+        .map(|(submission, answer)| answer.unwrap_or(Submitted::Accepted(submission.change.watch)))
         .collect()
 }
 
@@ -57,23 +69,27 @@ struct Insert<'db> {
 }
 
 impl Submit<'_> {
-    fn one(&mut self, submission: Submission, now: Timestamp) -> Result<Submitted, SqlError> {
-        let key = row::key(&submission.change.watch);
-        if let Some(existing) = self.existing(&submission, &key)? {
-            return Ok(Submitted::Existing(existing));
-        }
+    fn one(
+        &mut self,
+        submission: &Submission,
+        now: Timestamp,
+    ) -> Result<Option<Submitted>, SqlError> {
         let Change {
             watch, event, owed, ..
-        } = submission.change;
+        } = &submission.change;
+        let key = row::key(watch);
+        if let Some(existing) = self.existing(submission, &key)? {
+            return Ok(Some(Submitted::Existing(existing)));
+        }
         if let Some(group) = &watch.group
             && let Some(refused) =
                 groups::join(self.db, group, submission.group_size, watch.submitted_at)?
         {
-            return Ok(refused);
+            return Ok(Some(refused));
         }
-        self.insert.one(&watch, &key)?;
-        self.log.add(Some(watch.id), &event, &owed, now)?;
-        Ok(Submitted::Accepted(watch))
+        self.insert.one(watch, &key)?;
+        self.log.add(Some(watch.id), event, owed, now)?;
+        Ok(None)
     }
 
     fn existing(
@@ -192,45 +208,30 @@ fn insert(
 }
 
 pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<Applied, SqlError> {
+    let number = db
+        .prepare_cached("SELECT number FROM watches WHERE id = ?1")?
+        .query_row([change.watch.id.0], |row| row.get(0))
+        .optional()?;
+    number.map_or(Ok(Applied::Refused), |number| {
+        apply_to(db, number, change, now)
+    })
+}
+
+/// Applies a change to the watch with this number, unless it is not the next one.
+fn apply_to(
+    db: &Connection,
+    number: i64,
+    change: &Change,
+    now: Timestamp,
+) -> Result<Applied, SqlError> {
     let watch = &change.watch;
-    let changed = db
-        .prepare_cached(
-            "UPDATE watches SET state = :state, job = :job, finished_at = :finished_at,
-                polls = :polls, problems = :problems, last_problem = :last_problem,
-                unknown_status = :unknown_status, run = :run, has_progress = :has_progress,
-                confirmations = :confirmations, notes = :notes, stage = :stage, stages = :stages,
-                follow = :follow, cause = :cause, revision = :revision
-             WHERE id = :id AND state = 'watching' AND revision = :revision - 1",
-        )?
-        .execute(named_params! {
-            ":id": watch.id.0,
-            ":state": watch.state.as_str(),
-            ":job": watch.job.as_ref().map(row::json),
-            ":finished_at": watch.finished_at.map(row::micros),
-            ":polls": watch.polls,
-            ":problems": watch.problems,
-            ":last_problem": watch.last_problem.as_ref().map(row::json),
-            ":unknown_status": watch.unknown_status,
-            ":run": watch.run,
-            ":has_progress": watch.has_progress,
-            ":confirmations": watch.confirmations,
-            ":notes": (!watch.notes.is_empty()).then(|| row::json(&watch.notes)),
-            ":stage": watch.stage.as_ref().map(row::json),
-            ":stages": (!watch.stages.is_empty()).then(|| row::json(&watch.stages)),
-            ":follow": watch.follow,
-            ":cause": watch.cause.as_ref().map(row::json),
-            ":revision": watch.revision,
-        })?;
-    if changed == 0 {
+    if !update(db, number, watch)? {
         return Ok(Applied::Refused);
     }
     log(db, change, now)?;
     if let Some(evidence) = &change.evidence {
-        db.prepare_cached(
-            "INSERT INTO evidence (watch, evidence)
-             VALUES ((SELECT number FROM watches WHERE id = ?1), ?2)",
-        )?
-        .execute(params![watch.id.0, row::json(evidence)])?;
+        db.prepare_cached("INSERT INTO evidence (watch, evidence) VALUES (?1, ?2)")?
+            .execute(params![number, row::json(evidence)])?;
     }
     if watch.state != State::Watching {
         if let Some(group) = &watch.group {
@@ -241,6 +242,38 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<
     Ok(Applied::Applied)
 }
 
+/// Stores the changing part of a watch. Returns false if another change came before. The parameters
+/// are in order: `SQLite` would look for each name among all names.
+fn update(db: &Connection, number: i64, watch: &Watch) -> Result<bool, SqlError> {
+    let mut statement = db.prepare_cached(
+        "UPDATE watches SET state = ?1, job = ?2, finished_at = ?3, polls = ?4, problems = ?5,
+            last_problem = ?6, unknown_status = ?7, run = ?8, has_progress = ?9,
+            confirmations = ?10, notes = ?11, stage = ?12, stages = ?13, follow = ?14,
+            cause = ?15, revision = ?16
+         WHERE number = ?17 AND state = 'watching' AND revision = ?16 - 1",
+    )?;
+    let changed = statement.execute(params![
+        watch.state.as_str(),
+        watch.job.as_ref().map(row::json),
+        watch.finished_at.map(row::micros),
+        watch.polls,
+        watch.problems,
+        watch.last_problem.as_ref().map(row::json),
+        watch.unknown_status,
+        watch.run,
+        watch.has_progress,
+        watch.confirmations,
+        (!watch.notes.is_empty()).then(|| row::json(&watch.notes)),
+        watch.stage.as_ref().map(row::json),
+        (!watch.stages.is_empty()).then(|| row::json(&watch.stages)),
+        watch.follow,
+        watch.cause.as_ref().map(row::json),
+        watch.revision,
+        number,
+    ])?;
+    Ok(changed == 1)
+}
+
 /// Changes a watch as `decide` says. No other writer changes it in between.
 pub(super) fn transition(
     db: &Connection,
@@ -248,13 +281,13 @@ pub(super) fn transition(
     decide: &Decide,
     now: Timestamp,
 ) -> Result<Transitioned, SqlError> {
-    let Some(watch) = one(db, id)? else {
+    let Some((number, watch)) = numbered(db, id)? else {
         return Ok(Transitioned::Missing);
     };
     let Some(change) = decide(&watch) else {
         return Ok(Transitioned::Unchanged(watch));
     };
-    match apply(db, &change, now)? {
+    match apply_to(db, number, &change, now)? {
         Applied::Applied => Ok(Transitioned::Applied(change.watch)),
         Applied::Refused => Err("the change does not follow the watch".into()),
     }
@@ -286,11 +319,18 @@ pub(super) fn append(
 }
 
 pub(super) fn one(db: &Connection, id: WatchId) -> Result<Option<Watch>, SqlError> {
-    let found = db
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE id = ?1"))?
-        .query_row([id.0], |row| Ok(watch_of(row)))
-        .optional()?;
-    found.transpose()
+    Ok(numbered(db, id)?.map(|(_, watch)| watch))
+}
+
+/// Returns a watch with its number.
+fn numbered(db: &Connection, id: WatchId) -> Result<Option<(i64, Watch)>, SqlError> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE id = ?1"))?;
+    let mut rows = statement.query([id.0])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some((row.get(0)?, watch_of(row)?)))
 }
 
 pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>, SqlError> {

@@ -1,11 +1,14 @@
 //! One thread that owns the writing connection and commits all waiting writes together.
 //!
-//! Each write runs in its own savepoint, so that a failed write is undone alone. Answers are
-//! sent after the commit, never before; if the commit fails, every write of it fails.
+//! A failed write is undone alone: if one fails, the transaction is rolled back and all its writes
+//! run again, each in its own savepoint. Savepoints for all of them would cost a copy of each page
+//! that a write changes. Answers are sent after the commit, never before; if the commit fails,
+//! every write of it fails.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -20,15 +23,15 @@ use crate::store::sqlite::health::Health;
 const QUEUE_MAX: usize = 4096;
 /// The largest number of writes in one transaction.
 const BATCH_MAX: usize = 512;
-
-/// Answers one write after the transaction was committed or has failed.
-type Answer = Box<dyn FnOnce(Result<(), SqlError>) + Send>;
-/// Runs one write inside the transaction, or receives the reason why none could begin.
-type Work = Box<dyn FnOnce(Result<&Connection, SqlError>) -> Answer + Send>;
+/// After a transaction of this many writes more are on their way: the next one waits for them.
+const CROWD: usize = 8;
+/// How long the next transaction waits in one step, and how many steps while more writes come.
+const GATHER: Duration = Duration::from_millis(1);
+const GATHER_STEPS: usize = 4;
 
 /// Hands writes to the writer thread.
 pub(super) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Work>>>,
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Write>>>>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
     damage: Arc<Damage>,
     health: Arc<Health>,
@@ -41,6 +44,62 @@ struct File {
     damage: Arc<Damage>,
 }
 
+/// A write with its caller, who waits for the answer.
+trait Write: Send {
+    /// Runs the write inside a transaction, perhaps again after that was rolled back. Returns true
+    /// if it succeeded.
+    fn run(&mut self, db: &Connection) -> bool;
+
+    /// Answers after the transaction was committed or has failed.
+    fn answer(self: Box<Self>, committed: Result<(), SqlError>);
+}
+
+/// A write whose work returns `T`.
+struct Pending<T, W> {
+    doing: &'static str,
+    work: W,
+    /// The result of the last run; `None` before it, or if it panicked.
+    result: Option<Result<T, SqlError>>,
+    answer: oneshot::Sender<Result<T, SqlError>>,
+    health: Arc<Health>,
+}
+
+impl<T, W> Write for Pending<T, W>
+where
+    T: Send,
+    W: FnMut(&Connection) -> Result<T, SqlError> + Send,
+{
+    fn run(&mut self, db: &Connection) -> bool {
+        self.result = None;
+        // The panic is logged by its hook. The write fails alone: its caller gets an error.
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(db)));
+        self.result = result.ok();
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), SqlError>) {
+        let Self {
+            doing,
+            work,
+            result,
+            answer,
+            health,
+        } = *self;
+        // The caller may own what it has lent to the work when the answer comes.
+        drop(work);
+        let result = match (result, committed) {
+            // Its own error says more than the error of the transaction.
+            (Some(Err(own)), _) => Err(own),
+            (Some(Ok(done)), committed) => committed.map(|()| done),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Err("the write panicked; the log has the cause".into()),
+        };
+        health.note(doing, result.is_ok());
+        // The caller may have given up waiting; the commit stays valid.
+        let _ = answer.send(result);
+    }
+}
+
 impl Writer {
     pub(super) fn start(
         connection: Connection,
@@ -48,7 +107,7 @@ impl Writer {
         damage: Arc<Damage>,
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
-        let (queue, work) = mpsc::channel(QUEUE_MAX);
+        let (queue, writes) = mpsc::channel(QUEUE_MAX);
         let (ending, ended) = oneshot::channel();
         let file = File {
             connection,
@@ -58,7 +117,7 @@ impl Writer {
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                write_until_closed(&file, work);
+                file.write_until_closed(writes);
                 drop(file);
                 // The receiver is missing if the process ends without closing the store.
                 let _ = ending.send(());
@@ -71,29 +130,23 @@ impl Writer {
         })
     }
 
-    /// Runs `work` in a transaction and returns its result after the commit.
+    /// Runs `work` in a transaction and returns its result after the commit. It may run more than
+    /// once; all but the last run are undone.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         doing: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, SqlError> + Send + 'static,
+        work: impl FnMut(&Connection) -> Result<T, SqlError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let health = Arc::clone(&self.health);
-        let work: Work = Box::new(move |db| {
-            let result = db.and_then(|db| in_savepoint(db, work));
-            Box::new(move |committed| {
-                // Its own error says more than the error of the transaction.
-                let result = match result {
-                    Err(own) => Err(own),
-                    Ok(done) => committed.map(|()| done),
-                };
-                health.note(doing, result.is_ok());
-                // The caller may have given up waiting; the commit stays valid.
-                let _ = answer.send(result);
-            })
+        let write = Box::new(Pending {
+            doing,
+            work,
+            result: None,
+            answer,
+            health: Arc::clone(&self.health),
         });
         let queue = self.queue.lock().await.clone().ok_or(StoreError::Closed)?;
-        queue.send(work).await.map_err(|_| StoreError::Closed)?;
+        queue.send(write).await.map_err(|_| StoreError::Closed)?;
         drop(queue);
         answered
             .await
@@ -113,106 +166,153 @@ impl Writer {
     }
 }
 
-fn write_until_closed(file: &File, mut queue: mpsc::Receiver<Work>) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-        write_batch(file, batch.drain(..));
-    }
-}
-
-fn write_batch(file: &File, batch: impl Iterator<Item = Work>) {
-    let connection = &file.connection;
-    if let Err(error) = run(connection, "BEGIN IMMEDIATE") {
-        let text = file.damage.in_words(&error);
-        for work in batch {
-            work(Err(text.clone().into()))(Ok(()));
-        }
-        return;
-    }
-    let mut answers: Vec<Answer> = Vec::new();
-    for work in batch {
-        // Some errors, such as a full disk, end the transaction by themselves. Each later write
-        // would then be committed alone.
-        if connection.is_autocommit() {
-            answers.push(work(Err("the transaction was rolled back".into())));
-            continue;
-        }
-        // A write that panics fails alone: its answer is dropped, so its caller gets an error.
-        match std::panic::catch_unwind(AssertUnwindSafe(|| work(Ok(connection)))) {
-            Ok(answer) => answers.push(answer),
-            Err(_) => roll_back_to_savepoint(connection),
-        }
-    }
-    if connection.is_autocommit() {
-        for answer in answers {
-            answer(Err("the transaction was rolled back".into()));
-        }
-        return;
-    }
-    match file.commit() {
-        Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
-        Err(text) => {
-            if let Err(again) = connection.execute_batch("ROLLBACK") {
-                tracing::debug!(error = %again, "the failed transaction was rolled back already");
-            }
-            for answer in answers {
-                answer(Err(text.clone().into()));
-            }
-        }
-    }
-}
-
 impl File {
+    fn write_until_closed(&self, mut queue: mpsc::Receiver<Box<dyn Write>>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            let is_crowd = batch.len() >= CROWD;
+            let committed = self.write(&mut batch);
+            for write in batch.drain(..) {
+                write.answer(committed.clone().map_err(Into::into));
+            }
+            if is_crowd {
+                gather(&queue);
+            }
+        }
+    }
+
+    /// Runs all writes in one transaction. Those that fail are undone; each knows that itself.
+    fn write(&self, batch: &mut [Box<dyn Write>]) -> Result<(), String> {
+        self.begin()?;
+        let all_succeed = batch.iter_mut().all(|write| write.run(&self.connection));
+        if all_succeed {
+            return self.commit();
+        }
+        self.roll_back();
+        self.write_each_alone(batch)
+    }
+
+    /// Runs each write in its own savepoint.
+    fn write_each_alone(&self, batch: &mut [Box<dyn Write>]) -> Result<(), String> {
+        self.begin()?;
+        for write in batch {
+            self.run("SAVEPOINT work")?;
+            let has_failed = !write.run(&self.connection);
+            // Some errors, such as a full disk, end the transaction by themselves. Each later write
+            // would then be committed alone.
+            if self.connection.is_autocommit() {
+                return Err("the transaction was rolled back".to_owned());
+            }
+            if has_failed {
+                self.run("ROLLBACK TO work")?;
+            }
+            self.run("RELEASE work")?;
+        }
+        self.commit()
+    }
+
+    fn begin(&self) -> Result<(), String> {
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Commits, or rolls back if that fails.
     fn commit(&self) -> Result<(), String> {
-        self.presence.check()?;
-        run(&self.connection, "COMMIT").map_err(|error| self.damage.in_words(&error))
+        let committed = self.presence.check().and_then(|()| self.run("COMMIT"));
+        if committed.is_err() {
+            self.roll_back();
+        }
+        committed
+    }
+
+    fn roll_back(&self) {
+        if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+            tracing::debug!(%error, "the failed transaction was rolled back already");
+        }
+    }
+
+    /// Runs a statement without parameters that is prepared once.
+    fn run(&self, sql: &str) -> Result<(), String> {
+        let prepared = self.connection.prepare_cached(sql);
+        let done = prepared.and_then(|mut statement| statement.execute([]));
+        done.map(drop).map_err(|error| self.damage.in_words(&error))
     }
 }
 
-/// Runs a statement without parameters that is prepared once.
-fn run(db: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
-    db.prepare_cached(sql)?.execute([]).map(drop)
-}
-
-fn roll_back_to_savepoint(db: &Connection) {
-    if let Err(error) = db.execute_batch("ROLLBACK TO work; RELEASE work") {
-        tracing::debug!(%error, "cannot roll back to the savepoint: there is none");
+/// Waits while more writes come: a commit costs as much for one write as for many.
+fn gather(queue: &mpsc::Receiver<Box<dyn Write>>) {
+    for _ in 0..GATHER_STEPS {
+        let waiting = queue.len();
+        thread::sleep(GATHER);
+        if queue.len() == waiting || queue.is_closed() {
+            return;
+        }
     }
-}
-
-fn in_savepoint<T>(
-    db: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, SqlError>,
-) -> Result<T, SqlError> {
-    run(db, "SAVEPOINT work")?;
-    let result = work(db);
-    // Some errors, such as a full disk, have rolled everything back already.
-    if result.is_err() && !db.is_autocommit() {
-        db.execute_batch("ROLLBACK TO work")?;
-    }
-    if !db.is_autocommit() {
-        run(db, "RELEASE work")?;
-    }
-    result
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::store::sqlite::file_lock::FileLock;
+
+    /// Starts a writer on a new database with the table `t`.
+    fn writer_in(folder: &Path, more: &str) -> (Writer, FileLock) {
+        let lock = FileLock::take(&folder.join("jobwatch.db")).unwrap();
+        let db = Connection::open(lock.path()).unwrap();
+        let sql = format!("PRAGMA journal_mode = WAL; CREATE TABLE t (x); {more}");
+        db.execute_batch(&sql).unwrap();
+        let presence = lock.presence().unwrap();
+        let writer = Writer::start(db, presence, Arc::default(), Arc::default()).unwrap();
+        (writer, lock)
+    }
+
+    fn insert(db: &Connection, value: u8) -> Result<(), SqlError> {
+        db.execute("INSERT INTO t VALUES (?1)", [value])?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_or_panics_is_undone_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _lock) = writer_in(folder.path(), "");
+        // The first write keeps the thread busy until the others wait, so that they share a
+        // transaction.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let busy = writer.run("wait", move |_| Ok(released.recv().is_ok()));
+        let good = writer.run("write 1", |db| insert(db, 1));
+        let failing = writer.run("write 2", |db| {
+            insert(db, 2)?;
+            Err::<(), _>("refused".into())
+        });
+        let panicking = writer.run("write 3", |db| -> Result<(), SqlError> {
+            insert(db, 3)?;
+            panic!("a defect");
+        });
+        let last = writer.run("write 4", |db| insert(db, 4));
+        let let_go = async { drop(release) };
+        let (_, good, failed, panicked, last, ()) =
+            tokio::join!(busy, good, failing, panicking, last, let_go);
+        good.unwrap();
+        last.unwrap();
+        let reason =
+            |it: Result<(), StoreError>| format!("{:#}", anyhow::Error::from(it.unwrap_err()));
+        assert!(reason(failed).contains("refused"));
+        assert!(reason(panicked).contains("the log has the cause"));
+        let stored = writer.run("read", |db| {
+            let mut statement = db.prepare("SELECT x FROM t ORDER BY x")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<Vec<u8>, _>>()?)
+        });
+        assert_eq!(stored.await.unwrap(), [1, 4]);
+        writer.close().await;
+    }
 
     #[tokio::test]
     async fn a_failed_batch_reports_its_cause() {
         let folder = tempfile::tempdir().unwrap();
-        let lock = FileLock::take(&folder.path().join("jobwatch.db")).unwrap();
-        let db = Connection::open(lock.path()).unwrap();
         // The file must not grow by a page: the disk is full in the middle of a statement.
-        db.execute_batch(
-            "PRAGMA journal_mode = WAL; CREATE TABLE t (x); PRAGMA max_page_count = 1",
-        )
-        .unwrap();
-        let presence = lock.presence().unwrap();
-        let writer = Writer::start(db, presence, Arc::default(), Arc::default()).unwrap();
+        let (writer, _lock) = writer_in(folder.path(), "PRAGMA max_page_count = 1");
         let written = writer
             .run("write", |db| {
                 db.execute("INSERT INTO t VALUES (zeroblob(100000))", [])?;
