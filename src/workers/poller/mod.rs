@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -65,6 +65,10 @@ pub use crate::workers::poller::status::{BlindStatus, BudgetStatus, Health, Serv
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
 /// readings of changes, because `submit` may not pass on a watch that it stored.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
+
+/// The number of decisions that may wait for the store at once, of one request or of all that
+/// have started the next poll.
+const SAVES_MAX: usize = 512;
 
 /// The pause before changes are read again after the store failed.
 const READ_PAUSE: Duration = Duration::from_secs(5);
@@ -111,6 +115,8 @@ struct Shared {
     /// True once no new poll may begin.
     stopping: AtomicBool,
     in_flight: InFlightCount,
+    /// The polls that may wait for the store while the next ones of their budgets go on.
+    saves: Semaphore,
     /// Locked by the flush under way.
     flushing: Arc<AsyncMutex<()>>,
     state: Mutex<State>,
@@ -193,6 +199,7 @@ impl Poller {
                 woken,
                 stopping: AtomicBool::new(false),
                 in_flight: InFlightCount::default(),
+                saves: Semaphore::new(SAVES_MAX),
                 flushing: Arc::default(),
                 state: Mutex::new(state),
             }),

@@ -76,10 +76,16 @@ impl Poll {
     pub(super) async fn run(mut self) {
         loop {
             let queue = self.turn.permit.as_ref().map(|(queue, _)| *queue);
-            if self.turn.companions.is_none() {
-                self.run_alone().await;
-            } else {
+            if self.turn.companions.is_some() {
                 self.run_together().await;
+            } else if let Some(decision) = self.decide().await {
+                let place = self.shared.saves.try_acquire();
+                if place.is_ok()
+                    && let Some(queue) = queue
+                {
+                    self.start_next(queue);
+                }
+                self.save(decision).await;
             }
             let next = queue.and_then(|queue| self.shared.next_waiting(queue));
             let Some(turn) = next else { return };
@@ -87,12 +93,19 @@ impl Poll {
         }
     }
 
-    async fn run_alone(&mut self) {
-        if let Some(decision) = self.decide().await {
-            let decision = Arc::new(decision);
-            let saved = self.shared.save(&decision).await;
-            self.shared.finish(self.turn.taken, &decision, saved);
+    /// Starts the next poll of the budget in a task of its own, because this one waits for the store
+    /// and needs its permit no more. The decisions of many polls then share a commit.
+    fn start_next(&self, queue: usize) {
+        if let Some(turn) = self.shared.next_waiting(queue) {
+            let poll = Poll::new(&self.shared, turn);
+            self.shared.tracker.spawn(poll.run());
         }
+    }
+
+    async fn save(&self, decision: Decision) {
+        let decision = Arc::new(decision);
+        let saved = self.shared.save(&decision).await;
+        self.shared.finish(self.turn.taken, &decision, saved);
     }
 
     /// Polls, unless the watch ends without a poll. Returns `None` when there is nothing to

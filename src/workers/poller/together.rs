@@ -19,12 +19,10 @@ use crate::watch::{Params, WatchId};
 use crate::workers::poller::blindness::TimeLimits;
 use crate::workers::poller::decision::Decision;
 use crate::workers::poller::poll::{Poll, Taken, subject_of};
-use crate::workers::poller::{Shared, State};
+use crate::workers::poller::{SAVES_MAX, Shared, State};
 
 /// The most watches that one list serves at a time.
 const TOGETHER_MAX: usize = 10_000;
-/// The most decisions that are saved at the same time.
-const SAVES_MAX: usize = 256;
 
 /// The time for which watches are asked for one by one after a request that saved none.
 const ONE_BY_ONE_FOR: Duration = Duration::from_mins(10);
