@@ -246,13 +246,13 @@ impl WatchStore for SqliteStore {
         &self,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError> {
         let after = number(after.as_ref())?;
-        let labels_of = Arc::clone(labels_of);
+        let services_with_labels = Arc::clone(services_with_labels);
         self.readers
             .run("load watches", move |db| {
-                loads::watching(db, after, limit, &labels_of)
+                loads::watching(db, after, limit, &services_with_labels)
             })
             .await
     }
@@ -262,13 +262,13 @@ impl WatchStore for SqliteStore {
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
-        labels_of: &Arc<BTreeSet<String>>,
+        services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError> {
         let after = after.as_ref().map(ended).transpose()?;
-        let labels_of = Arc::clone(labels_of);
+        let services_with_labels = Arc::clone(services_with_labels);
         self.readers
             .run("load watches without a verdict", move |db| {
-                loads::without_verdict(db, since, after, limit, &labels_of)
+                loads::without_verdict(db, since, after, limit, &services_with_labels)
             })
             .await
     }

@@ -215,6 +215,7 @@ impl Deletion<'_> {
             .prepare_cached("DELETE FROM watches WHERE number = ?1")?
             .execute([number])?;
         self.pruned.watches += self.count_deleted(watch)?;
+        self.span_of(number)?;
         if let Some(group) = group {
             self.group(&group)?;
         }
@@ -232,6 +233,17 @@ impl Deletion<'_> {
             return Ok(None);
         };
         Ok(Some((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Deletes the span of a number if it has no watches: numbers that are given again have other
+    /// times.
+    fn span_of(&self, number: i64) -> Result<(), SqlError> {
+        let mut statement = self.db.prepare_cached(
+            "DELETE FROM submission_spans WHERE span = ?1 >> 9 AND NOT EXISTS (
+                 SELECT 1 FROM watches WHERE number BETWEEN ?1 & ~511 AND ?1 | 511)",
+        )?;
+        statement.execute([number])?;
+        Ok(())
     }
 
     /// Deletes a group without watches, unless it still has to finish.

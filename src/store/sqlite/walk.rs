@@ -207,6 +207,9 @@ impl<'db> Walk<'db> {
     /// Returns the highest matching number that is at most `at`.
     pub(super) fn next(&mut self, mut at: i64) -> Result<Step, SqlError> {
         loop {
+            if self.steps > STEPS_MAX {
+                return Ok(Step::Paused(at));
+            }
             let before = at;
             for part in &mut self.parts {
                 let Some(allowed) = part.at_most(at, &mut self.steps)? else {
@@ -219,9 +222,6 @@ impl<'db> Walk<'db> {
                 return Ok(Step::Found(at));
             }
             self.steps += 1;
-            if self.steps > STEPS_MAX {
-                return Ok(Step::Paused(at));
-            }
         }
     }
 }

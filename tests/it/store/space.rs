@@ -70,6 +70,25 @@ fn message(error: StoreError) -> String {
 }
 
 #[tokio::test]
+async fn numbers_that_are_given_again_have_new_times() {
+    let database = Database::new();
+    let store = database.open();
+    let spans = || {
+        let db = Connection::open(database.file()).unwrap();
+        let sql = "SELECT count(*), min(first) FROM submission_spans";
+        db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    };
+    ended(&store, 1, DAY, &[]).await;
+    let (count, first): (u32, Option<i64>) = spans();
+    assert_eq!(count, 1);
+    retention::prune(&store, &before(2 * DAY)).await;
+    assert_eq!(spans(), (0, None));
+    ended(&store, 2, 3 * DAY, &[]).await;
+    assert!(spans().1 > first);
+}
+
+#[tokio::test]
 async fn a_new_file_gives_space_back_in_small_steps() {
     let database = Database::new();
     let store = database.fill().await;
