@@ -22,8 +22,9 @@ use crate::watch::{Outcome, Severity};
 /// The word for this kind in the configuration.
 pub(super) const KIND: &str = "log";
 
-/// The most events in one attempt; they are settled in one transaction.
-const LINES_MAX: usize = 256;
+/// The most events in one attempt; they are settled in one transaction. One attempt follows the
+/// other, so few events in each would make the log slower than bulk submissions.
+const LINES_MAX: usize = 1024;
 
 /// Writes events to the log.
 #[derive(Debug)]
