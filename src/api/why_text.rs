@@ -265,7 +265,7 @@ fn because(next: &NextPoll) -> &'static str {
         Reason::Alone => "for this job alone, because the list did not show it",
         Reason::Asked => "because a person or a hint asked for it",
         Reason::Blind => "to test whether jobs of the service can be seen again",
-        Reason::Sighted => "because jobs of the service are seen again, and their polls are spread",
+        Reason::Sighted => "because the service can be asked again, and its polls are spread",
     }
 }
 

@@ -1,11 +1,15 @@
-//! Whether the jobs of each service can be seen: a function of the state, the observation and the
-//! time. Pure.
+//! Whether each service can be asked about its jobs: a function of the state, the observation and
+//! the time. Pure.
 //!
-//! A service becomes blind when no answer has said anything about any job for `blind_after`. From
-//! then on only probes are made, one poll at a time, and the first answer about a job ends it. A
-//! problem that may be about one job alone (403, 400, 5xx, an answer that cannot be read) counts
-//! once a second watch meets one, so that a single odd job neither hides the others nor waits for
-//! ever. A 404 is about one job; it shows that the service can be asked, unless a gateway sent it.
+//! A service becomes blind when it could not be asked about any job for `blind_after`: it cannot be
+//! reached, it refuses the credential, or there is no secret to send. From then on only probes are
+//! made, one poll at a time. A 5xx may be about one job alone, so it counts once a second watch meets
+//! a problem.
+//!
+//! An answer that shows a job ends this, and so does one that refuses or misdescribes it (403, 404,
+//! 400, one that cannot be read): the service could be asked, and the time limits of that watch must
+//! go on. A 429 shows that the service is there, so it ends this too, unless the credential was
+//! refused: a gateway may throttle before it looks at that.
 //!
 //! If no service can be reached, jobwatch itself is offline: one report is about all of them.
 
@@ -85,21 +89,27 @@ impl Blindness {
         if was_reached(observation) {
             sight.reached_at = Some(now.uptime);
         }
-        match (Meaning::of(observation), observation) {
-            (Meaning::Seen, _) | (_, Observation::Sighting(_)) => {
-                return self.sighted(service, now);
-            }
-            (Meaning::Nothing, _) => {}
-            (meaning, Observation::Problem(problem)) => {
-                sight.note_problem(watch, problem, meaning, now);
-            }
+        let meaning = Meaning::of(observation);
+        let is_asked = match meaning {
+            Meaning::Asked => true,
+            Meaning::Reached => !sight.is_refused(),
+            Meaning::Blind | Meaning::Doubtful | Meaning::Nothing => false,
+        };
+        if is_asked {
+            return self.sighted(service, now);
         }
         if let Some(blind) = sight.blind_mut()
             && blind.probe == Some(watch)
         {
             blind.probed(retry_after, now.uptime);
         }
-        self.report(service, now)
+        match (meaning, observation) {
+            (Meaning::Blind | Meaning::Doubtful, Observation::Problem(problem)) => {
+                sight.note_problem(watch, problem, meaning, now);
+                self.report(service, now)
+            }
+            _ => None,
+        }
     }
 
     /// Reports a service that has become blind; if jobwatch is offline, all that cannot be reached.

@@ -37,7 +37,7 @@ pub enum Reason {
     Asked,
     /// No job of the service can be seen, so that only probes are made.
     Blind,
-    /// Jobs are seen again, and the polls that waited for that are spread.
+    /// The service can be asked again, and the polls that waited for that are spread.
     Sighted,
 }
 

@@ -1,5 +1,5 @@
-//! The sight of one service: its problems since the last answer about a job, or its present blind
-//! period. Pure.
+//! The sight of one service: its problems since it could last be asked about a job, or its present
+//! blind period. Pure.
 
 use std::time::Duration;
 
@@ -18,11 +18,13 @@ const PERIODS_MAX: usize = 1000;
 /// The meaning of an observation for the other jobs of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The service answers about jobs.
-    Seen,
-    /// No job of the service can be seen.
+    /// The service can be asked: it shows a job, or refuses to show this one.
+    Asked,
+    /// The service throttles: it is there, and may not have looked at the credential.
+    Reached,
+    /// The service cannot be asked about any job.
     Blind,
-    /// The job cannot be seen, and perhaps no other can.
+    /// The service failed, perhaps for this job alone.
     Doubtful,
     /// It says nothing about that.
     Nothing,
@@ -31,18 +33,22 @@ pub(super) enum Meaning {
 impl Meaning {
     pub(super) fn of(observation: &Observation) -> Self {
         let Observation::Problem(problem) = observation else {
-            return Self::Seen;
+            return Self::Asked;
         };
         match problem.kind {
+            // A gateway may have sent the page in the place of the service.
+            _ if problem.is_page => Self::Nothing,
             ProblemKind::Unreachable | ProblemKind::Unauthorized => Self::Blind,
             // The identity service throttles, so jobwatch has no secret to send.
             ProblemKind::Throttled if problem.http_status.is_none() => Self::Blind,
-            ProblemKind::NotFound if !problem.is_page => Self::Seen,
-            ProblemKind::Throttled | ProblemKind::NotFound => Self::Nothing,
-            ProblemKind::ServerError
+            ProblemKind::Throttled => Self::Reached,
+            ProblemKind::ServerError => Self::Doubtful,
+            // No request could be made for this job.
+            ProblemKind::Misconfigured if problem.http_status.is_none() => Self::Nothing,
+            ProblemKind::NotFound
             | ProblemKind::Unreadable
             | ProblemKind::Forbidden
-            | ProblemKind::Misconfigured => Self::Doubtful,
+            | ProblemKind::Misconfigured => Self::Asked,
         }
     }
 }
@@ -51,7 +57,9 @@ impl Meaning {
 pub(super) fn was_reached(observation: &Observation) -> bool {
     match observation {
         Observation::Sighting(_) => true,
-        Observation::Problem(problem) => problem.http_status.is_some(),
+        Observation::Problem(problem) => {
+            problem.http_status.is_some() || Meaning::of(observation) == Meaning::Asked
+        }
     }
 }
 
@@ -78,7 +86,7 @@ pub(super) enum Phase {
     Blind(Blind),
 }
 
-/// A service whose answers have said nothing about any job for less than `blind_after`.
+/// A service that could not be asked about any job for less than `blind_after`.
 #[derive(Debug)]
 pub(super) struct Failing {
     pub(super) since: Moment,
@@ -154,14 +162,25 @@ impl Sight {
         }
     }
 
+    /// Returns the last problem because of which the service cannot be asked.
+    fn cause(&self) -> Option<&ProblemNote> {
+        match &self.phase {
+            Phase::Seeing => None,
+            Phase::Failing(failing) => Some(&failing.cause),
+            Phase::Blind(blind) => Some(&blind.period.cause),
+        }
+    }
+
     /// True if the last problem was that the service cannot be reached.
     pub(super) fn is_unreachable(&self) -> bool {
-        let cause = match &self.phase {
-            Phase::Seeing => return false,
-            Phase::Failing(failing) => &failing.cause,
-            Phase::Blind(blind) => &blind.period.cause,
-        };
-        cause.kind == ProblemKind::Unreachable
+        let cause = self.cause();
+        cause.is_some_and(|cause| cause.kind == ProblemKind::Unreachable)
+    }
+
+    /// True if the last problem was that the credential was refused.
+    pub(super) fn is_refused(&self) -> bool {
+        let cause = self.cause();
+        cause.is_some_and(|cause| cause.kind == ProblemKind::Unauthorized)
     }
 
     pub(super) fn is_reported_offline(&self) -> bool {

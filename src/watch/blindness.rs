@@ -1,7 +1,7 @@
 //! The blind periods of services, in which no job of them could be seen; their two events; and the
 //! deadlines that stand still meanwhile.
 //!
-//! A service is *blind* while no answer says anything about any job. The id of each event is a
+//! A service is *blind* while it cannot be asked about any job. The id of each event is a
 //! `UUIDv5` of the beginning, so that it is the same after a crash.
 
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ pub struct BlindPeriod {
     /// The name of the service.
     pub service: String,
     pub since: Timestamp,
-    /// The time of the first answer about a job; `None` before it.
+    /// The time of the first answer to a question about a job; `None` before it.
     pub until: Option<Timestamp>,
     /// The last problem that was met.
     pub cause: ProblemNote,
@@ -200,7 +200,7 @@ impl BlindReport {
         if self.kind == EventKind::Sighted {
             let secs = until(self.since, now).as_secs();
             return format!(
-                "jobs are seen again after {secs} s; the last problem was {kind}{status}: {message}"
+                "jobs can be asked for again after {secs} s; the last problem was {kind}{status}: {message}"
             );
         }
         let since = self.since;
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(sighted["data"]["services"], json!(["dcs", "sdrs"]));
         let reason = sighted["data"]["reason"].as_str().unwrap();
         assert!(
-            reason.starts_with("jobs are seen again after 60 s"),
+            reason.starts_with("jobs can be asked for again after 60 s"),
             "{reason}"
         );
     }

@@ -32,7 +32,7 @@ pub enum EventKind {
     GroupFinished,
     /// No job of a service can be seen, or none of any service.
     Blind,
-    /// Jobs of the service are seen again.
+    /// The service can be asked about jobs again.
     Sighted,
 }
 

@@ -256,7 +256,7 @@ fn the_time_of_the_next_poll_has_its_reason() {
         ),
         (
             Reason::Sighted,
-            "because jobs of the service are seen again, and their polls are spread",
+            "because the service can be asked again, and its polls are spread",
         ),
         (Reason::Asked, "because a person or a hint asked for it"),
     ];

@@ -101,7 +101,10 @@ fn refusals_are_reported_once_after_blind_after() {
 
 #[test]
 fn an_answer_about_any_job_begins_the_period_anew() {
-    for answer in [seen(), problem(ProblemKind::NotFound, Some(404))] {
+    for answer in [seen(), problem(ProblemKind::NotFound, Some(404))]
+        .into_iter()
+        .chain(refusals())
+    {
         let mut blindness = services();
         note(&mut blindness, ("dcs", 1), &unauthorized(), 10);
         note(&mut blindness, ("dcs", 2), &answer, 200);
@@ -111,19 +114,103 @@ fn an_answer_about_any_job_begins_the_period_anew() {
     }
 }
 
+/// The answers that refuse or misdescribe one job.
+fn refusals() -> [Observation; 4] {
+    [
+        problem(ProblemKind::Forbidden, Some(403)),
+        problem(ProblemKind::Misconfigured, Some(400)),
+        problem(ProblemKind::Unreadable, Some(200)),
+        problem(ProblemKind::Unreadable, None),
+    ]
+}
+
 #[test]
-fn a_refusal_of_one_job_counts_once_a_second_watch_meets_one() {
+fn a_failure_of_the_server_counts_once_a_second_watch_meets_one() {
     let mut blindness = services();
-    let forbidden = problem(ProblemKind::Forbidden, Some(403));
+    let failed = problem(ProblemKind::ServerError, Some(503));
     for secs in [0, 100, 1000] {
-        assert_eq!(note(&mut blindness, ("dcs", 1), &forbidden, secs), None);
+        assert_eq!(note(&mut blindness, ("dcs", 1), &failed, secs), None);
     }
-    let found = note(&mut blindness, ("dcs", 2), &forbidden, 1001);
+    let found = note(&mut blindness, ("dcs", 2), &failed, 1001);
     assert_eq!(report(found), Some(of_one(EventKind::Blind, "dcs")));
 }
 
 #[test]
-fn throttling_and_the_page_of_a_gateway_change_nothing() {
+fn refusals_of_every_job_make_no_service_blind() {
+    for refusal in refusals() {
+        let mut blindness = services();
+        for secs in (0..3000).step_by(10) {
+            let watch = u128::from(secs / 10 % 3);
+            assert_eq!(note(&mut blindness, ("dcs", watch), &refusal, secs), None);
+        }
+        assert_eq!(
+            blindness.limits_begin("dcs", at(3000).uptime),
+            Duration::ZERO
+        );
+    }
+}
+
+#[test]
+fn a_refusal_of_a_job_ends_a_blind_period() {
+    for refusal in refusals() {
+        let mut blindness = services();
+        note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+        note(&mut blindness, ("dcs", 1), &unauthorized(), 300);
+        let found = note(&mut blindness, ("dcs", 1), &refusal, 400).unwrap();
+        assert!(found.is_sighted);
+        assert_eq!(report(Some(found)), Some(of_one(EventKind::Sighted, "dcs")));
+        assert!(!blindness.is_blind("dcs"));
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_made_says_nothing_about_its_service() {
+    let mut blindness = services();
+    let unmade = problem(ProblemKind::Misconfigured, None);
+    note(&mut blindness, ("dcs", 1), &unreachable(), 0);
+    assert_eq!(note(&mut blindness, ("dcs", 2), &unmade, 300), None);
+    assert!(note(&mut blindness, ("dcs", 1), &unreachable(), 301).is_some());
+    assert_eq!(note(&mut blindness, ("dcs", 2), &unmade, 400), None);
+    assert!(blindness.is_blind("dcs"));
+}
+
+fn throttled() -> Observation {
+    problem(ProblemKind::Throttled, Some(429))
+}
+
+#[test]
+fn throttling_ends_a_failure_of_network_or_server() {
+    for failure in [unreachable(), problem(ProblemKind::ServerError, Some(503))] {
+        let mut blindness = services();
+        for (watch, secs) in [(1, 0), (2, 1)] {
+            note(&mut blindness, ("dcs", watch), &failure, secs);
+        }
+        for secs in (2..3000).step_by(10) {
+            assert_eq!(note(&mut blindness, ("dcs", 1), &throttled(), secs), None);
+        }
+        for (watch, secs) in [(1, 3000), (2, 3299)] {
+            assert_eq!(note(&mut blindness, ("dcs", watch), &failure, secs), None);
+        }
+        let found = note(&mut blindness, ("dcs", 1), &failure, 3300).unwrap();
+        assert_eq!(found.periods[0].since, at(3000).at);
+        let found = note(&mut blindness, ("dcs", 1), &throttled(), 3400);
+        assert_eq!(report(found), Some(of_one(EventKind::Sighted, "dcs")));
+    }
+}
+
+#[test]
+fn throttling_does_not_end_the_refusal_of_a_credential() {
+    let mut blindness = services();
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    assert_eq!(note(&mut blindness, ("dcs", 1), &throttled(), 300), None);
+    assert!(!blindness.is_blind("dcs"), "a 429 reports nothing");
+    assert!(note(&mut blindness, ("dcs", 1), &unauthorized(), 301).is_some());
+    assert_eq!(note(&mut blindness, ("dcs", 1), &throttled(), 400), None);
+    assert!(blindness.is_blind("dcs"));
+}
+
+#[test]
+fn the_page_of_a_gateway_changes_nothing() {
     let page = Observation::Problem(Problem {
         is_page: true,
         ..Problem::new(ProblemKind::NotFound, "a page")
@@ -131,8 +218,6 @@ fn throttling_and_the_page_of_a_gateway_change_nothing() {
     let mut blindness = services();
     note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
     for secs in [100, 299] {
-        let throttled = problem(ProblemKind::Throttled, Some(429));
-        assert_eq!(note(&mut blindness, ("dcs", 1), &throttled, secs), None);
         assert_eq!(note(&mut blindness, ("dcs", 2), &page, secs), None);
     }
     assert!(note(&mut blindness, ("dcs", 1), &unauthorized(), 300).is_some());

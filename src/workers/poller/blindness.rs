@@ -217,14 +217,14 @@ fn log(report: &BlindReport) {
             services,
             since,
             watches = report.watches,
-            "jobs are seen again; the polls that waited are spread"
+            "jobs can be asked for again; the polls that waited are spread"
         );
         return;
     }
     tracing::warn!(
         services, since, watches = report.watches, problem = %cause.kind,
         http_status = cause.http_status, code = cause.code, detail = cause.message,
-        "no job can be seen: jobwatch sends only probes, and deadlines stand still until an answer about a job comes"
+        "no job can be seen: jobwatch sends only probes, and deadlines stand still until the service can be asked about a job"
     );
 }
 

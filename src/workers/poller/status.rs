@@ -56,7 +56,7 @@ pub enum Health {
     /// The last poll had no answer, or one that shows a fault of the service, of the settings or
     /// of the credential.
     Failing,
-    /// No answer has said anything about any of its jobs for `blind_after`: only probes are made, and
+    /// It could not be asked about any of its jobs for `blind_after`: only probes are made, and
     /// deadlines stand still.
     Blind,
     /// It asked for fewer requests: its polls pause, or the last one was refused for this reason.

@@ -123,7 +123,7 @@ impl Poll {
         }
     }
 
-    /// Notes whether jobs of the service can be seen: an answer about any job shows it; without
+    /// Notes whether the service can be asked: an answer that shows a job proves it; without
     /// one, two watches are enough. Returns the time limits of each watch.
     fn note_sight_together(
         &self,
