@@ -55,8 +55,10 @@ impl Blindness {
     }
 
     /// Takes over the blind periods of earlier processes, of each service oldest first. One that
-    /// has not ended goes on, and a probe is made at once.
-    pub fn resume(&mut self, periods: Vec<BlindPeriod>, uptime: Duration) {
+    /// has not ended goes on, and a probe is made at once. If its service may not be blind any more,
+    /// it ends now: these are returned, to be saved.
+    pub fn resume(&mut self, periods: Vec<BlindPeriod>, now: Moment) -> Vec<BlindPeriod> {
+        let mut ended = Vec::new();
         for sight in self.services.values_mut() {
             sight.periods.clear();
         }
@@ -66,13 +68,16 @@ impl Blindness {
             };
             if period.until.is_some() {
                 sight.periods.push(period);
+            } else if sight.after.is_zero() {
+                ended.push(sight.end_period(period, now));
             } else {
                 sight.phase = Phase::Blind(Blind {
-                    report_at: uptime + sight.after,
-                    ..Blind::new(period, uptime)
+                    report_at: now.uptime + sight.after,
+                    ..Blind::new(period, now.uptime)
                 });
             }
         }
+        ended
     }
 
     /// Notes an observation of a watch. `retry_after` is how long the service

@@ -66,7 +66,7 @@ pub(super) fn was_reached(observation: &Observation) -> bool {
 /// The sight of one service.
 #[derive(Debug)]
 pub(super) struct Sight {
-    /// The setting `blind_after` of the service.
+    /// The setting `blind_after` of the service; zero if it never becomes blind.
     pub(super) after: Duration,
     pub(super) phase: Phase,
     /// The blind periods that have ended, oldest first.
@@ -202,11 +202,10 @@ impl Sight {
             Phase::Failing(failing) => {
                 let lasted = uptime.saturating_sub(failing.since.uptime);
                 let is_sure = failing.meaning == Meaning::Blind || failing.is_of_several;
-                is_sure && !self.after.is_zero() && lasted >= self.after
+                is_sure && lasted >= self.after
             }
             Phase::Blind(blind) => {
-                let is_open = blind.period.reported == Reported::NotYet && !self.after.is_zero();
-                is_open && uptime >= blind.report_at
+                blind.period.reported == Reported::NotYet && uptime >= blind.report_at
             }
         }
     }
@@ -218,6 +217,9 @@ impl Sight {
         meaning: Meaning,
         now: Moment,
     ) {
+        if self.after.is_zero() {
+            return;
+        }
         let cause = ProblemNote::new(problem, now.at);
         match &mut self.phase {
             Phase::Seeing => {
@@ -227,7 +229,7 @@ impl Sight {
                     is_of_several: false,
                     cause,
                     meaning,
-                    confirm_at: (!self.after.is_zero()).then(|| now.uptime + self.after),
+                    confirm_at: Some(now.uptime + self.after),
                 });
             }
             Phase::Failing(failing) => {
@@ -266,15 +268,20 @@ impl Sight {
         let Phase::Blind(blind) = std::mem::replace(&mut self.phase, Phase::Seeing) else {
             return None;
         };
+        Some(self.end_period(blind.period, now))
+    }
+
+    /// Ends a blind period, and keeps it for the deadlines of the watches.
+    pub(super) fn end_period(&mut self, period: BlindPeriod, now: Moment) -> BlindPeriod {
         self.sighted_at = now.uptime;
         let period = BlindPeriod {
             until: Some(now.at),
-            ..blind.period
+            ..period
         };
         if self.periods.len() >= PERIODS_MAX {
             self.periods.remove(0);
         }
         self.periods.push(period.clone());
-        Some(period)
+        period
     }
 }

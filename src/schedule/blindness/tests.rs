@@ -232,6 +232,33 @@ fn without_blind_after_no_service_is_blind() {
     assert!(!blindness.is_blind("dcs"));
 }
 
+#[test]
+fn a_service_without_blind_after_is_no_part_of_an_offline_jobwatch() {
+    let afters = [("dcs", AFTER), ("sdrs", Duration::ZERO)];
+    let mut blindness = Blindness::new(afters.map(|(name, after)| (name.into(), after)));
+    note(&mut blindness, ("sdrs", 2), &unreachable(), 0);
+    note(&mut blindness, ("dcs", 1), &unreachable(), 0);
+    let found = note(&mut blindness, ("dcs", 1), &unreachable(), 300);
+    assert_eq!(report(found), Some(of_one(EventKind::Blind, "dcs")));
+    assert_eq!(note(&mut blindness, ("sdrs", 2), &unreachable(), 900), None);
+    assert!(!blindness.is_blind("sdrs"));
+    let times = (at(0).at, at(600).at);
+    assert_eq!(blindness.deadline("sdrs", times, at(900).at), times.1);
+}
+
+#[test]
+fn a_blind_period_ends_where_blind_after_was_switched_off() {
+    let mut before = services();
+    note(&mut before, ("dcs", 1), &unauthorized(), 0);
+    let found = note(&mut before, ("dcs", 1), &unauthorized(), 300).unwrap();
+    let mut blindness = Blindness::new([(Arc::from("dcs"), Duration::ZERO)]);
+    let ended = blindness.resume(found.periods, at(400));
+    assert_eq!(ended[0].until, Some(at(400).at));
+    assert!(!blindness.is_blind("dcs"));
+    let moved = blindness.deadline("dcs", (at(0).at, at(600).at), at(900).at);
+    assert_eq!(moved, at(1000).at);
+}
+
 /// The network fails at 0; the services notice it one after the other.
 fn offline() -> Blindness {
     let mut blindness = services();
@@ -332,7 +359,7 @@ fn a_blind_period_survives_a_restart_without_a_second_report() {
     note(&mut before, ("dcs", 1), &unauthorized(), 0);
     let found = note(&mut before, ("dcs", 1), &unauthorized(), 300).unwrap();
     let mut blindness = services();
-    blindness.resume(found.periods, Duration::ZERO);
+    assert_eq!(blindness.resume(found.periods, at(0)), []);
     assert_eq!(blindness.next_due(), Some(Duration::ZERO));
     assert_eq!(
         note(&mut blindness, ("dcs", 1), &unauthorized(), 9000),

@@ -63,6 +63,15 @@ impl BlindServices {
         }
     }
 
+    /// Takes over the blind periods of earlier processes.
+    pub(super) fn resume(&mut self, periods: Vec<BlindPeriod>, now: Moment) {
+        let periods = self.sight.resume(periods, now);
+        if !periods.is_empty() {
+            let event = None;
+            self.keep(Unsaved { periods, event });
+        }
+    }
+
     /// Returns the deadline of a watch without an outcome, later by the blind periods of its
     /// service.
     pub(super) fn deadline_of(&self, entry: &Entry, now: Timestamp) -> Timestamp {

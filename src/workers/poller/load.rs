@@ -47,8 +47,8 @@ impl Shared {
         // the changes after it.
         let cursor = self.store.cursor().await?;
         let periods = self.store.blind_periods().await?;
-        let uptime = self.clock.uptime();
-        self.state().blind.sight.resume(periods, uptime);
+        let now = self.clock.moment();
+        self.state().blind.resume(periods, now);
         let services_with_labels = self.services_that_ask_labels();
         let mut orphans: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         let mut page = self
