@@ -163,11 +163,14 @@ impl Blindness {
     }
 
     /// Ends the blind period of a service. If the service was reported as a part of an offline
-    /// jobwatch, that is over: the others stay blind, are probed at once, and are reported by
-    /// themselves if they stay so.
+    /// jobwatch, that is over, and the report names this service alone. The others stay blind and are
+    /// probed at once; each has reports of its own from now on.
     fn sighted(&mut self, service: &str, now: Moment) -> Option<Finding> {
         let ended = self.services.get_mut(service)?.end(now)?;
-        let reported = ended.reported;
+        let reported = match ended.reported {
+            Reported::NotYet => Reported::Alone,
+            reported => reported,
+        };
         let mut periods = vec![ended];
         if reported == Reported::Offline {
             for sight in self.services.values_mut() {
@@ -183,8 +186,12 @@ impl Blindness {
                 }
             }
         }
+        let report = report_of(EventKind::Sighted, &periods, reported);
         Some(Finding {
-            report: report_of(EventKind::Sighted, &periods, reported),
+            report: report.map(|report| BlindReport {
+                services: vec![service.to_owned()],
+                ..report
+            }),
             periods,
             is_sighted: true,
         })
@@ -298,11 +305,8 @@ impl Blindness {
     }
 }
 
-/// Composes the report of these blind periods; `None` if no event has reported or reports them.
+/// Composes the report of these blind periods; `None` without one.
 fn report_of(kind: EventKind, periods: &[BlindPeriod], reported: Reported) -> Option<BlindReport> {
-    if reported == Reported::NotYet {
-        return None;
-    }
     let first = periods.iter().min_by_key(|period| period.since)?;
     let mut services: Vec<String> = periods
         .iter()

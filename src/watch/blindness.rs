@@ -17,7 +17,7 @@ use crate::watch::observation::ProblemNote;
 /// The event that reports a blind period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// None yet: jobwatch was offline, and one of the services has answered since.
+    /// None of its own yet: jobwatch was offline, and one of the services has answered since.
     NotYet,
     /// An event of its own.
     Alone,

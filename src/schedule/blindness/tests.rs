@@ -283,7 +283,10 @@ fn services_that_all_cannot_be_reached_have_one_report() {
         );
     }
     let found = note(&mut blindness, ("sdrs", 2), &seen(), 1000);
-    assert_eq!(report(found), Some((EventKind::Sighted, None, 3)));
+    let found = found.unwrap().report.unwrap();
+    assert_eq!((found.kind, found.service), (EventKind::Sighted, None));
+    assert_eq!(found.services, ["sdrs"], "the others are still blind");
+    assert_eq!(found.since, at(60).at, "that of the report");
 }
 
 #[test]
@@ -294,7 +297,7 @@ fn services_that_stay_unreachable_are_reported_later() {
     assert_eq!(due.len(), 2, "both are probed at once");
     let found = note(&mut blindness, ("sfs", 3), &seen(), 1001).unwrap();
     assert!(found.is_sighted);
-    assert_eq!(found.report, None, "it was reported with the others");
+    assert_eq!(report(Some(found)), Some(of_one(EventKind::Sighted, "sfs")));
     assert_eq!(note(&mut blindness, ("dcs", 1), &unreachable(), 1299), None);
     assert!(blindness.is_blind("dcs"));
     let found = note(&mut blindness, ("dcs", 1), &unreachable(), 1300);

@@ -206,8 +206,13 @@ async fn a_watcher_without_network_reports_itself_once() {
     let app = app.restart_with(|it| it.replace(nowhere, &simulator)).await;
     app.advance_secs(2 * MINUTE).await;
     let events = app.watcher_events().await;
-    assert_eq!(types(&events), ["blind", "sighted"]);
+    assert_eq!(types(&events), ["blind", "sighted", "sighted", "sighted"]);
     assert_eq!(events[1]["data"]["service"], Value::Null);
+    assert_eq!(events[1]["data"]["watches"], 1);
+    let about = events[1..].iter().map(|event| &event["data"]["services"]);
+    let mut about: Vec<&Value> = about.map(|services| &services[0]).collect();
+    about.sort_by_key(|name| name.to_string());
+    assert_eq!(about, ["dcs", "sdrs", "sfs-turbo"]);
     for id in ids {
         assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
     }
