@@ -196,7 +196,7 @@ pub(super) async fn stop(
 }
 
 /// Makes the next poll of a watch due now, and shows the watch. A watch that has ended is not
-/// polled.
+/// polled. While its service is blind, the watch is the next probe of it.
 #[utoipa::path(
     post,
     path = "/v1/watches/{id}/poll",

@@ -5,7 +5,7 @@
 //! Times are *uptime*, which does not jump when the wall clock is set.
 //!
 //! A watch is in one of two conditions: *queued*, with a due time, or *taken*, while the
-//! poller polls it. The poller puts a taken watch back with [`Agenda::schedule`], or removes
+//! poller polls it or has set it aside. The poller puts a taken watch back with [`Agenda::schedule`], or removes
 //! it. If the watch was removed while it was taken, `schedule` does nothing.
 
 use std::cmp::Reverse;
@@ -171,6 +171,31 @@ impl Agenda {
         true
     }
 
+    /// Notes that a taken entry is set aside: no poll of it may start before it is queued again.
+    pub fn set_aside(&mut self, ticket: Ticket) {
+        if let Some(watch) = self.places.get_mut(ticket) {
+            watch.is_set_aside = true;
+        }
+    }
+
+    /// Makes the poll of a watch that was set aside due at `uptime`. Returns false if it was not set
+    /// aside.
+    pub fn take_back(&mut self, id: WatchId, uptime: Duration) -> bool {
+        let Some(place) = self.places.find(id) else {
+            return false;
+        };
+        let watch = self.places.at_mut(place);
+        let Some(watch) = watch.filter(|watch| watch.is_set_aside) else {
+            return false;
+        };
+        watch.due = micros(uptime);
+        watch.duty = Duty::Poll;
+        watch.reason = Reason::Asked;
+        watch.poll_requested = false;
+        self.queue_again(place, micros(uptime));
+        true
+    }
+
     /// Returns true if a poll of the entry was requested while it was taken; forgets the request.
     pub fn take_poll_request(&mut self, ticket: Ticket) -> bool {
         self.places
@@ -206,6 +231,9 @@ impl Agenda {
 
     /// Queues the watch in a place; its earlier entry in the queue becomes outdated.
     fn queue_again(&mut self, place: u32, due: u64) {
+        if let Some(watch) = self.places.at_mut(place) {
+            watch.is_set_aside = false;
+        }
         if let Some(ticket) = self.places.renew(place) {
             self.push(due, ticket);
         }
@@ -326,6 +354,22 @@ mod tests {
         agenda.schedule(ticket, Duty::Poll, at(50));
         assert_eq!(taken(&mut agenda, at(60)), [1]);
         assert_eq!(taken(&mut agenda, at(100)), [2]);
+    }
+
+    #[test]
+    fn an_entry_that_was_set_aside_comes_back_once() {
+        let mut agenda = Agenda::default();
+        let id = WatchId(Uuid::from_u128(1));
+        agenda.add(entry(1), Duty::Poll, at(1));
+        assert!(!agenda.take_back(id, at(1)), "queued");
+        let (ticket, _) = agenda.take_due(at(1)).unwrap();
+        assert!(!agenda.take_back(id, at(1)), "taken");
+        agenda.set_aside(ticket);
+        assert!(agenda.take_back(id, at(7)) && !agenda.take_back(id, at(7)));
+        assert!(agenda.entry(ticket).is_none(), "the ticket is outdated");
+        assert_eq!(agenda.next_due(), Some(at(7)));
+        assert_eq!(taken(&mut agenda, at(9)), [1]);
+        assert_eq!(agenda.take_due(at(9)), None);
     }
 
     #[test]

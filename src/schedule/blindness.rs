@@ -20,7 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Moment;
-use crate::schedule::sight::{Blind, Meaning, PROBE_MAX, Phase, Sight, was_reached};
+use crate::schedule::sight::{Blind, Meaning, Phase, Sight, was_reached};
 use crate::watch::WatchId;
 use crate::watch::blindness::{BlindPeriod, BlindReport, Reported, extended};
 use crate::watch::event::EventKind;
@@ -35,6 +35,17 @@ pub struct Finding {
     pub report: Option<BlindReport>,
     /// True if the service of the observation can be asked again.
     pub is_sighted: bool,
+}
+
+/// A service that wants a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueProbe {
+    /// The name of the service.
+    pub service: Arc<str>,
+    /// The watch that a person asked to poll.
+    pub asked: Option<WatchId>,
+    /// The watch of its last observation.
+    pub last: Option<WatchId>,
 }
 
 /// The sight of all services; see the module.
@@ -243,34 +254,29 @@ impl Blindness {
         let due = |sight: &Sight| match &sight.phase {
             Phase::Seeing => None,
             Phase::Failing(failing) => failing.confirm_at,
-            Phase::Blind(blind) => Some(blind.next_probe),
+            Phase::Blind(blind) => Some(blind.due()),
         };
         self.services.values().filter_map(due).min()
     }
 
-    /// Returns the services that want a probe, each with the watch of its last observation. If that
-    /// probe brings no answer, another one is wanted after [`PROBE_MAX`].
-    pub fn take_due(&mut self, uptime: Duration) -> Vec<(Arc<str>, Option<WatchId>)> {
+    /// Returns the services that want a probe. If it brings no answer, another one is wanted after
+    /// the longest time between two probes.
+    pub fn take_due(&mut self, uptime: Duration) -> Vec<DueProbe> {
         let mut due = Vec::new();
         for (name, sight) in &mut self.services {
-            let is_due = match &mut sight.phase {
-                Phase::Failing(failing) => {
-                    let is_due = failing.confirm_at.is_some_and(|at| at <= uptime);
-                    if is_due {
-                        failing.confirm_at = None;
-                    }
-                    is_due
+            let asked = match &mut sight.phase {
+                Phase::Failing(failing) if failing.confirm_at.is_some_and(|at| at <= uptime) => {
+                    failing.confirm_at = None;
+                    None
                 }
-                Phase::Blind(blind) if blind.next_probe <= uptime => {
-                    blind.next_probe = uptime + PROBE_MAX;
-                    blind.probe = None;
-                    true
-                }
-                Phase::Seeing | Phase::Blind(_) => false,
+                Phase::Blind(blind) if blind.due() <= uptime => blind.take_due(uptime),
+                Phase::Seeing | Phase::Failing(_) | Phase::Blind(_) => continue,
             };
-            if is_due {
-                due.push((Arc::clone(name), sight.last));
-            }
+            due.push(DueProbe {
+                service: Arc::clone(name),
+                asked,
+                last: sight.last,
+            });
         }
         due
     }
@@ -284,12 +290,16 @@ impl Blindness {
         }
     }
 
-    /// Makes a probe of a blind service due at once.
-    pub fn hasten(&mut self, service: &str, uptime: Duration) {
+    /// Makes a watch the next probe of its blind service, at once. Returns false if the service can
+    /// be asked.
+    pub fn ask(&mut self, service: &str, watch: WatchId) -> bool {
         let sight = self.services.get_mut(service);
-        if let Some(blind) = sight.and_then(Sight::blind_mut) {
-            blind.next_probe = blind.next_probe.min(uptime);
+        let blind = sight.and_then(Sight::blind_mut);
+        let is_blind = blind.is_some();
+        if let Some(blind) = blind {
+            blind.ask(watch);
         }
+        is_blind
     }
 
     /// True if a watch that is due may be polled: its service can be seen, or it is the probe.

@@ -31,6 +31,8 @@ pub(super) struct Scheduled {
     pub(super) reason: Reason,
     /// True if a poll was requested while the watch was taken.
     pub(super) poll_requested: bool,
+    /// True if it was taken and set aside: no poll of it may start.
+    pub(super) is_set_aside: bool,
 }
 
 impl Scheduled {
@@ -42,6 +44,7 @@ impl Scheduled {
             duty,
             reason,
             poll_requested: false,
+            is_set_aside: false,
         }
     }
 

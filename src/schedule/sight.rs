@@ -1,6 +1,7 @@
 //! The sight of one service: its problems since it could last be asked about a job, or its present
 //! blind period. Pure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -11,7 +12,9 @@ use crate::watch::observation::{Observation, Problem, ProblemKind, ProblemNote};
 /// The time between the first probes; it doubles with each one.
 const PROBE_FIRST: Duration = Duration::from_secs(15);
 /// The longest time between two probes, unless the service asks for more.
-pub(super) const PROBE_MAX: Duration = Duration::from_mins(1);
+const PROBE_MAX: Duration = Duration::from_mins(1);
+/// The most watches of one service that a person has asked to poll and that wait for a probe.
+const ASKED_MAX: usize = 1000;
 /// The most blind periods of one service that are remembered.
 const PERIODS_MAX: usize = 1000;
 
@@ -112,6 +115,10 @@ pub(super) struct Blind {
     pub(super) probe: Option<WatchId>,
     /// True if the next watch that is due becomes the probe.
     pub(super) takes_any: bool,
+    /// The watches that a person has asked to poll, and that are the next probes.
+    pub(super) asked: VecDeque<WatchId>,
+    /// True while such a probe is under way.
+    pub(super) is_asked: bool,
 }
 
 impl Blind {
@@ -123,7 +130,35 @@ impl Blind {
             next_probe,
             probe: None,
             takes_any: false,
+            asked: VecDeque::new(),
+            is_asked: false,
         }
+    }
+
+    /// Makes a watch the next probe, after those that were asked for before.
+    pub(super) fn ask(&mut self, watch: WatchId) {
+        if self.asked.len() < ASKED_MAX && !self.asked.contains(&watch) {
+            self.asked.push_back(watch);
+        }
+    }
+
+    /// Returns the uptime of the next probe. One that a person asked for is due at once, but comes
+    /// one at a time like any other.
+    pub(super) fn due(&self) -> Duration {
+        if self.asked.is_empty() || self.is_asked {
+            self.next_probe
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Takes the probe that is due. Returns the watch that a person asked for.
+    pub(super) fn take_due(&mut self, uptime: Duration) -> Option<WatchId> {
+        self.next_probe = uptime + PROBE_MAX;
+        self.probe = None;
+        let asked = self.asked.pop_front();
+        self.is_asked = asked.is_some();
+        asked
     }
 
     /// Plans the next probe after the answer to one.
@@ -133,6 +168,7 @@ impl Blind {
         self.next_probe = uptime + pause.min(PROBE_MAX).max(retry_after.unwrap_or_default());
         self.probe = None;
         self.takes_any = false;
+        self.is_asked = false;
     }
 }
 

@@ -259,6 +259,36 @@ fn a_blind_period_ends_where_blind_after_was_switched_off() {
     assert_eq!(moved, at(1000).at);
 }
 
+fn due_probe(asked: Option<u128>, last: u128) -> DueProbe {
+    DueProbe {
+        service: "dcs".into(),
+        asked: asked.map(id),
+        last: Some(id(last)),
+    }
+}
+
+#[test]
+fn watches_that_a_person_asks_for_are_probed_one_by_one() {
+    let mut blindness = services();
+    assert!(!blindness.ask("dcs", id(5)), "it can be asked");
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
+    note(&mut blindness, ("dcs", 1), &unauthorized(), 300);
+    for watch in [5, 6, 5] {
+        assert!(blindness.ask("dcs", id(watch)));
+    }
+    assert_eq!(blindness.next_due(), Some(Duration::ZERO));
+    assert_eq!(blindness.take_due(at(301).uptime), [due_probe(Some(5), 1)]);
+    blindness.probe_with("dcs", Some(id(5)));
+    assert_eq!(blindness.take_due(at(302).uptime), [], "one is under way");
+    note(&mut blindness, ("dcs", 5), &unauthorized(), 303);
+    assert_eq!(blindness.take_due(at(303).uptime), [due_probe(Some(6), 5)]);
+    // The second brings no answer.
+    assert_eq!(blindness.next_due(), Some(at(363).uptime));
+    assert_eq!(blindness.take_due(at(363).uptime), [due_probe(None, 5)]);
+    assert!(blindness.ask("dcs", id(7)), "it goes before another probe");
+    assert_eq!(blindness.take_due(at(364).uptime), [due_probe(Some(7), 5)]);
+}
+
 /// The network fails at 0; the services notice it one after the other.
 fn offline() -> Blindness {
     let mut blindness = services();
@@ -324,7 +354,7 @@ fn probes_come_one_at_a_time_and_ever_more_rarely() {
     for _ in 0..5 {
         let due = blindness.next_due().unwrap();
         times.push(due.as_secs());
-        assert_eq!(blindness.take_due(due), [("dcs".into(), Some(id(2)))]);
+        assert_eq!(blindness.take_due(due), [due_probe(None, 2)]);
         assert_eq!(blindness.take_due(due), []);
         blindness.probe_with("dcs", Some(id(2)));
         assert!(blindness.may_poll("dcs", id(2)) && !blindness.may_poll("dcs", id(1)));
@@ -352,7 +382,7 @@ fn a_service_that_fails_is_asked_again_when_it_would_be_blind() {
     let mut blindness = services();
     note(&mut blindness, ("dcs", 1), &unauthorized(), 0);
     assert_eq!(blindness.next_due(), Some(AFTER));
-    assert_eq!(blindness.take_due(AFTER), [("dcs".into(), Some(id(1)))]);
+    assert_eq!(blindness.take_due(AFTER), [due_probe(None, 1)]);
     assert_eq!(blindness.next_due(), None);
 }
 
@@ -399,6 +429,4 @@ fn a_probe_respects_the_pause_that_the_service_asks_for() {
     let asked = Some(Duration::from_mins(10));
     blindness.note(("dcs", id(1)), &unauthorized(), asked, at(315));
     assert_eq!(blindness.next_due(), Some(at(915).uptime));
-    blindness.hasten("dcs", at(400).uptime);
-    assert_eq!(blindness.next_due(), Some(at(400).uptime));
 }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::clock::{Moment, until};
 use crate::schedule::Duty;
-use crate::schedule::agenda::{Entry, Ticket};
-use crate::schedule::blindness::{Blindness, Finding};
+use crate::schedule::agenda::{Agenda, Entry, Ticket};
+use crate::schedule::blindness::{Blindness, DueProbe, Finding};
 use crate::schedule::reason::Reason;
 use crate::service::{Service, Services};
 use crate::watch::WatchId;
@@ -19,6 +19,7 @@ use crate::watch::change::Composer;
 use crate::watch::delivery::Owed;
 use crate::watch::event::{Event, EventKind};
 use crate::watch::observation::Observation;
+use crate::workers::poller::dispatch::was_polled;
 use crate::workers::poller::{Shared, State};
 
 /// The most findings that wait for the store.
@@ -30,10 +31,45 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct BlindServices {
     pub(super) sight: Blindness,
     /// The watches that are due and not polled, by service.
-    parked: HashMap<Arc<str>, VecDeque<Ticket>>,
+    parked: HashMap<Arc<str>, Parked>,
     unsaved: VecDeque<Unsaved>,
     /// The uptime of the next attempt to save.
     save_at: Duration,
+}
+
+/// The watches of one blind service that are due and not polled, those that wait longest first. A
+/// ticket may be outdated.
+#[derive(Default)]
+struct Parked {
+    /// Those that were never polled: they are the next probes.
+    unpolled: VecDeque<Ticket>,
+    polled: VecDeque<Ticket>,
+}
+
+impl Parked {
+    fn push(&mut self, ticket: Ticket, entry: &Entry) {
+        let line = if was_polled(entry) {
+            &mut self.polled
+        } else {
+            &mut self.unpolled
+        };
+        line.push_back(ticket);
+    }
+
+    /// Takes the watch that is probed next.
+    fn take_next(&mut self, agenda: &Agenda) -> Option<Ticket> {
+        for line in [&mut self.unpolled, &mut self.polled] {
+            if line.len() > 2 * agenda.watching() {
+                line.retain(|ticket| agenda.entry(*ticket).is_some());
+            }
+            while let Some(ticket) = line.pop_front() {
+                if agenda.entry(ticket).is_some() {
+                    return Some(ticket);
+                }
+            }
+        }
+        None
+    }
 }
 
 /// Blind periods to save, and the event that reports them.
@@ -97,9 +133,10 @@ impl BlindServices {
             return false;
         }
         if let Some(parked) = self.parked.get_mut(&entry.service) {
-            parked.push_back(ticket);
+            parked.push(ticket, entry);
         } else {
-            let parked = VecDeque::from([ticket]);
+            let mut parked = Parked::default();
+            parked.push(ticket, entry);
             self.parked.insert(Arc::clone(&entry.service), parked);
         }
         true
@@ -127,36 +164,44 @@ impl State {
     pub(super) fn park(&mut self, ticket: Ticket) -> bool {
         let Self { agenda, blind, .. } = self;
         let entry = agenda.entry(ticket);
-        entry.is_some_and(|entry| blind.park(ticket, entry))
+        let is_parked = entry.is_some_and(|entry| blind.park(ticket, entry));
+        if is_parked {
+            agenda.set_aside(ticket);
+        }
+        is_parked
     }
 
-    /// Makes a watch of each service that wants a probe due: the one that has waited longest, or
-    /// that of the last observation.
+    /// Makes a watch of each service that wants a probe due: the one that a person asked to poll; or
+    /// one that was never polled, because its job may be fine where the others are not; or the one
+    /// that has waited longest; or that of the last observation.
     pub(super) fn start_probes(&mut self, uptime: Duration) {
-        for (service, last) in self.blind.sight.take_due(uptime) {
-            let waiting = self.unpark_one(&service, uptime);
-            let agenda = &mut self.agenda;
-            let probe = waiting.or_else(|| last.filter(|id| agenda.hasten(*id, uptime, uptime)));
+        for due in self.blind.sight.take_due(uptime) {
+            let DueProbe {
+                service,
+                asked,
+                last,
+            } = due;
+            let probe = asked
+                .filter(|id| self.recall(*id, uptime))
+                .or_else(|| self.unpark_one(&service, uptime))
+                .or_else(|| last.filter(|id| self.agenda.hasten(*id, uptime, uptime)));
             self.blind.sight.probe_with(&service, probe);
         }
     }
 
+    /// Makes a watch due now that a person asked to poll. Returns false if it is not polled any more.
+    fn recall(&mut self, id: WatchId, uptime: Duration) -> bool {
+        let agenda = &mut self.agenda;
+        agenda.take_back(id, uptime) || agenda.hasten(id, uptime, uptime)
+    }
+
     fn unpark_one(&mut self, service: &str, uptime: Duration) -> Option<WatchId> {
-        let agenda = &self.agenda;
         let parked = self.blind.parked.get_mut(service)?;
-        if parked.len() > 2 * agenda.watching() {
-            // Watches that were stopped meanwhile have left their tickets.
-            parked.retain(|ticket| agenda.entry(*ticket).is_some());
-        }
-        while let Some(ticket) = parked.pop_front() {
-            if let Some(entry) = self.agenda.entry(ticket) {
-                let id = entry.id;
-                let agenda = &mut self.agenda;
-                agenda.schedule_for(Reason::Blind, ticket, Duty::Poll, uptime);
-                return Some(id);
-            }
-        }
-        None
+        let ticket = parked.take_next(&self.agenda)?;
+        let id = self.agenda.entry(ticket)?.id;
+        let agenda = &mut self.agenda;
+        agenda.schedule_for(Reason::Blind, ticket, Duty::Poll, uptime);
+        Some(id)
     }
 
     /// Notes an observation of a watch, and reports a service that became blind or is seen again.
@@ -195,8 +240,8 @@ impl State {
     /// as fast as its budget allows at most.
     fn unpark_all(&mut self, service: &Service, now: Moment) {
         let parked = self.blind.parked.remove(&service.name).unwrap_or_default();
+        let parked = parked.unpolled.into_iter().chain(parked.polled);
         let mut waiting: Vec<(Timestamp, Ticket)> = parked
-            .into_iter()
             .filter_map(|ticket| {
                 let entry = self.agenda.entry(ticket)?;
                 Some((self.blind.deadline_of(entry, now.at), ticket))

@@ -224,6 +224,7 @@ impl State {
                 continue;
             };
             if blind.park(ticket, entry) {
+                agenda.set_aside(ticket);
                 queue.waiting.skip_next();
                 continue;
             }

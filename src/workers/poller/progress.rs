@@ -49,10 +49,9 @@ impl Polling for Poller {
         let uptime = self.shared.clock.uptime();
         let mut state = self.shared.state();
         let State { agenda, blind, .. } = &mut *state;
-        if let Some((entry, _)) = agenda.look_up(id) {
-            blind.sight.hasten(&entry.service, uptime);
-        }
-        agenda.hasten(id, uptime, uptime)
+        let entry = agenda.look_up(id).map(|(entry, _)| entry);
+        let becomes_probe = entry.is_some_and(|entry| blind.sight.ask(&entry.service, id));
+        becomes_probe || agenda.hasten(id, uptime, uptime)
     }
 
     fn poll_soon(&self, id: WatchId) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use jiff::Timestamp;
 use jobwatch::clock::{later, until};
-use jobwatch::simulator::{Ending, JobSpec, Service};
+use jobwatch::simulator::{Ending, Faults, JobSpec, Service};
 use jobwatch::watch::{Outcome, WatchId};
 use serde_json::{Value, json};
 
@@ -233,4 +233,76 @@ async fn a_poll_that_a_person_asks_for_probes_at_once() {
     app.advance_secs(2).await;
     assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
     assert_ne!(TOKEN, GOOD);
+}
+
+/// A job with faults that never end.
+fn odd(faults: Faults) -> JobSpec {
+    JobSpec {
+        faults,
+        ..job(Service::Dcs, 10, Ending::Succeeded)
+    }
+}
+
+fn failing() -> JobSpec {
+    odd(Faults {
+        server_errors: u32::MAX,
+        ..Faults::default()
+    })
+}
+
+async fn with_20_minutes() -> App {
+    let setup = Setup {
+        schedule: "jitter = 0.0, deadline = \"20m\"".to_owned(),
+        ..Setup::default()
+    };
+    setup.start().await
+}
+
+#[tokio::test]
+async fn refused_jobs_end_as_unknown_and_report_no_blind_service() {
+    let app = with_20_minutes().await;
+    let refused = odd(Faults {
+        forbidden: u32::MAX,
+        ..Faults::default()
+    });
+    let ids = app.submit_all(3, &refused).await;
+    app.advance_secs(17 * MINUTE).await;
+    for id in ids {
+        assert_eq!(app.outcome(id).await, Some(Outcome::Unknown));
+    }
+    assert!(app.watcher_events().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_new_job_of_a_blind_service_is_probed_first() {
+    let app = with_20_minutes().await;
+    app.submit_all(10, &failing()).await;
+    app.advance_secs(12 * MINUTE).await;
+    assert_eq!(app.blind_metric("dcs").await, "1");
+    let id = app
+        .watch_new(job(Service::Dcs, 10, Ending::Succeeded))
+        .await;
+    app.advance_secs(MINUTE + 15).await;
+    assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
+    assert_eq!(types(&app.watcher_events().await), ["blind", "sighted"]);
+}
+
+#[tokio::test]
+async fn a_person_chooses_the_probe_of_a_blind_service() {
+    let app = with_20_minutes().await;
+    let ids = app.submit_all(10, &failing()).await;
+    app.advance_secs(12 * MINUTE).await;
+    let polls = app.polls_of("dcs").await;
+    let mut before = Vec::new();
+    for id in &ids[7..] {
+        before.push(app.polls(*id).await);
+        let path = format!("/v1/watches/{id}/poll");
+        app.call(Method::POST, &path, "").await;
+    }
+    app.advance_secs(2).await;
+    for (id, before) in ids[7..].iter().zip(before) {
+        assert_eq!(app.polls(*id).await, before + 1);
+    }
+    assert!(app.polls_of("dcs").await <= polls + 4);
+    assert_eq!(app.blind_metric("dcs").await, "1");
 }
