@@ -210,8 +210,8 @@ async fn a_watcher_without_network_reports_itself_once() {
     assert_eq!(events[1]["data"]["service"], Value::Null);
     assert_eq!(events[1]["data"]["watches"], 1);
     let about = events[1..].iter().map(|event| &event["data"]["services"]);
-    let mut about: Vec<&Value> = about.map(|services| &services[0]).collect();
-    about.sort_by_key(|name| name.to_string());
+    let mut about: Vec<_> = about.filter_map(|names| names[0].as_str()).collect();
+    about.sort_unstable();
     assert_eq!(about, ["dcs", "sdrs", "sfs-turbo"]);
     for id in ids {
         assert_eq!(app.outcome(id).await, Some(Outcome::Succeeded));
