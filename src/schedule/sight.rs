@@ -198,7 +198,7 @@ impl Sight {
         }
     }
 
-    /// Returns the last problem because of which the service cannot be asked.
+    /// Returns the last problem that hides the jobs of the service.
     fn cause(&self) -> Option<&ProblemNote> {
         match &self.phase {
             Phase::Seeing => None,

@@ -65,6 +65,11 @@ impl Entry {
         time(self.submitted_at)
     }
 
+    /// True if the job was asked for before.
+    pub fn was_polled(&self) -> bool {
+        self.tracking.polls > 0
+    }
+
     /// Returns the stored deadline, to which the blind periods of the service are not added; for a
     /// watch that has ended, the time of its last late poll.
     pub fn deadline(&self) -> Timestamp {

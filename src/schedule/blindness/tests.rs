@@ -233,7 +233,7 @@ fn without_blind_after_no_service_is_blind() {
 }
 
 #[test]
-fn a_service_without_blind_after_is_no_part_of_an_offline_jobwatch() {
+fn a_service_without_blind_after_takes_no_part_in_an_outage() {
     let afters = [("dcs", AFTER), ("sdrs", Duration::ZERO)];
     let mut blindness = Blindness::new(afters.map(|(name, after)| (name.into(), after)));
     note(&mut blindness, ("sdrs", 2), &unreachable(), 0);

@@ -19,7 +19,6 @@ use crate::watch::change::Composer;
 use crate::watch::delivery::Owed;
 use crate::watch::event::{Event, EventKind};
 use crate::watch::observation::Observation;
-use crate::workers::poller::dispatch::was_polled;
 use crate::workers::poller::{Shared, State};
 
 /// The most findings that wait for the store.
@@ -48,7 +47,7 @@ struct Parked {
 
 impl Parked {
     fn push(&mut self, ticket: Ticket, entry: &Entry) {
-        let line = if was_polled(entry) {
+        let line = if entry.was_polled() {
             &mut self.polled
         } else {
             &mut self.unpolled

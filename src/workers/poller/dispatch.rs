@@ -125,7 +125,7 @@ impl State {
         if let Some(entry) = self.agenda.entry(ticket) {
             let deadline = self.blind.deadline_of(entry, now);
             let waiting = &mut self.queues.queue(queue).waiting;
-            waiting.push(ticket, was_polled(entry), deadline, now);
+            waiting.push(ticket, entry.was_polled(), deadline, now);
         }
     }
 
@@ -141,7 +141,7 @@ impl State {
     /// was over before its end came, because this process was late.
     fn may_ask_first(&self, ticket: Ticket, queue: usize, uptime: Duration) -> bool {
         let entry = self.agenda.entry(ticket);
-        let is_unpolled = entry.is_some_and(|entry| !was_polled(entry));
+        let is_unpolled = entry.is_some_and(|entry| !entry.was_polled());
         is_unpolled && self.queues.get(queue).budget.paused(uptime).is_none()
     }
 
@@ -284,14 +284,9 @@ pub(super) fn ends_in_pause(
     now: Timestamp,
     left: Duration,
 ) -> bool {
-    let may_wait = !was_polled(entry) && until(deadline, now) <= UNPOLLED_OVERDUE;
+    let may_wait = !entry.was_polled() && until(deadline, now) <= UNPOLLED_OVERDUE;
     let overdue = if may_wait { OVERDUE } else { Duration::ZERO };
     deadline <= now && overdue < left
-}
-
-/// True if the watch was polled before.
-pub(super) fn was_polled(entry: &Entry) -> bool {
-    entry.tracking.polls > 0
 }
 
 fn expiry(ticket: Ticket) -> Turn {

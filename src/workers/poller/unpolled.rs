@@ -8,13 +8,13 @@ use crate::watch::transition::Step;
 use crate::watch::{Cause, Outcome};
 use crate::workers::poller::Shared;
 use crate::workers::poller::decision::{Decision, Effect};
-use crate::workers::poller::dispatch::{UNPOLLED_OVERDUE, was_polled};
+use crate::workers::poller::dispatch::UNPOLLED_OVERDUE;
 
 impl Shared {
     /// Returns the end of a watch whose deadline has passed without a poll. The last problem, if
     /// there is one, is its evidence; if the service was never asked, its cause says why.
     pub(super) fn expired(&self, mut entry: Entry) -> Decision {
-        if !was_polled(&entry) {
+        if !entry.was_polled() {
             let why = self.why_never_asked(&entry.service);
             entry.tracking.explain_end(Cause::new(why));
         }
