@@ -60,9 +60,11 @@ impl Line {
 /// The polls that wait for one budget; see the module.
 #[derive(Debug, Default)]
 pub struct Lines {
-    lines: [Line; 4],
+    by_rank: [Line; 4],
     /// The turns given since the last one of the rest.
     given: u8,
+    /// The line of the poll that started last.
+    started: usize,
 }
 
 impl Lines {
@@ -70,19 +72,28 @@ impl Lines {
     pub fn push(&mut self, ticket: Ticket, was_polled: bool, deadline: Timestamp, now: Timestamp) {
         let deadline = deadline.as_millisecond();
         let line = line_of(was_polled, is_near(deadline, now.as_millisecond()));
-        self.lines[line].push(WaitingPoll { ticket, deadline });
+        self.by_rank[line].push(WaitingPoll { ticket, deadline });
+    }
+
+    /// Adds a poll that goes on before all others of its line.
+    pub fn push_first(&mut self, ticket: Ticket, was_polled: bool, deadline: Timestamp) {
+        let deadline = deadline.as_millisecond();
+        let line = &mut self.by_rank[line_of(was_polled, false)];
+        line.earliest = line.earliest.min(deadline);
+        line.polls.push_front(WaitingPoll { ticket, deadline });
     }
 
     /// Returns the poll that is next.
     pub fn next(&self) -> Option<Ticket> {
-        let first = self.lines[self.turn()?].polls.front()?;
+        let first = self.by_rank[self.turn()?].polls.front()?;
         Some(first.ticket)
     }
 
     /// Removes the poll that is next, because it starts.
     pub fn start_next(&mut self) {
         let Some(line) = self.turn() else { return };
-        self.lines[line].polls.pop_front();
+        self.by_rank[line].polls.pop_front();
+        self.started = line;
         self.given = if line == REST {
             0
         } else {
@@ -93,11 +104,12 @@ impl Lines {
     /// Removes the poll that is next, because its watch is not on the agenda any more.
     pub fn skip_next(&mut self) {
         if let Some(line) = self.turn() {
-            self.lines[line].polls.pop_front();
+            self.by_rank[line].polls.pop_front();
         }
     }
 
-    /// Removes and returns up to `most` polls for which `is_wanted` is true. It looks at the first
+    /// Removes and returns up to `most` polls for which `is_wanted` is true, to go with the poll that
+    /// started last: first those of its line, so that each line gets its share. It looks at the first
     /// polls of each line only, several times as many as are wanted.
     pub fn take_some(
         &mut self,
@@ -105,7 +117,9 @@ impl Lines {
         mut is_wanted: impl FnMut(Ticket) -> bool,
     ) -> Vec<Ticket> {
         let mut taken = Vec::new();
-        for line in &mut self.lines {
+        let others = (0..=REST).filter(|line| *line != self.started);
+        for line in std::iter::once(self.started).chain(others) {
+            let line = &mut self.by_rank[line];
             let looked_at = line.polls.len().min(most.saturating_mul(4));
             let rest = line.polls.split_off(looked_at);
             line.polls.retain(|poll| {
@@ -120,15 +134,23 @@ impl Lines {
         taken
     }
 
+    /// Adds the polls of other lines behind those that wait here.
+    pub fn append(&mut self, other: Self) {
+        for (line, others) in self.by_rank.iter_mut().zip(other.by_rank) {
+            line.earliest = line.earliest.min(others.earliest);
+            line.polls.extend(others.polls);
+        }
+    }
+
     fn turn(&self) -> Option<usize> {
-        let has_any = |line: &usize| !self.lines[*line].polls.is_empty();
+        let has_any = |line: &usize| !self.by_rank[*line].polls.is_empty();
         let rest = Some(REST).filter(|_| self.given >= REST_EVERY - 1);
         rest.filter(has_any).or_else(|| (0..=REST).find(has_any))
     }
 
     /// Returns a time before which no waiting watch has its deadline; `None` if none waits.
     pub fn earliest_deadline(&self) -> Option<Timestamp> {
-        let filled = self.lines.iter().filter(|line| !line.polls.is_empty());
+        let filled = self.by_rank.iter().filter(|line| !line.polls.is_empty());
         let earliest = filled.map(|line| line.earliest).min()?;
         // A deadline has fractions of a millisecond.
         Some(Timestamp::from_millisecond(earliest.saturating_add(1)).unwrap_or(Timestamp::MAX))
@@ -145,18 +167,18 @@ impl Lines {
         let now = now.as_millisecond();
         let mut over = Vec::new();
         for index in 0..=REST {
-            if !is_near(self.lines[index].earliest, now) {
+            if !is_near(self.by_rank[index].earliest, now) {
                 continue;
             }
             let was_polled = matches!(index, POLLED_NEAR | REST);
             let target = line_of(was_polled, true);
-            for poll in std::mem::take(&mut self.lines[index]).polls {
+            for poll in std::mem::take(&mut self.by_rank[index]).polls {
                 if poll.deadline <= now && is_over(poll.ticket, was_polled) {
                     over.push(poll.ticket);
                 } else if is_near(poll.deadline, now) {
-                    self.lines[target].push(poll);
+                    self.by_rank[target].push(poll);
                 } else {
-                    self.lines[index].push(poll);
+                    self.by_rank[index].push(poll);
                 }
             }
         }
@@ -165,17 +187,17 @@ impl Lines {
 
     /// Returns the number of polls that wait.
     pub fn len(&self) -> usize {
-        self.lines.iter().map(|line| line.polls.len()).sum()
+        self.by_rank.iter().map(|line| line.polls.len()).sum()
     }
 
     /// True if no poll waits.
     pub fn is_empty(&self) -> bool {
-        self.lines.iter().all(|line| line.polls.is_empty())
+        self.by_rank.iter().all(|line| line.polls.is_empty())
     }
 
     /// Returns the first poll of each line.
     pub fn firsts(&self) -> impl Iterator<Item = Ticket> {
-        let firsts = self.lines.iter().map(|line| line.polls.front());
+        let firsts = self.by_rank.iter().map(|line| line.polls.front());
         firsts.flatten().map(|poll| poll.ticket)
     }
 
@@ -183,7 +205,7 @@ impl Lines {
     /// is close rather than exact, as some polls near their deadline are out of order.
     pub fn count_late(&self, is_late: impl Fn(Ticket) -> bool) -> usize {
         let count = |line: &Line| line.polls.partition_point(|poll| is_late(poll.ticket));
-        self.lines.iter().map(count).sum()
+        self.by_rank.iter().map(count).sum()
     }
 }
 
@@ -270,6 +292,36 @@ mod tests {
         let is_rest = |it: &&Ticket| rest.contains(&format!("{it:?}"));
         assert_eq!(order[..24].iter().filter(is_rest).count(), 6);
         assert_eq!(order.len(), 40);
+    }
+
+    /// Each request takes three: new watches cannot fill those of the others.
+    #[test]
+    fn companions_come_from_the_line_whose_turn_it_is() {
+        let all = tickets(40);
+        let mut lines = Lines::default();
+        for (n, ticket) in all.iter().enumerate() {
+            lines.push(*ticket, n < 10, at(100), START);
+        }
+        let mut rest = Vec::new();
+        for _ in 0..8 {
+            let first = lines.next().unwrap();
+            lines.start_next();
+            let mut request = vec![first];
+            request.extend(lines.take_some(2, |_| true));
+            rest.push(request.iter().filter(|it| all[..10].contains(it)).count());
+        }
+        assert_eq!(rest, [0, 0, 0, 3, 0, 0, 0, 3]);
+    }
+
+    #[test]
+    fn poll_that_goes_on_is_first_of_its_line() {
+        let all = tickets(3);
+        let mut lines = Lines::default();
+        lines.push(all[0], true, at(100), START);
+        lines.push_first(all[1], true, at(50));
+        lines.push(all[2], false, at(100), START);
+        assert_eq!(lines.earliest_deadline(), Some(later(at(50), MS)));
+        assert_eq!(start_all(&mut lines), [all[2], all[1], all[0]]);
     }
 
     #[test]
