@@ -1,6 +1,5 @@
-//! A credential: an issuer, and the parts that all kinds share. It asks the issuer once for
-//! all polls that need a secret at the same time, renews in time, and pauses after
-//! failures.
+//! A credential: an issuer, and the parts that all kinds share. It asks the issuer once for all
+//! polls that need a secret at the same time, renews in time, and pauses after failures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +41,7 @@ pub struct Credential {
     issuer: Box<dyn Issuer>,
     clock: SharedClock,
     state: Mutex<State>,
-    /// Locked while a secret is issued; other polls wait for it, or continue with the
-    /// present secret.
+    /// Locked while a secret is issued; other polls wait, or continue with the present secret.
     issuing: tokio::sync::Mutex<()>,
     /// Notified when a request on trial was answered.
     trial_ended: Notify,
@@ -235,8 +233,7 @@ impl Credential {
         self.record_signature(issued, SignatureResult::Nothing);
     }
 
-    /// Returns how far the clocks of the services are ahead of ours, in seconds: the
-    /// largest difference.
+    /// Returns how far the clocks of the services are ahead of ours, in seconds, at most.
     pub fn clock_ahead_s(&self) -> Option<i64> {
         self.state().clocks.worst_s()
     }
@@ -270,6 +267,11 @@ impl Credential {
         let failure = state.failure.as_ref().map(|it| (&it.error, it.again_at));
         let trouble = Trouble::of(&state.gate, failure, self.clock.moment());
         CredentialStatus::of(self.kind, state.issued.as_deref(), trouble)
+    }
+
+    /// Returns the secret that was issued last, whether it is valid or not. Asks no issuer.
+    pub fn issued(&self) -> Option<Arc<IssuedSecret>> {
+        self.state().issued.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

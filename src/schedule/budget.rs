@@ -74,6 +74,8 @@ pub struct Budget {
     rate: Rate,
     /// One clone for each permit in use.
     permits: Arc<()>,
+    /// The permits in use of the budgets that were merged into this one.
+    merged: Vec<Arc<()>>,
     arrival: Duration,
     paused_until: Duration,
     /// The length of the last pause.
@@ -88,6 +90,7 @@ impl Budget {
             limits,
             rate: Rate::new(limits.rate),
             permits: Arc::default(),
+            merged: Vec::new(),
             arrival: Duration::ZERO,
             paused_until: Duration::ZERO,
             last_pause: Duration::ZERO,
@@ -144,7 +147,28 @@ impl Budget {
 
     /// Returns the number of polls in flight.
     pub fn in_flight(&self) -> usize {
-        Arc::strong_count(&self.permits) - 1
+        let all = std::iter::once(&self.permits).chain(&self.merged);
+        all.map(|permits| Arc::strong_count(permits) - 1).sum()
+    }
+
+    /// Merges another budget into this one, because both are for one endpoint. The stricter limits
+    /// count, and what either has spent, paused and started counts for both.
+    pub fn merge(&mut self, other: Self, uptime: Duration) {
+        let spent = |it: &Self| {
+            it.arrival
+                .saturating_sub(uptime)
+                .div_duration_f64(it.spacing())
+        };
+        let spent = spent(self) + spent(&other);
+        self.limits = self.limits.stricter(other.limits);
+        self.rate = self.rate.merged(&other.rate, self.limits.rate);
+        self.arrival = uptime + self.spacing().mul_f64(spent);
+        self.paused_until = self.paused_until.max(other.paused_until);
+        self.last_pause = self.last_pause.max(other.last_pause);
+        self.throttled_run = self.throttled_run.max(other.throttled_run);
+        self.merged.push(other.permits);
+        self.merged.extend(other.merged);
+        self.merged.retain(|permits| Arc::strong_count(permits) > 1);
     }
 
     /// Returns the present polls a second.
@@ -365,6 +389,26 @@ mod tests {
             now += ms(50);
         }
         assert!(now > ms(20_000) && now <= ms(28_000), "{now:?}");
+    }
+
+    #[test]
+    fn merged_budgets_spend_and_pause_as_one() {
+        let mut one = budget(10.0, 4, 3);
+        let mut other = budget(2.0, 2, 8);
+        let mut permits: Vec<Admission> = (0..2).map(|_| one.admit(ms(0))).collect();
+        permits.push(other.admit(ms(0)));
+        one.merge(other, ms(0));
+        assert_eq!(one.in_flight(), 3);
+        assert!(matches!(one.admit(ms(9000)), Admission::Full));
+        permits.clear();
+        assert_eq!(one.in_flight(), 0);
+        let next = not_before(&one.admit(ms(0)));
+        assert_eq!(next, Some(ms(1000)), "three were spent of a burst of two");
+        let mut paused = budget(10.0, 4, 3);
+        paused.throttled(ms(1000), |_| ms(5000));
+        one.merge(paused, ms(2000));
+        assert_eq!(not_before(&one.admit(ms(2000))), Some(ms(6000)));
+        assert!(one.rate() <= 2.0);
     }
 
     #[test]

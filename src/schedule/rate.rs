@@ -70,6 +70,19 @@ impl Rate {
         }
     }
 
+    /// Returns the rate of two budgets that are merged, with this configured rate: the lower one.
+    pub(super) fn merged(&self, other: &Self, configured: Option<f64>) -> Self {
+        let fresh = Self::new(configured);
+        Self {
+            now: self.now.min(other.now).min(fresh.ceiling),
+            stepped_at: self.stepped_at.max(other.stepped_at),
+            throttled_until: self.throttled_until.max(other.throttled_until),
+            failed_at: self.failed_at.max(other.failed_at),
+            answers: self.answers.or(other.answers),
+            ..fresh
+        }
+    }
+
     /// Returns the polls a second.
     pub(super) fn now(&self) -> f64 {
         self.now

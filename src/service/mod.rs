@@ -36,7 +36,7 @@ use crate::service::transport::SharedTransport;
 use crate::timing::Timing;
 use crate::watch::{Expect, Params};
 
-pub use crate::credential::CredentialStatus;
+pub use crate::credential::{CredentialStatus, Generation};
 
 /// One service of the configuration, ready to be polled.
 #[derive(Clone)]
@@ -98,11 +98,18 @@ impl Base {
     /// # Errors
     /// The catalog has no such service, or the URL is invalid.
     fn url(&self, scope: &Scope, path_and_query: &str) -> Result<Url, String> {
+        self.resolved(scope)?.with(path_and_query)
+    }
+
+    /// Returns scheme, host and port; `None` if the catalog has no such service.
+    pub fn origin(&self, scope: &Scope) -> Option<String> {
+        self.resolved(scope).ok().map(BaseUrl::origin)
+    }
+
+    fn resolved<'a>(&'a self, scope: &'a Scope) -> Result<&'a BaseUrl, String> {
         match self {
-            Self::Url(base) => base.with(path_and_query),
-            Self::Catalog { types, region } => scope
-                .base_url(types, region.as_deref())?
-                .with(path_and_query),
+            Self::Url(base) => Ok(base),
+            Self::Catalog { types, region } => scope.base_url(types, region.as_deref()),
         }
     }
 }
@@ -122,7 +129,7 @@ impl std::fmt::Display for Base {
 /// Names a budget: one endpoint asked with one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BudgetKey {
-    /// Scheme, host and port; or the types and region of the catalog.
+    /// Scheme, host and port; or the types and region of the catalog, until it is known.
     pub endpoint: String,
     /// The name of the credential in the configuration.
     pub credential: String,

@@ -11,7 +11,7 @@ use crate::clock::until;
 use crate::schedule::agenda::Agenda;
 use crate::schedule::budget::Budget;
 use crate::schedule::lines::Lines;
-use crate::service::{BudgetKey, Services};
+use crate::service::{Base, BudgetKey, Generation, Service, Services};
 
 /// The least time between two warnings about one budget.
 const WARN_EVERY: Duration = Duration::from_mins(1);
@@ -91,32 +91,109 @@ fn may_repeat(warned_at: &mut Option<Duration>, uptime: Duration) -> bool {
 /// All queues, and the services that use them.
 pub(super) struct BudgetQueues {
     queues: Vec<BudgetQueue>,
+    /// The queue that each queue was merged into, or its own index. A poll in flight keeps the index
+    /// that it began with.
+    merged_into: Vec<usize>,
     by_service: HashMap<Arc<str>, usize>,
+    of_catalogs: Vec<OfCatalog>,
+}
+
+/// A queue whose endpoint is in the catalog of its credential.
+struct OfCatalog {
+    queue: usize,
+    /// One of its services; all of them have the same catalog and credential.
+    service: Arc<Service>,
+    /// The last secret whose catalog was read.
+    read: Option<Generation>,
+}
+
+impl OfCatalog {
+    /// Returns the endpoint after a new secret with a catalog came.
+    fn new_endpoint(&mut self) -> Option<String> {
+        let issued = self.service.credential.issued()?;
+        if self.read.replace(issued.generation) == Some(issued.generation) {
+            return None;
+        }
+        self.service.base.origin(&issued.scope)
+    }
 }
 
 impl BudgetQueues {
     pub(super) fn new(services: &Services) -> Self {
+        let mut all = Self {
+            queues: Vec::new(),
+            merged_into: Vec::new(),
+            by_service: HashMap::new(),
+            of_catalogs: Vec::new(),
+        };
         let mut by_key: HashMap<BudgetKey, usize> = HashMap::new();
-        let mut queues: Vec<BudgetQueue> = Vec::new();
-        let mut by_service = HashMap::new();
         for service in services.all() {
             let key = service.budget_key();
-            let index = *by_key.entry(key.clone()).or_insert(queues.len());
-            if let Some(queue) = queues.get_mut(index) {
+            let index = *by_key.entry(key.clone()).or_insert(all.queues.len());
+            if let Some(queue) = all.queues.get_mut(index) {
                 queue.budget = Budget::new(queue.budget.limits().stricter(service.limits));
             } else {
-                queues.push(BudgetQueue {
-                    key,
-                    budget: Budget::new(service.limits),
-                    waiting: Lines::default(),
-                    warned_at: HashMap::new(),
-                    warned_late_at: None,
-                    swept_at: Duration::ZERO,
-                });
+                all.add(key, service);
             }
-            by_service.insert(Arc::clone(&service.name), index);
+            all.by_service.insert(Arc::clone(&service.name), index);
         }
-        Self { queues, by_service }
+        all
+    }
+
+    fn add(&mut self, key: BudgetKey, service: &Arc<Service>) {
+        let queue = self.queues.len();
+        if matches!(service.base, Base::Catalog { .. }) {
+            self.of_catalogs.push(OfCatalog {
+                queue,
+                service: Arc::clone(service),
+                read: None,
+            });
+        }
+        self.merged_into.push(queue);
+        self.queues.push(BudgetQueue {
+            key,
+            budget: Budget::new(service.limits),
+            waiting: Lines::default(),
+            warned_at: HashMap::new(),
+            warned_late_at: None,
+            swept_at: Duration::ZERO,
+        });
+    }
+
+    /// Gives each queue of a catalog its endpoint once that is known, and merges queues that then
+    /// have the same endpoint and credential. Merged queues stay so.
+    pub(super) fn follow_catalogs(&mut self, uptime: Duration) {
+        let mut of_catalogs = std::mem::take(&mut self.of_catalogs);
+        for it in &mut of_catalogs {
+            if let Some(endpoint) = it.new_endpoint() {
+                self.place(it.queue, endpoint, uptime);
+            }
+        }
+        self.of_catalogs = of_catalogs;
+    }
+
+    fn place(&mut self, index: usize, endpoint: String, uptime: Duration) {
+        if self.is_merged(index) {
+            return;
+        }
+        self.queues[index].key.endpoint = endpoint;
+        let key = &self.queues[index].key;
+        let target = self
+            .indices()
+            .find(|other| *other != index && self.queues[*other].key == *key);
+        let Some(target) = target else { return };
+        let emptied = &mut self.queues[index];
+        let unused = Budget::new(emptied.budget.limits());
+        let budget = std::mem::replace(&mut emptied.budget, unused);
+        let waiting = std::mem::take(&mut emptied.waiting);
+        let queue = &mut self.queues[target];
+        queue.budget.merge(budget, uptime);
+        queue.waiting.append(waiting);
+        for into in &mut self.merged_into {
+            if *into == index {
+                *into = target;
+            }
+        }
     }
 
     /// Returns the queue of a service; `None` when the service is not configured.
@@ -124,19 +201,30 @@ impl BudgetQueues {
         self.by_service.get(service).copied()
     }
 
+    /// Returns the indices of the queues that are in use.
+    pub(super) fn indices(&self) -> impl Iterator<Item = usize> + use<'_> {
+        let merged_into = self.merged_into.iter().enumerate();
+        merged_into.filter_map(|(index, into)| (index == *into).then_some(index))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queues.len()
     }
 
+    /// True if this queue was merged into another one.
+    pub(super) fn is_merged(&self, index: usize) -> bool {
+        self.merged_into[index] != index
+    }
+
     pub(super) fn get(&self, index: usize) -> &BudgetQueue {
-        &self.queues[index]
+        &self.queues[self.merged_into[index]]
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &BudgetQueue> {
-        self.queues.iter()
+        self.indices().map(|index| &self.queues[index])
     }
 
     pub(super) fn queue(&mut self, index: usize) -> &mut BudgetQueue {
-        &mut self.queues[index]
+        &mut self.queues[self.merged_into[index]]
     }
 }

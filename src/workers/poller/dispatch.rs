@@ -45,10 +45,14 @@ impl Shared {
         let uptime = self.clock.uptime();
         let mut state = self.state();
         let mut turns = Vec::new();
+        state.queues.follow_catalogs(uptime);
         state.start_probes(uptime);
         let late = state.take_due(now, uptime, &mut turns);
         let mut next = None;
         for queue in 0..state.queues.len() {
+            if state.queues.is_merged(queue) {
+                continue;
+            }
             state.expire_overdue(queue, now, uptime, &mut turns);
             let admitted = state.admit(&self.services, queue, uptime, &mut turns);
             next = min_some(next, admitted);

@@ -102,7 +102,7 @@ impl Health {
 /// The budget of one host and credential.
 #[derive(Debug, Clone)]
 pub struct BudgetStatus {
-    /// The host, with scheme and port; or the types and region of the catalog.
+    /// The host, with scheme and port; or the types and region of the catalog, until it is known.
     pub host: String,
     /// The name of the credential.
     pub credential: String,
@@ -125,12 +125,11 @@ pub struct BudgetStatus {
 impl Poller {
     /// Returns the configured services, by name.
     pub fn services(&self) -> Vec<ServiceStatus> {
-        let budgets = self.budgets();
         let Moment { at: now, uptime } = self.shared.clock.moment();
         let state = self.shared.state();
         let services = self.shared.services.all().filter_map(|service| {
             let index = state.queues.index_of(&service.name)?;
-            let budget = budgets.get(index)?.clone();
+            let budget = state.look_at(state.queues.get(index), now, uptime);
             let last_answer = state.answers.of(&service.name).cloned();
             let blind = state.blind.sight.of(&service.name);
             let blind = blind.map(|(time, probe)| BlindStatus {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jobwatch::service::Base;
 use jobwatch::settings::load;
@@ -157,6 +158,7 @@ fn catalog(url: &str) -> Value {
             endpoint("eu-nl", "public", "https://eu-nl.example.com/v1.0/p"),
             endpoint("eu-de", "public", &format!("{url}/v1.0/{PROJECT}")),
         ]},
+        { "type": "rdsv3", "endpoints": [endpoint("eu-de", "public", &format!("{url}/v3/{PROJECT}"))] },
     ])
 }
 
@@ -194,6 +196,43 @@ async fn a_token_response_contains_the_service_url() {
     app.advance_secs(2).await;
     assert_eq!(app.progress(id).problems, 0);
     assert!(moved.count() > 0);
+}
+
+/// The catalog is known after the first poll of each service.
+#[tokio::test]
+async fn services_on_one_host_of_the_catalog_share_a_budget() {
+    let cloud = Cloud::start();
+    tokens_lead_to(&cloud, &cloud.jobs.url);
+    let limits = "\nrate = 1.0\nburst = 1\nconcurrency = 4\n";
+    let of_catalog = service("first", &format!("region = \"eu-de\"{limits}"));
+    let anywhere = service("second", limits).replace("\"dcs\"", "\"rds\"");
+    let stated = service("third", &format!("url = \"{}\"{limits}", cloud.jobs.url));
+    let app = cloud
+        .app_with(&format!("{KEYSTONE}{of_catalog}{anywhere}{stated}"))
+        .await;
+    let budgets = || -> Vec<_> {
+        let all = app.program.poller.budgets().into_iter();
+        all.filter(|it| it.credential == "otc").collect()
+    };
+    assert_eq!(budgets().len(), 3);
+    for name in ["first", "second", "third"] {
+        for n in 0..5 {
+            app.submit(name, &format!("job-{n}")).await;
+        }
+    }
+    app.advance_secs(10).await;
+    let hosts: Vec<_> = budgets().into_iter().map(|it| it.host).collect();
+    assert_eq!(hosts, std::slice::from_ref(&cloud.jobs.url));
+    let before = cloud.jobs.count();
+    for _ in 0..20 {
+        app.clock.advance(Duration::from_millis(500));
+        app.program.poller.run_once().await.unwrap();
+    }
+    assert!(cloud.jobs.count() - before <= 11, "one a second");
+    assert!(cloud.jobs.count() - before >= 9);
+    let services = app.program.poller.services().into_iter();
+    let shares = services.filter(|it| it.budget.host == cloud.jobs.url);
+    assert_eq!(shares.count(), 3);
 }
 
 #[tokio::test]
