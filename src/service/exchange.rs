@@ -22,6 +22,7 @@ use crate::service::Service;
 use crate::service::reach::{REDIRECTS_MAX, is_same_origin};
 use crate::service::refusals::Refusals;
 use crate::service::spelling::unescaped;
+use crate::service::spending::Spend;
 use crate::service::subject::Reading;
 use crate::service::transport::Received;
 use crate::watch::evidence::BODY_BYTES_MAX;
@@ -150,16 +151,18 @@ fn redirect_target(received: &Received, from: &Url) -> Option<Url> {
 }
 
 impl Service {
-    /// Sends the request once; after a refusal, once more with a renewed secret.
+    /// Sends the request once; after a refusal, once more with a renewed secret. `spend` is charged
+    /// for each request after the first one.
     pub(super) async fn exchange(
         &self,
         reading: Reading<'_>,
         build: &Build<'_>,
+        spend: &dyn Spend,
         now: Timestamp,
     ) -> Sent {
-        let mut sent = self.try_to_send(reading, build, now).await;
+        let mut sent = self.try_to_send(reading, build, spend, now).await;
         if matches!(sent, Err(CredentialError::Replaced { .. })) {
-            sent = self.try_to_send(reading, build, now).await;
+            sent = self.try_to_send(reading, build, spend, now).await;
         }
         sent.unwrap_or_else(|error| Sent::Problem(no_secret(&error)))
     }
@@ -168,6 +171,7 @@ impl Service {
         &self,
         reading: Reading<'_>,
         build: &Build<'_>,
+        spend: &dyn Spend,
         now: Timestamp,
     ) -> Result<Sent, CredentialError> {
         let issued = self.credential.present(now).await?;
@@ -175,7 +179,8 @@ impl Service {
         if !quiet.is_zero() {
             return Ok(Sent::Problem(self.not_shown(quiet)));
         }
-        let sent = self.send(&issued, reading, build, now).await?;
+        let request = (reading, build);
+        let sent = self.send(&issued, request, spend, now).await?;
         if !is_refused(&sent, reading, now) {
             self.note_accepted(&sent, &issued);
             return Ok(sent);
@@ -188,7 +193,8 @@ impl Service {
             self.refusals().cured_nothing(generation, generation, now);
             return Ok(sent);
         };
-        let again = self.send(&renewed, reading, build, now).await?;
+        spend.charge();
+        let again = self.send(&renewed, request, spend, now).await?;
         if is_refused(&again, reading, now) {
             let (refused, renewed) = (issued.generation, renewed.generation);
             self.refusals().cured_nothing(refused, renewed, now);
@@ -252,8 +258,8 @@ impl Service {
     async fn send(
         &self,
         issued: &Arc<IssuedSecret>,
-        reading: Reading<'_>,
-        build: &Build<'_>,
+        (reading, build): (Reading<'_>, &Build<'_>),
+        spend: &dyn Spend,
         now: Timestamp,
     ) -> Result<Sent, CredentialError> {
         let mut redirected: Option<Url> = None;
@@ -275,6 +281,7 @@ impl Service {
                 if next.is_some() {
                     redirected = next;
                     redirects += 1;
+                    spend.charge();
                     continue;
                 }
             }

@@ -3,18 +3,18 @@
 //! [`Service::observe`] makes one poll ([`poll`]): it fills the definition's request for its
 //! [`subject`], sends it ([`exchange`]), and reads the answer. A failure on the way is an
 //! observation too, so there is no error to handle. [`reach`] says where a URL that an answer
-//! names may lead. [`together`] asks for several jobs at once, and spends a
-//! budget for the [`pages`] of a list.
+//! names may lead. [`together`] asks for several jobs at once. Redirects,
+//! renewed secrets and the pages of a list are further requests: [`spending`] counts them.
 
 mod created_job;
 mod endpoint;
 mod exchange;
-pub mod pages;
 pub mod poll;
 pub mod reach;
 pub mod refusals;
 pub mod settings;
 mod spelling;
+pub mod spending;
 pub mod subject;
 pub mod together;
 pub mod transport;

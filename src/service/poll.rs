@@ -10,8 +10,8 @@ use crate::definition::explain::{Explanation, ProblemExplained, explain};
 use crate::definition::request::RenderedRequest;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
-use crate::service::pages::Unbudgeted;
 use crate::service::refusals::Refusals;
+use crate::service::spending::{Spend, Unbudgeted};
 use crate::service::subject::{Reading, Subject};
 use crate::watch::evidence::{BODY_BYTES_MAX, Evidence};
 use crate::watch::observation::{Observation, Problem, ProblemKind, Sighting};
@@ -85,20 +85,20 @@ impl Probed {
 }
 
 impl Service {
-    /// Polls one job once. After a refusal the secret is renewed and the request sent once
-    /// more.
-    pub async fn observe(&self, subject: &Subject<'_>, now: Timestamp) -> Observed {
-        if self.must_ask_together(subject) {
-            let together = self.observe_together(&[*subject], &Unbudgeted, now).await;
-            let observed = together.observed.into_iter().flatten().next();
-            return observed.expect("a list that has no request for one job answers for each");
-        }
+    /// Polls one job once, if the API has a request for one job. After a refusal the secret is
+    /// renewed and the request sent once more.
+    pub async fn observe(
+        &self,
+        subject: &Subject<'_>,
+        spend: &dyn Spend,
+        now: Timestamp,
+    ) -> Observed {
         let reading = match self.reading_at(subject.stage) {
             Ok(reading) => reading,
             Err(problem) => return Observed::problem(problem),
         };
         let build = |scope: &Scope| self.request(reading, subject, scope);
-        let answered = match self.exchange(reading, &build, now).await {
+        let answered = match self.exchange(reading, &build, spend, now).await {
             Sent::Problem(problem) => return Observed::problem(problem),
             Sent::Received(answered) => answered,
         };
@@ -136,7 +136,7 @@ impl Service {
             Ok(request) => request,
             Err(problem) => return Probed::problem(shown(), problem),
         };
-        match self.exchange(reading, &build, now).await {
+        match self.exchange(reading, &build, &Unbudgeted, now).await {
             Sent::Problem(problem) => Probed::problem(request, problem),
             Sent::Received(answered) => {
                 let answer = answered.received.answer();

@@ -12,16 +12,17 @@ use crate::definition::batch::{Batch, NextPage, PAGES_MAX};
 use crate::definition::reading::list::read_batch;
 use crate::service::Service;
 use crate::service::exchange::{Answered, Sent};
-use crate::service::pages::SpendPage;
 use crate::service::poll::{KeptAnswer, Observed, kept_answer, misconfigured};
 use crate::service::reach::AllowedHosts;
+use crate::service::spending::Spend;
 use crate::service::subject::{Reading, Subject};
 use crate::watch::observation::{Observation, Problem, ProblemKind};
 use crate::watch::stage::Stage;
 
 /// The result of one request for several jobs.
 pub struct Together {
-    /// One for each subject, in their order; `None` for one that must be asked for alone.
+    /// One for each subject, in their order; `None` for one that must be asked for alone, or on the
+    /// [`rest`](Self::rest) of the list.
     pub observed: Vec<Option<Observed>>,
     /// The problem that stopped the request; the observations before it count.
     pub problem: Option<Observation>,
@@ -29,6 +30,39 @@ pub struct Together {
     pub requests: u32,
     /// The last page that was read, as evidence of a job that is not on the list.
     last_page: Option<KeptAnswer>,
+    bookmark: Bookmark,
+    /// True if the list goes on at the bookmark, and has no request for one job.
+    goes_on: bool,
+}
+
+/// The place at which the reading of a list goes on.
+#[derive(Debug, Clone, Default)]
+pub struct Bookmark {
+    next: PagePosition,
+    /// The pages that were read.
+    read: Vec<PagePosition>,
+}
+
+impl Bookmark {
+    /// Goes to the page that follows.
+    ///
+    /// # Errors
+    /// It was read already, or the list is too long.
+    fn turn_to(&mut self, next: PagePosition) -> Result<(), Problem> {
+        self.read.push(std::mem::replace(&mut self.next, next));
+        let unreadable = |message| Err(Problem::new(ProblemKind::Unreadable, message));
+        if self.read.contains(&self.next) {
+            return unreadable("the pages of the list go in a circle".to_owned());
+        }
+        if self.pages_read() >= PAGES_MAX {
+            return unreadable(format!("the list has more than {PAGES_MAX} pages"));
+        }
+        Ok(())
+    }
+
+    fn pages_read(&self) -> u32 {
+        u32::try_from(self.read.len()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Together {
@@ -42,6 +76,18 @@ impl Together {
             Some(Observation::Sighting(_)) => false,
             None => self.observed.len() > 1 && shown <= requests,
         }
+    }
+
+    /// True if the service could not answer the request, and showed no job.
+    pub fn has_failed(&self) -> bool {
+        let problem = self.problem.as_ref();
+        problem.is_some_and(is_failure) && self.missing() == self.observed.len()
+    }
+
+    /// Returns the place at which the list goes on, if its budget or its time was used up before
+    /// every job was seen, and the jobs that are missing cannot be asked for alone.
+    pub fn rest(&self) -> Option<&Bookmark> {
+        self.goes_on.then_some(&self.bookmark)
     }
 
     fn missing(&self) -> usize {
@@ -112,19 +158,34 @@ fn refuses_together(problem: &Problem) -> bool {
     }
 }
 
+fn is_failure(observation: &Observation) -> bool {
+    matches!(observation, Observation::Problem(problem)
+        if matches!(problem.kind, ProblemKind::Unreachable | ProblemKind::ServerError))
+}
+
 /// The jobs that a request is for, and the budget of its pages.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     subjects: &'a [Subject<'a>],
-    spend: &'a dyn SpendPage,
+    spend: &'a dyn Spend,
     now: Timestamp,
+}
+
+/// The end of the reading of a list.
+enum End {
+    /// No page that follows is needed.
+    Complete,
+    /// The budget or the time was used up.
+    Cut,
 }
 
 /// The longest time for all pages of a list, in times of one request.
 const REQUESTS_LONG: u32 = 4;
 
 /// The position of a page in a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum PagePosition {
+    #[default]
     First,
     /// The page with this number or mark.
     Named(String),
@@ -138,12 +199,13 @@ impl Service {
     }
 
     /// Polls several jobs with one request, or one for each page. All subjects must be at the same
-    /// stage and have the same params. Before each page after the first one it spends a request of
-    /// the budget; where each job can be asked for alone, no further page is read if there is none.
+    /// stage and have the same params, and stand at the same bookmark. Before each page after the
+    /// first one it spends a request of the budget, and stops if there is none.
     pub async fn observe_together(
         &self,
         subjects: &[Subject<'_>],
-        spend: &dyn SpendPage,
+        bookmark: Option<&Bookmark>,
+        spend: &dyn Spend,
         now: Timestamp,
     ) -> Together {
         let mut together = Together {
@@ -151,48 +213,72 @@ impl Service {
             problem: None,
             requests: 0,
             last_page: None,
+            bookmark: bookmark.cloned().unwrap_or_default(),
+            goes_on: false,
         };
         let stage = subjects.first().and_then(|subject| subject.stage);
+        let alone = self.batch_at(stage).is_none_or(|batch| batch.alone);
+        let wanted = Wanted {
+            subjects,
+            spend,
+            now,
+        };
         let result = match (self.reading_at(stage), self.batch_at(stage)) {
             (Ok(reading), Some(batch)) => {
-                let limit = reading.timing.request_timeout() * REQUESTS_LONG;
-                let wanted = Wanted {
-                    subjects,
-                    spend,
-                    now,
-                };
-                let pages = self.read_pages(reading, batch, wanted, &mut together);
-                match tokio::time::timeout(limit, pages).await {
-                    Ok(read) => read,
-                    Err(_) => Err(too_long(limit)),
-                }
+                self.read_in_time(reading, batch, wanted, &mut together)
+                    .await
             }
             (Err(problem), _) => Err(problem),
             (Ok(_), None) => Err(misconfigured("there is no [batch]".to_owned())),
         };
         let missing = match result {
-            Ok(()) => Problem::new(ProblemKind::NotFound, "the list does not have this job"),
+            Ok(End::Complete) => {
+                Problem::new(ProblemKind::NotFound, "the list does not have this job")
+            }
+            Ok(End::Cut) if !alone => {
+                together.goes_on = together.missing() > 0;
+                return together;
+            }
+            Ok(End::Cut) => return together,
             Err(problem) => {
                 together.problem = Some(Observation::Problem(problem.clone()));
                 problem
             }
         };
-        let alone = self.batch_at(stage).is_none_or(|batch| batch.alone);
         if !alone || counts_for_all(&missing) {
             together.fill(&missing);
         }
         together
     }
 
-    /// Reads page after page until every job was seen, no page follows, or further pages cost more
-    /// than to ask for each job that is left.
+    /// Reads pages until the time for one list is over. If that was enough for a page, the list goes on
+    /// later.
+    async fn read_in_time(
+        &self,
+        reading: Reading<'_>,
+        batch: &Batch,
+        wanted: Wanted<'_>,
+        together: &mut Together,
+    ) -> Result<End, Problem> {
+        let limit = reading.timing.request_timeout() * REQUESTS_LONG;
+        let read_before = together.bookmark.pages_read();
+        let pages = self.read_pages(reading, batch, wanted, together);
+        match tokio::time::timeout(limit, pages).await {
+            Ok(read) => read,
+            Err(_) if together.bookmark.pages_read() > read_before => Ok(End::Cut),
+            Err(_) => Err(too_long(limit)),
+        }
+    }
+
+    /// Reads page after page until every job was seen, no page follows, the budget is used up, or
+    /// further pages cost more than to ask for each job that is left.
     async fn read_pages(
         &self,
         reading: Reading<'_>,
         batch: &Batch,
         wanted: Wanted<'_>,
         together: &mut Together,
-    ) -> Result<(), Problem> {
+    ) -> Result<End, Problem> {
         let Wanted {
             subjects,
             spend,
@@ -204,12 +290,13 @@ impl Service {
             .zip(&params)
             .map(|(subject, params)| subject.asked(params))
             .collect();
-        let mut position = PagePosition::First;
-        for number in 0..PAGES_MAX {
+        loop {
+            let position = together.bookmark.next.clone();
+            let number = together.bookmark.pages_read();
             let build =
                 |scope: &Scope| self.page_request(reading, batch, subjects, &position, scope);
             together.requests += 1;
-            let answered = match self.exchange(reading, &build, now).await {
+            let answered = match self.exchange(reading, &build, spend, now).await {
                 Sent::Problem(problem) => return Err(problem),
                 Sent::Received(answered) => answered,
             };
@@ -222,17 +309,16 @@ impl Service {
             let next = position_of(page.next, &self.allow_hosts, &answered);
             self.keep(together, page.observations, &answered);
             if batch.stops_paying_after(together.requests, together.missing()) {
-                return Ok(());
+                return Ok(End::Complete);
             }
-            match next? {
-                Some(next) if spend.spend_page(!batch.alone) => position = next,
-                Some(_) | None => return Ok(()),
+            let Some(next) = next? else {
+                return Ok(End::Complete);
+            };
+            together.bookmark.turn_to(next)?;
+            if !spend.spend_page() {
+                return Ok(End::Cut);
             }
         }
-        Err(Problem::new(
-            ProblemKind::Unreadable,
-            format!("the list has more than {PAGES_MAX} pages"),
-        ))
     }
 
     /// Keeps the observations of one page; a job that was seen on an earlier page stays.

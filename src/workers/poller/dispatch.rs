@@ -25,7 +25,7 @@ const OVERDUE: Duration = Duration::from_secs(30);
 pub(super) const UNPOLLED_OVERDUE: Duration = Duration::from_mins(10);
 
 /// The pause of a late poll when its budget has no room.
-const LATE_POLL_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const LATE_POLL_PAUSE: Duration = Duration::from_secs(30);
 
 /// The next watch in the queue of a budget, if it may be polled.
 enum NextTurn {
@@ -61,7 +61,7 @@ impl Shared {
             queues.queue(queue).keep_up(agenda, uptime);
         }
         for ticket in late {
-            turns.extend(state.admit_late(ticket, uptime));
+            turns.extend(state.admit_late(&self.services, ticket, uptime));
         }
         state.polls += turns
             .iter()
@@ -129,6 +129,10 @@ impl State {
         if let Some(entry) = self.agenda.entry(ticket) {
             let deadline = self.blind.deadline_of(entry, now);
             let waiting = &mut self.queues.queue(queue).waiting;
+            if self.bookmarks.has(entry.id) {
+                waiting.push_first(ticket, entry.was_polled(), deadline);
+                return;
+            }
             waiting.push(ticket, entry.was_polled(), deadline, now);
         }
     }
@@ -255,7 +259,12 @@ impl State {
     }
 
     /// Admits a late poll if no watch waits for the budget; otherwise schedules it again.
-    fn admit_late(&mut self, ticket: Ticket, uptime: Duration) -> Option<Turn> {
+    fn admit_late(
+        &mut self,
+        services: &Services,
+        ticket: Ticket,
+        uptime: Duration,
+    ) -> Option<Turn> {
         // Only a watch that was removed has no queue: late polls are for configured services.
         let index = self.queue_of(ticket)?;
         let queue = self.queues.queue(index);
@@ -264,12 +273,14 @@ impl State {
             && self.blind.sight.may_poll(&entry.service, entry.id)
             && let Admission::Granted(permit) = queue.budget.admit(uptime)
         {
+            let service = services.get(&entry.service);
+            let companions = service.and_then(|service| self.none_beside(service, ticket, uptime));
             return Some(Turn {
                 taken: Taken {
                     ticket,
                     duty: Duty::PollLate,
                 },
-                companions: None,
+                companions,
                 permit: Some((index, permit)),
             });
         }

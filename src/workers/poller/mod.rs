@@ -7,14 +7,16 @@
 //! Around these two: [`load`] brings watches from the store to the agenda, a
 //! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
 //! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
-//! [`together`] asks for several jobs at once, [`answers`] keeps the last answer of each service,
-//! [`interned`] has the values that watches share, [`status`] shows services and budgets,
+//! [`together`] asks for several jobs at once, [`bookmarks`] has the pages from which lists go on,
+//! [`spending`] counts the further requests of a poll, [`answers`] keeps the last answer of each
+//! service, [`interned`] has the values that watches share, [`status`] shows services and budgets,
 //! [`unpolled`] explains an end without a poll, and [`blindness`] keeps the watches of services
 //! whose jobs cannot be seen.
 
 mod answers;
 mod backlog;
 mod blindness;
+mod bookmarks;
 mod budget_queue;
 mod commit;
 mod decision;
@@ -26,6 +28,7 @@ mod load;
 mod poll;
 mod progress;
 mod report;
+mod spending;
 mod status;
 mod together;
 mod unpolled;
@@ -56,6 +59,7 @@ pub use crate::workers::poller::answers::LastAnswer;
 use crate::workers::poller::answers::LastAnswers;
 use crate::workers::poller::backlog::{Backlog, Flush};
 use crate::workers::poller::blindness::BlindServices;
+use crate::workers::poller::bookmarks::Bookmarks;
 use crate::workers::poller::budget_queue::BudgetQueues;
 pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
@@ -136,6 +140,8 @@ struct State {
     left: Left,
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
     alone: HashSet<WatchId>,
+    /// The watches whose list goes on at a later page.
+    bookmarks: Bookmarks,
     /// The services and params whose jobs are asked for one by one until this uptime, because a
     /// request for several of them saved none.
     one_by_one_until: HashMap<(Arc<str>, Arc<Params>), Duration>,
@@ -179,6 +185,7 @@ impl Poller {
             changes_read: None,
             left: Left::default(),
             alone: HashSet::new(),
+            bookmarks: Bookmarks::default(),
             one_by_one_until: HashMap::new(),
             params: Interned::default(),
             labels: Interned::default(),

@@ -19,6 +19,7 @@ use crate::watch::tracking::Tracking;
 use crate::watch::transition::{self, Step};
 use crate::watch::{Watch, WatchId};
 use crate::workers::poller::blindness::TimeLimits;
+use crate::workers::poller::bookmarks::Companions;
 use crate::workers::poller::commit::{Committed, Saved};
 use crate::workers::poller::decision::{Decision, Effect};
 use crate::workers::poller::in_flight::InFlight;
@@ -40,7 +41,7 @@ pub(super) struct Turn {
     pub(super) taken: Taken,
     /// The other watches whose jobs the same request asks for; `None` for a request that asks for
     /// one job only.
-    pub(super) companions: Option<Vec<Ticket>>,
+    pub(super) companions: Option<Companions>,
     /// The queue of the budget, and the permit for one request; `None` for a duty without a
     /// request.
     pub(super) permit: Option<(usize, Permit)>,
@@ -49,7 +50,7 @@ pub(super) struct Turn {
 impl Turn {
     /// Returns the number of watches that it polls.
     pub(super) fn watches(&self) -> u64 {
-        self.companions.as_ref().map_or(0, Vec::len) as u64 + 1
+        self.companions.as_ref().map_or(0, |it| it.tickets.len()) as u64 + 1
     }
 }
 
@@ -121,7 +122,9 @@ impl Poll {
             return None;
         };
         let started = self.shared.clock.now();
-        let observed = service.observe(&subject_of(&entry), started).await;
+        let observed = service
+            .observe(&subject_of(&entry), &self.spending(), started)
+            .await;
         let limits = self.account(&service, &entry, &observed);
         self.shared.judge(taken, &entry, &service, observed, limits)
     }
@@ -160,7 +163,7 @@ impl Drop for Poll {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.shared.try_again(self.turn.taken);
-            for ticket in self.turn.companions.take().unwrap_or_default() {
+            for ticket in self.turn.companions.take().unwrap_or_default().tickets {
                 // Alone, so that the job whose answer is the cause cannot stop the others again.
                 self.shared.ask_alone_later(ticket);
             }
@@ -303,6 +306,7 @@ impl Shared {
             let mut state = self.state();
             state.agenda.forget(id);
             state.alone.remove(&id);
+            state.bookmarks.forget(id);
             state.left.recent.insert(id);
         }
         let Some((watch, decision)) = late else {

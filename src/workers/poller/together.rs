@@ -10,14 +10,15 @@ use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
 use crate::schedule::reason::Reason;
 use crate::service::Service;
-use crate::service::pages::SpendPage;
 use crate::service::poll::Observed;
 use crate::service::subject::Subject;
-use crate::service::together::Together;
+use crate::service::together::{Bookmark, Together};
 use crate::watch::observation::Observation;
 use crate::watch::{Params, WatchId};
 use crate::workers::poller::blindness::TimeLimits;
+use crate::workers::poller::bookmarks::Companions;
 use crate::workers::poller::decision::Decision;
+use crate::workers::poller::dispatch::LATE_POLL_PAUSE;
 use crate::workers::poller::poll::{Poll, Taken, subject_of};
 use crate::workers::poller::{SAVES_MAX, Shared, State};
 
@@ -50,7 +51,7 @@ impl Poll {
         let subjects: Vec<Subject<'_>> =
             members.iter().map(|(_, entry)| subject_of(entry)).collect();
         let together = service
-            .observe_together(&subjects, &self.pages(), started)
+            .observe_together(&subjects, self.bookmark(), &self.spending(), started)
             .await;
         drop(subjects);
         self.account_together(&service, &together);
@@ -59,6 +60,7 @@ impl Poll {
         let limits = self.note_sight_together(&service, &members, &together);
         let mut decisions = Vec::new();
         let observed = together.observed.into_iter().zip(limits);
+        let rest = together.rest().cloned().map(Arc::new);
         for ((taken, entry), (observed, limits)) in members.into_iter().zip(observed) {
             match observed {
                 Some(observed) => {
@@ -68,22 +70,21 @@ impl Poll {
                 }
                 None => self.shared.ask_alone(taken, &entry),
             }
+                None if rest.is_some() => self.shared.go_on(taken, &entry, rest.as_ref()),
         }
         self.shared.save_all(decisions).await;
     }
 
-    /// Returns the budget for the pages of a list.
-    fn pages(&self) -> Pages {
-        Pages {
-            shared: Arc::clone(&self.shared),
-            queue: self.turn.permit.as_ref().map(|(queue, _)| *queue),
-        }
+    fn bookmark(&self) -> Option<&Bookmark> {
+        let companions = self.turn.companions.as_ref()?;
+        companions.bookmark.as_deref()
     }
 
     /// Returns the watches of this turn that are still on the agenda.
     fn members(&self) -> Vec<Member> {
         let state = self.shared.state();
-        let others = self.turn.companions.iter().flatten().map(|ticket| Taken {
+        let others = self.turn.companions.iter().flat_map(|it| &it.tickets);
+        let others = others.map(|ticket| Taken {
             ticket: *ticket,
             duty: Duty::Poll,
         });
@@ -189,6 +190,25 @@ impl Shared {
             let saving = Saving {
                 shared: Arc::clone(self),
                 taken,
+    /// Puts a watch back whose job the list may have on a later page: it is read soon.
+    fn go_on(&self, taken: Taken, entry: &Entry, rest: Option<&Arc<Bookmark>>) {
+        let uptime = self.clock.uptime();
+        let mut state = self.state();
+        let State {
+            agenda, bookmarks, ..
+        } = &mut *state;
+        if let Some(rest) = rest {
+            bookmarks.keep(entry.id, rest, uptime);
+        }
+        let pause = match taken.duty {
+            Duty::PollLate => LATE_POLL_PAUSE,
+            Duty::Poll | Duty::Expire => Duration::ZERO,
+        };
+        let planned = agenda.planned(entry.id);
+        let reason = planned.map_or(Reason::Interval, |planned| planned.reason);
+        agenda.schedule_for(reason, taken.ticket, taken.duty, uptime + pause);
+    }
+
             };
             under_way.spawn(saving.run(decision));
         }
@@ -206,26 +226,6 @@ impl Shared {
             ticket,
             duty: Duty::Poll,
         });
-    }
-}
-
-/// The pages of a list, which spend a budget.
-struct Pages {
-    shared: Arc<Shared>,
-    queue: Option<usize>,
-}
-
-impl SpendPage for Pages {
-    fn spend_page(&self, is_must: bool) -> bool {
-        let Some(queue) = self.queue else { return true };
-        let uptime = self.shared.clock.uptime();
-        let mut state = self.shared.state();
-        let budget = &mut state.queues.queue(queue).budget;
-        let is_spent = budget.spend(uptime);
-        if is_must && !is_spent {
-            budget.charge(uptime);
-        }
-        is_must || is_spent
     }
 }
 
@@ -273,26 +273,23 @@ impl State {
         queue: usize,
         ticket: Ticket,
         uptime: Duration,
-    ) -> Option<Vec<Ticket>> {
+    ) -> Option<Companions> {
+        let is_one_by_one = self.is_one_by_one(ticket, uptime);
         let Self {
             agenda,
             queues,
             alone,
-            one_by_one_until,
+            bookmarks,
             ..
         } = self;
         let first = agenda.entry(ticket)?;
-        let key = (Arc::clone(&first.service), Arc::clone(&first.params));
-        let is_one_by_one = one_by_one_until
-            .get(&key)
-            .is_some_and(|until| *until > uptime);
         let is_alone = alone.remove(&first.id) || is_one_by_one;
         let batch = service.batch_at(first.tracking.stage())?;
         let takes = |entry: &Entry| {
             batch.takes(subject_of(entry).present_id()) && entry.tracking.follow().is_none()
         };
         if is_alone || !takes(first) {
-            return None;
+            return self.none_beside(service, ticket, uptime);
         }
         let most = if batch.is_list() {
             TOGETHER_MAX
@@ -300,11 +297,50 @@ impl State {
             batch.max
         };
         let waiting = &mut queues.queue(queue).waiting;
-        let others = waiting.take_some(most.saturating_sub(1), |ticket| {
+        let tickets = waiting.take_some(most.saturating_sub(1), |ticket| {
             agenda.entry(ticket).is_some_and(|entry| {
-                share_a_request(entry, first) && !alone.contains(&entry.id) && takes(entry)
+                share_a_request(entry, first)
+                    && !alone.contains(&entry.id)
+                    && takes(entry)
+                    && is_at(entry)
             })
         });
-        (!batch.needs_more_than(others.len() + 1)).then_some(others)
+        for entry in tickets.iter().filter_map(|ticket| agenda.entry(*ticket)) {
+            bookmarks.forget(entry.id);
+        }
+        let pays = !batch.needs_more_than(tickets.len() + 1);
+        pays.then_some(Companions { tickets, bookmark })
+    }
+
+    /// True while the watches that share a request with this one are asked for one by one.
+    fn is_one_by_one(&self, ticket: Ticket, uptime: Duration) -> bool {
+        let Some(entry) = self.agenda.entry(ticket) else {
+            return false;
+        };
+        let key = (Arc::clone(&entry.service), Arc::clone(&entry.params));
+        let until = self.one_by_one_until.get(&key);
+        until.is_some_and(|until| *until > uptime)
+    }
+
+    /// Returns no companions for a watch that is asked for by itself; `None` if the API has a request
+    /// for one job.
+    pub(super) fn none_beside(
+        &mut self,
+        service: &Service,
+        ticket: Ticket,
+        uptime: Duration,
+    ) -> Option<Companions> {
+        let entry = self.agenda.entry(ticket)?;
+        let batch = service.batch_at(entry.tracking.stage())?;
+        let is_list = !batch.alone && entry.tracking.follow().is_none();
+        is_list.then(|| Companions {
+            tickets: Vec::new(),
+            bookmark: self.bookmarks.take(entry.id, uptime),
+        })
     }
 }
+        let bookmark = bookmarks.take(first.id, uptime);
+        let is_at = |entry: &Entry| match (&bookmark, bookmarks.of(entry.id, uptime)) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };

@@ -3,6 +3,7 @@
 mod access;
 mod backlog;
 mod badge;
+mod batches;
 mod blindness;
 mod budgets;
 mod callbacks;
