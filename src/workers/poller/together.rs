@@ -27,6 +27,8 @@ const TOGETHER_MAX: usize = 10_000;
 
 /// The time for which watches are asked for one by one after a request that saved none.
 const ONE_BY_ONE_FOR: Duration = Duration::from_mins(10);
+/// The same after a request that the service could not answer.
+const ONE_BY_ONE_AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// The most services and params that are remembered for that.
 const ONE_BY_ONE_MAX: usize = 10_000;
 
@@ -58,9 +60,9 @@ impl Poll {
         self.shared
             .note_saving(&service, members.first(), &together);
         let limits = self.note_sight_together(&service, &members, &together);
+        let rest = together.rest().cloned().map(Arc::new);
         let mut decisions = Vec::new();
         let observed = together.observed.into_iter().zip(limits);
-        let rest = together.rest().cloned().map(Arc::new);
         for ((taken, entry), (observed, limits)) in members.into_iter().zip(observed) {
             match observed {
                 Some(observed) => {
@@ -68,9 +70,9 @@ impl Poll {
                     let decision = shared.judge(taken, &entry, &service, observed, limits);
                     decisions.extend(decision.map(|decision| (taken, decision)));
                 }
+                None if rest.is_some() => self.shared.go_on(taken, &entry, rest.as_ref()),
                 None => self.shared.ask_alone(taken, &entry),
             }
-                None if rest.is_some() => self.shared.go_on(taken, &entry, rest.as_ref()),
         }
         self.shared.save_all(decisions).await;
     }
@@ -154,20 +156,28 @@ impl Poll {
 }
 
 impl Shared {
-    /// Notes that a request for several jobs saved none: it was refused, or showed no more jobs than
-    /// it cost requests. For a time each of these watches is then asked for alone.
+    /// Notes that a request for several jobs failed or saved none: it was refused, or showed no more
+    /// jobs than it cost requests. For a time each of these watches is then asked for alone.
     fn note_saving(&self, service: &Service, first: Option<&Member>, together: &Together) {
         let Some((_, first)) = first else { return };
         let batch = service.batch_at(first.tracking.stage());
-        if !batch.is_some_and(|batch| batch.alone) || !together.saved_no_requests() {
+        if !batch.is_some_and(|batch| batch.alone) {
             return;
         }
+        let pause = if together.saved_no_requests() {
+            ONE_BY_ONE_FOR
+        } else if together.has_failed() {
+            ONE_BY_ONE_AFTER_FAILURE
+        } else {
+            return;
+        };
         let uptime = self.clock.uptime();
         let one_by_one_until = &mut self.state().one_by_one_until;
         one_by_one_until.retain(|_, until| *until > uptime);
         if one_by_one_until.len() < ONE_BY_ONE_MAX {
             let key = (Arc::clone(&service.name), Arc::clone(&first.params));
-            one_by_one_until.insert(key, uptime.saturating_add(ONE_BY_ONE_FOR));
+            let until = one_by_one_until.entry(key).or_default();
+            *until = uptime.saturating_add(pause).max(*until);
         }
     }
 
@@ -180,16 +190,6 @@ impl Shared {
         state.agenda.schedule_for(Reason::Alone, ticket, duty, due);
     }
 
-    /// Saves decisions side by side, so that they share the commits of the store.
-    async fn save_all(self: &Arc<Self>, decisions: Vec<(Taken, Decision)>) {
-        let mut under_way = JoinSet::new();
-        for (taken, decision) in decisions {
-            if under_way.len() == SAVES_MAX {
-                under_way.join_next().await;
-            }
-            let saving = Saving {
-                shared: Arc::clone(self),
-                taken,
     /// Puts a watch back whose job the list may have on a later page: it is read soon.
     fn go_on(&self, taken: Taken, entry: &Entry, rest: Option<&Arc<Bookmark>>) {
         let uptime = self.clock.uptime();
@@ -209,6 +209,16 @@ impl Shared {
         agenda.schedule_for(reason, taken.ticket, taken.duty, uptime + pause);
     }
 
+    /// Saves decisions side by side, so that they share the commits of the store.
+    async fn save_all(self: &Arc<Self>, decisions: Vec<(Taken, Decision)>) {
+        let mut under_way = JoinSet::new();
+        for (taken, decision) in decisions {
+            if under_way.len() == SAVES_MAX {
+                under_way.join_next().await;
+            }
+            let saving = Saving {
+                shared: Arc::clone(self),
+                taken,
             };
             under_way.spawn(saving.run(decision));
         }
@@ -296,6 +306,11 @@ impl State {
         } else {
             batch.max
         };
+        let bookmark = bookmarks.take(first.id, uptime);
+        let is_at = |entry: &Entry| match (&bookmark, bookmarks.of(entry.id, uptime)) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
         let waiting = &mut queues.queue(queue).waiting;
         let tickets = waiting.take_some(most.saturating_sub(1), |ticket| {
             agenda.entry(ticket).is_some_and(|entry| {
@@ -339,8 +354,3 @@ impl State {
         })
     }
 }
-        let bookmark = bookmarks.take(first.id, uptime);
-        let is_at = |entry: &Entry| match (&bookmark, bookmarks.of(entry.id, uptime)) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        };

@@ -138,3 +138,23 @@ async fn pages_of_a_late_poll_spend_the_budget() {
     assert!(counts.iter().all(|count| *count <= 1), "{counts:?}");
     assert!(counts.iter().sum::<usize>() >= 9, "a late poll was made");
 }
+
+#[tokio::test]
+async fn a_batch_that_fails_is_not_sent_again_for_a_minute() {
+    let batch = format!(
+        "{ALONE}[batch]\npath = \"/batch\"\nquery = {{ ids = \"{{job_ids}}\" }}\nitems = \"$.jobs[*]\"\n"
+    );
+    let answer = |path: &str| match path.strip_prefix("/jobs/") {
+        Some(job_id) => json(&format!(r#"{{"id":"{job_id}","status":"RUNNING"}}"#)),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    let stand = Stand::start(&batch, OFTEN, answer).await;
+    for n in 0..3 {
+        stand.app.submit("jobs", &format!("job-{n}")).await;
+    }
+    stand.seconds(55).await;
+    assert_eq!(stand.count_of("/batch"), 1);
+    assert!(stand.count_of("/jobs") > 40);
+    stand.seconds(20).await;
+    assert_eq!(stand.count_of("/batch"), 2);
+}
