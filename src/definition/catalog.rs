@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[1].to_string().contains("typo.toml"));
         assert!(
-            errors[1].message.contains("unknown field `state`"),
+            errors[1].message.contains("unknown setting `state`"),
             "{}",
             errors[1]
         );

@@ -120,7 +120,7 @@ fn unknown_key_is_reported_with_its_line() {
     let diagnostics = diagnostics(&format!("{HEAD}[job]\nstatsu = \"$.a\"\n"));
     assert_eq!(diagnostics.len(), 1);
     assert!(
-        diagnostics[0].starts_with("x.toml:7: unknown field `statsu`"),
+        diagnostics[0].starts_with("x.toml:7: unknown setting `statsu`; did you mean `status`?"),
         "{diagnostics:?}"
     );
 }

@@ -7,6 +7,7 @@
 mod lint;
 mod parts;
 mod poll;
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::definition::selector::{Selector, Selectors};
 use crate::definition::states::{Refused, States};
 use crate::definition::{Definition, ErrorBody, ErrorRule, JobSelectors, request};
 use crate::diagnostic::{Diagnostic, Level};
-use crate::tree::line::{line_at, line_of_key};
+use crate::tree::line::line_of_key;
 use crate::watch::observation::{JobState, Proof};
 
 /// The default selectors of error codes: the forms seen in the Huawei Cloud family. Other
@@ -43,7 +44,7 @@ const ERROR_MESSAGE: [&str; 4] = ["$.error.message", "$.error_msg", "$.errMsg", 
 /// Returns every error with its line; only the first if the file is not TOML or has an
 /// unknown key.
 pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<Diagnostic>> {
-    let file = read(origin, text).map_err(|error| vec![error])?;
+    let file = source::read(origin, text).map_err(|error| vec![error])?;
     let mut check = Check {
         origin,
         text,
@@ -63,31 +64,6 @@ pub fn compile(name: &str, origin: &str, text: &str) -> Result<Definition, Vec<D
     }
 }
 
-/// Reads the file as it is written.
-///
-/// # Errors
-/// Names the line, the key and the mistake.
-fn read(origin: &str, text: &str) -> Result<File, Diagnostic> {
-    let wrong = |key: &str, error: &toml::de::Error| {
-        let line = error.span().map(|span| line_at(text, span.start));
-        let message = match key {
-            "pace.after" => PACE_ALLOWED,
-            _ => error.message().trim(),
-        };
-        Diagnostic::error(origin, line, key, message)
-    };
-    let document = toml::Deserializer::parse(text).map_err(|error| wrong("", &error))?;
-    serde_path_to_error::deserialize(document).map_err(|error| {
-        let path = error.path().to_string();
-        // The root has no name, and an unknown key is named by its message.
-        let is_unnamed = path == "." || error.inner().message().contains("unknown field");
-        wrong(if is_unnamed { "" } else { &path }, error.inner())
-    })
-}
-
-/// The forms of `[pace] after`, which serde cannot name: it tries each in turn.
-const PACE_ALLOWED: &str = "must be a selector in quotes, a table { at = …, unit = … } with the unit seconds, milliseconds, minutes or epoch, or a list of these";
-
 /// Collects the errors of one file.
 pub(super) struct Check<'a> {
     origin: &'a str,
@@ -103,7 +79,7 @@ impl Check<'_> {
     }
 
     /// Notes something that works, but may be a mistake.
-    fn warn(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn warn(&mut self, key: &str, message: impl Into<String>) {
         self.warnings.push(Diagnostic {
             level: Level::Warning,
             ..Diagnostic::error(self.origin, self.line_of(key), key, message)
@@ -146,7 +122,6 @@ impl Check<'_> {
         let batch = self.batch(file);
         if let Some(request) = &request {
             let used = rules.iter().flat_map(Rule::params);
-            let used = used.chain(batch.iter().flat_map(Batch::params));
             let used: Vec<&str> = used.collect();
             self.params(&file.params, request, &used, batch.as_ref());
         }
@@ -214,17 +189,22 @@ impl Check<'_> {
                 .placeholders()
                 .any(|placeholder| placeholder == name)
         };
-        for placeholder in request.placeholders().chain(used.iter().copied()) {
+        let of_batch: Vec<&str> = batch.iter().flat_map(|batch| batch.params()).collect();
+        let of_request: Vec<&str> = request.placeholders().chain(used.iter().copied()).collect();
+        let is_inherited = |name: &&str| !of_request.contains(name);
+        let own = of_batch.iter().copied().filter(is_inherited);
+        let named = of_request.iter().map(|name| ("request", *name));
+        for (table, placeholder) in named.chain(own.map(|name| ("batch", name))) {
             if placeholder != request::JOB_ID && !params.iter().any(|param| param == placeholder) {
                 let message =
                     format!("`{{{placeholder}}}` is not listed in `params`, so it has no value");
-                self.wrong("request", message);
+                self.wrong(table, message);
             }
         }
         for param in params {
             if param == request::JOB_ID {
                 self.wrong("params", "must not list `job_id`, which every watch has");
-            } else if !asks(param) && !used.contains(&param.as_str()) {
+            } else if !of_request.contains(&param.as_str()) && !of_batch.contains(&param.as_str()) {
                 self.wrong("params", format!("`{param}` is never used in [request]"));
             }
         }

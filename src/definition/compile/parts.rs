@@ -20,6 +20,8 @@ use crate::size::parse_size;
 const MAX_BODY: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024 * 1024;
 /// The most job ids in one request.
 const IDS_MAX: usize = 10_000;
+/// The job ids in a form that only a single job id can have.
+const RESERVED_JOB_IDS: &str = "{+job_ids";
 
 impl Check<'_> {
     pub(super) fn answer(&mut self, table: &AnswerTable) -> AnswerForm {
@@ -118,6 +120,13 @@ impl Check<'_> {
         if !items.is_in_tree() {
             self.wrong("batch.items", "must be JSONPath into the body");
         }
+        if !items.source().contains(['*', '?']) && !items.source().contains("..") {
+            let message = format!(
+                "names one element only; for each element of a list write `{}[*]`",
+                items.source()
+            );
+            self.warn("batch.items", message);
+        }
         if file.job.id.as_slice().is_empty() {
             self.wrong("batch", "needs `job.id`, by which each element is matched");
         }
@@ -140,6 +149,7 @@ impl Check<'_> {
         request: &RequestTable,
         table: &BatchTable,
     ) -> Option<RequestTemplate> {
+        let page = table.page.as_ref();
         let placeholder = format!("{{{JOB_ID}}}");
         let others = |given: &BTreeMap<String, String>, own: &BTreeMap<String, String>| {
             let mut merged = given.clone();
@@ -156,6 +166,13 @@ impl Check<'_> {
             query: others(&request.query, &table.query),
             body: table.body.clone().or(inherited),
         };
+        if table.path.contains(RESERVED_JOB_IDS) {
+            self.wrong(
+                "batch.path",
+                "must not use `{+job_ids}`: write `{job_ids}`, which joins the ids with commas",
+            );
+        }
+        self.page_param(&table, page);
         let compiled =
             RequestTemplate::compile(&table).map_err(|message| message.replace("request.", ""));
         let compiled = self.ok("batch", compiled)?;
@@ -166,6 +183,20 @@ impl Check<'_> {
             );
         }
         Some(compiled)
+    }
+
+    /// Refuses a parameter that the request has already: it would be sent twice.
+    fn page_param(&mut self, request: &RequestTable, page: Option<&PageTable>) {
+        let param = page.and_then(|page| page.param.as_deref());
+        let Some(param) = param else { return };
+        let (_, in_path) = request.path.split_once('?').unwrap_or_default();
+        let mut in_path = in_path.split('&').map(|it| it.split('=').next());
+        if request.query.contains_key(param) || in_path.any(|it| it == Some(param)) {
+            self.wrong(
+                "batch.page",
+                format!("sends `{param}`, which the query has too: remove it from `query`"),
+            );
+        }
     }
 
     fn batch_max(&mut self, max: Option<i64>, names_jobs: bool) -> Option<usize> {

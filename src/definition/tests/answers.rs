@@ -497,6 +497,26 @@ fn batch_that_cannot_work_is_refused() {
             "[batch]\npath = \"/jobs\"\nitems = \"$.j[*]\"\npage = { at = \"$.n\", first = 1 }\n",
             "is { at",
         ),
+        (
+            "[batch]\npath = \"/jobs/{+job_ids}\"\nitems = \"$.j[*]\"\n",
+            "batch.path: must not use `{+job_ids}`",
+        ),
+        (
+            "[batch]\npath = \"/jobs\"\nquery = { page = \"1\" }\nitems = \"$.j[*]\"\npage = { param = \"page\" }\n",
+            "batch.page: sends `page`, which the query has too",
+        ),
+        (
+            "[batch]\npath = \"/{tenant}/jobs\"\nitems = \"$.j[*]\"\n",
+            ": batch: `{tenant}` is not listed in `params`",
+        ),
+        (
+            "[batch]\nmx = 5\n",
+            "unknown setting `mx`; did you mean `max`? (known here: max, method,",
+        ),
+        (
+            "[batch]\nmax = \"5\"\n",
+            "batch.max: invalid type: string \"5\", must be a whole number",
+        ),
     ] {
         let errors = diagnostics(&format!("{HEAD}{PLAIN}{batch}"));
         assert!(
@@ -504,6 +524,17 @@ fn batch_that_cannot_work_is_refused() {
             "{said}: {errors:?}"
         );
     }
+}
+
+#[test]
+fn batch_whose_items_are_one_element_gets_a_warning() {
+    let with = |items: &str| {
+        let batch = format!("[batch]\npath = \"/jobs\"\nitems = \"{items}\"\n");
+        definition(&format!("{PLAIN}{batch}")).warnings
+    };
+    assert!(with("$.jobs[*]").is_empty());
+    let warnings = with("$.jobs");
+    assert!(warnings[0].message.contains("write `$.jobs[*]`"));
 }
 
 #[test]
