@@ -23,6 +23,8 @@ use crate::watch::request::WatchRequest;
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// The shortest time for which a watch is kept after its end: clients have to learn of the end.
 pub(super) const KEEP_MIN: Duration = Duration::from_hours(1);
+/// The longest such time that is not for ever: 100 years.
+pub(super) const KEEP_MAX: Duration = Duration::from_hours(36_500 * 24);
 /// Stands for no end of that time.
 pub(super) const FOREVER: &str = "forever";
 
@@ -148,13 +150,14 @@ fn keep(section: &Reader<'_>) -> Option<Duration> {
         return Some(Duration::MAX);
     }
     match parse_duration(&text) {
-        Ok(keep) if keep >= KEEP_MIN => Some(keep),
+        Ok(keep) if (KEEP_MIN..=KEEP_MAX).contains(&keep) => Some(keep),
         Ok(_) | Err(_) => {
             section.report(
                 "keep",
                 format!(
-                    "\"{text}\" must be a duration of at least {}, such as \"30d\", or \"{FOREVER}\"",
-                    show_duration(KEEP_MIN)
+                    "\"{text}\" must be a duration from {} to {}d, such as \"30d\", or \"{FOREVER}\"",
+                    show_duration(KEEP_MIN),
+                    KEEP_MAX.as_secs() / 86_400
                 ),
             );
             None

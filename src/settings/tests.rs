@@ -309,6 +309,20 @@ fn an_invalid_secret_file_is_reported() {
 }
 
 #[test]
+fn misplaced_setting_is_reported_with_its_place() {
+    let text = "[services.a]\ndefinition = \"dcs\"\nurl = \"http://127.0.0.1:1\"\ncredential = \"none\"\n\
+         params = { project_id = \"p\" }\nkeep = \"1d\"\nblind_after = \"1m\"\n";
+    let folder = Folder::new().with("jobwatch.toml", text);
+    assert_diagnostics(
+        &folder.diagnostics(),
+        &[
+            "services.a.blind_after: unknown setting `blind_after`; it belongs in the table `poll`, as `poll.blind_after`",
+            "services.a.keep: unknown setting `keep`; it belongs in the table `store`, as `store.keep`",
+        ],
+    );
+}
+
+#[test]
 fn watches_are_kept_for_a_time_or_for_ever() {
     let keep = |text: &str| {
         let folder = Folder::new().with("jobwatch.toml", text);
@@ -320,10 +334,17 @@ fn watches_are_kept_for_a_time_or_for_ever() {
     let forever = keep("[store]\nkeep = \"forever\"\n");
     assert_eq!(forever.store.keep, None);
     assert_eq!(build::keep(&forever), None);
-    for wrong in ["\"59m\"", "\"never\"", "\"30\"", "\"\""] {
+    for wrong in [
+        "\"59m\"",
+        "\"never\"",
+        "\"30\"",
+        "\"\"",
+        "\"36501d\"",
+        "\"99999999d\"",
+    ] {
         let folder = Folder::new().with("jobwatch.toml", &format!("[store]\nkeep = {wrong}\n"));
         let said = format!(
-            "store.keep: {wrong} must be a duration of at least 1h, such as \"30d\", or \"forever\""
+            "store.keep: {wrong} must be a duration from 1h to 36500d, such as \"30d\", or \"forever\""
         );
         assert_diagnostics(&folder.diagnostics(), &[&said]);
     }

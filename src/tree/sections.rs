@@ -91,7 +91,8 @@ impl<'a> Reader<'a> {
         let mut names: Vec<&String> = table.keys().filter(|name| !known.contains(*name)).collect();
         names.sort();
         for name in names {
-            let suggestion = suggest::did_you_mean(name, known.iter().map(String::as_str));
+            let suggestion = elsewhere(name)
+                .unwrap_or_else(|| suggest::did_you_mean(name, known.iter().map(String::as_str)));
             let all: Vec<&str> = known.iter().map(String::as_str).collect();
             self.report(
                 name,
@@ -102,6 +103,25 @@ impl<'a> Reader<'a> {
             );
         }
     }
+}
+
+/// The settings that are often written at another place than theirs, and their tables.
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("keep", "store"),
+    ("blind_after", "poll"),
+    ("after_watch", "poll"),
+    ("deadline", "poll"),
+    ("give_up_after", "poll"),
+    ("not_found_grace", "poll"),
+    ("request_timeout", "poll"),
+];
+
+/// Says where a setting belongs that is written at another place.
+fn elsewhere(name: &str) -> Option<String> {
+    let (_, table) = ELSEWHERE.iter().find(|(setting, _)| *setting == name)?;
+    Some(format!(
+        "; it belongs in the table `{table}`, as `{table}.{name}`"
+    ))
 }
 
 fn is_name(name: &str) -> bool {
