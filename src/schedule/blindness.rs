@@ -2,7 +2,7 @@
 //! the time. Pure.
 //!
 //! A service becomes blind when it could not be asked about any job for `blind_after`: it cannot be
-//! reached, it refuses the credential, or there is no secret to send. From then on only probes are
+//! reached, it refuses the credential, or jobwatch has no secret to send. From then on only probes are
 //! made, one poll at a time. A 5xx may be about one job alone, so it counts once a second watch meets
 //! a problem.
 //!

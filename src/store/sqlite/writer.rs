@@ -1,7 +1,7 @@
 //! One thread that owns the writing connection and commits all waiting writes together.
 //!
-//! A failed write is undone alone: if one fails, the transaction is rolled back and all its writes
-//! run again, each in its own savepoint. Savepoints for all of them would cost a copy of each page
+//! A failed write is undone alone: if one of several fails, the transaction is rolled back and all its
+//! writes run again, each in its own savepoint. Savepoints for all of them would cost a copy of each page
 //! that a write changes. Answers are sent after the commit, never before; if the commit fails,
 //! every write of it fails.
 
@@ -189,6 +189,9 @@ impl File {
             return self.commit();
         }
         self.roll_back();
+        if batch.len() == 1 {
+            return Ok(());
+        }
         self.write_each_alone(batch)
     }
 
@@ -305,6 +308,25 @@ mod tests {
             Ok(rows.collect::<Result<Vec<u8>, _>>()?)
         });
         assert_eq!(stored.await.unwrap(), [1, 4]);
+        writer.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_single_write_that_fails_is_undone_and_runs_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _lock) = writer_in(folder.path(), "");
+        let mut runs = 0;
+        let failed = writer.run("write", move |db| {
+            runs += 1;
+            insert(db, runs)?;
+            Err::<(), SqlError>(format!("run {runs}").into())
+        });
+        let error = anyhow::Error::from(failed.await.unwrap_err());
+        assert!(format!("{error:#}").contains("run 1"));
+        let count = writer.run("read", |db| {
+            Ok(db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u8>(0))?)
+        });
+        assert_eq!(count.await.unwrap(), 0);
         writer.close().await;
     }
 
