@@ -1,6 +1,7 @@
 //! The part of the store contract about watches and their events.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -77,6 +78,13 @@ pub enum Transitioned {
 
 /// How often a transition is tried while other writers keep changing the watch.
 const TRIES: usize = 5;
+
+fn panicked() -> StoreError {
+    StoreError::Failed {
+        doing: "commit a transition",
+        source: "the decision panicked; the log has the cause".into(),
+    }
+}
 
 /// The filter and the position of a list of watches. A watch must match every part that is set.
 #[derive(Debug, Clone, Default)]
@@ -179,13 +187,14 @@ pub trait WatchStore: Send + Sync {
     async fn apply(&self, change: Change) -> Result<Applied, StoreError>;
 
     /// Reads a watch and commits the change that `decide` makes of it, as [`apply`](Self::apply)
-    /// does. `decide` may be called more than once.
+    /// does. `decide` may be called more than once. If it panics, the call fails.
     async fn transition(&self, id: WatchId, decide: Decide) -> Result<Transitioned, StoreError> {
         for _ in 0..TRIES {
             let Some(watch) = self.watch(id).await? else {
                 return Ok(Transitioned::Missing);
             };
-            let Some(change) = decide(&watch) else {
+            let decided = catch_unwind(AssertUnwindSafe(|| decide(&watch)));
+            let Some(change) = decided.map_err(|_| panicked())? else {
                 return Ok(Transitioned::Unchanged(watch));
             };
             let after = change.watch.clone();
@@ -197,6 +206,19 @@ pub trait WatchStore: Send + Sync {
             doing: "commit a transition",
             source: "the watch kept changing".into(),
         })
+    }
+
+    /// Makes many [`transition`](Self::transition)s in their order, which costs less than one call
+    /// for each. The answers are in the same order. One that fails does not stop the others.
+    async fn transitions(
+        &self,
+        wanted: Vec<(WatchId, Decide)>,
+    ) -> Vec<Result<Transitioned, StoreError>> {
+        let mut answers = Vec::with_capacity(wanted.len());
+        for (id, decide) in wanted {
+            answers.push(self.transition(id, decide).await);
+        }
+        answers
     }
 
     /// Commits the event of a change that leaves its watch as it is, with the deliveries owed

@@ -305,3 +305,51 @@ fn a_stale_acceptance_does_not_put_a_watch_back() {
         );
     }
 }
+
+/// The saver panics again and again. Its watches are polled again, and the decisions that come later
+/// are saved.
+#[test]
+fn a_panic_of_the_saver_loses_no_watch() {
+    let second = Duration::from_secs(1);
+    let calm_at = second * 60;
+    for seed in 0..20 {
+        let job = |n| Job {
+            id: format!("job-{n}"),
+            service: SERVICES[0],
+            submit_at: second,
+            deadline: second * 300,
+            visible_at: Duration::ZERO,
+            runs_at: Duration::ZERO,
+            ends_at: second * 20,
+            verdict: Verdict::Succeeded,
+            forgotten_at: None,
+            unwatch_at: None,
+            retry_after: None,
+        };
+        let plan = Plan {
+            jobs: (1..=20).map(job).collect(),
+            cloud: Vec::new(),
+            sinks: vec![Vec::new(); SINKS.len()],
+            store: vec![Trouble {
+                from: Duration::ZERO,
+                to: calm_at,
+                share: 0.7,
+                fault: StoreFault::Panics,
+            }],
+            stops: Vec::new(),
+            jumps: Vec::new(),
+            calm_at,
+            dead_sink: None,
+            ..Plan::of(seed)
+        };
+        let world = World::new(plan, false);
+        life::run(&world);
+        checks::all(&world);
+        let violations = std::mem::take(&mut world.state().violations);
+        assert!(
+            violations.is_empty(),
+            "seed {seed}: {}",
+            violations.join("\n")
+        );
+    }
+}

@@ -83,6 +83,8 @@ macro_rules! whole_suite {
                 one_of_many_concurrent_transitions_is_applied
                 transition_event_and_deliveries_commit_together
                 a_change_is_decided_on_the_stored_watch
+                many_transitions_are_answered_in_order
+                a_transition_that_fails_stops_no_other
                 watches_and_events_survive_a_reopen
                 an_appended_event_is_stored_once_and_keeps_the_watch
                 ends_without_a_verdict_are_listed_until_a_late_result

@@ -183,12 +183,27 @@ impl WatchStore for SqliteStore {
     }
 
     async fn transition(&self, id: WatchId, decide: Decide) -> Result<Transitioned, StoreError> {
-        let time = self.time.clone();
-        self.writer
-            .run("commit a transition", move |db| {
-                watches::transition(db, id, &decide, time.now())
+        let mut answers = self.each_alone(Arc::new([(id, decide)])).await;
+        answers.pop().unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn transitions(
+        &self,
+        wanted: Vec<(WatchId, Decide)>,
+    ) -> Vec<Result<Transitioned, StoreError>> {
+        let wanted: Arc<[_]> = wanted.into();
+        let (time, lent) = (self.time.clone(), Arc::clone(&wanted));
+        let together = self
+            .writer
+            .run("commit transitions", move |db| {
+                watches::transitions(db, &lent, time.now())
             })
-            .await
+            .await;
+        match together {
+            Ok(done) => done.into_iter().map(Ok).collect(),
+            // Perhaps one of them fails, and the others succeed without it.
+            Err(_) => self.each_alone(wanted).await,
+        }
     }
 
     async fn append(&self, change: Change) -> Result<Applied, StoreError> {
@@ -427,6 +442,28 @@ impl Maintenance for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Makes transitions, each in a write of its own. One that fails does not stop the others.
+    async fn each_alone(
+        &self,
+        wanted: Arc<[(WatchId, Decide)]>,
+    ) -> Vec<Result<Transitioned, StoreError>> {
+        let mut writes = Vec::with_capacity(wanted.len());
+        for n in 0..wanted.len() {
+            let (time, lent) = (self.time.clone(), Arc::clone(&wanted));
+            let work = move |db: &Connection| {
+                let done = watches::transitions(db, &lent[n..=n], time.now())?;
+                done.into_iter().next().ok_or_else(|| "no answer".into())
+            };
+            // They share a transaction, because none waits for the one before.
+            writes.push(self.writer.begin("commit a transition", work).await);
+        }
+        let mut answers = Vec::with_capacity(writes.len());
+        for write in writes {
+            answers.push(write.answer().await);
+        }
+        answers
+    }
+
     async fn write_test(&self, test: TestWrite, was_damaged: bool) -> Result<(), StoreError> {
         let damage = Arc::clone(&self.damage);
         let size = if test.needs_room { TEST_BYTES } else { 0 };

@@ -213,45 +213,93 @@ pub(super) fn apply(db: &Connection, change: &Change, now: Timestamp) -> Result<
         .query_row([change.watch.id.0], |row| row.get(0))
         .optional()?;
     number.map_or(Ok(Applied::Refused), |number| {
-        apply_to(db, number, change, now)
+        Changing::on(db)?.apply(number, change, now)
     })
 }
 
-/// Applies a change to the watch with this number, unless it is not the next one.
-fn apply_to(
+/// Changes watches in their order, each as its `decide` says. No other writer changes one in
+/// between.
+pub(super) fn transitions(
     db: &Connection,
-    number: i64,
-    change: &Change,
+    wanted: &[(WatchId, Decide)],
     now: Timestamp,
-) -> Result<Applied, SqlError> {
-    let watch = &change.watch;
-    if !update(db, number, watch)? {
-        return Ok(Applied::Refused);
-    }
-    log(db, change, now)?;
-    if let Some(evidence) = &change.evidence {
-        db.prepare_cached("INSERT INTO evidence (watch, evidence) VALUES (?1, ?2)")?
-            .execute(params![number, row::json(evidence)])?;
-    }
-    if watch.state != State::Watching {
-        if let Some(group) = &watch.group {
-            groups::end_one(db, group)?;
+) -> Result<Vec<Transitioned>, SqlError> {
+    let mut read = read(db)?;
+    let mut changing = Changing::on(db)?;
+    let mut one = |id, decide: &Decide| {
+        let Some((number, watch)) = numbered(&mut read, id)? else {
+            return Ok(Transitioned::Missing);
+        };
+        let Some(change) = decide(&watch) else {
+            return Ok(Transitioned::Unchanged(watch));
+        };
+        match changing.apply(number, &change, now)? {
+            Applied::Applied => Ok(Transitioned::Applied(change.watch)),
+            Applied::Refused => Err("the change does not follow the watch".into()),
         }
-        durations::keep(db, watch)?;
-    }
-    Ok(Applied::Applied)
+    };
+    wanted.iter().map(|(id, decide)| one(*id, decide)).collect()
 }
 
-/// Stores the changing part of a watch. Returns false if another change came before. The parameters
-/// are in order: `SQLite` would look for each name among all names.
-fn update(db: &Connection, number: i64, watch: &Watch) -> Result<bool, SqlError> {
-    let mut statement = db.prepare_cached(
-        "UPDATE watches SET state = ?1, job = ?2, finished_at = ?3, polls = ?4, problems = ?5,
-            last_problem = ?6, unknown_status = ?7, run = ?8, has_progress = ?9,
-            confirmations = ?10, notes = ?11, stage = ?12, stages = ?13, follow = ?14,
-            cause = ?15, revision = ?16
-         WHERE number = ?17 AND state = 'watching' AND revision = ?16 - 1",
-    )?;
+/// The statements of a change; prepared once for many.
+struct Changing<'db> {
+    db: &'db Connection,
+    update: CachedStatement<'db>,
+    evidence: CachedStatement<'db>,
+    log: Log<'db>,
+}
+
+impl<'db> Changing<'db> {
+    fn on(db: &'db Connection) -> Result<Self, SqlError> {
+        Ok(Self {
+            db,
+            update: db.prepare_cached(UPDATE)?,
+            evidence: db
+                .prepare_cached("INSERT INTO evidence (watch, evidence) VALUES (?1, ?2)")?,
+            log: Log::on(db)?,
+        })
+    }
+
+    /// Applies a change to the watch with this number, unless it is not the next one.
+    fn apply(&mut self, number: i64, change: &Change, now: Timestamp) -> Result<Applied, SqlError> {
+        let Change {
+            watch,
+            event,
+            owed,
+            evidence,
+        } = change;
+        if !update(&mut self.update, number, watch)? {
+            return Ok(Applied::Refused);
+        }
+        self.log.add(Some(watch.id), event, owed, now)?;
+        if let Some(evidence) = evidence {
+            let values = params![number, row::json(evidence)];
+            self.evidence.execute(values)?;
+        }
+        if watch.state != State::Watching {
+            if let Some(group) = &watch.group {
+                groups::end_one(self.db, group)?;
+            }
+            durations::keep(self.db, watch)?;
+        }
+        Ok(Applied::Applied)
+    }
+}
+
+/// The SQL of [`update`]. The parameters are in order: `SQLite` would look for each name among all
+/// names.
+const UPDATE: &str = "UPDATE watches SET state = ?1, job = ?2, finished_at = ?3, polls = ?4,
+        problems = ?5, last_problem = ?6, unknown_status = ?7, run = ?8, has_progress = ?9,
+        confirmations = ?10, notes = ?11, stage = ?12, stages = ?13, follow = ?14,
+        cause = ?15, revision = ?16
+    WHERE number = ?17 AND state = 'watching' AND revision = ?16 - 1";
+
+/// Stores the changing part of a watch. Returns false if another change came before.
+fn update(
+    statement: &mut CachedStatement<'_>,
+    number: i64,
+    watch: &Watch,
+) -> Result<bool, SqlError> {
     let changed = statement.execute(params![
         watch.state.as_str(),
         watch.job.as_ref().map(row::json),
@@ -274,33 +322,6 @@ fn update(db: &Connection, number: i64, watch: &Watch) -> Result<bool, SqlError>
     Ok(changed == 1)
 }
 
-/// Changes a watch as `decide` says. No other writer changes it in between.
-pub(super) fn transition(
-    db: &Connection,
-    id: WatchId,
-    decide: &Decide,
-    now: Timestamp,
-) -> Result<Transitioned, SqlError> {
-    let Some((number, watch)) = numbered(db, id)? else {
-        return Ok(Transitioned::Missing);
-    };
-    let Some(change) = decide(&watch) else {
-        return Ok(Transitioned::Unchanged(watch));
-    };
-    match apply_to(db, number, &change, now)? {
-        Applied::Applied => Ok(Transitioned::Applied(change.watch)),
-        Applied::Refused => Err("the change does not follow the watch".into()),
-    }
-}
-
-/// Stores the event of a change and the deliveries owed for it.
-fn log(db: &Connection, change: &Change, now: Timestamp) -> Result<(), SqlError> {
-    let Change {
-        watch, event, owed, ..
-    } = change;
-    Log::on(db)?.add(Some(watch.id), event, owed, now)
-}
-
 pub(super) fn append(
     db: &Connection,
     change: &Change,
@@ -314,18 +335,26 @@ pub(super) fn append(
     if !is_stored || events::is_known(db, id, &change.event)? {
         return Ok(Applied::Refused);
     }
-    log(db, change, now)?;
+    let Change { event, owed, .. } = change;
+    Log::on(db)?.add(Some(id), event, owed, now)?;
     Ok(Applied::Applied)
 }
 
 pub(super) fn one(db: &Connection, id: WatchId) -> Result<Option<Watch>, SqlError> {
-    Ok(numbered(db, id)?.map(|(_, watch)| watch))
+    let found = numbered(&mut read(db)?, id)?;
+    Ok(found.map(|(_, watch)| watch))
+}
+
+/// Prepares the statement of [`numbered`].
+fn read(db: &Connection) -> Result<CachedStatement<'_>, SqlError> {
+    Ok(db.prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE id = ?1"))?)
 }
 
 /// Returns a watch with its number.
-fn numbered(db: &Connection, id: WatchId) -> Result<Option<(i64, Watch)>, SqlError> {
-    let mut statement =
-        db.prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE id = ?1"))?;
+fn numbered(
+    statement: &mut CachedStatement<'_>,
+    id: WatchId,
+) -> Result<Option<(i64, Watch)>, SqlError> {
     let mut rows = statement.query([id.0])?;
     let Some(row) = rows.next()? else {
         return Ok(None);

@@ -100,6 +100,24 @@ where
     }
 }
 
+/// A write that was handed to the thread.
+pub(super) struct Begun<T> {
+    doing: &'static str,
+    answered: oneshot::Receiver<Result<T, SqlError>>,
+    damage: Arc<Damage>,
+}
+
+impl<T> Begun<T> {
+    /// Returns the result of the work, after the commit.
+    pub(super) async fn answer(self) -> Result<T, StoreError> {
+        let answer = self.answered.await.map_err(|_| StoreError::Closed)?;
+        answer.map_err(|source| StoreError::Failed {
+            doing: self.doing,
+            source: self.damage.explained(source),
+        })
+    }
+}
+
 impl Writer {
     pub(super) fn start(
         connection: Connection,
@@ -137,6 +155,16 @@ impl Writer {
         doing: &'static str,
         work: impl FnMut(&Connection) -> Result<T, SqlError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.begin(doing, work).await.answer().await
+    }
+
+    /// Hands `work` to the thread, as [`run`](Self::run) does. Writes begun one after the other
+    /// commit in this order, and share a transaction.
+    pub(super) async fn begin<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnMut(&Connection) -> Result<T, SqlError> + Send + 'static,
+    ) -> Begun<T> {
         let (answer, answered) = oneshot::channel();
         let write = Box::new(Pending {
             doing,
@@ -145,16 +173,16 @@ impl Writer {
             answer,
             health: Arc::clone(&self.health),
         });
-        let queue = self.queue.lock().await.clone().ok_or(StoreError::Closed)?;
-        queue.send(write).await.map_err(|_| StoreError::Closed)?;
-        drop(queue);
-        answered
-            .await
-            .map_err(|_| StoreError::Closed)?
-            .map_err(|source| StoreError::Failed {
-                doing,
-                source: self.damage.explained(source),
-            })
+        let queue = self.queue.lock().await.clone();
+        if let Some(queue) = queue {
+            // A thread that has ended drops the write, and with it the way of the answer.
+            let _ = queue.send(write).await;
+        }
+        Begun {
+            doing,
+            answered,
+            damage: Arc::clone(&self.damage),
+        }
     }
 
     /// Accepts no more writes, finishes those in the queue and closes the connection.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
-use tokio::task::JoinSet;
 
 use crate::watch::WatchId;
 use crate::watch::observation::Observation;
@@ -145,7 +144,8 @@ fn size_of(decision: &Decision) -> usize {
     job + evidence.map_or(0, |evidence| evidence.size())
 }
 
-/// The flush under way. When it ends, also by a panic, the next may begin.
+/// The flush under way. When it ends, the next may begin; after a panic, it pauses as after a failure
+/// of the store.
 pub(super) struct Flush {
     shared: Arc<Shared>,
     _only_one: OwnedMutexGuard<()>,
@@ -183,7 +183,7 @@ impl Flush {
                 return;
             }
             let tried = batch.len();
-            let (saved, error) = save_side_by_side(shared, batch).await;
+            let (saved, error) = save(shared, &batch).await;
             let waiting = shared
                 .state()
                 .backlog
@@ -205,29 +205,28 @@ impl Flush {
     }
 }
 
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let uptime = self.shared.clock.uptime();
+            self.shared.state().backlog.failed(uptime);
+        }
+    }
+}
+
 /// Commits a batch. Returns the watches whose decision was saved, and a reason why others
 /// were not.
-async fn save_side_by_side(
-    shared: &Arc<Shared>,
-    batch: Vec<Arc<Decision>>,
-) -> (HashSet<WatchId>, Option<String>) {
-    let mut commits = JoinSet::new();
-    for decision in batch {
-        let shared = Arc::clone(shared);
-        commits.spawn(async move {
-            if let Committed::Over(watch) = shared.commit(&decision).await? {
-                let late = watch.as_deref().map(|watch| (watch, &*decision));
-                shared.end(decision.watch, late);
+async fn save(shared: &Arc<Shared>, batch: &[Arc<Decision>]) -> (HashSet<WatchId>, Option<String>) {
+    let (mut saved, mut reason) = (HashSet::new(), None);
+    for (decision, result) in batch.iter().zip(shared.commit(batch).await) {
+        match result {
+            Ok(committed) => {
+                if let Committed::Over(watch) = committed {
+                    let late = watch.as_deref().map(|watch| (watch, &**decision));
+                    shared.end(decision.watch, late);
+                }
+                saved.insert(decision.watch);
             }
-            anyhow::Ok(decision.watch)
-        });
-    }
-    let mut saved = HashSet::new();
-    let mut reason = None;
-    while let Some(ended) = commits.join_next().await {
-        // A panic fails one decision, not the batch.
-        match ended.map_err(anyhow::Error::from).flatten() {
-            Ok(id) => drop(saved.insert(id)),
             Err(error) => reason = Some(format!("{error:#}")),
         }
     }

@@ -1,16 +1,16 @@
-//! Saves a decision: in the store, or in memory until the store works again.
+//! Saves decisions: in the store, or in memory until the store works again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
-use crate::store::Transitioned;
+use crate::store::{Decide, Transitioned};
 use crate::watch::State as WatchState;
 use crate::watch::change::Change;
 use crate::watch::event::EventKind;
 use crate::watch::transition;
-use crate::watch::{Outcome, Watch};
+use crate::watch::{Outcome, Watch, WatchId};
 use crate::workers::poller::Shared;
 use crate::workers::poller::decision::{Decision, Effect};
 
@@ -33,20 +33,40 @@ pub(super) enum Committed {
 }
 
 impl Shared {
-    /// Commits a decision, or keeps it in memory while the store fails.
-    pub(super) async fn save(self: &Arc<Self>, decision: &Arc<Decision>) -> Saved {
+    /// Commits decisions about different watches, or keeps them in memory while the store fails. The
+    /// results are in the same order.
+    pub(super) async fn save(self: &Arc<Self>, decisions: Vec<Arc<Decision>>) -> Vec<Saved> {
         // Decisions about one watch are committed in their order.
-        let must_wait = self.state().backlog.contains(decision.watch);
-        if !must_wait {
-            match self.commit(decision).await {
-                Ok(committed) => {
-                    let uptime = self.clock.uptime();
-                    self.state().backlog.store_works(uptime);
-                    return Saved::Committed(committed);
-                }
-                Err(error) => self.report_store_failure(decision, &error),
-            }
+        let is_ready: Vec<bool> = {
+            let backlog = &self.state().backlog;
+            let each = decisions.iter();
+            each.map(|it| !backlog.contains(it.watch)).collect()
+        };
+        let ready = decisions.iter().zip(&is_ready);
+        let ready: Vec<_> = ready
+            .filter(|(_, is_ready)| **is_ready)
+            .map(|(decision, _)| Arc::clone(decision))
+            .collect();
+        let committed = self.commit(&ready).await;
+        if committed.iter().any(Result::is_ok) {
+            let uptime = self.clock.uptime();
+            self.state().backlog.store_works(uptime);
         }
+        let mut committed = committed.into_iter();
+        let each = decisions.iter().zip(is_ready).map(|(decision, is_ready)| {
+            let result = if is_ready { committed.next() } else { None };
+            match result {
+                Some(Ok(committed)) => return Saved::Committed(committed),
+                Some(Err(error)) => self.report_store_failure(decision, &error),
+                None => {}
+            }
+            self.keep(decision)
+        });
+        each.collect()
+    }
+
+    /// Keeps a decision in memory, if there is room.
+    fn keep(&self, decision: &Arc<Decision>) -> Saved {
         let uptime = self.clock.uptime();
         if self.state().backlog.keep(decision, uptime) {
             return Saved::Kept;
@@ -58,38 +78,70 @@ impl Shared {
         Saved::Forgotten
     }
 
-    /// Commits a decision: the watch, its event and its deliveries, in one transaction.
+    /// Commits decisions about different watches, each with its event and its deliveries. The results
+    /// are in the same order. One that fails does not stop the others.
     pub(super) async fn commit(
         self: &Arc<Self>,
-        decision: &Arc<Decision>,
-    ) -> anyhow::Result<Committed> {
-        if matches!(decision.effect, Effect::LateResult) {
-            return self.append_late_result(decision).await;
+        decisions: &[Arc<Decision>],
+    ) -> Vec<anyhow::Result<Committed>> {
+        let (mut steps, mut late) = (Vec::with_capacity(decisions.len()), Vec::new());
+        for decision in decisions {
+            let (shared, decided) = (Arc::clone(self), Arc::clone(decision));
+            if decision.is_late_result() {
+                let append = async move { shared.append_late_result(&decided).await };
+                late.push(self.tracker.spawn(append));
+            } else {
+                steps.push((decision.watch, shared.deciding(decided)));
+            }
         }
-        let (shared, decided) = (Arc::clone(self), Arc::clone(decision));
+        let mut steps = self.commit_steps(steps).await.into_iter();
+        let mut late = late.into_iter();
+        let mut results = Vec::with_capacity(decisions.len());
+        for decision in decisions {
+            let result = if !decision.is_late_result() {
+                steps.next()
+            } else if let Some(appended) = late.next() {
+                // After a panic the job is polled again, as for a step.
+                Some(appended.await.unwrap_or(Ok(Committed::Watching)))
+            } else {
+                None
+            };
+            results.push(result.unwrap_or_else(|| Err(anyhow!("the store gave no answer"))));
+        }
+        results
+    }
+
+    /// Returns the function that makes the change of a stored watch.
+    fn deciding(self: Arc<Self>, decision: Arc<Decision>) -> Decide {
         // A panic must not end the store's thread; its hook has logged it. The watch stays as it is,
         // and its job is polled again.
-        let decide = move |watch: &Watch| {
-            let change = AssertUnwindSafe(|| shared.change(watch, &decided));
+        Box::new(move |watch| {
+            let change = AssertUnwindSafe(|| self.change(watch, &decision));
             catch_unwind(change).unwrap_or_default()
-        };
-        let transition = self.store.transition(decision.watch, Box::new(decide));
-        let watch = match transition.await.context("store the transition")? {
-            Transitioned::Missing => return Ok(Committed::Over(None)),
-            // Perhaps this poller ended it, and the answer to an earlier try was lost.
-            Transitioned::Unchanged(watch) => watch,
-            Transitioned::Applied(watch) => {
-                self.committed.wake();
-                if watch.group.is_some() && watch.state != WatchState::Watching {
-                    self.groups.wake();
-                }
-                watch
-            }
-        };
-        Ok(match watch.state {
-            WatchState::Watching => Committed::Watching,
-            WatchState::Final(_) => over(watch),
         })
+    }
+
+    async fn commit_steps(&self, steps: Vec<(WatchId, Decide)>) -> Vec<anyhow::Result<Committed>> {
+        if steps.is_empty() {
+            return Vec::new();
+        }
+        let answers = self.store.transitions(steps).await;
+        let mut applied = answers.iter().filter_map(|answer| match answer {
+            Ok(Transitioned::Applied(watch)) => Some(watch),
+            _ => None,
+        });
+        let ends_in_group =
+            |watch: &Watch| watch.group.is_some() && watch.state != WatchState::Watching;
+        if applied.clone().any(ends_in_group) {
+            self.groups.wake();
+        }
+        if applied.next().is_some() {
+            self.committed.wake();
+        }
+        let results = answers.into_iter();
+        results
+            .map(|answer| Ok(committed(answer.context("store the transition")?)))
+            .collect()
     }
 
     /// Returns the change of a stored watch that a decision makes; `None` if it makes none.
@@ -126,6 +178,18 @@ impl Shared {
             self.committed.wake();
         }
         Ok(Committed::Over(None))
+    }
+}
+
+fn committed(transitioned: Transitioned) -> Committed {
+    match transitioned {
+        Transitioned::Missing => Committed::Over(None),
+        // An unchanged one has ended already: perhaps this poller ended it, and the answer to an
+        // earlier try was lost.
+        Transitioned::Unchanged(watch) | Transitioned::Applied(watch) => match watch.state {
+            WatchState::Watching => Committed::Watching,
+            WatchState::Final(_) => over(watch),
+        },
     }
 }
 

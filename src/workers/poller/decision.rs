@@ -37,6 +37,10 @@ impl Decision {
         }
     }
 
+    pub(super) fn is_late_result(&self) -> bool {
+        matches!(self.effect, Effect::LateResult)
+    }
+
     pub(super) fn tracking(&self) -> Option<Tracking> {
         match &self.effect {
             Effect::Step(_, tracking) => Some(tracking.clone()),

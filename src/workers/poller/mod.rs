@@ -5,8 +5,8 @@
 //! poll. [`poll`] is the life of one poll from its start to its end.
 //!
 //! Around these two: [`load`] brings watches from the store to the agenda, a
-//! [`budget_queue`] keeps the watches that are due and not admitted yet, [`commit`] saves a
-//! decision, [`backlog`] keeps decisions while the store fails, [`report`] writes the log,
+//! [`budget_queue`] keeps the watches that are due and not admitted yet, [`saver`] collects decisions
+//! and [`commit`] saves them, [`backlog`] keeps them while the store fails, [`report`] writes the log,
 //! [`together`] asks for several jobs at once, [`bookmarks`] has the pages from which lists go on,
 //! [`spending`] counts the further requests of a poll, [`answers`] keeps the last answer of each
 //! service, [`interned`] has the values that watches share, [`status`] shows services and budgets,
@@ -28,6 +28,7 @@ mod load;
 mod poll;
 mod progress;
 mod report;
+mod saver;
 mod spending;
 mod status;
 mod together;
@@ -40,7 +41,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
-use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -64,15 +65,12 @@ use crate::workers::poller::budget_queue::BudgetQueues;
 pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
 use crate::workers::poller::interned::Interned;
+use crate::workers::poller::saver::SaveQueue;
 pub use crate::workers::poller::status::{BlindStatus, BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
 /// readings of changes, because `submit` may not pass on a watch that it stored.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
-
-/// The number of decisions that may wait for the store at once, of one request or of all that
-/// have started the next poll.
-const SAVES_MAX: usize = 512;
 
 /// The pause before changes are read again after the store failed.
 const READ_PAUSE: Duration = Duration::from_secs(5);
@@ -119,8 +117,7 @@ struct Shared {
     /// True once no new poll may begin.
     stopping: AtomicBool,
     in_flight: InFlightCount,
-    /// The polls that may wait for the store while the next ones of their budgets go on.
-    saves: Semaphore,
+    saves: SaveQueue,
     /// Locked by the flush under way.
     flushing: Arc<AsyncMutex<()>>,
     state: Mutex<State>,
@@ -206,7 +203,7 @@ impl Poller {
                 woken,
                 stopping: AtomicBool::new(false),
                 in_flight: InFlightCount::default(),
-                saves: Semaphore::new(SAVES_MAX),
+                saves: SaveQueue::default(),
                 flushing: Arc::default(),
                 state: Mutex::new(state),
             }),

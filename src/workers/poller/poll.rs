@@ -80,33 +80,12 @@ impl Poll {
             if self.turn.companions.is_some() {
                 self.run_together().await;
             } else if let Some(decision) = self.decide().await {
-                let place = self.shared.saves.try_acquire();
-                if place.is_ok()
-                    && let Some(queue) = queue
-                {
-                    self.start_next(queue);
-                }
-                self.save(decision).await;
+                self.shared.save_soon(self.turn.taken, decision).await;
             }
             let next = queue.and_then(|queue| self.shared.next_waiting(queue));
             let Some(turn) = next else { return };
             self.turn = turn;
         }
-    }
-
-    /// Starts the next poll of the budget in a task of its own, because this one waits for the store
-    /// and needs its permit no more. The decisions of many polls then share a commit.
-    fn start_next(&self, queue: usize) {
-        if let Some(turn) = self.shared.next_waiting(queue) {
-            let poll = Poll::new(&self.shared, turn);
-            self.shared.tracker.spawn(poll.run());
-        }
-    }
-
-    async fn save(&self, decision: Decision) {
-        let decision = Arc::new(decision);
-        let saved = self.shared.save(&decision).await;
-        self.shared.finish(self.turn.taken, &decision, saved);
     }
 
     /// Polls, unless the watch ends without a poll. Returns `None` when there is nothing to

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use crate::clock::Moment;
 use crate::schedule::Duty;
 use crate::schedule::agenda::{Entry, Ticket};
@@ -17,10 +15,9 @@ use crate::watch::observation::Observation;
 use crate::watch::{Params, WatchId};
 use crate::workers::poller::blindness::TimeLimits;
 use crate::workers::poller::bookmarks::Companions;
-use crate::workers::poller::decision::Decision;
 use crate::workers::poller::dispatch::LATE_POLL_PAUSE;
 use crate::workers::poller::poll::{Poll, Taken, subject_of};
-use crate::workers::poller::{SAVES_MAX, Shared, State};
+use crate::workers::poller::{Shared, State};
 
 /// The most watches that one list serves at a time.
 const TOGETHER_MAX: usize = 10_000;
@@ -74,7 +71,9 @@ impl Poll {
                 None => self.shared.ask_alone(taken, &entry),
             }
         }
-        self.shared.save_all(decisions).await;
+        for (taken, decision) in decisions {
+            self.shared.save_soon(taken, decision).await;
+        }
     }
 
     fn bookmark(&self) -> Option<&Bookmark> {
@@ -209,22 +208,6 @@ impl Shared {
         agenda.schedule_for(reason, taken.ticket, taken.duty, uptime + pause);
     }
 
-    /// Saves decisions side by side, so that they share the commits of the store.
-    async fn save_all(self: &Arc<Self>, decisions: Vec<(Taken, Decision)>) {
-        let mut under_way = JoinSet::new();
-        for (taken, decision) in decisions {
-            if under_way.len() == SAVES_MAX {
-                under_way.join_next().await;
-            }
-            let saving = Saving {
-                shared: Arc::clone(self),
-                taken,
-            };
-            under_way.spawn(saving.run(decision));
-        }
-        while under_way.join_next().await.is_some() {}
-    }
-
     /// Puts a watch back after a panic among those of one request: it is asked for alone.
     pub(super) fn ask_alone_later(&self, ticket: Ticket) {
         {
@@ -236,28 +219,6 @@ impl Shared {
             ticket,
             duty: Duty::Poll,
         });
-    }
-}
-
-/// One save among those of a request. After a panic its watch is back on the agenda.
-struct Saving {
-    shared: Arc<Shared>,
-    taken: Taken,
-}
-
-impl Saving {
-    async fn run(self, decision: Decision) {
-        let decision = Arc::new(decision);
-        let result = self.shared.save(&decision).await;
-        self.shared.finish(self.taken, &decision, result);
-    }
-}
-
-impl Drop for Saving {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.try_again(self.taken);
-        }
     }
 }
 

@@ -11,10 +11,10 @@ use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
 use jobwatch::store::{
-    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, DurationStore, EntryPage,
-    EventPage, Expiry, GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor, PruneStep,
-    Query, Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
-    WatchStore,
+    Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, Decide, DurationStore,
+    EntryPage, EventPage, Expiry, GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor,
+    PruneStep, Query, Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission,
+    Submitted, Transitioned, WatchStore,
 };
 use jobwatch::watch::blindness::BlindPeriod;
 use jobwatch::watch::change::Change;
@@ -93,6 +93,21 @@ impl WatchStore for Disk {
             self.world.state().failed_applies += 1;
         }
         applied
+    }
+
+    async fn transitions(
+        &self,
+        wanted: Vec<(WatchId, Decide)>,
+    ) -> Vec<Result<Transitioned, StoreError>> {
+        if self.world.draw(&self.world.plan.store) == Some(StoreFault::Panics) {
+            self.world.note(|| "disk: transitions panic".to_owned());
+            panic!("a defect of the store");
+        }
+        let mut answers = Vec::new();
+        for (id, decide) in wanted {
+            answers.push(self.transition(id, decide).await);
+        }
+        answers
     }
 
     async fn append(&self, change: Change) -> Result<Applied, StoreError> {

@@ -96,6 +96,8 @@ pub(super) enum StoreFault {
     /// It commits, and reports a failure.
     After,
     Slow,
+    /// The call that saves decisions panics; the others go on.
+    Panics,
 }
 
 /// How a process ends.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::{Applied, SharedStore, StoreError, Submission, Submitted, Transitioned};
+use jobwatch::store::{
+    Applied, Decide, SharedStore, StoreError, Submission, Submitted, Transitioned,
+};
 use jobwatch::watch::event::EventKind;
 use jobwatch::watch::{Expect, Outcome, State, Watch, WatchId};
 use uuid::Uuid;
@@ -324,6 +326,77 @@ pub(crate) async fn a_change_is_decided_on_the_stored_watch(database: &impl Data
     assert_eq!(stored(&store, &watch).await, after);
     let other = WatchId(Uuid::from_u128(99));
     assert_eq!(transition(other).await, Transitioned::Missing);
+}
+
+pub(crate) async fn many_transitions_are_answered_in_order(database: &impl Database) {
+    let store = database.open().unwrap();
+    let first = accepted(&store, watch(1)).await;
+    let second = accepted(&store, watch(2)).await;
+    let goes_on = accepted(&store, watch(3)).await;
+    let end_it = |watch: &Watch| {
+        let goes_on = watch.state == State::Watching;
+        goes_on.then(|| end(watch, Outcome::Lost))
+    };
+    let missing = WatchId(Uuid::from_u128(99));
+    let wanted: Vec<(WatchId, Decide)> = vec![
+        (first.id, Box::new(end_it)),
+        (missing, Box::new(end_it)),
+        (goes_on.id, Box::new(|_| None)),
+        (second.id, Box::new(end_it)),
+        (first.id, Box::new(end_it)),
+    ];
+    let answers = store.transitions(wanted).await;
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let first = end(&first, Outcome::Lost).watch;
+    let second = end(&second, Outcome::Lost).watch;
+    let expected = [
+        Transitioned::Applied(first.clone()),
+        Transitioned::Missing,
+        Transitioned::Unchanged(goes_on),
+        Transitioned::Applied(second.clone()),
+        Transitioned::Unchanged(first.clone()),
+    ];
+    assert_eq!(answers, expected);
+    assert_eq!(stored(&store, &first).await, first);
+    assert_eq!(types(&store, first.id).await.len(), 2);
+    assert!(store.transitions(Vec::new()).await.is_empty());
+}
+
+/// Also one that panics, and one whose event is stored already.
+pub(crate) async fn a_transition_that_fails_stops_no_other(database: &impl Database) {
+    let store = database.open().unwrap();
+    let mut watches = Vec::new();
+    for n in 1..=4 {
+        watches.push(accepted(&store, watch(n)).await);
+    }
+    let end_it = |watch: &Watch| Some(end(watch, Outcome::Succeeded));
+    let known = submission(watches[1].clone(), &[]).change.event.id;
+    let with_a_known_event = move |watch: &Watch| {
+        let mut change = end(watch, Outcome::Succeeded);
+        change.event.id = known;
+        Some(change)
+    };
+    let wanted: Vec<(WatchId, Decide)> = vec![
+        (watches[0].id, Box::new(end_it)),
+        (watches[1].id, Box::new(with_a_known_event)),
+        (watches[2].id, Box::new(|_| panic!("a defect"))),
+        (watches[3].id, Box::new(end_it)),
+    ];
+    let answers = store.transitions(wanted).await;
+    for (watch, (answer, succeeds)) in watches
+        .into_iter()
+        .zip(answers.into_iter().zip([true, false, false, true]))
+    {
+        let after = if succeeds {
+            let after = end(&watch, Outcome::Succeeded).watch;
+            assert_eq!(answer.unwrap(), Transitioned::Applied(after.clone()));
+            after
+        } else {
+            assert!(matches!(answer, Err(StoreError::Failed { .. })));
+            watch
+        };
+        assert_eq!(stored(&store, &after).await, after);
+    }
 }
 
 pub(crate) async fn watches_and_events_survive_a_reopen(database: &impl Database) {
