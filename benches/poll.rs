@@ -117,6 +117,7 @@ async fn watching(server: SocketAddr, folder: &Path, clock: &SteppedClock) -> Ap
         Arc::new(clock.clone()),
         Lifecycle::default(),
     )
+    .await
     .expect("an app");
     for n in 0..WATCHES {
         let request = WatchRequest {

@@ -117,7 +117,7 @@ async fn run(receiver: SocketAddr) -> Run {
     let clock = SystemClock::shared();
     let (bulk, bare_bulk) = run_bulk(receiver).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let app = build(receiver, folder.path());
+    let app = build(receiver, folder.path()).await;
     let submissions = prepare(&app, WATCHES);
     let before = clock.uptime();
     submit(&app.store, submissions.clone()).await;
@@ -144,7 +144,7 @@ async fn run(receiver: SocketAddr) -> Run {
 async fn run_bulk(receiver: SocketAddr) -> (Duration, Duration) {
     let clock = SystemClock::shared();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let app = build(receiver, folder.path());
+    let app = build(receiver, folder.path()).await;
     let submissions = prepare(&app, BULK);
     let before = clock.uptime();
     submit(&app.store, submissions).await;
@@ -155,7 +155,7 @@ async fn run_bulk(receiver: SocketAddr) -> (Duration, Duration) {
     (took, bare)
 }
 
-fn build(receiver: SocketAddr, folder: &Path) -> App {
+async fn build(receiver: SocketAddr, folder: &Path) -> App {
     let config = folder.join("jobwatch.toml");
     let text = format!(
         r#"
@@ -184,7 +184,9 @@ fn build(receiver: SocketAddr, folder: &Path) -> App {
     let settings = loaded
         .unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
         .settings;
-    App::build(settings, SystemClock::shared(), Lifecycle::default()).expect("an app")
+    App::build(settings, SystemClock::shared(), Lifecycle::default())
+        .await
+        .expect("an app")
 }
 
 fn prepare(app: &App, count: usize) -> Vec<Change> {

@@ -3,7 +3,6 @@
 //! An [`App`] takes its settings, clock and lifecycle from the caller: tests give a stepped
 //! clock and call `run_once` of the workers, the daemon calls [`App::run`].
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -19,10 +18,12 @@ use crate::api::server::{Listener, Server};
 use crate::clock::SharedClock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::settings::{ApiSettings, Settings, build};
+use crate::settings::{ApiSettings, Database, Settings, build};
 use crate::store::SharedStore;
 use crate::store::delivery::SinkBacklog;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
+use crate::wake::Wake;
 use crate::watch::change::Composer;
 use crate::watch::event::Instance;
 use crate::workers::announcer::Announcer;
@@ -64,12 +65,12 @@ impl App {
     ///
     /// # Errors
     /// The store cannot be opened, or TLS cannot be set up.
-    pub fn build(
+    pub async fn build(
         settings: Settings,
         clock: SharedClock,
         lifecycle: Lifecycle,
     ) -> anyhow::Result<Self> {
-        let store = open_store(&settings.store.path, &clock)?;
+        let store = open_store(&settings.store.database, &clock).await?;
         let services = build::services(&settings, &clock)?;
         let composer = composer(&settings);
         let metrics = Metrics::shared();
@@ -77,12 +78,7 @@ impl App {
         let announcer = Announcer::new(store.clone());
         let mut committed = courier.wake_handle();
         committed.join(announcer.wake_handle());
-        let groups = Groups::new(groups::Parts {
-            store: store.clone(),
-            composer: composer.clone(),
-            clock: Arc::clone(&clock),
-            committed: committed.clone(),
-        });
+        let groups = groups(&store, &composer, &clock, &committed);
         let poller = Poller::new(poller::Parts {
             store: store.clone(),
             services: services.clone(),
@@ -181,6 +177,8 @@ impl App {
             version = env!("CARGO_PKG_VERSION"),
             "ready"
         );
+        let (poller, stopping) = (self.poller.clone(), stop.clone());
+        tracker.spawn(async move { poller.keep_shards(stopping).await });
         let heartbeat = lifecycle::heartbeat(Arc::clone(&self.clock));
         self.poller.run(stop.clone(), heartbeat).await;
         self.end().await;
@@ -284,6 +282,20 @@ fn courier(
     }))
 }
 
+fn groups(
+    store: &SharedStore,
+    composer: &Composer,
+    clock: &SharedClock,
+    committed: &Wake,
+) -> Groups {
+    Groups::new(groups::Parts {
+        store: store.clone(),
+        composer: composer.clone(),
+        clock: Arc::clone(clock),
+        committed: committed.clone(),
+    })
+}
+
 fn pruner(
     settings: &Settings,
     store: &SharedStore,
@@ -314,6 +326,10 @@ fn drop_folder(
     Some(Arc::new(DropFolder::new(path, actions, store)))
 }
 
-fn open_store(path: &Path, clock: &SharedClock) -> anyhow::Result<SharedStore> {
-    Ok(Arc::new(SqliteStore::open(path, Arc::clone(clock))?))
+async fn open_store(database: &Database, clock: &SharedClock) -> anyhow::Result<SharedStore> {
+    let clock = Arc::clone(clock);
+    Ok(match database {
+        Database::Sqlite(path) => Arc::new(SqliteStore::open(path, clock)?),
+        Database::Postgres(server) => Arc::new(PostgresStore::open(server, clock).await?),
+    })
 }

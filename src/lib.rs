@@ -13,7 +13,7 @@
 //! | `definition/` | the description of a family of job APIs, a TOML file: `compile/` checks it, `body/` parses an answer, `reading/` turns it into one observation |
 //! | `credential/` | the authentication of requests to a service: `kinds/` has one file for each kind, `discovery/` finds the credentials that other tools have stored |
 //! | `service/` | a definition with URL and credential: makes one poll over HTTP |
-//! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store |
+//! | `store/` | the contracts of durable storage; `sqlite/` is the embedded store, `postgres/` the one that several daemons share |
 //! | `sink/` | the receivers of events; `kinds/` has one file for each kind |
 //! | `actions/` | the operations on watches and deliveries, one file each: submit, stop, redrive |
 //! | `workers/` | the background workers: the poller (`poller/`), the courier (`courier/`), the pruner of old watches, the drop folder (`drop_folder/`), and the announcer (`announcer/`) for clients that wait |

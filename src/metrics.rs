@@ -76,6 +76,7 @@ pub struct Metrics {
     budget_late: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
     blind: Family<ServiceLabel, Gauge>,
     watching: Gauge,
+    shards: Gauge,
     unwritten: Gauge,
     attempts: Family<ResultLabels, Counter>,
     pending: Family<SinkLabel, Gauge>,
@@ -97,6 +98,7 @@ impl Metrics {
             budget_late: Family::default(),
             blind: Family::default(),
             watching: Gauge::default(),
+            shards: Gauge::default(),
             unwritten: Gauge::default(),
             attempts: Family::default(),
             pending: Family::default(),
@@ -127,6 +129,11 @@ impl Metrics {
             "watching",
             "Watches on the agenda",
             metrics.watching.clone(),
+        );
+        registry.register(
+            "shards",
+            "Shards of 256 whose watches this process polls",
+            metrics.shards.clone(),
         );
         registry.register(
             "unwritten",
@@ -259,6 +266,11 @@ impl Metrics {
             service: service.to_owned(),
         };
         self.blind.get_or_create(&label).set(i64::from(is_blind));
+    }
+
+    /// Notes the number of shards whose watches this process polls.
+    pub fn set_shards(&self, shards: usize) {
+        self.shards.set(i64::try_from(shards).unwrap_or(i64::MAX));
     }
 
     /// Returns the text for Prometheus. The caller passes the present numbers of watches on

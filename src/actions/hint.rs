@@ -136,11 +136,16 @@ impl Actions {
             ..Query::default()
         };
         let page = self.parts.store.full_page(query).await?;
-        let polled = page.watches.iter();
-        let polled = polled.filter(|watch| self.parts.poller.poll_soon(watch.id));
-        let polled = polled.count();
-        if polled > 0 {
+        let (here, elsewhere): (Vec<_>, Vec<_>) = page
+            .watches
+            .iter()
+            .partition(|watch| self.parts.poller.poll_soon(watch.id));
+        if !here.is_empty() {
             self.parts.wake.wake();
+        }
+        let mut polled = here.len();
+        for watch in elsewhere {
+            polled += usize::from(self.parts.store.request_poll(watch.id).await?);
         }
         Ok(polled)
     }

@@ -27,7 +27,8 @@ impl Actions {
             goes_on.then(|| ending(&composer, watch, progress.as_ref(), now))
         };
         Ok(match parts.store.transition(id, Box::new(end)).await? {
-            Transitioned::Missing => None,
+            // Anybody may stop a watch, so none is foreign.
+            Transitioned::Missing | Transitioned::Foreign => None,
             Transitioned::Unchanged(watch) => Some(watch),
             Transitioned::Applied(watch) => {
                 parts.poller.forget(id);

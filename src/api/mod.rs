@@ -28,6 +28,7 @@ mod path;
 mod query;
 mod readiness;
 mod reference;
+pub(crate) mod replicas;
 mod schema;
 pub(crate) mod server;
 pub(crate) mod service_view;
@@ -123,6 +124,7 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(badge::show))
         .routes(routes!(groups::show))
         .routes(routes!(groups::close))
+        .routes(routes!(replicas::list))
         .routes(routes!(readiness::metrics))
         .routes(routes!(document::json))
         .routes(routes!(document_page::page))

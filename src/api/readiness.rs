@@ -81,6 +81,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
         api.metrics
             .set_blind(&service.name, service.blind.is_some());
     }
+    api.metrics.set_shards(api.poller.shards());
     let text = api
         .metrics
         .text(api.poller.watching(), api.poller.unsaved());

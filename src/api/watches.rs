@@ -214,7 +214,7 @@ pub(super) async fn poll(
     PathText(reference): PathText,
 ) -> Result<Json<WatchView>, ApiError> {
     let watch = api.resolve(&reference).await?;
-    api.actions.poll_now(watch.id);
+    api.actions.poll_now(&watch).await?;
     Ok(Json(api.view(watch)))
 }
 

@@ -136,7 +136,7 @@ fn as_json(loaded: &Loaded) -> Value {
         "valid": true,
         "files": loaded.files,
         "instance": settings.instance,
-        "store": settings.store.path,
+        "store": settings.store.database.shown(),
         "listen": settings.api.listen.map(|listen| listen.to_string()),
         "socket": settings.api.socket.as_ref().map(|socket| &socket.path),
         "credentials": credentials,
@@ -184,7 +184,7 @@ fn head(loaded: &Loaded) -> String {
     let mut row = |name: &str, value: String| table.row(vec![paint.dim(name), value]);
     row("files", files);
     row("instance", settings.instance.clone());
-    row("store", settings.store.path.display().to_string());
+    row("store", settings.store.database.shown());
     row("listen", settings.api.places().join(", "));
     row("watches", format!("{} configured", settings.watches.len()));
     table.render()

@@ -11,6 +11,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::db::prune::Prune;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Paint, Table, complain, plain, say, say_json};
+use crate::settings::Database;
 use crate::store::StoreError;
 use crate::store::sqlite::maintenance;
 use crate::store::sqlite::maintenance::Inspection;
@@ -99,7 +100,21 @@ impl DatabaseArgs {
         if let Some(file) = &self.database {
             return Ok(file.clone());
         }
-        Ok(self.config.load_store()?.path)
+        file_of(self.config.load_store()?.database)
+    }
+}
+
+/// Returns the file of a database.
+fn file_of(database: Database) -> Result<PathBuf, Exit> {
+    match database {
+        Database::Sqlite(file) => Ok(file),
+        Database::Postgres(server) => {
+            complain(&format!(
+                "{} is a server, and this command works with a file",
+                server.shown()
+            ));
+            Err(Exit::Usage)
+        }
     }
 }
 

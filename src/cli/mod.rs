@@ -40,6 +40,7 @@ mod pair;
 mod poll;
 mod probe;
 mod redrive;
+mod replicas;
 mod response;
 mod run;
 mod screen;
@@ -143,6 +144,8 @@ enum Command {
     Sink(sink::Sink),
     /// Print a piece of a pipeline that starts a job and waits for its end
     Glue(glue::Glue),
+    /// List the daemons that share a database, and how many watches each one polls
+    Replicas(replicas::Replicas),
     /// Check that the daemon is ready; the exit code is the answer
     Health(health::Health),
     /// Check the database, back it up, or delete old watches from it
@@ -244,6 +247,7 @@ impl Command {
             Self::Redrive(command) => command.execute().await,
             Self::Sink(command) => command.execute().await,
             Self::Glue(command) => command.execute(),
+            Self::Replicas(command) => command.execute().await,
             Self::Health(command) => command.execute().await,
             Self::Db(command) => command.execute(),
             Self::Completions(command) => command.execute(),

@@ -22,7 +22,8 @@ use crate::outbound;
 use crate::service::Service;
 use crate::service::poll::Probed;
 use crate::service::subject::Subject;
-use crate::settings::{Loaded, Settings, build};
+use crate::settings::{Database, Loaded, Settings, build};
+use crate::store::postgres;
 use crate::store::sqlite::maintenance;
 use crate::store::sqlite::maintenance::Standing;
 use crate::watch::Params;
@@ -88,8 +89,8 @@ pub(super) async fn try_all(loaded: &Loaded, clock: &SharedClock) -> Result<Vec<
     let settings = &loaded.settings;
     let store = Finding::of(
         "store",
-        &settings.store.path.display().to_string(),
-        store(settings),
+        &settings.store.database.shown(),
+        store(settings).await,
     );
     let (port, sinks, services) = tokio::join!(
         port(settings),
@@ -247,16 +248,19 @@ async fn sinks(loaded: &Loaded) -> Vec<Finding> {
     found
 }
 
-fn store(settings: &Settings) -> Result<String, String> {
-    match maintenance::standing(&settings.store.path) {
-        Ok(Standing::New) => Ok("does not exist yet, and can be created".to_owned()),
-        Ok(Standing::Ready) => Ok("can be opened and written".to_owned()),
-        Ok(Standing::InUse) => Ok("is open in a running jobwatch".to_owned()),
-        Err(error) => Err(match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
+async fn store(settings: &Settings) -> Result<String, String> {
+    let standing = match &settings.store.database {
+        Database::Sqlite(path) => maintenance::standing(path).map(|standing| match standing {
+            Standing::New => "does not exist yet, and can be created".to_owned(),
+            Standing::Ready => "can be opened and written".to_owned(),
+            Standing::InUse => "is open in a running jobwatch".to_owned(),
         }),
-    }
+        Database::Postgres(server) => postgres::maintenance::standing(server).await,
+    };
+    standing.map_err(|error| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })
 }
 
 /// Checks that the port is free, or that a jobwatch holds it.

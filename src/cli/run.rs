@@ -110,9 +110,9 @@ async fn daemon(mut loaded: Loaded, log: LogOutput) -> anyhow::Result<()> {
         listen = listen.map(|listen| listen.to_string()),
         socket,
         tls = api.certificate.is_some(),
-        store = %loaded.settings.store.path.display(),
+        store = loaded.settings.store.database.shown(),
         "starting"
     );
-    let app = App::build(loaded.settings, SystemClock::shared(), lifecycle)?;
+    let app = App::build(loaded.settings, SystemClock::shared(), lifecycle).await?;
     app.run(listeners).await
 }

@@ -65,6 +65,12 @@ impl Agenda {
         goes_on.filter(of_one).count()
     }
 
+    /// Returns the watches whose entries are wanted. It visits all entries.
+    pub fn find_all(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<WatchId> {
+        let wanted = self.places.all().filter(|watch| is_wanted(&watch.entry));
+        wanted.map(|watch| watch.entry.id).collect()
+    }
+
     /// Adds a watch, whose first poll comes after a first interval.
     pub fn add(&mut self, entry: Entry, duty: Duty, due: Duration) {
         self.add_for(Reason::First, entry, duty, due);

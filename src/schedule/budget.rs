@@ -81,6 +81,8 @@ pub struct Budget {
     /// The length of the last pause.
     last_pause: Duration,
     throttled_run: u32,
+    /// The part of the limits that this replica has, and the whole.
+    share: (u16, u16),
 }
 
 impl Budget {
@@ -95,7 +97,15 @@ impl Budget {
             paused_until: Duration::ZERO,
             last_pause: Duration::ZERO,
             throttled_run: 0,
+            share: (1, 1),
         }
+    }
+
+    /// Sets the part of the limits that this replica has; others have the rest of the whole.
+    pub fn share(&mut self, part: u16, whole: u16, uptime: Duration) {
+        let before = self.rate();
+        self.share = (part.clamp(1, whole), whole);
+        self.stretch(before, uptime);
     }
 
     /// Admits one poll at `uptime`, or says when to try again.
@@ -103,7 +113,7 @@ impl Budget {
         if let Some(until) = self.paused(uptime) {
             return Admission::NotBefore(until);
         }
-        if self.in_flight() >= self.limits.concurrency as usize {
+        if self.in_flight() >= self.part_of(self.limits.concurrency) as usize {
             return Admission::Full;
         }
         let earliest = self.earliest();
@@ -135,14 +145,21 @@ impl Budget {
     /// Returns the uptime from which on rate and burst allow a request.
     fn earliest(&self) -> Duration {
         // The time that a burst may run ahead of the rate.
-        let ahead = self.limits.burst.saturating_sub(1);
+        let ahead = self.part_of(self.limits.burst).saturating_sub(1);
         let tolerance = self.spacing().saturating_mul(ahead);
         self.arrival.saturating_sub(tolerance)
     }
 
     /// Returns the time between two polls at the present rate.
+    /// Returns this replica's part of a number; at least 1, or it could make no poll.
+    fn part_of(&self, number: u32) -> u32 {
+        let (part, whole) = self.share;
+        let part = u64::from(number) * u64::from(part) / u64::from(whole);
+        u32::try_from(part).unwrap_or(number).max(1)
+    }
+
     fn spacing(&self) -> Duration {
-        Duration::from_secs_f64(1.0 / self.rate.now())
+        Duration::from_secs_f64(1.0 / self.rate())
     }
 
     /// Returns the number of polls in flight.
@@ -173,7 +190,8 @@ impl Budget {
 
     /// Returns the present polls a second.
     pub fn rate(&self) -> f64 {
-        self.rate.now()
+        let (part, whole) = self.share;
+        self.rate.now() * f64::from(part) / f64::from(whole)
     }
 
     /// Returns the most polls a second.
@@ -198,10 +216,17 @@ impl Budget {
 
     /// Changes the rate, and keeps the part of the burst that is in use.
     fn change_rate(&mut self, uptime: Duration, change: impl FnOnce(&mut Rate) -> bool) {
-        let before = self.rate.now();
-        if change(&mut self.rate) && self.arrival > uptime {
+        let before = self.rate();
+        if change(&mut self.rate) {
+            self.stretch(before, uptime);
+        }
+    }
+
+    /// Keeps the part of the burst that is in use, after the rate was `before`.
+    fn stretch(&mut self, before: f64, uptime: Duration) {
+        if self.arrival > uptime {
             let ahead = self.arrival.saturating_sub(uptime);
-            self.arrival = uptime + ahead.mul_f64(before / self.rate.now());
+            self.arrival = uptime + ahead.mul_f64(before / self.rate());
         }
     }
 
@@ -351,6 +376,23 @@ mod tests {
         std::iter::repeat_with(|| budget.admit(uptime))
             .take_while(is_granted)
             .count()
+    }
+
+    #[test]
+    fn a_replica_has_its_share_of_the_limits() {
+        let mut budget = budget(16.0, 8, 6);
+        budget.share(64, 256, ms(0));
+        assert!(is_close(budget.rate(), 4.0));
+        let permits = [budget.admit(ms(0)), budget.admit(ms(0))];
+        assert!(is_granted(&permits[0]));
+        assert!(matches!(permits[1], Admission::Full), "a quarter of 6");
+        drop(permits);
+        assert!(is_granted(&budget.admit(ms(0))), "a quarter of the burst");
+        assert_eq!(not_before(&budget.admit(ms(0))), Some(ms(250)));
+        budget.share(256, 256, ms(0));
+        assert!(is_granted(&budget.admit(ms(0))));
+        budget.share(0, 256, ms(0));
+        assert!(is_close(budget.rate(), 1.0 / 16.0), "one shard at least");
     }
 
     #[test]

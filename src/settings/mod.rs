@@ -16,6 +16,7 @@ mod hints;
 mod sections;
 mod services;
 mod sinks;
+mod store;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -27,7 +28,7 @@ use crate::tree::source::{Sources, layer};
 
 pub use crate::settings::address::{DaemonAddress, address, service_names};
 pub use crate::settings::values::{
-    ApiSettings, Loaded, RetentionSettings, Settings, StoreSettings,
+    ApiSettings, Database, Loaded, RetentionSettings, Settings, StoreSettings,
 };
 
 /// The embedded defaults, with every key documented.
@@ -62,7 +63,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
 /// # Errors
 /// A file cannot be read, `[store]` is wrong, or a variable is unknown.
 pub fn load_store(sources: &Sources) -> Result<StoreSettings, Diagnostics> {
-    load_part(sources, sections::store)
+    load_part(sources, store::store)
 }
 
 /// Reads the settings that say which watches are old, without any secret.

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actions::submit::check_callback;
-use crate::clock::{parse_duration, show_duration};
 use crate::definition::catalog::Catalog;
 use crate::service::settings::{MAX_BODIES, expect};
 use crate::settings::api::api;
 use crate::settings::credentials::credentials;
 use crate::settings::services::{after_watches, services};
 use crate::settings::sinks::sinks;
-use crate::settings::values::{ApiSettings, RetentionSettings, Settings, StoreSettings};
+use crate::settings::store::store;
+use crate::settings::values::{ApiSettings, RetentionSettings, Settings};
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::timing::PollSettings;
 use crate::tree::reader::{Context, Reader, Traces, not_among};
@@ -21,13 +21,6 @@ use crate::watch::CallbackUrl;
 use crate::watch::request::WatchRequest;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// The shortest time for which a watch is kept after its end: clients have to learn of the end.
-pub(super) const KEEP_MIN: Duration = Duration::from_hours(1);
-/// The longest such time that is not for ever: 100 years.
-pub(super) const KEEP_MAX: Duration = Duration::from_hours(36_500 * 24);
-/// Stands for no end of that time.
-pub(super) const FOREVER: &str = "forever";
-
 /// Reads all settings. Returns `None` for them if something essential is wrong; the
 /// diagnostics then say so.
 pub(super) fn read(layered: &Layered) -> (Option<Settings>, Traces) {
@@ -132,39 +125,6 @@ fn log(root: &Reader<'_>) -> Option<LogSettings> {
     })
 }
 
-pub(super) fn store(root: &Reader<'_>) -> Option<StoreSettings> {
-    let section = root.section("store");
-    let path = database(&section);
-    let keep = keep(&section);
-    section.finish();
-    Some(StoreSettings {
-        path: path?,
-        keep: Some(keep?).filter(|keep| *keep != Duration::MAX),
-    })
-}
-
-/// Reads how long a watch is kept after its end; for ever is the longest duration.
-fn keep(section: &Reader<'_>) -> Option<Duration> {
-    let text = section.required_text("keep")?;
-    if text == FOREVER {
-        return Some(Duration::MAX);
-    }
-    match parse_duration(&text) {
-        Ok(keep) if (KEEP_MIN..=KEEP_MAX).contains(&keep) => Some(keep),
-        Ok(_) | Err(_) => {
-            section.report(
-                "keep",
-                format!(
-                    "\"{text}\" must be a duration from {} to {}d, such as \"30d\", or \"{FOREVER}\"",
-                    show_duration(KEEP_MIN),
-                    KEEP_MAX.as_secs() / 86_400
-                ),
-            );
-            None
-        }
-    }
-}
-
 /// Returns the jobs of the `[[watches]]`, by service and job id. Whether they are right is not
 /// checked.
 /// Reads how long watches are kept, and whose.
@@ -174,7 +134,7 @@ pub(super) fn retention(root: &Reader<'_>) -> Option<RetentionSettings> {
     let store = store(root)?;
     Some(RetentionSettings {
         keep: store.keep_with(late),
-        path: store.path,
+        database: store.database,
         configured: configured_jobs(root),
     })
 }
@@ -186,21 +146,6 @@ fn configured_jobs(root: &Reader<'_>) -> BTreeSet<(String, String)> {
         service.zip(job_id)
     });
     jobs.flatten().collect()
-}
-
-fn database(section: &Reader<'_>) -> Option<PathBuf> {
-    let url = section.expanded("url")?;
-    match url.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() && !path.starts_with(':') => Some(PathBuf::from(path)),
-        _ => {
-            // The text is not shown, because other kinds of URL contain a password.
-            section.report(
-                "url",
-                "must be sqlite:// and a path, as sqlite:///var/lib/jobwatch/jobwatch.db",
-            );
-            None
-        }
-    }
 }
 
 fn callback_url(section: &Reader<'_>) -> Option<CallbackUrl> {

@@ -16,6 +16,7 @@ use crate::diagnostic::Diagnostic;
 use crate::service::settings::ServiceSettings;
 use crate::sink::SinkSettings;
 use crate::sink::callback::CallbackSettings;
+use crate::store::postgres::server::Server;
 use crate::telemetry::LogSettings;
 use crate::watch::request::WatchRequest;
 
@@ -45,11 +46,29 @@ pub struct Settings {
     pub catalog: Catalog,
 }
 
+/// The database of a store.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// The path of a file of `SQLite`.
+    Sqlite(PathBuf),
+    /// A server of PostgreSQL, with its database.
+    Postgres(Box<Server>),
+}
+
+impl Database {
+    /// Returns the path or the URL of the database, without a password.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgres(server) => server.shown(),
+        }
+    }
+}
+
 /// The settings of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct StoreSettings {
-    /// The path of the database file.
-    pub path: PathBuf,
+    pub database: Database,
     /// How long a watch is kept after its end; `None` for ever.
     pub keep: Option<Duration>,
 }
@@ -64,10 +83,9 @@ impl StoreSettings {
 }
 
 /// The settings that say which watches are old.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RetentionSettings {
-    /// The path of the database file.
-    pub path: PathBuf,
+    pub database: Database,
     /// How long a watch is kept after its end, as the daemon keeps it; `None` for ever.
     pub keep: Option<Duration>,
     /// The jobs of the `[[watches]]`, by service and job id.

@@ -1,9 +1,10 @@
 //! The contract of the store: watches, events and deliveries, durable and in one transaction.
 //!
-//! It has seven parts: [`WatchStore`] for the poller, the API and the other ways to submit a
+//! It has eight parts: [`WatchStore`] for the poller, the API and the other ways to submit a
 //! watch, [`Outbox`] for the courier, [`GroupStore`] for watches that belong together,
 //! [`BlindnessStore`] for the blind periods of services, [`DurationStore`] for
-//! how long jobs take, [`Retention`] for the deletion of old rows, [`Maintenance`] for readiness
+//! how long jobs take, [`Retention`] for the deletion of old rows, [`ShardStore`] for the replicas that share
+//! a database, [`Maintenance`] for readiness
 //! checks and the shutdown. A [`Store`] is all of them. Rules for every implementation:
 //! - a call that succeeds has committed and synced (invariant 2);
 //! - a change, its event and the deliveries owed for it commit in one transaction
@@ -17,16 +18,22 @@
 //! One test suite covers every implementation (`tests/it/store.rs`).
 
 pub mod blindness;
+mod cells;
 pub mod cursor;
 pub mod delivery;
 pub mod durations;
+mod entry_row;
 pub mod groups;
+pub mod key;
 pub mod maintenance;
 pub mod outbox;
+pub mod postgres;
 pub mod retention;
 pub mod row;
+pub mod shards;
 pub mod sqlite;
 pub mod time;
+mod watch_row;
 pub mod watches;
 
 use std::sync::Arc;
@@ -38,6 +45,7 @@ pub use crate::store::groups::{GroupStore, StoredGroup};
 pub use crate::store::maintenance::Maintenance;
 pub use crate::store::outbox::{AttemptRecord, Claimed, Outbox, Settlement};
 pub use crate::store::retention::{Expiry, PruneStep, Pruned, Retention};
+pub use crate::store::shards::{Holding, ShardStore, Shards};
 pub use crate::store::watches::{
     Applied, Changes, Decide, EntryPage, EventPage, LoggedEvent, Page, Query, StoredEvent,
     Submission, Submitted, Transitioned, WatchStore,
@@ -51,14 +59,31 @@ pub const PAGE_MAX: usize = 1000;
 
 /// Keeps watches, events and deliveries: every part of the contract.
 pub trait Store:
-    WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Retention + Maintenance
+    WatchStore
+    + Outbox
+    + GroupStore
+    + BlindnessStore
+    + DurationStore
+    + Retention
+    + ShardStore
+    + Maintenance
 {
 }
 
 impl<T> Store for T where
-    T: WatchStore + Outbox + GroupStore + BlindnessStore + DurationStore + Retention + Maintenance
+    T: WatchStore
+        + Outbox
+        + GroupStore
+        + BlindnessStore
+        + DurationStore
+        + Retention
+        + ShardStore
+        + Maintenance
 {
 }
+
+/// An error of one operation in SQL; it becomes the source of a [`StoreError::Failed`].
+pub(crate) type SqlError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]

@@ -3,10 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 
 use crate::store::StoreError;
-use crate::watch::{Params, Watch};
 
 /// A stored value that cannot be read: this program did not write it.
 #[derive(Debug, thiserror::Error)]
@@ -15,27 +13,6 @@ pub struct RowError {
     pub column: &'static str,
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// Returns the key that makes two submissions the same watch: SHA-256 over service, params
-/// and job id, each preceded by its length. The first byte is the shard.
-pub fn key(watch: &Watch) -> [u8; 32] {
-    key_of(&watch.service, &watch.params, &watch.job_id)
-}
-
-fn key_of(service: &str, params: &Params, job_id: &str) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    let mut part = |text: &str| {
-        hasher.update((text.len() as u64).to_be_bytes());
-        hasher.update(text.as_bytes());
-    };
-    part(service);
-    for (name, value) in params {
-        part(name);
-        part(value);
-    }
-    part(job_id);
-    hasher.finalize().into()
 }
 
 /// Returns a time as it is stored: microseconds since 1970, UTC.
@@ -71,24 +48,4 @@ pub fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Resul
         column,
         source: source.into(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_depends_on_each_part_and_on_where_it_ends() {
-        let none = Params::new();
-        let project = Params::from([("project_id".to_owned(), "p".to_owned())]);
-        let keys = [
-            key_of("dcs", &none, "ab"),
-            key_of("dcsa", &none, "b"),
-            key_of("dcs", &none, "abc"),
-            key_of("dcs", &project, "ab"),
-        ];
-        for (n, key) in keys.iter().enumerate() {
-            assert!(!keys[n + 1..].contains(key));
-        }
-    }
 }

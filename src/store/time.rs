@@ -39,13 +39,18 @@ impl StoreTime {
     /// Converts a time of the store to wall-clock time, for people to read. The two clocks are
     /// read one after the other, so their difference is rounded to whole seconds.
     pub fn shown(&self, at: Timestamp) -> Timestamp {
-        let ahead = self.clock.now().duration_since(self.now());
-        let seconds = (ahead.as_millis() + 500).div_euclid(1000);
-        i64::try_from(seconds)
-            .ok()
-            .and_then(|seconds| at.checked_add(SignedDuration::from_secs(seconds)).ok())
-            .unwrap_or(at)
+        shown(at, self.now(), self.clock.now())
     }
+}
+
+/// Converts a time of a store to wall-clock time. `now` and `clock` are the present time of both.
+pub(crate) fn shown(at: Timestamp, now: Timestamp, clock: Timestamp) -> Timestamp {
+    let ahead = clock.duration_since(now);
+    let seconds = (ahead.as_millis() + 500).div_euclid(1000);
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| at.checked_add(SignedDuration::from_secs(seconds)).ok())
+        .unwrap_or(at)
 }
 
 impl fmt::Debug for StoreTime {

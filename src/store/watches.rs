@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use uuid::Uuid;
 
-use crate::store::{Cursor, PageCursor, StoreError};
+use crate::store::{Cursor, PageCursor, Shards, StoreError};
 use crate::watch::change::Change;
 use crate::watch::entry::Entry;
+use crate::watch::event::EventKind;
 use crate::watch::evidence::Evidence;
 use crate::watch::reference::Reference;
 use crate::watch::{State, Watch, WatchId};
@@ -74,6 +75,8 @@ pub enum Transitioned {
     Unchanged(Watch),
     /// The store has no such watch.
     Missing,
+    /// Another replica polls the watch. Nothing was written.
+    Foreign,
 }
 
 /// How often a transition is tried while other writers keep changing the watch.
@@ -135,6 +138,26 @@ pub struct Changes {
     pub next: Cursor,
     /// True if more changes may be waiting.
     pub more: bool,
+}
+
+impl Changes {
+    /// Adds what the event of a watch says.
+    pub(crate) fn note(&mut self, kind: Option<EventKind>, watch: Option<WatchId>) {
+        let (Some(kind), Some(id)) = (kind, watch) else {
+            return;
+        };
+        match kind {
+            EventKind::Accepted => self.accepted.push(id),
+            EventKind::Finished(outcome) if !outcome.is_found_by_polling() => self.ended.push(id),
+            EventKind::Finished(_)
+            | EventKind::Changed
+            | EventKind::Held
+            | EventKind::LateResult
+            | EventKind::GroupFinished
+            | EventKind::Blind
+            | EventKind::Sighted => {}
+        }
+    }
 }
 
 /// An event as it is stored. Its `body` is the `CloudEvent` as JSON text.
@@ -209,7 +232,8 @@ pub trait WatchStore: Send + Sync {
     }
 
     /// Makes many [`transition`](Self::transition)s in their order, which costs less than one call
-    /// for each. The answers are in the same order. One that fails does not stop the others.
+    /// for each. The answers are in the same order. One that fails does not stop the others. Only the
+    /// owner of its shard may change a watch in this way.
     async fn transitions(
         &self,
         wanted: Vec<(WatchId, Decide)>,
@@ -273,10 +297,11 @@ pub trait WatchStore: Send + Sync {
 
     /// Returns a page of the watches that are not final, in an order that does not change from
     /// page to page. Following `next` to the end finds each watch that was accepted before the
-    /// first page was read and is still not final. The watches of the services in
-    /// `services_with_labels` have their labels.
+    /// first page was read and is still not final. Only watches of `shards` are on it. The watches of
+    /// the services in `services_with_labels` have their labels.
     async fn watching(
         &self,
+        shards: Shards,
         after: Option<PageCursor>,
         limit: usize,
         services_with_labels: &Arc<BTreeSet<String>>,
@@ -286,6 +311,7 @@ pub trait WatchStore: Send + Sync {
     /// no late result yet. Pages are ordered as those of [`watching`](Self::watching).
     async fn without_verdict(
         &self,
+        shards: Shards,
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
@@ -310,11 +336,16 @@ pub trait WatchStore: Send + Sync {
     /// log; and the errors of every call.
     async fn events_after(&self, after: &Cursor, limit: usize) -> Result<EventPage, StoreError>;
 
-    /// Returns about `limit` changes after `since`.
+    /// Returns about `limit` changes of watches of these shards after `since`.
     ///
     /// Each change is returned **at least once and may be returned again**, by this call or by
     /// later calls from `next`: with several writers, a change can become visible after others
     /// that began later, so a store that must not miss it reads some changes twice. Repeating
     /// the call while `more` is true comes to an end.
-    async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError>;
+    async fn changes(
+        &self,
+        since: &Cursor,
+        shards: Shards,
+        limit: usize,
+    ) -> Result<Changes, StoreError>;
 }

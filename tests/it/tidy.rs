@@ -80,7 +80,7 @@ const LAYERS: &[Layer] = &[
             "outbound",
         ],
     ),
-    ("store", &["watch", "clock"]),
+    ("store", &["watch", "clock", "outbound::secret"]),
     ("sink", &["watch", "clock", "outbound", "tree", "telemetry"]),
     // The operations on watches and deliveries.
     (
@@ -117,6 +117,7 @@ const LAYERS: &[Layer] = &[
             "definition",
             "credential",
             "service",
+            "store::postgres",
             "sink",
             "actions",
             "timing",
@@ -163,6 +164,11 @@ const CRATES: &[Crate] = &[
     Crate {
         name: "rusqlite",
         within: &["store/sqlite"],
+        reason: "everything else sees the contract of the store, so that another database can serve",
+    },
+    Crate {
+        name: "tokio_postgres",
+        within: &["store/postgres"],
         reason: "everything else sees the contract of the store, so that another database can serve",
     },
     Crate {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::db::{DatabaseArgs, failed};
+use crate::cli::db::{DatabaseArgs, failed, file_of};
 use crate::cli::duration::two_units;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, note, say, say_json, time};
@@ -83,7 +83,11 @@ impl Prune {
             (file.clone(), None, BTreeSet::new())
         } else {
             let settings = self.database.config.load_retention()?;
-            (settings.path, settings.keep, settings.configured)
+            (
+                file_of(settings.database)?,
+                settings.keep,
+                settings.configured,
+            )
         };
         let Some(keep) = self.older_than.or(keep) else {
             complain(if self.database.database.is_some() {

@@ -80,7 +80,7 @@ impl Setup {
             .context("listen for the API")?;
         let url = format!("http://{}", listener.local_addr()?);
         let daemon = Lifecycle::default();
-        let app = App::build(settings, clock.clone(), daemon.clone())?;
+        let app = App::build(settings, clock.clone(), daemon.clone()).await?;
         Ok(Self {
             receiver,
             clouds,

@@ -25,6 +25,7 @@ use crate::cli::exit::Exit;
 use crate::clock;
 use crate::clock::SystemClock;
 use crate::lifecycle::Lifecycle;
+use crate::settings::Database;
 use crate::watch::request::WatchRequest;
 
 /// The daemon within this process.
@@ -47,7 +48,7 @@ impl Local {
         // Others on this machine may reach the address, but do not know the token.
         let random: [u8; 32] = clock::machine_seeded_rng().random();
         let token = SecretString::from(BASE64.encode(random));
-        settings.store.path = folder.path().join("jobwatch.db");
+        settings.store.database = Database::Sqlite(folder.path().join("jobwatch.db"));
         settings.sinks.clear();
         settings.watches.clear();
         settings.drop_dir = None;
@@ -60,7 +61,7 @@ impl Local {
         let address = listener.local_addr();
         let address = address.map_err(|error| failed(error.into()))?;
         let lifecycle = Lifecycle::default();
-        let app = App::build(settings, SystemClock::shared(), lifecycle.clone());
+        let app = App::build(settings, SystemClock::shared(), lifecycle.clone()).await;
         let mut running = JoinSet::new();
         running.spawn(app.map_err(failed)?.run(vec![listener.into()]));
         let client = Client::with_token(&format!("http://{address}"), token)?;

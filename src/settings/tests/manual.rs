@@ -12,6 +12,8 @@ fn manual() -> String {
         Some(rest) if !rest.starts_with(' ') => rest,
         _ => line,
     });
+    // Of the two kinds of URL only one can be set.
+    let lines = lines.filter(|line| !line.starts_with("url = \"sqlite:"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -65,6 +67,7 @@ fn manual_folder() -> Folder {
         .with("key.pem", &identity.signing_key.serialize_pem())
         .with("client.pem", &certificate)
         .with("client-key.pem", &identity.signing_key.serialize_pem())
+        .with("postgres", "password")
         .with("api-read", "reader")
         .with("api-write", "writer");
     let here = folder.folder.path().display().to_string();

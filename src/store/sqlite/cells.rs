@@ -1,23 +1,22 @@
-//! The cells of a row, read one after the other: `SQLite` would look for each name among all names.
+//! The cells of a row of `SQLite`.
 
-use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
-use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
-use crate::store::row;
-use crate::store::sqlite::SqlError;
+use crate::store::SqlError;
+use crate::store::cells::Cells;
 
 /// The cells of a row from one of them on.
-pub(super) struct Cells<'row> {
+pub(super) struct RowCells<'row> {
     row: &'row Row<'row>,
     next: usize,
 }
 
-impl<'row> Cells<'row> {
-    /// Begins with the cell of this number, from 0.
-    pub(super) fn from(row: &'row Row<'row>, next: usize) -> Self {
-        Self { row, next }
+impl<'row> RowCells<'row> {
+    /// Begins with the first cell.
+    pub(super) fn of(row: &'row Row<'row>) -> Self {
+        Self { row, next: 0 }
     }
 
     fn cell(&mut self) -> Result<ValueRef<'row>, rusqlite::Error> {
@@ -25,29 +24,22 @@ impl<'row> Cells<'row> {
         self.next += 1;
         Ok(cell)
     }
+}
 
-    pub(super) fn next<T: FromSql>(&mut self) -> Result<T, SqlError> {
-        Ok(T::column_result(self.cell()?)?)
+impl<'row> Cells<'row> for RowCells<'row> {
+    fn text_or_null(&mut self) -> Result<Option<&'row str>, SqlError> {
+        Ok(self.cell()?.as_str_or_null()?)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'row str, SqlError> {
-        Ok(self.cell()?.as_str()?)
+    fn number_or_null(&mut self) -> Result<Option<i64>, SqlError> {
+        Ok(self.cell()?.as_i64_or_null()?)
     }
 
-    /// Reads the time in a cell that may be null.
-    pub(super) fn time(&mut self, column: &'static str) -> Result<Option<Timestamp>, SqlError> {
-        let micros: Option<i64> = self.next()?;
-        let time = micros.map(|micros| row::timestamp(column, micros));
-        Ok(time.transpose()?)
+    fn flag(&mut self) -> Result<bool, SqlError> {
+        Ok(bool::column_result(self.cell()?)?)
     }
 
-    /// Reads the JSON in a cell that may be null.
-    pub(super) fn json<T: DeserializeOwned>(
-        &mut self,
-        column: &'static str,
-    ) -> Result<Option<T>, SqlError> {
-        let text = self.cell()?.as_str_or_null()?;
-        let value = text.map(|text| row::from_json(column, text));
-        Ok(value.transpose()?)
+    fn uuid_or_null(&mut self) -> Result<Option<Uuid>, SqlError> {
+        Ok(Option::<Uuid>::column_result(self.cell()?)?)
     }
 }

@@ -25,25 +25,8 @@ pub(super) fn since(db: &Connection, seq: i64, limit: usize) -> Result<Changes, 
         read += 1;
         changes.next = cursor_after(row.get(0)?);
         let (kind, watch): (String, Option<Uuid>) = (row.get(1)?, row.get(2)?);
-        let (Some(kind), Some(watch)) = (EventKind::from_type_name(&kind), watch) else {
-            continue;
-        };
-        note(&mut changes, kind, WatchId(watch));
+        changes.note(EventKind::from_type_name(&kind), watch.map(WatchId));
     }
     changes.more = read == limit;
     Ok(changes)
-}
-
-fn note(changes: &mut Changes, kind: EventKind, id: WatchId) {
-    match kind {
-        EventKind::Accepted => changes.accepted.push(id),
-        EventKind::Finished(outcome) if !outcome.is_found_by_polling() => changes.ended.push(id),
-        EventKind::Finished(_)
-        | EventKind::Changed
-        | EventKind::Held
-        | EventKind::LateResult
-        | EventKind::GroupFinished
-        | EventKind::Blind
-        | EventKind::Sighted => {}
-    }
 }

@@ -57,8 +57,8 @@ use crate::store::sqlite::writer::Writer;
 use crate::store::time::StoreTime;
 use crate::store::{
     Applied, AttemptRecord, Changes, Claimed, Cursor, Decide, EntryPage, EventPage, Maintenance,
-    Outbox, Page, PageCursor, Query, StoreError, StoredEvent, Submission, Submitted, Transitioned,
-    WatchStore, row,
+    Outbox, Page, PageCursor, Query, ShardStore, Shards, SqlError, StoreError, StoredEvent,
+    Submission, Submitted, Transitioned, WatchStore, row,
 };
 use crate::watch::change::Change;
 use crate::watch::evidence::Evidence;
@@ -133,9 +133,6 @@ fn open_error(path: &Path, reason: &str) -> StoreError {
         reason: reason.to_owned(),
     }
 }
-
-/// An error of one operation; it becomes the source of a [`StoreError::Failed`].
-type SqlError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Returns the number in the cursor of a page.
 fn number(cursor: Option<&PageCursor>) -> Result<Option<i64>, StoreError> {
@@ -259,6 +256,7 @@ impl WatchStore for SqliteStore {
 
     async fn watching(
         &self,
+        _: Shards,
         after: Option<PageCursor>,
         limit: usize,
         services_with_labels: &Arc<BTreeSet<String>>,
@@ -274,6 +272,7 @@ impl WatchStore for SqliteStore {
 
     async fn without_verdict(
         &self,
+        _: Shards,
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
@@ -313,7 +312,12 @@ impl WatchStore for SqliteStore {
         }
     }
 
-    async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(
+        &self,
+        since: &Cursor,
+        _: Shards,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
         let seq = row::number(since.content())?;
         self.readers
             .run("read the log of events", move |db| {
@@ -322,6 +326,9 @@ impl WatchStore for SqliteStore {
             .await
     }
 }
+
+/// One process owns the file, and so all shards.
+impl ShardStore for SqliteStore {}
 
 #[async_trait]
 impl Outbox for SqliteStore {

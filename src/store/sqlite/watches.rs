@@ -2,21 +2,17 @@
 
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
-use uuid::Uuid;
 
-use crate::store::sqlite::cells::Cells;
+use crate::store::key;
+use crate::store::sqlite::cells::RowCells;
 use crate::store::sqlite::events::Log;
 use crate::store::sqlite::walk::{self, NOTE_SUBMISSION};
 use crate::store::sqlite::{SqlError, durations, events, groups};
+use crate::store::watch_row::{self, COLUMNS};
 use crate::store::{Applied, Decide, Submission, Submitted, Transitioned, row};
 use crate::watch::change::Change;
 use crate::watch::evidence::Evidence;
-use crate::watch::{CallbackUrl, Expect, Outcome, State, Watch, WatchId};
-
-pub(super) const COLUMNS: &str = "number, id, service, definition, job_id, params, labels, sinks, \
-    callback_url, group_name, named_run, since, expect, submitted_at, deadline, state, job, finished_at, polls, \
-    problems, last_problem, unknown_status, run, has_progress, confirmations, notes, stage, stages, \
-    follow, cause, revision";
+use crate::watch::{Expect, Outcome, State, Watch, WatchId};
 
 /// Stores the new watches among these. Returns the answers to the others in their places.
 pub(super) fn submit(
@@ -77,7 +73,7 @@ impl Submit<'_> {
         let Change {
             watch, event, owed, ..
         } = &submission.change;
-        let key = row::key(watch);
+        let key = key::of(watch);
         if let Some(existing) = self.existing(submission, &key)? {
             return Ok(Some(Submitted::Existing(existing)));
         }
@@ -359,7 +355,7 @@ fn numbered(
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    Ok(Some((row.get(0)?, watch_of(row)?)))
+    Ok(Some(watch_row::read(&mut RowCells::of(row))?))
 }
 
 pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>, SqlError> {
@@ -373,43 +369,7 @@ pub(super) fn evidence(db: &Connection, id: WatchId) -> Result<Option<Evidence>,
     Ok(read.transpose()?)
 }
 
-/// Reads a watch from a row with [`COLUMNS`], which are in the order of the fields here: `SQLite`
-/// would look for each name among all names.
+/// Reads the watch of a row with [`COLUMNS`].
 pub(super) fn watch_of(row: &Row<'_>) -> Result<Watch, SqlError> {
-    // The first one is the number.
-    let mut cells = Cells::from(row, 1);
-    Ok(Watch {
-        id: WatchId(cells.next::<Uuid>()?),
-        service: cells.next()?,
-        definition: cells.next()?,
-        job_id: cells.next()?,
-        params: cells.json("params")?.unwrap_or_default(),
-        labels: cells.json("labels")?.unwrap_or_default(),
-        sinks: cells.json("sinks")?.unwrap_or_default(),
-        callback_url: cells.next::<Option<String>>()?.map(CallbackUrl),
-        group: cells.next()?,
-        named_run: Some(cells.next::<String>()?).filter(|run| !run.is_empty()),
-        since: cells.time("since")?,
-        expect: cells
-            .next::<Option<String>>()?
-            .and_then(|word| Expect::from_word(&word)),
-        submitted_at: row::timestamp("submitted_at", cells.next()?)?,
-        deadline: row::timestamp("deadline", cells.next()?)?,
-        state: cells.next::<String>()?.parse()?,
-        job: cells.json("job")?,
-        finished_at: cells.time("finished_at")?,
-        polls: cells.next()?,
-        problems: cells.next()?,
-        last_problem: cells.json("last_problem")?,
-        unknown_status: cells.next()?,
-        run: cells.next()?,
-        has_progress: cells.next()?,
-        confirmations: cells.next()?,
-        notes: cells.json("notes")?.unwrap_or_default(),
-        stage: cells.json("stage")?,
-        stages: cells.json("stages")?.unwrap_or_default(),
-        follow: cells.next()?,
-        cause: cells.json("cause")?,
-        revision: cells.next()?,
-    })
+    Ok(watch_row::read(&mut RowCells::of(row))?.1)
 }

@@ -221,9 +221,13 @@ async fn save(shared: &Arc<Shared>, batch: &[Arc<Decision>]) -> (HashSet<WatchId
     for (decision, result) in batch.iter().zip(shared.commit(batch).await) {
         match result {
             Ok(committed) => {
-                if let Committed::Over(watch) = committed {
-                    let late = watch.as_deref().map(|watch| (watch, &**decision));
-                    shared.end(decision.watch, late);
+                match committed {
+                    Committed::Watching => {}
+                    Committed::Over(watch) => {
+                        let late = watch.as_deref().map(|watch| (watch, &**decision));
+                        shared.end(decision.watch, late);
+                    }
+                    Committed::Foreign => shared.forget_foreign(decision.watch),
                 }
                 saved.insert(decision.watch);
             }

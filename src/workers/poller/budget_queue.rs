@@ -12,6 +12,8 @@ use crate::schedule::agenda::Agenda;
 use crate::schedule::budget::Budget;
 use crate::schedule::lines::Lines;
 use crate::service::{Base, BudgetKey, Generation, Service, Services};
+use crate::store::Shards;
+use crate::store::shards::{SHARDS, Throttling};
 
 /// The least time between two warnings about one budget.
 const WARN_EVERY: Duration = Duration::from_mins(1);
@@ -31,9 +33,18 @@ pub(super) struct BudgetQueue {
     warned_at: HashMap<Arc<str>, Duration>,
     warned_late_at: Option<Duration>,
     swept_at: Duration,
+    /// True after a throttling that the other replicas do not know of.
+    is_throttling_new: bool,
+    /// The number of the last throttling of another replica that was applied.
+    throttling_applied: i64,
 }
 
 impl BudgetQueue {
+    /// Notes that the service has throttled a poll of this process.
+    pub(super) fn throttled(&mut self) {
+        self.is_throttling_new = true;
+    }
+
     /// True if the queue may be searched for passed deadlines now.
     pub(super) fn may_sweep(&mut self, uptime: Duration) -> bool {
         let may = !self.waiting.is_empty() && uptime.saturating_sub(self.swept_at) >= SWEEP_EVERY;
@@ -119,6 +130,46 @@ impl OfCatalog {
 }
 
 impl BudgetQueues {
+    /// Returns the throttlings that the other replicas do not know of.
+    pub(super) fn new_throttlings(&mut self, uptime: Duration) -> Vec<Throttling> {
+        let paused = self.queues.iter_mut().filter_map(|queue| {
+            if !std::mem::take(&mut queue.is_throttling_new) {
+                return None;
+            }
+            let until = queue.budget.paused(uptime)?;
+            Some(Throttling {
+                endpoint: queue.key.endpoint.clone(),
+                credential: queue.key.credential.clone(),
+                pause: until.saturating_sub(uptime),
+                number: 0,
+            })
+        });
+        paused.collect()
+    }
+
+    /// Applies the throttlings of other replicas, each once.
+    pub(super) fn apply_throttlings(&mut self, of_others: &[Throttling], uptime: Duration) {
+        for throttling in of_others {
+            let is_of = |queue: &&mut BudgetQueue| {
+                queue.key.endpoint == throttling.endpoint
+                    && queue.key.credential == throttling.credential
+                    && queue.throttling_applied < throttling.number
+            };
+            for queue in self.queues.iter_mut().filter(is_of) {
+                queue.throttling_applied = throttling.number;
+                queue.budget.throttled(uptime, |_| throttling.pause);
+            }
+        }
+    }
+
+    /// Gives this replica the part of each budget that its shards have.
+    pub(super) fn share(&mut self, shards: Shards, uptime: Duration) {
+        let part = u16::try_from(shards.len()).unwrap_or(SHARDS);
+        for queue in &mut self.queues {
+            queue.budget.share(part, SHARDS, uptime);
+        }
+    }
+
     pub(super) fn new(services: &Services) -> Self {
         let mut all = Self {
             queues: Vec::new(),
@@ -157,6 +208,8 @@ impl BudgetQueues {
             warned_at: HashMap::new(),
             warned_late_at: None,
             swept_at: Duration::ZERO,
+            is_throttling_new: false,
+            throttling_applied: 0,
         });
     }
 

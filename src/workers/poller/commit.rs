@@ -30,6 +30,8 @@ pub(super) enum Committed {
     /// The watch is over, because of this decision or of another process. The watch is given
     /// if a late result may still come.
     Over(Option<Box<Watch>>),
+    /// Another replica polls the watch.
+    Foreign,
 }
 
 impl Shared {
@@ -183,6 +185,7 @@ impl Shared {
 
 fn committed(transitioned: Transitioned) -> Committed {
     match transitioned {
+        Transitioned::Foreign => Committed::Foreign,
         Transitioned::Missing => Committed::Over(None),
         // An unchanged one has ended already: perhaps this poller ended it, and the answer to an
         // earlier try was lost.

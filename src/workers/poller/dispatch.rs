@@ -45,6 +45,7 @@ impl Shared {
         let uptime = self.clock.uptime();
         let mut state = self.state();
         let mut turns = Vec::new();
+        state.lapse(uptime);
         state.queues.follow_catalogs(uptime);
         state.start_probes(uptime);
         let late = state.take_due(now, uptime, &mut turns);

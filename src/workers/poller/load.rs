@@ -12,7 +12,7 @@ use crate::schedule::agenda::Entry;
 use crate::schedule::reason::Reason;
 use crate::schedule::{Duty, Next};
 use crate::service::Service;
-use crate::store::StoreError;
+use crate::store::{Shards, StoreError};
 use crate::watch::observation::{Problem, ProblemKind, ProblemNote};
 use crate::watch::{State as WatchState, Watch, WatchId};
 use crate::workers::poller::{Shared, State};
@@ -49,18 +49,23 @@ impl Shared {
         let periods = self.store.blind_periods().await?;
         let now = self.clock.moment();
         self.state().blind.resume(periods, now);
+        self.renew().await?;
+        self.state().changes_read = Some(cursor);
+        Ok(())
+    }
+
+    /// Loads the watches of shards that this replica owns anew.
+    pub(super) async fn load_shards(&self, shards: Shards) -> Result<(), StoreError> {
         let services_with_labels = self.services_that_ask_labels();
         let mut orphans: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        let mut page = self
-            .store
-            .watching(None, LOAD_PAGE, &services_with_labels)
-            .await?;
+        let read = |after| {
+            let labels = &services_with_labels;
+            self.store.watching(shards, after, LOAD_PAGE, labels)
+        };
+        let mut page = read(None).await?;
         while let Some(next) = page.next.take() {
             // The next page is read while this one is added.
-            let next = self
-                .store
-                .watching(Some(next), LOAD_PAGE, &services_with_labels);
-            let (next, ()) = tokio::join!(next, async {
+            let (next, ()) = tokio::join!(read(Some(next)), async {
                 self.resume(page.entries, &mut orphans);
             });
             page = next?;
@@ -73,9 +78,7 @@ impl Shared {
                 "watches of a service that is not configured are not polled; they end at their deadline unless the service is configured again"
             );
         }
-        self.load_late(&services_with_labels).await?;
-        self.state().changes_read = Some(cursor);
-        Ok(())
+        self.load_late(shards, &services_with_labels).await
     }
 
     fn services_that_ask_labels(&self) -> Arc<BTreeSet<String>> {
@@ -101,6 +104,7 @@ impl Shared {
     /// Loads the watches that ended without a verdict and may still get a late result.
     async fn load_late(
         &self,
+        shards: Shards,
         services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<(), StoreError> {
         let times = self.services.all().map(|it| it.timing.after_watch());
@@ -113,9 +117,10 @@ impl Shared {
         let since = since.unwrap_or(Timestamp::MIN);
         let mut after = None;
         loop {
+            let labels = services_with_labels;
             let page = self
                 .store
-                .without_verdict(since, after, LOAD_PAGE, services_with_labels);
+                .without_verdict(shards, since, after, LOAD_PAGE, labels);
             let page = page.await?;
             for (entry, finished_at) in page.entries {
                 // A restart spreads late polls, too.
@@ -132,22 +137,22 @@ impl Shared {
     /// Reads the changes in the store since the last call.
     pub(super) async fn read_changes(&self) -> Result<(), StoreError> {
         loop {
-            let cursor = {
+            let (cursor, shards) = {
                 let mut state = self.state();
                 state.left.next_read();
-                state.changes_read.clone()
+                (state.changes_read.clone(), state.owned.shards)
             };
             let Some(cursor) = cursor else {
                 return Ok(());
             };
-            let changes = self.store.changes(&cursor, CHANGES_PAGE).await?;
+            let changes = self.store.changes(&cursor, shards, CHANGES_PAGE).await?;
             self.add_accepted(changes.accepted).await?;
             for id in changes.ended {
                 self.end(id, None);
             }
             self.state().changes_read = Some(changes.next);
             if !changes.more {
-                return Ok(());
+                return self.meet_others().await;
             }
         }
     }
@@ -201,6 +206,9 @@ impl Shared {
         };
         let now = self.clock.now();
         let mut state = self.state();
+        if !state.owns(&entry) {
+            return;
+        }
         let ends_at = later(finished_at, service.timing.after_watch());
         entry.set_deadline(ends_at);
         let rng = &mut state.rng;
@@ -227,6 +235,9 @@ impl State {
         service: Option<&Arc<Service>>,
         arrival: Arrival,
     ) {
+        if !self.owns(&entry) {
+            return;
+        }
         // The end of the watch waits for the store, or was stored during the read.
         if self.backlog.contains(entry.id) || self.left.contains(entry.id) {
             return;

@@ -10,8 +10,8 @@
 //! [`together`] asks for several jobs at once, [`bookmarks`] has the pages from which lists go on,
 //! [`spending`] counts the further requests of a poll, [`answers`] keeps the last answer of each
 //! service, [`interned`] has the values that watches share, [`status`] shows services and budgets,
-//! [`unpolled`] explains an end without a poll, and [`blindness`] keeps the watches of services
-//! whose jobs cannot be seen.
+//! [`unpolled`] explains an end without a poll, [`blindness`] keeps the watches of services
+//! whose jobs cannot be seen, and [`ownership`] says which watches this replica polls.
 
 mod answers;
 mod backlog;
@@ -25,6 +25,7 @@ mod facts;
 mod in_flight;
 mod interned;
 mod load;
+mod ownership;
 mod poll;
 mod progress;
 mod report;
@@ -65,12 +66,17 @@ use crate::workers::poller::budget_queue::BudgetQueues;
 pub use crate::workers::poller::facts::PollFacts;
 use crate::workers::poller::in_flight::InFlightCount;
 use crate::workers::poller::interned::Interned;
+use crate::workers::poller::ownership::Owned;
 use crate::workers::poller::saver::SaveQueue;
 pub use crate::workers::poller::status::{BlindStatus, BudgetStatus, Health, ServiceStatus};
 
 /// The longest sleep of the loop, because of the watchdog; and the longest time between two
 /// readings of changes, because `submit` may not pass on a watch that it stored.
 const SLEEP_MAX: Duration = Duration::from_secs(2);
+
+/// The same where other replicas make most changes. A throttling has to reach them within a second: one
+/// replica tells of it, and another reads it.
+const SHARED_READ_EVERY: Duration = Duration::from_millis(500);
 
 /// The pause before changes are read again after the store failed.
 const READ_PAUSE: Duration = Duration::from_secs(5);
@@ -118,6 +124,8 @@ struct Shared {
     stopping: AtomicBool,
     in_flight: InFlightCount,
     saves: SaveQueue,
+    /// Locked by the renewal of the ownership that is under way.
+    renewing: AsyncMutex<()>,
     /// Locked by the flush under way.
     flushing: Arc<AsyncMutex<()>>,
     state: Mutex<State>,
@@ -133,6 +141,8 @@ struct State {
     rng: StdRng,
     /// The changes of the store that have been read; `None` before the first load.
     changes_read: Option<Cursor>,
+    /// The shards whose watches are polled here.
+    owned: Owned,
     /// The watches that left the agenda a short time ago.
     left: Left,
     /// The watches whose jobs a batch did not show, and which are asked for alone next.
@@ -180,6 +190,7 @@ impl Poller {
             answers: LastAnswers::new(&parts.services),
             rng: parts.rng,
             changes_read: None,
+            owned: Owned::default(),
             left: Left::default(),
             alone: HashSet::new(),
             bookmarks: Bookmarks::default(),
@@ -204,6 +215,7 @@ impl Poller {
                 stopping: AtomicBool::new(false),
                 in_flight: InFlightCount::default(),
                 saves: SaveQueue::default(),
+                renewing: AsyncMutex::default(),
                 flushing: Arc::default(),
                 state: Mutex::new(state),
             }),
@@ -232,7 +244,13 @@ impl Poller {
             let uptime = shared.clock.uptime();
             if uptime >= read_at.max(paused_until) {
                 if shared.read_or_report().await {
-                    read_at = uptime + SLEEP_MAX;
+                    let is_shared = shared.state().owned.is_shared();
+                    read_at = uptime
+                        + if is_shared {
+                            SHARED_READ_EVERY
+                        } else {
+                            SLEEP_MAX
+                        };
                 } else {
                     paused_until = uptime + READ_PAUSE;
                 }

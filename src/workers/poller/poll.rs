@@ -196,6 +196,7 @@ impl Shared {
                 let late = watch.as_deref().map(|watch| (watch, decision));
                 self.end(decision.watch, late);
             }
+            Saved::Committed(Committed::Foreign) => self.forget_foreign(decision.watch),
             Saved::Kept if decision.is_end() => self.end(decision.watch, None),
             Saved::Committed(Committed::Watching) | Saved::Kept => {
                 self.put_back(
@@ -283,9 +284,7 @@ impl Shared {
     pub(super) fn end(&self, id: WatchId, late: Option<(&Watch, &Decision)>) {
         {
             let mut state = self.state();
-            state.agenda.forget(id);
-            state.alone.remove(&id);
-            state.bookmarks.forget(id);
+            state.forget(id);
             state.left.recent.insert(id);
         }
         let Some((watch, decision)) = late else {

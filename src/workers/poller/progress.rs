@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::actions::Polling;
 use crate::clock::later;
 use crate::watch::{Progress, Watch, WatchId};
-use crate::workers::poller::{Poller, State};
+use crate::workers::poller::{Poller, Shared, State};
 
 /// The least time between an answer and a poll because of a hint.
 pub(super) const HINT_EVERY: Duration = Duration::from_secs(5);
@@ -21,6 +21,11 @@ impl Poller {
     /// Returns the number of watches without an outcome on the agenda.
     pub fn watching(&self) -> usize {
         self.shared.state().agenda.watching()
+    }
+
+    /// Returns the number of shards whose watches are polled here.
+    pub fn shards(&self) -> usize {
+        self.shared.state().owned.shards.len()
     }
 
     /// Returns the number of decisions that wait in memory for the store.
@@ -46,12 +51,7 @@ impl Polling for Poller {
     }
 
     fn poll_now(&self, id: WatchId) -> bool {
-        let uptime = self.shared.clock.uptime();
-        let mut state = self.shared.state();
-        let State { agenda, blind, .. } = &mut *state;
-        let entry = agenda.look_up(id).map(|(entry, _)| entry);
-        let becomes_probe = entry.is_some_and(|entry| blind.sight.ask(&entry.service, id));
-        becomes_probe || agenda.hasten(id, uptime, uptime)
+        self.shared.poll_now(id)
     }
 
     fn poll_soon(&self, id: WatchId) -> bool {
@@ -77,5 +77,17 @@ impl Polling for Poller {
             next_poll_at: later(now, planned.due.saturating_sub(uptime)),
             deadline: state.blind.deadline_of(entry, now),
         })
+    }
+}
+
+impl Shared {
+    /// Makes the next poll of a watch due now. Returns false if it is not polled here.
+    pub(super) fn poll_now(&self, id: WatchId) -> bool {
+        let uptime = self.clock.uptime();
+        let mut state = self.state();
+        let State { agenda, blind, .. } = &mut *state;
+        let entry = agenda.look_up(id).map(|(entry, _)| entry);
+        let becomes_probe = entry.is_some_and(|entry| blind.sight.ask(&entry.service, id));
+        becomes_probe || agenda.hasten(id, uptime, uptime)
     }
 }

@@ -24,6 +24,7 @@ impl BudgetQueue {
     ) {
         match observation {
             Observation::Problem(problem) if problem.pauses_budget() => {
+                self.throttled();
                 self.budget
                     .throttled(uptime, |run| match problem.retry_after {
                         Some(retry_after) => service.timing.respected(retry_after),

@@ -120,7 +120,9 @@ pub(super) async fn build(folder: &Path, settings: &str, clock: &SteppedClock) -
     };
     let loaded = settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
     let clock = Arc::new(clock.clone());
-    let program = app::App::build(loaded.settings, clock, Lifecycle::default()).unwrap();
+    let program = app::App::build(loaded.settings, clock, Lifecycle::default())
+        .await
+        .unwrap();
     // As `App::run` does before anything can be submitted.
     program.poller.load().await.unwrap();
     program

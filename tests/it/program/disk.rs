@@ -1,6 +1,5 @@
 //! Disk failures under the real program, and the check and backup of its file.
 
-use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +7,7 @@ use std::process::Command;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::harness::left_out;
 use crate::program::process::{Daemon, Folder, PROGRAM, Simulator, post, run, stderr, stdout};
 
 /// Watches a job that ends while the store refuses writes; returns its id.
@@ -145,19 +145,6 @@ async fn a_moved_database_accepts_nothing_until_it_returns() {
     daemon.process.line_with("dev.jobwatch.job.succeeded");
     assert_eq!(readiness(&daemon).await.0, 200);
     assert_eq!(daemon.process.terminate().code(), Some(0));
-}
-
-/// Prints that a test was skipped; with `CI=true` that is a failure.
-fn left_out(reason: &str) {
-    let thread = std::thread::current();
-    let said = format!("{}: {reason}", thread.name().unwrap_or_default());
-    assert!(
-        std::env::var_os("CI").is_none_or(|it| it != "true"),
-        "{said}"
-    );
-    // `eprintln!` would be shown only if the test fails.
-    let line = format!("\nSKIPPED {said}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// Limits the size of all files of a process; false if the system does not permit that.

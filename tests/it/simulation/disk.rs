@@ -13,8 +13,8 @@ use jobwatch::store::delivery::{
 use jobwatch::store::{
     Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, Decide, DurationStore,
     EntryPage, EventPage, Expiry, GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor,
-    PruneStep, Query, Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission,
-    Submitted, Transitioned, WatchStore,
+    PruneStep, Query, Retention, ShardStore, Shards, SharedStore, StoreError, StoredEvent,
+    StoredGroup, Submission, Submitted, Transitioned, WatchStore,
 };
 use jobwatch::watch::blindness::BlindPeriod;
 use jobwatch::watch::change::Change;
@@ -142,16 +142,20 @@ impl WatchStore for Disk {
 
     async fn watching(
         &self,
+        shards: Shards,
         after: Option<PageCursor>,
         limit: usize,
         services_with_labels: &Arc<BTreeSet<String>>,
     ) -> Result<EntryPage, StoreError> {
-        let found = self.store.watching(after, limit, services_with_labels);
+        let found = self
+            .store
+            .watching(shards, after, limit, services_with_labels);
         self.call("watching", found).await
     }
 
     async fn without_verdict(
         &self,
+        shards: Shards,
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
@@ -159,7 +163,7 @@ impl WatchStore for Disk {
     ) -> Result<EntryPage, StoreError> {
         let found = self
             .store
-            .without_verdict(since, after, limit, services_with_labels);
+            .without_verdict(shards, since, after, limit, services_with_labels);
         self.call("without_verdict", found).await
     }
 
@@ -176,8 +180,14 @@ impl WatchStore for Disk {
             .await
     }
 
-    async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
-        self.call("changes", self.store.changes(since, limit)).await
+    async fn changes(
+        &self,
+        since: &Cursor,
+        shards: Shards,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        self.call("changes", self.store.changes(since, shards, limit))
+            .await
     }
 }
 
@@ -305,6 +315,8 @@ impl Retention for Disk {
         self.call("give_back", self.store.give_back()).await
     }
 }
+
+impl ShardStore for Disk {}
 
 #[async_trait]
 impl Maintenance for Disk {

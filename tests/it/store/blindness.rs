@@ -26,7 +26,7 @@ fn period(service: &str, since: u64) -> BlindPeriod {
 }
 
 pub(crate) async fn a_blind_period_is_saved_with_its_event(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let before = store.cursor().await.unwrap();
     let periods = vec![period("dcs", 10), period("sdrs", 20)];
     for _ in 0..2 {
@@ -44,12 +44,12 @@ pub(crate) async fn a_blind_period_is_saved_with_its_event(database: &impl Datab
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 2);
     store.close().await;
     drop(store);
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     assert_eq!(store.blind_periods().await.unwrap(), periods);
 }
 
 pub(crate) async fn a_blind_period_that_ends_is_the_same_period(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let ended = BlindPeriod {
         until: Some(at(50)),
         reported: Reported::Offline,
@@ -66,7 +66,7 @@ pub(crate) async fn a_blind_period_that_ends_is_the_same_period(database: &impl 
 }
 
 pub(crate) async fn the_oldest_blind_periods_are_forgotten(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let kept = u64::try_from(BLIND_PERIODS_KEPT).unwrap();
     let ended = |service: &str, n| BlindPeriod {
         until: Some(at(n + 1)),

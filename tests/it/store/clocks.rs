@@ -19,7 +19,7 @@ fn set_wall(database: &impl Database, by: SignedDuration) {
 }
 
 pub(crate) async fn setting_the_wall_clock_moves_no_retry(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for (n, hours) in [(1, -1), (2, 1)] {
         let change = submission(watch(n), &["hook"]);
         store.submit(vec![change]).await.unwrap();
@@ -33,9 +33,9 @@ pub(crate) async fn setting_the_wall_clock_moves_no_retry(database: &impl Databa
         let shown = one(&store, claimed[0].id).await.0.due_at;
         let due_at = later(database.clock().now(), Duration::from_secs(5));
         assert_eq!(shown, Some(due_at), "shown as the wall clock will read");
-        database.pass(4);
+        database.pass(4).await;
         assert!(claim(&store).await.is_empty(), "{hours} h");
-        database.pass(1);
+        database.pass(1).await;
         let again = claim(&store).await;
         assert_eq!(again.len(), 1, "{hours} h");
         // A delivery stored after the clock was set is due at once.
@@ -62,7 +62,7 @@ pub(crate) async fn setting_the_wall_clock_moves_no_lease(database: &impl Databa
     set_wall(database, SignedDuration::from_hours(1));
     assert!(claim(&store).await.is_empty(), "the attempt is under way");
     set_wall(database, SignedDuration::from_hours(-2));
-    database.pass(60);
+    database.pass(60).await;
     assert_eq!(claim(&store).await, first);
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn a_retry_scheduled_by_another_clock_is_due(database: &impl Da
     drop(store);
     // A year, as when a machine starts with a clock that its battery no longer keeps.
     set_wall(database, SignedDuration::from_hours(-24 * 365));
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let due = store.next_delivery_due("hook").await.unwrap().unwrap();
     assert_eq!(due, Duration::ZERO);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jobwatch::store::delivery::DeliveryState;
 use jobwatch::store::{
-    Applied, Decide, SharedStore, StoreError, Submission, Submitted, Transitioned,
+    Applied, Decide, Shards, SharedStore, StoreError, Submission, Submitted, Transitioned,
 };
 use jobwatch::watch::event::EventKind;
 use jobwatch::watch::{Expect, Outcome, State, Watch, WatchId};
@@ -26,7 +26,7 @@ async fn types(store: &SharedStore, id: WatchId) -> Vec<String> {
 }
 
 pub(crate) async fn a_watch_is_read_as_it_was_stored(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     assert_eq!(stored(&store, &watch).await, watch);
     let next = transition(&watch, EventKind::Changed, &[]);
@@ -36,7 +36,7 @@ pub(crate) async fn a_watch_is_read_as_it_was_stored(database: &impl Database) {
 }
 
 pub(crate) async fn submitting_a_job_again_returns_its_watch(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let first = accepted(&store, watch(1)).await;
     let again = Watch {
         id: watch(2).id,
@@ -56,7 +56,7 @@ pub(crate) async fn submitting_a_job_again_returns_its_watch(database: &impl Dat
 }
 
 pub(crate) async fn service_params_and_job_id_identify_a_watch(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let one = watch(1);
     let other_service = Watch {
         id: watch(2).id,
@@ -102,7 +102,7 @@ fn of_run(n: u8, run: &str) -> Watch {
 }
 
 pub(crate) async fn an_operation_with_a_verdict_is_not_watched_again(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let first = accepted(&store, watch(1)).await;
     let first = ended(&store, &first, Outcome::Failed).await;
     let same = answer(&store, submission(once_more(2), &[])).await;
@@ -123,7 +123,7 @@ pub(crate) async fn an_operation_with_a_verdict_is_not_watched_again(database: &
 }
 
 pub(crate) async fn a_resource_is_watched_again_after_its_end(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let first = accepted(&store, watch(1)).await;
     let meanwhile = answer(&store, submission_again(once_more(2))).await;
     assert_eq!(meanwhile, Submitted::Existing(first.clone()));
@@ -133,7 +133,7 @@ pub(crate) async fn a_resource_is_watched_again_after_its_end(database: &impl Da
 }
 
 pub(crate) async fn a_watch_without_a_verdict_can_be_watched_again(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let mut last = accepted(&store, watch(1)).await;
     let without = Outcome::ALL.into_iter().filter(|it| !it.is_verdict());
     for (n, outcome) in (2..).zip(without) {
@@ -145,7 +145,7 @@ pub(crate) async fn a_watch_without_a_verdict_can_be_watched_again(database: &im
 }
 
 pub(crate) async fn submissions_of_other_runs_are_other_watches(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let a = accepted(&store, of_run(1, "a")).await;
     let b = accepted(&store, of_run(2, "b")).await;
     for (n, watch) in [(3, &a), (4, &b)] {
@@ -163,7 +163,7 @@ pub(crate) async fn submissions_of_other_runs_are_other_watches(database: &impl 
 }
 
 pub(crate) async fn a_learned_run_is_the_same_watch_as_a_named_one(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let first = accepted(&store, watch(1)).await;
     let learned = change(&first);
     assert_eq!(learned.watch.run.as_deref(), Some("run-1"));
@@ -175,7 +175,7 @@ pub(crate) async fn a_learned_run_is_the_same_watch_as_a_named_one(database: &im
 }
 
 pub(crate) async fn evidence_is_kept_with_the_end(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     let before = change(&watch);
     store.apply(before.clone()).await.unwrap();
@@ -186,12 +186,12 @@ pub(crate) async fn evidence_is_kept_with_the_end(database: &impl Database) {
     assert_eq!(store.apply(late).await.unwrap(), Applied::Refused);
     store.close().await;
     drop(store);
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     assert_eq!(store.evidence(watch.id).await.unwrap(), end.evidence);
 }
 
 pub(crate) async fn submissions_are_answered_in_order(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     accepted(&store, watch(2)).await;
     let batch = [1, 2, 3, 1].map(|n| submission(watch(n), &[])).to_vec();
     let answers = store.submit(batch).await.unwrap();
@@ -207,7 +207,7 @@ pub(crate) async fn submissions_are_answered_in_order(database: &impl Database) 
 }
 
 pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let before = store.cursor().await.unwrap();
     let mut bad = submission(watch(2), &[]);
     bad.change.event.id = submission(watch(1), &[]).change.event.id;
@@ -229,7 +229,7 @@ pub(crate) async fn a_batch_is_stored_whole_or_not_at_all(database: &impl Databa
 }
 
 pub(crate) async fn a_final_watch_is_never_changed(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for (n, outcome) in (1..).zip(Outcome::ALL) {
         let watch = accepted(&store, watch(n)).await;
         let ended = end(&watch, outcome);
@@ -247,7 +247,7 @@ pub(crate) async fn a_final_watch_is_never_changed(database: &impl Database) {
 }
 
 pub(crate) async fn a_transition_from_an_old_revision_is_refused(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     let first = change(&watch);
     store.apply(first.clone()).await.unwrap();
@@ -262,7 +262,7 @@ pub(crate) async fn a_transition_from_an_old_revision_is_refused(database: &impl
 }
 
 pub(crate) async fn a_transition_of_an_unknown_watch_is_refused(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let before = store.cursor().await.unwrap();
     assert_eq!(
         store.apply(change(&watch(1))).await.unwrap(),
@@ -272,7 +272,7 @@ pub(crate) async fn a_transition_of_an_unknown_watch_is_refused(database: &impl 
 }
 
 pub(crate) async fn one_of_many_concurrent_transitions_is_applied(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     let apply = |outcome| store.apply(end(&watch, outcome));
     let (one, two, three) = tokio::join!(
@@ -287,7 +287,7 @@ pub(crate) async fn one_of_many_concurrent_transitions_is_applied(database: &imp
 }
 
 pub(crate) async fn transition_event_and_deliveries_commit_together(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     let mut told_before = transition(
         &watch,
@@ -309,7 +309,7 @@ pub(crate) async fn transition_event_and_deliveries_commit_together(database: &i
 }
 
 pub(crate) async fn a_change_is_decided_on_the_stored_watch(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     let decide =
         |watch: &Watch| (watch.state == State::Watching).then(|| end(watch, Outcome::Lost));
@@ -329,7 +329,7 @@ pub(crate) async fn a_change_is_decided_on_the_stored_watch(database: &impl Data
 }
 
 pub(crate) async fn many_transitions_are_answered_in_order(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let first = accepted(&store, watch(1)).await;
     let second = accepted(&store, watch(2)).await;
     let goes_on = accepted(&store, watch(3)).await;
@@ -364,7 +364,7 @@ pub(crate) async fn many_transitions_are_answered_in_order(database: &impl Datab
 
 /// Also one that panics, and one whose event is stored already.
 pub(crate) async fn a_transition_that_fails_stops_no_other(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let mut watches = Vec::new();
     for n in 1..=4 {
         watches.push(accepted(&store, watch(n)).await);
@@ -400,14 +400,14 @@ pub(crate) async fn a_transition_that_fails_stops_no_other(database: &impl Datab
 }
 
 pub(crate) async fn watches_and_events_survive_a_reopen(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     let next = change(&watch);
     store.apply(next.clone()).await.unwrap();
     let events = store.events_of(watch.id, 10).await.unwrap();
     store.close().await;
     drop(store);
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     assert_eq!(stored(&store, &watch).await, next.watch);
     assert_eq!(store.events_of(watch.id, 10).await.unwrap(), events);
     let again = store.submit(vec![submission(watch, &[])]).await.unwrap();
@@ -415,7 +415,7 @@ pub(crate) async fn watches_and_events_survive_a_reopen(database: &impl Database
 }
 
 pub(crate) async fn an_appended_event_is_stored_once_and_keeps_the_watch(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     let ended = end(&watch, Outcome::TimedOut);
     store.apply(ended.clone()).await.unwrap();
@@ -434,7 +434,7 @@ pub(crate) async fn an_appended_event_is_stored_once_and_keeps_the_watch(databas
 pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
     database: &impl Database,
 ) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let mut ends = Vec::new();
     for (n, outcome) in (1..).zip(Outcome::ALL) {
         let ended = end(&accepted(&store, watch(n)).await, outcome);
@@ -447,7 +447,9 @@ pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
         let mut after = None;
         loop {
             let none = Arc::default();
-            let page = store.without_verdict(at(secs), after, 1, &none).await;
+            let page = store
+                .without_verdict(Shards::ALL, at(secs), after, 1, &none)
+                .await;
             let page = page.unwrap();
             assert!(page.entries.len() <= 1);
             for (entry, finished_at) in page.entries {
@@ -473,7 +475,7 @@ pub(crate) async fn ends_without_a_verdict_are_listed_until_a_late_result(
 }
 
 pub(crate) async fn a_closed_store_reports_that_it_is_closed(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = accepted(&store, watch(1)).await;
     store.check().await.unwrap();
     store.close().await;

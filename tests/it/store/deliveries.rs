@@ -21,7 +21,7 @@ const TOOK: Duration = Duration::from_millis(123);
 const LEASE: Duration = Duration::from_mins(1);
 
 pub(super) async fn owing(database: &impl Database, watches: u8, sinks: &[&str]) -> SharedStore {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let batch = (0..watches).map(|n| submission(watch(n), sinks)).collect();
     store.submit(batch).await.unwrap();
     store
@@ -136,9 +136,9 @@ pub(crate) async fn a_redriven_letter_has_a_new_schedule_and_its_history(databas
         };
         store.settle(vec![again]).await.unwrap();
     }
-    database.pass(1);
+    database.pass(1).await;
     give_up(database, &store).await;
-    database.pass(1999);
+    database.pass(1999).await;
     assert!(claim(&store).await.is_empty());
     let redriven = store.redrive(first[0].id, false).await.unwrap();
     let Redriven::Owed(delivery) = redriven else {
@@ -165,7 +165,7 @@ pub(crate) async fn an_attempt_recorded_twice_counts_once(database: &impl Databa
     let claimed = claim(&store).await;
     let again = record(&claimed[0], retry_in(10));
     store.settle(vec![again.clone()]).await.unwrap();
-    database.pass(1);
+    database.pass(1).await;
     store.settle(vec![again]).await.unwrap();
     let (delivery, attempts) = one(&store, claimed[0].id).await;
     assert_eq!((delivery.attempts_total, attempts.len()), (1, 1));
@@ -190,12 +190,12 @@ pub(crate) async fn a_gone_receiver_uses_no_attempt_of_the_schedule(database: &i
         };
         store.settle(vec![gone.clone()]).await.unwrap();
         store.settle(vec![gone]).await.unwrap();
-        database.pass(1);
+        database.pass(1).await;
     }
     let claimed = claim(&store).await;
     let again = record(&claimed[0], retry_in(10));
     store.settle(vec![again]).await.unwrap();
-    database.pass(10);
+    database.pass(10).await;
     assert_eq!(claim(&store).await[0].schedule_attempts, 1);
     let (delivery, attempts) = one(&store, claimed[0].id).await;
     assert_eq!(delivery.state, DeliveryState::Pending);
@@ -237,7 +237,7 @@ pub(crate) async fn dead_letters_of_a_sink_are_redriven_since_a_time(database: &
     let early = claim_some(&store, "hook", 1).await;
     let early = record(&early[0], Settlement::Dead);
     store.settle(vec![early]).await.unwrap();
-    database.pass(100);
+    database.pass(100).await;
     give_up(database, &store).await;
     let others = claim_some(&store, "other", 10).await;
     let others = others.iter().map(|one| record(one, Settlement::Dead));
@@ -320,10 +320,10 @@ pub(crate) async fn a_claim_is_exclusive_until_its_lease_ends(database: &impl Da
     let store = owing(database, 1, &["hook"]).await;
     let first = claim(&store).await;
     assert_eq!(first.len(), 1);
-    database.pass(59);
+    database.pass(59).await;
     assert!(claim(&store).await.is_empty());
     assert_eq!(next_due(&store).await, Some(1));
-    database.pass(1);
+    database.pass(1).await;
     assert_eq!(next_due(&store).await, Some(0));
     assert_eq!(claim(&store).await, first);
 }
@@ -347,9 +347,9 @@ pub(crate) async fn a_delivery_is_not_claimed_before_it_is_due(database: &impl D
         .await
         .unwrap();
     assert_eq!(next_due(&store).await, Some(30));
-    database.pass(29);
+    database.pass(29).await;
     assert!(claim(&store).await.is_empty());
-    database.pass(1);
+    database.pass(1).await;
     let again = claim(&store).await;
     assert_eq!(
         (again[0].id, again[0].schedule_attempts),
@@ -365,7 +365,7 @@ pub(super) async fn next_due(store: &SharedStore) -> Option<u64> {
 }
 
 pub(crate) async fn a_delivery_keeps_its_target(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let target = Some(Target("https://hooks.example.com/hunter2".to_owned()));
     let mut change = submission(watch(1), &["other"]);
     change.change.owed.push(Owed {
@@ -385,7 +385,7 @@ pub(crate) async fn a_delivery_keeps_its_target(database: &impl Database) {
     store.redrive(claimed[0].id, false).await.unwrap();
     store.close().await;
     drop(store);
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     assert_eq!(claim(&store).await[0].delivery.target, target);
 }
 
@@ -401,7 +401,7 @@ pub(crate) async fn a_settled_delivery_is_not_claimed_again(database: &impl Data
     for state in DeliveryState::ALL {
         assert_eq!(deliveries_in(&store, state).await, 1, "{state}");
     }
-    database.pass(100_000);
+    database.pass(100_000).await;
     let left = claim(&store).await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].id, claimed[2].id);
@@ -434,8 +434,8 @@ pub(crate) async fn pending_deliveries_survive_a_reopen(database: &impl Database
         .unwrap();
     store.close().await;
     drop(store);
-    let store = database.open().unwrap();
-    database.pass(100);
+    let store = database.open().await.unwrap();
+    database.pass(100).await;
     let later = claim(&store).await;
     let attempts = later.iter().map(|one| (one.id, one.schedule_attempts));
     let attempts: BTreeSet<_> = attempts.collect();
@@ -444,7 +444,7 @@ pub(crate) async fn pending_deliveries_survive_a_reopen(database: &impl Database
 }
 
 pub(crate) async fn deliveries_are_listed_by_their_watch_and_time(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..4 {
         let watch = Watch {
             service: ["dcs", "sdrs"][usize::from(n % 2)].to_owned(),

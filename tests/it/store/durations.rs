@@ -45,7 +45,7 @@ fn short(of: &JobDurations) -> (&str, &str, usize, [u64; 3]) {
 }
 
 pub(crate) async fn durations_are_learned_by_service_and_type(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..10 {
         took(&store, n, ("sdrs", "create"), 100 - u64::from(n)).await;
     }
@@ -68,7 +68,7 @@ pub(crate) async fn durations_are_learned_by_service_and_type(database: &impl Da
 }
 
 pub(crate) async fn only_the_latest_durations_of_a_type_are_kept(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     took(&store, 0, ("dcs", "other"), 1000).await;
     for n in 1..=80 {
         took(&store, n, ("dcs", "create"), u64::from(n)).await;
@@ -84,7 +84,7 @@ pub(crate) async fn only_the_latest_durations_of_a_type_are_kept(database: &impl
 }
 
 pub(crate) async fn only_a_verdict_shows_a_duration(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for (n, outcome) in (0..).zip(Outcome::ALL) {
         finish(&store, &accepted(&store, watch(n)).await, outcome, |_| {}).await;
     }
@@ -99,7 +99,7 @@ pub(crate) async fn only_a_verdict_shows_a_duration(database: &impl Database) {
 }
 
 pub(crate) async fn without_times_of_the_service_the_watch_counts(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for (n, began_at, ended_at) in [
         (1, None, Some(at(20))),
         (2, Some(at(20)), None),

@@ -1,7 +1,7 @@
 //! Groups of watches, and their one event.
 
 use jobwatch::store::delivery::DeliveryState;
-use jobwatch::store::{Applied, Query, SharedStore, StoredGroup, Submission, Submitted};
+use jobwatch::store::{Applied, Query, Shards, SharedStore, StoredGroup, Submission, Submitted};
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::{Outcome, Watch, WatchId};
 
@@ -49,7 +49,7 @@ async fn due(store: &SharedStore) -> Vec<String> {
 }
 
 pub(crate) async fn a_group_counts_its_watches(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     assert_eq!(store.group("g").await.unwrap(), None);
     let batch = [1, 2].map(|n| grouped(n, "g", None)).to_vec();
     let watches = members(&store, batch).await;
@@ -82,7 +82,7 @@ pub(crate) async fn a_group_counts_its_watches(database: &impl Database) {
 }
 
 pub(crate) async fn a_group_closes_when_it_has_its_size(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     submit(&store, grouped(1, "g", None)).await;
     submit(&store, grouped(2, "g", Some(3))).await;
     assert_eq!(counts(&store, "g").await, (Some(3), 2, 2));
@@ -107,7 +107,7 @@ pub(crate) async fn a_group_closes_when_it_has_its_size(database: &impl Database
 }
 
 pub(crate) async fn a_size_that_is_reached_already_closes_a_group(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 1..=3 {
         submit(&store, grouped(n, "g", None)).await;
     }
@@ -117,7 +117,7 @@ pub(crate) async fn a_size_that_is_reached_already_closes_a_group(database: &imp
 }
 
 pub(crate) async fn a_closed_group_takes_no_more_watches(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     assert_eq!(store.close_group("g", at(40)).await.unwrap(), None);
     submit(&store, grouped(1, "g", None)).await;
     let closed = StoredGroup {
@@ -140,7 +140,7 @@ pub(crate) async fn a_closed_group_takes_no_more_watches(database: &impl Databas
 }
 
 pub(crate) async fn a_group_is_due_when_closed_and_all_have_ended(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let sized = [1, 2].map(|n| grouped(n, "sized", Some(2))).to_vec();
     let sized = members(&store, sized).await;
     let open = members(&store, vec![grouped(3, "open", None)]).await;
@@ -158,7 +158,7 @@ pub(crate) async fn a_group_is_due_when_closed_and_all_have_ended(database: &imp
 }
 
 pub(crate) async fn a_group_finishes_once_with_one_event(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watches = members(&store, vec![grouped(1, "g", Some(1))]).await;
     let finish = async |n| {
         let owed = vec![Owed::to("hook"), Owed::to("log")];
@@ -178,11 +178,18 @@ pub(crate) async fn a_group_finishes_once_with_one_event(database: &impl Databas
     assert_eq!(about, [None]);
     assert_eq!(page.events[0].body, event_without_watch(2).body);
     assert_eq!(deliveries_in(&store, DeliveryState::Pending).await, 2);
-    assert!(store.changes(&before, 10).await.unwrap().ended.is_empty());
+    assert!(
+        store
+            .changes(&before, Shards::ALL, 10)
+            .await
+            .unwrap()
+            .ended
+            .is_empty()
+    );
 }
 
 pub(crate) async fn a_batch_that_fails_counts_in_no_group(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let mut bad = submission(watch(2), &[]);
     bad.change.watch.id = watch(1).id;
     bad.change.event.id = submission(watch(1), &[]).change.event.id;

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jobwatch::store::delivery::DeliveryQuery;
-use jobwatch::store::{Cursor, PageCursor, Query, SharedStore, StoreError};
+use jobwatch::store::{Cursor, PageCursor, Query, Shards, SharedStore, StoreError};
 use jobwatch::watch::{Outcome, State, Watch, WatchId};
 
 use crate::store::Database;
 use crate::store::samples::{accepted, at, change, end, submission, watch};
 
 pub(crate) async fn pages_are_newest_first_and_have_no_gap(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..7 {
         accepted(&store, watch(n)).await;
     }
@@ -33,7 +33,7 @@ pub(crate) async fn pages_are_newest_first_and_have_no_gap(database: &impl Datab
 }
 
 pub(crate) async fn a_full_last_page_has_no_next_page(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..3 {
         accepted(&store, watch(n)).await;
     }
@@ -46,7 +46,7 @@ pub(crate) async fn a_full_last_page_has_no_next_page(database: &impl Database) 
 }
 
 pub(crate) async fn filters_are_combined(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..6 {
         let service = if n % 2 == 0 { "dcs" } else { "sdrs" };
         let watch = Watch {
@@ -115,7 +115,7 @@ async fn numbers(store: &SharedStore, query: &Query) -> String {
 }
 
 pub(crate) async fn a_watch_must_carry_every_label_of_a_filter(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..4 {
         let label = |name: &str, value: u8| (name.to_owned(), value.to_string());
         let labels = [label("a", n / 2), label("b", n % 2)].into();
@@ -137,7 +137,7 @@ pub(crate) async fn a_watch_must_carry_every_label_of_a_filter(database: &impl D
 }
 
 pub(crate) async fn watches_are_listed_from_since_to_before_until(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..4 {
         let submitted_at = at(u64::from(n));
         let watch = Watch {
@@ -160,7 +160,7 @@ pub(crate) async fn watches_are_listed_from_since_to_before_until(database: &imp
 }
 
 pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 0..6 {
         let watch = accepted(&store, watch(n)).await;
         if n % 2 == 0 {
@@ -170,7 +170,10 @@ pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = store.watching(after, 2, &Arc::default()).await.unwrap();
+        let page = store
+            .watching(Shards::ALL, after, 2, &Arc::default())
+            .await
+            .unwrap();
         assert!(page.entries.len() <= 2);
         let jobs = page.entries.iter();
         seen.extend(jobs.map(|(entry, _)| entry.job_id.to_string()));
@@ -183,7 +186,7 @@ pub(crate) async fn active_watches_are_listed_in_order_of_acceptance(database: &
 }
 
 pub(crate) async fn the_latest_events_of_a_watch_are_listed_in_order(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let mut last = accepted(&store, watch(1)).await;
     accepted(&store, watch(2)).await;
     let mut bodies = vec![submission(watch(1), &[]).change.event.body];
@@ -202,7 +205,7 @@ pub(crate) async fn the_latest_events_of_a_watch_are_listed_in_order(database: &
 }
 
 pub(crate) async fn a_cursor_of_another_store_is_refused(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let before = Some(PageCursor::new("elsewhere"));
     let watches = Query {
         before: before.clone(),
@@ -218,9 +221,12 @@ pub(crate) async fn a_cursor_of_another_store_is_refused(database: &impl Databas
     let refused = [
         store.watches(watches).await.map(drop),
         store.deliveries(deliveries).await.map(drop),
-        store.watching(before.clone(), 3, &none).await.map(drop),
         store
-            .without_verdict(at(0), before, 3, &none)
+            .watching(Shards::ALL, before.clone(), 3, &none)
+            .await
+            .map(drop),
+        store
+            .without_verdict(Shards::ALL, at(0), before, 3, &none)
             .await
             .map(drop),
         store
@@ -246,7 +252,7 @@ pub(super) async fn changes_since(
     let (mut accepted, mut ended) = (BTreeSet::new(), BTreeSet::new());
     let mut since = since.clone();
     loop {
-        let changes = store.changes(&since, limit).await.unwrap();
+        let changes = store.changes(&since, Shards::ALL, limit).await.unwrap();
         accepted.extend(changes.accepted);
         ended.extend(changes.ended);
         since = changes.next;
@@ -257,7 +263,7 @@ pub(super) async fn changes_since(
 }
 
 pub(crate) async fn changes_are_those_committed_after_the_cursor(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let old = accepted(&store, watch(1)).await;
     let cursor = store.cursor().await.unwrap();
     let (_, none, same) = changes_since(&store, &cursor, 10).await;
@@ -278,13 +284,13 @@ pub(crate) async fn changes_are_those_committed_after_the_cursor(database: &impl
 }
 
 pub(crate) async fn many_changes_are_read_in_pages(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let start = store.cursor().await.unwrap();
     let mut ids = BTreeSet::new();
     for n in 0..50 {
         ids.insert(accepted(&store, watch(n)).await.id);
     }
-    let first = store.changes(&start, 2).await.unwrap();
+    let first = store.changes(&start, Shards::ALL, 2).await.unwrap();
     assert!(first.more && first.accepted.len() < 10);
     let (accepted, ..) = changes_since(&store, &start, 2).await;
     assert_eq!(accepted, ids);

@@ -21,7 +21,7 @@ async fn bodies(store: &SharedStore, after: Cursor, limit: usize) -> (Vec<String
 }
 
 pub(crate) async fn events_are_read_in_order_from_a_position(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let none = store.first_cursor().await.unwrap();
     assert_eq!(none, store.cursor().await.unwrap());
     assert_eq!(bodies(&store, none, 3).await.0, [""; 0]);
@@ -58,7 +58,7 @@ pub(crate) async fn events_are_read_in_order_from_a_position(database: &impl Dat
 }
 
 pub(crate) async fn events_after_the_end_of_the_log_are_none(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     accepted(&store, watch(1)).await;
     let end = store.cursor().await.unwrap();
     let page = store.events_after(&end, 10).await.unwrap();

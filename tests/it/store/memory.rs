@@ -18,12 +18,13 @@ use jobwatch::clock::{SharedClock, SteppedClock, later, until};
 use jobwatch::store::blindness::BLIND_PERIODS_KEPT;
 use jobwatch::store::delivery::{DeliveryState, StoredAttempt};
 use jobwatch::store::durations::DURATIONS_KEPT;
+use jobwatch::store::key;
 use jobwatch::store::time::StoreTime;
 use jobwatch::store::{
     Applied, AttemptRecord, BlindnessStore, Changes, Cursor, DurationStore, EntryPage, EventPage,
     Expiry, JobDurations, LoggedEvent, Maintenance, PAGE_MAX, Page, PageCursor, PruneStep, Query,
-    Retention, SharedStore, StoreError, StoredEvent, StoredGroup, Submission, Submitted,
-    WatchStore, row,
+    Retention, ShardStore, Shards, SharedStore, StoreError, StoredEvent, StoredGroup, Submission,
+    Submitted, WatchStore, row,
 };
 use jobwatch::watch::blindness::BlindPeriod;
 use jobwatch::watch::change::Change;
@@ -138,7 +139,7 @@ impl MemoryDatabase {
 }
 
 impl Database for MemoryDatabase {
-    fn open(&self) -> Result<SharedStore, StoreError> {
+    async fn open(&self) -> Result<SharedStore, StoreError> {
         let clock = Arc::new(self.clock.clone());
         Ok(Arc::new(self.memory.reopen(clock)))
     }
@@ -147,7 +148,7 @@ impl Database for MemoryDatabase {
         &self.clock
     }
 
-    fn second_writer(&self) -> Option<SharedStore> {
+    async fn second_writer(&self) -> Option<SharedStore> {
         let time = self.memory.time.lock().unwrap().clone();
         Some(Arc::new(MemoryStore {
             memory: self.memory.clone(),
@@ -287,7 +288,7 @@ impl Rows {
 
     /// Returns the newest watch of the same job and run among those that `counts`.
     fn same_job(&self, wanted: &Watch, counts: impl Fn(&Watch) -> bool) -> Option<&Watch> {
-        let indexes = self.keys.get(&row::key(wanted))?;
+        let indexes = self.keys.get(&key::of(wanted))?;
         let watches = indexes.iter().rev().map(|index| &self.watches[*index]);
         let run = wanted.named_run.as_ref();
         let is_run = |watch: &Watch| {
@@ -325,7 +326,7 @@ impl Rows {
         let Change {
             watch, event, owed, ..
         } = change;
-        let key = row::key(&watch);
+        let key = key::of(&watch);
         self.keys.entry(key).or_default().push(self.watches.len());
         self.numbers.insert(watch.id, self.watches.len());
         self.log(Some(watch.id), event, owed, now);
@@ -392,7 +393,7 @@ impl Rows {
         let mut jobs = BTreeSet::new();
         named
             .filter(|watch| Self::is_named(watch, reference))
-            .filter(|watch| jobs.insert(row::key(watch)))
+            .filter(|watch| jobs.insert(key::of(watch)))
             .take(limit)
             .cloned()
             .collect()
@@ -524,6 +525,7 @@ impl WatchStore for MemoryStore {
 
     async fn watching(
         &self,
+        _: Shards,
         after: Option<PageCursor>,
         limit: usize,
         services_with_labels: &Arc<BTreeSet<String>>,
@@ -540,6 +542,7 @@ impl WatchStore for MemoryStore {
 
     async fn without_verdict(
         &self,
+        _: Shards,
         since: Timestamp,
         after: Option<PageCursor>,
         limit: usize,
@@ -581,7 +584,12 @@ impl WatchStore for MemoryStore {
         Ok(rows.events_after(after(number), limit))
     }
 
-    async fn changes(&self, since: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(
+        &self,
+        since: &Cursor,
+        _: Shards,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
         let since = after(row::number(since.content())?);
         Ok(self.rows()?.changes(since, limit))
     }
@@ -656,6 +664,8 @@ impl Retention for MemoryStore {
     }
 }
 
+impl ShardStore for MemoryStore {}
+
 #[async_trait]
 impl Maintenance for MemoryStore {
     async fn check(&self) -> Result<(), StoreError> {
@@ -667,4 +677,4 @@ impl Maintenance for MemoryStore {
     }
 }
 
-crate::store::whole_suite!(MemoryDatabase::new());
+crate::store::whole_suite!(Some(MemoryDatabase::new()));

@@ -29,7 +29,7 @@ fn named(id: WatchId, service: &str, job_id: &str) -> Watch {
 }
 
 pub(crate) async fn a_watch_is_found_by_its_id_and_a_prefix(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let ids = [id(0x019a_c0de, 1), id(0x019a_c0de, 2), id(0x019a_c1de, 3)];
     for (id, job_id) in ids.into_iter().zip(["a", "b", "c"]) {
         accepted(&store, named(id, "dcs", job_id)).await;
@@ -51,7 +51,7 @@ pub(crate) async fn a_watch_is_found_by_its_id_and_a_prefix(database: &impl Data
 }
 
 pub(crate) async fn a_watch_is_found_by_its_job(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let ids = [id(1, 1), id(1, 2), id(1, 3)];
     accepted(&store, named(ids[0], "dcs", "jobs/17")).await;
     accepted(&store, named(ids[1], "sdrs", "jobs/17")).await;
@@ -65,7 +65,7 @@ pub(crate) async fn a_watch_is_found_by_its_job(database: &impl Database) {
 }
 
 pub(crate) async fn the_newest_watch_of_a_job_is_found(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     // The ids are against the order of acceptance: the clock was set back.
     let ids = [id(0x019a_c0de, 9), id(0x019a_c0de, 8), id(0x019a_c0de, 7)];
     for id in ids {
@@ -86,7 +86,7 @@ pub(crate) async fn the_newest_watch_of_a_job_is_found(database: &impl Database)
 }
 
 pub(crate) async fn a_job_id_may_look_like_the_id_of_a_watch(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let job_id = "019ac0de00000000000000000000abcd";
     let of_job = accepted(&store, named(id(1, 1), "dcs", job_id)).await.id;
     assert_eq!(found(&store, job_id, 10).await, [of_job]);
@@ -100,7 +100,7 @@ pub(crate) async fn a_job_id_may_look_like_the_id_of_a_watch(database: &impl Dat
 }
 
 pub(crate) async fn many_watches_are_read_by_their_ids(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let many = (0..200).map(|n| submission(watch(n), &[]));
     store.submit(many.collect()).await.unwrap();
     let mut ids: Vec<WatchId> = (50..150).map(|n| watch(n).id).collect();

@@ -93,7 +93,7 @@ async fn settle(store: &SharedStore, sink: &str, settlement: Settlement, when: T
 }
 
 pub(crate) async fn an_old_watch_goes_with_everything_about_it(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let old = ended(&store, 1, DAY, &["a", "b"]).await;
     ended(&store, 2, 3 * DAY, &[]).await;
     accepted(&store, watch(3)).await;
@@ -126,7 +126,7 @@ pub(crate) async fn an_old_watch_goes_with_everything_about_it(database: &impl D
 }
 
 pub(crate) async fn a_pending_delivery_keeps_its_watch(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     ended(&store, 1, DAY, &["a"]).await;
     assert_eq!(prune(&store, &before(9 * DAY)).await.watches, 0);
     settle(&store, "a", Settlement::Dead, at(8 * DAY)).await;
@@ -145,7 +145,7 @@ pub(crate) async fn a_pending_delivery_keeps_its_watch(database: &impl Database)
 }
 
 pub(crate) async fn a_late_result_keeps_its_watch(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let watch = ended(&store, 1, DAY, &[]).await;
     let late = || {
         let mut late = transition(&watch, EventKind::LateResult, &[]);
@@ -161,7 +161,7 @@ pub(crate) async fn a_late_result_keeps_its_watch(database: &impl Database) {
 }
 
 pub(crate) async fn many_old_watches_go_in_small_steps(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     for n in 1..=200 {
         ended(&store, n, DAY, &["a"]).await;
         settle(&store, "a", Settlement::RetryAfter(Duration::ZERO), at(DAY)).await;
@@ -187,7 +187,7 @@ pub(crate) async fn many_old_watches_go_in_small_steps(database: &impl Database)
 }
 
 pub(crate) async fn a_watch_with_many_events_goes_in_several_steps(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let mut watch = accepted(&store, watch(1)).await;
     for n in 1000..1500 {
         let mut change = transition(&watch, EventKind::Changed, &[]);
@@ -203,7 +203,7 @@ pub(crate) async fn a_watch_with_many_events_goes_in_several_steps(database: &im
 }
 
 pub(crate) async fn a_pruned_job_can_be_submitted_again(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let old = ended(&store, 1, DAY, &[]).await;
     let submit = async |n: u128| {
         let again = Watch {
@@ -219,7 +219,7 @@ pub(crate) async fn a_pruned_job_can_be_submitted_again(database: &impl Database
 }
 
 pub(crate) async fn spared_jobs_and_watches_of_the_future_stay(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     // It was submitted while the wall clock was years ahead, and must not hide those behind it.
     let ahead = Watch {
         submitted_at: at(5000 * DAY),
@@ -246,7 +246,7 @@ async fn submit(store: &SharedStore, submission: Submission) -> Watch {
 }
 
 pub(crate) async fn a_group_goes_as_a_whole(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let mut members = Vec::new();
     for n in [1, 2] {
         members.push(submit(&store, grouped(n, "g", Some(2))).await);
@@ -273,7 +273,7 @@ pub(crate) async fn a_group_goes_as_a_whole(database: &impl Database) {
 }
 
 pub(crate) async fn an_open_group_loses_its_old_watches(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let one = submit(&store, grouped(1, "g", None)).await;
     submit(&store, grouped(2, "g", None)).await;
     finish(&store, &one, DAY, &[]).await;
@@ -289,7 +289,7 @@ pub(crate) async fn an_open_group_loses_its_old_watches(database: &impl Database
 }
 
 pub(crate) async fn the_log_begins_after_the_last_pruned_event(database: &impl Database) {
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     let start = store.first_cursor().await.unwrap();
     let goes_on = accepted(&store, watch(1)).await;
     ended(&store, 2, DAY, &[]).await;
@@ -311,6 +311,6 @@ pub(crate) async fn the_log_begins_after_the_last_pruned_event(database: &impl D
     assert_eq!((page.events.len(), page.more), (1, false));
     assert_eq!(page.events[0].id, next.event.id);
     drop(store);
-    let store = database.open().unwrap();
+    let store = database.open().await.unwrap();
     assert_eq!(store.first_cursor().await.unwrap(), between);
 }

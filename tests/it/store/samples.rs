@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jobwatch::clock::later;
 use jobwatch::store::delivery::{DeliveryQuery, DeliveryState};
-use jobwatch::store::{PAGE_MAX, SharedStore, Submission, Submitted};
+use jobwatch::store::{PAGE_MAX, Shards, SharedStore, Submission, Submitted};
 use jobwatch::watch::change::Change;
 use jobwatch::watch::delivery::Owed;
 use jobwatch::watch::entry::Entry;
@@ -189,6 +189,9 @@ pub(crate) async fn deliveries_in(store: &SharedStore, state: DeliveryState) -> 
 
 /// The entries of the watches that go on, at most ten.
 pub(crate) async fn watching(store: &SharedStore) -> Vec<Entry> {
-    let page = store.watching(None, 10, &Arc::default()).await.unwrap();
+    let page = store
+        .watching(Shards::ALL, None, 10, &Arc::default())
+        .await
+        .unwrap();
     page.entries.into_iter().map(|(entry, _)| entry).collect()
 }

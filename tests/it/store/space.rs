@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jobwatch::store::sqlite::prune::{count, prune};
-use jobwatch::store::{Expiry, Pruned, SharedStore, StoreError};
+use jobwatch::store::{Expiry, Pruned, Shards, SharedStore, StoreError};
 use rusqlite::Connection;
 
 use crate::store::retention::{self, DAY, before, ended};
@@ -175,7 +175,7 @@ async fn a_file_of_an_earlier_version_shrinks_once_compacted() {
     assert_eq!(number(&database.file(), "auto_vacuum"), 2);
     let store = database.open();
     let left = store
-        .watching(None, 10, &Arc::default())
+        .watching(Shards::ALL, None, 10, &Arc::default())
         .await
         .unwrap()
         .entries

@@ -42,7 +42,7 @@ impl Folder {
 
     /// The error of an open that must fail.
     fn refusal(&self) -> String {
-        match self.open() {
+        match self.opened() {
             Ok(_) => panic!("it was opened"),
             Err(error) => error.to_string(),
         }
@@ -50,7 +50,7 @@ impl Folder {
 }
 
 impl Database for Folder {
-    fn open(&self) -> Result<SharedStore, StoreError> {
+    async fn open(&self) -> Result<SharedStore, StoreError> {
         Ok(Arc::new(self.opened()?))
     }
 
@@ -59,11 +59,11 @@ impl Database for Folder {
     }
 }
 
-crate::store::whole_suite!(Folder::new());
+crate::store::whole_suite!(Some(Folder::new()));
 
 // The model in memory keeps everything.
 crate::store::suite! {
-    Folder::new();
+    Some(Folder::new());
     retention:
         an_old_watch_goes_with_everything_about_it
         a_pending_delivery_keeps_its_watch
@@ -80,7 +80,7 @@ crate::store::suite! {
 #[tokio::test]
 async fn a_second_process_on_the_same_file_is_refused() {
     let folder = Folder::new();
-    let first = folder.open().unwrap();
+    let first = folder.open().await.unwrap();
     let said = folder.refusal();
     assert!(said.contains("another jobwatch has it open"), "{said}");
     assert!(
@@ -89,7 +89,7 @@ async fn a_second_process_on_the_same_file_is_refused() {
     );
     accepted(&first, watch(1)).await;
     drop(first);
-    folder.open().unwrap();
+    folder.open().await.unwrap();
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_second_process_is_refused_behind_any_link() {
     let said = folder.refusal();
     assert!(said.contains("another jobwatch has it open"), "{said}");
     drop(first);
-    let first = folder.open().unwrap();
+    let first = folder.opened().unwrap();
     let said = refusal(&link);
     assert!(said.contains("another jobwatch has it open"), "{said}");
     let other = elsewhere.path().join("other.db");
@@ -116,14 +116,14 @@ fn a_second_process_is_refused_behind_any_link() {
     assert!(said.contains("2 names"), "{said}");
     drop(first);
     std::fs::remove_file(&other).unwrap();
-    folder.open().unwrap();
+    folder.opened().unwrap();
 }
 
 #[tokio::test]
 async fn submissions_are_refused_when_a_database_file_is_gone() {
     let folder = Folder::new();
     for (n, end) in (0..).step_by(2).zip(["", "-wal", "-shm", ".lock"]) {
-        let store = folder.open().unwrap();
+        let store = folder.open().await.unwrap();
         accepted(&store, watch(n)).await;
         let name = format!("{}{end}", folder.file().display());
         let away = format!("{name}.away");
@@ -168,7 +168,7 @@ fn the_database_of_another_program_is_not_changed() {
 #[tokio::test]
 async fn a_newer_database_is_refused_and_not_changed() {
     let folder = Folder::new();
-    drop(folder.open().unwrap());
+    drop(folder.open().await.unwrap());
     let database = Connection::open(folder.file()).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     let said = folder.refusal();
@@ -206,7 +206,7 @@ fn a_missing_folder_is_named() {
 #[tokio::test]
 async fn a_claim_of_a_process_that_has_ended_is_void() {
     let folder = Folder::new();
-    let store = folder.open().unwrap();
+    let store = folder.open().await.unwrap();
     store
         .submit(vec![submission(watch(1), &["hook"])])
         .await
@@ -222,13 +222,13 @@ async fn a_claim_of_a_process_that_has_ended_is_void() {
     assert_eq!(claim(Arc::clone(&store)).await, 1);
     assert_eq!(claim(Arc::clone(&store)).await, 0);
     drop(store);
-    assert_eq!(claim(folder.open().unwrap()).await, 1);
+    assert_eq!(claim(folder.open().await.unwrap()).await, 1);
 }
 
 #[tokio::test]
 async fn acknowledged_watches_are_on_disk() {
     let folder = Folder::new();
-    let store = folder.open().unwrap();
+    let store = folder.open().await.unwrap();
     accepted(&store, watch(1)).await;
     // A copy made now is equal to the files after a power cut.
     let copy = Folder::new();
@@ -240,14 +240,14 @@ async fn acknowledged_watches_are_on_disk() {
         )
         .unwrap();
     }
-    let found = copy.open().unwrap().watch(watch(1).id).await.unwrap();
+    let found = copy.open().await.unwrap().watch(watch(1).id).await.unwrap();
     assert_eq!(found, Some(watch(1)));
 }
 
 #[tokio::test]
 async fn a_closed_store_leaves_everything_in_one_file() {
     let folder = Folder::new();
-    let store = folder.open().unwrap();
+    let store = folder.open().await.unwrap();
     accepted(&store, watch(1)).await;
     store.close().await;
     // Other parts may still hold the store when the process ends.

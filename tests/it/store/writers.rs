@@ -12,8 +12,8 @@ use crate::store::samples::{accepted, end, submission, watch};
 const LEASE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn changes_of_another_writer_are_read(database: &impl Database) {
-    let store = database.open().unwrap();
-    let Some(other) = database.second_writer() else {
+    let store = database.open().await.unwrap();
+    let Some(other) = database.second_writer().await else {
         return;
     };
     let old = accepted(&store, watch(1)).await;
@@ -29,8 +29,8 @@ pub(crate) async fn changes_of_another_writer_are_read(database: &impl Database)
 }
 
 pub(crate) async fn one_of_two_writers_applies_a_transition(database: &impl Database) {
-    let store = database.open().unwrap();
-    let Some(other) = database.second_writer() else {
+    let store = database.open().await.unwrap();
+    let Some(other) = database.second_writer().await else {
         return;
     };
     let watch = accepted(&store, watch(1)).await;
@@ -44,8 +44,8 @@ pub(crate) async fn one_of_two_writers_applies_a_transition(database: &impl Data
 }
 
 pub(crate) async fn a_claim_of_another_writer_is_respected(database: &impl Database) {
-    let store = database.open().unwrap();
-    let Some(other) = database.second_writer() else {
+    let store = database.open().await.unwrap();
+    let Some(other) = database.second_writer().await else {
         return;
     };
     let change = submission(watch(1), &["hook"]);
@@ -54,6 +54,6 @@ pub(crate) async fn a_claim_of_another_writer_is_respected(database: &impl Datab
     assert_eq!(claimed.len(), 1);
     let free = async || store.claim_deliveries("hook", LEASE, 10).await.unwrap();
     assert!(free().await.is_empty());
-    database.pass(60);
+    database.pass(60).await;
     assert_eq!(free().await, claimed);
 }
