@@ -103,6 +103,16 @@ pub const KNOWN: &[Variable] = &[
         meaning: "how often the daemon is killed under load",
         user: User::Tests,
     },
+    Variable {
+        name: "JOBWATCH_CHAOS_SEED",
+        meaning: "draws the faults as in an earlier run",
+        user: User::Tests,
+    },
+    Variable {
+        name: "JOBWATCH_CHAOS_TIME",
+        meaning: "for how long faults strike the replicas",
+        user: User::Tests,
+    },
 ];
 
 /// The beginning of other variables of tests.

@@ -11,6 +11,7 @@ mod cloud;
 mod crowd;
 mod disk;
 mod life;
+mod ownership;
 mod plan;
 mod receiver;
 mod world;

@@ -183,11 +183,12 @@ impl Flush {
                 return;
             }
             let tried = batch.len();
-            let (saved, error) = save(shared, &batch).await;
+            let (saved, going_on, error) = save(shared, &batch).await;
             let waiting = shared
                 .state()
                 .backlog
                 .note(tried, &saved, shared.clock.uptime());
+            shared.bring_back(going_on).await;
             if saved.is_empty() {
                 tracing::error!(
                     waiting,
@@ -214,27 +215,35 @@ impl Drop for Flush {
     }
 }
 
-/// Commits a batch. Returns the watches whose decision was saved, and a reason why others
-/// were not.
-async fn save(shared: &Arc<Shared>, batch: &[Arc<Decision>]) -> (HashSet<WatchId>, Option<String>) {
+/// Commits a batch. Returns the watches whose decision was saved, those of them that go on, and a
+/// reason why others were not.
+async fn save(
+    shared: &Arc<Shared>,
+    batch: &[Arc<Decision>],
+) -> (HashSet<WatchId>, Vec<WatchId>, Option<String>) {
     let (mut saved, mut reason) = (HashSet::new(), None);
+    let mut going_on = Vec::new();
     for (decision, result) in batch.iter().zip(shared.commit(batch).await) {
         match result {
             Ok(committed) => {
                 match committed {
-                    Committed::Watching => {}
+                    Committed::Watching => going_on.push(decision.watch),
                     Committed::Over(watch) => {
                         let late = watch.as_deref().map(|watch| (watch, &**decision));
                         shared.end(decision.watch, late);
                     }
-                    Committed::Foreign => shared.forget_foreign(decision.watch),
+                    Committed::Foreign => {
+                        shared.forget_foreign(decision.watch);
+                        shared.state().left.forget(decision.watch);
+                        going_on.push(decision.watch);
+                    }
                 }
                 saved.insert(decision.watch);
             }
             Err(error) => reason = Some(format!("{error:#}")),
         }
     }
-    (saved, reason)
+    (saved, going_on, reason)
 }
 
 #[cfg(test)]

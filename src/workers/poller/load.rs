@@ -146,6 +146,11 @@ impl Shared {
                 return Ok(());
             };
             let changes = self.store.changes(&cursor, shards, CHANGES_PAGE).await?;
+            // Shards that came meanwhile may have been loaded already: a watch that was accepted between
+            // their load and this read is among these changes, and must not be left out.
+            if !self.state().owned.shards.without(&shards).is_empty() {
+                continue;
+            }
             self.add_accepted(changes.accepted).await?;
             for id in changes.ended {
                 self.end(id, None);
@@ -174,6 +179,19 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Brings watches back to the agenda that are polled here and are not on it. Their shards may have
+    /// been loaded while decisions about them waited for the store, or while another replica had them.
+    pub(super) async fn bring_back(&self, ids: Vec<WatchId>) {
+        if let Err(error) = self.add_accepted(ids).await {
+            self.state().load_again(Shards::ALL);
+            let error = anyhow::Error::from(error);
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "cannot read watches again; they are loaded with the next renewal of the leases"
+            );
+        }
     }
 
     /// Adds a watch that was just accepted.

@@ -173,6 +173,11 @@ impl Left {
         self.earlier = std::mem::take(&mut self.recent);
     }
 
+    fn forget(&mut self, id: WatchId) {
+        self.recent.remove(&id);
+        self.earlier.remove(&id);
+    }
+
     fn contains(&self, id: WatchId) -> bool {
         self.recent.contains(&id) || self.earlier.contains(&id)
     }

@@ -144,10 +144,11 @@ impl Shared {
         tracing::info!(watch_id = %id, "another replica polls this watch now; the decision was dropped");
         let mut state = self.state();
         let shard = state.agenda.look_up(id).map(|(entry, _)| shard_of(entry));
-        if let Some(shard) = shard {
-            state.owned.unloaded.insert(shard);
-        }
         state.forget(id);
+        // The shard may have come back since.
+        if let Some(shard) = shard {
+            state.load_again([shard].into_iter().collect());
+        }
     }
 }
 
@@ -195,6 +196,13 @@ impl State {
             "the leases on shards could not be renewed in time; their watches are not polled here any more"
         );
         self.lose(Shards::ALL, uptime);
+    }
+
+    /// Lets the next renewal load these shards again, as far as they are owned.
+    pub(super) fn load_again(&mut self, shards: Shards) {
+        let others = self.owned.shards.without(&shards);
+        let these = self.owned.shards.without(&others);
+        self.owned.unloaded = self.owned.unloaded.with(&these);
     }
 
     /// Forgets the watches of these shards.

@@ -169,7 +169,9 @@ impl Cloud {
             violations.push(("Retry-After of a throttling", what));
         }
         let quiet = visits.seen.get(job_id).and_then(|seen| seen.quiet_until);
-        if let Some(until) = quiet.filter(|until| uptime < *until) {
+        // A new owner of its shard knows it as little as a new process.
+        let is_kept = !self.0.plan.is_shared;
+        if let Some(until) = quiet.filter(|until| is_kept && uptime < *until) {
             let what = format!("{job_id} was polled at {uptime:?}, before {until:?}");
             violations.push(("Retry-After", what));
         }

@@ -102,6 +102,7 @@ impl Crowd {
             store: Vec::new(),
             stops: Vec::new(),
             jumps: Vec::new(),
+            is_shared: false,
             ..Plan::of(seed)
         };
         let state = State {

@@ -10,6 +10,8 @@ use jobwatch::clock::SharedClock;
 use jobwatch::store::delivery::{
     DeliveryPage, DeliveryQuery, Redriven, SinkBacklog, StoredAttempt, StoredDelivery,
 };
+use jobwatch::store::key;
+use jobwatch::store::shards::Holding;
 use jobwatch::store::{
     Applied, AttemptRecord, BlindnessStore, Changes, Claimed, Cursor, Decide, DurationStore,
     EntryPage, EventPage, Expiry, GroupStore, JobDurations, Maintenance, Outbox, Page, PageCursor,
@@ -24,6 +26,7 @@ use jobwatch::watch::evidence::Evidence;
 use jobwatch::watch::reference::Reference;
 use jobwatch::watch::{Watch, WatchId};
 
+use crate::simulation::ownership::{Ownership, shard_of};
 use crate::simulation::plan::StoreFault;
 use crate::simulation::world::World;
 use crate::store::memory::MemoryStore;
@@ -35,6 +38,8 @@ const SLOW_MS: u64 = 8000;
 pub(super) struct Disk {
     store: MemoryStore,
     world: World,
+    /// Where other replicas own shards at times.
+    ownership: Option<Ownership>,
 }
 
 impl Disk {
@@ -42,7 +47,29 @@ impl Disk {
         Arc::new(Self {
             store: world.memory.reopen(clock),
             world: world.clone(),
+            ownership: world.plan.is_shared.then(Ownership::default),
         })
+    }
+
+    /// True if another replica owns the watch, as far as the store knows.
+    async fn is_foreign(&self, id: WatchId) -> bool {
+        let Some(ownership) = &self.ownership else {
+            return false;
+        };
+        let watch = self.store.watch(id).await.ok().flatten();
+        watch.is_some_and(|watch| !ownership.permits(&watch))
+    }
+
+    /// Returns those of these watches that belong to these shards.
+    async fn within(&self, ids: Vec<WatchId>, shards: Shards) -> Vec<WatchId> {
+        let mut within = Vec::new();
+        for id in ids {
+            let watch = self.store.watch(id).await.ok().flatten();
+            if watch.is_none_or(|watch| shards.contains(key::of(&watch)[0])) {
+                within.push(id);
+            }
+        }
+        within
     }
 
     async fn call<T: Send>(
@@ -105,7 +132,13 @@ impl WatchStore for Disk {
         }
         let mut answers = Vec::new();
         for (id, decide) in wanted {
-            answers.push(self.transition(id, decide).await);
+            let is_foreign = self.is_foreign(id).await;
+            answers.push(if is_foreign {
+                self.call("fence", async { Ok(Transitioned::Foreign) })
+                    .await
+            } else {
+                self.transition(id, decide).await
+            });
         }
         answers
     }
@@ -150,7 +183,10 @@ impl WatchStore for Disk {
         let found = self
             .store
             .watching(shards, after, limit, services_with_labels);
-        self.call("watching", found).await
+        let mut page = self.call("watching", found).await?;
+        page.entries
+            .retain(|(entry, _)| shards.contains(shard_of(entry)));
+        Ok(page)
     }
 
     async fn without_verdict(
@@ -164,7 +200,10 @@ impl WatchStore for Disk {
         let found = self
             .store
             .without_verdict(shards, since, after, limit, services_with_labels);
-        self.call("without_verdict", found).await
+        let mut page = self.call("without_verdict", found).await?;
+        page.entries
+            .retain(|(entry, _)| shards.contains(shard_of(entry)));
+        Ok(page)
     }
 
     async fn cursor(&self) -> Result<Cursor, StoreError> {
@@ -186,8 +225,11 @@ impl WatchStore for Disk {
         shards: Shards,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        self.call("changes", self.store.changes(since, shards, limit))
-            .await
+        let read = self.store.changes(since, shards, limit);
+        let mut changes = self.call("changes", read).await?;
+        changes.accepted = self.within(changes.accepted, shards).await;
+        changes.ended = self.within(changes.ended, shards).await;
+        Ok(changes)
     }
 }
 
@@ -316,7 +358,36 @@ impl Retention for Disk {
     }
 }
 
-impl ShardStore for Disk {}
+#[async_trait]
+impl ShardStore for Disk {
+    async fn hold(&self) -> Result<Holding, StoreError> {
+        let Some(ownership) = &self.ownership else {
+            return self.store.hold().await;
+        };
+        let is_calm = self.world.elapsed() >= self.world.plan.calm_at;
+        let renewing = async {
+            let mut state = self.world.state();
+            let rng = Some(&mut state.rng).filter(|_| !is_calm);
+            Ok(ownership.renew(rng))
+        };
+        let renewed = self.call("hold", renewing).await?;
+        let holding = ownership.learn(renewed);
+        self.world.note(|| format!("disk: {holding:?}"));
+        Ok(holding)
+    }
+
+    async fn hand_back(&self, shards: Shards) -> Result<(), StoreError> {
+        let Some(ownership) = &self.ownership else {
+            return Ok(());
+        };
+        ownership.forget(shards);
+        let giving = async {
+            ownership.hand_back(shards);
+            Ok(())
+        };
+        self.call("hand_back", giving).await
+    }
+}
 
 #[async_trait]
 impl Maintenance for Disk {

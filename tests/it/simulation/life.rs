@@ -137,6 +137,8 @@ async fn act(world: &World, orderly: Option<Duration>) -> Ended {
     let poller = process.poller.clone();
     let polling = stop.clone();
     tracker.spawn(async move { poller.run(polling, Arc::new(|| {})).await });
+    let (poller, keeping) = (process.poller.clone(), stop.clone());
+    tracker.spawn(async move { poller.keep_shards(keeping).await });
     let mut clients = JoinSet::new();
     for (n, job) in world.plan.jobs.iter().enumerate() {
         // Some jobs have two submitters.

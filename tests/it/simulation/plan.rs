@@ -127,6 +127,8 @@ pub(super) struct Plan {
     pub(super) calm_at: Duration,
     /// A sink that accepts no event.
     pub(super) dead_sink: Option<usize>,
+    /// Another replica takes shards for a while.
+    pub(super) is_shared: bool,
 }
 
 fn secs(rng: &mut StdRng, from: f64, to: f64) -> Duration {
@@ -173,10 +175,12 @@ impl Plan {
             dead_sink: rng
                 .random_bool(0.01)
                 .then(|| rng.random_range(0..SINKS.len())),
+            is_shared: false,
         };
         if troubled {
             plan.add_troubles(rng);
         }
+        plan.is_shared = rng.random_bool(0.3);
         plan
     }
 
