@@ -96,9 +96,9 @@ impl ConfigArgs {
         loaded.map_err(|diagnostics| complained(&diagnostics))
     }
 
-    /// Loads the settings of the store alone.
+    /// Loads the settings of the store alone, with its secrets.
     pub(super) fn load_store(&self) -> Result<StoreSettings, Exit> {
-        let store = settings::load_store(&self.sources(Secrets::Unused));
+        let store = settings::load_store(&self.sources(Secrets::Needed));
         store.map_err(|diagnostics| complained(&diagnostics))
     }
 

@@ -1,22 +1,26 @@
-//! `jobwatch db`: checks the database file, backs it up, or deletes old watches from it.
+//! `jobwatch db`: checks the database, backs it up, copies it to another place, or deletes old
+//! watches from it.
 
+mod check;
+mod copy;
 mod prune;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::db::check::Check;
+use crate::cli::db::copy::Copy;
 use crate::cli::db::prune::Prune;
 use crate::cli::exit::Exit;
-use crate::cli::output::{Paint, Table, complain, plain, say, say_json};
+use crate::cli::output::{complain, say, say_json};
 use crate::settings::Database;
 use crate::store::StoreError;
 use crate::store::sqlite::maintenance;
-use crate::store::sqlite::maintenance::Inspection;
 
-/// Checks the database, backs it up, or deletes old watches from it.
+/// Checks the database, backs it up, copies it to another place, or deletes old watches from it.
 #[derive(Args)]
 pub(super) struct Db {
     #[command(subcommand)]
@@ -25,12 +29,14 @@ pub(super) struct Db {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check the file for damage, and count its watches and deliveries
+    /// Check the database for damage, and count its watches and deliveries
     Check(Check),
-    /// Copy the database, as of one moment, to a new file
+    /// Copy the database file, as of one moment, to a new file
     Backup(Backup),
-    /// Delete watches that ended long ago, and give their space back; the daemon must be stopped,
-    /// unless --dry-run only counts them
+    /// Copy everything to a new database, also to another kind of store
+    Copy(Copy),
+    /// Delete watches that ended long ago, and give their space back; the daemon of a file must be
+    /// stopped, unless --dry-run only counts them
     Prune(Prune),
 }
 
@@ -44,24 +50,9 @@ struct DatabaseArgs {
     config: ConfigArgs,
 }
 
-const CHECK_HELP: &str = "\
-Reads the whole file and changes nothing. The daemon may run meanwhile.
-
-Exit codes: 0 sound, 1 damaged, unreadable, or written by a newer jobwatch or another program.";
-
-#[derive(Args)]
-#[command(after_help = CHECK_HELP)]
-struct Check {
-    /// Print JSON instead of text
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    database: DatabaseArgs,
-}
-
 const BACKUP_HELP: &str = "\
 The copy is complete and compact, and only its owner may read it. An existing file is not
-overwritten.
+overwritten. The database of a server is backed up with its own tools, such as pg_dump.
 
 To restore: stop the daemon, remove DATABASE-wal and DATABASE-shm, replace DATABASE by the
 copy, and start the daemon. It then knows nothing that happened after the copy was made: submit
@@ -83,11 +74,12 @@ struct Backup {
 }
 
 impl Db {
-    pub(super) fn execute(self) -> Exit {
+    pub(super) async fn execute(self) -> Exit {
         let done = match self.command {
-            Command::Check(check) => check.check(),
+            Command::Check(check) => check.check().await,
             Command::Backup(backup) => backup.back_up(),
-            Command::Prune(prune) => prune.prune(),
+            Command::Copy(copy) => copy.copy().await,
+            Command::Prune(prune) => prune.prune().await,
         };
         match done {
             Ok(exit) | Err(exit) => exit,
@@ -96,48 +88,26 @@ impl Db {
 }
 
 impl DatabaseArgs {
-    fn file(&self) -> Result<PathBuf, Exit> {
+    fn database(&self) -> Result<Database, Exit> {
         if let Some(file) = &self.database {
-            return Ok(file.clone());
+            return Ok(Database::Sqlite(file.clone()));
         }
-        file_of(self.config.load_store()?.database)
-    }
-}
-
-/// Returns the file of a database.
-fn file_of(database: Database) -> Result<PathBuf, Exit> {
-    match database {
-        Database::Sqlite(file) => Ok(file),
-        Database::Postgres(server) => {
-            complain(&format!(
-                "{} is a server, and this command works with a file",
-                server.shown()
-            ));
-            Err(Exit::Usage)
-        }
-    }
-}
-
-impl Check {
-    fn check(&self) -> Result<Exit, Exit> {
-        let file = self.database.file()?;
-        let inspection = maintenance::inspect(&file).map_err(|error| failed(&error))?;
-        if self.json {
-            say_json(&as_json(&file, &inspection));
-        } else {
-            say(&in_words(&file, &inspection));
-        }
-        Ok(if inspection.is_sound() {
-            Exit::Done
-        } else {
-            Exit::Failed
-        })
+        Ok(self.config.load_store()?.database)
     }
 }
 
 impl Backup {
     fn back_up(&self) -> Result<Exit, Exit> {
-        let file = self.database.file()?;
+        let file = match self.database.database()? {
+            Database::Sqlite(file) => file,
+            Database::Postgres(server) => {
+                complain(&format!(
+                    "{} is a server, and this command copies a file; use its own tools, such as pg_dump",
+                    server.shown()
+                ));
+                return Err(Exit::Usage);
+            }
+        };
         let bytes = maintenance::back_up(&file, &self.copy).map_err(|error| failed(&error))?;
         let (database, copy) = (file.display(), self.copy.display());
         if self.json {
@@ -158,85 +128,4 @@ fn failed(error: &StoreError) -> Exit {
         None => complain(&error.to_string()),
     }
     Exit::Failed
-}
-
-fn as_json(file: &Path, inspection: &Inspection) -> Value {
-    let counts = |counts: &[(String, u64)]| -> Map<String, Value> {
-        counts
-            .iter()
-            .map(|(name, count)| (name.clone(), Value::from(*count)))
-            .collect()
-    };
-    json!({
-        "database": file.display().to_string(),
-        "sound": inspection.is_sound(),
-        "schema": inspection.schema,
-        "newest_schema": inspection.newest,
-        "in_use": inspection.in_use,
-        "bytes": inspection.bytes,
-        "findings": inspection.findings,
-        "rows": counts(&inspection.rows),
-        "watches": counts(&inspection.watches),
-        "deliveries": counts(&inspection.deliveries),
-    })
-}
-
-fn in_words(file: &Path, inspection: &Inspection) -> String {
-    let paint = Paint::for_stdout();
-    let counts = |counts: &[(String, u64)]| {
-        let each: Vec<String> = counts
-            .iter()
-            .map(|(name, count)| format!("{count} {}", plain(name)))
-            .collect();
-        if each.is_empty() {
-            "none".to_owned()
-        } else {
-            each.join(", ")
-        }
-    };
-    let (schema, newest) = (inspection.schema, inspection.newest);
-    let schema = match schema.cmp(&newest) {
-        _ if !inspection.is_ours => schema.to_string(),
-        std::cmp::Ordering::Less => format!("{schema}; `jobwatch run` migrates it to {newest}"),
-        std::cmp::Ordering::Equal => schema.to_string(),
-        std::cmp::Ordering::Greater => {
-            format!("{schema}, newer than this jobwatch supports ({newest}): use a newer jobwatch")
-        }
-    };
-    let result = if inspection.is_sound() {
-        paint.as_state("succeeded", "sound")
-    } else if !inspection.is_ours {
-        paint.as_state("failed", "the database of another program")
-    } else if inspection.findings.is_empty() {
-        paint.as_state("failed", "written by a newer jobwatch")
-    } else {
-        paint.as_state("failed", "damaged: restore a backup")
-    };
-    let mut table = Table::default();
-    for (name, value) in [
-        ("database", file.display().to_string()),
-        ("result", result),
-        ("schema", schema),
-        (
-            "daemon",
-            if inspection.in_use {
-                "running"
-            } else {
-                "not running"
-            }
-            .to_owned(),
-        ),
-        ("size", format!("{} bytes", inspection.bytes)),
-        ("rows", counts(&inspection.rows)),
-        ("watches", counts(&inspection.watches)),
-        ("deliveries", counts(&inspection.deliveries)),
-    ] {
-        table.row(vec![paint.dim(name), value]);
-    }
-    let mut text = table.render();
-    for finding in &inspection.findings {
-        text.push_str("\n  ");
-        text.push_str(&plain(finding));
-    }
-    text
 }

@@ -67,6 +67,11 @@ const GUESSES: &[(&[&str], &str, &str)] = &[
     (&["groups"], "group", "shows or closes a group of watches"),
     (&["backup"], "db backup", "copies the database"),
     (
+        &["migrate", "transfer"],
+        "db copy",
+        "copies the database to another store",
+    ),
+    (
         &["definitions", "catalog"],
         "services",
         "lists the definitions of job APIs",

@@ -249,7 +249,7 @@ impl Command {
             Self::Glue(command) => command.execute(),
             Self::Replicas(command) => command.execute().await,
             Self::Health(command) => command.execute().await,
-            Self::Db(command) => command.execute(),
+            Self::Db(command) => command.execute().await,
             Self::Completions(command) => command.execute(),
             Self::Man(command) => command.execute(),
         }

@@ -58,7 +58,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     }
 }
 
-/// Reads the settings of the store alone, for commands that need no other setting and no secret.
+/// Reads the settings of the store alone, for commands that need no other setting and no other
+/// secret.
 ///
 /// # Errors
 /// A file cannot be read, `[store]` is wrong, or a variable is unknown.

@@ -19,11 +19,13 @@
 
 pub mod blindness;
 mod cells;
+pub mod copy;
 pub mod cursor;
 pub mod delivery;
 pub mod durations;
 mod entry_row;
 pub mod groups;
+pub mod inspection;
 pub mod key;
 pub mod maintenance;
 pub mod outbox;
@@ -32,6 +34,7 @@ pub mod retention;
 pub mod row;
 pub mod shards;
 pub mod sqlite;
+pub mod tables;
 pub mod time;
 mod watch_row;
 pub mod watches;

@@ -6,6 +6,7 @@ mod crash;
 mod crash_files;
 mod credential_secrets;
 mod daemon;
+mod databases;
 mod definitions;
 mod disk;
 mod hand_in;

@@ -6,6 +6,7 @@ pub(crate) mod abandoned;
 mod blindness;
 mod clocks;
 mod contract;
+mod copy;
 mod deliveries;
 mod durations;
 mod groups;

@@ -1,24 +1,23 @@
 //! `jobwatch db prune`: deletes watches that ended long ago.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::db::{DatabaseArgs, failed, file_of};
+use crate::cli::db::{DatabaseArgs, failed};
 use crate::cli::duration::two_units;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, note, say, say_json, time};
 use crate::clock::{SystemClock, earlier, parse_duration, show_duration};
-use crate::store::sqlite::prune::{Report, count, prune};
-use crate::store::{Expiry, Pruned};
+use crate::settings::Database;
+use crate::store::{Expiry, Pruned, StoreError, postgres, sqlite};
 
 const HELP: &str = "\
 A running daemon does this by itself, each hour; see `keep` in the section [store] of the
-settings. A watch goes with its events, deliveries, attempts and evidence, once everything about
+settings. Stop the daemon of a file before. On a server the replicas may run. A watch goes with its events, deliveries, attempts and evidence, once everything about
 it is older than DURATION. One that is still watched, or has a pending delivery, stays. So does one
 of a job in [[watches]], if the settings are read.
 
@@ -26,8 +25,10 @@ Without --older-than, a watch is kept as the daemon keeps it: for `keep`, or for
 `after_watch` of the services if that is longer. --older-than counts alone, and --database needs
 it, because no settings are read then.
 
---compact writes the whole file anew. It needs as much free space as the database has, for a short
+--compact writes the whole file of SQLite anew. It needs as much free space as the database has, for a short
 time. A database of a jobwatch before `keep` needs it once; from then on it shrinks by itself.
+A server keeps the space for new rows, by its own vacuum. If it must go back to the file system, an
+administrator runs VACUUM FULL, while no replica runs.
 
 Exit codes: 0 done, 1 failed, for example because a daemon has the database open, 2 usage.
 
@@ -54,9 +55,19 @@ pub(super) struct Prune {
     database: DatabaseArgs,
 }
 
+/// The result of a pruning.
+struct Report {
+    pruned: Pruned,
+    /// The size of the database before, in bytes.
+    bytes_before: u64,
+    bytes: u64,
+    /// The free space in the file; only the server knows its own.
+    free: Option<u64>,
+}
+
 /// The database and the watches to delete.
 struct Wanted {
-    file: PathBuf,
+    database: Database,
     keep: Duration,
     expiry: Expiry,
 }
@@ -66,28 +77,34 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Prune {
-    pub(super) fn prune(&self) -> Result<Exit, Exit> {
+    pub(super) async fn prune(&self) -> Result<Exit, Exit> {
         let wanted = self.wanted()?;
+        if self.compact
+            && let Database::Postgres(server) = &wanted.database
+        {
+            complain(&format!(
+                "--compact is for a file, and {} is a server, whose vacuum keeps the space for new rows; if it must go back to the file system, let an administrator run VACUUM FULL",
+                server.shown()
+            ));
+            return Err(Exit::Usage);
+        }
         if self.dry_run {
-            let counted = count(&wanted.file, &wanted.expiry).map_err(|error| failed(&error))?;
+            let counted = wanted.count().await.map_err(|error| failed(&error))?;
             self.say_counted(&wanted, counted);
         } else {
-            let report = prune(&wanted.file, &wanted.expiry, self.compact);
+            let report = wanted.prune(self.compact).await;
             self.say_report(&wanted, &report.map_err(|error| failed(&error))?);
         }
         Ok(Exit::Done)
     }
 
     fn wanted(&self) -> Result<Wanted, Exit> {
-        let (file, keep, spared) = if let Some(file) = &self.database.database {
-            (file.clone(), None, BTreeSet::new())
+        let database = self.database.database()?;
+        let (keep, spared) = if self.database.database.is_some() {
+            (None, BTreeSet::new())
         } else {
             let settings = self.database.config.load_retention()?;
-            (
-                file_of(settings.database)?,
-                settings.keep,
-                settings.configured,
-            )
+            (settings.keep, settings.configured)
         };
         let Some(keep) = self.older_than.or(keep) else {
             complain(if self.database.database.is_some() {
@@ -99,7 +116,7 @@ impl Prune {
         };
         let now = SystemClock::shared().now();
         Ok(Wanted {
-            file,
+            database,
             keep,
             expiry: Expiry {
                 before: earlier(now, keep),
@@ -125,10 +142,13 @@ impl Prune {
             free,
         } = report;
         if self.json {
-            let more = json!({
+            let mut more = json!({
                 "dry_run": false, "compacted": self.compact,
-                "bytes_before": bytes_before, "bytes": bytes, "free_bytes": free,
+                "bytes_before": bytes_before, "bytes": bytes,
             });
+            if let Some(free) = free {
+                more["free_bytes"] = json!(free);
+            }
             say_json(&wanted.as_json(*pruned, more));
             return;
         }
@@ -136,15 +156,51 @@ impl Prune {
         say(&format!(
             "the database has {bytes} bytes (before: {bytes_before})"
         ));
-        if *free > 0 {
-            note(&format!(
+        match free {
+            None => {
+                note("the vacuum of the server makes the space of deleted rows free for new ones");
+            }
+            Some(0) => {}
+            Some(free) => note(&format!(
                 "{free} bytes of it are free for new watches; --compact gives them back to the file system"
-            ));
+            )),
         }
     }
 }
 
 impl Wanted {
+    async fn count(&self) -> Result<Pruned, StoreError> {
+        match &self.database {
+            Database::Sqlite(file) => sqlite::prune::count(file, &self.expiry),
+            Database::Postgres(server) => {
+                postgres::prune_command::count(server, &self.expiry).await
+            }
+        }
+    }
+
+    async fn prune(&self, compact: bool) -> Result<Report, StoreError> {
+        Ok(match &self.database {
+            Database::Sqlite(file) => {
+                let done = sqlite::prune::prune(file, &self.expiry, compact)?;
+                Report {
+                    pruned: done.pruned,
+                    bytes_before: done.bytes_before,
+                    bytes: done.bytes,
+                    free: Some(done.free),
+                }
+            }
+            Database::Postgres(server) => {
+                let done = postgres::prune_command::prune(server, &self.expiry).await?;
+                Report {
+                    pruned: done.pruned,
+                    bytes_before: done.bytes_before,
+                    bytes: done.bytes,
+                    free: None,
+                }
+            }
+        })
+    }
+
     fn in_words(&self, rows: Pruned) -> String {
         let kinds = rows.by_kind();
         let counts = kinds
@@ -167,7 +223,7 @@ impl Wanted {
             .map(|(kind, count)| ((*kind).to_owned(), Value::from(*count)))
             .collect();
         let mut document = json!({
-            "database": self.file.display().to_string(),
+            "database": self.database.shown(),
             "older_than": show_duration(self.keep),
             "before": self.expiry.before.to_string(),
             "rows": counts,

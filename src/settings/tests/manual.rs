@@ -46,10 +46,7 @@ fn manual_folder() -> Folder {
             "ops-webhook-old",
             "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         )
-        .with(
-            "dcs-hints",
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        )
+        .with("dcs-hints", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .with(
             "dcs-hints-old",
             "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",

@@ -25,6 +25,15 @@ const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '10s'; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'; \
     SET LOCAL synchronous_commit = on";
 
+/// The longest time that one statement of a command may take: it may read a whole table.
+const LONG_STATEMENT_MAX: Duration = Duration::from_hours(6);
+
+/// The settings of such a transaction.
+const LONG: &str = "SET LOCAL statement_timeout = 0; \
+    SET LOCAL lock_timeout = '8s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '5min'; \
+    SET LOCAL synchronous_commit = on";
+
 /// The connections that are open, or can be.
 pub(super) struct Connections(Pool);
 
@@ -48,7 +57,7 @@ impl Connections {
 
     /// Runs one statement that reads.
     pub(super) async fn read(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, SqlError> {
-        let reading = Transaction(Some(self.get().await?));
+        let reading = Transaction::on(self.get().await?, STATEMENT_MAX);
         let rows = reading.query(sql, values).await?;
         reading.give_back();
         Ok(rows)
@@ -56,26 +65,45 @@ impl Connections {
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Transaction, SqlError> {
-        let transaction = Transaction(Some(self.get().await?));
+        let transaction = Transaction::on(self.get().await?, STATEMENT_MAX);
         transaction.run(BEGIN).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction of a command that reads or writes whole tables. `mode` says how it sees
+    /// other transactions; it sees nothing before its first read.
+    pub(super) async fn begin_long(&self, mode: &str) -> Result<Transaction, SqlError> {
+        let transaction = Transaction::on(self.get().await?, LONG_STATEMENT_MAX);
+        transaction.run(&format!("BEGIN {mode}; {LONG}")).await?;
         Ok(transaction)
     }
 }
 
 /// A transaction. One that is dropped before its end takes its connection with it, so the server
 /// undoes it.
-pub(super) struct Transaction(Option<Object>);
+pub(super) struct Transaction {
+    client: Option<Object>,
+    /// The longest time that one statement may take.
+    statement_max: Duration,
+}
 
 impl Transaction {
+    fn on(client: Object, statement_max: Duration) -> Self {
+        Self {
+            client: Some(client),
+            statement_max,
+        }
+    }
+
     fn client(&self) -> Result<&Object, SqlError> {
-        self.0
+        self.client
             .as_ref()
             .ok_or_else(|| "the transaction has ended".into())
     }
 
     /// Runs a statement without values.
     pub(super) async fn run(&self, sql: &str) -> Result<(), SqlError> {
-        within(self.client()?.batch_execute(sql)).await
+        within(self.statement_max, self.client()?.batch_execute(sql)).await
     }
 
     pub(super) async fn query(
@@ -83,12 +111,16 @@ impl Transaction {
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, SqlError> {
-        within(self.client()?.query_typed(sql, values)).await
+        within(self.statement_max, self.client()?.query_typed(sql, values)).await
     }
 
     /// Runs a statement and returns the number of rows that it changed.
     pub(super) async fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, SqlError> {
-        within(self.client()?.execute_typed(sql, values)).await
+        within(
+            self.statement_max,
+            self.client()?.execute_typed(sql, values),
+        )
+        .await
     }
 
     /// Commits. After an error it may have been committed or not.
@@ -106,22 +138,23 @@ impl Transaction {
 
     /// Gives the connection back to the pool, after the transaction has ended.
     fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.client.take());
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
+        if let Some(client) = self.client.take() {
             drop(Object::take(client));
         }
     }
 }
 
 async fn within<T>(
+    longest: Duration,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, SqlError> {
-    match tokio::time::timeout(STATEMENT_MAX, answer).await {
+    match tokio::time::timeout(longest, answer).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(failed(&error)),
         Err(_) => Err("the database gave no answer in time".into()),

@@ -12,7 +12,7 @@ use crate::watch::WatchId;
 use crate::watch::event::EventKind;
 
 /// The position of the last event that was ever stored, also if it was deleted since.
-const LAST_GIVEN: &str =
+pub(super) const LAST_GIVEN: &str =
     "(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_seq_seq)";
 
 pub(super) async fn last_cursor(connections: &Connections) -> Result<Cursor, SqlError> {

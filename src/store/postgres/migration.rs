@@ -71,19 +71,47 @@ pub(super) async fn check(connections: &Connections) -> Result<i64, SqlError> {
     Ok(version)
 }
 
-async fn known_version(transaction: &Transaction) -> Result<i64, SqlError> {
-    let version = version(transaction).await?;
+/// Checks that the schema of a database is that of this program, without a migration: daemons of
+/// another version may use it.
+///
+/// # Errors
+/// It is empty or older, or [`check`] fails.
+pub(super) async fn require_newest(connections: &Connections) -> Result<(), SqlError> {
     let newest = newest();
-    if version > newest {
-        return Err(format!(
-            "its schema is version {version}, and this jobwatch knows versions up to {newest}; run the newer jobwatch that wrote it"
+    match check(connections).await? {
+        0 => Err("it is empty; jobwatch has not used it yet".into()),
+        version if version < newest => Err(format!(
+            "its schema is version {version}; `jobwatch run` migrates it to {newest}"
         )
-        .into());
+        .into()),
+        _ => Ok(()),
     }
-    Ok(version)
 }
 
-async fn version(transaction: &Transaction) -> Result<i64, SqlError> {
+async fn known_version(transaction: &Transaction) -> Result<i64, SqlError> {
+    let newest = newest();
+    match found(transaction).await? {
+        Found::Version(version) if version > newest => Err(format!(
+            "its schema is version {version}, and this jobwatch knows versions up to {newest}; run the newer jobwatch that wrote it"
+        )
+        .into()),
+        Found::Version(version) => Ok(version),
+        Found::Empty => Ok(0),
+        Found::Foreign => Err("the database belongs to another program; store.url must name a database of jobwatch, or an empty one".into()),
+    }
+}
+
+/// The contents of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Empty,
+    /// A schema of jobwatch of this version.
+    Version(i64),
+    /// The tables of another program.
+    Foreign,
+}
+
+pub(super) async fn found(transaction: &Transaction) -> Result<Found, SqlError> {
     let rows = transaction
         .query(
             "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('watches') IS NOT NULL
@@ -97,10 +125,11 @@ async fn version(transaction: &Transaction) -> Result<i64, SqlError> {
         let sql = "SELECT version FROM schema_version";
         let rows = transaction.query(sql, &[]).await?;
         let row = rows.first().ok_or("the table schema_version has no row")?;
-        return Ok(row.try_get(0)?);
+        return Ok(Found::Version(row.try_get(0)?));
     }
-    if is_used {
-        return Err("the database belongs to another program; store.url must name a database of jobwatch, or an empty one".into());
-    }
-    Ok(0)
+    Ok(if is_used {
+        Found::Foreign
+    } else {
+        Found::Empty
+    })
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -11,10 +12,19 @@ use crate::store::postgres::{PostgresStore, number};
 use crate::store::retention::{Expiry, PruneStep, Pruned, Retention};
 use crate::store::{PageCursor, SqlError, StoreError, row};
 
-/// The most watches that one step looks at.
-const LOOKS: usize = 1000;
-/// The number of expired watches after which a look ends.
-const FOUND: usize = 32;
+/// The bounds of a look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// The most watches that are looked at.
+    pub(super) looks: usize,
+    /// The number of expired ones after which it ends.
+    pub(super) found: usize,
+}
+
+const OF_A_STEP: Bounds = Bounds {
+    looks: 1000,
+    found: 32,
+};
 /// The number of rows of events, deliveries and attempts after which a step deletes no more events.
 const ROWS: i64 = 100;
 
@@ -31,7 +41,7 @@ const HAS_EXPIRED: &str = "w.finished_at < $1
         WHERE e.watch_id = w.id AND (e.at >= $1 OR d.state = 'pending' OR d.settled_at >= $1))";
 
 /// The condition that an event `e` about no watch has expired.
-const EVENT_WITHOUT_WATCH_HAS_EXPIRED: &str = "e.watch_id IS NULL AND e.at < $1
+pub(super) const EVENT_WITHOUT_WATCH_HAS_EXPIRED: &str = "e.watch_id IS NULL AND e.at < $1
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event = e.seq
         AND (d.state = 'pending' OR d.settled_at >= $1))";
 
@@ -43,11 +53,14 @@ impl Retention for PostgresStore {
         cursor: Option<PageCursor>,
     ) -> Result<PruneStep, StoreError> {
         let after = number(cursor.as_ref())?.unwrap_or(0);
-        self.run(
-            "delete expired watches",
-            step(&self.connections, expiry, after),
-        )
-        .await
+        let pruning = step(&self.connections, expiry, after);
+        let done = self.run("delete expired watches", pruning).await?;
+        // Another replica goes on with it.
+        let done = done.unwrap_or_default();
+        Ok(PruneStep {
+            pruned: done.pruned,
+            next: done.next.map(|number| PageCursor::new(number.to_string())),
+        })
     }
 
     async fn give_back(&self) -> Result<u64, StoreError> {
@@ -56,23 +69,31 @@ impl Retention for PostgresStore {
     }
 }
 
-async fn step(
+/// The rows that a step has deleted, and the number after which the next one begins.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) pruned: Pruned,
+    pub(super) next: Option<i64>,
+}
+
+/// Makes one step. Returns nothing if another replica is at one.
+pub(super) async fn step(
     connections: &Connections,
     expiry: &Expiry,
     after: i64,
-) -> Result<PruneStep, SqlError> {
-    let found = look(connections, expiry, after).await?;
-    let goes_on = found.last.map(|last| PageCursor::new(last.to_string()));
-    if found.expired.is_empty() && goes_on.is_some() {
-        return Ok(PruneStep {
+) -> Result<Option<Done>, SqlError> {
+    let look = Look::new(expiry, after, OF_A_STEP);
+    let found = look.found(&connections.read(&Look::sql(), &look.values()).await?)?;
+    if found.expired.is_empty() && found.last.is_some() {
+        return Ok(Some(Done {
             pruned: Pruned::default(),
-            next: goes_on,
-        });
+            next: found.last,
+        }));
     }
     let transaction = connections.begin().await?;
     if !is_true(&transaction, LOCK).await? {
         transaction.roll_back().await?;
-        return Ok(PruneStep::default());
+        return Ok(None);
     }
     let mut deletion = Deletion {
         transaction: &transaction,
@@ -91,10 +112,7 @@ async fn step(
     deletion.move_log_start().await?;
     let pruned = deletion.pruned;
     transaction.commit().await?;
-    Ok(PruneStep {
-        pruned,
-        next: next.map(|number| PageCursor::new(number.to_string())),
-    })
+    Ok(Some(Done { pruned, next }))
 }
 
 async fn is_true(transaction: &Transaction, sql: &str) -> Result<bool, SqlError> {
@@ -104,51 +122,78 @@ async fn is_true(transaction: &Transaction, sql: &str) -> Result<bool, SqlError>
 
 /// The watches that a look has found.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// The numbers of those that have expired.
-    expired: Vec<i64>,
+    pub(super) expired: Vec<i64>,
     /// The number of the last watch that was looked at, if others follow.
-    last: Option<i64>,
+    pub(super) last: Option<i64>,
 }
 
-/// Looks at the watches after a number, in their order, up to the first one that is too young.
-async fn look(connections: &Connections, expiry: &Expiry, after: i64) -> Result<Found, SqlError> {
-    let (before, now) = (row::micros(expiry.before), row::micros(expiry.now));
-    let sql = format!(
-        "SELECT w.number, w.submitted_at, coalesce(w.finished_at < $1 AND {HAS_EXPIRED}, false),
-            w.service, w.job_id
-         FROM watches w WHERE w.number > $2 ORDER BY w.number LIMIT $3"
-    );
-    let looks = i64::try_from(LOOKS)?;
-    let values = [
-        (&before as _, Type::INT8),
-        (&after as _, Type::INT8),
-        (&looks as _, Type::INT8),
-    ];
-    let rows = connections.read(&sql, &values).await?;
-    let mut found = Found::default();
-    for row in &rows {
-        let (number, submitted_at): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        // All further ones are younger, but for those from a wrong clock.
-        if (before..=now).contains(&submitted_at) {
-            found.last = None;
-            return Ok(found);
+/// A look at the watches after a number, in their order, up to the first one that is too young.
+pub(super) struct Look<'a> {
+    expiry: &'a Expiry,
+    before: i64,
+    after: i64,
+    bounds: Bounds,
+    /// The largest number of rows.
+    limit: i64,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn new(expiry: &'a Expiry, after: i64, bounds: Bounds) -> Self {
+        Self {
+            expiry,
+            before: row::micros(expiry.before),
+            after,
+            bounds,
+            limit: i64::try_from(bounds.looks).unwrap_or(i64::MAX),
         }
-        found.last = Some(number);
-        if row.try_get(2)? {
-            let job = (row.try_get(3)?, row.try_get(4)?);
-            if !expiry.spared.contains(&job) {
-                found.expired.push(number);
-            }
-            if found.expired.len() == FOUND {
+    }
+
+    /// Returns the statement that reads the watches.
+    pub(super) fn sql() -> String {
+        format!(
+            "SELECT w.number, w.submitted_at, coalesce(w.finished_at < $1 AND {HAS_EXPIRED}, false),
+                w.service, w.job_id
+             FROM watches w WHERE w.number > $2 ORDER BY w.number LIMIT $3"
+        )
+    }
+
+    pub(super) fn values(&self) -> [Value<'_>; 3] {
+        [
+            (&self.before, Type::INT8),
+            (&self.after, Type::INT8),
+            (&self.limit, Type::INT8),
+        ]
+    }
+
+    /// Reads the answer to the statement.
+    pub(super) fn found(&self, rows: &[Row]) -> Result<Found, SqlError> {
+        let mut found = Found::default();
+        let now = row::micros(self.expiry.now);
+        for row in rows {
+            let (number, submitted_at): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            // All further ones are younger, but for those from a wrong clock.
+            if (self.before..=now).contains(&submitted_at) {
+                found.last = None;
                 return Ok(found);
             }
+            found.last = Some(number);
+            if row.try_get(2)? {
+                let job = (row.try_get(3)?, row.try_get(4)?);
+                if !self.expiry.spared.contains(&job) {
+                    found.expired.push(number);
+                }
+                if found.expired.len() == self.bounds.found {
+                    return Ok(found);
+                }
+            }
         }
+        if rows.len() < self.bounds.looks {
+            found.last = None;
+        }
+        Ok(found)
     }
-    if rows.len() < LOOKS {
-        found.last = None;
-    }
-    Ok(found)
 }
 
 /// The deletions of one step.

@@ -8,45 +8,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 
 use crate::store::StoreError;
+use crate::store::inspection::{FINDINGS_MAX, Inspection, TABLES, Users};
 use crate::store::sqlite::connection::BUSY_TIMEOUT;
 use crate::store::sqlite::damage::in_words;
 use crate::store::sqlite::{SqlError, file_lock, migration, open_error};
-
-/// The largest number of findings of one check.
-const FINDINGS_MAX: usize = 100;
-/// The tables whose rows a check counts.
-const TABLES: [&str; 5] = ["watches", "events", "deliveries", "attempts", "durations"];
-
-/// The result of a check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// True if it is a database of jobwatch. The schema version cannot show that, because every
-    /// program numbers its schemas.
-    pub is_ours: bool,
-    /// The schema version of the file.
-    pub schema: u32,
-    /// The newest schema version that this program knows.
-    pub newest: u32,
-    /// True if a daemon has it open.
-    pub in_use: bool,
-    /// The size of the file in bytes, without its write-ahead log.
-    pub bytes: u64,
-    /// The first faults found: damaged pages, and rows that refer to missing rows.
-    pub findings: Vec<String>,
-    /// Each table with the number of its rows.
-    pub rows: Vec<(String, u64)>,
-    /// Each state with the number of watches in it.
-    pub watches: Vec<(String, u64)>,
-    /// Each state with the number of deliveries in it.
-    pub deliveries: Vec<(String, u64)>,
-}
-
-impl Inspection {
-    /// True if no fault was found and this program can open the database.
-    pub fn is_sound(&self) -> bool {
-        self.is_ours && self.findings.is_empty() && self.schema <= self.newest
-    }
-}
 
 /// Checks the whole database at `path`; changes nothing.
 ///
@@ -66,7 +31,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, StoreError> {
         is_ours: migration::is_ours(&db).unwrap_or(true),
         schema,
         newest: migration::newest(),
-        in_use: file_lock::is_taken(path),
+        users: Users::Daemon(file_lock::is_taken(path)),
         bytes,
         findings: Vec::new(),
         rows: Vec::new(),

@@ -11,6 +11,7 @@ mod cells;
 mod changes;
 mod conditions;
 mod connection;
+pub mod copy;
 mod damage;
 mod deliveries;
 mod durations;

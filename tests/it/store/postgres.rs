@@ -52,9 +52,12 @@ impl TestDatabase {
         })
     }
 
+    pub(crate) fn server(&self) -> Server {
+        Server::parse(&self.cluster.url(&self.name)).unwrap()
+    }
+
     pub(crate) async fn opened(&self) -> Result<PostgresStore, StoreError> {
-        let server = Server::parse(&self.cluster.url(&self.name)).unwrap();
-        PostgresStore::open(&server, Arc::new(self.clock.clone())).await
+        PostgresStore::open(&self.server(), Arc::new(self.clock.clone())).await
     }
 
     pub(crate) async fn client(&self) -> Client {
