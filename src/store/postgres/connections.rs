@@ -137,7 +137,7 @@ impl Transaction {
     }
 
     /// Gives the connection back to the pool, after the transaction has ended.
-    fn give_back(mut self) {
+    pub(super) fn give_back(mut self) {
         drop(self.client.take());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A text of PostgreSQL cannot have the character NUL; a job or a receiver may send one.
 
+use futures_util::future::join3;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -267,11 +268,8 @@ impl NewEvents {
     }
 
     /// Stores the events and commits. No other transaction appends to the log from its lock to the
-    /// commit, so all of this goes to the server together.
+    /// commit, so all statements go to the server at once: it waits for no answer in between.
     pub(super) async fn write_and_commit(&self, transaction: Transaction) -> Result<(), SqlError> {
-        transaction
-            .run("LOCK TABLE log_order IN EXCLUSIVE MODE")
-            .await?;
         let values: [Value<'_>; 9] = [
             (&self.id, Type::UUID_ARRAY),
             (&self.watch_id, Type::UUID_ARRAY),
@@ -283,8 +281,19 @@ impl NewEvents {
             (&self.sink, Type::TEXT_ARRAY),
             (&self.target, Type::TEXT_ARRAY),
         ];
-        transaction.execute(LOG, &values).await?;
-        transaction.commit().await
+        // Each is sent when it is polled first, so in this order. After an error the server only rolls
+        // back.
+        let (locked, logged, committed) = join3(
+            transaction.run("LOCK TABLE log_order IN EXCLUSIVE MODE"),
+            transaction.execute(LOG, &values),
+            transaction.run("COMMIT"),
+        )
+        .await;
+        locked?;
+        logged?;
+        committed?;
+        transaction.give_back();
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use secrecy::ExposeSecret;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Config, NoTls};
 
 use crate::outbound::secret::Secret;
@@ -41,8 +41,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads a URL, such as `postgres://jobwatch@db-1:5432,db-2:5432/jobwatch`. Of several hosts, the
-    /// first that takes writes is used.
+    /// Reads a URL, such as `postgres://jobwatch@db-1:5432,db-2:5432/jobwatch`. Of several hosts, one
+    /// that takes writes is used.
     ///
     /// # Errors
     /// Says what is wrong, without a password.
@@ -65,6 +65,8 @@ impl Server {
         config
             .application_name("jobwatch")
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
+            // So that one that accepts connections and then says nothing cannot keep the others away.
+            .load_balance_hosts(LoadBalanceHosts::Random)
             .connect_timeout(CONNECT_MAX)
             .tcp_user_timeout(SILENCE_MAX)
             .keepalives_idle(SILENCE_MAX)

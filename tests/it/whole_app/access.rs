@@ -20,6 +20,7 @@ const READING: &[&str] = &[
     "/v1/services",
     "/v1/sinks",
     "/v1/durations",
+    "/v1/replicas",
     "/v1/badge",
     "/v1/groups/g",
     "/v1/watches/j/why",
