@@ -69,6 +69,7 @@ impl Shared {
                 self.resume(page.entries, &mut orphans);
             });
             page = next?;
+            self.renew_while_loading().await?;
         }
         self.resume(page.entries, &mut orphans);
         for (service, watches) in orphans {
@@ -131,6 +132,7 @@ impl Shared {
             if after.is_none() {
                 return Ok(());
             }
+            self.renew_while_loading().await?;
         }
     }
 

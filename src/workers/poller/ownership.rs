@@ -26,6 +26,8 @@ pub(super) struct Owned {
     unloaded: Shards,
     /// The uptime until which the ownership certainly holds; `None` for ever.
     pub(super) until: Option<Duration>,
+    /// The uptime of the last renewal.
+    renewed_at: Duration,
 }
 
 impl Owned {
@@ -96,6 +98,20 @@ impl Shared {
                 shards = given.len(),
                 "handed shards back, for another replica to poll their watches"
             );
+        }
+        Ok(())
+    }
+
+    /// Renews the leases if that is due. Very many watches take longer to load than a lease holds.
+    pub(super) async fn renew_while_loading(&self) -> Result<(), StoreError> {
+        let began = self.clock.uptime();
+        let is_due = {
+            let owned = &self.state().owned;
+            owned.is_shared() && began >= owned.renewed_at.saturating_add(RENEW_EVERY)
+        };
+        if is_due {
+            let holding = self.store.hold().await?;
+            self.state().hold(&holding, began);
         }
         Ok(())
     }
@@ -171,6 +187,7 @@ impl State {
         self.owned.unloaded = self.owned.unloaded.with(&gained);
         self.owned.shards = held;
         self.owned.until = holding.lease.map(|lease| began.saturating_add(lease));
+        self.owned.renewed_at = began;
         self.queues.share(held, began);
         if self.owned.is_shared() && !gained.is_empty() {
             tracing::info!(
