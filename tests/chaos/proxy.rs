@@ -15,7 +15,7 @@ pub(crate) enum Passage {
     Open,
     /// Each piece waits so long.
     Slow(Duration),
-    /// Nothing passes, and nobody is told.
+    /// Nothing passes, and neither side learns of it.
     Silent,
 }
 
